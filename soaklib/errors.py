@@ -1,0 +1,89 @@
+"""Every exception soaklib raises on purpose.
+
+::
+
+    SoaklibError                    anything below; catch this one to catch them all
+    ├── SettingsError               a setting, flag, environment variable or plan is wrong        (exit code 2)
+    ├── TargetError                 the gateway cannot be used                                    (exit code 3)
+    ├── RecordingError              outcomes can no longer be written                             (exit code 4)
+    ├── RunError                    a run folder or bundle cannot be opened or is not what it says
+    │   └── SchemaError             its tables are of another schema version
+    ├── ExpositionError             text that is not a metrics exposition
+    └── SourceError                 another source (Prometheus, the gateway's database) cannot be read
+
+A failed request is not an exception: it is an outcome (see :mod:`soaklib.records`).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = [
+    "ExitCode",
+    "ExpositionError",
+    "RecordingError",
+    "RunError",
+    "SchemaError",
+    "SettingsError",
+    "SoaklibError",
+    "SourceError",
+    "TargetError",
+]
+
+
+class ExitCode(IntEnum):
+    """What a command tells the shell; the same numbers for every command."""
+
+    OK = 0
+    CRITERION_FAILED = 1
+    USAGE = 2
+    TARGET = 3
+    RECORDING = 4
+    SIGINT = 130
+    SIGTERM = 143
+
+
+class SoaklibError(Exception):
+    """Root of the tree; its text is one sentence for the person at the terminal."""
+
+    exit_code = ExitCode.CRITERION_FAILED
+
+
+class SettingsError(SoaklibError):
+    """A setting, flag, environment variable or plan is wrong; says what to pass instead."""
+
+    exit_code = ExitCode.USAGE
+
+
+class TargetError(SoaklibError):
+    """The gateway cannot be used: unreachable, unhealthy, or refusing what the soak needs."""
+
+    exit_code = ExitCode.TARGET
+
+
+class RecordingError(SoaklibError):
+    """Outcomes can no longer be written; everything acknowledged before is on disk."""
+
+    exit_code = ExitCode.RECORDING
+
+
+class RunError(SoaklibError):
+    """A run folder or bundle cannot be opened, or is not what it says it is."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SchemaError(RunError):
+    """The tables of a run are of another schema than this version reads."""
+
+
+class ExpositionError(SoaklibError):
+    """The text is not a metrics exposition (an HTML page, a binary file, nothing at all)."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SourceError(SoaklibError):
+    """Another source (a Prometheus server, the gateway's database) cannot be read."""
+
+    exit_code = ExitCode.USAGE

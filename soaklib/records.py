@@ -1,0 +1,387 @@
+"""The data dictionary: what one row of a run means, column by column.
+
+Columns ending in ``_us`` are microseconds on the run's own monotonic clock, counted from its first UTC anchor
+(``run.anchor_utc``). Soak time is wall time x ``speed`` within a segment (see :class:`Segment`).
+
+``outcomes``, one row for every planned call; the key is (purpose, slot, step):
+
+================== ========= ==========================================================================
+column             type      meaning
+================== ========= ==========================================================================
+purpose            VARCHAR   ``load`` or ``probe`` (:class:`Purpose`)
+slot               BIGINT    0-based number of the planned arrival; probes number their own
+step               SMALLINT  0-based position in a chain
+role               VARCHAR   role of the calling agent (``scraper``, ``enricher``, ``engager``)
+tool               VARCHAR   tool called (``serpapi``, ``http_fetch``, ``openai``, ``gmail_send``)
+action             VARCHAR   action of the tool (``search``, ``get``, ``chat``, ``send``)
+planned_at_us      BIGINT    when the call was meant to leave; a chain's next step: its predecessor's done time
+sent_at_us         BIGINT    when it left; NULL when it never did
+done_at_us         BIGINT    when its answer, error or time limit came; NULL when none did
+status             SMALLINT  HTTP status; NULL when there was no response
+kind               VARCHAR   what became of it (:class:`Kind`)
+expected           VARCHAR   what policy should say to it (:class:`Expected`)
+reason             VARCHAR   fixed vocabulary: denial reason or error class (:class:`Reason`); NULL when ok
+attempts           SMALLINT  how often it was put on the wire; 0 when never
+token_generation   INTEGER   which rotation's token it carried, 0 for the first; NULL when never sent
+correlation_id     VARCHAR   the gateway's ``X-Correlation-Id``; NULL when none came
+phase              VARCHAR   phase of the plan at its planned time
+================== ========= ==========================================================================
+
+Service time is ``done_at_us - sent_at_us``; response time is ``done_at_us - planned_at_us``, so that coordinated
+omission stays visible.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+__all__ = [
+    "FAILED_KINDS",
+    "SUCCESS_SQL",
+    "Event",
+    "EventName",
+    "Expected",
+    "HealthTick",
+    "Kind",
+    "Outcome",
+    "Purpose",
+    "Reason",
+    "RunStatus",
+    "Sample",
+    "Scrape",
+    "State",
+    "Verdict",
+    "counts_towards_success",
+    "is_success",
+]
+
+
+class Purpose(StrEnum):
+    """Why a call was planned."""
+
+    LOAD = "load"
+    PROBE = "probe"  #: must be denied; a probe that policy lets through is a false-allow
+
+
+class Kind(StrEnum):
+    """What became of a planned call."""
+
+    OK = "ok"
+    DENIED = "denied"  #: 403 by policy
+    UNAUTHORIZED = "unauthorized"  #: 401, 403 for the token or the agent, 400 for the token's format
+    RATE_LIMITED = "rate_limited"  #: 429
+    FAST_FAIL = "fast_fail"  #: the tool's circuit breaker is open
+    UPSTREAM_ERROR = "upstream_error"  #: 5xx
+    INVALID_REQUEST = "invalid_request"  #: other 4xx
+    INVALID_RESPONSE = "invalid_response"  #: 3xx, a body that is not what it says, or too large
+    TIMEOUT = "timeout"  #: no whole answer within the time limit
+    TRANSPORT_ERROR = "transport_error"  #: connection refused, reset, TLS, DNS
+    DROPPED = "dropped"  #: not sent: the in-flight cap was reached
+    SKIPPED = "skipped"  #: a chain's step after a step that was not ok
+    MISSED = "missed"  #: planned while no runner lived; found at resume
+    INTERRUPTED = "interrupted"  #: cut off by the stop of the run
+
+
+FAILED_KINDS = frozenset(Kind) - {Kind.OK, Kind.DENIED}
+"""Kinds counted as ``fail`` in the totals: everything that is neither ok nor denied."""
+
+
+class Expected(StrEnum):
+    """What the policies in force should say to a call."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    EITHER = "either"  #: a quota in force may or may not deny it
+
+
+class Reason(StrEnum):
+    """Why a call was not ok: the one vocabulary for denials and errors."""
+
+    # denials by policy
+    SCOPE = "scope"
+    INTENT = "intent"
+    SIZE = "size"
+    DOMAIN = "domain"
+    TIME_WINDOW = "time_window"
+    DAY = "day"
+    HOUR = "hour"
+    QUOTA = "quota"
+    POLICY_OTHER = "policy_other"
+    # token and agent
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - a reason, not a password
+    TOKEN_INVALID = "token_invalid"  # noqa: S105
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105
+    AGENT_NOT_FOUND = "agent_not_found"
+    AGENT_INACTIVE = "agent_inactive"
+    UNAUTHORIZED_OTHER = "unauthorized_other"
+    # refused, limited, failed upstream
+    PARAMETERS = "parameters"
+    RATE_LIMIT = "rate_limit"
+    BREAKER_OPEN = "breaker_open"
+    CHAOS = "chaos"
+    UPSTREAM = "upstream"
+    INTERNAL = "internal"
+    CLIENT_ERROR = "client_error"
+    # answers that are no answers
+    REDIRECT = "redirect"
+    BODY_INVALID = "body_invalid"
+    BODY_TOO_LARGE = "body_too_large"
+    CONTENT_TYPE = "content_type"
+    # the way there and back
+    CONNECT_REFUSED = "connect_refused"
+    CONNECT_TIMEOUT = "connect_timeout"
+    DNS = "dns"
+    TLS = "tls"
+    RESET = "reset"
+    PROTOCOL = "protocol"
+    READ_TIMEOUT = "read_timeout"
+    TRANSPORT_OTHER = "transport_other"
+    # never sent
+    IN_FLIGHT_CAP = "in_flight_cap"
+    STEP_NOT_OK = "step_not_ok"
+    NO_RUNNER = "no_runner"
+    STOPPED = "stopped"
+
+
+class RunStatus(StrEnum):
+    """Where a run stands; the last word of its manifest row."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+class State(StrEnum):
+    """The state of a verdict."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    FAIL = "fail"
+    NOT_APPLICABLE = "not applicable"
+    INSUFFICIENT = "insufficient"
+
+
+class EventName(StrEnum):
+    """Names in ``events`` and soak-events.log; scripts grep for them."""
+
+    SOAK_TEST_STARTED = "SOAK_TEST_STARTED"
+    SOAK_TEST_COMPLETED = "SOAK_TEST_COMPLETED"
+    SOAK_TEST_INTERRUPTED = "SOAK_TEST_INTERRUPTED"
+    SOAK_TEST_FAILED = "SOAK_TEST_FAILED"
+    SOAK_TEST_RESUMED = "SOAK_TEST_RESUMED"
+    RUN_GAP = "RUN_GAP"
+    TOKENS_ROTATED = "TOKENS_ROTATED"
+    TOKENS_ROTATION_FAILED = "TOKENS_ROTATION_FAILED"
+    AGENTS_CREATED = "AGENTS_CREATED"
+    AGENTS_LOST = "AGENTS_LOST"
+    POLICIES_CREATED = "POLICIES_CREATED"
+    POLICIES_REMOVED = "POLICIES_REMOVED"
+    POLICIES_NOT_REMOVED = "POLICIES_NOT_REMOVED"
+    METRICS_SNAPSHOT = "METRICS_SNAPSHOT"
+    METRICS_SNAPSHOT_FAILED = "METRICS_SNAPSHOT_FAILED"
+    CREDENTIALS_ROTATED_SUCCESSFULLY = "CREDENTIALS_ROTATED_SUCCESSFULLY"
+    CHAOS_MODE_ON = "CHAOS_MODE_ON"
+    CHAOS_MODE_OFF = "CHAOS_MODE_OFF"
+    POLICY_UPDATED_OPENAI_QUOTA_REDUCED = "POLICY_UPDATED_OPENAI_QUOTA_REDUCED"
+    HEALTH_GATE_PASSED = "HEALTH_GATE_PASSED"
+    HEALTH_GATE_FAILED = "HEALTH_GATE_FAILED"
+    CHANGE_FAILED = "CHANGE_FAILED"
+    CHANGE_UNSUPPORTED = "CHANGE_UNSUPPORTED"
+    RATE_LIMITED = "RATE_LIMITED"
+    LATE_SENDING = "LATE_SENDING"
+
+
+class Outcome(NamedTuple):
+    """One row of ``outcomes``; see the module's table. Field order is column order."""
+
+    purpose: str
+    slot: int
+    step: int
+    role: str
+    tool: str
+    action: str
+    planned_at_us: int
+    sent_at_us: int | None
+    done_at_us: int | None
+    status: int | None
+    kind: str
+    expected: str
+    reason: str | None
+    attempts: int
+    token_generation: int | None
+    correlation_id: str | None
+    phase: str
+
+
+class Sample(NamedTuple):
+    """One row of ``samples``: one series' value at one scrape.
+
+    Attributes
+    ----------
+    at_us
+        When the scrape's answer was whole, microseconds on the run's clock.
+    metric
+        The sample's name with its suffix (``_bucket``, ``_sum``, ``_count``, ``_total``), as exposed.
+    labels
+        (key, value) pairs sorted by key.
+    value
+        As exposed; NaN and infinities included.
+    """
+
+    at_us: int
+    metric: str
+    labels: tuple[tuple[str, str], ...]
+    value: float
+
+
+class Scrape(NamedTuple):
+    """One row of ``scrapes``: one GET of /metrics, /health or /ready, failed ones included.
+
+    Attributes
+    ----------
+    at_us
+        When its answer was whole or the failure was known.
+    endpoint
+        ``metrics``, ``health`` or ``ready``.
+    status
+        HTTP status, NULL when there was none.
+    ok
+        Whether it told what it should: samples for /metrics, ``ok: true`` for /health, 200 for /ready.
+    duration_us
+        From the request to the whole answer.
+    size_bytes
+        Length of the body.
+    detail
+        Why it failed, or which breakers /ready names; NULL otherwise.
+    """
+
+    at_us: int
+    endpoint: str
+    status: int | None
+    ok: bool
+    duration_us: int
+    size_bytes: int
+    detail: str | None
+
+
+class Event(NamedTuple):
+    """One row of ``events`` and one line of soak-events.log.
+
+    Attributes
+    ----------
+    at_us
+        Microseconds on the run's clock.
+    name
+        An :class:`EventName`.
+    detail
+        One line of text, free of secrets.
+    key
+        Names a scheduled event once and for all (``rotation:12``, ``change:chaos:on``), so that a resumed run does it
+        exactly once; NULL for the others.
+    """
+
+    at_us: int
+    name: str
+    detail: str
+    key: str | None
+
+
+class HealthTick(NamedTuple):
+    """One row of ``runner_health``: how the generator itself did in one wall second.
+
+    Attributes
+    ----------
+    at_us
+        End of the second.
+    planned, sent, done
+        Calls planned, sent and answered in it.
+    in_flight
+        Operations under way at its end.
+    queue_rows
+        Outcomes handed to the recorder and not yet acknowledged as on disk.
+    schedule_lag_max_us
+        Largest sent - planned in it.
+    loop_lag_max_us
+        Largest lateness of the event loop's own timer.
+    connect_wait_max_us
+        Longest wait for a connection.
+    rss_bytes, cpu_s, open_files, disk_free_bytes
+        Of the runner's process (cumulative CPU seconds) and the run folder's file system.
+    clock_offset_us
+        Wall clock minus anchor minus monotonic clock: non-zero after an NTP step.
+    """
+
+    at_us: int
+    planned: int
+    sent: int
+    done: int
+    in_flight: int
+    queue_rows: int
+    schedule_lag_max_us: int
+    loop_lag_max_us: int
+    connect_wait_max_us: int
+    rss_bytes: int
+    cpu_s: float
+    open_files: int
+    disk_free_bytes: int
+    clock_offset_us: int
+
+
+class Verdict(NamedTuple):
+    """One row of ``verdicts``: one acceptance criterion, judged.
+
+    Attributes
+    ----------
+    name
+        The criterion.
+    measure
+        The measured value, NULL when there was nothing to measure.
+    threshold
+        The requirement in words and numbers, units included.
+    n
+        How many observations stand behind the measure.
+    low, high
+        Interval of the measure, NULL where none applies.
+    state
+        A :class:`State`.
+    detail
+        One sentence on what was seen.
+    query
+        The SQL that gives the measure.
+    """
+
+    name: str
+    measure: float | None
+    threshold: str
+    n: int
+    low: float | None
+    high: float | None
+    state: str
+    detail: str
+    query: str
+
+
+def is_success(kind: str, expected: str) -> bool:
+    """Say whether a call succeeded: the one definition, of which :data:`SUCCESS_SQL` is the twin in SQL."""
+    return kind == Kind.OK and expected in (Expected.ALLOW, Expected.EITHER)
+
+
+def counts_towards_success(purpose: str, kind: str, expected: str, reason: str | None) -> bool:
+    """Say whether a call is in the denominator of ``success_rate``.
+
+    Left out are probes, skipped chain steps, and quota denials that the plan says may happen.
+    """
+    if purpose != Purpose.LOAD or kind == Kind.SKIPPED:
+        return False
+    return not (kind == Kind.DENIED and reason == Reason.QUOTA and expected == Expected.EITHER)
+
+
+SUCCESS_SQL = {
+    "is_success": "(kind = 'ok' and expected in ('allow', 'either'))",
+    "counts_towards_success": (
+        "(purpose = 'load' and kind <> 'skipped'"
+        " and not (kind = 'denied' and coalesce(reason, '') = 'quota' and expected = 'either'))"
+    ),
+}
+"""The twins of :func:`is_success` and :func:`counts_towards_success` as SQL over ``outcomes``."""
