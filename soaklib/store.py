@@ -1,0 +1,419 @@
+"""The run's DuckDB file: every table's definition, how rows are appended, and how the file is opened to read.
+
+One process at a time may hold the file open for writing: the recorder. Everything else reads through
+:func:`open_read_only`, which adds what every reader needs to the plain tables: the clock's two mappings as SQL macros
+(``utc(us)`` and ``soak_seconds(us)``), the one definition of success, and the view ``calls``, which is ``outcomes``
+with ``at``, ``soak_s``, ``service_us``, ``response_us``, ``succeeded`` and ``counted`` beside the recorded columns.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+
+from soaklib.errors import RecordingError, RunError, SchemaError
+from soaklib.records import SUCCESS_SQL, RunStatus
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+__all__ = [
+    "DATABASE_NAME",
+    "SCHEMA_VERSION",
+    "TABLES",
+    "Manifest",
+    "RunWriter",
+    "Segment",
+    "open_read_only",
+    "soak_seconds_sql",
+]
+
+SCHEMA_VERSION: Final = 1
+DATABASE_NAME: Final = "run.duckdb"
+
+# No primary keys: DuckDB keeps their index in memory, and nothing here may grow with the length of a run. The keys
+# are proved unique by a query instead (`duplicate keys` is a criterion).
+TABLES: Final[Mapping[str, str]] = {
+    "run": """
+        run_id VARCHAR NOT NULL, schema_version INTEGER NOT NULL, soaklib_version VARCHAR NOT NULL,
+        anchor_utc TIMESTAMPTZ NOT NULL, speed DOUBLE NOT NULL, rps DOUBLE NOT NULL, hours DOUBLE NOT NULL,
+        seed BIGINT NOT NULL, target VARCHAR NOT NULL, embedded BOOLEAN NOT NULL, settings VARCHAR NOT NULL,
+        plan VARCHAR NOT NULL, environment VARCHAR NOT NULL, status VARCHAR NOT NULL, completed_utc TIMESTAMPTZ,
+        duration_s DOUBLE""",
+    "segments": """
+        segment SMALLINT NOT NULL, started_at_us BIGINT NOT NULL, soak_started_s DOUBLE NOT NULL,
+        ended_at_us BIGINT, soak_ended_s DOUBLE, runner_pid INTEGER NOT NULL""",
+    "outcomes": """
+        purpose VARCHAR NOT NULL, slot BIGINT NOT NULL, step SMALLINT NOT NULL, role VARCHAR NOT NULL,
+        tool VARCHAR NOT NULL, action VARCHAR NOT NULL, planned_at_us BIGINT NOT NULL, sent_at_us BIGINT,
+        done_at_us BIGINT, status SMALLINT, kind VARCHAR NOT NULL, expected VARCHAR NOT NULL, reason VARCHAR,
+        attempts SMALLINT NOT NULL, token_generation INTEGER, correlation_id VARCHAR, phase VARCHAR NOT NULL""",
+    "samples": """
+        at_us BIGINT NOT NULL, metric VARCHAR NOT NULL,
+        labels STRUCT("key" VARCHAR, "value" VARCHAR)[] NOT NULL, "value" DOUBLE NOT NULL""",
+    "scrapes": """
+        at_us BIGINT NOT NULL, endpoint VARCHAR NOT NULL, status SMALLINT, ok BOOLEAN NOT NULL,
+        duration_us BIGINT NOT NULL, size_bytes BIGINT NOT NULL, detail VARCHAR""",
+    "events": "at_us BIGINT NOT NULL, name VARCHAR NOT NULL, detail VARCHAR NOT NULL, event_key VARCHAR",
+    "runner_health": """
+        at_us BIGINT NOT NULL, planned BIGINT NOT NULL, sent BIGINT NOT NULL, done BIGINT NOT NULL,
+        in_flight BIGINT NOT NULL, queue_rows BIGINT NOT NULL, schedule_lag_max_us BIGINT NOT NULL,
+        loop_lag_max_us BIGINT NOT NULL, connect_wait_max_us BIGINT NOT NULL, rss_bytes BIGINT NOT NULL,
+        cpu_s DOUBLE NOT NULL, open_files INTEGER NOT NULL, disk_free_bytes BIGINT NOT NULL,
+        clock_offset_us BIGINT NOT NULL""",
+    "verdicts": """
+        name VARCHAR NOT NULL, measure DOUBLE, threshold VARCHAR NOT NULL, n BIGINT NOT NULL, low DOUBLE, high DOUBLE,
+        state VARCHAR NOT NULL, detail VARCHAR NOT NULL, query VARCHAR NOT NULL""",
+}
+"""Table name -> its columns, in the order of the matching record in :mod:`soaklib.records`."""
+
+APPENDED: Final = ("outcomes", "samples", "scrapes", "events", "runner_health")
+"""The tables that only ever grow, which the recorder appends to."""
+
+# DuckDB's appender takes a dict with the keys `key` and `value` for a MAP, so labels travel as two lists.
+_STAGED_SAMPLES: Final = 'at_us BIGINT, metric VARCHAR, label_keys VARCHAR[], label_values VARCHAR[], "value" DOUBLE'
+_UNSTAGE_SAMPLES: Final = """
+    insert into samples
+    select at_us, metric,
+           list_transform(list_zip(label_keys, label_values),
+                          lambda pair: struct_pack("key" := pair[1], "value" := pair[2])),
+           "value"
+    from samples_staged"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a run is: written when it starts, finished when it ends, interruption included.
+
+    Attributes
+    ----------
+    run_id
+        Name of the run and of its folder.
+    soaklib_version
+        The version that made it.
+    anchor_utc
+        UTC time at which the run's monotonic clock read 0.
+    speed
+        Soak seconds per wall second.
+    rps
+        Slots a soak-second.
+    hours
+        Planned length in soak-hours.
+    seed
+        Seed of the workload.
+    target
+        Base URL of the gateway under load.
+    embedded
+        Whether that gateway was the reference gateway started by the run.
+    settings, plan, environment
+        JSON texts: the settings in force, the plan, and host, Python and package versions.
+    """
+
+    run_id: str
+    soaklib_version: str
+    anchor_utc: dt.datetime
+    speed: float
+    rps: float
+    hours: float
+    seed: int
+    target: str
+    embedded: bool
+    settings: str
+    plan: str
+    environment: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A stretch of the run in which one runner lived; soak time stands still between two of them.
+
+    Attributes
+    ----------
+    segment
+        0-based number.
+    started_at_us, ended_at_us
+        On the run's clock; the end is None while it lasts and after a crash.
+    soak_started_s, soak_ended_s
+        Soak time at its start and end.
+    """
+
+    segment: int
+    started_at_us: int
+    soak_started_s: float
+    ended_at_us: int | None = None
+    soak_ended_s: float | None = None
+
+
+def soak_seconds_sql(segments: Sequence[Segment], speed: float) -> str:
+    """Give SQL that maps a ``us`` on the run's clock to soak seconds, gap by gap.
+
+    Within a segment soak time runs at `speed`; between two it stands still at the earlier one's end.
+
+    Parameters
+    ----------
+    segments
+        All segments of the run, at least one, in order.
+    speed
+        Soak seconds per wall second.
+
+    Returns
+    -------
+    str
+        An expression over ``us`` of type DOUBLE.
+    """
+    branches = []
+    for segment, following in zip(reversed(segments), [None, *reversed(segments[1:])], strict=True):
+        running = f"{segment.soak_started_s!r} + (us - {segment.started_at_us}) * {speed / 1e6!r}"
+        if following is not None:
+            running = f"least({running}, {following.soak_started_s!r})"
+        branches.append((segment.started_at_us, running))
+    if len(branches) == 1:
+        return f"({branches[0][1]})::DOUBLE"
+    whens = " ".join(f"when us >= {start} then {value}" for start, value in branches[:-1])
+    return f"(case {whens} else {branches[-1][1]} end)::DOUBLE"
+
+
+class RunWriter:
+    """The one writer of a run's file.
+
+    Rows are appended inside a transaction each :meth:`append`, so that what it returned from is on disk whatever
+    happens to the process.
+
+    Parameters
+    ----------
+    path
+        The DuckDB file; made when it is not there.
+    memory_limit_mb
+        Bound on DuckDB's buffer memory, so that the writer stays flat over a day.
+
+    Raises
+    ------
+    RecordingError
+        The file cannot be opened or written.
+    """
+
+    def __init__(self, path: Path, *, memory_limit_mb: int = 192) -> None:
+        self.path = path
+        with _recording_errors(path):
+            self._connection = duckdb.connect(str(path), config={"memory_limit": f"{memory_limit_mb}MB", "threads": 1})
+            for table, columns in TABLES.items():
+                self._connection.execute(f"create table if not exists {table} ({columns})").fetchall()
+            self._connection.execute(f"create temp table samples_staged ({_STAGED_SAMPLES})").fetchall()
+            self._appenders = {
+                table: self._connection.appender("samples_staged" if table == "samples" else table)
+                for table in APPENDED
+            }
+
+    def append(self, batch: Mapping[str, Iterable[Sequence[object]]]) -> int:
+        """Append rows to several tables in one transaction; return how many rows are now on disk."""
+        rows_written = 0
+        with _recording_errors(self.path):
+            self._connection.begin()
+            try:
+                for table, rows in batch.items():
+                    appender = self._appenders[table]
+                    kept = [_staged(row) for row in rows] if table == "samples" else list(rows)
+                    appender.append_rows(kept)
+                    appender.flush()
+                    if table == "samples":
+                        self._connection.execute(_UNSTAGE_SAMPLES).fetchall()
+                        self._connection.execute("delete from samples_staged").fetchall()
+                    rows_written += len(kept)
+            except BaseException:
+                self._connection.rollback()
+                raise
+            self._connection.commit()
+        return rows_written
+
+    def begin_run(self, manifest: Manifest) -> None:
+        """Write the manifest row, with status ``running``."""
+        values = [
+            manifest.run_id, SCHEMA_VERSION, manifest.soaklib_version, manifest.anchor_utc, manifest.speed,
+            manifest.rps, manifest.hours, manifest.seed, manifest.target, manifest.embedded, manifest.settings,
+            manifest.plan, manifest.environment, RunStatus.RUNNING.value, None, None,
+        ]  # fmt: skip
+        self._insert("run", values)
+
+    def begin_segment(self, segment: Segment, *, runner_pid: int) -> None:
+        """Note that a runner lives from here on."""
+        self._insert(
+            "segments", [segment.segment, segment.started_at_us, segment.soak_started_s, None, None, runner_pid]
+        )
+
+    def end_segment(self, segment: Segment) -> None:
+        """Note where the segment's runner stopped."""
+        self._execute(
+            "update segments set ended_at_us = ?, soak_ended_s = ? where segment = ?",
+            [segment.ended_at_us, segment.soak_ended_s, segment.segment],
+        )
+
+    def end_run(self, status: RunStatus, *, completed_utc: dt.datetime, duration_s: float) -> None:
+        """Finish the manifest: how the run ended, when (UTC), and after how many wall seconds."""
+        self._execute(
+            "update run set status = ?, completed_utc = ?, duration_s = ?", [status.value, completed_utc, duration_s]
+        )
+
+    def replace_verdicts(self, verdicts: Iterable[Sequence[object]]) -> None:
+        """Put these verdicts in place of any earlier ones."""
+        self._execute("delete from verdicts", [])
+        for verdict in verdicts:
+            self._insert("verdicts", list(verdict))
+
+    def close(self) -> None:
+        """Checkpoint and close the file; nothing of the run is left in a write-ahead log."""
+        with _recording_errors(self.path):
+            self._connection.execute("checkpoint").fetchall()
+            self._connection.close()
+
+    def _insert(self, table: str, values: list[object]) -> None:
+        self._execute(f"insert into {table} values ({', '.join('?' * len(values))})", values)  # noqa: S608 - our name
+
+    def _execute(self, statement: str, values: list[object]) -> None:
+        with _recording_errors(self.path):
+            self._connection.execute(statement, values).fetchall()
+
+
+def _staged(sample: Sequence[Any]) -> tuple[object, ...]:
+    """Give a :class:`~soaklib.records.Sample` with its label pairs split into keys and values."""
+    at_us, metric, labels, value = sample
+    return at_us, metric, [pair[0] for pair in labels], [pair[1] for pair in labels], value
+
+
+@contextmanager
+def _recording_errors(path: Path) -> Iterator[None]:
+    """Turn DuckDB's and the file system's errors into the one that ends a run loudly."""
+    try:
+        yield
+    except (duckdb.Error, OSError) as exc:
+        msg = f"cannot write {path}: {_first_line(exc)}"
+        raise RecordingError(msg) from exc
+
+
+def open_read_only(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open a finished or crashed run's file for reading, with the macros and the view ``calls``.
+
+    Parameters
+    ----------
+    path
+        The DuckDB file.
+
+    Returns
+    -------
+    duckdb.DuckDBPyConnection
+        Its session time zone is UTC; close it when done.
+
+    Raises
+    ------
+    RunError
+        There is no such file, it is no run, or a live recorder holds it.
+    SchemaError
+        Its tables are of another schema version.
+    """
+    if not path.is_file():
+        msg = f"{path} does not exist: pass the folder of a run (data/runs/<run-id>) or its id"
+        raise RunError(msg)
+    try:
+        connection = duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as exc:
+        msg = f"{path} cannot be opened as a run: {_first_line(exc)}"
+        raise RunError(msg) from exc
+    try:
+        _check_schema(connection, path)
+        prepare_reader(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the macros and the view ``calls`` to a connection that sees the run's tables."""
+    run_row = connection.execute("select epoch_us(anchor_utc), speed from run").fetchone()
+    if run_row is None:
+        msg = "the run has no manifest row: it ended before it began"
+        raise RunError(msg)
+    anchor_us, speed = int(run_row[0]), float(run_row[1])
+    segments = read_segments(connection) or [Segment(segment=0, started_at_us=0, soak_started_s=0.0)]
+    statements = [
+        "set timezone = 'UTC'",
+        f"create temp macro utc(us) as make_timestamptz({anchor_us} + us)",
+        f"create temp macro soak_seconds(us) as {soak_seconds_sql(segments, speed)}",
+        f"create temp macro is_success(kind, expected) as {SUCCESS_SQL['is_success']}",
+        "create temp macro counts_towards_success(purpose, kind, expected, reason) as "
+        + SUCCESS_SQL["counts_towards_success"],
+        """create temp view calls as
+           select utc(planned_at_us) as "at", soak_seconds(planned_at_us) as soak_s, *,
+                  done_at_us - sent_at_us as service_us, done_at_us - planned_at_us as response_us,
+                  is_success(kind, expected) as succeeded,
+                  counts_towards_success(purpose, kind, expected, reason) as counted
+           from outcomes""",
+    ]
+    for statement in statements:
+        connection.execute(statement).fetchall()
+
+
+def read_segments(connection: duckdb.DuckDBPyConnection) -> list[Segment]:
+    """Give the run's segments in order."""
+    rows = connection.execute(
+        "select segment, started_at_us, soak_started_s, ended_at_us, soak_ended_s from segments order by segment"
+    ).fetchall()
+    return [
+        Segment(
+            segment=int(row[0]), started_at_us=int(row[1]), soak_started_s=float(row[2]),
+            ended_at_us=_optional_int(row[3]), soak_ended_s=None if row[4] is None else float(row[4]),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _optional_int(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Refuse a file whose tables are not exactly ours, naming the difference."""
+    found = {
+        str(row[0]): tuple(row[1])
+        for row in connection.execute(
+            "select table_name, list(column_name order by column_index) from duckdb_columns() "
+            "where database_name = current_database() and schema_name = 'main' group by table_name"
+        ).fetchall()
+    }
+    missing = sorted(set(TABLES) - set(found))
+    if missing:
+        msg = f"{path} is not a soaklib run: it has no table {missing[0]!r}"
+        raise RunError(msg)
+    row = connection.execute("select schema_version from run").fetchone()
+    if row is not None and int(row[0]) != SCHEMA_VERSION:
+        msg = (
+            f"{path} has schema version {row[0]}, this soaklib reads {SCHEMA_VERSION}: "
+            "open it with the version that made it"
+        )
+        raise SchemaError(msg)
+    for table, columns in TABLES.items():
+        expected = tuple(column.split()[0].strip('"') for column in _split_columns(columns))
+        if found[table] != expected:
+            msg = f"{path}: table {table!r} has columns {', '.join(found[table])}; expected {', '.join(expected)}"
+            raise SchemaError(msg)
+
+
+def _split_columns(columns: str) -> list[str]:
+    """Split a column list at its top-level commas (a STRUCT has its own)."""
+    parts, depth, current = [], 0, ""
+    for character in columns:
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            parts.append(current.strip())
+            current = ""
+        else:
+            current += character
+    return [*parts, current.strip()]
+
+
+def _first_line(exc: BaseException) -> str:
+    return (str(exc) or type(exc).__name__).splitlines()[0]
