@@ -1,0 +1,309 @@
+"""The plan of a soak: workload, intervals and scheduled changes, validated whole before anything runs.
+
+A plan is a TOML file; :data:`DEFAULT_PLAN` is the one shipped with the package. All times in it are soak time.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from fractions import Fraction
+from functools import cached_property
+from importlib.resources import files
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from soaklib.errors import SettingsError
+from soaklib.records import EventName
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "BASELINE_PHASE",
+    "Change",
+    "ChaosChange",
+    "CredentialsChange",
+    "Intervals",
+    "Operation",
+    "Plan",
+    "PolicyChange",
+    "Probe",
+    "Role",
+    "Step",
+    "load_plan",
+]
+
+BASELINE_PHASE: Final = "baseline"
+_WINDOW_S: Final = {"1h": 3600.0, "24h": 86_400.0, "7d": 604_800.0}
+
+
+def _fraction(value: object) -> object:
+    """Read "1/3" as a third; numbers pass through."""
+    if isinstance(value, str):
+        try:
+            return float(Fraction(value))
+        except (ValueError, ZeroDivisionError) as exc:
+            msg = f'{value!r} is no fraction; write it as "1/3" or 0.5'
+            raise ValueError(msg) from exc
+    return value
+
+
+Share = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1)]
+ToolAction = Annotated[str, Field(pattern=r"^[a-z0-9_]+:[a-z0-9_]+$")]
+
+
+class _Part(BaseModel):
+    """A part of the plan: immutable, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Intervals(_Part):
+    """How often the soak does what it always does, in soak seconds."""
+
+    rotate_tokens_s: float = Field(gt=0)
+    token_lifetime_s: float = Field(gt=0)
+    snapshot_s: float = Field(gt=0)
+    scrape_s: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _tokens_outlive_their_rotation(self) -> Self:
+        if self.token_lifetime_s <= self.rotate_tokens_s:
+            msg = "token_lifetime_s must be longer than rotate_tokens_s, or calls run out of tokens between rotations"
+            raise ValueError(msg)
+        return self
+
+
+class Quota(_Part):
+    """A limit on one action of a role; `planned_ratio` is a multiple of the calls planned in one window."""
+
+    action: ToolAction
+    window: Literal["1h", "24h", "7d"] = "1h"
+    planned_ratio: float = Field(gt=0)
+
+    @property
+    def window_s(self) -> float:
+        """The window's length in soak seconds."""
+        return _WINDOW_S[self.window]
+
+
+class Role(_Part):
+    """What agents of a role may do."""
+
+    scopes: tuple[ToolAction, ...] = Field(min_length=1)
+    quotas: tuple[Quota, ...] = ()
+
+
+class Step(_Part):
+    """One call of an operation. In `params`, ``{n}`` stands for the number of the query."""
+
+    tool: str = Field(pattern=r"^[a-z0-9_]+$")
+    action: str = Field(pattern=r"^[a-z0-9_]+$")
+    params: dict[str, Any]
+
+    @property
+    def scope(self) -> str:
+        """The step as a policy scope, ``tool:action``."""
+        return f"{self.tool}:{self.action}"
+
+
+class Operation(_Part):
+    """What a slot can be: one call, or a chain of calls that stops at the first that is not ok."""
+
+    role: str
+    share: Share
+    repeat_share: Share = 0.0
+    steps: tuple[Step, ...] = Field(min_length=1)
+
+
+class Probe(Step):
+    """A call that policy must deny, sent every `every_s` soak seconds."""
+
+    role: str
+    every_s: float = Field(gt=0)
+
+
+class _Scheduled(_Part):
+    """A change under load; `at` is a fraction of the planned duration."""
+
+    at: Share
+    phase: str = Field(min_length=1)
+
+
+class CredentialsChange(_Scheduled):
+    """Give a tool a new credential and activate it."""
+
+    do: Literal["rotate-credentials"]
+    tool: str
+
+    @property
+    def event(self) -> str:
+        """Name of the event that says it was done."""
+        return EventName.CREDENTIALS_ROTATED_SUCCESSFULLY
+
+
+class ChaosChange(_Scheduled):
+    """Inject chaos into a tool, and switch it off again after `lasts` (a fraction of the duration)."""
+
+    do: Literal["chaos"]
+    lasts: Share
+    tool: str
+    mode: Literal["timeout", "500", "jitter"] = "500"
+    pct: int = Field(50, ge=1, le=100)
+    phase_after: str = Field(min_length=1)
+
+    @property
+    def event(self) -> str:
+        """Name of the event that says it was done."""
+        return EventName.CHAOS_MODE_ON
+
+
+class PolicyChange(_Scheduled):
+    """Change a role's quota on one action to `planned_ratio` of the calls planned in a window."""
+
+    do: Literal["update-policy"]
+    role: str
+    action: ToolAction
+    planned_ratio: float = Field(gt=0)
+
+    @property
+    def event(self) -> str:
+        """Name of the event that says it was done; for the default plan the name that scripts look for."""
+        return f"POLICY_UPDATED_{self.action.split(':')[0].upper()}_QUOTA_REDUCED"
+
+
+Change = CredentialsChange | ChaosChange | PolicyChange
+
+
+class Plan(_Part):
+    """The whole plan.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        Shares that do not add up to 1, a call outside its role's scopes, a probe inside them, unknown roles, changes
+        that overlap or run past the end.
+    """
+
+    name: str
+    intervals: Intervals
+    roles: dict[str, Role] = Field(min_length=1)
+    operations: tuple[Operation, ...] = Field(min_length=1)
+    probes: tuple[Probe, ...] = ()
+    changes: tuple[Annotated[Change, Field(discriminator="do")], ...] = ()
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        total = sum(operation.share for operation in self.operations)
+        if abs(total - 1) > 1e-9:  # noqa: PLR2004 - rounding of shares written in decimals
+            msg = f"the shares of the operations add up to {total:g}; make them add up to 1"
+            raise ValueError(msg)
+        for operation in self.operations:
+            for step in operation.steps:
+                if step.scope not in self._role(operation.role).scopes:
+                    msg = f"role {operation.role!r} calls {step.scope} but its scopes do not allow it"
+                    raise ValueError(msg)
+        for probe in self.probes:
+            if probe.scope in self._role(probe.role).scopes:
+                msg = f"the probe {probe.scope} of role {probe.role!r} must be denied, but the role's scopes allow it"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _changes_fit(self) -> Self:
+        ends = []
+        for change in sorted(self.changes, key=lambda change: change.at):
+            end = change.at + (change.lasts if isinstance(change, ChaosChange) else 0)
+            if end > 1:
+                msg = f"the change {change.do} ends at {end:g} of the duration, beyond the end"
+                raise ValueError(msg)
+            ends.append((change, end))
+        for (earlier, end), (later, _) in pairwise(ends):
+            if later.at < end or later.at == earlier.at:
+                msg = f"the changes {earlier.do} and {later.do} overlap at {later.at:g} of the duration"
+                raise ValueError(msg)
+        for change in self.changes:
+            if isinstance(change, PolicyChange):
+                quotas = self._role(change.role).quotas
+                if change.action not in {quota.action for quota in quotas}:
+                    msg = f"update-policy changes the quota on {change.action}, but role {change.role!r} has none on it"
+                    raise ValueError(msg)
+        return self
+
+    def _role(self, name: str) -> Role:
+        if name not in self.roles:
+            msg = f"unknown role {name!r}; the plan defines {', '.join(self.roles)}"
+            raise ValueError(msg)
+        return self.roles[name]
+
+    @cached_property
+    def tools(self) -> tuple[str, ...]:
+        """The tools that the load uses, in the order of first mention."""
+        return tuple(dict.fromkeys(step.tool for operation in self.operations for step in operation.steps))
+
+    @cached_property
+    def calls_per_slot(self) -> float:
+        """Calls planned per slot when every chain runs to its end."""
+        return sum(operation.share * len(operation.steps) for operation in self.operations)
+
+    def planned_calls(self, role: str, action: str, *, rps: float, seconds: float) -> float:
+        """Give how many calls of `action` (``tool:action``) by `role` are planned in a number of soak seconds."""
+        share = sum(
+            operation.share
+            for operation in self.operations
+            for step in operation.steps
+            if operation.role == role and step.scope == action
+        )
+        return share * rps * seconds
+
+    def phase_starts(self, duration_s: float) -> list[tuple[float, str]]:
+        """Give (soak second, phase) pairs in order, the baseline first."""
+        starts = [(0.0, BASELINE_PHASE)]
+        for change in sorted(self.changes, key=lambda change: change.at):
+            starts.append((change.at * duration_s, change.phase))
+            if isinstance(change, ChaosChange):
+                starts.append(((change.at + change.lasts) * duration_s, change.phase_after))
+        return starts
+
+
+def load_plan(path: Path | None = None) -> Plan:
+    """Read and validate a plan.
+
+    Parameters
+    ----------
+    path
+        A TOML file; None for the plan shipped with soaklib.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be read, is no TOML, or does not make a plan; the text names the place.
+    """
+    name = "the default plan" if path is None else str(path)
+    try:
+        text = (
+            files("soaklib").joinpath("default_plan.toml").read_text("utf-8")
+            if path is None
+            else path.read_text("utf-8")
+        )
+        content = tomllib.loads(text)
+        content.pop("settings", None)  # read by soaklib.settings
+        return Plan.model_validate(content)
+    except (OSError, UnicodeDecodeError) as exc:
+        msg = f"--plan: cannot read {name}: {exc}"
+        raise SettingsError(msg) from exc
+    except tomllib.TOMLDecodeError as exc:
+        msg = f"--plan: {name} is no TOML: {exc}"
+        raise SettingsError(msg) from exc
+    except ValidationError as exc:
+        problems = "; ".join(_problem(error["loc"], error["msg"]) for error in exc.errors())
+        msg = f"--plan: {name}: {problems}"
+        raise SettingsError(msg) from exc
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    where = ".".join(str(part) for part in location)
+    text = message.removeprefix("Value error, ")
+    return f"{where}: {text}" if where else text

@@ -1,0 +1,300 @@
+"""The settings of a soak: one model for flags, environment and TOML, validated before anything runs.
+
+A value is taken from the first of these that has it:
+
+1. the flag (``--rps 5``),
+2. the environment (``SOAK_RPS=5``; every setting has its ``SOAK_`` name, and GATEWAY_URL and HTTP_TIMEOUT_MS work too),
+3. the table ``[settings]`` of the file given with ``--plan``,
+4. the default, which depends on whether there is a gateway URL: with one a day at 10 slots a second, without one a
+   rehearsal against the embedded reference gateway, 24 soak-hours in two minutes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import resource
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as SourceFault
+
+from soaklib.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic.fields import FieldInfo
+
+__all__ = [
+    "ADMIN_TOKEN_VARIABLE",
+    "SoakSettings",
+    "default_max_in_flight",
+    "is_loopback",
+    "load_settings",
+    "without_password",
+]
+
+ADMIN_TOKEN_VARIABLE: Final = "SOAK_GATEWAY_ADMIN_TOKEN"  # noqa: S105 - the variable's name
+_RESERVED_FILES: Final = (
+    128  # database, log files, pipes, the scraper's and the admin calls' sockets, room for libraries
+)
+_MOST_IN_FLIGHT: Final = 8192  # past this one process's ephemeral ports and the peer's backlog run out before files do
+_REHEARSAL: Final = {"rps": 1.0, "speed": 720.0}
+_EXTERNAL: Final = {"rps": 10.0, "speed": 1.0}
+_PLAIN_VARIABLES: Final = {"gateway_url": "GATEWAY_URL", "http_timeout_ms": "HTTP_TIMEOUT_MS"}
+
+
+def default_max_in_flight() -> int:
+    """Derive the in-flight cap from the process's limit on open files, each operation holding one socket."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _MOST_IN_FLIGHT
+    return max(1, min(soft - _RESERVED_FILES, _MOST_IN_FLIGHT))
+
+
+def is_loopback(url: str) -> bool:
+    """Say whether a URL's host is this machine's loopback, by address or as ``localhost``."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def without_password(url: str) -> str:
+    """Give a URL with any password in it replaced by three asterisks."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+
+
+def _gateway_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        msg = "must be a base URL such as http://127.0.0.1:3000"
+        raise ValueError(msg)
+    if parts.username or parts.password:
+        msg = "must not hold credentials (they would be logged); pass --header-env Authorization=VARIABLE"
+        raise ValueError(msg)
+    if parts.query or parts.fragment:
+        msg = "must be a base URL without ? or #"
+        raise ValueError(msg)
+    return value.rstrip("/")
+
+
+def _pair(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+=[^=\s].*", value):
+        msg = f"{value!r} must have the form NAME=VALUE"
+        raise ValueError(msg)
+    return value
+
+
+Pair = Annotated[str, AfterValidator(_pair)]
+
+
+class SoakSettings(BaseSettings):
+    """Run a soak: steady load, changes on schedule, every outcome in DuckDB."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SOAK_",
+        frozen=True,
+        extra="forbid",
+        cli_prog_name="python -m soaklib.run",
+        cli_kebab_case=True,
+        cli_implicit_flags="toggle",
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+    )
+
+    gateway_url: Annotated[str, AfterValidator(_gateway_url)] | None = Field(
+        None,
+        description="base URL of the gateway under load; without it the reference gateway is started as a rehearsal",
+    )
+    rps: float = Field(1.0, gt=0, le=100_000, allow_inf_nan=False, description="slots a soak-second [1; with a URL 10]")
+    hours: float = Field(24.0, gt=0, le=24 * 366, allow_inf_nan=False, description="length in soak-hours")
+    speed: float = Field(
+        720.0, gt=0, le=100_000, allow_inf_nan=False, description="soak seconds per wall second [720; with a URL 1]"
+    )
+    seed: int = Field(1, ge=0, lt=2**63, description="seed of the workload and of the embedded gateway")
+    plan: Path | None = Field(None, description="TOML file with another plan, and optionally a table [settings]")
+    out: Path = Field(Path("data/runs"), description="folder in which the run's folder is made")
+    resume: str | None = Field(None, description="folder or id of a run to go on with; takes every setting from it")
+    max_in_flight: int | None = Field(
+        None, ge=1, description="operations under way at most; derived from the limit on open files"
+    )
+    agents_per_role: int = Field(4, ge=1, le=10_000, description="agents made for each role")
+    arrivals: Literal["constant", "poisson"] = Field("constant", description="spacing of the slots")
+    http_timeout_ms: int = Field(30_000, ge=1, le=3_600_000, description="time limit of a call, wall time")
+    header_env: list[Pair] = Field([], description="header whose value is read from an environment variable")
+    ca_file: Path | None = Field(
+        None, description="PEM file with the authorities that the gateway's TLS is verified by"
+    )
+    database_url: str | None = Field(None, description="the gateway's request log, for the evidence bundle")
+    metrics_port: int | None = Field(None, ge=0, le=65_535, description="serve the runner's own metrics on this port")
+    gateway_fault: list[Pair] = Field([], description="fault of the embedded gateway, see its --help")
+    gateway_quirks: Literal["real"] | None = Field(
+        None, description="let the embedded gateway have the real one's warts"
+    )
+    drain_s: float = Field(10.0, ge=0, le=600, description="wait this long for open calls at the end, wall seconds")
+    check: bool = Field(False, description="validate everything, pass the health gate, send no load")
+    report: bool = Field(True, description="leave out the figures and notebooks at the end")
+    strict: bool = Field(False, description="let insufficient and not applicable criteria fail the run")
+    yes: bool = Field(False, description="do not ask before loading a gateway that is not on this machine")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Give the sources in their order of precedence (flags come before all of these)."""
+        return init_settings, env_settings, _PlainVariables(settings_cls), _PlanTable(settings_cls)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_target(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fill in what depends on whether there is a gateway URL."""
+        external = values.get("gateway_url") is not None
+        return (_EXTERNAL if external else _REHEARSAL) | values
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.gateway_url is not None and (self.gateway_fault or self.gateway_quirks):
+            msg = "--gateway-fault and --gateway-quirks are for the embedded gateway; leave out --gateway-url"
+            raise ValueError(msg)
+        if self.total_slots < 1:
+            msg = f"--rps {self.rps:g} x --hours {self.hours:g} plans no slot at all; raise one of them"
+            raise ValueError(msg)
+        for name, path in (("--ca-file", self.ca_file), ("--plan", self.plan)):
+            if path is not None and not path.is_file():
+                msg = f"{name} {path} is not a file"
+                raise ValueError(msg)
+        return self
+
+    @property
+    def duration_s(self) -> float:
+        """Planned length in soak seconds."""
+        return self.hours * 3600
+
+    @property
+    def wall_duration_s(self) -> float:
+        """Planned length in wall seconds."""
+        return self.duration_s / self.speed
+
+    @property
+    def total_slots(self) -> int:
+        """How many slots the load has."""
+        return round(self.rps * self.duration_s)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the run starts the reference gateway itself."""
+        return self.gateway_url is None
+
+    @property
+    def in_flight_cap(self) -> int:
+        """The cap in force."""
+        return self.max_in_flight or default_max_in_flight()
+
+    def headers(self) -> dict[str, str]:
+        """Read the values of ``--header-env`` from the environment.
+
+        Raises
+        ------
+        SettingsError
+            A variable is not set.
+        """
+        headers = {}
+        for pair in self.header_env:
+            name, _, variable = pair.partition("=")
+            if variable not in os.environ:
+                msg = f"--header-env {pair}: the environment variable {variable} is not set"
+                raise SettingsError(msg)
+            headers[name] = os.environ[variable]
+        return headers
+
+    def public_json(self) -> str:
+        """Give the settings as JSON for the run's manifest, free of passwords."""
+        database_url = None if self.database_url is None else without_password(self.database_url)
+        return self.model_copy(update={"database_url": database_url}).model_dump_json()
+
+
+class _PlainVariables(PydanticBaseSettingsSource):
+    """The two environment variables that carry no prefix because other tools use them too."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - its signature
+        variable = _PLAIN_VARIABLES.get(field_name, "")
+        return os.environ.get(variable), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return {name: os.environ[variable] for name, variable in _PLAIN_VARIABLES.items() if variable in os.environ}
+
+
+class _PlanTable(PydanticBaseSettingsSource):
+    """The table ``[settings]`` of the plan file that an earlier source named."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - its signature
+        return self().get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        plan = self.current_state.get("plan")
+        if plan is None or not Path(plan).is_file():
+            return {}
+        try:
+            table = tomllib.loads(Path(plan).read_text("utf-8")).get("settings", {})
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+            msg = f"--plan: {plan} is no TOML: {exc}"
+            raise SettingsError(msg) from exc
+        if not isinstance(table, dict):
+            msg = f"--plan: {plan}: settings must be a table"
+            raise SettingsError(msg)
+        return {str(name).replace("-", "_"): value for name, value in table.items()}
+
+
+def load_settings(arguments: Sequence[str] | None = None) -> SoakSettings:
+    """Read the settings from flags, environment and plan file.
+
+    Parameters
+    ----------
+    arguments
+        Command-line arguments; None for none at all (environment and defaults only).
+
+    Raises
+    ------
+    SettingsError
+        A value is wrong; the text names each wrong setting, its value and what to pass.
+    SystemExit
+        ``--help`` (code 0), or an unknown flag (code 2).
+    """
+    try:
+        return SoakSettings(_cli_parse_args=list(arguments) if arguments is not None else False)
+    except ValidationError as exc:
+        raise SettingsError("; ".join(_problem(dict(error)) for error in exc.errors())) from exc
+    except SourceFault as exc:
+        raise SettingsError(str(exc)) from exc
+
+
+def _problem(error: dict[str, Any]) -> str:
+    """Word one of pydantic's errors as a sentence about a flag."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    name = str(error["loc"][0])
+    flag = f"--{name.replace('_', '-')}"
+    field = SoakSettings.model_fields.get(name)
+    if field is None:
+        return f"{name}: there is no such setting"
+    return f"{flag} {error['input']!r}: {message[0].lower()}{message[1:]} ({field.description})"
