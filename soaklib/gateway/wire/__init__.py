@@ -1,0 +1,1 @@
+"""HTTP: how bodies are read, answers written, and which route does what."""
