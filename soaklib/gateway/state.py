@@ -115,11 +115,10 @@ class State:
     def log_decision(self, agent_id: str, policy_id: str, tool: str, action: str, denial: Denial | None) -> None:
         """Keep a decision of a policy in the policy log; without a denial the call was allowed."""
         self.decisions += 1
-        allowed, reason = denial is None, denial.log_reason if denial is not None else None
-        decision = PolicyDecision(
-            self.decisions, policy_id, agent_id, tool, action, denial is None, reason, self._wall()
+        reason = denial.log_reason if denial is not None else None
+        self.policy_logs.append(
+            PolicyDecision(self.decisions, policy_id, agent_id, tool, action, denial is None, reason, self._wall())
         )
-        self.policy_logs.append(decision)
 
 
 class Gateway:
