@@ -72,8 +72,8 @@ TABLES: Final[Mapping[str, str]] = {
 }
 """Table name -> its columns, in the order of the matching record in :mod:`soaklib.records`."""
 
-APPENDED: Final = ("outcomes", "samples", "scrapes", "events", "runner_health")
-"""The tables that only ever grow, which the recorder appends to."""
+APPENDED: Final = ("segments", "outcomes", "samples", "scrapes", "events", "runner_health")
+"""The tables that grow while a run goes on, which the recorder appends to."""
 
 # DuckDB's appender takes a dict with the keys `key` and `value` for a MAP, so labels travel as two lists.
 _STAGED_SAMPLES: Final = 'at_us BIGINT, metric VARCHAR, label_keys VARCHAR[], label_values VARCHAR[], "value" DOUBLE'
@@ -147,6 +147,14 @@ class Segment:
     soak_started_s: float
     ended_at_us: int | None = None
     soak_ended_s: float | None = None
+
+
+def segment_row(segment: Segment, *, runner_pid: int) -> tuple[object, ...]:
+    """Give the row for ``segments`` of a segment."""
+    return (
+        segment.segment, segment.started_at_us, segment.soak_started_s, segment.ended_at_us, segment.soak_ended_s,
+        runner_pid,
+    )  # fmt: skip
 
 
 def soak_seconds_sql(segments: Sequence[Segment], speed: float) -> str:
@@ -239,12 +247,6 @@ class RunWriter:
         ]  # fmt: skip
         self._insert("run", values)
 
-    def begin_segment(self, segment: Segment, *, runner_pid: int) -> None:
-        """Note that a runner lives from here on."""
-        self._insert(
-            "segments", [segment.segment, segment.started_at_us, segment.soak_started_s, None, None, runner_pid]
-        )
-
     def end_segment(self, segment: Segment) -> None:
         """Note where the segment's runner stopped."""
         self._execute(
@@ -281,7 +283,7 @@ class RunWriter:
 def _staged(sample: Sequence[Any]) -> tuple[object, ...]:
     """Give a :class:`~soaklib.records.Sample` with its label pairs split into keys and values."""
     at_us, metric, labels, value = sample
-    return at_us, metric, [pair[0] for pair in labels], [pair[1] for pair in labels], value
+    return at_us, metric, [pair[0] for pair in labels], [pair[1] for pair in labels], float(value)
 
 
 @contextmanager

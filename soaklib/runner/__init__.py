@@ -1,0 +1,1 @@
+"""The only part of soaklib that makes load."""

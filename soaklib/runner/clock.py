@@ -1,0 +1,70 @@
+"""The run's clocks: monotonic microseconds from one UTC anchor, and soak time within a segment."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from soaklib.store import Segment
+
+__all__ = ["RunClock", "SoakClock"]
+
+
+class RunClock:
+    """Microseconds since the run's anchor, from the monotonic clock: an NTP step or DST changes no duration.
+
+    Parameters
+    ----------
+    anchor_utc
+        UTC time of the run's microsecond 0.
+    start_us
+        What the clock reads now; 0 for a new run, later for a resumed one.
+    monotonic_ns, utc_now
+        The two clocks of the machine; injected by tests.
+    """
+
+    def __init__(
+        self,
+        anchor_utc: dt.datetime,
+        *,
+        start_us: int = 0,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        utc_now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
+        self.anchor_utc = anchor_utc
+        self._monotonic_ns = monotonic_ns
+        self._utc_now = utc_now
+        self._zero_ns = monotonic_ns() - start_us * 1000
+
+    def now_us(self) -> int:
+        """Give the time in microseconds since the anchor."""
+        return (self._monotonic_ns() - self._zero_ns) // 1000
+
+    def utc(self, at_us: int) -> dt.datetime:
+        """Give the UTC time of a reading of this clock."""
+        return self.anchor_utc + dt.timedelta(microseconds=at_us)
+
+    def offset_us(self) -> int:
+        """Give how far the machine's wall clock is ahead of this one; jumps by the size of an NTP step."""
+        return (self._utc_now() - self.utc(self.now_us())) // dt.timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class SoakClock:
+    """The mapping between wall and soak time in one segment: soak time runs at `speed` from where the segment began."""
+
+    segment: Segment
+    speed: float
+
+    def at_us(self, soak_s: float) -> int:
+        """Give the reading of the run's clock at a soak second."""
+        return self.segment.started_at_us + round((soak_s - self.segment.soak_started_s) * 1e6 / self.speed)
+
+    def soak_s(self, at_us: int) -> float:
+        """Give the soak second at a reading of the run's clock."""
+        return self.segment.soak_started_s + (at_us - self.segment.started_at_us) * self.speed / 1e6

@@ -1,0 +1,71 @@
+"""The health gate: is the gateway fit for a change? Tells "a breaker is open" from "down"."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from soaklib.runner.api import ApiError
+
+if TYPE_CHECKING:
+    from soaklib.runner.api import GatewayApi, Reply
+
+__all__ = ["GateResult", "health_gate", "is_healthy", "open_breakers"]
+
+
+class GateResult(NamedTuple):
+    """Whether the gate let through, and one line on why or why not."""
+
+    passed: bool
+    detail: str
+
+
+def is_healthy(reply: Reply) -> bool:
+    """Say whether an answer of /health is a healthy one: 200 and ``ok`` true."""
+    return reply.status == HTTPStatus.OK and _object(reply.body).get("ok") is True
+
+
+def open_breakers(reply: Reply) -> list[str] | None:
+    """Give the tools whose open breaker explains an answer of /ready that is not 200.
+
+    Returns
+    -------
+    list of str or None
+        The tools; None when something else is not ready, or the body does not say.
+    """
+    checks = _object(reply.body).get("checks")
+    if not isinstance(checks, dict):
+        return None
+    breakers = checks.get("circuitBreakers")
+    others = [name for name, ok in checks.items() if name != "circuitBreakers" and ok is not True]
+    if not isinstance(breakers, dict) or others:
+        return None
+    return sorted(str(tool) for tool, closed in breakers.items() if closed is not True) or None
+
+
+async def health_gate(api: GatewayApi) -> GateResult:
+    """GET /health and /ready and judge them: an open breaker is no reason to stop, anything else is."""
+    try:
+        health = await api.get("/health")
+        if not is_healthy(health):
+            return GateResult(passed=False, detail=f"/health answered {health.status} and is not ok")
+        ready = await api.get("/ready")
+    except ApiError as exc:
+        return GateResult(passed=False, detail=str(exc))
+    if ready.status == HTTPStatus.OK:
+        return GateResult(passed=True, detail="healthy and ready")
+    if ready.status == HTTPStatus.NOT_FOUND:
+        return GateResult(passed=True, detail="healthy; the gateway has no /ready")
+    if tools := open_breakers(ready):
+        return GateResult(passed=True, detail=f"healthy; breaker open: {', '.join(tools)}")
+    return GateResult(passed=False, detail=f"/ready answered {ready.status} and no open breaker explains it")
+
+
+def _object(body: bytes) -> dict[str, object]:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}

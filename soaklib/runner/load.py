@@ -1,0 +1,244 @@
+"""The load: an open model that starts every slot at its planned time, whatever the answers do.
+
+A slot that finds the in-flight cap reached becomes a row of kind ``dropped``; after a stall the slots that are overdue
+leave late, with their lag in the data, and none is skipped. Every planned call ends as exactly one row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from soaklib.records import EventName, Expected, Kind, Outcome, Purpose, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from soaklib.runner.changes import Changes
+    from soaklib.runner.client import Answer, Client
+    from soaklib.runner.clock import RunClock, SoakClock
+    from soaklib.runner.events import EventLog
+    from soaklib.runner.pacer import Pacer
+    from soaklib.runner.tokens import AgentPool
+    from soaklib.runner.vitals import Vitals
+    from soaklib.runner.workload import Call, Workload
+
+__all__ = ["Load", "LoadParts"]
+
+_YIELD_EVERY: Final = 32  # overdue slots started in a row before answers get their turn
+_LATE_US: Final = 1_000_000
+_ON_TIME_US: Final = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadParts:
+    """What the load works with.
+
+    Attributes
+    ----------
+    pacer, workload
+        When each slot is due, and what it does.
+    client, pool
+        Send its calls, with the tokens of its role's agents.
+    changes
+        Know what policy should say now.
+    clock, soak_clock
+        The run's clocks.
+    vitals, events
+        Are told of lags and stalls.
+    record
+        Takes each outcome's row.
+    phases
+        (soak second, name) of the plan's phases, in order.
+    total_slots, max_in_flight
+        How many slots there are, and how many operations may be under way.
+    """
+
+    pacer: Pacer
+    workload: Workload
+    client: Client
+    pool: AgentPool
+    changes: Changes
+    clock: RunClock
+    soak_clock: SoakClock
+    vitals: Vitals
+    events: EventLog
+    record: Callable[[Outcome], None]
+    phases: list[tuple[float, str]]
+    total_slots: int
+    max_in_flight: int
+
+
+class Load:
+    """Sends the load's slots and the probes.
+
+    Parameters
+    ----------
+    parts
+        What the load works with.
+    """
+
+    def __init__(self, parts: LoadParts) -> None:
+        self._parts = parts
+        self._open: set[asyncio.Task[None]] = set()
+        self._phase_starts_us = [parts.soak_clock.at_us(start_s) for start_s, _ in parts.phases]
+        self._phase_names = [name for _, name in parts.phases]
+        self._late_slots = 0
+        self._latest_us = 0
+        self.agents_lost = asyncio.Event()
+        self.rate_limited = asyncio.Event()
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def send_slots(self, first: int) -> None:
+        """Start every slot from `first` on at its planned time; returns when the last one has left."""
+        parts = self._parts
+        now_us, due_s, at_us = parts.clock.now_us, parts.pacer.due_s, parts.soak_clock.at_us
+        slot = first
+        while slot < parts.total_slots:
+            started = 0
+            now = now_us()
+            while slot < parts.total_slots and (due := at_us(due_s(slot))) <= now:
+                self._start_slot(slot, due, now)
+                slot += 1
+                started += 1
+                if started % _YIELD_EVERY == 0:
+                    await asyncio.sleep(0)
+                    now = now_us()
+            if slot < parts.total_slots:
+                await asyncio.sleep(max(0.0, (due - now_us()) / 1e6))
+        self._note_lateness(0)
+
+    async def send_probes(self, which: int, every_s: float, first: int, count: int) -> None:
+        """Send a probe every `every_s` soak seconds, `count` in all; probes number their own slots."""
+        parts = self._parts
+        call = parts.workload.probes[which]
+        for slot in range(first, count):
+            due = parts.soak_clock.at_us(slot * every_s)
+            await asyncio.sleep(max(0.0, (due - parts.clock.now_us()) / 1e6))
+            self._start(Purpose.PROBE, slot, (call,), slot, due)
+
+    async def watch(self) -> None:
+        """Wait for an operation that ends with an exception, and raise it; answers never do."""
+        await self._failure
+
+    async def drain(self, within_s: float) -> int:
+        """Wait for open operations, then cut off the rest; give how many were cut off."""
+        if self._open:
+            await asyncio.wait(self._open, timeout=within_s)
+        cut_off = list(self._open)
+        for task in cut_off:
+            task.cancel()
+        if cut_off:
+            await asyncio.wait(cut_off)
+        return len(cut_off)
+
+    def _start_slot(self, slot: int, due: int, now: int) -> None:
+        self._note_lateness(now - due)
+        calls, number = self._parts.workload.operation(slot)
+        self._start(Purpose.LOAD, slot, calls, number, due)
+        self._parts.vitals.slots_passed = slot + 1
+
+    def _start(self, purpose: Purpose, slot: int, calls: tuple[Call, ...], number: int, due: int) -> None:
+        phase = self._phase_names[max(0, bisect_right(self._phase_starts_us, due) - 1)]
+        plan = _Planned(purpose, slot, calls, number, phase)
+        if self._parts.vitals.in_flight >= self._parts.max_in_flight:
+            self._record_unsent(plan, 0, due, Kind.DROPPED, Reason.IN_FLIGHT_CAP)
+            self._record_skipped(plan, 1, due)
+            return
+        self._parts.vitals.in_flight += 1
+        task = asyncio.create_task(self._operate(plan, due))
+        self._open.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._parts.vitals.in_flight -= 1
+        self._open.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not self._failure.done():
+            self._failure.set_exception(error)  # a defect of ours: the run ends, loudly
+
+    async def _operate(self, plan: _Planned, planned_us: int) -> None:
+        """Make the calls of one operation, each when the one before it was ok."""
+        parts = self._parts
+        for step, call in enumerate(plan.calls):
+            token, generation = parts.pool.take(call.role)
+            body = call.body(token, plan.number)
+            parts.vitals.saw_sending((sent_us := parts.clock.now_us()) - planned_us)
+            try:
+                answer = await parts.client.send(body)
+            except asyncio.CancelledError:
+                self._record_cut_off(plan, step, planned_us, sent_us, generation)
+                self._record_skipped(plan, step + 1, planned_us)
+                raise
+            self._record_answer(plan, step, planned_us, answer, generation)
+            planned_us = answer.done_at_us
+            if answer.kind is not Kind.OK:
+                self._record_skipped(plan, step + 1, planned_us)
+                return
+
+    def _record_answer(self, plan: _Planned, step: int, planned_us: int, answer: Answer, generation: int) -> None:
+        call = plan.calls[step]
+        parts = self._parts
+        parts.vitals.saw_answer(answer.kind, answer.done_at_us - answer.sent_at_us)
+        if answer.reason is Reason.AGENT_NOT_FOUND:
+            self.agents_lost.set()
+        elif answer.kind is Kind.RATE_LIMITED:
+            self.rate_limited.set()
+        parts.record(
+            Outcome(
+                plan.purpose, plan.slot, step, call.role, call.tool, call.action, planned_us, answer.sent_at_us,
+                answer.done_at_us, answer.status, answer.kind, self._expected(call), answer.reason, 1, generation,
+                answer.correlation_id, plan.phase,
+            )
+        )  # fmt: skip
+
+    def _record_cut_off(self, plan: _Planned, step: int, planned_us: int, sent_us: int, generation: int) -> None:
+        call = plan.calls[step]
+        self._parts.vitals.saw_unsent(Kind.INTERRUPTED)
+        self._parts.record(
+            Outcome(
+                plan.purpose, plan.slot, step, call.role, call.tool, call.action, planned_us, sent_us, None, None,
+                Kind.INTERRUPTED, self._expected(call), Reason.STOPPED, 1, generation, None, plan.phase,
+            )
+        )  # fmt: skip
+
+    def _record_skipped(self, plan: _Planned, first_step: int, planned_us: int) -> None:
+        for step in range(first_step, len(plan.calls)):
+            self._record_unsent(plan, step, planned_us, Kind.SKIPPED, Reason.STEP_NOT_OK)
+
+    def _record_unsent(self, plan: _Planned, step: int, planned_us: int, kind: Kind, reason: Reason) -> None:
+        call = plan.calls[step]
+        self._parts.vitals.saw_unsent(kind)
+        self._parts.record(
+            Outcome(
+                plan.purpose, plan.slot, step, call.role, call.tool, call.action, planned_us, None, None, None, kind,
+                self._expected(call), reason, 0, None, None, plan.phase,
+            )
+        )  # fmt: skip
+
+    def _expected(self, call: Call) -> Expected:
+        """Ask at the end of a call: one that left before a quota was cut and came back after it may be denied."""
+        return self._parts.changes.expected(call.role, call.tool, call.action, call.expected)
+
+    def _note_lateness(self, lag_us: int) -> None:
+        """Say once for every stall how many slots left late and by how much at most."""
+        if lag_us > _LATE_US or (self._late_slots and lag_us > _ON_TIME_US):
+            self._late_slots += 1
+            self._latest_us = max(self._latest_us, lag_us)
+        elif self._late_slots:
+            self._parts.events.write(
+                EventName.LATE_SENDING, f"{self._late_slots} slots left up to {self._latest_us / 1e6:.3f} s late"
+            )
+            self._late_slots = self._latest_us = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """One slot's operation: its key, its calls, and what they carry."""
+
+    purpose: Purpose
+    slot: int
+    calls: tuple[Call, ...]
+    number: int
+    phase: str

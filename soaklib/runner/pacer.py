@@ -1,0 +1,58 @@
+"""When each slot is due: a pure function of the slot's number, with no clock inside.
+
+With rate r (slots a soak-second) slot n is due at
+
+* constant arrivals: n / r;
+* Poisson arrivals: slots come in blocks of K; block b holds the order statistics of K independent uniforms on
+  [bK/r, (b+1)K/r). Given the number of arrivals in an interval, a Poisson process is exactly that (Cinlar, Introduction
+  to Stochastic Processes, 1975, ch. 4), so arrivals are Poisson within a block, the totals are exact, and any slot can
+  be computed without the ones before it.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+__all__ = ["Pacer"]
+
+_BLOCK_SLOTS: Final = 1000
+
+
+@dataclass
+class Pacer:
+    """Due times of slots, in soak seconds.
+
+    Parameters
+    ----------
+    rps
+        Slots a soak-second.
+    arrivals
+        ``constant`` or ``poisson``.
+    seed
+        Seed of the Poisson arrivals.
+    """
+
+    rps: float
+    arrivals: Literal["constant", "poisson"] = "constant"
+    seed: int = 0
+    _block: tuple[int, list[float]] = field(default=(-1, []), repr=False)
+
+    def due_s(self, slot: int) -> float:
+        """Give the soak second at which a slot is due."""
+        if self.arrivals == "constant":
+            return slot / self.rps
+        number, place = divmod(slot, _BLOCK_SLOTS)
+        if self._block[0] != number:
+            # a string seed: equal for equal (seed, block) in every process and on every platform
+            draws = random.Random(f"{self.seed}/{number}")  # noqa: S311 - arrivals, not secrets
+            self._block = (number, sorted(draws.random() for _ in range(_BLOCK_SLOTS)))
+        return (number + self._block[1][place]) * _BLOCK_SLOTS / self.rps
+
+    def first_slot_from(self, soak_s: float) -> int:
+        """Give the first slot that is not due before a soak second."""
+        slot = max(0, int(soak_s * self.rps) - (_BLOCK_SLOTS if self.arrivals == "poisson" else 1))
+        while self.due_s(slot) < soak_s:
+            slot += 1
+        return slot

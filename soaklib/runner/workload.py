@@ -1,0 +1,115 @@
+"""What each slot does: a pure function of (seed, slot), compiled once into bytes.
+
+Nothing is drawn from a stream, so a resumed run sends in slot n what the first one would have sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from soaklib.records import Expected
+
+if TYPE_CHECKING:
+    from soaklib.plan import Operation, Plan, Probe, Step
+
+__all__ = ["Call", "Workload"]
+
+_MASK: Final = 2**64 - 1
+_RECENT_SLOTS: Final = 50
+_BODY_HEAD: Final = b'{"agent_token":"'
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of an operation, ready to be sent.
+
+    Attributes
+    ----------
+    role, tool, action
+        Who calls what.
+    expected
+        What policy should say to it under the baseline policies.
+    """
+
+    role: str
+    tool: str
+    action: str
+    expected: Expected
+    _tail: bytes
+
+    def body(self, token: bytes, number: int) -> bytes:
+        """Give the JSON body with a token and the number of the query filled in."""
+        return _BODY_HEAD + token + self._tail.replace(b"{n}", b"%d" % number)
+
+
+def _compile(step: Step, role: str, expected: Expected) -> Call:
+    rest = orjson.dumps({"tool": step.tool, "action": step.action, "params": step.params})
+    return Call(role, step.tool, step.action, expected, b'",' + rest[1:])
+
+
+def _mix(value: int) -> int:
+    """Scramble 64 bits (SplitMix64's finaliser: Steele, Lea and Flood, OOPSLA 2014)."""
+    value = (value + 0x9E3779B97F4A7C15) & _MASK
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)
+
+
+class Workload:
+    """The load's operations and the probes of a plan.
+
+    Parameters
+    ----------
+    plan
+        The plan.
+    seed
+        Which of the plan's possible loads this is.
+    """
+
+    def __init__(self, plan: Plan, seed: int) -> None:
+        self._seed = _mix(seed)
+        self._operations: list[tuple[Call, ...]] = [
+            tuple(_compile(step, operation.role, Expected.ALLOW) for step in operation.steps)
+            for operation in plan.operations
+        ]
+        self._bounds = [bound * 2**64 for bound in accumulate(operation.share for operation in plan.operations)]
+        self._bounds[-1] = 2**64  # whatever the rounding of the shares
+        self._repeat_below = [_repeat_bound(operation) for operation in plan.operations]
+        self.probes: list[Call] = [_compile_probe(probe) for probe in plan.probes]
+
+    def operation(self, slot: int) -> tuple[tuple[Call, ...], int]:
+        """Give the calls of a slot, in order, and the number of the query they carry."""
+        kind = self._kind(slot)
+        return self._operations[kind], self._query_number(slot, kind)
+
+    def _kind(self, slot: int) -> int:
+        draw = _mix(self._seed ^ slot)
+        for kind, bound in enumerate(self._bounds):
+            if draw < bound:
+                return kind
+        return len(self._bounds) - 1  # not reached: the last bound is above every draw
+
+    def _repeats(self, slot: int, kind: int) -> bool:
+        return _mix(self._seed + 2 * slot + 1) < self._repeat_below[kind]
+
+    def _query_number(self, slot: int, kind: int) -> int:
+        """Give the slot's own number, or a recent fresh slot's of the same kind when this one repeats it."""
+        if not self._repeats(slot, kind):
+            return slot
+        start = slot - 1 - _mix(self._seed + 3 * slot + 2) % _RECENT_SLOTS
+        for earlier in range(start, max(-1, start - _RECENT_SLOTS), -1):
+            if earlier >= 0 and self._kind(earlier) == kind and not self._repeats(earlier, kind):
+                return earlier
+        return slot
+
+
+def _repeat_bound(operation: Operation) -> float:
+    return operation.repeat_share * 2**64
+
+
+def _compile_probe(probe: Probe) -> Call:
+    return _compile(probe, probe.role, Expected.DENY)
