@@ -1,0 +1,264 @@
+"""Opens what a run left and gives its tables as typed frames."""
+
+from __future__ import annotations
+
+import datetime as dt
+import html
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import duckdb
+
+from soaklib.analysis.frames import frame_of
+from soaklib.errors import RunError
+from soaklib.plan import Plan
+from soaklib.store import DATABASE_NAME, open_read_only, read_segments
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import polars as pl
+
+    from soaklib.store import Segment
+
+__all__ = ["Run", "RunInfo", "find_run", "open_run"]
+
+_RUNS_FOLDER: Final = Path("data") / "runs"
+_SAMPLE_FOLDER: Final = Path("data") / "sample"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """The manifest of a run.
+
+    Attributes
+    ----------
+    run_id, soaklib_version, target, embedded, status, seed
+        As written when the run started and ended.
+    anchor_utc, completed_utc
+        UTC; the second is None unless the run ended by itself.
+    speed, rps, hours
+        Soak seconds a wall second, slots a soak-second, planned soak-hours.
+    duration_s
+        Wall seconds from start to end; None unless the run ended by itself.
+    settings, environment
+        The settings in force; host, Python and package versions.
+    plan
+        The plan.
+    segments
+        The stretches in which a runner lived.
+    """
+
+    run_id: str
+    soaklib_version: str
+    anchor_utc: dt.datetime
+    speed: float
+    rps: float
+    hours: float
+    seed: int
+    target: str
+    embedded: bool
+    settings: Mapping[str, Any]
+    plan: Plan
+    environment: Mapping[str, Any]
+    status: str
+    completed_utc: dt.datetime | None
+    duration_s: float | None
+    segments: tuple[Segment, ...]
+
+    @property
+    def planned_soak_s(self) -> float:
+        """Planned length in soak seconds."""
+        return self.hours * 3600
+
+    @property
+    def started_utc(self) -> dt.datetime:
+        """UTC time of soak second 0."""
+        start_us = self.segments[0].started_at_us if self.segments else 0
+        return self.anchor_utc + dt.timedelta(microseconds=start_us)
+
+
+class Run:
+    """A run, opened to be read.
+
+    Attributes
+    ----------
+    folder
+        Where its files are.
+    info
+        Its manifest.
+    """
+
+    def __init__(self, folder: Path, connection: duckdb.DuckDBPyConnection) -> None:
+        self.folder = folder
+        self._connection = connection
+        self.info = _read_info(connection)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def sql(self, query: str, params: Sequence[object] | Mapping[str, object] | None = None) -> pl.DataFrame:
+        """Run SQL over the run's tables and give a frame.
+
+        Beside the tables of :mod:`soaklib.store` there are the view ``calls`` and the macros ``utc(us)``,
+        ``soak_seconds(us)``, ``is_success(kind, expected)`` and ``counts_towards_success(...)``.
+
+        Parameters
+        ----------
+        query
+            One SELECT.
+        params
+            Values for ``?`` or ``$name``.
+
+        Raises
+        ------
+        RunError
+            DuckDB refuses the query; the text has its words.
+        """
+        try:
+            return frame_of(self._connection.sql(query, params=params))
+        except duckdb.Error as exc:
+            msg = f"the query cannot be run: {exc}"
+            raise RunError(msg) from exc
+
+    def outcomes(self, columns: Sequence[str] | None = None, where: str | None = None) -> pl.DataFrame:
+        """Give planned calls, one a row, in order of their planned time.
+
+        Parameters
+        ----------
+        columns
+            Names of the columns wanted; None for all: ``at`` (UTC, planned), ``soak_s``, the columns of ``outcomes``,
+            ``service_us``, ``response_us``, ``succeeded``, ``counted``.
+        where
+            A condition in SQL, for example ``"tool = 'openai' and kind <> 'ok'"``.
+        """
+        wanted = "*" if columns is None else ", ".join(_quoted(column) for column in columns)
+        condition = "" if where is None else f"where {where}"
+        return self.sql(f"select {wanted} from calls {condition} order by planned_at_us, purpose, slot, step")  # noqa: S608
+
+    def samples(self, metric: str | None = None) -> pl.DataFrame:
+        """Give scraped samples: ``at`` (UTC), ``metric``, ``labels``, ``value``, in order of time.
+
+        Parameters
+        ----------
+        metric
+            Only this one, named with its suffix; None for all.
+        """
+        return self.sql(
+            'select utc(at_us) as "at", metric, labels, "value" from samples '
+            "where $metric is null or metric = $metric order by at_us, rowid",
+            {"metric": metric},
+        )
+
+    def events(self) -> pl.DataFrame:
+        """Give the events: ``at`` (UTC), ``soak_s``, ``name``, ``detail``, in order of time."""
+        return self.sql(
+            'select utc(at_us) as "at", soak_seconds(at_us) as soak_s, name, detail from events order by at_us, rowid'
+        )
+
+    def health(self) -> pl.DataFrame:
+        """Give how the generator itself did: ``at`` (UTC), ``soak_s`` and ``runner_health``, a row a wall second."""
+        return self.sql('select utc(at_us) as "at", soak_seconds(at_us) as soak_s, * from runner_health order by at_us')
+
+    def verdicts(self) -> pl.DataFrame:
+        """Give the verdicts that were written when the run ended."""
+        return self.sql("select * from verdicts")
+
+    def __repr__(self) -> str:
+        return f"<Run {self.info.run_id} ({self.info.status}) in {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        """Show the run as a card in a notebook."""
+        counts = self.sql("select kind, count(*) as n from outcomes group by kind order by n desc")
+        rows = {
+            "status": self.info.status,
+            "target": f"{self.info.target}{' (embedded reference gateway)' if self.info.embedded else ''}",
+            "started": f"{self.info.started_utc:%Y-%m-%d %H:%M:%S} UTC",
+            "plan": f"{self.info.plan.name}: {self.info.hours:g} soak-hours at {self.info.rps:g} slots a soak-second, "
+            f"speed {self.info.speed:g}",
+            "outcomes": ", ".join(f"{kind} {n:,}" for kind, n in counts.iter_rows()),
+        }
+        body = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td style='text-align:left'>"
+            f"{html.escape(value)}</td></tr>"
+            for name, value in rows.items()
+        )
+        caption = f"<caption style='text-align:left'><b>Run {html.escape(self.info.run_id)}</b></caption>"
+        return f"<table>{caption}{body}</table>"
+
+
+def find_run(path_or_id: Path | str) -> Path:
+    """Find a run's folder by its path, its id, ``latest`` or ``sample``.
+
+    An id is looked for in data/runs of the working directory and of the directories above it, so that it is found from
+    notebooks/ too.
+
+    Raises
+    ------
+    RunError
+        There is none.
+    """
+    path = Path(path_or_id).expanduser()
+    if path.is_dir():
+        return path
+    if path.name == DATABASE_NAME and path.is_file():
+        return path.parent
+    if len(path.parts) == 1:
+        here = Path.cwd()
+        for above in (here, *here.parents):
+            folder = above / (_SAMPLE_FOLDER if path.name == "sample" else _RUNS_FOLDER / path)
+            if folder.is_dir():
+                return folder
+    msg = f"there is no run {str(path_or_id)!r}: pass its folder, its id (a folder in {_RUNS_FOLDER}), or 'latest'"
+    raise RunError(msg)
+
+
+def open_run(path_or_id: Path | str = "latest") -> Run:
+    """Open a run to read it.
+
+    Parameters
+    ----------
+    path_or_id
+        Folder of a run, id of a run in data/runs, ``latest`` for the newest, ``sample`` for the one in data/sample.
+
+    Raises
+    ------
+    RunError
+        There is no such run, or its file cannot be opened.
+    SchemaError
+        It is of another schema version.
+    """
+    folder = find_run(path_or_id).resolve()
+    return Run(folder, open_read_only(folder / DATABASE_NAME))
+
+
+def _read_info(connection: duckdb.DuckDBPyConnection) -> RunInfo:
+    names = [
+        "run_id", "soaklib_version", "anchor_utc", "speed", "rps", "hours", "seed", "target", "embedded", "settings",
+        "plan", "environment", "status", "completed_utc", "duration_s",
+    ]  # fmt: skip
+    row = connection.execute(f"select {', '.join(names)} from run").fetchone()  # noqa: S608 - our own names
+    if row is None:
+        msg = "the run has no manifest row"
+        raise RunError(msg)
+    values = dict(zip(names, row, strict=True))
+    for name in ("anchor_utc", "completed_utc"):
+        if values[name] is not None:
+            values[name] = values[name].astimezone(dt.UTC)
+    values["settings"] = json.loads(values["settings"])
+    values["environment"] = json.loads(values["environment"])
+    values["plan"] = Plan.model_validate_json(values["plan"])
+    return RunInfo(**values, segments=tuple(read_segments(connection)))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,89 @@
+"""What happened when: the marks that every chart with a time axis bears, and the windows that verdicts leave out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from soaklib.plan import ChaosChange, PolicyChange
+from soaklib.records import EventName
+
+if TYPE_CHECKING:
+    from soaklib.analysis.load import Run
+
+__all__ = ["MARKS_SCHEMA", "RECOVERY_S", "change_events", "marks", "planned_windows"]
+
+RECOVERY_S: Final = 120.0
+"""Soak seconds after chaos ends in which its breaker may still recover: four times the 30 s that it stays open."""
+
+MARKS_SCHEMA: Final = pl.Schema(
+    {"start_s": pl.Float64(), "end_s": pl.Float64(), "kind": pl.String(), "label": pl.String()}
+)
+
+
+def change_events(run: Run) -> pl.DataFrame:
+    """Give the changes that were really made, as their events say.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``soak_s``, ``name`` (of the event), ``detail``, ``number`` (place in the plan), ``is_end`` (whether it ended a
+        change rather than began it), in order of time.
+    """
+    made = run.sql(
+        """
+        select soak_seconds(at_us) as soak_s, name, detail, split_part(event_key, ':', 2)::INTEGER as number,
+               event_key like '%:off' as is_end
+        from events where event_key like 'change:%' order by at_us"""
+    )
+    done = [change.event for change in run.info.plan.changes] + [EventName.CHAOS_MODE_OFF]
+    return made.filter(pl.col("name").is_in(done))
+
+
+def marks(run: Run) -> pl.DataFrame:
+    """Give what to mark on a time axis, in soak seconds.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``start_s``, ``end_s`` (null for a moment), ``kind`` (``phase``, ``change``, ``gap``), ``label``.
+    """
+    rows: list[tuple[float, float | None, str, str]] = []
+    starts = run.info.plan.phase_starts(run.info.planned_soak_s)
+    ends = [start_s for start_s, _ in starts[1:]] + [run.info.planned_soak_s]
+    rows += [(start_s, end_s, "phase", name) for (start_s, name), end_s in zip(starts, ends, strict=True)]
+    for soak_s, number, is_end in change_events(run).select("soak_s", "number", "is_end").iter_rows():
+        change = run.info.plan.changes[number]
+        if is_end:
+            label = "chaos off"
+        elif isinstance(change, ChaosChange):
+            label = f"chaos on: {change.tool} {change.mode}, {change.pct} %"
+        elif isinstance(change, PolicyChange):
+            label = f"quota cut: {change.action}"
+        else:
+            label = f"credentials rotated: {change.tool}"
+        rows.append((soak_s, None, "change", label))
+    rows += [(segment.soak_started_s, None, "gap", "runner was down") for segment in run.info.segments[1:]]
+    return pl.DataFrame(rows, schema=MARKS_SCHEMA, orient="row")
+
+
+def planned_windows(run: Run) -> pl.DataFrame:
+    """Give the stretches in which the plan itself makes calls fail: chaos, until its breaker has had time to recover.
+
+    A quota that was cut makes no window: the denials it causes are expected and are told apart call by call.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``start_s`` and ``end_s`` in soak seconds, from the events, so that chaos which never came on leaves none.
+    """
+    events = change_events(run)
+    begun, ended = (
+        dict(events.filter(pl.col("name") == name).select("number", "soak_s").iter_rows())
+        for name in (EventName.CHAOS_MODE_ON, EventName.CHAOS_MODE_OFF)
+    )
+    rows = [
+        (start_s, ended.get(number, run.info.planned_soak_s) + RECOVERY_S) for number, start_s in sorted(begun.items())
+    ]
+    return pl.DataFrame(rows, schema={"start_s": pl.Float64(), "end_s": pl.Float64()}, orient="row")

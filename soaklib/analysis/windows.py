@@ -1,0 +1,103 @@
+"""Aggregation over windows of soak time, the same for a run (inside DuckDB) and for a frame of its outcomes."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+import polars as pl
+
+from soaklib.analysis.frames import frame_of
+from soaklib.analysis.load import Run
+from soaklib.errors import SettingsError
+from soaklib.records import SUCCESS_SQL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["WholeRun", "aggregate", "seconds_of", "window_sql"]
+
+_UNIT_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_EVERY: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
+_NEEDED: Final = ("purpose", "kind", "expected", "reason")
+WholeRun: Final = "all"
+
+
+def seconds_of(every: str) -> float | None:
+    """Give the soak seconds of ``"30s"``, ``"1m"``, ``"1h"`` or ``"1d"``; None for ``"all"``, one window over it all.
+
+    Raises
+    ------
+    SettingsError
+        It is none of these.
+    """
+    if every == WholeRun:
+        return None
+    match = _EVERY.fullmatch(every)
+    if match is None or float(match[1]) <= 0:
+        msg = f'every={every!r} is no length of time; pass for example "1m", "15m", "1h" or "all"'
+        raise SettingsError(msg)
+    return float(match[1]) * _UNIT_S[match[2]]
+
+
+def window_sql(every: str) -> str:
+    """Give SQL for the start, in soak seconds, of the window that a row of ``calls`` belongs to."""
+    every_s = seconds_of(every)
+    return "0.0::DOUBLE" if every_s is None else f"floor(soak_s / {every_s!r}) * {every_s!r}"
+
+
+def aggregate(source: Run | pl.DataFrame, query: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
+    """Run an aggregating query over ``calls`` of a run or of a frame.
+
+    Parameters
+    ----------
+    source
+        A run, or a frame such as ``run.outcomes()`` with at least ``at``, purpose, kind, expected and reason. Without
+        ``soak_s``, soak time is taken to be the seconds since the first ``at``.
+    query
+        A SELECT over ``calls``.
+    params
+        Values for ``$name``.
+
+    Raises
+    ------
+    RunError, SettingsError
+        The query fails; the frame lacks columns.
+    """
+    if isinstance(source, Run):
+        return source.sql(query, params)
+    with _frame_connection(source) as connection:
+        try:
+            return frame_of(connection.sql(query, params=params))
+        except duckdb.BinderException as exc:
+            msg = f"the frame does not have what is asked of it: {str(exc).splitlines()[0]}"
+            raise SettingsError(msg) from exc
+
+
+@contextmanager
+def _frame_connection(frame: pl.DataFrame) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a connection in which ``calls`` is the frame.
+
+    It goes by way of a temporary Parquet file: reading a polars frame in place would need pyarrow.
+    """
+    missing = [name for name in ("at", *_NEEDED) if name not in frame.columns]
+    if missing:
+        msg = f"the frame has no column {', '.join(missing)}; pass run.outcomes() or a part of it with these columns"
+        raise SettingsError(msg)
+    if "soak_s" not in frame.columns:
+        since_us = (pl.col("at") - pl.col("at").min()).dt.total_microseconds()
+        frame = frame.with_columns(soak_s=since_us.cast(pl.Float64) / 1e6)
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+        path = Path(folder) / "calls.parquet"
+        frame.drop("succeeded", "counted", strict=False).write_parquet(path)
+        connection.execute("set timezone = 'UTC'").fetchall()
+        connection.execute(
+            "create view calls as select *, "  # noqa: S608 - our own texts
+            f"{SUCCESS_SQL['is_success']} as succeeded, {SUCCESS_SQL['counts_towards_success']} as counted "
+            f"from read_parquet('{path}')"
+        ).fetchall()
+        yield connection
