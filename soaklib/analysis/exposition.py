@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.errors import ExpositionError
+from soaklib.errors import ExpositionError, SettingsError
 from soaklib.exposition import Exposition, parse_exposition
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ __all__ = [
     "LABELS",
     "SAMPLES_SCHEMA",
     "canonical_names",
+    "checked_samples",
     "exposition_repairs",
     "labels_series",
     "parse_source",
@@ -94,7 +95,9 @@ def read_exposition(
     Raises
     ------
     ExpositionError
-        The file cannot be read, the text is empty or no exposition, or `at` has no time zone.
+        The file cannot be read, or the text is empty or no exposition.
+    SettingsError
+        `at` has no time zone.
     """
     samples = parse_source(source).samples
     at_us = None if at is None else utc_us(at)
@@ -166,6 +169,29 @@ def parse_source(source: object) -> Exposition:
         raise ExpositionError(message) from error
 
 
+def checked_samples(samples: pl.DataFrame) -> pl.DataFrame:
+    """Give the columns of a samples frame in their order and types.
+
+    Raises
+    ------
+    SettingsError
+        A column is missing or of another kind, or `at` is null somewhere.
+    """
+    missing = [name for name in SAMPLES_SCHEMA if name not in samples.columns]
+    if missing:
+        message = f"this is no samples frame, it lacks {', '.join(missing)}: pass what a reader of metrics gave"
+        raise SettingsError(message)
+    try:
+        checked = samples.select(SAMPLES_SCHEMA.names()).cast(SAMPLES_SCHEMA)
+    except pl.exceptions.PolarsError as error:
+        message = f"this is no samples frame, its types are not those of SAMPLES_SCHEMA: {error}"
+        raise SettingsError(message) from error
+    if checked["at"].null_count():
+        message = "samples without a time cannot be counted over time: pass at= to read_exposition"
+        raise SettingsError(message)
+    return checked
+
+
 def samples_frame(
     at_us: Sequence[int | None],
     metric: Sequence[str],
@@ -213,10 +239,10 @@ def utc_us(at: dt.datetime) -> int:
 
     Raises
     ------
-    ExpositionError
+    SettingsError
         It has no time zone.
     """
     if at.tzinfo is None:
         message = f"the time {at.isoformat()} has no time zone: pass an aware datetime, such as datetime.now(UTC)"
-        raise ExpositionError(message)
+        raise SettingsError(message)
     return (at - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)

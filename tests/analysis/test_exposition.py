@@ -18,7 +18,7 @@ from soaklib.analysis.exposition import (
     labels_series,
     read_exposition,
 )
-from soaklib.errors import ExpositionError
+from soaklib.errors import ExpositionError, SettingsError
 
 CAPTURES = Path(__file__).parents[1] / "data" / "captures"
 AT = dt.datetime(2026, 11, 24, 8, tzinfo=dt.UTC)
@@ -60,7 +60,7 @@ def test_time_of_another_zone():
 
 def test_naive_time():
     """A time without a zone is refused."""
-    with pytest.raises(ExpositionError, match="no time zone"):
+    with pytest.raises(SettingsError, match="no time zone"):
         read_exposition("a 1\n", at=dt.datetime(2026, 11, 24))  # noqa: DTZ001 - naive is the point
 
 
