@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from multidict import CIMultiDict
 
 from soaklib.gateway.app import GATEWAY, create_app
 from soaklib.gateway.clock import Clock, iso_utc
@@ -53,7 +54,7 @@ class Answer:
 
     status: int
     body: object
-    headers: dict[str, str]
+    headers: CIMultiDict[str]
 
 
 class Api:
@@ -67,7 +68,7 @@ class Api:
         """Send a request."""
         async with self.client.request(method, path, json=json, headers=headers) as answer:
             is_json = answer.content_type == "application/json"
-            return Answer(answer.status, await (answer.json() if is_json else answer.text()), dict(answer.headers))
+            return Answer(answer.status, await (answer.json() if is_json else answer.text()), answer.headers.copy())
 
     async def agent(self, role="r"):
         """Make an agent, return its id."""
