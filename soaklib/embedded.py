@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final, Self
 
-from soaklib.errors import TargetError
+from soaklib.errors import ExitCode, SettingsError, TargetError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +39,8 @@ class EmbeddedGateway:
 
     Raises
     ------
-    TargetError
-        It did not start; the text has its own words.
+    SettingsError, TargetError
+        It did not start, for a fault or quirk it does not know or for another reason; the text has its own words.
     """
 
     url: str
@@ -69,7 +69,7 @@ class EmbeddedGateway:
             self.__exit__()
             words = self._log.read_text("utf-8", "replace").strip().splitlines()
             msg = f"the reference gateway did not start: {words[-1] if words else 'it said nothing'}"
-            raise TargetError(msg) from exc
+            raise (SettingsError if self._process.returncode == ExitCode.USAGE else TargetError)(msg) from exc
         return self
 
     def __exit__(self, *_: object) -> None:

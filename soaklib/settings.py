@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceFault
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ADMIN_TOKEN_VARIABLE",
     "SoakSettings",
+    "Thresholds",
     "default_max_in_flight",
     "is_loopback",
     "load_settings",
@@ -102,6 +103,22 @@ def _pair(value: str) -> str:
 Pair = Annotated[str, AfterValidator(_pair)]
 
 
+class Thresholds(BaseModel):
+    """What the acceptance criteria require."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    success_rate: float = Field(97.0, ge=0, le=100, description="least success rate over all, percent")
+    success_rate_outside: float = Field(
+        99.5, ge=0, le=100, description="least success rate outside the planned windows, percent"
+    )
+    recovery_s: float = Field(120.0, gt=0, description="breakers are closed again this long after chaos, soak seconds")
+    invalid_windows: float = Field(
+        1.0, ge=0, le=100, description="most windows in which the generator itself was late, percent"
+    )
+    late_ms: float = Field(100.0, gt=0, description="lag from which the generator counts as late, wall milliseconds")
+
+
 class SoakSettings(BaseSettings):
     """Run a soak: steady load, changes on schedule, every outcome in DuckDB."""
 
@@ -146,6 +163,7 @@ class SoakSettings(BaseSettings):
         None, description="let the embedded gateway have the real one's warts"
     )
     drain_s: float = Field(10.0, ge=0, le=600, description="wait this long for open calls at the end, wall seconds")
+    thresholds: Thresholds = Field(Thresholds(), description="what the acceptance criteria require")
     check: bool = Field(False, description="validate everything, pass the health gate, send no load")
     report: bool = Field(True, description="leave out the figures and notebooks at the end")
     strict: bool = Field(False, description="let insufficient and not applicable criteria fail the run")

@@ -14,6 +14,7 @@ import duckdb
 from soaklib.analysis.frames import frame_of
 from soaklib.errors import RunError
 from soaklib.plan import Plan
+from soaklib.settings import Thresholds
 from soaklib.store import DATABASE_NAME, open_read_only, read_segments
 
 if TYPE_CHECKING:
@@ -105,6 +106,11 @@ class Run:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What the run's acceptance criteria require."""
+        return Thresholds.model_validate(self.info.settings.get("thresholds", {}))
 
     def sql(self, query: str, params: Sequence[object] | Mapping[str, object] | None = None) -> pl.DataFrame:
         """Run SQL over the run's tables and give a frame.

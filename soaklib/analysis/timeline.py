@@ -12,10 +12,7 @@ from soaklib.records import EventName
 if TYPE_CHECKING:
     from soaklib.analysis.load import Run
 
-__all__ = ["MARKS_SCHEMA", "RECOVERY_S", "change_events", "marks", "planned_windows"]
-
-RECOVERY_S: Final = 120.0
-"""Soak seconds after chaos ends in which its breaker may still recover: four times the 30 s that it stays open."""
+__all__ = ["MARKS_SCHEMA", "change_events", "marks", "planned_windows"]
 
 MARKS_SCHEMA: Final = pl.Schema(
     {"start_s": pl.Float64(), "end_s": pl.Float64(), "kind": pl.String(), "label": pl.String()}
@@ -83,7 +80,8 @@ def planned_windows(run: Run) -> pl.DataFrame:
         dict(events.filter(pl.col("name") == name).select("number", "soak_s").iter_rows())
         for name in (EventName.CHAOS_MODE_ON, EventName.CHAOS_MODE_OFF)
     )
+    recovery_s = run.thresholds.recovery_s
     rows = [
-        (start_s, ended.get(number, run.info.planned_soak_s) + RECOVERY_S) for number, start_s in sorted(begun.items())
+        (start_s, ended.get(number, run.info.planned_soak_s) + recovery_s) for number, start_s in sorted(begun.items())
     ]
     return pl.DataFrame(rows, schema={"start_s": pl.Float64(), "end_s": pl.Float64()}, orient="row")

@@ -21,9 +21,10 @@ class RunClock:
     Parameters
     ----------
     anchor_utc
-        UTC time of the run's microsecond 0.
-    start_us
-        What the clock reads now; 0 for a new run, later for a resumed one.
+        UTC time of the run's microsecond 0. What the clock reads now is the wall clock's distance from it; from here on
+        only the monotonic clock counts.
+    not_before_us
+        The clock reads at least this now: a resumed run never goes back, whatever was done to the wall clock.
     monotonic_ns, utc_now
         The two clocks of the machine; injected by tests.
     """
@@ -32,14 +33,15 @@ class RunClock:
         self,
         anchor_utc: dt.datetime,
         *,
-        start_us: int = 0,
+        not_before_us: int = 0,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         utc_now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         self.anchor_utc = anchor_utc
         self._monotonic_ns = monotonic_ns
         self._utc_now = utc_now
-        self._zero_ns = monotonic_ns() - start_us * 1000
+        since_anchor_us = (utc_now() - anchor_utc) // dt.timedelta(microseconds=1)
+        self._zero_ns = monotonic_ns() - max(since_anchor_us, not_before_us) * 1000
 
     def now_us(self) -> int:
         """Give the time in microseconds since the anchor."""

@@ -1,0 +1,75 @@
+"""The end of a soak: judge the run, write verdicts and summary into its folder, and show them at the terminal."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from rich import box
+from rich.table import Table
+
+from soaklib.analysis.criteria import judge
+from soaklib.analysis.load import open_run
+from soaklib.analysis.summary import SUMMARY_NAME, summary
+from soaklib.errors import ExitCode
+from soaklib.records import State
+from soaklib.store import DATABASE_NAME, RunWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from soaklib.records import Verdict
+
+__all__ = ["exit_code", "judge_folder", "show_verdicts"]
+
+_STATE_STYLE: Final = {State.PASS: "green", State.FAIL: "bold red", State.INSUFFICIENT: "yellow"}
+
+
+def judge_folder(folder: Path) -> tuple[list[Verdict], dict[str, Any]]:
+    """Judge the run in a folder; write its verdicts and soak-summary.json; give both."""
+    with open_run(folder) as run:
+        verdicts = judge(run)
+        summed_up = summary(run, verdicts)
+    writer = RunWriter(folder / DATABASE_NAME)
+    writer.replace_verdicts(verdicts)
+    writer.close()
+    part = folder / f".{SUMMARY_NAME}.part"
+    part.write_text(json.dumps(summed_up, indent=2, allow_nan=False) + "\n", "utf-8")
+    part.replace(folder / SUMMARY_NAME)
+    return verdicts, summed_up
+
+
+def show_verdicts(verdicts: Iterable[Verdict], summed_up: dict[str, Any], console: Console) -> None:
+    """Show the verdicts as a table, what is required wherever it was not met, and the totals under it."""
+    table = Table(
+        title=f"run {summed_up['run_id']}: {summed_up['status']}", title_justify="left", title_style="bold",
+        box=box.SIMPLE_HEAD,
+    )  # fmt: skip
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("criterion", min_width=20)
+    table.add_column("seen")
+    for verdict in verdicts:
+        style = _STATE_STYLE.get(State(verdict.state), "dim")
+        seen = verdict.detail if verdict.state == State.PASS else f"{verdict.detail} (required: {verdict.threshold})"
+        table.add_row(f"[{style}]{verdict.state}[/]", verdict.name, seen)
+    console.print(table)
+    totals = summed_up["totals"]
+    rates = ", ".join(
+        f"{name.replace('_', ' ')} {'-' if summed_up[name] is None else format(summed_up[name], '.3f')} %"
+        for name in ("success_rate", "denial_rate", "failure_rate")
+    )
+    console.print(
+        f"{totals['total']:,} planned calls: {totals['ok']:,} ok, {totals['denied']:,} denied, "
+        f"{totals['fail']:,} failed; {rates}",
+        highlight=False,
+    )
+
+
+def exit_code(verdicts: Iterable[Verdict], *, strict: bool) -> ExitCode:
+    """Give the exit code that verdicts call for; `strict` lets everything but a pass fail."""
+    failing = {State.FAIL, State.INSUFFICIENT, State.NOT_APPLICABLE} if strict else {State.FAIL}
+    failed = any(State(verdict.state) in failing for verdict in verdicts)
+    return ExitCode.CRITERION_FAILED if failed else ExitCode.OK
