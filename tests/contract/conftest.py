@@ -39,9 +39,11 @@ _ROWS = pytest.StashKey[list[tuple[str, str]]]()
 
 
 def pytest_addoption(parser):
-    """Add --gateway-url."""
+    """Add --gateway-url and --gateway-speed."""
+    url_help = "hold this gateway to the contract (default: the reference one, plain and with its warts)"
+    parser.addoption("--gateway-url", metavar="URL", help=url_help)
     parser.addoption(
-        "--gateway-url", metavar="URL", help="hold this gateway to the contract (default: the reference one)"
+        "--gateway-speed", metavar="S", type=float, default=1.0, help="soak seconds in a wall second of it"
     )
 
 
@@ -185,7 +187,7 @@ def new_role():
 def gateway(request):
     """Yield the gateway under test."""
     if request.param == "url":
-        yield Gateway(gateway_url(request.config))
+        yield Gateway(gateway_url(request.config), speed=request.config.getoption("--gateway-speed"))
         return
     command = [sys.executable, "-m", "soaklib.gateway", "--speed", str(SPEED), "--exit-with-parent"]
     warts = request.param == "real"

@@ -9,7 +9,7 @@ from soaklib.gateway.metrics import PrometheusMetrics
 from soaklib.gateway.records import Reason
 from soaklib.gateway.wart_exposition import WartMetrics
 
-CAPTURE = Path(__file__).parents[1] / "data" / "captures" / "h5.prom"
+CAPTURE = Path(__file__).parents[1] / "data" / "gateway" / "h5.prom"
 
 
 def samples_of(metrics):
