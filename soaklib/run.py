@@ -57,7 +57,8 @@ def _check(settings: SoakSettings, plan: Plan, console: Console) -> int:
     calls = settings.total_slots * plan.calls_per_slot
     console.print(
         f"{plan.name}: {settings.hours:g} soak-hours at {settings.rps:g} slots a soak-second, "
-        f"speed {settings.speed:g}: {settings.total_slots:,} slots, about {calls:,.0f} calls in {settings.wall_duration_s / 60:.1f} wall minutes",
+        f"speed {settings.speed:g}: {settings.total_slots:,} slots, about {calls:,.0f} calls "
+        f"in {settings.wall_duration_s / 60:.1f} wall minutes",
         highlight=False,
         soft_wrap=True,
     )

@@ -233,6 +233,8 @@ class RunWriter:
                         self._connection.execute("delete from samples_staged").fetchall()
                     rows_written += len(kept)
             except BaseException:
+                for appender in self._appenders.values():
+                    appender.clear()
                 self._connection.rollback()
                 raise
             self._connection.commit()

@@ -1,0 +1,234 @@
+"""The client against real loopback servers that answer as they should not."""
+
+import asyncio
+import errno
+import os
+import ssl
+
+import aiohttp
+import pytest
+import trustme
+from aiohttp.client_reqrep import ConnectionKey
+
+from soaklib.records import Kind, Reason
+from soaklib.runner.client import FAILURES, MAX_BODY_BYTES, Client, classify_failure
+
+
+def http(status_line, body=b"", content_type=b"application/json", extra=b""):
+    """Give a whole HTTP answer."""
+    return (
+        b"HTTP/1.1 " + status_line + b"\r\ncontent-type: " + content_type + b"\r\ncontent-length: %d\r\n" % len(body)
+        + b"connection: close\r\n" + extra + b"\r\n" + body
+    )  # fmt: skip
+
+
+async def _read_request(reader):
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    await reader.readexactly(length)
+
+
+async def _answer_from(handler, *, timeout_s=5.0, sends=1, **client):
+    requests = 0
+
+    async def serve(reader, writer):
+        nonlocal requests
+        try:
+            while True:
+                await _read_request(reader)
+                requests += 1
+                if await handler(reader, writer) == "close":
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, Client(
+        f"http://127.0.0.1:{port}", now_us=_now_us, timeout_s=timeout_s, max_connections=4, **client
+    ) as sender:  # fmt: skip
+        answers = [await sender.send(b'{"agent_token":"t"}') for _ in range(sends)]
+    return answers, requests
+
+
+def _now_us():
+    return round(asyncio.get_running_loop().time() * 1e6)
+
+
+def says(data):
+    """Give a handler that writes `data` and closes."""
+
+    async def handler(_reader, writer):
+        writer.write(data)
+        await writer.drain()
+        return "close"
+
+    return handler
+
+
+def answer_from(handler, **options):
+    return asyncio.run(_answer_from(handler, **options))[0][0]
+
+
+OK = b'{"success":true,"data":{},"metadata":{}}'
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "kind", "reason"),
+    [
+        (http(b"200 OK", OK), 200, Kind.OK, None),
+        (http(b"200 OK", b'{"success":false}'), 200, Kind.INVALID_RESPONSE, Reason.BODY_INVALID),
+        (http(b"200 OK", b"[1, 2]"), 200, Kind.INVALID_RESPONSE, Reason.BODY_INVALID),
+        (http(b"200 OK", b'{"success":tr'), 200, Kind.INVALID_RESPONSE, Reason.BODY_INVALID),
+        (http(b"200 OK", b""), 200, Kind.INVALID_RESPONSE, Reason.BODY_INVALID),
+        (http(b"200 OK", b"<html>", b"text/html"), 200, Kind.INVALID_RESPONSE, Reason.CONTENT_TYPE),
+        (http(b"302 Found", b"", extra=b"location: /x\r\n"), 302, Kind.INVALID_RESPONSE, Reason.REDIRECT),
+        (
+            http(b"403 Forbidden", b'{"error":"Policy denied","reason":"Scope \'a:b\' not allowed."}'),
+            403, Kind.DENIED, Reason.SCOPE,
+        ),
+        (http(b"403 Forbidden", b'{"error":"Token expired"}'), 403, Kind.UNAUTHORIZED, Reason.TOKEN_EXPIRED),
+        (http(b"429 Too Many Requests", b'{"error":"Rate limit exceeded"}'), 429, Kind.RATE_LIMITED, Reason.RATE_LIMIT),
+        (
+            http(b"502 Bad Gateway", b'{"error":"External API request failed","details":"Circuit breaker is OPEN"}'),
+            502, Kind.FAST_FAIL, Reason.BREAKER_OPEN,
+        ),
+        (http(b"502 Bad Gateway", b"<html>", b"text/html"), 502, Kind.UPSTREAM_ERROR, Reason.UPSTREAM),
+        (b"garbage\r\n\r\n", None, Kind.INVALID_RESPONSE, Reason.PROTOCOL),
+        (b"", None, Kind.TRANSPORT_ERROR, Reason.RESET),
+        (http(b"200 OK", OK)[:-5], 200, Kind.INVALID_RESPONSE, Reason.BODY_INVALID),
+    ],
+)  # fmt: skip
+def test_each_answer_has_its_kind(data, status, kind, reason):
+    """What comes back over the wire is classified; nothing is raised."""
+    answer = answer_from(says(data))
+    assert (answer.status, answer.kind, answer.reason) == (status, kind, reason)
+    assert answer.done_at_us >= answer.sent_at_us
+
+
+def test_a_connection_that_never_answers_is_a_timeout_at_the_limit():
+    """The answer says timeout, with the time limit as its service time."""
+
+    async def silent(reader, _writer):
+        await reader.read()
+        return "close"
+
+    answer = answer_from(silent, timeout_s=0.2)
+    assert (answer.status, answer.kind, answer.reason) == (None, Kind.TIMEOUT, Reason.READ_TIMEOUT)
+    assert 200_000 <= answer.done_at_us - answer.sent_at_us < 2_000_000
+
+
+def test_a_body_without_end_is_given_up_at_the_limit():
+    """A chunked body that goes on for ever costs the limit and no more."""
+    sent_bytes = 0
+
+    async def endless(_reader, writer):
+        nonlocal sent_bytes
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+            sent_bytes += 0x10000
+            await writer.drain()
+
+    answer = answer_from(endless)
+    assert (answer.status, answer.kind, answer.reason) == (200, Kind.INVALID_RESPONSE, Reason.BODY_TOO_LARGE)
+    assert MAX_BODY_BYTES < sent_bytes < 16 * MAX_BODY_BYTES
+
+
+def test_a_refused_connection_is_told_apart():
+    """Nobody listening is transport_error, connect_refused."""
+
+    async def main():
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        server.close()
+        await server.wait_closed()
+        async with Client(f"http://127.0.0.1:{port}", now_us=_now_us, timeout_s=5, max_connections=1) as client:
+            return await client.send(b"{}")
+
+    answer = asyncio.run(main())
+    assert (answer.kind, answer.reason) == (Kind.TRANSPORT_ERROR, Reason.CONNECT_REFUSED)
+
+
+def test_a_dropped_kept_alive_connection_is_one_row_and_one_attempt():
+    """The server drops the reused connection without an answer: the second call fails, and was sent once."""
+    served = 0
+
+    async def drops_the_second(_reader, writer):
+        nonlocal served
+        served += 1
+        if served == 2:
+            return "close"
+        writer.write(http(b"200 OK", OK).replace(b"connection: close\r\n", b""))
+        await writer.drain()
+        return None
+
+    answers, requests = asyncio.run(_answer_from(drops_the_second, sends=2))
+    assert [answer.kind for answer in answers] == [Kind.OK, Kind.TRANSPORT_ERROR]
+    assert answers[1].reason == Reason.RESET
+    assert requests == 2
+
+
+def test_the_correlation_id_is_kept():
+    """The gateway's X-Correlation-Id is in the answer."""
+    answer = answer_from(says(http(b"200 OK", OK, extra=b"x-correlation-id: req_1_abc\r\n")))
+    assert answer.correlation_id == "req_1_abc"
+
+
+@pytest.mark.parametrize("trusts", [False, True])
+def test_tls_is_verified_against_the_authorities_given(trusts, tmp_path):
+    """A certificate by an unknown authority is refused as tls; with --ca-file it is accepted."""
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(ca_file)
+
+    async def main():
+        async def serve(reader, writer):
+            await _read_request(reader)
+            writer.write(http(b"200 OK", OK))
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+        async with server, Client(
+            f"https://127.0.0.1:{port}", now_us=_now_us, timeout_s=5, max_connections=1,
+            ca_file=ca_file if trusts else None,
+        ) as client:  # fmt: skip
+            return await client.send(b"{}")
+
+    answer = asyncio.run(main())
+    expected = (Kind.OK, None) if trusts else (Kind.TRANSPORT_ERROR, Reason.TLS)
+    assert (answer.kind, answer.reason) == expected
+
+
+def _subclasses(base):
+    return {base, *(deeper for sub in base.__subclasses__() for deeper in _subclasses(sub))}
+
+
+def test_the_table_of_failures_knows_every_exception_of_aiohttps_client():
+    """Each class of aiohttp's client errors falls on a row of its own base or itself, none through to the last."""
+    general = FAILURES[-2:]
+    for type_ in _subclasses(aiohttp.ClientError) - {aiohttp.ClientError}:
+        rows = [row for row in FAILURES if issubclass(type_, row[0])]
+        assert rows, type_
+        if rows[0] in general:  # a bad URL, which the settings refuse, or a bare base class
+            bases = (aiohttp.ClientConnectionError, aiohttp.ServerConnectionError)
+            assert "url" in type_.__name__.lower() or type_ in bases, type_
+
+
+def test_too_many_open_files_is_a_row_and_not_a_crash():
+    """A socket that cannot be made is a transport error of no particular sort."""
+    key = ConnectionKey("127.0.0.1", 1, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
+    error = aiohttp.ClientConnectorError(key, OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+    assert classify_failure(error) == (Kind.TRANSPORT_ERROR, Reason.TRANSPORT_OTHER)
+
+
+def test_what_is_no_failure_of_the_transport_is_raised():
+    """A defect of ours is not hidden in the data."""
+    with pytest.raises(KeyError):
+        classify_failure(KeyError("x"))

@@ -1,0 +1,75 @@
+import tomllib
+from importlib.resources import files
+
+import pytest
+
+from soaklib.errors import SettingsError
+from soaklib.plan import load_plan
+
+DEFAULT = files("soaklib").joinpath("default_plan.toml").read_text("utf-8")
+
+
+def test_the_default_plan_is_the_whitepapers():
+    """Four tools, 1.3 calls a slot, three changes at a third, a half and two thirds of a day."""
+    plan = load_plan()
+    assert plan.tools == ("serpapi", "http_fetch", "openai", "gmail_send")
+    assert plan.calls_per_slot == pytest.approx(1.3)
+    assert plan.phase_starts(86_400) == [
+        (0.0, "baseline"), (28_800.0, "credentials rotated"), (43_200.0, "chaos"), (45_000.0, "after chaos"),
+        (57_600.0, "quota cut"),
+    ]  # fmt: skip
+    assert [change.event for change in plan.changes] == [
+        "CREDENTIALS_ROTATED_SUCCESSFULLY", "CHAOS_MODE_ON", "POLICY_UPDATED_OPENAI_QUOTA_REDUCED",
+    ]  # fmt: skip
+
+
+def test_planned_calls_follow_share_rate_and_time():
+    """30 % of 10 slots a second are 10,800 chats an hour; a role that does not call an action plans none."""
+    plan = load_plan()
+    assert plan.planned_calls("enricher", "openai:chat", rps=10, seconds=3600) == pytest.approx(10_800)
+    assert plan.planned_calls("scraper", "openai:chat", rps=10, seconds=3600) == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("share = 0.6", "share = 0.7", "the shares of the operations add up to 1.1; make them add up to 1"),
+        ('scopes = ["serpapi:search"]', 'scopes = ["openai:chat"]', "role 'scraper' calls serpapi:search but its"),
+        (
+            'scopes = ["serpapi:search"]', 'scopes = ["serpapi:search", "gmail_send:send"]',
+            "the probe gmail_send:send of role 'scraper' must be denied, but",
+        ),
+        ('role = "engager"\nshare', 'role = "sender"\nshare', "unknown role 'sender'; the plan defines scraper, enr"),
+        ('at = "1/2"', 'at = "99/100"', "the change chaos ends at 1.01083 of the duration, beyond the end"),
+        ('at = "2/3"', 'at = "51/100"', "the changes chaos and update-policy overlap at 0.51 of the duration"),
+        ('at = "1/2"', 'at = "half"', "'half' is no fraction"),
+        ('do = "chaos"', 'do = "havoc"', "Input tag 'havoc' found using 'do' does not match any of the expected tags"),
+        ("token_lifetime_s = 1200", "token_lifetime_s = 900", "token_lifetime_s must be longer than rotate_tokens_s"),
+        ("repeat_share", "repeat_shard", "operations.0.repeat_shard: Extra inputs are not permitted"),
+        ('action = "openai:chat"\nplanned', 'action = "openai:embed"\nplanned', "has none on it"),
+        ("pct = 50", "pct = 500", "changes.1.chaos.pct: Input should be less than or equal to 100"),
+        ("[intervals]", "[intervals", "is no TOML"),
+    ],
+)  # fmt: skip
+def test_a_plan_that_cannot_work_is_refused_before_anything_runs(tmp_path, old, new, message):
+    """Each mistake is told with its place."""
+    assert DEFAULT.count(old) >= 1
+    path = tmp_path / "plan.toml"
+    path.write_text(DEFAULT.replace(old, new, 1), "utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load_plan(path)
+    assert message in str(caught.value)
+
+
+def test_a_plan_file_that_is_not_there_is_refused(tmp_path):
+    """The text names the file."""
+    with pytest.raises(SettingsError, match=r"cannot read .*nowhere\.toml"):
+        load_plan(tmp_path / "nowhere.toml")
+
+
+def test_the_settings_table_is_left_to_the_settings(tmp_path):
+    """A plan file may hold [settings] too."""
+    path = tmp_path / "plan.toml"
+    path.write_text(DEFAULT + "\n[settings]\nrps = 5\n", "utf-8")
+    assert load_plan(path) == load_plan()
+    assert tomllib.loads(path.read_text("utf-8"))["settings"] == {"rps": 5}

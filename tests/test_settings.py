@@ -1,0 +1,133 @@
+import resource
+
+import pytest
+
+from soaklib.errors import SettingsError
+from soaklib.plan import load_plan
+from soaklib.settings import default_max_in_flight, is_loopback, load_settings, without_password
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch):
+    for name in ("GATEWAY_URL", "HTTP_TIMEOUT_MS", "SOAK_RPS", "SOAK_HOURS", "SOAK_SPEED", "SOAK_SEED"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_without_a_url_the_defaults_are_a_rehearsal():
+    """24 soak-hours at 1 slot a second in two minutes."""
+    settings = load_settings([])
+    assert (settings.rps, settings.hours, settings.speed, settings.embedded) == (1, 24, 720, True)
+    assert (settings.total_slots, settings.wall_duration_s) == (86_400, 120)
+
+
+def test_with_a_url_the_defaults_are_a_day():
+    """10 slots a second for 24 hours at real speed."""
+    settings = load_settings(["--gateway-url", "http://127.0.0.1:3000/"])
+    assert (settings.rps, settings.hours, settings.speed, settings.embedded) == (10, 24, 1, False)
+    assert (settings.total_slots, settings.gateway_url) == (864_000, "http://127.0.0.1:3000")
+
+
+def test_a_flag_beats_the_environment_which_beats_the_plan_file(tmp_path, monkeypatch):
+    """Each source is used where no earlier one speaks."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text("[settings]\nrps = 2\nhours = 3\nseed = 4\nhttp-timeout-ms = 5\n", "utf-8")
+    monkeypatch.setenv("SOAK_HOURS", "30")
+    monkeypatch.setenv("SOAK_SEED", "40")
+    settings = load_settings(["--plan", str(plan), "--seed", "400"])
+    assert (settings.rps, settings.hours, settings.seed, settings.http_timeout_ms) == (2, 30, 400, 5)
+
+
+def test_the_environments_plain_names_mean_the_same_as_the_flags(monkeypatch):
+    """GATEWAY_URL, SOAK_RPS, SOAK_HOURS and HTTP_TIMEOUT_MS."""
+    monkeypatch.setenv("GATEWAY_URL", "https://gateway.example")
+    monkeypatch.setenv("SOAK_RPS", "3")
+    monkeypatch.setenv("SOAK_HOURS", "4")
+    monkeypatch.setenv("HTTP_TIMEOUT_MS", "500")
+    settings = load_settings([])
+    assert settings.gateway_url == "https://gateway.example"
+    assert (settings.rps, settings.hours, settings.http_timeout_ms, settings.speed) == (3, 4, 500, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rps", "0"], "--rps '0': input should be greater than 0"),
+        (["--rps", "nan"], "--rps 'nan': input should be a finite number"),
+        (["--hours", "x"], "--hours 'x': input should be a valid number"),
+        (["--rps", "0", "--hours", "x"], "; --hours 'x'"),
+        (["--rps", "0.001", "--hours", "0.001"], "plans no slot at all"),
+        (["--gateway-url", "127.0.0.1:3000"], "must be a base URL such as http://127.0.0.1:3000"),
+        (["--gateway-url", "http://u:secret@h"], "must not hold credentials"),
+        (["--gateway-url", "http://h/?x=1"], "must be a base URL without"),
+        (["--gateway-url", "http://h", "--gateway-fault", "slow_ms_per_hour=1"], "leave out --gateway-url"),
+        (["--header-env", "Authorization"], "must have the form NAME=VALUE"),
+        (["--ca-file", "/nowhere.pem"], "--ca-file /nowhere.pem is not a file"),
+        (["--plan", "/nowhere.toml"], "--plan /nowhere.toml is not a file"),
+        (["--thresholds.success-rate", "101"], "--thresholds '101'"),
+        (["--max-in-flight", "0"], "--max-in-flight '0'"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_name_and_what_to_pass(arguments, message):
+    """Every wrong setting is in the text, with its value."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(arguments)
+    assert message in str(caught.value)
+
+
+def test_an_unknown_flag_is_a_usage_error(capsys):
+    """The exit code is 2."""
+    with pytest.raises(SystemExit) as caught:
+        load_settings(["--nope"])
+    assert caught.value.code == 2
+    assert "unrecognized arguments: --nope" in capsys.readouterr().err
+
+
+def test_a_plan_file_with_an_unknown_setting_is_refused(tmp_path):
+    """A misspelt setting is not passed over."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text("[settings]\nrpps = 2\n", "utf-8")
+    with pytest.raises(SettingsError, match="rpps: there is no such setting"):
+        load_settings(["--plan", str(plan)])
+
+
+@pytest.mark.parametrize(("soft", "cap"), [(1024, 896), (20_000, 8192), (64, 1), (resource.RLIM_INFINITY, 8192)])
+def test_the_in_flight_cap_comes_from_the_limit_on_open_files(monkeypatch, soft, cap):
+    """The limit is read; room is left for what else is open."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (soft, soft))
+    assert default_max_in_flight() == cap
+
+
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("http://127.0.0.1:1", True), ("http://127.9.9.9", True), ("http://[::1]:1", True), ("http://localhost", True),
+        ("http://10.0.0.1", False), ("http://localhost.example", False), ("https://gateway.example", False),
+    ],
+)  # fmt: skip
+def test_what_is_on_this_machine(url, loopback):
+    """Loopback addresses and localhost are; everything else asks for confirmation."""
+    assert is_loopback(url) is loopback
+
+
+def test_a_header_is_read_from_the_environment_and_a_missing_variable_is_told(monkeypatch):
+    """The value never stands on the command line."""
+    settings = load_settings(["--header-env", "Authorization=GATEWAY_AUTH"])
+    with pytest.raises(SettingsError, match="the environment variable GATEWAY_AUTH is not set"):
+        settings.headers()
+    monkeypatch.setenv("GATEWAY_AUTH", "Bearer x")
+    assert settings.headers() == {"Authorization": "Bearer x"}
+    assert "Bearer" not in settings.public_json()
+
+
+def test_the_manifest_holds_no_password():
+    """The database URL is kept without it."""
+    assert without_password("postgresql://u:secret@h:5432/db") == "postgresql://u:***@h:5432/db"
+    assert without_password("sqlite:///a/b") == "sqlite:///a/b"
+
+
+def test_every_setting_is_described():
+    """--help says what each is."""
+    from soaklib.settings import SoakSettings  # noqa: PLC0415 - used by this test alone
+
+    assert [name for name, field in SoakSettings.model_fields.items() if not field.description] == []
+    assert load_plan().name == "24-hour soak"

@@ -1,0 +1,170 @@
+import datetime as dt
+import math
+import os
+import signal
+import subprocess
+import sys
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soaklib.errors import RecordingError, RunError, SchemaError
+from soaklib.records import RunStatus
+from soaklib.store import DATABASE_NAME, Manifest, RunWriter, Segment, open_read_only, segment_row, soak_seconds_sql
+
+ANCHOR = dt.datetime(2026, 11, 24, 8, 0, tzinfo=dt.UTC)
+MANIFEST = Manifest(
+    run_id="r1", soaklib_version="0", anchor_utc=ANCHOR, speed=720.0, rps=1.0, hours=24.0, seed=1,
+    target="http://127.0.0.1:1", embedded=True, settings="{}", plan="{}", environment="{}",
+)  # fmt: skip
+
+
+def outcome(slot, **changes):
+    number = slot if isinstance(slot, int) else 0
+    row = {
+        "purpose": "load", "slot": slot, "step": 0, "role": "scraper", "tool": "serpapi", "action": "search",
+        "planned_at_us": number * 1000, "sent_at_us": number * 1000 + 10, "done_at_us": number * 1000 + 500,
+        "status": 200,
+        "kind": "ok", "expected": "allow", "reason": None, "attempts": 1, "token_generation": 0,
+        "correlation_id": f"req_{slot}", "phase": "baseline",
+    }  # fmt: skip
+    return tuple((row | changes).values())
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / DATABASE_NAME
+
+
+@pytest.fixture
+def writer(path):
+    writer = RunWriter(path)
+    writer.begin_run(MANIFEST)
+    return writer
+
+
+def test_what_is_appended_is_read_back_with_its_times(writer, path):
+    """Rows come back as written, with `at` in UTC, soak time, service and response time beside them."""
+    begun = segment_row(Segment(segment=0, started_at_us=0, soak_started_s=0.0), runner_pid=1)
+    assert writer.append({"segments": [begun], "outcomes": [outcome(5), outcome(6, kind="timeout")]}) == 3
+    writer.close()
+    with open_read_only(path) as connection:
+        rows = connection.execute(
+            'select "at", soak_s, service_us, response_us, succeeded, counted, correlation_id from calls'
+        ).fetchall()
+    assert rows[0] == (ANCHOR + dt.timedelta(microseconds=5000), pytest.approx(3.6), 490, 500, True, True, "req_5")
+    assert rows[1][4:6] == (False, True)
+
+
+def test_labels_and_values_of_samples_survive(writer, path):
+    """Quotes and commas in labels, no labels, NaN and infinities are read back as they were."""
+    labels = (("le", "+Inf"), ("q", 'a"b,c}\\'))
+    writer.append({"samples": [(1, "m", labels, 1.5), (2, "n", (), "nan"), (3, "n", (), float("-inf"))]})
+    writer.close()
+    with open_read_only(path) as connection:
+        rows = connection.execute('select labels, "value" from samples order by at_us').fetchall()
+    assert rows[0] == ([{"key": "le", "value": "+Inf"}, {"key": "q", "value": 'a"b,c}\\'}], 1.5)
+    assert rows[1][0] == []
+    assert math.isnan(rows[1][1])
+    assert rows[2][1] == float("-inf")
+
+
+def test_a_bad_row_leaves_nothing_of_its_batch(writer, path):
+    """A batch is one transaction: the good rows of a bad batch are not there, and recording can go on."""
+    with pytest.raises(RecordingError, match="cannot write"):
+        writer.append({"outcomes": [outcome(1), outcome("no number")]})
+    writer.append({"outcomes": [outcome(3)]})
+    writer.close()
+    with open_read_only(path) as connection:
+        assert connection.execute("select slot from outcomes").fetchall() == [(3,)]
+
+
+def test_the_manifest_is_finished_at_the_end(writer, path):
+    """Status, end and duration are there after the end, and the segment knows where it ended."""
+    segment = Segment(segment=0, started_at_us=10, soak_started_s=0.0, ended_at_us=20, soak_ended_s=0.0072)
+    writer.append({"segments": [segment_row(Segment(segment=0, started_at_us=10, soak_started_s=0.0), runner_pid=1)]})
+    writer.end_segment(segment)
+    writer.end_run(RunStatus.INTERRUPTED, completed_utc=ANCHOR, duration_s=1.5)
+    writer.close()
+    with open_read_only(path) as connection:
+        assert connection.execute("select status, completed_utc, duration_s from run").fetchone() == (
+            "interrupted", ANCHOR, 1.5,
+        )  # fmt: skip
+        assert connection.execute("select ended_at_us, soak_ended_s from segments").fetchone() == (20, 0.0072)
+
+
+def test_rows_of_a_returned_append_survive_a_kill(path):
+    """A writer killed with SIGKILL right after append() leaves every row."""
+    script = (
+        "import sys, time; sys.path.insert(0, 'tests'); from pathlib import Path\n"
+        "from test_store import MANIFEST, RunWriter, outcome\n"
+        f"writer = RunWriter(Path({str(path)!r})); writer.begin_run(MANIFEST)\n"
+        "writer.append({'outcomes': [outcome(n) for n in range(5000)]}); print('done', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout.readline() == "done\n"
+        os.kill(process.pid, signal.SIGKILL)
+    with open_read_only(path) as connection:
+        assert connection.execute("select count(*), count(distinct slot) from outcomes").fetchone() == (5000, 5000)
+
+
+def test_a_file_that_is_no_run_is_refused(tmp_path):
+    """Nothing there, no database, another database and another schema: each is told in a sentence."""
+    with pytest.raises(RunError, match="does not exist: pass the folder of a run"):
+        open_read_only(tmp_path / DATABASE_NAME)
+    text = tmp_path / "text.duckdb"
+    text.write_text("not a database " * 1000)
+    with pytest.raises(RunError, match="cannot be opened as a run"):
+        open_read_only(text)
+    other = tmp_path / "other.duckdb"
+    with duckdb.connect(str(other)) as connection:
+        connection.execute("create table t (a integer)").fetchall()
+    with pytest.raises(RunError, match="is not a soaklib run: it has no table 'events'"):
+        open_read_only(other)
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("update run set schema_version = 99", "has schema version 99, this soaklib reads 1"),
+        ("alter table outcomes drop column phase", "table 'outcomes' has columns"),
+    ],
+)
+def test_a_run_of_another_schema_is_refused(writer, path, statement, message):
+    """A newer schema version or other columns are refused, naming the difference."""
+    writer.close()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(statement).fetchall()
+    with pytest.raises(SchemaError, match=message):
+        open_read_only(path)
+
+
+def test_a_file_that_a_writer_holds_says_so(writer, path):
+    """Another process that opens it while it is written is told that it is locked."""
+    script = f"from pathlib import Path; from soaklib.store import open_read_only; open_read_only(Path({str(path)!r}))"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    writer.close()
+    assert "cannot be opened as a run" in ended.stderr
+    assert "lock" in ended.stderr
+
+
+@given(at_us=st.integers(-1000, 10_000_000))
+def test_soak_time_stands_still_between_segments(at_us):
+    """Within a segment soak time runs at its speed; after its end it waits for the next one to begin."""
+    segments = [
+        Segment(segment=0, started_at_us=1_000_000, soak_started_s=0.0, ended_at_us=3_000_000, soak_ended_s=1440.0),
+        Segment(segment=1, started_at_us=6_000_000, soak_started_s=1440.0),
+    ]
+    with duckdb.connect() as connection:
+        sql = soak_seconds_sql(segments, 720.0)
+        soak_s = connection.execute(f"select {sql} from (select {at_us} as us)").fetchone()[0]
+    if at_us <= 3_000_000:
+        expected = (at_us - 1_000_000) * 720 / 1e6
+    elif at_us <= 6_000_000:
+        expected = 1440.0
+    else:
+        expected = 1440.0 + (at_us - 6_000_000) * 720 / 1e6
+    assert soak_s == pytest.approx(expected, abs=1e-9)
