@@ -1,0 +1,133 @@
+"""Do breakers open and recover? Their state as scraped, and what the calls met."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+from matplotlib.patches import Patch
+
+from soaklib.charts.legend import legend_below
+from soaklib.charts.looks import KIND_LOOKS, STATE_LOOKS
+from soaklib.charts.marks import draw_time_axis
+from soaklib.charts.notes import note
+from soaklib.charts.stacks import count_axis, stack_steps
+from soaklib.charts.theme import themed
+from soaklib.charts.windows import SECONDS_PER_HOUR, Grid, grid_of, length_text, need, on_grid
+from soaklib.records import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.axes import Axes
+    from matplotlib.collections import FillBetweenPolyCollection
+    from matplotlib.figure import Figure
+
+    from soaklib.charts.looks import Look
+
+__all__ = ["breaker_activity"]
+
+_USUAL_SCRAPES: Final = 2.5  # scrapes further apart than so many usual distances leave a gap
+_BAR_HEIGHT: Final = 0.7
+_COUNTED: Final = {Kind.UPSTREAM_ERROR: "upstream_errors", Kind.FAST_FAIL: "fast_fails"}
+
+
+@themed
+def breaker_activity(
+    states: pl.DataFrame, fast_fails: pl.DataFrame, *, figure: Figure, marks: pl.DataFrame | None = None
+) -> Figure:
+    """Draw each tool's breaker state as scraped, above the fast-fails and upstream errors that the calls met.
+
+    Between two scrapes a state is not seen: at high speed a breaker opens and closes between them, and the lower part
+    shows it although the upper does not.
+
+    Parameters
+    ----------
+    states
+        As ``soaklib.breaker_states(run)`` gives it: ``soak_s``, ``tool``, ``state``. A state is drawn halfway
+        to its neighbours; where scrapes are more than two and a half usual distances apart there is a gap.
+    fast_fails
+        As ``soaklib.fast_fails(run)`` gives it: ``soak_s``, ``fast_fails``, ``upstream_errors``; tools are added up.
+    figure
+        An empty figure; it gets two axes on one time axis.
+    marks
+        As ``soaklib.marks(run)`` gives it; None for a bare axis.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The same.
+
+    Raises
+    ------
+    SettingsError
+        A frame lacks a column.
+    """
+    need(states, ("soak_s", "tool", "state"), "soaklib.breaker_states(run)")
+    need(fast_fails, ("soak_s", "fast_fails", "upstream_errors"), "soaklib.fast_fails(run)")
+    tools = states["tool"].unique().sort().to_list()
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[max(1.0, 0.35 * len(tools)), 1.6])
+    grid = grid_of(fast_fails)
+    last_s = max([grid.end_s, *states["soak_s"].to_list()])
+    whole = grid._replace(size=int(np.ceil((last_s - grid.start_s) / grid.every_s)))
+    draw_time_axis(upper, marks, whole)
+    draw_time_axis(lower, marks, whole, labels=False)
+    upper.set_xlabel("")
+    upper.tick_params(labelbottom=False)
+    _draw_states(upper, states, tools)
+    areas = _draw_counts(lower, fast_fails, grid)
+    seen = {name: look for name, look in STATE_LOOKS.items() if name in set(states["state"])}
+    handles = [*(_patch(look) for look in seen.values()), *areas.values()]
+    legend_below(lower, handles, [*(f"breaker {name}" for name in seen), *_count_labels(fast_fails)])
+    figure.align_ylabels([upper, lower])
+    return figure
+
+
+def _draw_states(ax: Axes, states: pl.DataFrame, tools: list[str]) -> None:
+    for row, tool in enumerate(tools):
+        for start_s, end_s, state in _stretches(states.filter(tool=tool)):
+            look = STATE_LOOKS.get(state, STATE_LOOKS["unknown"])
+            ax.barh(
+                row, (end_s - start_s) / SECONDS_PER_HOUR, left=start_s / SECONDS_PER_HOUR, height=_BAR_HEIGHT,
+                facecolor=look.colour, hatch=look.hatch or None, edgecolor="#404040" if look.hatch else look.colour,
+                linewidth=0.3, zorder=2, label=state,
+            )  # fmt: skip
+    ax.set_yticks(range(len(tools)), tools)
+    ax.set_ylim(len(tools) - 0.5, -0.5)
+    ax.grid(visible=False)
+    ax.tick_params(axis="y", length=0)
+    if not tools:
+        note(ax, "no breaker state was scraped")
+
+
+def _stretches(one_tool: pl.DataFrame) -> Iterator[tuple[float, float, str]]:
+    """Give (start_s, end_s, state): neighbouring scrapes of one state as one, broken where scrapes are missing."""
+    ordered = one_tool.sort("soak_s")
+    at_s, states = ordered["soak_s"].to_numpy(), ordered["state"].to_list()
+    apart_s = np.diff(at_s)
+    reach_s = _USUAL_SCRAPES * float(np.median(apart_s)) / 2 if apart_s.size else 0.0
+    # Each state holds halfway to its neighbours, which is where it changed as far as anybody can tell.
+    from_s = at_s - np.minimum(np.append(0.0, apart_s / 2), reach_s)
+    until_s = at_s + np.minimum(np.append(apart_s / 2, 0.0), reach_s)
+    begin = 0
+    for index in range(1, at_s.size + 1):
+        if index == at_s.size or states[index] != states[begin] or until_s[index - 1] < from_s[index]:
+            yield float(from_s[begin]), float(until_s[index - 1]), states[begin]
+            begin = index
+
+
+def _draw_counts(ax: Axes, fast_fails: pl.DataFrame, grid: Grid) -> dict[str, FillBetweenPolyCollection]:
+    sums = fast_fails.group_by("soak_s").agg(pl.col(column).sum() for column in _COUNTED.values())
+    values = {str(kind): on_grid(sums, column, grid, absent=0.0) for kind, column in _COUNTED.items()}
+    areas = stack_steps(ax, grid, values, {str(kind): KIND_LOOKS[kind] for kind in _COUNTED})
+    count_axis(ax, f"calls in {length_text(grid.every_s)}")
+    return areas
+
+
+def _count_labels(fast_fails: pl.DataFrame) -> list[str]:
+    return [f"{kind}: {fast_fails[column].sum():,}" for kind, column in _COUNTED.items()]
+
+
+def _patch(look: Look) -> Patch:
+    return Patch(facecolor=look.colour, hatch=look.hatch or None, edgecolor="#404040", linewidth=0.3)

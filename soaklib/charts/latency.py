@@ -1,0 +1,132 @@
+"""How long does an answer take? Latency percentiles by tool over time."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from soaklib.charts.legend import legend_below
+from soaklib.charts.looks import BLACK, QUANTILE_LOOKS, TOOL_LOOKS, looks_for
+from soaklib.charts.marks import draw_time_axis
+from soaklib.charts.notes import note
+from soaklib.charts.theme import themed
+from soaklib.charts.windows import grid_of, length_text, need, on_grid, step_line
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from soaklib.charts.windows import Grid
+
+__all__ = ["latency_percentiles", "milliseconds_axis"]
+
+_COLUMNS: Final = ("soak_s", "tool", "measure", "quantile", "latency_ms", "at_least", "sufficient")
+_THIN: Final = 0.5
+_DECADES_FINELY_LABELLED: Final = 2.2
+_THICK: Final = 1.0
+
+
+@themed
+def latency_percentiles(
+    frame: pl.DataFrame,
+    *,
+    figure: Figure,
+    quantiles: Sequence[float] = (0.5, 0.95, 0.99),
+    marks: pl.DataFrame | None = None,
+) -> Figure:
+    """Draw percentiles of service time (thick) and response time (thin), one axes a tool, on a common log scale.
+
+    Where response time leaves service time, calls waited before they were sent: the generator or the gateway stalled.
+
+    Parameters
+    ----------
+    frame
+        As :func:`soaklib.latency` gives it by tool: ``soak_s``, ``tool``, ``measure``, ``quantile``, ``latency_ms``,
+        ``at_least``, ``sufficient``. A percentile that too few observations lie beyond is a gap; one of which only a
+        lower bound is known bears an upward triangle.
+    figure
+        An empty figure; it gets one axes a tool.
+    quantiles
+        The levels to draw, of those in the frame.
+    marks
+        As ``soaklib.marks(run)`` gives it; None for a bare axis.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The same.
+
+    Raises
+    ------
+    SettingsError
+        The frame lacks a column.
+    """
+    need(frame, _COLUMNS, "soaklib.latency(run)")
+    levels = [float(level) for level in quantiles]
+    drawn = frame.filter(pl.col("quantile").is_in(levels), pl.col("sufficient"), pl.col("latency_ms") > 0)
+    tools = list(looks_for(frame["tool"].to_list(), TOOL_LOOKS))
+    grid = grid_of(frame)
+    axes = figure.subplots(max(1, len(tools)), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for ax in axes:
+        draw_time_axis(ax, marks, grid, labels=ax is axes[0])
+        if ax is not axes[-1]:
+            ax.set_xlabel("")
+            ax.tick_params(labelbottom=False)
+    for ax, tool in zip(axes, tools, strict=False):
+        _draw_tool(ax, drawn.filter(tool=tool), grid, levels)
+        milliseconds_axis(ax, f"{tool}\n(ms)")
+    if not tools:
+        note(axes[0], "no call was answered")
+    figure.align_ylabels(list(axes))
+    _explain(axes[-1], levels, set(drawn["quantile"]), grid, bounded=bool(drawn["at_least"].any()))
+    return figure
+
+
+def milliseconds_axis(ax: Axes, label: str) -> None:
+    """Make a y axis one of milliseconds on a log scale, with plain numbers."""
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    fine = math.log10(high / low) < _DECADES_FINELY_LABELLED
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if fine else (1.0,)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_ylabel(label)
+
+
+def _draw_tool(ax: Axes, one_tool: pl.DataFrame, grid: Grid, levels: Sequence[float]) -> None:
+    for level in levels:
+        look = QUANTILE_LOOKS.get(level, QUANTILE_LOOKS[0.5])
+        for measure, width in (("response", _THIN), ("service", _THICK)):
+            rows = one_tool.filter(quantile=level, measure=measure)
+            values = on_grid(rows, "latency_ms", grid, absent=np.nan)
+            ax.plot(
+                *step_line(grid.edges_h, values), drawstyle="steps-post", color=look.colour, linestyle=look.line,
+                linewidth=width, zorder=3, label=f"{measure} {level:g}",
+            )  # fmt: skip
+            bounds = rows.filter(pl.col("at_least"))
+            if bounds.height:
+                middle_h = (bounds["soak_s"].to_numpy() + grid.every_s / 2) / 3600
+                ax.plot(middle_h, bounds["latency_ms"].to_numpy(), "^", color=look.colour, zorder=4, gid="at least")
+
+
+def _explain(ax: Axes, levels: Sequence[float], seen: Collection[float], grid: Grid, *, bounded: bool) -> None:
+    handles = []
+    labels = []
+    for level in levels:
+        look = QUANTILE_LOOKS.get(level, QUANTILE_LOOKS[0.5])
+        handles.append(Line2D([], [], color=look.colour, linestyle=look.line, linewidth=_THICK))
+        told = "" if level in seen else ": too few calls"
+        labels.append(f"p{100 * level:g} in {length_text(grid.every_s)}{told}")
+    handles += [Line2D([], [], color=BLACK, linewidth=width) for width in (_THICK + 0.4, _THIN)]
+    labels += ["service time", "response time"]
+    if bounded:
+        handles.append(Line2D([], [], color=BLACK, marker="^", linestyle=""))
+        labels.append("at least")
+    legend_below(ax, handles, labels)

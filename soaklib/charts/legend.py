@@ -1,0 +1,70 @@
+"""The legend, below the axes: it never covers data and takes as many columns as fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import matplotlib as mpl
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
+from matplotlib.transforms import ScaledTranslation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+__all__ = ["legend_below"]
+
+_POINTS_PER_INCH: Final = 72.0
+_TICKS_AND_LABEL_POINTS: Final = 27.0
+_HANDLE_POINTS: Final = 25.0  # the handle, its distance from the text, the distance to the next column
+_MARGIN_POINTS: Final = 40.0
+
+
+def legend_below(
+    ax: Axes, handles: Sequence[Artist], labels: Sequence[str], *, below_points: float = _TICKS_AND_LABEL_POINTS
+) -> None:
+    """Put a legend under an axes' tick labels and axis label.
+
+    Parameters
+    ----------
+    ax
+        The lowest axes of a column.
+    handles, labels
+        What to explain, in reading order.
+    below_points
+        How far under the axes: 27 is clear of tick labels and an axis label.
+    """
+    if not handles:
+        return
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        return
+    spec = ax.get_subplotspec()
+    columns_of_axes = 1 if spec is None else spec.get_gridspec().ncols
+    room_points = figure.get_figwidth() * _POINTS_PER_INCH / columns_of_axes - _MARGIN_POINTS
+    widths = [_HANDLE_POINTS + _text_points(label) for label in labels]
+    columns = next((number for number in range(len(labels), 1, -1) if _needs(widths, number) <= room_points), 1)
+    down = ScaledTranslation(0, -below_points / _POINTS_PER_INCH, figure.dpi_scale_trans)
+    ax.legend(
+        handles, labels, loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=ax.transAxes + down, ncols=columns
+    )
+
+
+def _needs(widths: Sequence[float], columns: int) -> float:
+    """Give how wide a legend is whose entries run down one column after the other, the first ones longer by one."""
+    rows, longer = divmod(len(widths), columns)
+    total = 0.0
+    start = 0
+    for column in range(columns):
+        end = start + rows + (column < longer)
+        total += max(widths[start:end])
+        start = end
+    return total
+
+
+def _text_points(label: str) -> float:
+    size = FontProperties(size=mpl.rcParams["legend.fontsize"])
+    return float(TextPath((0, 0), label, prop=size).get_extents().width)

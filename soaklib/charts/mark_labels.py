@@ -1,0 +1,238 @@
+"""Labels above an axes that say what happened when, placed so that none covers another or the data.
+
+A label stands beside a thin stem that goes up from the axes at its time. Which row it stands in depends on how wide the
+axes is in the end, so it is worked out anew whenever the figure is laid out or drawn.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
+
+from matplotlib.artist import Artist
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox, IdentityTransform
+
+from soaklib.charts.looks import BLACK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.backend_bases import RendererBase
+
+__all__ = ["BandName", "MarkLabels", "Moment", "Placed", "place"]
+
+_FONT_POINTS: Final = 6.0
+_ROW_POINTS: Final = 7.6
+_AIR_POINTS: Final = 2.0
+_MOST_ROWS: Final = 8
+_MOST_TRIES: Final = 20_000
+
+
+class Moment(NamedTuple):
+    """Something that happened at `x` (soak hours)."""
+
+    x: float
+    text: str
+
+
+class BandName(NamedTuple):
+    """The name of a stretch from `low` to `high` (soak hours).
+
+    `needed` says whether it has to be told even where its band is too narrow for it: not when a moment at its start
+    says the same.
+    """
+
+    low: float
+    high: float
+    text: str
+    needed: bool
+
+
+class Placed(NamedTuple):
+    """Where a label stands.
+
+    Attributes
+    ----------
+    x
+        Its stem.
+    left, right
+        Its text, in the unit of `x`.
+    row
+        0 is the lowest.
+    """
+
+    x: float
+    left: float
+    right: float
+    row: int
+
+
+@lru_cache(maxsize=64)
+def place(
+    stems: tuple[float, ...], widths: tuple[float, ...], *, low: float, high: float, air: float
+) -> tuple[Placed | None, ...]:
+    """Find for each label a row and a place by its stem, so that it meets no other label and no other's stem.
+
+    All ways in one row are tried, then all in two, and so on: the labels take as few rows as they can. A day's changes
+    are few; should trying take too long or too many rows, the label furthest to the left goes without its text.
+
+    Parameters
+    ----------
+    stems
+        Where each label belongs, in any order.
+    widths
+        How wide each text is.
+    low, high
+        The span that texts should stay in; one that fits on neither side of its stem may leave it on the right.
+    air
+        Least distance between two texts, and between a text and its stem.
+
+    Returns
+    -------
+    tuple of Placed or None
+        In the order of `stems`; None where there is no room: the stem is drawn without its text.
+    """
+    order = sorted(range(len(stems)), key=lambda index: -stems[index])
+    while order:
+        for rows in range(1, _MOST_ROWS + 1):
+            spots = [_spots(stems[index], widths[index], rows, span=(low, high), air=air) for index in order]
+            found = _search(spots, air)
+            if found is not None:
+                placed = dict(zip(order, found, strict=True))
+                return tuple(placed.get(index) for index in range(len(stems)))
+        order.pop()
+    return (None,) * len(stems)
+
+
+def _spots(x: float, width: float, rows: int, *, span: tuple[float, float], air: float) -> list[Placed]:
+    """Give the places a label may take, the best first: low, right of its stem, left of it, above it at the edge."""
+    low, high = span
+    beside = [(left, left + width) for left in (x + air, x - air - width) if low <= left and left + width <= high]
+    above = [(left, left + width) for left in (high - width, low) if low <= left <= x <= left + width]
+    sides = (beside + above) or [(x + air, x + air + width)]
+    return [Placed(x, *side, row) for row in range(rows) for side in sides]
+
+
+def _search(spots: Sequence[Sequence[Placed]], air: float) -> list[Placed] | None:
+    """Choose one spot a label so that all keep clear of each other; None when there is no such choice, or none soon."""
+    chosen: list[Placed] = []
+    left = [iter(spots[0])]
+    for _ in range(_MOST_TRIES):
+        spot = next((spot for spot in left[-1] if all(_apart(spot, other, air) for other in chosen)), None)
+        if spot is None:
+            left.pop()
+            if not left:
+                return None
+            chosen.pop()
+            continue
+        chosen.append(spot)
+        if len(chosen) == len(spots):
+            return chosen
+        left.append(iter(spots[len(chosen)]))
+    return None
+
+
+def _apart(a: Placed, b: Placed, air: float) -> bool:
+    """Say whether two labels keep clear: text of text in a row, and the higher one's stem of the lower one."""
+    if a.row == b.row and a.left < b.right + air and b.left < a.right + air:
+        return False
+    lower, higher = (a, b) if a.row <= b.row else (b, a)
+    return lower.row == higher.row or not lower.left - air / 2 < higher.x < lower.right + air / 2
+
+
+class MarkLabels(Artist):
+    """The labels above one axes.
+
+    Parameters
+    ----------
+    ax
+        Its x data are soak hours.
+    moments
+        Labelled above the axes, each with a stem.
+    bands
+        Named in the lowest row, centred over their stretch, where there is room for the name.
+    """
+
+    def __init__(self, ax: Axes, moments: Sequence[Moment], bands: Sequence[BandName]) -> None:
+        super().__init__()
+        self.moments, self.bands = tuple(moments), tuple(bands)
+        self._ax = ax
+        self.set_clip_on(False)
+        self.set_zorder(5)
+        ax.add_artist(self)
+
+    def get_tightbbox(self, renderer: RendererBase | None = None) -> Bbox | None:
+        """Give the room the labels take, for the layout to leave it."""
+        if renderer is None:
+            renderer = self._ax.get_figure(root=True)._get_renderer()  # type: ignore[union-attr]  # noqa: SLF001 - as matplotlib's own artists do
+        boxes = [text.get_window_extent(renderer) for text, _ in self._laid_out(renderer)]
+        return Bbox.union(boxes) if boxes else None
+
+    def get_window_extent(self, renderer: RendererBase | None = None) -> Bbox:
+        """Give the same as :meth:`get_tightbbox`, empty when there is nothing to say."""
+        return self.get_tightbbox(renderer) or Bbox.null()
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw stems and texts."""
+        for text, stem in self._laid_out(renderer):
+            if stem is not None:
+                stem.draw(renderer)
+            text.draw(renderer)
+
+    def _laid_out(self, renderer: RendererBase) -> Iterator[tuple[Text, Line2D | None]]:
+        """Give texts and stems in display coordinates, for the axes as wide as it is now."""
+        pixel = cast("float", renderer.points_to_pixels(1.0))
+        box = self._ax.bbox
+        named = [band for band in self.bands if self._fits(band, renderer, pixel)]
+        squeezed = [Moment(band.low, band.text) for band in self.bands if band not in named and band.needed]
+        moments = [moment for moment in (*self.moments, *squeezed) if self._sees(moment.x)]
+        first_row_y = float(box.y1) + _AIR_POINTS * pixel
+        for band in named:
+            middle = (self._x(band.low) + self._x(band.high)) / 2
+            yield self._text(band.text, middle, first_row_y, "center", colour="#606060"), None
+        stems = tuple(self._x(moment.x) for moment in moments)
+        widths = tuple(self._width(moment.text, renderer) for moment in moments)
+        spots = place(stems, widths, low=box.x0, high=box.x1, air=_AIR_POINTS * pixel)
+        base = first_row_y + (_ROW_POINTS * pixel if named else 0.0)
+        for moment, spot in zip(moments, spots, strict=True):
+            if spot is None:
+                continue
+            y = base + spot.row * _ROW_POINTS * pixel
+            over = spot.left <= spot.x <= spot.right
+            top = y - _AIR_POINTS * pixel / 2 if over else y + _FONT_POINTS * pixel
+            stem = Line2D([spot.x, spot.x], [box.y1, top], color=BLACK, linewidth=0.6)
+            self._prepare(stem)
+            yield self._text(moment.text, spot.left, y, "left", colour=BLACK), stem
+
+    def _sees(self, x: float) -> bool:
+        low, high = self._ax.get_xlim()
+        return low <= x <= high
+
+    def _fits(self, band: BandName, renderer: RendererBase, pixel: float) -> bool:
+        room = self._x(band.high) - self._x(band.low) - _AIR_POINTS * pixel
+        return self._sees((band.low + band.high) / 2) and self._width(band.text, renderer) <= room
+
+    def _x(self, x: float) -> float:
+        """Give where a soak hour is, in display coordinates, kept inside the axes."""
+        low, high = self._ax.get_xlim()
+        box = self._ax.bbox
+        return float(box.x0 + (min(max(x, low), high) - low) / (high - low) * box.width)
+
+    def _width(self, text: str, renderer: RendererBase) -> float:
+        return float(self._text(text, 0.0, 0.0, "left", colour=BLACK).get_window_extent(renderer).width)
+
+    def _text(self, words: str, x: float, y: float, side: Literal["left", "center"], *, colour: str) -> Text:
+        text = Text(
+            x, y, words, color=colour, fontsize=_FONT_POINTS, horizontalalignment=side, verticalalignment="baseline"
+        )
+        self._prepare(text)
+        return text
+
+    def _prepare(self, artist: Artist) -> None:
+        figure = self._ax.get_figure(root=False)
+        if figure is not None:
+            artist.set_figure(figure)
+        artist.set_transform(IdentityTransform())

@@ -1,0 +1,85 @@
+"""What happened when, drawn the same way on every time axis: phases, changes and gaps.
+
+Marks are a frame as :func:`soaklib.analysis.timeline.marks` gives it: ``start_s`` and ``end_s`` (soak seconds, the
+latter null for a moment), ``kind`` (``phase``, ``change``, ``gap``) and ``label``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from soaklib.charts.looks import BLACK, GAP_COLOUR
+from soaklib.charts.mark_labels import BandName, MarkLabels, Moment
+from soaklib.charts.time_axis import soak_axis
+from soaklib.charts.windows import SECONDS_PER_HOUR, need
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+
+    from soaklib.charts.windows import Grid
+
+__all__ = ["draw_time_axis"]
+
+_SAME_MOMENT_S: Final = 120.0
+_PHASE_COLOUR: Final = "#F3F3F3"
+
+
+def draw_time_axis(ax: Axes, marks: pl.DataFrame | None, grid: Grid, *, labels: bool = True) -> None:
+    """Make an axes' x axis one of soak time and draw the marks on it.
+
+    Parameters
+    ----------
+    ax
+        Its x data are soak hours.
+    marks
+        What happened when; None for a bare axis.
+    grid
+        The windows drawn; the axis spans them and the phases.
+    labels
+        Whether to say above the axes what the marks are: once a figure, on its uppermost time axis.
+    """
+    start_s, end_s = (min(0.0, grid.start_s), grid.end_s)
+    if marks is not None:
+        need(marks, ("start_s", "end_s", "kind", "label"), "soaklib.marks(run)")
+        phase_ends = marks.filter(kind="phase")["end_s"].drop_nulls()
+        end_s = max([end_s, *phase_ends.to_list()])
+    soak_axis(ax, start_s, end_s)
+    if marks is not None:
+        _draw_bands(ax, marks)
+        if labels:
+            _draw_labels(ax, marks)
+
+
+def _draw_bands(ax: Axes, marks: pl.DataFrame) -> None:
+    for number, (start_s, end_s) in enumerate(marks.filter(kind="phase").select("start_s", "end_s").iter_rows()):
+        if number % 2:
+            ax.axvspan(_hours(start_s), _hours(end_s), color=_PHASE_COLOUR, linewidth=0, zorder=0, gid="phase")
+    for start_s, end_s in marks.filter(kind="gap").select("start_s", "end_s").iter_rows():
+        if end_s is None:  # soak time stood still: a gap on the wall clock has no width here
+            ax.axvline(_hours(start_s), color=GAP_COLOUR, linewidth=2.4, zorder=1, gid="gap")
+        else:
+            ax.axvspan(_hours(start_s), _hours(end_s), color=GAP_COLOUR, linewidth=0, zorder=1, gid="gap")
+    for start_s in marks.filter(kind="change")["start_s"]:
+        ax.axvline(_hours(start_s), color=BLACK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=2.5, gid="change")
+
+
+def _draw_labels(ax: Axes, marks: pl.DataFrame) -> None:
+    moments = [
+        Moment(_hours(start_s), label)
+        for start_s, kind, label in marks.select("start_s", "kind", "label").iter_rows()
+        if kind != "phase"
+    ]
+    starts_s = [moment.x * SECONDS_PER_HOUR for moment in moments]
+    bands = [
+        BandName(
+            _hours(start_s), _hours(end_s), label,
+            needed=start_s > 0 and all(abs(start_s - other_s) > _SAME_MOMENT_S for other_s in starts_s),
+        )
+        for start_s, end_s, label in marks.filter(kind="phase").select("start_s", "end_s", "label").iter_rows()
+    ]  # fmt: skip
+    MarkLabels(ax, moments, bands)
+
+
+def _hours(soak_s: float) -> float:
+    return soak_s / SECONDS_PER_HOUR

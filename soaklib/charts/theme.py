@@ -1,0 +1,113 @@
+"""The one theme: a figure that is as wide as it is printed, and looks the same whoever draws it.
+
+The look itself is data, in ``soaklib.mplstyle``. It is laid over matplotlib's own defaults, not over the user's
+settings, so that the same frame gives the same picture on every machine. Nothing here goes through pyplot: a figure
+belongs to whoever holds it and to no global list.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from contextlib import contextmanager
+from functools import wraps
+from importlib.resources import as_file, files
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from soaklib.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from matplotlib.axes import Axes
+
+__all__ = ["COLUMN_MM", "PAGE_MM", "ChartFigure", "figure", "theme", "themed"]
+
+COLUMN_MM: Final = 85.0
+"""Width of one column of print."""
+PAGE_MM: Final = 180.0
+"""Width of a page of print."""
+MM_PER_INCH: Final = 25.4
+_SCREEN_DPI: Final = 192
+_CSS_DPI: Final = 96
+_PRINT_TO_SCREEN: Final = 1.25  # 7 pt of print is small on a screen
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _load() -> Mapping[str, Any]:
+    with as_file(files("soaklib.charts") / "soaklib.mplstyle") as path:
+        settings = mpl.rc_params_from_file(path, use_default_template=True)
+    # What steers the program rather than the picture stays the user's.
+    kept = {"backend", "backend_fallback", "interactive", "toolbar", "webagg.port", "savefig.directory"}
+    return {name: value for name, value in settings.items() if name not in kept}
+
+
+_SETTINGS: Final = _load()
+
+
+@contextmanager
+def theme() -> Iterator[None]:
+    """Put the theme in force while something is drawn or saved."""
+    with mpl.rc_context(dict(_SETTINGS)):  # type: ignore[arg-type]  # every name is one of matplotlib's, read by itself
+        yield
+
+
+def themed(draw: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Make a function draw under the theme."""
+
+    @wraps(draw)
+    def under_theme(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with theme():
+            return draw(*args, **kwargs)
+
+    return under_theme
+
+
+class ChartFigure(Figure):
+    """A matplotlib figure whose axes are made, and which is saved and shown, under the theme."""
+
+    @themed
+    def add_subplot(self, *args: Any, **kwargs: Any) -> Axes:
+        """Add an axes under the theme; otherwise as matplotlib's."""
+        ax: Axes = super().add_subplot(*args, **kwargs)
+        return ax
+
+    @themed
+    def savefig(self, *args: Any, **kwargs: Any) -> None:
+        """Save under the theme; otherwise as matplotlib's."""
+        super().savefig(*args, **kwargs)
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+        """Show the figure in a notebook cell, sharp on fine screens."""
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=_SCREEN_DPI, metadata={"Software": None})
+        shown = {
+            "width": round(self.get_figwidth() * _CSS_DPI * _PRINT_TO_SCREEN),
+            "height": round(self.get_figheight() * _CSS_DPI * _PRINT_TO_SCREEN),
+        }
+        return {"image/png": base64.b64encode(buffer.getvalue()).decode()}, {"image/png": shown}
+
+
+@themed
+def figure(width_mm: float = PAGE_MM, height_mm: float = 62.0) -> ChartFigure:
+    """Make an empty figure of a size on paper.
+
+    Parameters
+    ----------
+    width_mm, height_mm
+        Size in millimetres; :data:`COLUMN_MM` and :data:`PAGE_MM` are the widths of one column and of a page.
+
+    Raises
+    ------
+    SettingsError
+        The size is not positive.
+    """
+    if width_mm <= 0 or height_mm <= 0:
+        msg = f"a figure of {width_mm:g} x {height_mm:g} mm cannot be drawn; pass positive sizes"
+        raise SettingsError(msg)
+    return ChartFigure(figsize=(width_mm / MM_PER_INCH, height_mm / MM_PER_INCH), layout="constrained")
