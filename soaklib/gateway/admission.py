@@ -24,8 +24,8 @@ from typing import NamedTuple
 from soaklib.gateway.agents import Agent
 from soaklib.gateway.parameters import parameter_problems
 from soaklib.gateway.policy_engine import EffectivePolicy
-from soaklib.gateway.records import Outcome, Reason
-from soaklib.gateway.state import Gateway, State
+from soaklib.gateway.records import NAME_CHARACTERS, Outcome, Reason, clipped
+from soaklib.gateway.state import Gateway, PolicyCall, State
 from soaklib.gateway.tokens import TokenDecodingError, TokenFormatError, TokenSignatureError
 
 ROTATION_MARGIN_S = 300.0
@@ -202,7 +202,8 @@ class Admission:
                 denial = state.engine.scope_denial(policy, f"{tool}:{action}")
         elif denial.kind is Reason.SCOPE and self._faults.allow_forbidden.take():
             denial = None
-        state.log_decision(call.agent.agent_id, policy.log_id, tool, action, denial)
+        names = clipped(tool, NAME_CHARACTERS), clipped(action, NAME_CHARACTERS)
+        state.log_decision(PolicyCall(policy.log_id, call.agent.agent_id, *names), denial)
         if denial is None:
             return None
         state.metrics.policy_denied(denial.kind, call.agent.agent_id, tool, action)

@@ -49,7 +49,14 @@ def parse_iso(text: str) -> float:
     Raises
     ------
     ValueError
-        If the text is no ISO 8601 date.
+        If the text is no ISO 8601 date, or one that no UTC date stands for.
     """
+    if not text.isprintable():  # fromisoformat takes any character between date and time, a line break too
+        message = "a date has no control characters"
+        raise ValueError(message)
     moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp()
+    except OverflowError as problem:
+        message = f"{text} is out of range"
+        raise ValueError(message) from problem

@@ -198,7 +198,7 @@ class PostgresDatabase:
                 for kind, found in newest_by_table(rows).items():
                     table = TABLES[kind]
                     times = [index for index, (_, column) in enumerate(table.columns) if column == "time"]
-                    values = [value for row in found for value in _with_times(row, times)]
+                    values = [_without_nul(value) for row in found for value in _with_times(row, times)]
                     cursor.execute(upsert_statement(table, len(found), "%s").encode(), values)
         except psycopg.Error as problem:
             self._connection = None
@@ -220,6 +220,11 @@ def _with_times(row: Row, times: Sequence[int]) -> list[SqlValue]:
         if isinstance(value, float):
             values[index] = datetime.fromtimestamp(value, UTC)
     return values
+
+
+def _without_nul(value: SqlValue) -> SqlValue:
+    # PostgreSQL has no NUL in a text; one that a caller sent must not keep a batch from being written.
+    return value.replace("\x00", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 
 def _with_iso_times(row: Row, times: Sequence[int]) -> list[SqlValue]:

@@ -9,11 +9,11 @@ column            type     meaning
 corr_id           text     key; the X-Correlation-Id of the answer
 created_at        time     when the answer was ready, UTC
 agent_id          text     agent of the token; NULL when the call was refused before the token was read
-tool, action      text     as asked for; NULL when missing
+tool, action      text     as asked for, cut at 100 characters; NULL when missing
 status            integer  HTTP status of the answer
 outcome           text     ok, denied, unauthorized, rate_limited, fast_fail, upstream_error, invalid_request
 reason            text     why it is not ok, in a fixed vocabulary (see `Reason`); NULL when ok
-detail            text     the sentence that the caller got; NULL when ok
+detail            text     the sentence that the caller got, cut at 2,000 characters; NULL when ok
 response_time_ms  real     wall milliseconds in the handler, not rounded
 success           boolean  outcome is ok
 cache_hit         boolean  answered from the cache
@@ -110,6 +110,18 @@ DENIAL_KINDS = (
     Reason.QUOTA,
 )
 """The reasons of a policy denial, and the values of the label ``kind``."""
+
+
+NAME_CHARACTERS = 100
+"""Length of tool and action in the logs."""
+
+DETAIL_CHARACTERS = 2_000
+"""Length of sentences in the logs."""
+
+
+def clipped(text: str | None, characters: int) -> str | None:
+    """Return a text for the logs: what a caller sends may be 1 MiB long, an entry of a log may not."""
+    return text if text is None or len(text) <= characters else text[: characters - 1] + "…"
 
 
 class ProxyLogRow(NamedTuple):

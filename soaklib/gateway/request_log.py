@@ -114,9 +114,13 @@ class RequestLog:
         return True
 
     def _run(self) -> None:
-        while not self._stopping:
-            self._wake.wait(INTERVAL_S)
-            self._wake.clear()
-            if self._monotonic() >= self._retry_at_s:
-                self.flush()
-        self.flush()
+        try:
+            while not self._stopping:
+                self._wake.wait(INTERVAL_S)
+                self._wake.clear()
+                if self._monotonic() >= self._retry_at_s:
+                    self.flush()
+            self.flush()
+        finally:
+            if not self._stopping:  # an error that nobody foresaw is on its way out: /ready has to know
+                self.problem = "the writer has ended"

@@ -26,6 +26,7 @@ EXIT_UNUSABLE = 3
 
 _SHUTDOWN_S = 2.0
 _READ_BYTES = 4_096
+_STDIN = 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,8 +93,9 @@ def _stop_at_end_of_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) 
     """Stop when the other end of stdin is gone, which happens however the parent dies."""
 
     def wait() -> None:
-        while os.read(sys.stdin.fileno(), _READ_BYTES):
-            pass
+        with suppress(OSError):  # a stdin that is closed on our side has ended as well
+            while os.read(_STDIN, _READ_BYTES):
+                pass
         with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(stop.set)
 

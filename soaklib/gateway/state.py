@@ -19,7 +19,7 @@ from soaklib.gateway.policies import PolicyBook
 from soaklib.gateway.policy_engine import Denial, PolicyEngine
 from soaklib.gateway.quirks import GROWTH_CAP_BYTES
 from soaklib.gateway.quota import QuotaCounters
-from soaklib.gateway.records import ProxyLogRow, Row
+from soaklib.gateway.records import DETAIL_CHARACTERS, ProxyLogRow, Row, clipped
 from soaklib.gateway.request_log import RequestLog
 from soaklib.gateway.retry import RetryPolicy
 from soaklib.gateway.ring import Ring
@@ -39,14 +39,20 @@ LOG_ENTRIES = 1_000
 _LOGGER = logging.getLogger(__name__)
 
 
+class PolicyCall(NamedTuple):
+    """The call that a policy decides on."""
+
+    policy_id: str
+    agent_id: str
+    tool: str | None
+    action: str | None
+
+
 class PolicyDecision(NamedTuple):
     """An entry of the policy log; ``number`` grows with every decision."""
 
     number: int
-    policy_id: str
-    agent_id: str
-    tool: str
-    action: str
+    call: PolicyCall
     allowed: bool
     reason: str | None
     decided_at_s: float
@@ -112,13 +118,11 @@ class State:
         self.growth = Growth(GROWTH_CAP_BYTES)
         self._wall = clock.wall
 
-    def log_decision(self, agent_id: str, policy_id: str, tool: str, action: str, denial: Denial | None) -> None:
+    def log_decision(self, call: PolicyCall, denial: Denial | None) -> None:
         """Keep a decision of a policy in the policy log; without a denial the call was allowed."""
         self.decisions += 1
-        reason = denial.log_reason if denial is not None else None
-        self.policy_logs.append(
-            PolicyDecision(self.decisions, policy_id, agent_id, tool, action, denial is None, reason, self._wall())
-        )
+        reason = clipped(denial.log_reason, DETAIL_CHARACTERS) if denial is not None else None
+        self.policy_logs.append(PolicyDecision(self.decisions, call, denial is None, reason, self._wall()))
 
 
 class Gateway:

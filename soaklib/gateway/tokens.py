@@ -117,8 +117,8 @@ class TokenSigner:
         try:
             payload = orjson.loads(base64.b64decode(body, validate=True))
             agent_id, expires_at = payload["agent_id"], payload["expires_at"]
-            return Claims(agent_id, expires_at, parse_iso(expires_at))
-        except (binascii.Error, ValueError, TypeError, KeyError) as problem:
+            return Claims(str(agent_id), expires_at, parse_iso(expires_at))
+        except (binascii.Error, ValueError, TypeError, KeyError, AttributeError) as problem:
             raise TokenDecodingError from problem
 
     def _signature(self, body: bytes) -> str:

@@ -192,7 +192,7 @@ def gateway(request):
     command = [sys.executable, "-m", "soaklib.gateway", "--speed", str(SPEED), "--exit-with-parent"]
     warts = request.param == "real"
     environment = {name: value for name, value in os.environ.items() if name != "NODE_ENV"}
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+    process = subprocess.Popen(
         command + (["--quirks", "real"] if warts else []),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -12,7 +12,7 @@ import pytest
 
 
 def start(*arguments, **more):
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+    return subprocess.Popen(
         [sys.executable, "-m", "soaklib.gateway", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -24,7 +24,7 @@ def guarded(handler: Handler, admin_token: str | None) -> Handler:
 
     async def guard(request: web.Request) -> web.StreamResponse:
         given = request.headers.get("X-Admin-Token") or request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if hmac.compare_digest(given.encode(), expected):
+        if hmac.compare_digest(given.encode(errors="surrogateescape"), expected):
             return await handler(request)
         body = orjson.dumps({"error": "Admin token required"})
         headers = {"Content-Type": JSON_TYPE, "WWW-Authenticate": "Bearer"}

@@ -11,6 +11,7 @@ from aiohttp import web
 MAX_BODY_BYTES = 1024 * 1024
 _JSON = "application/json"
 _TEXT = "text/plain"
+_SURELY_FLAT = 200  # brackets; orjson writes 254 levels and reads 1,024
 
 
 def _error(kind: type[web.HTTPError], code: str, error: str, message: str) -> web.HTTPError:
@@ -92,11 +93,14 @@ def _parse(body: bytes) -> object:
         )
         raise _bad_request(code, message)
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as problem:
+        value = orjson.loads(body)
+        if body.count(b"[") + body.count(b"{") > _SURELY_FLAT:
+            orjson.dumps(value)  # what is nested so deep that it cannot be written again is refused here, once
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError) as problem:
         code = "FST_ERR_CTP_INVALID_JSON_BODY"
         message = f"Body is not valid JSON but content-type is set to 'application/json': {problem}"
         raise _bad_request(code, message) from problem
+    return value
 
 
 def _unsupported(content_type: str) -> web.HTTPError:
@@ -123,3 +127,9 @@ def required_text(body: dict[str, object], name: str) -> str:
     if not isinstance(value, str):
         refuse_invalid(f"body/{name} must be string")
     return value
+
+
+def query_count(request: web.Request, name: str) -> int | None:
+    """Return a whole number from the query, at most 10^9; None when it is absent or no such number."""
+    text = request.query.get(name, "")
+    return int(text[:10]) if text.isascii() and text.isdigit() else None

@@ -89,7 +89,11 @@ class HealthRoutes:
             "ready": ready,
             "timestamp": iso_utc(self._gateway.clock.wall()),
             "checks": {"database": problem is None, "circuitBreakers": closed, "cache": True},
-            "details": {"database": problem or "OK", "circuitBreakers": details, "cache": "OK"},
+            "details": {
+                "database": "OK" if problem is None else "ERROR (rows wait)",
+                "circuitBreakers": details,
+                "cache": "OK",
+            },
         }
         return json_answer(body, 200 if ready else 503)
 

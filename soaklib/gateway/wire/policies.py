@@ -10,7 +10,7 @@ from soaklib.gateway.policies import Policy, PolicyChange
 from soaklib.gateway.policy_spec import PolicySpec, spec_to_wire
 from soaklib.gateway.state import Gateway, PolicyDecision
 from soaklib.gateway.wire.answers import error_answer, json_answer
-from soaklib.gateway.wire.bodies import body_object, read_json, refuse_empty_json, refuse_invalid
+from soaklib.gateway.wire.bodies import body_object, query_count, read_json, refuse_empty_json, refuse_invalid
 
 _LOG_LIMIT = 50
 _LOG_LIMIT_MAX = 100
@@ -166,14 +166,13 @@ class PolicyRoutes:
     async def logs(self, request: web.Request) -> web.Response:
         """Return the newest decisions."""
         query = request.query
-        text = query.get("limit", str(_LOG_LIMIT))
-        limit = int(text) if text.isascii() and text.isdigit() else 0
-        if not 1 <= limit <= _LOG_LIMIT_MAX:
+        limit = query_count(request, "limit") if "limit" in query else _LOG_LIMIT
+        if limit is None or not 1 <= limit <= _LOG_LIMIT_MAX:
             refuse_invalid(f"querystring/limit must be between 1 and {_LOG_LIMIT_MAX}")
         policy_id, agent_id = query.get("policyId"), query.get("agentId")
 
         def wanted(decision: PolicyDecision) -> bool:
-            return policy_id in {None, decision.policy_id} and agent_id in {None, decision.agent_id}
+            return policy_id in {None, decision.call.policy_id} and agent_id in {None, decision.call.agent_id}
 
         decisions = self._gateway.state.policy_logs.newest(limit, wanted)
         return json_answer([_log_entry(decision) for decision in decisions])
@@ -181,10 +180,10 @@ class PolicyRoutes:
 
 def _log_entry(decision: PolicyDecision) -> dict[str, object]:
     entry: dict[str, object] = {
-        "policyId": decision.policy_id,
-        "agentId": decision.agent_id,
-        "tool": decision.tool,
-        "action": decision.action,
+        "policyId": decision.call.policy_id,
+        "agentId": decision.call.agent_id,
+        "tool": decision.call.tool,
+        "action": decision.call.action,
         "decision": "allow" if decision.allowed else "deny",
     }
     if decision.reason is not None:

@@ -11,12 +11,12 @@ from soaklib.gateway.admission import Admission, Admitted, Call, Refusal
 from soaklib.gateway.clock import iso_utc
 from soaklib.gateway.execution import Executor
 from soaklib.gateway.quirks import GROWTH_BYTES_PER_REQUEST, GROWTH_CAP_MS, GROWTH_US_PER_REQUEST
-from soaklib.gateway.records import Outcome, ProxyLogRow, Reason
+from soaklib.gateway.records import DETAIL_CHARACTERS, NAME_CHARACTERS, Outcome, ProxyLogRow, Reason, clipped
 from soaklib.gateway.response_filters import apply_filters
 from soaklib.gateway.state import Gateway, State
 from soaklib.gateway.tools import TOOL_ACTIONS
 from soaklib.gateway.wire.answers import JSON_TYPE, json_answer
-from soaklib.gateway.wire.bodies import read_json
+from soaklib.gateway.wire.bodies import query_count, read_json
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _TRIPLES = [a + b + c for a in _DIGITS for b in _DIGITS for c in _DIGITS]
@@ -82,12 +82,12 @@ class ProxyRoutes:
             corr_id=corr_id,
             created_at=self._clock.wall(),
             agent_id=call.agent_id,
-            tool=call.tool,
-            action=call.action,
+            tool=clipped(call.tool, NAME_CHARACTERS),
+            action=clipped(call.action, NAME_CHARACTERS),
             status=answer.status,
             outcome=answer.outcome,
             reason=answer.reason,
-            detail=answer.detail,
+            detail=clipped(answer.detail, DETAIL_CHARACTERS),
             response_time_ms=(self._clock.monotonic() - started_s) * 1000.0,
             success=answer.outcome is Outcome.OK,
             cache_hit=answer.cache_hit,
@@ -162,9 +162,8 @@ class ProxyRoutes:
 
     async def logs(self, request: web.Request) -> web.Response:
         """Return the newest log entries."""
-        limit = request.query.get("limit", "20")
-        count = int(limit) if limit.isascii() and limit.isdigit() else 20
-        entries = [_log_entry(row) for row in self._gateway.state.proxy_logs.newest(count)]
+        limit = query_count(request, "limit")
+        entries = [_log_entry(row) for row in self._gateway.state.proxy_logs.newest(20 if limit is None else limit)]
         body = {"logs": entries, "total": len(entries), "timestamp": iso_utc(self._clock.wall())}
         return json_answer(body)
 
