@@ -62,8 +62,8 @@ def increase(samples: pl.DataFrame, *, scrapes: pl.Series | None = None) -> pl.D
     Returns
     -------
     polars.DataFrame
-        Columns of :data:`INCREASE_SCHEMA` by time, series in the order of `samples`; null where the value or its
-        predecessor is NaN.
+        Columns of :data:`INCREASE_SCHEMA` by time, series in the order in which they first appear in `samples`; null
+        where the value or its predecessor is NaN.
 
     Raises
     ------
@@ -171,13 +171,17 @@ def _stretch(distance_s: pl.Expr, *, clamps_after_threshold: bool) -> tuple[pl.E
 def _deltas(samples: pl.DataFrame, scrapes: pl.Series | None) -> pl.DataFrame:
     """Give every sample after the first scrape, with ``increase`` and ``previous_at``."""
     samples = checked_samples(samples)
+    # Names and labels, by far the most of a samples frame, are looked up once and then go by a number.
+    names = samples.select(SERIES).unique(maintain_order=True).with_columns(series=pl.int_range(pl.len()))
     paired = (
         samples.lazy()
-        .join(_numbered(samples, scrapes).lazy(), on="at", how="inner", maintain_order="left")
-        .sort("at", maintain_order=True)
+        .join(names.lazy(), on=SERIES)
+        .select("at", "series", "value")
+        .join(_numbered(samples, scrapes).lazy(), on="at")
+        .sort("series", "scrape")
         .with_columns(
-            last_value=pl.col("value").shift(1).over(SERIES),
-            last_scrape=pl.col("scrape").shift(1).over(SERIES),
+            last_value=pl.col("value").shift(1),
+            last_scrape=pl.when(pl.col("series") == pl.col("series").shift(1)).then(pl.col("scrape").shift(1)),
         )
         .collect()
     )
@@ -193,7 +197,8 @@ def _deltas(samples: pl.DataFrame, scrapes: pl.Series | None) -> pl.DataFrame:
         .then(value - last)
         .otherwise(value)
     )
-    return paired.filter(pl.col("scrape") > 0).with_columns(increase=delta)
+    counted = paired.filter(pl.col("scrape") > 0).sort("scrape", "series").with_columns(increase=delta)
+    return counted.with_columns(names[name].gather(counted["series"]) for name in SERIES)
 
 
 def _numbered(samples: pl.DataFrame, scrapes: pl.Series | None) -> pl.DataFrame:
