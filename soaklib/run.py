@@ -20,13 +20,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
+from soaklib.analysis.load import find_run, open_run
 from soaklib.embedded import EmbeddedGateway
 from soaklib.errors import ExitCode, SettingsError, SoaklibError, TargetError
 from soaklib.judgement import exit_code, judge_folder, show_verdicts
 from soaklib.plan import Plan, load_plan
+from soaklib.runlock import RunLock
 from soaklib.runner.api import GatewayApi
 from soaklib.runner.display import show_progress
+from soaklib.runner.events import EVENT_LOG_NAME, write_event_log
 from soaklib.runner.gate import health_gate
+from soaklib.runner.recovery import recover
 from soaklib.runner.soak import Soak, SoakJob, SoakResult
 from soaklib.settings import ADMIN_TOKEN_VARIABLE, SoakSettings, is_loopback, load_settings
 from soaklib.store import DATABASE_NAME, Manifest, RunWriter
@@ -45,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(stderr=True)
     try:
         settings = load_settings(sys.argv[1:] if arguments is None else arguments)
+        if settings.resume is not None:
+            return _resume(settings, console)
         plan = load_plan(settings.plan)
         return _check(settings, plan, console) if settings.check else _run(settings, plan, console)
     except SoaklibError as exc:
@@ -68,10 +74,11 @@ def _check(settings: SoakSettings, plan: Plan, console: Console) -> int:
 
 
 def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
+    """Run a new soak."""
     _confirm(settings, console)
     if settings.gateway_url is not None:
         _pass_gate(settings, settings.gateway_url)  # before there is a folder: nothing is left of a run that cannot be
-    with _new_folder(settings.out) as folder, _target(settings, folder) as target:
+    with _new_folder(settings.out) as folder, RunLock(folder), _target(settings, folder) as target:
         job = SoakJob(
             run_id=folder.name,
             folder=folder,
@@ -81,15 +88,47 @@ def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
             anchor_utc=dt.datetime.now(dt.UTC),
         )
         _begin(job)
-        result, signal_number = _until_its_end(job, console)
-        _end(job, result)
-    verdicts, summed_up = judge_folder(folder)
+        return _soak(job, settings, console)
+
+
+def _resume(wanted: SoakSettings, console: Console) -> int:
+    """Go on with a run; every setting is the run's own, but for whether to ask and to report."""
+    folder = find_run(wanted.resume or "").resolve()
+    with RunLock(folder):
+        with open_run(folder) as run:
+            info = run.info
+        settings = SoakSettings.model_validate(
+            dict(info.settings) | {"yes": wanted.yes, "report": wanted.report, "strict": wanted.strict}
+        )
+        _confirm(settings, console)
+        with _target(settings, folder) as target:
+            writer = RunWriter(folder / DATABASE_NAME)
+            past = recover(writer, settings, info.plan)
+            write_event_log(folder / EVENT_LOG_NAME, info.anchor_utc, writer)
+            writer.close()
+            job = SoakJob(
+                run_id=info.run_id,
+                folder=folder,
+                settings=settings,
+                plan=info.plan,
+                target=target,
+                anchor_utc=info.anchor_utc,
+                past=past,
+            )
+            return _soak(job, settings, console)
+
+
+def _soak(job: SoakJob, settings: SoakSettings, console: Console) -> int:
+    """Run the soak to its end, judge it, report; give the exit code."""
+    result, signal_number = _until_its_end(job, console)
+    _end(job, result)
+    verdicts, summed_up = judge_folder(job.folder)
     show_verdicts(verdicts, summed_up, console)
     if settings.report:
         from soaklib.report import build_report  # noqa: PLC0415 - it brings the notebook machinery, needed by none else
 
-        build_report(folder)
-    print(folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
+        build_report(job.folder)
+    print(job.folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
     if result.error is not None:
         raise result.error
     return exit_code(verdicts, strict=settings.strict) if signal_number is None else 128 + signal_number
@@ -232,10 +271,9 @@ def _run_on_the_fastest_loop(work: Coroutine[Any, Any, SoakResult]) -> SoakResul
 
 def _end(job: SoakJob, result: SoakResult) -> None:
     """Finish the manifest."""
-    segment = result.segment
-    lived_us = (segment.ended_at_us or segment.started_at_us) - segment.started_at_us
     writer = RunWriter(job.folder / DATABASE_NAME)
-    writer.end_segment(segment)
+    writer.end_segment(result.segment)
+    [(lived_us,)] = writer.read("select coalesce(sum(ended_at_us - started_at_us), 0) from segments")
     writer.end_run(result.status, completed_utc=dt.datetime.now(dt.UTC), duration_s=lived_us / 1e6)
     writer.close()
 

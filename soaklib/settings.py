@@ -149,7 +149,7 @@ class SoakSettings(BaseSettings):
     max_in_flight: int | None = Field(
         None, ge=1, description="operations under way at most; derived from the limit on open files"
     )
-    agents_per_role: int = Field(4, ge=1, le=10_000, description="agents made for each role")
+    agents_per_role: int = Field(1, ge=1, le=10_000, description="agents made for each role")
     arrivals: Literal["constant", "poisson"] = Field("constant", description="spacing of the slots")
     http_timeout_ms: int = Field(30_000, ge=1, le=3_600_000, description="time limit of a call, wall time")
     header_env: list[Pair] = Field([], description="header whose value is read from an environment variable")

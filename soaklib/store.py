@@ -4,6 +4,8 @@ One process at a time may hold the file open for writing: the recorder. Everythi
 :func:`open_read_only`, which adds what every reader needs to the plain tables: the clock's two mappings as SQL macros
 (``utc(us)`` and ``soak_seconds(us)``), the one definition of success, and the view ``calls``, which is ``outcomes``
 with ``at``, ``soak_s``, ``service_us``, ``response_us``, ``succeeded`` and ``counted`` beside the recorded columns.
+``invalid_windows`` are the soak-minutes in which the generator itself was late, and ``valid_calls`` the calls that do not
+touch one: verdicts rest on those, so that a gateway is not blamed for its tester.
 """
 
 from __future__ import annotations
@@ -256,6 +258,15 @@ class RunWriter:
             [segment.ended_at_us, segment.soak_ended_s, segment.segment],
         )
 
+    def read(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run a SELECT over what has been written."""
+        with _recording_errors(self.path):
+            return self._connection.execute(query, list(values)).fetchall()
+
+    def reopen_run(self) -> None:
+        """Put an ended or crashed run back to ``running``."""
+        self._execute("update run set status = ?, completed_utc = null, duration_s = null", [RunStatus.RUNNING.value])
+
     def end_run(self, status: RunStatus, *, completed_utc: dt.datetime, duration_s: float) -> None:
         """Finish the manifest: how the run ended, when (UTC), and after how many wall seconds."""
         self._execute(
@@ -337,11 +348,13 @@ def open_read_only(path: Path) -> duckdb.DuckDBPyConnection:
 
 def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
     """Add the macros and the view ``calls`` to a connection that sees the run's tables."""
-    run_row = connection.execute("select epoch_us(anchor_utc), speed from run").fetchone()
+    run_row = connection.execute(
+        "select epoch_us(anchor_utc), speed, coalesce((settings->>'$.thresholds.late_ms')::DOUBLE, 100.0) from run"
+    ).fetchone()
     if run_row is None:
         msg = "the run has no manifest row: it ended before it began"
         raise RunError(msg)
-    anchor_us, speed = int(run_row[0]), float(run_row[1])
+    anchor_us, speed, late_us = int(run_row[0]), float(run_row[1]), float(run_row[2]) * 1000
     segments = read_segments(connection) or [Segment(segment=0, started_at_us=0, soak_started_s=0.0)]
     statements = [
         "set timezone = 'UTC'",
@@ -356,6 +369,21 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
                   is_success(kind, expected) as succeeded,
                   counts_towards_success(purpose, kind, expected, reason) as counted
            from outcomes""",
+        # a wall second in which the generator was late, widened to whole soak-minutes
+        f"""create temp view invalid_windows as
+           with seconds as (
+               select greatest(lag(at_us) over (order by at_us),
+                               (select max(started_at_us) from segments where started_at_us <= at_us)) as start_us,
+                      at_us as end_us, greatest(schedule_lag_max_us, loop_lag_max_us) as lag_us
+               from runner_health
+           )
+           select floor(soak_seconds(coalesce(start_us, end_us - 1000000)) / 60) * 60 as start_s,
+                  ceil(soak_seconds(end_us) / 60) * 60 as end_s, lag_us
+           from seconds where lag_us > {late_us!r}""",
+        """create temp view valid_calls as
+           select * from calls where not exists (
+               select from invalid_windows where calls.soak_s < end_s
+               and soak_seconds(coalesce(calls.done_at_us, calls.planned_at_us)) >= start_s)""",
     ]
     for statement in statements:
         connection.execute(statement).fetchall()

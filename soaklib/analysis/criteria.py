@@ -111,7 +111,7 @@ def success_outside(run: Run) -> Verdict:
 
 def _success(run: Run, name: str, condition: str, least: float) -> Verdict:
     query = (
-        "select count(*) filter (succeeded) as successes, count(*) as n from calls "  # noqa: S608 - our own condition
+        "select count(*) filter (succeeded) as successes, count(*) as n from valid_calls "  # noqa: S608
         f"where counted and {condition}"
     )
     successes, n = run.sql(query).row(0)
@@ -129,6 +129,10 @@ def healthy(run: Run) -> Verdict:
     condition = "endpoint = 'health'"
     for start_s, end_s in planned_windows(run).iter_rows():
         condition += f" and not (soak_seconds(at_us) >= {start_s!r} and soak_seconds(at_us) < {end_s!r})"
+    condition += (
+        " and not exists (select from invalid_windows where soak_seconds(at_us) >= start_s"
+        " and soak_seconds(at_us - duration_us) < end_s)"
+    )
     query = f"select count(*) filter (ok) as healthy, count(*) as n from scrapes where {condition}"  # noqa: S608
     good, n = run.sql(query).row(0)
     threshold = "100 % of health samples outside planned windows"
@@ -165,7 +169,7 @@ def no_false_deny(run: Run) -> Verdict:
     """Was no call of the load denied that policy should allow?"""
     query = """
         select count(*) filter (kind = 'denied' and not (reason = 'quota' and expected = 'either')) as wrongly,
-               count(*) filter (attempts > 0) as sent from outcomes where purpose = 'load'"""
+               count(*) filter (attempts > 0) as sent from valid_calls where purpose = 'load'"""
     wrongly, sent = run.sql(query).row(0)
     state = State.INSUFFICIENT if sent == 0 else _state(wrongly == 0)
     return Verdict(
@@ -253,7 +257,7 @@ def tokens_rotate_unnoticed(run: Run) -> Verdict:
     query = """
         select (select count(*) from events where name = 'TOKENS_ROTATED' and event_key is not null) as rotations,
                count(*) filter (kind = 'unauthorized') as refused, count(*) filter (attempts > 0) as sent
-        from outcomes"""
+        from valid_calls"""
     rotations, refused, sent = run.sql(query).row(0)
     planned = max(0, int(-(-run.info.planned_soak_s // run.info.plan.intervals.rotate_tokens_s)) - 1)
     return Verdict(

@@ -44,7 +44,8 @@ def marks(run: Run) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``start_s``, ``end_s`` (null for a moment), ``kind`` (``phase``, ``change``, ``gap``), ``label``.
+        ``start_s``, ``end_s`` (null for a moment), ``kind`` (``phase``, ``change``, ``gap``, ``invalid``),
+        ``label``.
     """
     rows: list[tuple[float, float | None, str, str]] = []
     starts = run.info.plan.phase_starts(run.info.planned_soak_s)
@@ -62,6 +63,12 @@ def marks(run: Run) -> pl.DataFrame:
             label = f"credentials rotated: {change.tool}"
         rows.append((soak_s, None, "change", label))
     rows += [(segment.soak_started_s, None, "gap", "runner was down") for segment in run.info.segments[1:]]
+    rows += [
+        (start_s, end_s, "invalid", f"generator late by up to {lag_us / 1e6:.1f} s")
+        for start_s, end_s, lag_us in run.sql(
+            "select start_s, end_s, lag_us from invalid_windows order by 1"
+        ).iter_rows()
+    ]
     return pl.DataFrame(rows, schema=MARKS_SCHEMA, orient="row")
 
 

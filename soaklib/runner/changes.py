@@ -11,6 +11,7 @@ import secrets
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -22,11 +23,12 @@ from soaklib.runner.api import ApiError
 from soaklib.runner.gate import health_gate
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from soaklib.plan import Quota, Role
     from soaklib.runner.api import GatewayApi
     from soaklib.runner.events import EventLog
+    from soaklib.runner.recovery import Past
 
 __all__ = ["ChangeContext", "Changes", "ChaosGuard", "policy_spec", "quota_limit"]
 
@@ -137,6 +139,7 @@ class Changes:
         self._policies: dict[str, str] = {}
         self._chaos_on: set[str] = set()
         self._quota_reduced: set[tuple[str, str]] = set()
+        self._policy_changes_made: list[PolicyChange] = []
 
     # -- what policy should say
 
@@ -152,7 +155,10 @@ class Changes:
         """Create the baseline policy of each role; a gateway without any denies everything."""
         context = self._context
         for role in context.plan.roles:
-            spec = policy_spec(context.plan, role, rps=context.rps)
+            ratios = {
+                change.action: change.planned_ratio for change in self._policy_changes_made if change.role == role
+            }
+            spec = policy_spec(context.plan, role, rps=context.rps, ratios=ratios)
             try:
                 self._policies[role] = await context.api.create_policy(
                     name=f"{context.run_id}-{role}", role=role, spec=spec
@@ -181,9 +187,44 @@ class Changes:
         if left:
             self._context.events.write(EventName.POLICIES_NOT_REMOVED, "; ".join(left))
 
+    # -- a resumed run
+
+    async def restore(self, past: Past, *, gateway_is_new: bool) -> None:
+        """Bring the gateway to the state that is due after the changes already made, before the load goes on.
+
+        Parameters
+        ----------
+        past
+            The run's past.
+        gateway_is_new
+            Whether this gateway has seen none of it, as an embedded one that died with its runner.
+        """
+        for number, change in enumerate(self._context.plan.changes):
+            key = f"change:{number}:{change.do}"
+            match change:
+                case PolicyChange() if key in past.done:
+                    self._policy_changes_made.append(change)
+                    self._quota_reduced.add((change.role, change.action))
+                case CredentialsChange() if key in past.done and gateway_is_new:
+                    await self._rotate_credentials(change)
+                case ChaosChange() if f"{key}:off" not in past.done and not gateway_is_new:
+                    # even when no event says that it came on: the runner may have died before it could say so
+                    self._chaos_on.add(change.tool)
+                    await self.switch_chaos_off()
+        if not gateway_is_new:
+            await self._remove_left_policies(past.policies)
+
+    async def _remove_left_policies(self, policies: Iterable[str]) -> None:
+        for policy in policies:
+            try:
+                await self._context.api.delete_policy(policy)
+            except ApiError as exc:
+                if exc.status != HTTPStatus.NOT_FOUND:
+                    raise
+
     # -- changes
 
-    async def apply(self, change: Change, *, key: str) -> bool:
+    async def apply(self, change: Change, *, key: str | None) -> bool:
         """Do a change between two health gates and write down what happened; say whether it was done."""
         match change:
             case CredentialsChange():
@@ -193,7 +234,7 @@ class Changes:
             case PolicyChange():
                 return await self._gated(change.do, change.event, key, lambda: self._reduce_quota(change))
 
-    async def _gated(self, what: str, event: str, key: str, act: Callable[[], Awaitable[str]]) -> bool:
+    async def _gated(self, what: str, event: str, key: str | None, act: Callable[[], Awaitable[str]]) -> bool:
         events = self._context.events
         before = await health_gate(self._context.api)
         if not before.passed:

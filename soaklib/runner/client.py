@@ -56,6 +56,7 @@ FAILURES: Final[tuple[tuple[type[BaseException], Kind, Reason], ...]] = (
     (aiohttp.ClientConnectorError, Kind.TRANSPORT_ERROR, Reason.TRANSPORT_OTHER),
     (aiohttp.ServerDisconnectedError, Kind.TRANSPORT_ERROR, Reason.RESET),
     (aiohttp.ClientOSError, Kind.TRANSPORT_ERROR, Reason.RESET),
+    (aiohttp.ClientConnectionResetError, Kind.TRANSPORT_ERROR, Reason.RESET),
     (aiohttp.UploadAbortedError, Kind.TRANSPORT_ERROR, Reason.RESET),
     (aiohttp.ClientPayloadError, Kind.INVALID_RESPONSE, Reason.BODY_INVALID),
     (aiohttp.ClientResponseError, Kind.INVALID_RESPONSE, Reason.PROTOCOL),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 from soaklib.records import Event
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from soaklib.runner.clock import RunClock
+    from soaklib.store import RunWriter
 
-__all__ = ["EVENT_LOG_NAME", "EventLog"]
+__all__ = ["EVENT_LOG_NAME", "EventLog", "write_event_log"]
 
 EVENT_LOG_NAME = "soak-events.log"
 
@@ -47,7 +49,23 @@ class EventLog:
         """Write an event; `key` names one that must happen exactly once in a run."""
         at_us = self._clock.now_us()
         line = " ".join(detail.split())  # one line, whatever a gateway's message holds
-        stamp = self._clock.utc(at_us).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._file.write(f"[{stamp}] {name} {line}".rstrip() + "\n")
+        self._file.write(_line(self._clock.utc(at_us), name, line))
         self._record(Event(at_us, name, line, key))
         self.last = f"{name} {line}".rstrip()
+
+
+def write_event_log(path: Path, anchor_utc: dt.datetime, writer: RunWriter) -> None:
+    """Write the log of a run that is to be resumed anew from its table.
+
+    A line whose row was lost when the runner died tells of something that will happen again; it must not stand twice.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with part.open("w", encoding="utf-8") as file:
+        for at_us, name, detail in writer.read("select at_us, name, detail from events order by at_us, rowid"):
+            file.write(_line(anchor_utc + dt.timedelta(microseconds=at_us), name, detail))
+    part.replace(path)
+
+
+def _line(at: dt.datetime, name: str, detail: str) -> str:
+    stamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"[{stamp}] {name} {detail}".rstrip() + "\n"

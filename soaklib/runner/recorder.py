@@ -74,8 +74,9 @@ class Recorder:
         self._take("outcomes", tuple(row))
 
     def event(self, row: Event) -> None:
-        """Take a row for ``events``."""
+        """Take a row for ``events``, and hand it over at once: what has happened must not happen again on resume."""
         self._take("events", tuple(row))
+        self._flush()
 
     def scrape(self, row: Scrape) -> None:
         """Take a row for ``scrapes``."""

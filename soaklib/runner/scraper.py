@@ -76,7 +76,7 @@ class Scraper:
             due = max(due + period_s, loop.time())
             await asyncio.sleep(due - loop.time())
 
-    async def snapshot(self, name: str, *, key: str) -> None:
+    async def snapshot(self, name: str, *, key: str | None) -> None:
         """Keep /metrics verbatim in the run's folder; an event says so, or says why not."""
         reply = await self._read_metrics()
         if reply is None or reply.status != HTTPStatus.OK or not reply.body:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from soaklib.errors import SoaklibError
@@ -18,6 +19,7 @@ from soaklib.runner.events import EVENT_LOG_NAME, EventLog
 from soaklib.runner.load import Load, LoadParts
 from soaklib.runner.pacer import Pacer
 from soaklib.runner.recorder import Recorder
+from soaklib.runner.recovery import Past
 from soaklib.runner.scraper import Scraper
 from soaklib.runner.timeline import Timeline, occurrences
 from soaklib.runner.tokens import AgentPool
@@ -55,6 +57,8 @@ class SoakJob:
         Base URL of the gateway.
     anchor_utc
         UTC time of the run's microsecond 0.
+    past
+        What happened before, when the run is resumed.
     """
 
     run_id: str
@@ -63,6 +67,7 @@ class SoakJob:
     plan: Plan
     target: str
     anchor_utc: dt.datetime
+    past: Past = field(default_factory=Past)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +101,11 @@ class Soak:
     def __init__(self, job: SoakJob) -> None:
         settings = job.settings
         self.job = job
-        self.vitals = Vitals()
-        self.clock = RunClock(job.anchor_utc)
+        self.vitals = Vitals(kinds=Counter(job.past.kinds))
+        self.clock = RunClock(job.anchor_utc, not_before_us=job.past.last_us + 1)
         self.recorder = Recorder(job.folder / DATABASE_NAME)
         self.events = EventLog(job.folder / EVENT_LOG_NAME, self.clock, self.recorder.event)
-        self.segment = Segment(segment=0, started_at_us=0, soak_started_s=0.0)
+        self.segment = Segment(segment=job.past.segment, started_at_us=0, soak_started_s=job.past.soak_s)
         self.timeline: Timeline | None = None
         self._headers = settings.headers()
         self._admin_token = os.environ.get(ADMIN_TOKEN_VARIABLE)
@@ -155,7 +160,7 @@ class Soak:
             load = Load(self._load_parts(client, pool, changes))
             self.timeline = Timeline(
                 plan=job.plan, duration_s=job.settings.duration_s, clock=self.clock, soak_clock=self.soak_clock,
-                events=self.events, pool=pool, changes=changes, scraper=scraper,
+                events=self.events, pool=pool, changes=changes, scraper=scraper, done=job.past.done,
             )  # fmt: skip
             completed = await self._run_tasks(load, self.timeline, client, stop)
             status = RunStatus.COMPLETED if completed else RunStatus.INTERRUPTED
@@ -166,7 +171,10 @@ class Soak:
             async with asyncio.timeout(_CLEAN_UP_WITHIN_S):
                 await changes.switch_chaos_off()
                 if scraper is not None:
-                    await scraper.snapshot("soak-final.prom", key="snapshot:final")
+                    key = (
+                        "snapshot:final" if status is RunStatus.COMPLETED else None
+                    )  # a run may be resumed and end again
+                    await scraper.snapshot("soak-final.prom", key=key)
                 await changes.remove_policies()
         self._say_how_it_ended(status, error)
         return SoakResult(status=status, segment=segment, error=error)
@@ -183,12 +191,13 @@ class Soak:
         job = self.job
         pool = AgentPool(
             api, job.plan, agents_per_role=job.settings.agents_per_role, run_id=job.run_id,
-            lifetime_s=job.plan.intervals.token_lifetime_s / job.settings.speed,
+            lifetime_s=job.plan.intervals.token_lifetime_s / job.settings.speed, generation=job.past.generation,
         )  # fmt: skip
         await pool.create()
         self.events.write(
             EventName.AGENTS_CREATED, f"{job.settings.agents_per_role} each for {', '.join(job.plan.roles)}"
         )
+        await changes.restore(job.past, gateway_is_new=job.settings.embedded)
         await changes.create_policies()
         await pool.rotate(within_s=job.settings.http_timeout_ms / 1000)
         gc.collect()
@@ -196,10 +205,18 @@ class Soak:
         return pool
 
     def _begin_segment(self) -> None:
-        """Start soak time."""
-        settings = self.job.settings
-        self.segment = Segment(segment=0, started_at_us=self.clock.now_us(), soak_started_s=0.0)
+        """Start soak time, or let it go on."""
+        settings, past = self.job.settings, self.job.past
+        self.segment = Segment(segment=past.segment, started_at_us=self.clock.now_us(), soak_started_s=past.soak_s)
         self.recorder.segment(self.segment, os.getpid())
+        if past.is_resumed:
+            gap_s = (self.segment.started_at_us - past.last_us) / 1e6
+            self.events.write(
+                EventName.RUN_GAP,
+                f"no runner for {gap_s:.1f} s at H+{past.soak_s / 3600:.3f}; {past.missed} calls missed",
+            )
+            self.events.write(EventName.SOAK_TEST_RESUMED, f"run={self.job.run_id} segment={past.segment}")
+            return
         self.events.write(
             EventName.SOAK_TEST_STARTED,
             f"run={self.job.run_id} target={self.job.target} rps={settings.rps:g} hours={settings.hours:g} "
@@ -223,12 +240,13 @@ class Soak:
     async def _run_tasks(self, load: Load, timeline: Timeline, client: Client, stop: asyncio.Event) -> bool:
         """Run everything that goes on at the same time; say whether the soak ran to its end."""
         plan, settings = self.job.plan, self.job.settings
+        first_probes = self.job.past.first_probes or (0,) * len(plan.probes)
         probes = [
-            load.send_probes(which, probe.every_s, 0, occurrences(settings.duration_s, probe.every_s))
-            for which, probe in enumerate(plan.probes)
+            load.send_probes(which, probe.every_s, first, occurrences(settings.duration_s, probe.every_s))
+            for which, (probe, first) in enumerate(zip(plan.probes, first_probes, strict=True))
         ]
         stopping = asyncio.create_task(stop.wait())
-        main = asyncio.create_task(_all([load.send_slots(0), *probes, *timeline.tasks()]))
+        main = asyncio.create_task(_all([load.send_slots(self.job.past.first_slot), *probes, *timeline.tasks()]))
         around = asyncio.create_task(
             _all(
                 [

@@ -42,6 +42,8 @@ class Timeline:
         Takes what happened.
     pool, changes, scraper
         Do it.
+    done
+        Keys of what has happened before the run was resumed; it does not happen again.
     """
 
     plan: Plan
@@ -52,6 +54,7 @@ class Timeline:
     pool: AgentPool
     changes: Changes
     scraper: Scraper
+    done: frozenset[str] = frozenset()
 
     def tasks(self) -> list[Coroutine[object, object, None]]:
         """Give what is to run beside the load; each ends when its last occurrence is over."""
@@ -90,21 +93,28 @@ class Timeline:
     async def _make_change(self, number: int) -> None:
         change = self.plan.changes[number]
         key = f"change:{number}:{change.do}"
+        end_key = f"{key}:off"
+        is_finished = key in self.done and (end_key in self.done or not isinstance(change, ChaosChange))
+        if is_finished:
+            return
         await self._sleep_until(change.at * self.duration_s)
-        done = await self.changes.apply(change, key=key)
+        # chaos that a crash cut short has its key already, and is switched on once more without it
+        made = await self.changes.apply(change, key=None if key in self.done else key)
         if isinstance(change, ChaosChange):
             await self._sleep_until((change.at + change.lasts) * self.duration_s)
-            if done:
-                await self.changes.switch_chaos_off(change.tool, key=f"{key}:off")
+            if made:
+                await self.changes.switch_chaos_off(change.tool, key=end_key)
 
     async def _rotate_tokens(self) -> None:
         intervals = self.plan.intervals
         slack_s = (intervals.token_lifetime_s - intervals.rotate_tokens_s) / self.soak_clock.speed
         for number in range(1, occurrences(self.duration_s, intervals.rotate_tokens_s)):
-            await self._sleep_until(number * intervals.rotate_tokens_s)
-            await self.rotate(within_s=slack_s, key=f"rotation:{number}")
+            if (key := f"rotation:{number}") not in self.done:
+                await self._sleep_until(number * intervals.rotate_tokens_s)
+                await self.rotate(within_s=slack_s, key=key)
 
     async def _take_snapshots(self) -> None:
         for number in range(occurrences(self.duration_s, self.plan.intervals.snapshot_s)):
-            await self._sleep_until(number * self.plan.intervals.snapshot_s)
-            await self.scraper.snapshot(f"soak-h{number}.prom", key=f"snapshot:{number}")
+            if (key := f"snapshot:{number}") not in self.done:
+                await self._sleep_until(number * self.plan.intervals.snapshot_s)
+                await self.scraper.snapshot(f"soak-h{number}.prom", key=key)

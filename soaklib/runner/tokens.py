@@ -42,9 +42,13 @@ class AgentPool:
         Part of the agents' names, so that their maker can be found.
     lifetime_s
         What a token is asked to live, in wall seconds.
+    generation
+        The last generation of tokens that the run has had; the next rotation makes the one after it.
     """
 
-    def __init__(self, api: GatewayApi, plan: Plan, *, agents_per_role: int, run_id: str, lifetime_s: float) -> None:
+    def __init__(
+        self, api: GatewayApi, plan: Plan, *, agents_per_role: int, run_id: str, lifetime_s: float, generation: int = -1
+    ) -> None:
         self._api = api
         self._scopes = {role: spec.scopes for role, spec in plan.roles.items()}
         self._agents_per_role = agents_per_role
@@ -53,7 +57,7 @@ class AgentPool:
         self._agents: dict[str, list[str]] = {}
         self._tokens: dict[str, list[bytes]] = {}
         self._turn = dict.fromkeys(self._scopes, 0)
-        self.generation = -1
+        self.generation = generation
 
     @property
     def agent_count(self) -> int:

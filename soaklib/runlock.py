@@ -1,0 +1,53 @@
+"""The lock that says a live process owns a run; the kernel lets go of it however that process ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING, Final, Self
+
+from soaklib.errors import RunError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["RunLock"]
+
+_LOCK_NAME: Final = ".lock"
+
+
+class RunLock:
+    """Holds a run's folder while the block lasts.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+
+    Raises
+    ------
+    RunError
+        Another process holds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _LOCK_NAME
+
+    def __enter__(self) -> Self:
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            owner = self._path.read_text("ascii").strip()
+            os.close(self._descriptor)
+            msg = (
+                f"the run in {self._path.parent} is owned by a live process (pid {owner}); wait for it or stop it first"
+            )
+            raise RunError(msg) from exc
+        os.truncate(self._descriptor, 0)
+        os.write(self._descriptor, b"%d\n" % os.getpid())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)

@@ -1,0 +1,206 @@
+"""What a resumed run must know of its past, read from its file.
+
+Soak time stands still while no runner lives, so the run goes on from the soak second at which the last sign of life was
+recorded. Calls that were planned up to then and have no row were under way or not yet written when the runner died:
+they become rows of kind ``missed``, so that every planned call still ends as exactly one row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from soaklib.errors import RunError
+from soaklib.records import EventName, Kind, Outcome, Purpose, Reason, RunStatus
+from soaklib.runner.clock import SoakClock
+from soaklib.runner.pacer import Pacer
+from soaklib.runner.workload import Workload
+from soaklib.store import Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from soaklib.plan import Plan
+    from soaklib.runner.workload import Call
+    from soaklib.settings import SoakSettings
+    from soaklib.store import RunWriter
+
+__all__ = ["Past", "recover"]
+
+_RECORDED_WITHIN_US: Final = 5_000_000
+
+_LAST_SIGN_OF_LIFE: Final = """
+    select max(at_us) from (
+        select max(greatest(planned_at_us, sent_at_us, done_at_us)) as at_us from outcomes
+        union all select max(at_us) from runner_health
+        union all select max(at_us) from events
+        union all select max(started_at_us) from segments)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """The past of a run; the defaults are those of a run that has none.
+
+    Attributes
+    ----------
+    segment
+        Number of the segment to come.
+    soak_s
+        Soak second from which it goes on.
+    last_us
+        The last sign of life, on the run's clock.
+    first_slot
+        First slot of the load that has not been dealt with.
+    first_probes
+        The same for each probe of the plan.
+    done
+        Keys of the events that have happened and must not happen again.
+    generation
+        The last token generation; -1 when there was none.
+    kinds
+        Rows so far, by kind.
+    policies
+        Ids of the policies that the run made and did not remove.
+    missed
+        How many calls became rows of kind ``missed``.
+    """
+
+    segment: int = 0
+    soak_s: float = 0.0
+    last_us: int = 0
+    first_slot: int = 0
+    first_probes: tuple[int, ...] = ()
+    done: frozenset[str] = frozenset()
+    generation: int = -1
+    kinds: dict[str, int] = field(default_factory=dict)
+    policies: tuple[str, ...] = ()
+    missed: int = 0
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether there is a past."""
+        return self.segment > 0
+
+
+def recover(writer: RunWriter, settings: SoakSettings, plan: Plan) -> Past:
+    """Settle a run that is to go on: close its last segment, write its missed calls, and give its past.
+
+    Raises
+    ------
+    RunError
+        The run is complete.
+    """
+    [(status,)] = writer.read("select status from run")
+    if status == RunStatus.COMPLETED:
+        msg = "the run is complete: there is nothing to resume; start a new one"
+        raise RunError(msg)
+    [(last_us,)] = writer.read(_LAST_SIGN_OF_LIFE)
+    rows = writer.read("select segment, started_at_us, soak_started_s, ended_at_us from segments order by segment")
+    writer.reopen_run()
+    done = frozenset(key for (key,) in writer.read("select event_key from events where event_key is not null"))
+    if not rows:  # it died during its first set-up: no load had been sent
+        return Past(last_us=last_us or 0, first_probes=(0,) * len(plan.probes), policies=_policies(writer), done=done)
+    number, started_at_us, soak_started_s, ended_at_us = rows[-1]
+    clock = SoakClock(
+        Segment(segment=number, started_at_us=started_at_us, soak_started_s=soak_started_s), settings.speed
+    )
+    end_us = ended_at_us or last_us
+    soak_s = min(clock.soak_s(end_us), settings.duration_s)
+    writer.end_segment(
+        Segment(
+            segment=number, started_at_us=started_at_us, soak_started_s=soak_started_s, ended_at_us=end_us,
+            soak_ended_s=soak_s,
+        )
+    )  # fmt: skip
+    first_slot = min(
+        Pacer(settings.rps, settings.arrivals, settings.seed).first_slot_from(soak_s), settings.total_slots
+    )
+    first_probes = tuple(int(-(-soak_s // probe.every_s)) for probe in plan.probes)
+    missed = list(_Missed(writer, settings, plan, clock, last_us).rows(first_slot, first_probes))
+    writer.append({"outcomes": missed})
+    [(generation,)] = writer.read("select coalesce(max(token_generation), -1) from outcomes")
+    return Past(
+        segment=number + 1, soak_s=soak_s, last_us=last_us, first_slot=first_slot, first_probes=first_probes, done=done,
+        generation=generation, kinds=dict(writer.read("select kind, count(*) from outcomes group by kind")),
+        policies=_policies(writer), missed=sum(row.kind == Kind.MISSED for row in missed),
+    )  # fmt: skip
+
+
+def _policies(writer: RunWriter) -> tuple[str, ...]:
+    """Give the ids of policies that events say were made and not removed."""
+    made: list[str] = []
+    for name, detail in writer.read(
+        "select name, detail from events where name in (?, ?) order by at_us, rowid",
+        [EventName.POLICIES_CREATED, EventName.POLICIES_REMOVED],
+    ):
+        made = [pair.partition("=")[2] for pair in detail.split()] if name == EventName.POLICIES_CREATED else []
+    return tuple(made)
+
+
+@dataclass(frozen=True)
+class _Missed:
+    """Finds the planned calls before the end of the last segment that have no row."""
+
+    writer: RunWriter
+    settings: SoakSettings
+    plan: Plan
+    clock: SoakClock
+    last_us: int
+
+    def rows(self, first_slot: int, first_probes: tuple[int, ...]) -> Iterator[Outcome]:
+        """Give a row for every planned call that has none."""
+        workload = Workload(self.plan, self.settings.seed)
+        pacer = Pacer(self.settings.rps, self.settings.arrivals, self.settings.seed)
+        for slot, known in self._unfinished(Purpose.LOAD, first_slot):
+            calls, _ = workload.operation(slot)
+            yield from self._steps(Purpose.LOAD, slot, calls, self.clock.at_us(pacer.due_s(slot)), known)
+        for probe, call, first in zip(self.plan.probes, workload.probes, first_probes, strict=True):
+            for slot, known in self._unfinished(Purpose.PROBE, first):
+                yield from self._steps(Purpose.PROBE, slot, (call,), self.clock.at_us(slot * probe.every_s), known)
+
+    def _unfinished(self, purpose: Purpose, first: int) -> list[tuple[int, dict[int, tuple[str, int | None]]]]:
+        """Give the slots before `first` that may lack rows, each with the (kind, done time) of the steps it has.
+
+        A slot lacks rows when it has none, or when a chain's step was ok so shortly before the end that the next one
+        was still under way.
+        """
+        since_us = self.last_us - self.settings.http_timeout_ms * 1000 - _RECORDED_WITHIN_US
+        slots = self.writer.read(
+            """
+            with seen as (
+                select slot, list({'step': step, 'kind': kind, 'done_at_us': done_at_us} order by step) as steps
+                from outcomes where purpose = $1 group by slot
+            )
+            select planned.slot, seen.steps from range($2) as planned(slot) left join seen using (slot)
+            where seen.slot is null or (seen.steps[-1].kind = 'ok' and seen.steps[-1].done_at_us >= $3)
+            order by 1""",
+            [purpose.value, first, since_us],
+        )
+        return [
+            (slot, {step["step"]: (step["kind"], step["done_at_us"]) for step in steps or ()}) for slot, steps in slots
+        ]
+
+    def _steps(
+        self,
+        purpose: Purpose,
+        slot: int,
+        calls: tuple[Call, ...],
+        planned_us: int,
+        known: dict[int, tuple[str, int | None]],
+    ) -> Iterator[Outcome]:
+        before_ok = True
+        for step, call in enumerate(calls):
+            if step in known:
+                kind_before, done_at_us = known[step]
+                planned_us, before_ok = done_at_us or planned_us, kind_before == Kind.OK
+                continue
+            kind, reason = (Kind.MISSED, Reason.NO_RUNNER) if before_ok else (Kind.SKIPPED, Reason.STEP_NOT_OK)
+            before_ok = False
+            yield Outcome(
+                purpose, slot, step, call.role, call.tool, call.action, planned_us, None, None, None, kind,
+                call.expected, reason, 0, None, None, self._phase(planned_us),
+            )  # fmt: skip
+
+    def _phase(self, planned_us: int) -> str:
+        soak_s = self.clock.soak_s(planned_us)
+        return [name for start_s, name in self.plan.phase_starts(self.settings.duration_s) if start_s <= soak_s][-1]
