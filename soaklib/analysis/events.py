@@ -44,7 +44,7 @@ def read_events(path: Path | str) -> pl.DataFrame:
     except OSError as error:
         message = f"cannot read {path}: {error.strerror}; pass the soak-events.log of a run"
         raise RunError(message) from error
-    rows = [_row(line.rstrip("\r")) for line in lines if line.strip()]
+    rows = [_row(line) for line in lines if line.strip()]
     if rows and all(at is None for at, _, _ in rows):
         message = f"{path} is no event log: none of its {len(rows)} lines has the form [ISO-8601 UTC] NAME detail"
         raise RunError(message)

@@ -175,6 +175,8 @@ def test_read_only(path):
     with closing(sqlite3.connect(path)) as writer:
         writer.execute("begin immediate")
         assert len(read_database(url)) == 1
+    with pytest.raises(SourceError, match="readonly"), connections.opened(url) as database:
+        list(database.batches("delete from proxy_logs returning 1"))
     assert path.read_bytes() == before
 
 

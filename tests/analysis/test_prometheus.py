@@ -36,6 +36,8 @@ def matrix(*series):
 def as_prometheus(params):
     """Answer as a server whose one series has the time as its value: a point a step, both ends included."""
     start, end, step = (round(float(params[name]) * 1000) for name in ("start", "end", "step"))
+    if (end - start) // step + 1 > 11_000:
+        return 400, '{"status":"error","error":"exceeded maximum resolution of 11,000 points per timeseries"}'
     values = [[ms / 1000, str(ms)] for ms in range(start, end + 1, step)]
     return 200, json.dumps(matrix({"metric": {"__name__": "clock", "b": "2", "a": "1"}, "values": values}))
 
@@ -138,8 +140,6 @@ def test_split(n_points):
     assert result["value"].to_list() == [start_ms + 1000 * n for n in range(n_points)]
     assert result["at"].dt.epoch("ms").to_list() == [start_ms + 1000 * n for n in range(n_points)]
     assert len(server.asked) == math.ceil(n_points / POINTS_MAX)
-    asked = [(float(params["end"]) - float(params["start"])) / float(params["step"]) + 1 for params in server.asked]
-    assert max(asked) <= POINTS_MAX
 
 
 @pytest.mark.parametrize(
