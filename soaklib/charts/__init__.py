@@ -14,6 +14,7 @@ from soaklib.charts.denials import denial_spikes
 from soaklib.charts.latency import latency_percentiles
 from soaklib.charts.saving import SavedFigure, save
 from soaklib.charts.success import success_rate
+from soaklib.charts.tables import VerdictTable, verdict_table
 from soaklib.charts.theme import COLUMN_MM, PAGE_MM, figure
 from soaklib.charts.tools import tool_usage
 
@@ -21,6 +22,7 @@ __all__ = [
     "COLUMN_MM",
     "PAGE_MM",
     "SavedFigure",
+    "VerdictTable",
     "breaker_activity",
     "denial_spikes",
     "figure",
@@ -29,4 +31,5 @@ __all__ = [
     "save",
     "success_rate",
     "tool_usage",
+    "verdict_table",
 ]

@@ -67,6 +67,10 @@ class SavedFigure(NamedTuple):
     files: tuple[Path, ...]
     sidecar: Path
 
+    def __repr__(self) -> str:
+        kinds = ", ".join(path.suffix[1:] for path in (*self.files, self.sidecar))
+        return f"<saved {self.sidecar.stem} as {kinds} in {self.sidecar.parent}>"
+
 
 def save(
     figure: Figure, run: _Run, name: str, *, sources: Mapping[str, pl.DataFrame], caption: str = ""
