@@ -201,7 +201,7 @@ def test_bad_row(path, change):
     url = write(path, row(0))
     column, value = change
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"update proxy_logs set {column} = ?, outcome = null", [value])  # noqa: S608 - our own
+        connection.execute(f"update proxy_logs set {column} = ?, outcome = null", [value])
         connection.commit()
     with pytest.raises(SourceError, match="none of the gateway's"):
         read_database(url)
