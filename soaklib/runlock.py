@@ -11,9 +11,24 @@ from soaklib.errors import RunError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["RunLock"]
+__all__ = ["RunLock", "is_owned"]
 
 _LOCK_NAME: Final = ".lock"
+
+
+def is_owned(folder: Path) -> bool:
+    """Say whether a live process owns the run in a folder."""
+    try:
+        descriptor = os.open(folder / _LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 class RunLock:

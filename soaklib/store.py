@@ -4,8 +4,8 @@ One process at a time may hold the file open for writing: the recorder. Everythi
 :func:`open_read_only`, which adds what every reader needs to the plain tables: the clock's two mappings as SQL macros
 (``utc(us)`` and ``soak_seconds(us)``), the one definition of success, and the view ``calls``, which is ``outcomes``
 with ``at``, ``soak_s``, ``service_us``, ``response_us``, ``succeeded`` and ``counted`` beside the recorded columns.
-``invalid_windows`` are the soak-minutes in which the generator itself was late, and ``valid_calls`` the calls that do not
-touch one: verdicts rest on those, so that a gateway is not blamed for its tester.
+``invalid_windows`` are the soak-minutes in which the generator itself was late, and ``valid_calls`` the calls that do
+not touch one: verdicts rest on those, so that a gateway is not blamed for its tester.
 """
 
 from __future__ import annotations
@@ -242,6 +242,10 @@ class RunWriter:
             self._connection.commit()
         return rows_written
 
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Give another connection to the file, for a thread that reads it while this one writes."""
+        return self._connection.cursor()
+
     def begin_run(self, manifest: Manifest) -> None:
         """Write the manifest row, with status ``running``."""
         values = [
@@ -379,10 +383,10 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
            )
            select floor(soak_seconds(coalesce(start_us, end_us - 1000000)) / 60) * 60 as start_s,
                   ceil(soak_seconds(end_us) / 60) * 60 as end_s, lag_us
-           from seconds where lag_us > {late_us!r}""",
+           from seconds where lag_us > {late_us!r}""",  # noqa: S608 - our own number
         """create temp view valid_calls as
            select * from calls where not exists (
-               select from invalid_windows where calls.soak_s < end_s
+               select 1 from invalid_windows where calls.soak_s < end_s
                and soak_seconds(coalesce(calls.done_at_us, calls.planned_at_us)) >= start_s)""",
     ]
     for statement in statements:

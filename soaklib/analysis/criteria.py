@@ -130,7 +130,7 @@ def healthy(run: Run) -> Verdict:
     for start_s, end_s in planned_windows(run).iter_rows():
         condition += f" and not (soak_seconds(at_us) >= {start_s!r} and soak_seconds(at_us) < {end_s!r})"
     condition += (
-        " and not exists (select from invalid_windows where soak_seconds(at_us) >= start_s"
+        " and not exists (select 1 from invalid_windows where soak_seconds(at_us) >= start_s"
         " and soak_seconds(at_us - duration_us) < end_s)"
     )
     query = f"select count(*) filter (ok) as healthy, count(*) as n from scrapes where {condition}"  # noqa: S608
@@ -204,12 +204,14 @@ def breaker_engages(run: Run) -> Verdict:
     query = """
         select count(*) filter (kind = 'fast_fail') as fast_fails, count(*) filter (kind = 'upstream_error') as errors,
                count(*) filter (attempts > 0) as sent
-        from outcomes, (select min(at_us) filter (name = 'CHAOS_MODE_ON') as on_us,
+        from valid_calls, (select min(at_us) filter (name = 'CHAOS_MODE_ON') as on_us,
                                max(at_us) filter (name = 'CHAOS_MODE_OFF') as off_us from events) as chaos
         where planned_at_us >= on_us and planned_at_us < off_us"""
     if (verdict := _not_judged(run, name, threshold, changes, query)) is not None:
         return verdict
     fast_fails, errors, sent = run.sql(query).row(0)
+    if sent == 0:
+        return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no valid call during chaos", query)
     return Verdict(
         name, float(fast_fails), threshold, sent, None, None, _state(fast_fails > 0),
         f"{errors} upstream errors and {fast_fails} fast-fails in {sent} calls during chaos", query,

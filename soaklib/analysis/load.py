@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import html
 import json
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -13,6 +15,7 @@ import duckdb
 
 from soaklib.analysis.frames import frame_of
 from soaklib.errors import RunError
+from soaklib.live import is_published, open_live
 from soaklib.plan import Plan
 from soaklib.settings import Thresholds
 from soaklib.store import DATABASE_NAME, open_read_only, read_segments
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from soaklib.store import Segment
 
 __all__ = ["Run", "RunInfo", "find_run", "open_run"]
+
+FRESH_S: Final = 2.0
+"""How old, in wall seconds, what is shown of a live run may get before it is read anew."""
 
 _RUNS_FOLDER: Final = Path("data") / "runs"
 _SAMPLE_FOLDER: Final = Path("data") / "sample"
@@ -202,6 +208,29 @@ class Run:
         return f"<table>{caption}{body}</table>"
 
 
+class LiveRun(Run):
+    """A run that is still being written; what it shows is never more than :data:`FRESH_S` old.
+
+    The rows it sees are those of one moment, so that the queries of one look agree with each other.
+    """
+
+    def __init__(self, folder: Path, connection: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(folder, connection)
+        self._opened = time.monotonic()
+
+    def sql(self, query: str, params: Sequence[object] | Mapping[str, object] | None = None) -> pl.DataFrame:
+        """Run SQL over the run's tables as they are now; see :meth:`Run.sql`."""
+        if time.monotonic() - self._opened > FRESH_S:
+            self._connection.close()
+            try:
+                self._connection = open_live(self.folder)
+            except RunError:  # it has ended: from now on the file itself is read
+                self._connection = open_read_only(self.folder / DATABASE_NAME)
+            self.info = _read_info(self._connection)
+            self._opened = time.monotonic()
+        return super().sql(query, params)
+
+
 def find_run(path_or_id: Path | str) -> Path:
     """Find a run's folder by its path, its id, ``latest`` or ``sample``.
 
@@ -244,6 +273,9 @@ def open_run(path_or_id: Path | str = "latest") -> Run:
         It is of another schema version.
     """
     folder = find_run(path_or_id).resolve()
+    if is_published(folder):
+        with suppress(RunError):  # it has ended meanwhile, or its recorder was killed: the file can be read
+            return LiveRun(folder, open_live(folder))
     return Run(folder, open_read_only(folder / DATABASE_NAME))
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from soaklib.errors import ExitCode, RecordingError
+from soaklib.live import Publisher
 from soaklib.store import RunWriter
 
 if TYPE_CHECKING:
@@ -36,11 +37,14 @@ def main(database: Path) -> int:
         signal.signal(number, signal.SIG_IGN)  # the end of the input is the only end
     try:
         writer = RunWriter(database)
+        publisher = Publisher(database.parent, writer.cursor)
+        publisher.start()
         _say({"rows": 0})
         rows_written = 0
         for lines in _line_groups(_STDIN):
             rows_written += writer.append(_merge(lines))
             _say({"rows": rows_written})
+        publisher.stop()
         writer.close()
     except RecordingError as exc:
         _say({"error": str(exc)})

@@ -1,0 +1,195 @@
+"""Looking at a run while it is being written: the two ends of one arrangement.
+
+DuckDB lets no second process open a file that a writer holds. So a reader asks, by touching a file in the run's
+folder, and the recorder answers: a thread of its process, with a cursor of its own, copies the rows that are new since
+the last time into a Parquet file and then names all parts in ``parts.json``. Appending goes on meanwhile (DuckDB's
+readers do not wait for its writers, nor hold them up), a part is never changed once it is named, and while nobody asks
+nothing is written. Parts are merged in the manner of a log-structured merge tree, so that a reader that stays for a day sees tens
+of files, not thousands.
+
+It costs the writer no pause: the alternatives that were weighed, a checkpoint and a copy of the whole file, or a second
+database that is attached for each update, hold the one writing connection for as long as they take.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from typing import TYPE_CHECKING, Final, TypedDict
+
+import duckdb
+
+from soaklib.errors import RunError
+from soaklib.runlock import is_owned
+from soaklib.store import APPENDED, TABLES, prepare_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["Publisher", "is_published", "open_live"]
+
+_FOLDER: Final = "live"
+_REQUEST: Final = "request"
+_PARTS: Final = "parts.json"
+_LOOK_EVERY_S: Final = 0.25
+_ANSWER_WITHIN_S: Final = 15.0
+_MERGE_AT: Final = 8
+_KEEP_MERGED_S: Final = 120.0
+
+
+class _Part(TypedDict):
+    """Rows `start` to `end` (exclusive) of a table, in a file."""
+
+    file: str
+    start: int
+    end: int
+    tier: int
+
+
+class _Published(TypedDict):
+    """Everything there is to see, as of a time."""
+
+    at: float
+    tables: dict[str, list[_Part]]
+
+
+class Publisher:
+    """Answers readers' requests, in a thread of the recorder's process.
+
+    Parameters
+    ----------
+    run_folder
+        The run's folder.
+    connect
+        Gives a connection to the file that is being written.
+    """
+
+    def __init__(self, run_folder: Path, connect: Callable[[], duckdb.DuckDBPyConnection]) -> None:
+        self._folder = run_folder / _FOLDER
+        self._connect = connect
+        self._parts: dict[str, list[_Part]] = {}
+        self._merged: list[tuple[float, Path]] = []
+        self._files = 0
+        self._answered_ns = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self.error: str | None = None
+
+    def start(self) -> None:
+        """Start looking for requests."""
+        shutil.rmtree(self._folder, ignore_errors=True)  # of an earlier segment
+        self._folder.mkdir(mode=0o700)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop, and take away what was published: the file itself can be read from now on."""
+        self._stop.set()
+        self._thread.join()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _run(self) -> None:
+        try:
+            connection = self._connect()
+            while not self._stop.wait(_LOOK_EVERY_S):
+                request = self._folder / _REQUEST
+                if request.exists() and (asked_ns := request.stat().st_mtime_ns) > self._answered_ns:
+                    self._publish(connection)
+                    self._answered_ns = asked_ns
+        except (duckdb.Error, OSError) as exc:  # a reader's wish must not end the run; the reader is told
+            self.error = str(exc)
+
+    def _publish(self, connection: duckdb.DuckDBPyConnection) -> None:
+        at = time.time()
+        for table in APPENDED:
+            parts = self._parts.setdefault(table, [])
+            start = parts[-1]["end"] if parts else 0
+            end = int(_one(connection, f"select count(*) from {table}"))  # noqa: S608 - rows are only ever added
+            if end > start:
+                parts.append(self._write(connection, table, start, end, tier=0))
+            self._merge(connection, table, parts)
+        published: _Published = {"at": at, "tables": self._parts | {"run": [self._write_run(connection)]}}
+        part = self._folder / f".{_PARTS}.part"
+        part.write_text(json.dumps(published), "utf-8")
+        part.replace(self._folder / _PARTS)
+        while self._merged and self._merged[0][0] < at - _KEEP_MERGED_S:
+            self._merged.pop(0)[1].unlink(missing_ok=True)
+
+    def _write(self, connection: duckdb.DuckDBPyConnection, table: str, start: int, end: int, tier: int) -> _Part:
+        self._files += 1
+        name = f"{table}-{self._files}.parquet"
+        connection.execute(
+            f"copy (select * from {table} where rowid >= {start} and rowid < {end}) "  # noqa: S608 - our own names
+            f"to '{self._folder / name}' (format parquet, compression zstd)"
+        ).fetchall()
+        return {"file": name, "start": start, "end": end, "tier": tier}
+
+    def _write_run(self, connection: duckdb.DuckDBPyConnection) -> _Part:
+        part = self._write(connection, "run", 0, 1, tier=0)
+        self._merged.append((time.time(), self._folder / part["file"]))
+        return part
+
+    def _merge(self, connection: duckdb.DuckDBPyConnection, table: str, parts: list[_Part]) -> None:
+        """Put one part in place of the last parts of a tier when there are enough of them."""
+        while len(parts) >= _MERGE_AT and len({part["tier"] for part in parts[-_MERGE_AT:]}) == 1:
+            old = parts[-_MERGE_AT:]
+            merged = self._write(connection, table, old[0]["start"], old[-1]["end"], tier=old[0]["tier"] + 1)
+            parts[-_MERGE_AT:] = [merged]
+            self._merged += [(time.time(), self._folder / part["file"]) for part in old]
+
+
+def is_published(run_folder: Path) -> bool:
+    """Say whether a recorder answers requests for this run."""
+    return (run_folder / _FOLDER).is_dir() and is_owned(run_folder)
+
+
+def open_live(run_folder: Path) -> duckdb.DuckDBPyConnection:
+    """Ask the recorder for what it has now, and give a connection that sees it.
+
+    Raises
+    ------
+    RunError
+        No answer came.
+    """
+    folder = run_folder / _FOLDER
+    published = _ask(folder)
+    connection = duckdb.connect()
+    try:
+        for table, columns in TABLES.items():
+            parts = published["tables"].get(table, [])
+            if parts:
+                files = ", ".join(f"'{folder / part['file']}'" for part in parts)
+                source = f"create view {table} as select * from read_parquet([{files}])"  # noqa: S608
+            else:
+                source = f"create table {table} ({columns})"
+            connection.execute(source).fetchall()
+        prepare_reader(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _ask(folder: Path) -> _Published:
+    asked = time.time()
+    try:
+        (folder / _REQUEST).touch()
+        while time.time() < asked + _ANSWER_WITHIN_S:
+            parts = folder / _PARTS
+            if parts.exists():
+                published: _Published = json.loads(parts.read_text("utf-8"))
+                if published["at"] >= asked:
+                    return published
+            time.sleep(_LOOK_EVERY_S / 5)
+    except FileNotFoundError as exc:
+        msg = f"the run in {folder.parent} has just ended; open it again"
+        raise RunError(msg) from exc
+    msg = f"the recorder of {folder.parent} did not answer within {_ANSWER_WITHIN_S:g} s"
+    raise RunError(msg)
+
+
+def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = connection.execute(query).fetchone()
+    return 0 if row is None else int(row[0])
