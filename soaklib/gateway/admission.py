@@ -49,7 +49,6 @@ class Call:
     """What is known of a proxy request; filled in as the checks go on."""
 
     agent_id: str | None = None
-    agent: Agent | None = None
     tool: str | None = None
     action: str | None = None
     rotate_by: str | None = None
@@ -127,10 +126,15 @@ class Admission:
             return _MISSING
         if call.tool is None or call.action is None or not isinstance(token, str):
             return _INTERNAL
-        problem = self._provenance(body, state) or self._token(token, call, state)
+        problem = self._provenance(body, state)
         if problem is not None:
             return problem
-        return self._policy_and_parameters(params, call, state)
+        agent = self._identify(token, call, state)
+        if isinstance(agent, Refusal):
+            return agent
+        asked = params if isinstance(params, dict) else {}
+        admitted = Admitted(agent, call.tool, call.action, asked, state.engine.effective(agent))
+        return self._refuse(admitted, params, state) or admitted
 
     def _provenance(self, body: Mapping[str, object], state: State) -> Refusal | None:  # noqa: PLR0911 - one return a row
         token_id, proof = body.get("token_id"), body.get("proof_payload")
@@ -149,7 +153,7 @@ class Admission:
             return _WRONG_PROOF
         return None
 
-    def _token(self, token: str, call: Call, state: State) -> Refusal | None:  # noqa: PLR0911 - one return a row
+    def _identify(self, token: str, call: Call, state: State) -> Agent | Refusal:  # noqa: PLR0911 - one return a row
         try:
             claims = self._gateway.signer.verify(token)
         except TokenFormatError:
@@ -169,39 +173,34 @@ class Admission:
             return _EXPIRED
         if left_s < self._margin_s:
             call.rotate_by = claims.expires_at
-        agent = call.agent = state.agents.find(claims.agent_id)
+        agent = state.agents.find(claims.agent_id)
         if agent is None:
             return _NO_AGENT
-        return None if agent.status == "active" else _INACTIVE
+        return agent if agent.status == "active" else _INACTIVE
 
-    def _policy_and_parameters(self, params: object, call: Call, state: State) -> Admitted | Refusal:
-        agent, tool, action = call.agent, call.tool, call.action
-        if agent is None or tool is None or action is None:
-            return _INTERNAL
-        asked = params if isinstance(params, dict) else {}
-        admitted = Admitted(agent, tool, action, asked, state.engine.effective(agent))
-        denied = self._policy(admitted, state)
+    def _refuse(self, call: Admitted, params: object, state: State) -> Refusal | None:
+        denied = self._deny(call, state)
         if denied is not None:
             return denied
-        problems = parameter_problems(tool, action, params)
+        problems = parameter_problems(call.tool, call.action, params)
         if problems:
             body = {"error": "Parameter validation failed", "details": problems}
             return Refusal(400, body, Outcome.INVALID_REQUEST, Reason.PARAMETERS, "; ".join(problems))
         if state.limiter is not None:
-            retry_after_s = state.limiter.refuse(agent.agent_id)
+            retry_after_s = state.limiter.refuse(call.agent.agent_id)
             if retry_after_s is not None:
                 limited = {"error": "Rate limit exceeded", "retry_after": retry_after_s}
                 return Refusal(429, limited, Outcome.RATE_LIMITED, Reason.RATE_LIMIT, "Rate limit exceeded")
-        return admitted
+        return None
 
-    def _policy(self, call: Admitted, state: State) -> Refusal | None:
+    def _deny(self, call: Admitted, state: State) -> Refusal | None:
         policy, tool, action = call.policy, call.tool, call.action
         denial = state.engine.decide(policy, tool, action, call.params)
         if denial is None:
             if self._faults.deny_allowed.take():
                 denial = state.engine.scope_denial(policy, f"{tool}:{action}")
         elif denial.kind is Reason.SCOPE and self._faults.allow_forbidden.take():
-            denial = None
+            denial = state.engine.decide_in_scope(policy, tool, action, call.params)
         names = clipped(tool, NAME_CHARACTERS), clipped(action, NAME_CHARACTERS)
         state.log_decision(PolicyCall(policy.log_id, call.agent.agent_id, *names), denial)
         if denial is None:

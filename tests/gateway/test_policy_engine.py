@@ -134,6 +134,14 @@ def test_a_schedule_in_its_timezone(rules, schedule, denial):
     assert rules.sentence() == denial
 
 
+def test_sunday_is_day_0(rules, fake_time):
+    """On a Sunday the day is 0, not 7."""
+    rules.add(schedule={"allowedDays": [0]})
+    assert rules.decide().kind is Reason.DAY
+    fake_time.now_s += 4 * 86_400.0
+    assert rules.decide() is None
+
+
 def test_a_quota_is_shared_by_the_role(rules):
     """Two agents of a role use up the same quota; the reset is on the full hour."""
     rules.add(quotas=[{"action": "http_fetch:get", "limit": 3, "window": "1h"}])

@@ -115,6 +115,26 @@ def test_memory_that_leaks():
     assert after["total"] == after["used"] + after["external"]
 
 
+def test_memory_without_proc(monkeypatch, tmp_path):
+    """Where there is no /proc the peak resident size stands for used and total."""
+    monkeypatch.setattr("soaklib.gateway.wire.health._STATUS", tmp_path / "absent")
+    figures = memory_figures()
+    assert figures["used"] == figures["total"] > 1e7
+    assert figures["external"] == 0
+
+
+def test_an_allowed_forbidden_call_still_meets_the_other_checks(wire):
+    """The fault opens the scope and nothing else: a blocked domain stays blocked."""
+
+    async def scenario(api):
+        token = await api.ready_token(scopes=[CHAT], guards={"blockedDomains": ["bad.example"]})
+        answer = await api.call(token, "http_fetch:get", {"url": "https://bad.example/"})
+        assert answer.body["reason"] == "Domain bad.example is blocked"
+        assert await api.statuses(token, "http_fetch:get") == [200]
+
+    wire(scenario, faults=parse_faults(["allow_forbidden=all"]))
+
+
 def test_a_restart_forgets_the_memory(wire):
     """After it old tokens are well signed but of an unknown agent; counters, uptime and start time begin anew."""
 

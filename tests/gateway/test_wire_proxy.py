@@ -292,6 +292,19 @@ def test_response_filters_reach_the_answer(wire):
     wire(scenario)
 
 
+def test_a_deleted_policy_takes_its_counters_along(wire):
+    """Policies that come and go leave no quota counters behind."""
+
+    async def scenario(api):
+        policy_id = await api.policy(quotas=[{"action": MAIL, "limit": 9, "window": "1h"}])
+        await api.statuses(await api.token(await api.agent()), MAIL)
+        assert len(api.gateway.state.quotas) == 1
+        assert (await api.send("DELETE", f"/api/policies/{policy_id}")).status == 204
+        assert len(api.gateway.state.quotas) == 0
+
+    wire(scenario)
+
+
 def test_validations_add_up(wire):
     """Validations = denials + expirations + unknown agents + refused parameters + 429 + executed."""
 
