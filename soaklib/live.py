@@ -4,8 +4,8 @@ DuckDB lets no second process open a file that a writer holds. So a reader asks,
 folder, and the recorder answers: a thread of its process, with a cursor of its own, copies the rows that are new since
 the last time into a Parquet file and then names all parts in ``parts.json``. Appending goes on meanwhile (DuckDB's
 readers do not wait for its writers, nor hold them up), a part is never changed once it is named, and while nobody asks
-nothing is written. Parts are merged in the manner of a log-structured merge tree, so that a reader that stays for a day sees tens
-of files, not thousands.
+nothing is written. Parts are merged in the manner of a log-structured merge tree, so that a reader that stays for a day
+sees tens of files, not thousands.
 
 It costs the writer no pause: the alternatives that were weighed, a checkpoint and a copy of the whole file, or a second
 database that is attached for each update, hold the one writing connection for as long as they take.

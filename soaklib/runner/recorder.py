@@ -48,6 +48,7 @@ class Recorder:
         self._error: str | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._ready = asyncio.Event()
+        self._is_closing = False
 
     async def start(self) -> None:
         """Start the process and wait until it holds the file."""
@@ -134,6 +135,7 @@ class Recorder:
         if self._process is None or self._process.stdin is None:
             return
         self._flush()
+        self._is_closing = True
         with suppress(BrokenPipeError, ConnectionResetError):  # told below, by what was not acknowledged
             self._process.stdin.close()
             await self._process.stdin.wait_closed()
@@ -163,7 +165,7 @@ class Recorder:
             self._rows_on_disk = message.get("rows", self._rows_on_disk)
             self._error = message.get("error", self._error)
             self._ready.set()
-        if self._error is None and not self._process.stdin.is_closing():  # type: ignore[union-attr]  # a pipe, see start
+        if self._error is None and not self._is_closing:
             self._error = f"the recorder of {self._database} ended by itself"
         self._ready.set()
 

@@ -1,0 +1,215 @@
+"""The command as a person or a script uses it."""
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import REHEARSAL, Rehearsal, run_command
+
+import soaklib
+from soaklib.exposition import parse_exposition
+
+CALLS = {"load": 4680, "probe": 60}  # planned by seed 1 in one soak-hour at 1 slot a second
+
+
+def test_a_rehearsal_passes_every_criterion_and_says_where_it_is(rehearsal):
+    """Exit code 0, no criterion fails, and the last line of stdout is the folder."""
+    failed = {name: verdict["detail"] for name, verdict in rehearsal.verdicts.items() if verdict["state"] == "fail"}
+    assert failed == {}, rehearsal.ended.stderr
+    assert rehearsal.ended.returncode == 0
+    assert rehearsal.ended.stdout.splitlines() == [str(rehearsal.folder)]
+
+
+def test_every_planned_call_is_one_row_and_the_totals_add_up(rehearsal):
+    """Rows of outcomes, the summary's totals and its kinds are the same numbers."""
+    with soaklib.open_run(rehearsal.folder) as run:
+        planned = run.sql(
+            "select count(distinct slot) filter (purpose = 'load') as slots,"
+            " count(*) filter (purpose = 'probe') as probes, count(*) as n,"
+            " count(distinct (purpose, slot, step)) as keys from outcomes"
+        ).row(0, named=True)
+        kinds = dict(run.sql("select kind, count(*) from outcomes group by kind").iter_rows())
+    totals = rehearsal.summary["totals"]
+    assert (planned["slots"], planned["probes"]) == (3600, 60)
+    assert planned["n"] == planned["keys"] == totals["total"] == sum(kinds.values())
+    assert rehearsal.summary["kinds"] == kinds
+    assert totals["ok"] + totals["denied"] + totals["fail"] == totals["total"]
+    assert (totals["ok"], totals["denied"]) == (kinds["ok"], kinds["denied"])
+
+
+def test_the_gateways_own_counters_agree_with_the_rows(rehearsal):
+    """Its requests, denials and validations are the calls that the client saw executed, denied and sent."""
+    exposed = parse_exposition((rehearsal.folder / "soak-final.prom").read_bytes()).samples
+    counted = {"200": 0.0, "502": 0.0, "denials": 0.0}
+    for sample in exposed:
+        if sample.metric == "gateway_requests_total":
+            counted[dict(sample.labels)["code"]] += sample.value
+        elif sample.metric == "gateway_policy_denials_total":
+            counted["denials"] += sample.value
+    with soaklib.open_run(rehearsal.folder) as run:
+        seen = run.sql(
+            """select count(*) filter (status = 200)::DOUBLE as "200", count(*) filter (status = 502)::DOUBLE as "502",
+                      count(*) filter (kind = 'denied')::DOUBLE as denials from outcomes"""
+        ).row(0, named=True)
+    assert counted == seen
+
+
+def test_the_success_rate_follows_its_one_definition(rehearsal):
+    """The summary's rate is what counting the frame in Python gives."""
+    from soaklib.records import counts_towards_success, is_success  # noqa: PLC0415 - beside its use
+
+    with soaklib.open_run(rehearsal.folder) as run:
+        rows = run.outcomes(columns=["purpose", "kind", "expected", "reason"]).rows()
+    counted = [row for row in rows if counts_towards_success(*row)]
+    rate = 100 * sum(is_success(kind, expected) for _, kind, expected, _ in counted) / len(counted)
+    assert rehearsal.summary["success_rate"] == pytest.approx(rate, abs=1e-9)
+
+
+def test_the_run_leaves_its_files_for_its_user_alone(rehearsal):
+    """Database, event log, snapshots and summary are there, the folder is private, `latest` points to it."""
+    names = {path.name for path in rehearsal.folder.iterdir()}
+    assert {"run.duckdb", "soak-events.log", "soak-h0.prom", "soak-final.prom", "soak-summary.json"} <= names
+    assert not {name for name in names if name.endswith((".wal", ".part")) or name in {"live", ".lock"}}
+    assert stat.S_IMODE(rehearsal.folder.stat().st_mode) == 0o700
+    assert (rehearsal.folder.parent / "latest").resolve() == rehearsal.folder
+
+
+def test_every_line_of_the_event_log_has_its_form_and_its_row(rehearsal):
+    """`[ISO-8601 UTC] NAME detail`, in the order of the table."""
+    lines = (rehearsal.folder / "soak-events.log").read_text().splitlines()
+    with soaklib.open_run(rehearsal.folder) as run:
+        events = run.events().select("name", "detail").rows()
+    assert all(re.fullmatch(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\] [A-Z_]+( .+)?", line) for line in lines)
+    assert [line.split("] ", 1)[1] for line in lines] == [f"{name} {detail}".rstrip() for name, detail in events]
+    names = [name for name, _ in events]
+    assert names.count("TOKENS_ROTATED") == 3
+    assert [name for name in names if name.startswith(("CHAOS", "CREDENTIALS", "POLICY_UPDATED"))] == [
+        "CREDENTIALS_ROTATED_SUCCESSFULLY", "CHAOS_MODE_ON", "CHAOS_MODE_OFF", "POLICY_UPDATED_OPENAI_QUOTA_REDUCED",
+    ]  # fmt: skip
+    assert (names[-1], names[-2]) == ("SOAK_TEST_COMPLETED", "POLICIES_REMOVED")
+
+
+def test_no_token_or_key_is_in_anything_the_run_left(rehearsal):
+    """Neither the files nor any text column of the database holds a token, a private key or a credential."""
+    secret = re.compile(rb"[A-Za-z0-9+/=_-]{60,}\.[0-9a-f]{64}|PRIVATE KEY|Bearer ")
+    for path in rehearsal.folder.iterdir():
+        assert not secret.search(path.read_bytes()), path
+    with soaklib.open_run(rehearsal.folder) as run:
+        for table in ("run", "events", "scrapes", "outcomes"):
+            for column in run.sql(f"select * from {table} limit 0").select(_strings()).columns:
+                texts = run.sql(f"select distinct {column} as t from {table} where {column} is not null")["t"]
+                assert not [text for text in texts if secret.search(text.encode())], (table, column)
+
+
+def _strings():
+    from polars import selectors  # noqa: PLC0415 - beside its use
+
+    return selectors.string()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--rps", "0"], 2, "--rps '0': input should be greater than 0"),
+        (["--nope"], 2, "unrecognized arguments: --nope"),
+        (["--plan", "/nowhere.toml"], 2, "--plan /nowhere.toml is not a file"),
+        (["--gateway-url", "http://192.0.2.1:3000"], 2, "pass --yes to say that loading it is meant"),
+        (["--gateway-fault", "no_such=1"], 2, "the reference gateway did not start"),
+        (["--resume", "no-such-run"], 2, "there is no run 'no-such-run'"),
+        (["--header-env", "Authorization=NO_SUCH_VARIABLE"], 2, "NO_SUCH_VARIABLE is not set"),
+    ],
+)
+def test_bad_usage_is_a_sentence_and_code_2(tmp_path, arguments, code, message):
+    """Nothing is left of a run that never began."""
+    ended = run_command(*arguments, "--out", str(tmp_path / "runs"))
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_a_gateway_that_is_not_there_is_code_3(tmp_path):
+    """The sentence names the address, and no folder is left."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        ended = run_command("--gateway-url", url, "--out", str(tmp_path / "runs"))
+    assert ended.returncode == 3
+    assert f"the gateway at {url} cannot be used" in ended.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_check_validates_everything_and_sends_no_load(tmp_path):
+    """It says what would be done, leaves nothing and ends with 0."""
+    ended = run_command("--check", "--out", str(tmp_path / "runs"))
+    assert ended.returncode == 0
+    assert "86,400 slots, about 112,320 calls in 2.0 wall minutes" in ended.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_broken_gateway_fails_its_criterion_and_the_exit_code_says_so(tmp_path):
+    """A gateway that lets a forbidden tool through: `no false-allow` fails, exit code 1."""
+    ended = run_command(
+        "--hours", "0.2", "--speed", "200", "--no-report", "--out", str(tmp_path),
+        "--gateway-fault", "allow_forbidden=true",
+    )  # fmt: skip
+    broken = Rehearsal(ended)
+    assert ended.returncode == 1
+    assert broken.verdicts["no false-allow"]["state"] == "fail"
+
+
+@pytest.mark.slow
+def test_an_interrupt_drains_keeps_everything_and_can_be_resumed(tmp_path):
+    """SIGINT: status interrupted, exit code 130, chaos off, policies removed; --resume completes the same run."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "soaklib.run", *REHEARSAL, "--out", str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    with process:
+        _wait_for(lambda: "SOAK_TEST_STARTED" in _log(tmp_path))
+        time.sleep(2)  # the load itself takes real time
+        os.kill(process.pid, signal.SIGINT)
+        stdout, _ = process.communicate(timeout=60)
+    interrupted = Rehearsal(subprocess.CompletedProcess([], process.returncode, stdout))
+    assert process.returncode == 130
+    assert interrupted.summary["status"] == "interrupted"
+    assert _log(tmp_path).splitlines()[-1].split("] ")[1].startswith("SOAK_TEST_INTERRUPTED")
+    sent = interrupted.summary["totals"]["total"]
+    assert 0 < sent < sum(CALLS.values())
+
+    resumed = Rehearsal(run_command("--resume", str(interrupted.folder), "--no-report"))
+    assert resumed.summary["status"] == "completed"
+    with soaklib.open_run(resumed.folder) as run:
+        counts = run.sql(
+            "select count(distinct slot) filter (purpose = 'load'), count(*) filter (purpose = 'probe'),"
+            " count(*) - count(distinct (purpose, slot, step)) from outcomes"
+        ).row(0)
+        twice = run.sql("select event_key from events where event_key is not null group by all having count(*) > 1")
+        segments = run.info.segments
+    assert counts == (3600, 60, 0)
+    assert twice.is_empty()
+    assert len(segments) == 2
+    assert segments[1].soak_started_s == segments[0].soak_ended_s
+
+    again = run_command("--resume", str(resumed.folder))
+    assert again.returncode == 2
+    assert "the run is complete: there is nothing to resume" in again.stderr
+
+
+def _log(out):
+    path = out / "latest" / "soak-events.log"
+    return path.read_text() if path.exists() else ""
+
+
+def _wait_for(condition, within_s=30.0):
+    ends = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < ends, "it did not come to pass"
+        time.sleep(0.05)
