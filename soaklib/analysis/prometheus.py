@@ -10,6 +10,7 @@ import datetime as dt
 import math
 import re
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -20,7 +21,6 @@ from soaklib.errors import SettingsError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from prometheus_api_client import PrometheusConnect
 
@@ -74,14 +74,15 @@ def read_prometheus(
     step: dt.timedelta | float | str,
     *,
     headers: Mapping[str, str] | None = None,
-    ca_file: Path | None = None,
+    ca_file: Path | str | None = None,
     timeout_s: float = 30.0,
     retries: int = 3,
 ) -> pl.DataFrame:
     """Evaluate a query at every step of a range and give the values as a samples frame.
 
     A range of more points than the server gives at once is asked for in parts, each a step after the last point of the
-    part before, so that no point comes twice and none is missing.
+    part before, so that no point comes twice and none is missing. Both ends of a part are points, whatever the server's
+    version; what became left-open with Prometheus 3 is a range inside the query, such as ``[5m]``.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ def _connected(
     url: str,
     *,
     headers: Mapping[str, str] | None,
-    ca_file: Path | None,
+    ca_file: Path | str | None,
     timeout_s: float,
     retries: int,
 ) -> Iterator[PrometheusConnect]:
@@ -161,7 +162,7 @@ def _connected(
     if parts.scheme not in ("http", "https") or not parts.hostname:
         message = "the URL of the Prometheus server has no scheme and host: pass one such as http://127.0.0.1:9090"
         raise SettingsError(message)
-    if ca_file is not None and not ca_file.is_file():
+    if ca_file is not None and not Path(ca_file).is_file():
         message = f"there is no file {ca_file}: pass a ca_file with certificates in PEM"
         raise SettingsError(message)
     shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))

@@ -190,6 +190,7 @@ def test_tls(tmp_path):
     with serving(as_prometheus, tls=context) as server:
         url = server.url.replace("http:", "https:")
         assert len(read_prometheus(url, "clock", START, START, 1, ca_file=ca_file)) == 1
+        assert len(read_prometheus(url, "clock", START, START, 1, ca_file=str(ca_file))) == 1
         with pytest.raises(SourceError, match=r"cannot be reached: .*CERTIFICATE_VERIFY_FAILED"):
             read_prometheus(url, "clock", START, START, 1, retries=0)
 

@@ -62,14 +62,14 @@ def server():
         port = free.getsockname()[1]
         free.close()
         login = ["--username=soak", f"--pwfile={folder / 'password'}", "--auth=scram-sha-256"]
-        subprocess.run(  # noqa: S603 - our own command
+        subprocess.run(
             [initdb, f"--pgdata={folder / 'data'}", *login, "--no-sync", "--encoding=UTF8", "--locale=C"],
             check=True,
             stdout=subprocess.DEVNULL,
             user=user,
         )
         options = ["-D", folder / "data", "-p", str(port), "-k", folder, "-h", "127.0.0.1", "-F"]
-        with subprocess.Popen([postgres, *options], stderr=subprocess.DEVNULL, user=user) as running:  # noqa: S603
+        with subprocess.Popen([postgres, *options], stderr=subprocess.DEVNULL, user=user) as running:
             try:
                 wait_until_open(port)
                 yield f"127.0.0.1:{port}"
