@@ -1,15 +1,17 @@
 """SQLite and PostgreSQL behind one interface: make the tables, upsert rows in one transaction.
 
-A batch goes in with one statement of many rows a table. Inserting row by row would let go of the interpreter lock
-and ask for it again at every row, and each time wait for the event loop to let go of it.
+A batch goes in with a few statements of many rows. Inserting row by row would let go of the interpreter lock and
+ask for it again at every row, and each time wait for the event loop to let go of it. The numbers of rows are powers
+of two: both drivers keep the statements they have seen, and a statement for every number would be a slow leak.
 """
 
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
@@ -54,6 +56,7 @@ def create_statement(table: Table, types: dict[ColumnType, str]) -> str:
     return f"CREATE TABLE IF NOT EXISTS {table.name} ({columns}, PRIMARY KEY ({table.key}))"
 
 
+@lru_cache(maxsize=128)
 def upsert_statement(table: Table, rows: int, placeholder: str) -> str:
     """Return the statement that inserts so many rows or replaces those with the same key."""
     names = [name for name, _ in table.columns]
@@ -63,6 +66,15 @@ def upsert_statement(table: Table, rows: int, placeholder: str) -> str:
         f"INSERT INTO {table.name} ({', '.join(names)}) VALUES {', '.join([row] * rows)} "  # noqa: S608 - own names
         f"ON CONFLICT ({table.key}) DO UPDATE SET {changes}"
     )
+
+
+def powers_of_two(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Cut rows into parts whose lengths are powers of two, the largest first."""
+    start = 0
+    while start < len(rows):
+        length = 1 << ((len(rows) - start).bit_length() - 1)
+        yield rows[start : start + length]
+        start += length
 
 
 def newest_by_table(rows: Iterable[Row]) -> dict[type[Row], list[Row]]:
@@ -127,8 +139,9 @@ class SqliteDatabase:
                 for kind, found in newest_by_table(rows).items():
                     table = TABLES[kind]
                     times = [index for index, (_, column) in enumerate(table.columns) if column == "time"]
-                    values = [value for row in found for value in _with_iso_times(row, times)]
-                    connection.execute(upsert_statement(table, len(found), "?"), values)
+                    for part in powers_of_two(found):
+                        values = [value for row in part for value in _with_iso_times(row, times)]
+                        connection.execute(upsert_statement(table, len(part), "?"), values)
             except sqlite3.Error:
                 connection.execute("ROLLBACK")
                 raise
@@ -198,8 +211,9 @@ class PostgresDatabase:
                 for kind, found in newest_by_table(rows).items():
                     table = TABLES[kind]
                     times = [index for index, (_, column) in enumerate(table.columns) if column == "time"]
-                    values = [_without_nul(value) for row in found for value in _with_times(row, times)]
-                    cursor.execute(upsert_statement(table, len(found), "%s").encode(), values)
+                    for part in powers_of_two(found):
+                        values = [_without_nul(value) for row in part for value in _with_times(row, times)]
+                        cursor.execute(upsert_statement(table, len(part), "%s").encode(), values)
         except psycopg.Error as problem:
             self._connection = None
             with suppress(psycopg.Error):  # the connection is given up, whatever it says to that

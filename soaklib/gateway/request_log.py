@@ -16,7 +16,7 @@ from soaklib.gateway.records import Row
 CAPACITY_ROWS = 200_000
 """Rows that wait at most; some 100 MB."""
 
-BATCH_ROWS = 250
+BATCH_ROWS = 256
 INTERVAL_S = 0.1
 RETRY_S = 1.0
 

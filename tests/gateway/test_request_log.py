@@ -9,6 +9,7 @@ from soaklib.gateway.database import (
     SqliteDatabase,
     database_from_url,
     newest_by_table,
+    powers_of_two,
     upsert_statement,
 )
 from soaklib.gateway.records import TABLES, AgentRow, Outcome, ProxyLogRow, Reason
@@ -144,6 +145,17 @@ def test_one_statement_takes_many_rows():
         "created_at = excluded.created_at"
     )
     assert newest_by_table([log_row(1), log_row(1, status=200)]) == {ProxyLogRow: [log_row(1, status=200)]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "parts"), [(0, []), (1, [1]), (256, [256]), (255, [128, 64, 32, 16, 8, 4, 2, 1]), (6, [4, 2])]
+)
+def test_statements_come_in_few_lengths(rows, parts):
+    """Rows are cut into powers of two, whole and in order, so that drivers have few statements to keep."""
+    rows = [log_row(number) for number in range(rows)]
+    cut = list(powers_of_two(rows))
+    assert [len(part) for part in cut] == parts
+    assert [row for part in cut for row in part] == rows
 
 
 def test_rows_wait_while_the_database_is_away(fake_time, caplog):
