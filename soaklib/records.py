@@ -34,10 +34,11 @@ omission stays visible.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 __all__ = [
     "FAILED_KINDS",
+    "HEALTH_METRIC_PREFIX",
     "SUCCESS_SQL",
     "Event",
     "EventName",
@@ -55,6 +56,10 @@ __all__ = [
     "counts_towards_success",
     "is_success",
 ]
+
+
+HEALTH_METRIC_PREFIX: Final = "health_"
+"""Samples made from /health (``health_memory_used_bytes`` and so on) begin with this; all others are as exposed."""
 
 
 class Purpose(StrEnum):

@@ -172,6 +172,12 @@ class Changes:
             EventName.POLICIES_CREATED, " ".join(f"{role}={policy}" for role, policy in self._policies.items())
         )
 
+    async def renew_policies(self) -> None:
+        """Make the policies that are due now anew, for a gateway that has restarted and may have forgotten them."""
+        await self._remove_left_policies(self._policies.values())
+        self._policies.clear()
+        await self.create_policies()
+
     async def remove_policies(self) -> None:
         """Remove the run's own policies; what cannot be removed is said with its id."""
         removed, left = [], []
@@ -323,4 +329,5 @@ class Changes:
             raise
         [quota] = [quota for quota in context.plan.roles[change.role].quotas if quota.action == change.action]
         limit = quota_limit(context.plan, change.role, quota, rps=context.rps, planned_ratio=change.planned_ratio)
+        self._policy_changes_made.append(change)
         return f"role={change.role} action={change.action} limit={limit} window={quota.window}"

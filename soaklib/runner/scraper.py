@@ -10,7 +10,7 @@ import orjson
 
 from soaklib.errors import ExpositionError
 from soaklib.exposition import parse_exposition
-from soaklib.records import EventName, Sample, Scrape
+from soaklib.records import HEALTH_METRIC_PREFIX, EventName, Sample, Scrape
 from soaklib.runner.api import ApiError
 from soaklib.runner.gate import is_healthy, open_breakers
 
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from soaklib.runner.events import EventLog
     from soaklib.runner.recorder import Recorder
 
-__all__ = ["HEALTH_METRIC_PREFIX", "Scraper"]
-
-HEALTH_METRIC_PREFIX: Final = "health_"
-"""Samples made from /health: ``health_memory_used_bytes`` and so on, beside what /metrics exposes."""
+__all__ = ["Scraper"]
 
 _LEAST_PAUSE_S: Final = 1.0
 

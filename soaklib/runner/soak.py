@@ -282,6 +282,7 @@ class Soak:
             await load.agents_lost.wait()
             self.events.write(EventName.AGENTS_LOST, "the gateway does not know the run's agents any more")
             try:
+                await timeline.changes.renew_policies()
                 await timeline.pool.create()
             except SoaklibError as exc:
                 self.events.write(EventName.CHANGE_FAILED, f"new agents: {exc}")

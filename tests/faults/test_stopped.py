@@ -1,0 +1,131 @@
+"""Processes that stand still: a gateway's stall shows in full, the generator's own is not held against the gateway."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import run_command
+
+import soaklib
+
+STALL_S = 3.0
+
+
+@pytest.fixture
+def gateway():
+    """A reference gateway of its own, at speed 120."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "soaklib.gateway", "--port", "0", "--speed", "120", "--exit-with-parent"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        process.url = json.loads(process.stdout.readline())["url"]
+        yield process
+        process.terminate()
+
+
+def start(url, out):
+    return subprocess.Popen(
+        [
+            sys.executable, "-m", "soaklib.run", "--gateway-url", url, "--rps", "1", "--speed", "120", "--hours", "0.5",
+            "--no-report", "--out", str(out),
+        ],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def stall(process, out):
+    """Let a process stand still for a while in the middle of the load."""
+    log = out / "latest" / "soak-events.log"
+    while not log.exists() or "SOAK_TEST_STARTED" not in log.read_text():
+        time.sleep(0.05)
+    time.sleep(2)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(STALL_S)
+    process.send_signal(signal.SIGCONT)
+
+
+def quantile_s(run, measure, level):
+    frame = soaklib.latency(run, "all", by=(), quantiles=(level,))
+    return frame.filter(measure=measure)["latency_ms"].item() / 1000
+
+
+@pytest.mark.slow
+def test_a_gateway_that_stands_still_shows_in_full_in_the_response_times(gateway, tmp_path):
+    """Of 15 s of load, 3 s of standing still are a fifth: the tail reaches the stall's length."""
+    runner = start(gateway.url, tmp_path)
+    stall(gateway, tmp_path)
+    runner.wait(timeout=60)
+    with soaklib.open_run(tmp_path / "latest") as run:
+        assert quantile_s(run, "response", 0.99) == pytest.approx(STALL_S, abs=0.5)
+        assert quantile_s(run, "response", 0.9) == pytest.approx(STALL_S / 2, abs=0.6)
+        assert run.sql("select count(*) from outcomes where kind in ('dropped', 'timeout')").item() == 0
+
+
+@pytest.mark.slow
+def test_a_generator_that_stands_still_invalidates_its_windows_and_nothing_else(gateway, tmp_path):
+    """Every slot still leaves, late and with its lag; the windows are invalid and the verdicts do without them."""
+    runner = start(gateway.url, tmp_path)
+    stall(runner, tmp_path)
+    runner.wait(timeout=60)
+    with soaklib.open_run(tmp_path / "latest") as run:
+        slots, largest_lag_us = run.sql(
+            "select count(distinct slot), max(sent_at_us - planned_at_us) from outcomes where purpose = 'load'"
+        ).row(0)
+        windows = run.sql("select start_s, end_s from invalid_windows")
+        judged = dict(soaklib.criteria(run).select("name", "state").iter_rows())
+        said = run.events().filter(name="LATE_SENDING").height
+        shown = soaklib.marks(run).filter(kind="invalid").height
+    assert slots == 1800
+    assert largest_lag_us / 1e6 == pytest.approx(STALL_S, abs=0.5)
+    assert (windows["end_s"] - windows["start_s"]).max() >= STALL_S * 120
+    assert shown == windows.height > 0
+    assert said >= 1
+    assert judged["measurement valid"] == "fail"
+    assert judged["success rate"] == "pass"
+    assert judged["no false-deny"] == "pass"
+
+
+@pytest.mark.slow
+def test_a_gateway_that_restarts_is_found_again_with_new_agents(tmp_path):
+    """A restart that forgets agents, tokens and policies: new ones are made, an event says so, and the load goes on."""
+    ended = run_command(
+        "--hours", "0.5", "--speed", "120", "--no-report", "--out", str(tmp_path), "--gateway-fault", "restart_at=600"
+    )
+    with soaklib.open_run(tmp_path / "latest") as run:
+        names = run.events()["name"].to_list()
+        lost = run.sql("select count(*) from outcomes where reason = 'agent_not_found'").item()
+        last = run.sql(
+            "select count(*) filter (kind = 'ok') / count(*) from calls where purpose = 'load' and soak_s > 1000"
+            " and soak_s < 1190"
+        ).item()
+    assert "AGENTS_LOST" in names
+    assert names.count("AGENTS_CREATED") == 2
+    assert 0 < lost < 600
+    assert last > 0.98
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.slow
+def test_a_gateway_that_is_down_for_a_while_is_rows_and_no_end(gateway, tmp_path):
+    """Calls to a killed gateway are transport errors, a row each; the run goes on to its end and fails its criteria."""
+    runner = start(gateway.url, tmp_path)
+    log = tmp_path / "latest" / "soak-events.log"
+    while not log.exists() or "SOAK_TEST_STARTED" not in log.read_text():
+        time.sleep(0.05)
+    time.sleep(2)
+    os.kill(gateway.pid, signal.SIGKILL)
+    assert runner.wait(timeout=60) == 1
+    with soaklib.open_run(tmp_path / "latest") as run:
+        kinds = dict(run.sql("select kind, count(*) from outcomes where purpose = 'load' group by kind").iter_rows())
+        slots = run.sql("select count(distinct slot) from outcomes where purpose = 'load'").item()
+        failed_scrapes = run.sql("select count(*) from scrapes where not ok and status is null").item()
+        left = run.events().filter(name="POLICIES_NOT_REMOVED").height
+    assert slots == 1800
+    assert kinds["transport_error"] > 1000
+    assert failed_scrapes > 0
+    assert left == 1
