@@ -91,10 +91,10 @@ def _draw_states(ax: Axes, states: pl.DataFrame, tools: list[str]) -> None:
             ax.barh(
                 row, (end_s - start_s) / SECONDS_PER_HOUR, left=start_s / SECONDS_PER_HOUR, height=_BAR_HEIGHT,
                 facecolor=look.colour, hatch=look.hatch or None, edgecolor="#404040" if look.hatch else look.colour,
-                linewidth=0.3, zorder=2, label=state,
+                linewidth=0.3, zorder=2, gid=state,
             )  # fmt: skip
     ax.set_yticks(range(len(tools)), tools)
-    ax.set_ylim(len(tools) - 0.5, -0.5)
+    ax.set_ylim(max(1, len(tools)) - 0.5, -0.5)
     ax.grid(visible=False)
     ax.tick_params(axis="y", length=0)
     if not tools:

@@ -6,7 +6,6 @@ axes is in the end, so it is worked out anew whenever the figure is laid out or 
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 
 from matplotlib.artist import Artist
@@ -14,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox, IdentityTransform
 
+from soaklib.charts.label_places import place
 from soaklib.charts.looks import BLACK
 
 if TYPE_CHECKING:
@@ -22,13 +22,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.backend_bases import RendererBase
 
-__all__ = ["BandName", "MarkLabels", "Moment", "Placed", "place"]
+__all__ = ["BandName", "MarkLabels", "Moment"]
 
 _FONT_POINTS: Final = 6.0
 _ROW_POINTS: Final = 7.6
 _AIR_POINTS: Final = 2.0
-_MOST_ROWS: Final = 8
-_MOST_TRIES: Final = 20_000
 
 
 class Moment(NamedTuple):
@@ -49,98 +47,6 @@ class BandName(NamedTuple):
     high: float
     text: str
     needed: bool
-
-
-class Placed(NamedTuple):
-    """Where a label stands.
-
-    Attributes
-    ----------
-    x
-        Its stem.
-    left, right
-        Its text, in the unit of `x`.
-    row
-        0 is the lowest.
-    """
-
-    x: float
-    left: float
-    right: float
-    row: int
-
-
-@lru_cache(maxsize=64)
-def place(
-    stems: tuple[float, ...], widths: tuple[float, ...], *, low: float, high: float, air: float
-) -> tuple[Placed | None, ...]:
-    """Find for each label a row and a place by its stem, so that it meets no other label and no other's stem.
-
-    All ways in one row are tried, then all in two, and so on: the labels take as few rows as they can. A day's changes
-    are few; should trying take too long or too many rows, the label furthest to the left goes without its text.
-
-    Parameters
-    ----------
-    stems
-        Where each label belongs, in any order.
-    widths
-        How wide each text is.
-    low, high
-        The span that texts should stay in; one that fits on neither side of its stem may leave it on the right.
-    air
-        Least distance between two texts, and between a text and its stem.
-
-    Returns
-    -------
-    tuple of Placed or None
-        In the order of `stems`; None where there is no room: the stem is drawn without its text.
-    """
-    order = sorted(range(len(stems)), key=lambda index: -stems[index])
-    while order:
-        for rows in range(1, _MOST_ROWS + 1):
-            spots = [_spots(stems[index], widths[index], rows, span=(low, high), air=air) for index in order]
-            found = _search(spots, air)
-            if found is not None:
-                placed = dict(zip(order, found, strict=True))
-                return tuple(placed.get(index) for index in range(len(stems)))
-        order.pop()
-    return (None,) * len(stems)
-
-
-def _spots(x: float, width: float, rows: int, *, span: tuple[float, float], air: float) -> list[Placed]:
-    """Give the places a label may take, the best first: low, right of its stem, left of it, above it at the edge."""
-    low, high = span
-    beside = [(left, left + width) for left in (x + air, x - air - width) if low <= left and left + width <= high]
-    above = [(left, left + width) for left in (high - width, low) if low <= left <= x <= left + width]
-    sides = (beside + above) or [(x + air, x + air + width)]
-    return [Placed(x, *side, row) for row in range(rows) for side in sides]
-
-
-def _search(spots: Sequence[Sequence[Placed]], air: float) -> list[Placed] | None:
-    """Choose one spot a label so that all keep clear of each other; None when there is no such choice, or none soon."""
-    chosen: list[Placed] = []
-    left = [iter(spots[0])]
-    for _ in range(_MOST_TRIES):
-        spot = next((spot for spot in left[-1] if all(_apart(spot, other, air) for other in chosen)), None)
-        if spot is None:
-            left.pop()
-            if not left:
-                return None
-            chosen.pop()
-            continue
-        chosen.append(spot)
-        if len(chosen) == len(spots):
-            return chosen
-        left.append(iter(spots[len(chosen)]))
-    return None
-
-
-def _apart(a: Placed, b: Placed, air: float) -> bool:
-    """Say whether two labels keep clear: text of text in a row, and the higher one's stem of the lower one."""
-    if a.row == b.row and a.left < b.right + air and b.left < a.right + air:
-        return False
-    lower, higher = (a, b) if a.row <= b.row else (b, a)
-    return lower.row == higher.row or not lower.left - air / 2 < higher.x < lower.right + air / 2
 
 
 class MarkLabels(Artist):

@@ -61,7 +61,7 @@ def success_rate(
         *step_area(edges_h, low), step_area(edges_h, high)[1], color=SKY, alpha=0.45, linewidth=0, zorder=2,
         label="95 % interval",
     )  # fmt: skip
-    (line,) = ax.plot(*step_line(edges_h, rate), drawstyle="steps-post", color=BLUE, zorder=3)
+    (line,) = ax.plot(*step_line(edges_h, rate), drawstyle="steps-post", color=BLUE, zorder=3, label="success rate")
     handles: list[Artist] = [line, band]
     labels = [f"success rate in {length_text(grid.every_s)}", "95 % interval"]
     if threshold is not None:

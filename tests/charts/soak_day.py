@@ -1,0 +1,79 @@
+"""A day's frames, made by formula: as long and as uneven as a soak's, so that what could overlap does."""
+
+import polars as pl
+
+_TOOLS = ("gmail_send", "http_fetch", "openai", "serpapi")
+_HOUR_S = 3600.0
+
+
+def _chaos(soak_s):
+    return 12 * _HOUR_S <= soak_s < 12.5 * _HOUR_S
+
+
+def _windows(every_s):
+    return [number * every_s for number in range(round(24 * _HOUR_S / every_s))]
+
+
+def success_rate():
+    rows = []
+    for soak_s in _windows(300.0):
+        rate = 80.0 + soak_s % 7 if _chaos(soak_s) else 100.0
+        rows.append((soak_s, 300, rate, rate - 1.5, min(100.0, rate + 1.0)))
+    return pl.DataFrame(rows, schema=["soak_s", "n", "success_rate", "low", "high"], orient="row")
+
+
+def denials():
+    rows = [(soak_s, "probe", "scope", 5) for soak_s in _windows(300.0)]
+    rows += [
+        (soak_s, "load", "quota", 100) for soak_s in _windows(300.0) if soak_s > 16 * _HOUR_S and soak_s % 3600 > 900
+    ]
+    return pl.DataFrame(rows, schema=["soak_s", "purpose", "reason", "n"], orient="row")
+
+
+def outcome_counts():
+    rows = [(soak_s, "load", "ok", 350) for soak_s in _windows(300.0)]
+    rows += [(soak_s, "probe", "denied", 5) for soak_s in _windows(300.0)]
+    for kind, n in (("fast_fail", 40), ("upstream_error", 20), ("timeout", 2), ("transport_error", 1)):
+        rows += [(soak_s, "load", kind, n) for soak_s in _windows(300.0) if _chaos(soak_s)]
+    return pl.DataFrame(rows, schema=["soak_s", "purpose", "kind", "n"], orient="row")
+
+
+def tool_usage():
+    rows = [
+        (soak_s, tool, 1000 * number) for soak_s in _windows(_HOUR_S) for number, tool in enumerate(_TOOLS, start=1)
+    ]
+    return pl.DataFrame(rows, schema=["soak_s", "tool", "sent"], orient="row")
+
+
+def breaker_states():
+    rows = [
+        (soak_s, tool, "open" if tool == "openai" and _chaos(soak_s) else "closed")
+        for soak_s in _windows(600.0)
+        for tool in _TOOLS
+    ]
+    return pl.DataFrame(rows, schema=["soak_s", "tool", "state"], orient="row")
+
+
+def fast_fails():
+    rows = [(soak_s, "openai", 40 * _chaos(soak_s), 20 * _chaos(soak_s)) for soak_s in _windows(300.0)]
+    return pl.DataFrame(rows, schema=["soak_s", "tool", "fast_fails", "upstream_errors"], orient="row")
+
+
+def latency():
+    rows = [
+        (
+            soak_s,
+            tool,
+            measure,
+            quantile,
+            (1 + soak_s % 11) * factor * (2.0 if measure == "response" else 1.5),
+            False,
+            True,
+        )
+        for soak_s in _windows(900.0)
+        for tool in _TOOLS
+        for measure in ("service", "response")
+        for quantile, factor in ((0.5, 1.0), (0.95, 4.0), (0.99, 20.0))
+    ]
+    columns = ["soak_s", "tool", "measure", "quantile", "latency_ms", "at_least", "sufficient"]
+    return pl.DataFrame(rows, schema=columns, orient="row")

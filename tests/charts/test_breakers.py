@@ -1,0 +1,86 @@
+"""Breaker states and fast-fails."""
+
+import polars as pl
+import pytest
+from matplotlib.colors import to_hex
+
+from soaklib import charts
+from soaklib.charts.looks import STATE_LOOKS
+
+_FAST_FAILS = pl.DataFrame(
+    {
+        "soak_s": [0.0, 0.0, 300.0, 300.0],
+        "tool": ["openai", "serpapi", "openai", "serpapi"],
+        "fast_fails": [0, 0, 7, 0],
+        "upstream_errors": [0, 0, 4, 1],
+        "sent": [20, 20, 20, 20],
+    }
+)
+
+
+def _states(at_s, states, tool="openai"):
+    return pl.DataFrame({"soak_s": [float(at) for at in at_s], "tool": [tool] * len(at_s), "state": states})
+
+
+def _bars(ax):
+    return [
+        (round(bar.get_x() * 3600), round((bar.get_x() + bar.get_width()) * 3600), bar.get_gid())
+        for bar in ax.patches
+        if bar.get_gid() in STATE_LOOKS
+    ]
+
+
+def test_a_state_holds_halfway_to_its_neighbours(figure):
+    """Scrapes of one state are one bar, and it changes halfway between two scrapes that differ."""
+    states = _states([0, 60, 120, 180, 240], ["closed", "closed", "open", "half-open", "closed"])
+    charts.breaker_activity(states, _FAST_FAILS, figure=figure)
+    upper, _ = figure.axes
+    assert _bars(upper) == [(0, 90, "closed"), (90, 150, "open"), (150, 210, "half-open"), (210, 240, "closed")]
+    open_bar = next(bar for bar in upper.patches if bar.get_gid() == "open")
+    assert to_hex(open_bar.get_facecolor()) == STATE_LOOKS["open"].colour
+
+
+def test_missing_scrapes_are_a_gap(figure):
+    """Where scrapes are missing for long, no state is drawn."""
+    states = _states([0, 60, 120, 600, 660], ["closed"] * 5)
+    charts.breaker_activity(states, _FAST_FAILS, figure=figure)
+    assert _bars(figure.axes[0]) == [(0, 195, "closed"), (525, 660, "closed")]
+
+
+def test_each_tool_has_a_row(figure):
+    """Tools are rows from the top, by name."""
+    states = pl.concat([_states([0, 60], ["closed"] * 2), _states([0, 60], ["open"] * 2, "gmail_send")])
+    charts.breaker_activity(states, _FAST_FAILS, figure=figure)
+    upper = figure.axes[0]
+    assert [label.get_text() for label in upper.get_yticklabels()] == ["gmail_send", "openai"]
+    assert upper.get_ylim() == (1.5, -0.5)
+
+
+def test_fast_fails_stand_on_upstream_errors(figure):
+    """Below are the errors that reached the upstream and, on them, those the breaker refused, over all tools."""
+    charts.breaker_activity(_states([0, 60], ["closed"] * 2), _FAST_FAILS, figure=figure)
+    lower = figure.axes[1]
+    spans = {
+        area.get_label(): (area.get_paths()[0].vertices[:, 1].min(), area.get_paths()[0].vertices[:, 1].max())
+        for area in lower.collections
+    }
+    assert spans == {"upstream_error": (0.0, 5.0), "fast_fail": (5.0, 12.0)}
+    assert [text.get_text() for text in lower.get_legend().texts] == [
+        "breaker closed", "upstream_error: 5", "fast_fail: 7",
+    ]  # fmt: skip
+
+
+def test_no_scraped_state_is_said(figure):
+    """A gateway that exposes no breaker state gets a sentence in place of the strip, and its fast-fails still."""
+    charts.breaker_activity(_states([], []), _FAST_FAILS, figure=figure)
+    upper, lower = figure.axes
+    assert [text.get_text() for text in upper.texts] == ["no breaker state was scraped"]
+    assert len(lower.collections) == 2
+
+
+def test_both_axes_share_their_time(figure, marks):
+    """The strip and the counts are on one time axis, labelled once."""
+    charts.breaker_activity(_states([0, 60], ["closed"] * 2), _FAST_FAILS, figure=figure, marks=marks)
+    upper, lower = figure.axes
+    assert upper.get_xlim() == lower.get_xlim() == pytest.approx((0.0, 24.0))
+    assert (upper.get_xlabel(), lower.get_xlabel()) == ("", "soak time (hours)")

@@ -1,0 +1,38 @@
+"""Every figure can be read at both widths of print: no word is cut off and none covers another."""
+
+import pytest
+import soak_day as day
+
+from soaklib import charts
+
+_FIGURES = {
+    "success-rate": (62, lambda figure, marks: charts.success_rate(
+        day.success_rate(), ax=figure.subplots(), threshold=97.0, marks=marks)),
+    "denial-spikes": (62, lambda figure, marks: charts.denial_spikes(day.denials(), ax=figure.subplots(), marks=marks)),
+    "outcome-composition": (70, lambda figure, marks: charts.outcome_composition(
+        day.outcome_counts(), ax=figure.subplots(), marks=marks)),
+    "tool-usage": (62, lambda figure, marks: charts.tool_usage(day.tool_usage(), ax=figure.subplots(), marks=marks)),
+    "breaker-activity": (80, lambda figure, marks: charts.breaker_activity(
+        day.breaker_states(), day.fast_fails(), figure=figure, marks=marks)),
+    "latency-percentiles": (120, lambda figure, marks: charts.latency_percentiles(
+        day.latency(), figure=figure, marks=marks)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _FIGURES)
+def test_every_word_can_be_read(name, width_mm, marks, legible, keep):
+    """At 85 mm and at 180 mm every word of a figure is inside it, and no two overlap."""
+    height_mm, draw = _FIGURES[name]
+    figure = charts.figure(width_mm, height_mm)
+    draw(figure, marks)
+    keep(figure)
+    assert legible(figure) == ([], [])
+
+
+def test_words_that_overlap_are_found(legible):
+    """The check sees a word over another, and one outside the figure."""
+    figure = charts.figure()
+    figure.text(0.5, 0.5, "under")
+    figure.text(0.5, 0.5, "over")
+    figure.text(1.2, 0.5, "outside")
+    assert legible(figure) == (["outside"], [("under", "over")])

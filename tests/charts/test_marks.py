@@ -1,0 +1,56 @@
+"""Phases, changes and gaps on a time axis."""
+
+import polars as pl
+import pytest
+
+from soaklib.charts.marks import draw_time_axis
+from soaklib.charts.windows import Grid
+from soaklib.errors import SettingsError
+
+_DAY = Grid(0.0, 3600.0, 24)
+
+
+def _spans(ax, gid):
+    return [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in ax.patches if patch.get_gid() == gid]
+
+
+def _lines(ax, gid):
+    return [line.get_xdata()[0] for line in ax.lines if line.get_gid() == gid]
+
+
+def test_every_second_phase_is_shaded(ax, marks):
+    """Neighbouring phases are told apart by their shade."""
+    draw_time_axis(ax, marks, _DAY)
+    assert _spans(ax, "phase") == [(8.0, 12.0), (12.5, 16.0)]
+
+
+def test_every_change_is_a_line(ax, marks):
+    """Each change is a vertical line at its soak hour."""
+    draw_time_axis(ax, marks, _DAY)
+    assert _lines(ax, "change") == [8.0, 12.0, 12.5, 16.0]
+
+
+def test_a_gap_is_a_band_or_a_line(ax, marks):
+    """A gap with an end is a band; one in which soak time stood still has no width and is a thick line."""
+    gaps = pl.DataFrame(
+        [(3600.0, 7200.0, "gap", "runner was down"), (36_000.0, None, "gap", "runner was down")],
+        schema=marks.schema,
+        orient="row",
+    )
+    draw_time_axis(ax, pl.concat([marks, gaps]), _DAY)
+    assert _spans(ax, "gap") == [(1.0, 2.0)]
+    assert _lines(ax, "gap") == [10.0]
+
+
+def test_the_axis_spans_the_phases_and_the_data(ax, marks):
+    """An interrupted run's axis goes to the planned end; one without marks goes to the end of its data."""
+    draw_time_axis(ax, marks, Grid(0.0, 3600.0, 3))
+    assert ax.get_xlim() == (0.0, 24.0)
+    draw_time_axis(ax, None, Grid(0.0, 3600.0, 3))
+    assert ax.get_xlim() == (0.0, 3.0)
+
+
+def test_marks_of_another_shape_are_refused(ax):
+    """A frame that is no marks is refused with the function that gives them."""
+    with pytest.raises(SettingsError, match=r"no column kind, label; pass what soaklib\.marks\(run\) gives"):
+        draw_time_axis(ax, pl.DataFrame({"start_s": [0.0], "end_s": [1.0]}), _DAY)

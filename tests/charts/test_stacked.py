@@ -1,0 +1,115 @@
+"""Denials, tools and outcomes, stacked over time."""
+
+import polars as pl
+import pytest
+
+from soaklib import charts
+
+
+def _areas(ax):
+    """Give for each area its name and its (start_s, end_s, low, high), one a stretch."""
+    return {
+        area.get_label(): [
+            (
+                round(path.vertices[:, 0].min() * 3600),
+                round(path.vertices[:, 0].max() * 3600),
+                path.vertices[:, 1].min(),
+                path.vertices[:, 1].max(),
+            )
+            for path in area.get_paths()
+        ]
+        for area in ax.collections
+    }
+
+
+def _legend(ax):
+    return [text.get_text() for text in ax.get_legend().texts]
+
+
+_DENIALS = pl.DataFrame(
+    {
+        "soak_s": [0.0, 60.0, 120.0, 120.0, 120.0],
+        "purpose": ["probe", "probe", "probe", "load", "probe"],
+        "reason": ["scope", "scope", "scope", "quota", "quota"],
+        "n": [1, 1, 2, 10, 5],
+    }
+)
+
+
+def test_denials_are_stacked_by_reason(ax):
+    """Reasons stand on one another, those of probes and load added up, and one without denials is absent."""
+    charts.denial_spikes(_DENIALS, ax=ax)
+    assert _areas(ax) == {"scope": [(0, 180, 0.0, 2.0)], "quota": [(120, 180, 2.0, 17.0)]}
+    assert _legend(ax) == ["scope: 4", "quota: 15"]
+    assert ax.get_ylabel() == "denials in 1 min"
+
+
+def test_no_denial_is_said(ax):
+    """A run without denials says so in place of an empty picture."""
+    charts.denial_spikes(_DENIALS.clear(), ax=ax)
+    assert [text.get_text() for text in ax.texts] == ["no call was denied"]
+    assert ax.get_legend() is None
+
+
+def test_rare_denials_keep_the_length_of_their_window(ax):
+    """With the window's length given, two distant denials are two narrow bars."""
+    rare = _DENIALS.filter(pl.col("soak_s") != 60.0, pl.col("reason") == "scope")
+    charts.denial_spikes(rare, ax=ax, every_s=60.0)
+    assert _areas(ax) == {"scope": [(0, 60, 0.0, 1.0), (120, 180, 0.0, 2.0)]}
+
+
+def test_tools_are_stacked_in_a_fixed_order(ax):
+    """Tools stack in one order whatever the frame's, the actions of a tool added up."""
+    usage = pl.DataFrame(
+        {
+            "soak_s": [0.0, 0.0, 0.0, 3600.0],
+            "tool": ["gmail_send", "http_fetch", "http_fetch", "gmail_send"],
+            "action": ["send", "get", "head", "send"],
+            "sent": [5, 20, 10, 6],
+            "ok": [5, 20, 10, 6],
+        }
+    )
+    charts.tool_usage(usage, ax=ax)
+    assert _areas(ax) == {
+        "http_fetch": [(0, 3600, 0.0, 30.0)],
+        "gmail_send": [(0, 7200, 0.0, 35.0)],
+    }
+    assert _legend(ax) == ["http_fetch: 30", "gmail_send: 11"]
+    assert ax.get_ylabel() == "calls sent in 1 h"
+
+
+_OUTCOMES = pl.DataFrame(
+    {
+        "soak_s": [0.0, 60.0, 60.0, 180.0],
+        "purpose": ["load", "load", "probe", "load"],
+        "kind": ["ok", "ok", "denied", "timeout"],
+        "n": [10, 15, 5, 4],
+    }
+)
+
+
+def test_outcomes_are_shares_of_each_window(ax):
+    """What was not ok is a share of its window's calls; a window without calls is a gap, not a zero."""
+    charts.outcome_composition(_OUTCOMES, ax=ax)
+    assert _areas(ax) == {"denied": [(60, 120, 0.0, 25.0)], "timeout": [(180, 240, 0.0, 100.0)]}
+    assert _legend(ax) == ["denied: 5 (14.71 %)", "timeout: 4 (11.76 %)", "ok: 25 (73.53 %, up to the top)"]
+
+
+def test_a_run_in_which_all_is_ok_says_so(ax):
+    """A run without any other kind says that every call was ok."""
+    charts.outcome_composition(_OUTCOMES.filter(pl.col("kind") == "ok"), ax=ax)
+    assert [text.get_text() for text in ax.texts] == ["every call was ok"]
+    assert ax.get_ylim() == (0.0, 1.0)
+
+
+def test_a_run_without_calls_says_so(ax):
+    """A run that planned nothing says that."""
+    charts.outcome_composition(_OUTCOMES.clear(), ax=ax)
+    assert [text.get_text() for text in ax.texts] == ["no call was planned"]
+
+
+@pytest.mark.parametrize("kind", ["brand_new_kind", "zz"])
+def test_an_unknown_name_gets_a_spare_look(ax, kind):
+    """A name that has no look of its own is drawn all the same."""
+    charts.outcome_composition(_OUTCOMES.with_columns(kind=pl.lit(kind)), ax=ax)
+    assert list(_areas(ax)) == [kind]

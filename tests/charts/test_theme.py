@@ -1,0 +1,49 @@
+"""The theme, and figures of a size on paper."""
+
+import subprocess
+import sys
+
+import matplotlib as mpl
+import pytest
+
+from soaklib import charts
+from soaklib.errors import SettingsError
+
+
+def test_a_figure_is_as_wide_as_it_is_printed():
+    """Millimetres on paper become the figure's inches."""
+    assert charts.figure(85.0, 50.8).get_size_inches() == pytest.approx((85 / 25.4, 2.0))
+
+
+@pytest.mark.parametrize("size", [(0.0, 50.0), (85.0, -1.0)])
+def test_a_figure_without_area_is_refused(size):
+    """A size that is not positive is refused."""
+    with pytest.raises(SettingsError, match="pass positive sizes"):
+        charts.figure(*size)
+
+
+def test_axes_bear_the_theme_whatever_the_user_has_set():
+    """A user's own settings neither change the look nor are changed."""
+    with mpl.rc_context({"axes.spines.top": True, "font.size": 20.0, "axes.linewidth": 4.0}):
+        ax = charts.figure().subplots()
+        ax.set_title("")
+        assert mpl.rcParams["font.size"] == 20.0
+    assert not ax.spines["top"].get_visible()
+    assert ax.spines["left"].get_linewidth() == 0.6
+
+
+def test_charts_load_no_pyplot_and_no_database():
+    """Importing the charts brings neither pyplot nor anything that queries."""
+    code = (
+        "import sys, soaklib.charts; "
+        "print([m for m in ('matplotlib.pyplot', 'duckdb', 'pandas', 'scipy', 'aiohttp') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_a_figure_shows_itself_in_a_notebook():
+    """A notebook cell gets a PNG, with the size at which to show it."""
+    data, metadata = charts.figure(85.0, 50.8)._repr_mimebundle_()
+    assert data["image/png"].startswith("iVBOR")
+    assert metadata == {"image/png": {"width": 402, "height": 240}}

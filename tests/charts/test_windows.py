@@ -1,0 +1,63 @@
+"""Windows of soak time, and the steps they are drawn as."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from soaklib.charts.windows import Grid, grid_of, length_text, need, on_grid, step_area, step_line
+from soaklib.errors import SettingsError
+
+
+def test_grid_spans_the_windows():
+    """The grid begins at the first window, ends with the last, and is as fine as the least distance."""
+    grid = grid_of(pl.DataFrame({"soak_s": [900.0, 300.0, 300.0, 600.0]}))
+    assert grid == Grid(300.0, 300.0, 3)
+    assert grid.end_s == 1200.0
+    assert grid.edges_h.tolist() == [300 / 3600, 600 / 3600, 900 / 3600, 1200 / 3600]
+
+
+def test_grid_takes_a_length_where_windows_are_rare():
+    """With a length given, rare windows do not stretch the grid."""
+    frame = pl.DataFrame({"soak_s": [0.0, 1200.0]})
+    assert grid_of(frame) == Grid(0.0, 1200.0, 2)
+    assert grid_of(frame, 300.0) == Grid(0.0, 300.0, 5)
+
+
+@pytest.mark.parametrize(("starts", "expected"), [([], Grid(0.0, 60.0, 0)), ([120.0], Grid(120.0, 60.0, 1))])
+def test_grid_of_no_window_and_of_one(starts, expected):
+    """Without two windows a window is a minute long, and without any the grid is empty."""
+    assert grid_of(pl.DataFrame({"soak_s": pl.Series(starts, dtype=pl.Float64)})) == expected
+
+
+def test_values_fall_into_their_windows():
+    """A window without a row gets what absence means, and a null is a gap."""
+    frame = pl.DataFrame({"soak_s": [120.0, 0.0, 180.0], "n": [7, 5, None]})
+    values = on_grid(frame, "n", Grid(0.0, 60.0, 4), absent=0.0)
+    np.testing.assert_array_equal(values, [5.0, 0.0, 7.0, np.nan])
+
+
+def test_step_line_reaches_the_end_of_the_last_window():
+    """A line has one vertex more than there are windows, so that the last is drawn in full."""
+    x, y = step_line(np.array([0.0, 1.0, 2.0]), np.array([5.0, 6.0]))
+    assert (x.tolist(), y.tolist()) == ([0.0, 1.0, 2.0], [5.0, 6.0, 6.0])
+
+
+def test_step_area_has_both_corners_of_each_window():
+    """An area has a window's two upper corners, so that one alone between gaps has a width."""
+    x, y = step_area(np.array([0.0, 1.0, 2.0]), np.array([5.0, 6.0]))
+    assert (x.tolist(), y.tolist()) == ([0.0, 1.0, 1.0, 2.0], [5.0, 5.0, 6.0, 6.0])
+
+
+@pytest.mark.parametrize(
+    ("every_s", "text"), [(300.0, "5 min"), (3600.0, "1 h"), (7200.0, "2 h"), (90.0, "90 s"), (0.5, "0.5 s")]
+)
+def test_length_in_words(every_s, text):
+    """A length is told in the largest unit that it is a whole number of."""
+    assert length_text(every_s) == text
+
+
+def test_a_missing_column_is_named():
+    """A frame that lacks a column is refused with the column and the function that gives such a frame."""
+    need(pl.DataFrame({"a": [1]}), ("a",), "soaklib.success_rate(run)")
+    with pytest.raises(SettingsError, match=r"no column b; pass what soaklib\.success_rate\(run\) gives"):
+        need(pl.DataFrame({"a": [1]}), ("a", "b"), "soaklib.success_rate(run)")
