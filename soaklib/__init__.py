@@ -18,13 +18,17 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from soaklib import charts
     from soaklib.analysis.breakers import breaker_states, fast_fails
+    from soaklib.analysis.counters import increase, prometheus_increase, rate
     from soaklib.analysis.criteria import criteria
+    from soaklib.analysis.database import read_database
     from soaklib.analysis.events import read_events
-    from soaklib.analysis.exposition import exposition_repairs, read_exposition
+    from soaklib.analysis.exposition import canonical_names, exposition_repairs, read_exposition
+    from soaklib.analysis.histograms import histogram_quantile
     from soaklib.analysis.latency import latency
     from soaklib.analysis.load import Run, open_run
+    from soaklib.analysis.prometheus import read_prometheus
     from soaklib.analysis.rates import denials, outcome_counts, success_rate, tool_usage
-    from soaklib.analysis.snapshots import read_snapshots
+    from soaklib.analysis.snapshots import read_snapshots, snapshot_files
     from soaklib.analysis.timeline import marks, planned_windows
     from soaklib.errors import SoaklibError
 
@@ -32,32 +36,44 @@ __all__ = [
     "Run",
     "SoaklibError",
     "breaker_states",
+    "canonical_names",
     "charts",
     "criteria",
     "denials",
     "exposition_repairs",
     "fast_fails",
+    "histogram_quantile",
+    "increase",
     "latency",
     "marks",
     "open_run",
     "outcome_counts",
     "planned_windows",
+    "prometheus_increase",
+    "rate",
+    "read_database",
     "read_events",
     "read_exposition",
+    "read_prometheus",
     "read_snapshots",
+    "snapshot_files",
     "success_rate",
     "tool_usage",
 ]
 
 _MODULES: Final = {
     "soaklib.analysis.breakers": ("breaker_states", "fast_fails"),
+    "soaklib.analysis.counters": ("increase", "prometheus_increase", "rate"),
     "soaklib.analysis.criteria": ("criteria",),
+    "soaklib.analysis.database": ("read_database",),
     "soaklib.analysis.events": ("read_events",),
-    "soaklib.analysis.exposition": ("exposition_repairs", "read_exposition"),
+    "soaklib.analysis.exposition": ("canonical_names", "exposition_repairs", "read_exposition"),
+    "soaklib.analysis.histograms": ("histogram_quantile",),
     "soaklib.analysis.latency": ("latency",),
     "soaklib.analysis.load": ("Run", "open_run"),
+    "soaklib.analysis.prometheus": ("read_prometheus",),
     "soaklib.analysis.rates": ("denials", "outcome_counts", "success_rate", "tool_usage"),
-    "soaklib.analysis.snapshots": ("read_snapshots",),
+    "soaklib.analysis.snapshots": ("read_snapshots", "snapshot_files"),
     "soaklib.analysis.timeline": ("marks", "planned_windows"),
     "soaklib.errors": ("SoaklibError",),
 }

@@ -13,6 +13,7 @@ import polars as pl
 
 from soaklib.analysis.exposition import AT, LABELS, checked_samples, utc_us
 from soaklib.errors import SettingsError
+from soaklib.records import HEALTH_METRIC_PREFIX
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -29,8 +30,6 @@ RATE_SCHEMA: Final = pl.Schema(
 )
 """Columns and types of :func:`rate`."""
 
-HEALTH_METRIC_PREFIX: Final = "health_"
-"""What a run's samples of /health are named by; they are no counters."""
 
 SERIES: Final = ("metric", "labels")
 
