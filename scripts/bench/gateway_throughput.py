@@ -7,8 +7,9 @@ it is on the PATH, else a small asyncio client. The gateway runs with everything
 quota, metrics, cache, breakers, the request log in SQLite, whose rows are counted at the end.
 The mixed load is what a soak sends: searches (one in ten from the cache), fetches, chats and mails.
 
-Printed: requests a second of each round, the median, and the ratio to the echo. Requests are sent to 127.0.0.1
-only, for a bounded time.
+Printed: the medians over the rounds of requests a second and of requests a CPU second of the server, all its threads
+included. The second is what one whole core gives, also where others use the machine meanwhile; the ratio to the echo
+is taken from it. Requests are sent to 127.0.0.1 only, for a bounded time.
 """
 
 import argparse
@@ -23,18 +24,19 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import psutil
 from aiohttp import web
 
 from soaklib.gateway.server import loop_factory
 
-CALLS = (
+CALLS: tuple[tuple[str, str, Mapping[str, object]], ...] = (
     *(("serpapi", "search", {"query": f"q{n}", "q": f"q{n}", "num": 3, "engine": "google"}) for n in range(60)),
     *(("http_fetch", "get", {"url": f"https://example.com/{n}"}) for n in range(15)),
     *(
@@ -53,7 +55,20 @@ class Round(NamedTuple):
     """What a round measured."""
 
     requests_per_s: float
+    sent: int
     not_ok: int
+
+
+class Target(NamedTuple):
+    """A server: where it is and which process."""
+
+    url: str
+    pid: int
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds it has used."""
+        times = psutil.Process(self.pid).cpu_times()
+        return times.user + times.system
 
 
 def pin(cores: set[int], pid: int = 0) -> None:
@@ -71,7 +86,7 @@ def cores() -> tuple[set[int], set[int]]:
 
 
 @contextmanager
-def server(*command: str) -> Iterator[str]:
+def server(*command: str) -> Iterator[Target]:
     """Run a server that prints a JSON line with its URL; stop it by its pid."""
     core, _ = cores()
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
@@ -81,18 +96,19 @@ def server(*command: str) -> Iterator[str]:
     try:
         if process.stdout is None:
             raise SystemExit(1)
-        yield json.loads(process.stdout.readline())["url"]
+        yield Target(json.loads(process.stdout.readline())["url"], process.pid)
     finally:
         process.terminate()
         process.wait(10)
 
 
-def post(url: str, body: dict[str, object]) -> dict[str, str]:
+def post(url: str, body: Mapping[str, object]) -> dict[str, str]:
     """Send JSON, return JSON."""
     data = json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers={"content-type": "application/json"})  # noqa: S310 - loopback
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
-        return json.loads(answer.read())
+        answered: dict[str, str] = json.loads(answer.read())
+        return answered
 
 
 def bodies(url: str) -> list[bytes]:
@@ -147,7 +163,7 @@ async def load(url: str, calls: list[bytes], seconds: float, connections: int) -
     counts = {True: 0, False: 0}
     loop = asyncio.get_running_loop()
     opened = [
-        await loop.create_connection(lambda: Connection(requests, counts), parts.hostname, parts.port)
+        await loop.create_connection(lambda: Connection(requests, counts), parts.hostname or "", parts.port or 80)
         for _ in range(connections)
     ]
     await asyncio.sleep(0.5)  # warm
@@ -157,7 +173,7 @@ async def load(url: str, calls: list[bytes], seconds: float, connections: int) -
     done = {ok: counts[ok] - before[ok] for ok in counts}
     for transport, _ in opened:
         transport.abort()
-    return Round((done[True] + done[False]) / elapsed_s, done[False])
+    return Round((done[True] + done[False]) / elapsed_s, sum(counts.values()), done[False])
 
 
 def load_with_wrk(url: str, calls: list[bytes], seconds: float, connections: int) -> Round:
@@ -174,7 +190,7 @@ def load_with_wrk(url: str, calls: list[bytes], seconds: float, connections: int
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "-s", script.name, url]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - as above
     requests, duration_us, not_ok = output.strip().splitlines()[-1].split()
-    return Round(int(requests) / (int(duration_us) / 1e6), int(not_ok))
+    return Round(int(requests) / (int(duration_us) / 1e6), int(requests), int(not_ok))
 
 
 async def echo(request: web.Request) -> web.Response:
@@ -193,19 +209,22 @@ async def serve_echo() -> None:
     await asyncio.Event().wait()
 
 
-def measure(name: str, url: str, calls: list[bytes], options: argparse.Namespace) -> float:
-    """Run the rounds, print them, return the median of requests a second."""
-    rounds = []
+def measure(name: str, target: Target, path: str, calls: list[bytes], options: argparse.Namespace) -> float:
+    """Run the rounds, print them, return the median of requests a CPU second."""
+    rounds, per_cpu_s = [], []
     for _ in range(options.rounds):
+        before_s = target.cpu_s()
         if shutil.which("wrk"):
-            rounds.append(load_with_wrk(url, calls, options.seconds, options.connections))
+            found = load_with_wrk(target.url + path, calls, options.seconds, options.connections)
         else:
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
-                rounds.append(runner.run(load(url, calls, options.seconds, options.connections)))
-    median = statistics.median(found.requests_per_s for found in rounds)
-    shown = " ".join(f"{found.requests_per_s:,.0f}" for found in rounds)
-    print(f"{name:<28} {shown:>28}   median {median:>8,.0f}/s   not 200: {sum(found.not_ok for found in rounds)}")
-    return median
+                found = runner.run(load(target.url + path, calls, options.seconds, options.connections))
+        rounds.append(found)
+        per_cpu_s.append(found.sent / (target.cpu_s() - before_s))
+    wall, cpu = statistics.median(found.requests_per_s for found in rounds), statistics.median(per_cpu_s)
+    not_ok = sum(found.not_ok for found in rounds)
+    print(f"{name:<28} {wall:>8,.0f} requests/s   {cpu:>8,.0f} requests a CPU second   not 200: {not_ok}")
+    return cpu
 
 
 def main() -> None:
@@ -225,8 +244,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "gateway.sqlite"
         with server("-m", "soaklib.gateway", "--database-url", f"sqlite:///{path}") as gateway:
-            ours = measure("soaklib.gateway, mixed load", f"{gateway}/api/proxy-request", bodies(gateway), options)
-            exposed = urllib.request.urlopen(f"{gateway}/metrics", timeout=10).read().decode()  # noqa: S310 - loopback
+            ours = measure("soaklib.gateway, mixed load", gateway, "/api/proxy-request", bodies(gateway.url), options)
+            exposed = urllib.request.urlopen(f"{gateway.url}/metrics", timeout=10).read().decode()  # noqa: S310 - loopback
         with closing(sqlite3.connect(path)) as database:
             rows, hits = database.execute("SELECT count(*), sum(cache_hit) FROM proxy_logs").fetchone()
     counted = sum(
@@ -234,7 +253,7 @@ def main() -> None:
     )
     print(f"rows in the request log {rows:,} ({hits:,} cache hits), counted in requests_total {counted:,.0f}")
     with server(__file__, "--serve-echo") as bare:
-        theirs = measure("bare aiohttp echo", f"{bare}/echo", [json.dumps({"body": "x" * 500}).encode()], options)
+        theirs = measure("bare aiohttp echo", bare, "/echo", [json.dumps({"body": "x" * 500}).encode()], options)
     print(f"the gateway answers {ours / theirs:.0%} of what the bare echo does")
 
 
