@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from soaklib.analysis.intervals import rate_interval
 from soaklib.analysis.timeline import change_events, planned_windows
 from soaklib.plan import ChaosChange, PolicyChange
 from soaklib.records import EventName, RunStatus, State, Verdict
@@ -111,17 +112,18 @@ def success_outside(run: Run) -> Verdict:
 
 def _success(run: Run, name: str, condition: str, least: float) -> Verdict:
     query = (
-        "select count(*) filter (succeeded) as successes, count(*) as n from valid_calls "  # noqa: S608
-        f"where counted and {condition}"
+        "select floor(soak_s / 60) as minute, count(*) filter (succeeded) as successes, "  # noqa: S608
+        f"count(*) as n from valid_calls where counted and {condition} group by minute order by minute"
     )
-    successes, n = run.sql(query).row(0)
+    minutes = run.sql(query)
+    interval = rate_interval(minutes["successes"].to_numpy(), minutes["n"].to_numpy())
     threshold = f">= {least:g} %"
-    if n == 0:
+    if interval.rate is None or interval.low is None or interval.high is None:
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no call counts", query)
-    rate = 100 * successes / n
-    return Verdict(
-        name, rate, threshold, n, None, None, _state(rate >= least), f"{successes} of {n} calls, {rate:.3f} %", query
-    )
+    rate = 100 * interval.rate
+    low, high = 100 * interval.low, 100 * interval.high
+    detail = f"{interval.successes} of {interval.n} calls, {rate:.3f} % ({low:.3f} to {high:.3f})"
+    return Verdict(name, rate, threshold, interval.n, low, high, _state(rate >= least), detail, query)
 
 
 def healthy(run: Run) -> Verdict:
