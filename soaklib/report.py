@@ -115,6 +115,7 @@ def _execute(source: Path, target: Path, parameters: dict[str, str]) -> None:
                 target,
                 parameters,
                 kernel_name="python3",
+                language="python",
                 progress_bar=False,
                 cwd=target.parent,
                 execution_timeout=_CELL_LIMIT_S,

@@ -1,0 +1,153 @@
+"""``soaklib.report``: notebooks executed on a run, and its figures."""
+
+import json
+import shutil
+
+import nbformat
+import polars as pl
+import pytest
+
+import soaklib
+from soaklib.charts.saving import frame_digest
+from soaklib.errors import SettingsError, SoaklibError
+from soaklib.report import build_report, find_notebooks, main
+
+
+def _notebook(folder, name, *sources):
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    cells[0].metadata["tags"] = ["parameters"]
+    folder.mkdir(exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / f"{name}.ipynb")
+
+
+@pytest.fixture
+def run_folder(soak_hour, tmp_path):
+    """A run of its own, so that what a report writes disturbs no other test."""
+    return shutil.copytree(soak_hour, tmp_path / "r1")
+
+
+@pytest.fixture(scope="module")
+def reported(soak_hour, tmp_path_factory):
+    """A run on which every notebook of the project was executed."""
+    folder = shutil.copytree(soak_hour, tmp_path_factory.mktemp("reported") / "r1")
+    told = []
+    executed = build_report(folder, started=lambda *step: told.append(step))
+    return folder, executed, told
+
+
+def _shown(folder, name):
+    """Give the Markdown that a notebook's last cell showed."""
+    notebook = nbformat.read(folder / "notebooks" / f"{name}.ipynb", as_version=4)
+    return notebook.cells[-1].outputs[0].data["text/markdown"]
+
+
+def test_every_notebook_is_executed_on_the_run(reported):
+    """Each numbered notebook but the comparison ends without an error, with the run as its parameter."""
+    folder, executed, told = reported
+    names = [path.stem for path in find_notebooks() if not path.stem.startswith("80-")]
+    assert [path.stem for path in executed] == names
+    assert told == [(name, place, len(names)) for place, name in enumerate(names)]
+    for path in executed:
+        notebook = nbformat.read(path, as_version=4)
+        assert f'run_id = "{folder}"' in "\n".join(cell.source for cell in notebook.cells)
+        errors = [
+            output for cell in notebook.cells for output in cell.get("outputs", ()) if output.output_type == "error"
+        ]
+        assert errors == []
+
+
+def test_conclusions_follow_from_the_numbers(reported):
+    """The sentences at the end say what the rows say."""
+    folder = reported[0]
+    success = _shown(folder, "10-success")
+    # 3,600 calls of the load less 60 allowed quota denials; 19 upstream errors and fast-fails
+    assert success.startswith("**99.463 %** of 3,540 calls succeeded")
+    assert "120 calls were denied" in _shown(folder, "20-denials")
+    assert "no false-allow: **pass**, 60 probes sent, 60 denied, 0 let through" in _shown(folder, "20-denials")
+    assert "breaker engages during chaos: **pass**, 5 upstream errors and 14 fast-fails" in _shown(
+        folder, "30-breakers"
+    )
+    assert "openai 14 of 900" in _shown(folder, "30-breakers")
+
+
+def test_every_sidecar_can_be_traced(reported):
+    """The query in each sidecar, evaluated on the run, gives the frame that was drawn: rows and content."""
+    folder = reported[0]
+    sidecars = sorted((folder / "figures").glob("*.json"))
+    assert sidecars
+    with soaklib.open_run(folder) as run:
+        for sidecar in sidecars:
+            for told in json.loads(sidecar.read_text())["frames"]:
+                frame = eval(told["query"], {"soaklib": soaklib, "run": run, "pl": pl})  # noqa: S307 - the queries of our own notebooks
+                assert (frame.height, frame_digest(frame)) == (told["rows"], told["sha256"]), told["query"]
+
+
+def test_every_figure_is_there_in_every_format(reported):
+    """Each figure is there as PNG, SVG and PDF beside its sidecar, with a caption."""
+    folder = reported[0]
+    for sidecar in (folder / "figures").glob("*.json"):
+        told = json.loads(sidecar.read_text())
+        assert {path.suffix for path in (folder / "figures").glob(f"{sidecar.stem}.*")} == {
+            ".png",
+            ".svg",
+            ".pdf",
+            ".json",
+        }
+        assert told["caption"]
+        assert told["run_id"] == "r1"
+
+
+def test_a_failing_cell_ends_the_report(run_folder, tmp_path, capsys):
+    """The first cell that fails ends the report with exit code 1; the broken notebook is kept and named."""
+    notebooks = tmp_path / "notebooks"
+    _notebook(notebooks, "00-fine", "run_id = None", "1 + 1")
+    _notebook(notebooks, "10-broken", "run_id = None", "1 / 0", "print('never')")
+    _notebook(notebooks, "20-after", "run_id = None")
+    assert main([str(run_folder), "--notebooks", str(notebooks)]) == 1
+    kept = run_folder / "notebooks" / "10-broken.ipynb"
+    assert f"notebook 10-broken.ipynb failed in cell 3: ZeroDivisionError: division by zero; it is kept as {kept}" in (
+        capsys.readouterr().err
+    )
+    assert "ZeroDivisionError" in kept.read_text()
+    assert "never" not in json.dumps([cell.get("outputs") for cell in nbformat.read(kept, as_version=4).cells])
+    assert not (run_folder / "notebooks" / "20-after.ipynb").exists()
+
+
+def test_a_kernel_that_dies_ends_the_report(run_folder, tmp_path):
+    """A kernel that is killed is an error that names the notebook."""
+    notebooks = tmp_path / "notebooks"
+    _notebook(notebooks, "00-dies", "run_id = None", "import os; os._exit(3)")
+    with pytest.raises(SoaklibError, match=r"00-dies\.ipynb did not come to its end"):
+        build_report(run_folder, notebooks=notebooks)
+
+
+def test_the_last_line_is_the_run_folder(run_folder, tmp_path, capsys):
+    """A finished report ends with exit code 0 and the run's folder on standard output."""
+    _notebook(tmp_path / "notebooks", "00-fine", "run_id = None")
+    assert main([str(run_folder), "--notebooks", str(tmp_path / "notebooks")]) == 0
+    assert capsys.readouterr().out == f"{run_folder.resolve()}\n"
+
+
+def test_a_comparison_needs_a_second_run(run_folder, tmp_path):
+    """The notebook that compares two runs is executed only when there is one to compare with."""
+    notebooks = tmp_path / "notebooks"
+    _notebook(notebooks, "00-fine", "run_id = None")
+    _notebook(notebooks, "80-compare", "run_id = other_id = None", "assert other_id.endswith('other')")
+    assert [path.stem for path in build_report(run_folder, notebooks=notebooks)] == ["00-fine"]
+    other = tmp_path / "other"
+    executed = build_report(run_folder, notebooks=notebooks, against=other)
+    assert [path.stem for path in executed] == ["00-fine", "80-compare"]
+
+
+def test_no_notebooks_is_told(run_folder, tmp_path, capsys):
+    """A folder without notebooks is an error that says what to pass, with exit code 2."""
+    with pytest.raises(SettingsError, match="pass --notebooks with the folder notebooks/"):
+        find_notebooks(tmp_path)
+    assert main([str(run_folder), "--notebooks", str(tmp_path)]) == 2
+    assert "there are no notebooks in" in capsys.readouterr().err
+
+
+def test_no_such_run_is_told(capsys):
+    """A run that is not there is bad usage."""
+    assert main(["no-such-run"]) == 2
+    assert "there is no run 'no-such-run'" in capsys.readouterr().err

@@ -1,0 +1,59 @@
+"""The notebooks as they are committed."""
+
+import ast
+import re
+
+import nbformat
+import pytest
+
+from soaklib.report import find_notebooks
+
+_LIVE = [path for path in find_notebooks()[0].parent.glob("*.ipynb") if path not in find_notebooks()]
+_ALL = [*find_notebooks(), *_LIVE]
+
+
+@pytest.fixture(params=_ALL, ids=lambda path: path.stem)
+def notebook(request):
+    """One of the notebooks."""
+    return nbformat.read(request.param, as_version=4)
+
+
+def _code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_outputs_are_stripped(notebook):
+    """A committed notebook has no outputs and no execution counts."""
+    assert [cell.id for cell in _code(notebook) if cell.outputs or cell.execution_count is not None] == []
+
+
+def test_the_title_is_a_question(notebook):
+    """A notebook begins with the question that it answers."""
+    title = notebook.cells[0].source.splitlines()[0]
+    assert re.fullmatch(r"# .+\?", title), title
+
+
+def test_one_cell_has_the_parameters(notebook):
+    """One cell is tagged, and it sets the run."""
+    tagged = [cell for cell in _code(notebook) if "parameters" in cell.metadata.get("tags", ())]
+    assert len(tagged) == 1
+    assert re.search(r"^run_id = \"latest\"", tagged[0].source, flags=re.MULTILINE)
+
+
+def test_cells_neither_define_nor_query(notebook):
+    """What is worth a function or SQL is in the library, where it is tested."""
+    tree = ast.parse("\n".join(cell.source for cell in _code(notebook)))
+    defined = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    queries = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.search(r"\bselect\b.*\bfrom\b", node.value)
+    ]
+    assert (defined, queries) == ([], [])
+
+
+def test_the_format_is_valid(notebook):
+    """A notebook is valid for its format."""
+    nbformat.validate(notebook)
