@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Soak", "SoakJob", "SoakResult"]
 
+_GC_THRESHOLDS: Final = (20_000, 20, 50)
 _CLEAN_UP_WITHIN_S: Final = 30.0
 _RATE_LIMIT_CALLS: Final = 5  # the real gateway's limit: calls an agent may make ...
 _RATE_LIMIT_WINDOW_S: Final = 60.0  # ... in this many seconds
@@ -201,7 +202,8 @@ class Soak:
         await changes.create_policies()
         await pool.rotate(within_s=job.settings.http_timeout_ms / 1000)
         gc.collect()
-        gc.freeze()  # what is there now stays; a full collection in the middle of the load has less to look at
+        gc.freeze()  # what is there now stays: collections in the middle of the load have less to look at,
+        gc.set_threshold(*_GC_THRESHOLDS)  # and come seldom; calls leave next to nothing in cycles
         return pool
 
     def _begin_segment(self) -> None:

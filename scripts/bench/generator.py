@@ -1,0 +1,165 @@
+"""How much one runner can send and record, and what recording costs: ratios within one run.
+
+    .venv/bin/python scripts/bench/generator.py [--rps 4000] [--seconds 60]
+
+Three legs against the same fast local server on the other core: without recording, with it, without again. Printed are
+schedule lag, CPU a call (runner and recorder), the share of CPU time that recording adds, and bytes a row.
+"""
+
+import argparse
+import asyncio
+import datetime as dt
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import duckdb
+import psutil
+import uvloop
+
+from soaklib.plan import load_plan
+from soaklib.records import Outcome
+from soaklib.runner.client import Client
+from soaklib.runner.clock import RunClock, SoakClock
+from soaklib.runner.load import Load, LoadParts
+from soaklib.runner.pacer import Pacer
+from soaklib.runner.recorder import Recorder
+from soaklib.runner.vitals import Vitals
+from soaklib.runner.workload import Workload
+from soaklib.store import DATABASE_NAME, Manifest, RunWriter, Segment
+
+
+class OneToken:
+    """A pool of one token."""
+
+    def take(self, role):
+        """Give it."""
+        del role
+        return b"TOKEN" * 60, 0
+
+
+class NoChanges:
+    """Policies as at the start."""
+
+    def expected(self, role, tool, action, baseline):
+        """Give the baseline."""
+        del role, tool, action
+        return baseline
+
+
+class Silent:
+    """Takes events and forgets them."""
+
+    def write(self, name, detail="", *, key=None):
+        """Forget an event."""
+        del name, detail, key
+
+
+async def leg(port, folder, *, rps, seconds, recording):
+    """Send slots for a while; give lags (us), rows, dropped, CPU seconds of runner and recorder."""
+    anchor = dt.datetime.now(dt.UTC)
+    clock = RunClock(anchor)
+    recorder = None
+    lags, kinds = [], {}
+
+    def look(row: Outcome):
+        kinds[row.kind] = kinds.get(row.kind, 0) + 1
+        if row.step == 0 and row.sent_at_us is not None:
+            lags.append(row.sent_at_us - row.planned_at_us)
+
+    record = look
+    if recording:
+        writer = RunWriter(folder / DATABASE_NAME)
+        writer.begin_run(
+            Manifest(
+                run_id="bench", soaklib_version="0", anchor_utc=anchor, speed=1.0, rps=rps, hours=seconds / 3600,
+                seed=1, target="", embedded=True, settings="{}", plan="{}", environment="{}",
+            )
+        )  # fmt: skip
+        writer.close()
+        recorder = Recorder(folder / DATABASE_NAME)
+        await recorder.start()
+
+        def record(row):
+            look(row)
+            recorder.outcome(row)
+
+    vitals = Vitals()
+    plan = load_plan()
+    slots = round(rps / plan.calls_per_slot * seconds)
+    async with Client(f"http://127.0.0.1:{port}", now_us=clock.now_us, timeout_s=30, max_connections=2000) as client:
+        started = clock.now_us() + 200_000
+        load = Load(
+            LoadParts(
+                pacer=Pacer(rps / plan.calls_per_slot), workload=Workload(plan, 1), client=client, pool=OneToken(),
+                changes=NoChanges(), clock=clock,
+                soak_clock=SoakClock(Segment(segment=0, started_at_us=started, soak_started_s=0.0), 1.0),
+                vitals=vitals, events=Silent(), record=record, phases=[(0.0, "baseline")], total_slots=slots,
+                max_in_flight=2000,
+            )
+        )  # fmt: skip
+        streaming = asyncio.create_task(recorder.run()) if recorder else None
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        await load.send_slots(0)
+        await load.drain(10)
+        after = resource.getrusage(resource.RUSAGE_SELF)
+    recorder_cpu_s = 0.0
+    if recorder:
+        streaming.cancel()
+        times = psutil.Process(recorder._process.pid).cpu_times()  # noqa: SLF001 - a benchmark may look inside
+        recorder_cpu_s = times.user + times.system
+        await recorder.close()
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return lags, kinds, cpu_s, recorder_cpu_s
+
+
+def show(name, seconds, result):
+    """Print one leg; give its CPU seconds a call."""
+    lags, kinds, cpu_s, recorder_cpu_s = result
+    lags.sort()
+    calls = sum(kinds.values())
+    print(
+        f"{name:<18} {calls / seconds:8.0f} calls/s {kinds}  lag p50 {lags[len(lags) // 2] / 1000:6.2f} ms "
+        f"p99 {lags[int(len(lags) * 0.99)] / 1000:6.2f} ms max {lags[-1] / 1000:6.2f} ms  "
+        f"runner {cpu_s / calls * 1e6:6.1f} us/call, recorder {recorder_cpu_s / calls * 1e6:5.1f} us/call"
+    )
+    return (cpu_s + recorder_cpu_s) / calls
+
+
+def main():
+    """Run the three legs and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rps", type=float, default=4000, help="calls a second")
+    parser.add_argument("--seconds", type=float, default=60)
+    options = parser.parse_args()
+    server = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("fast_server.py"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    port = int(server.stdout.readline())
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(server.pid, {cores[-1]})  # the runner and its recorder share what is left
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            costs = []
+            for name, recording in (("without recording", False), ("with recording", True), ("without again", False)):
+                result = uvloop.run(
+                    leg(port, Path(folder), rps=options.rps, seconds=options.seconds, recording=recording)
+                )
+                costs.append(show(name, options.seconds, result))
+            size = (Path(folder) / DATABASE_NAME).stat().st_size
+            with duckdb.connect(str(Path(folder) / DATABASE_NAME), read_only=True) as connection:
+                rows = connection.execute("select count(*) from outcomes").fetchone()[0]
+        plain = (costs[0] + costs[2]) / 2
+        print(
+            f"recording adds {100 * (costs[1] / plain - 1):.1f} % of CPU time; {size / rows:.1f} bytes a row ({rows} rows)"
+        )
+    finally:
+        server.stdin.close()
+        server.wait(10)
+
+
+if __name__ == "__main__":
+    main()
