@@ -154,7 +154,7 @@ def main():
                 rows = connection.execute("select count(*) from outcomes").fetchone()[0]
         plain = (costs[0] + costs[2]) / 2
         print(
-            f"recording adds {100 * (costs[1] / plain - 1):.1f} % of CPU time; {size / rows:.1f} bytes a row ({rows} rows)"
+            f"recording adds {100 * (costs[1] / plain - 1):.1f} % of CPU time; {size / rows:.1f} bytes a row of {rows}"
         )
     finally:
         server.stdin.close()

@@ -35,11 +35,31 @@ _LET_THROUGH: Final = (
 )
 """Outcomes of a probe that say policy let it through: it is the check before parameters, limits and the tool itself."""
 
-_KEY_METRICS: Final = (
-    "gateway_requests_total", "gateway_request_duration_ms_count", "gateway_policy_denials_total",
-    "gateway_token_generations_total", "gateway_token_validations_total", "gateway_breaker_state",
-    "gateway_breaker_fastfail_total",
-)  # fmt: skip
+_KEY_METRICS: Final = {
+    "gateway_requests_total": "status in (200, 502)",
+    "gateway_request_duration_ms_count": "status in (200, 502)",
+    "gateway_policy_denials_total": "kind = 'denied'",
+    "gateway_token_generations_total": "attempts > 0",
+    "gateway_token_validations_total": "status = 200",
+    "gateway_breaker_state": "kind = 'fast_fail'",
+    "gateway_breaker_fastfail_total": "kind = 'fast_fail'",
+}
+"""Metrics that the analysis needs, each with the outcomes that must have brought it forth: some gateways expose a
+counter only once it has counted something."""
+
+
+_QUOTA_REACHED: Final = r"""
+    with cut as (
+        select at_us, regexp_extract(detail, 'action=(\S+)', 1) as action,
+               regexp_extract(detail, 'limit=(\d+)', 1)::BIGINT as most
+        from events where event_key like 'change:%:update-policy' and name like 'POLICY_UPDATED_%' limit 1
+    )
+    select coalesce(max(n), 0)::BIGINT as reached, (select most from cut) as most
+    from (
+        select floor(soak_seconds(planned_at_us) / 3600) as hour, count(*) as n from outcomes, cut
+        where planned_at_us >= cut.at_us and kind = 'ok' and tool || ':' || outcomes.action = cut.action group by hour
+    )"""
+"""The most calls in one hour after the cut that counted towards the quota, and the limit."""
 
 
 def criteria(run: Run) -> pl.DataFrame:
@@ -193,6 +213,10 @@ def quota_cut_works(run: Run) -> Verdict:
     if (verdict := _not_judged(run, name, threshold, changes, query)) is not None:
         return verdict
     before, after = run.sql(query).row(0)
+    reached, limit = run.sql(_QUOTA_REACHED).row(0)
+    if after == 0 and reached < limit:
+        detail = f"at most {reached} calls in a quota window after the cut, of {limit} that it allows"
+        return Verdict(name, 0.0, threshold, before, None, None, State.INSUFFICIENT, detail, query)
     return Verdict(
         name, float(after), threshold, before + after, None, None, _state(after > 0 and before == 0),
         f"{before} quota denials before the cut, {after} after", query,
@@ -280,7 +304,12 @@ def snapshots_complete(run: Run) -> Verdict:
     planned = int(-(-run.info.planned_soak_s // run.info.plan.intervals.snapshot_s))
     seen = set(run.sql("select distinct metric from samples")["metric"].to_list())
     seen |= {metric.replace("_total_total", "_total").replace("_ms_ms_", "_ms_") for metric in seen}
-    missing = [metric for metric in _KEY_METRICS if metric not in seen]
+    due = run.sql(
+        "select "
+        + ", ".join(f"bool_or({cause}) as {metric}" for metric, cause in _KEY_METRICS.items())
+        + " from outcomes"
+    ).row(0, named=True)
+    missing = [metric for metric, is_due in due.items() if is_due and metric not in seen]
     return Verdict(
         "snapshots complete", float(taken), f"{planned} hourly snapshots and all key metrics", planned, None, None,
         _state(taken >= planned and not missing),

@@ -298,9 +298,9 @@ class Soak:
         """Say once how many agents a role would need under the real gateway's rate limit."""
         await load.rate_limited.wait()
         plan, settings = self.job.plan, self.job.settings
-        calls_per_s = max(
-            settings.rps * settings.speed * operation.share * len(operation.steps) for operation in plan.operations
-        )
+        # the reference gateway shortens the limit's window by its speed, so that in soak time it is the same
+        rps = settings.rps * (1 if settings.embedded else settings.speed)
+        calls_per_s = max(rps * operation.share * len(operation.steps) for operation in plan.operations)
         agents = int(calls_per_s * _RATE_LIMIT_WINDOW_S / _RATE_LIMIT_CALLS) + 1
         self.events.write(
             EventName.RATE_LIMITED,
