@@ -1,0 +1,137 @@
+"""Dependent data resampled in blocks, and what dependence costs: the design effect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from soaklib.analysis.series import FloatArray
+
+__all__ = ["DesignEffect", "block_weights", "design_effect", "stationary_block_length", "stationary_indices"]
+
+MIN_BLOCKS = 10
+
+
+def stationary_block_length(values: FloatArray) -> float:
+    """Choose the mean block length for the stationary bootstrap, in points, at least 1.
+
+    Politis and White (2004) as corrected by Patton, Politis and White (2009), by ``arch``.
+
+    Parameters
+    ----------
+    values
+        Shape (times,), in order, no gaps. Ten or fewer, or all equal: 1.
+    """
+    if len(values) <= MIN_BLOCKS or not np.ptp(values):
+        return 1.0
+    # arch brings pandas and statsmodels: not for `import soaklib`.
+    from arch.bootstrap import optimal_block_length  # noqa: PLC0415
+
+    return max(float(optimal_block_length(values)["stationary"].iloc[0]), 1.0)
+
+
+def stationary_indices(
+    data: int, block_length: float, shape: tuple[int, int], rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Draw positions for the stationary bootstrap (Politis and Romano, JASA 89, 1994).
+
+    Blocks have geometric lengths of the given mean and run around the end of the data.
+
+    Parameters
+    ----------
+    data
+        How many points there are to draw from.
+    block_length
+        Mean length of a block in points, at least 1.
+    shape
+        How many resamples, and how many points each.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of that shape: ``points[indices]`` is the resamples.
+    """
+    fresh = rng.random(shape) < 1 / block_length
+    fresh[:, 0] = True
+    start = rng.integers(data, size=shape)
+    column = np.arange(shape[1])
+    opened = np.maximum.accumulate(np.where(fresh, column, 0), axis=1)
+    return np.asarray((np.take_along_axis(start, opened, axis=1) + column - opened) % data)
+
+
+def block_weights(blocks: int, series: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Draw how often each of some equal blocks is taken when as many are drawn with replacement.
+
+    Parameters
+    ----------
+    blocks
+        Number of blocks.
+    series
+        How many resamples.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (series, blocks); every row sums to ``blocks``.
+    """
+    return rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=series)
+
+
+class DesignEffect(NamedTuple):
+    """How many times more a share scatters than independent trials would let it.
+
+    Attributes
+    ----------
+    factor
+        Variance of the share over that of independent trials; at least 1.
+    blocks
+        How many blocks it was measured from.
+    """
+
+    factor: float
+    blocks: int
+
+
+def design_effect(successes: FloatArray, n: FloatArray, blocks: int | None = None) -> DesignEffect | None:
+    """Measure the design effect of a share from blocks of consecutive windows.
+
+    The share is a ratio of block sums; its variance is the linearised one (Cochran, *Sampling Techniques*, 1977,
+    section 6). Blocks have to be longer than the bursts; without ``blocks``, lengths are doubled from one window to a
+    tenth of the data and the largest effect counts, which is the one of the blocks that hold whole bursts.
+
+    Parameters
+    ----------
+    successes, n
+        Shape (windows,): counts in consecutive windows of time; n may be 0.
+    blocks
+        How many blocks to form, at least 2; None to choose.
+
+    Returns
+    -------
+    DesignEffect or None
+        None where it cannot be measured: fewer than ten windows with trials (two where ``blocks`` is given), or all
+        trials alike.
+    """
+    filled = n > 0
+    successes, n = successes[filled], n[filled]
+    share = float(successes.sum() / n.sum()) if len(n) else 0.0
+    if len(n) < (MIN_BLOCKS if blocks is None else 2) or share in {0.0, 1.0}:
+        return None
+    if blocks is not None:
+        return _of_blocks(successes, n, share, min(blocks, len(n)))
+    counts = [len(n) >> doubling for doubling in range(len(n).bit_length()) if len(n) >> doubling >= MIN_BLOCKS]
+    return max((_of_blocks(successes, n, share, count) for count in counts), key=lambda effect: effect.factor)
+
+
+def _of_blocks(successes: FloatArray, n: FloatArray, share: float, blocks: int) -> DesignEffect:
+    edges = np.linspace(0, len(n), blocks + 1).astype(int)[:-1]
+    residual = np.add.reduceat(successes, edges) - share * np.add.reduceat(n, edges)
+    variance = float((residual**2).sum()) * blocks / (blocks - 1)
+    return DesignEffect(max(variance / (share * (1 - share) * float(n.sum())), 1.0), blocks)
