@@ -1,0 +1,1 @@
+"""What :mod:`soaklib.analysis.reconcile` is made of."""

@@ -1,0 +1,167 @@
+"""When the gateway's counters were read, and when they began anew.
+
+A scrape reads the counters at some moment between its request and its answer. A restart is a reading too: at that
+moment all counters are 0, whatever they had counted before. Its moment on the run's clock comes from the gateway's own
+start time, by way of the clock readings in its correlation ids (``req_<epoch ms>_...``), each of which was made between
+the sending and the answer of its call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from soaklib.records import RunStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soaklib.analysis.load import Run
+
+__all__ = ["Reading", "readings"]
+
+_RECORDED_WITHIN_US: Final = 5_000_000
+"""What the recorder of a run that has not ended may still hold back."""
+
+_NEIGHBOURHOOD_US: Final = 10_000_000
+_ROUNDED_US: Final = 1_000  # both clocks are exposed in whole milliseconds
+_STARTS: Final = ("gateway_process_start_time_seconds", "process_start_time_seconds")
+
+
+class Reading(NamedTuple):
+    """A moment at which all counters are known; times on the run's clock.
+
+    Attributes
+    ----------
+    begin_us, end_us
+        The moment lies between them.
+    at_us
+        Time of the scrape's samples; None for a restart, at which every counter is 0.
+    epoch
+        Number of the restarts before it; counters can be compared within an epoch only.
+    failed_scrapes
+        How many scrapes failed since the reading before.
+    """
+
+    begin_us: int
+    end_us: int
+    at_us: int | None
+    epoch: int
+    failed_scrapes: int
+
+
+class _Scrape(NamedTuple):
+    begin_us: int
+    end_us: int
+    failed_before: int
+    started_s: float | None
+
+
+def readings(run: Run, counters: Sequence[str]) -> list[Reading]:
+    """Give the moments at which a run's counters are known, in order.
+
+    Left out are scrapes that overlap a later one, as it cannot be told which was first, and those at the end of a run
+    that has not ended whose calls may not all be on disk yet.
+
+    Parameters
+    ----------
+    run
+        The run.
+    counters
+        Names of counters as exposed; one that falls tells a reset where the gateway tells no start time.
+    """
+    scrapes = _scrapes(run)
+    fallen = _fallen(run, [scrape.end_us for scrape in scrapes], counters)
+    found: list[Reading] = []
+    epoch = 0
+    last: _Scrape | None = None
+    for scrape in scrapes:
+        zero = None
+        if last is None and run.info.embedded and run.info.segments:
+            # Its own gateway: all its counters began at 0 before the first call.
+            begun_us = run.info.segments[0].started_at_us
+            zero = _zero_moment(run, scrape, begun_us) or (begun_us, begun_us)
+        elif last is not None and last.started_s != scrape.started_s and None not in (last.started_s, scrape.started_s):
+            epoch += 1
+            zero = _zero_moment(run, scrape, last.end_us)
+        elif last is not None and scrape.end_us in fallen:
+            epoch += 1
+        failed = scrape.failed_before
+        if zero is not None:
+            found.append(Reading(*zero, None, epoch, failed))
+            failed = 0
+        found.append(Reading(scrape.begin_us, scrape.end_us, scrape.end_us, epoch, failed))
+        last = scrape
+    return found
+
+
+def _scrapes(run: Run) -> list[_Scrape]:
+    """Give the successful scrapes of which none overlaps the next, with the gateway's start time."""
+    starts = run.sql(
+        f"""
+        select at_us, coalesce(max("value") filter (metric = '{_STARTS[0]}'), max("value")) as started_s
+        from samples where metric in {_STARTS} group by at_us"""  # noqa: S608 - our own names
+    )
+    started_s = dict(starts.iter_rows())
+    rows = run.sql(
+        "select at_us - duration_us as begin_us, at_us, ok from scrapes where endpoint = 'metrics' order by at_us"
+    )
+    until_us = _recorded_until_us(run)
+    kept: list[_Scrape] = []
+    failed = 0
+    for begin_us, at_us, ok in rows.iter_rows():
+        if until_us is not None and at_us > until_us:
+            break
+        if not ok:
+            failed += 1
+            continue
+        while kept and kept[-1].end_us >= begin_us:
+            failed += kept.pop().failed_before
+        kept.append(_Scrape(begin_us, at_us, failed, started_s.get(at_us)))
+        failed = 0
+    return kept
+
+
+def _recorded_until_us(run: Run) -> int | None:
+    """Give until when a run's calls are surely on disk; None when all are."""
+    if run.info.status != RunStatus.RUNNING:
+        return None
+    query = "select max(done_at_us) - coalesce(max(done_at_us - sent_at_us), 0) from outcomes"
+    until_us = run.sql(query).item()
+    return -1 if until_us is None else int(until_us) - _RECORDED_WITHIN_US
+
+
+def _fallen(run: Run, at_us: list[int], counters: Sequence[str]) -> frozenset[int]:
+    """Give the times of the scrapes at which a counter stood lower than at the one before."""
+    query = """
+        with kept as (
+            select at_us, "value" < lag("value") over (partition by metric, labels order by at_us) as fell
+            from samples where list_contains($counters, metric) and at_us in (select unnest($at_us::BIGINT[]))
+        )
+        select distinct at_us from kept where fell"""
+    return frozenset(run.sql(query, {"counters": list(counters), "at_us": at_us})["at_us"])
+
+
+def _zero_moment(run: Run, scrape: _Scrape, after_us: int) -> tuple[int, int] | None:
+    """Give between which times the gateway began that answered a scrape; None where its clock cannot be read."""
+    query = """
+        with read as (
+            select try_cast(regexp_extract(correlation_id, '^req_(\\d{13})_', 1) as BIGINT) * 1000
+                       - epoch_us(utc(0)) as stamp_us, sent_at_us, done_at_us
+            from outcomes where done_at_us >= $from_us and sent_at_us <= $until_us
+        )
+        select max(stamp_us - done_at_us) as least_us, min(stamp_us + $rounded_us - sent_at_us) as most_us,
+               epoch_us(utc(0)) as anchor_us from read"""
+    least_us, most_us, anchor_us = run.sql(
+        query,
+        {
+            "from_us": after_us - _NEIGHBOURHOOD_US,
+            "until_us": scrape.end_us + _NEIGHBOURHOOD_US,
+            "rounded_us": _ROUNDED_US,
+        },
+    ).row(0)
+    if least_us is None or scrape.started_s is None:
+        return None
+    started_us = round(scrape.started_s * 1e6) - anchor_us
+    begin_us = max(started_us - max(least_us, most_us) - _ROUNDED_US, after_us)
+    end_us = min(started_us - min(least_us, most_us) + _ROUNDED_US, scrape.begin_us)
+    return None if begin_us > end_us else (begin_us, end_us)
