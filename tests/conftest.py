@@ -10,8 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the helper modules beside this file
 
-REHEARSAL = ("--hours", "1", "--speed", "240", "--seed", "1", "--no-report")
-"""One soak-hour in 15 s: slow enough that a busy machine does not fail it."""
+REHEARSAL = ("--hours", "2", "--speed", "360", "--seed", "1", "--no-report")
+"""Two soak-hours in 20 s: slow enough that a busy machine does not fail it, long enough that the quota is reached."""
 
 
 def run_command(*arguments, **options):
@@ -35,5 +35,5 @@ class Rehearsal:
 
 @pytest.fixture(scope="session")
 def rehearsal(tmp_path_factory):
-    """A rehearsal of one soak-hour against the embedded gateway."""
+    """A rehearsal of two soak-hours against the embedded gateway."""
     return Rehearsal(run_command(*REHEARSAL, "--out", str(tmp_path_factory.mktemp("runs"))))

@@ -370,7 +370,7 @@ def _not_judged(run: Run, name: str, threshold: str, changes: Sequence[Change], 
     """Give the verdict on a change that never came to pass; None when it did and can be judged."""
     if not changes:
         return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, "the plan has no such change", query)
-    made = set(change_events(run)["number"].to_list())
+    made = set(change_events(run).filter(~pl.col("is_end"))["number"].to_list())
     if all(run.info.plan.changes.index(change) in made for change in changes):
         return None
     said = run.events().filter(pl.col("detail").str.starts_with(f"{changes[0].do}:"))

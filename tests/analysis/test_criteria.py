@@ -1,0 +1,199 @@
+"""Every criterion against a real run, and against the same run broken on purpose."""
+
+import shutil
+
+import duckdb
+import pytest
+
+import soaklib
+from soaklib.analysis.criteria import CRITERIA
+from soaklib.store import DATABASE_NAME
+
+PASSED = {
+    "full duration", "every slot accounted for", "all tools exercised", "success rate",
+    "success rate outside planned windows", "healthy", "denials happen", "no false-allow", "no false-deny",
+    "quota cut works", "breaker engages during chaos", "breaker recovers after chaos", "scheduled changes made",
+    "token rotations go unnoticed", "snapshots complete", "measurement valid",
+}  # fmt: skip
+
+
+@pytest.fixture
+def broken(rehearsal, tmp_path):
+    """Give a function that breaks a copy of the rehearsal with SQL and gives its verdicts by name."""
+
+    def break_and_judge(*statements):
+        folder = tmp_path / "broken"
+        folder.mkdir()
+        shutil.copy(rehearsal.folder / DATABASE_NAME, folder)
+        with duckdb.connect(str(folder / DATABASE_NAME)) as connection:
+            for statement in statements:
+                connection.execute(statement).fetchall()
+        with soaklib.open_run(folder) as run:
+            return {row["name"]: row for row in soaklib.criteria(run).iter_rows(named=True)}
+
+    return break_and_judge
+
+
+def test_a_clean_rehearsal_fails_no_criterion(rehearsal):
+    """Each is judged, none fails, and each has the query behind it."""
+    assert {name for name, verdict in rehearsal.verdicts.items() if verdict["state"] == "pass"} >= PASSED
+    assert not [name for name, verdict in rehearsal.verdicts.items() if verdict["state"] == "fail"]
+    assert all("select" in verdict["query"] for verdict in rehearsal.verdicts.values())
+
+
+def test_the_query_of_a_verdict_gives_its_measure(rehearsal):
+    """Where the measure is the query's one value, running it again gives it."""
+    with soaklib.open_run(rehearsal.folder) as run:
+        for name in ("denials happen", "full duration"):
+            verdict = rehearsal.verdicts[name]
+            assert float(run.sql(verdict["query"]).item()) == verdict["measure"]
+
+
+A_QUOTA_DENIAL = "(select (slot, step) from outcomes where reason = 'quota' limit 1)"
+LAST_CHAT = "(select max(planned_at_us) from outcomes where tool = 'openai' and kind = 'ok')"
+IS_THE_CUT = "event_key = 'change:2:update-policy'"
+CUT = "(select min(at_us) from events where name like 'POLICY_UPDATED_%')"
+
+
+@pytest.mark.parametrize(
+    ("criterion", "statement", "detail"),
+    [
+        ("full duration", "update run set status = 'interrupted'", "status interrupted after"),
+        ("every slot accounted for", "delete from outcomes where purpose = 'load' and slot = 7", "7199 of 7200 slots"),
+        (
+            "every slot accounted for",
+            "insert into outcomes select * from outcomes where purpose = 'load' and slot = 7",
+            "1 keys twice",
+        ),
+        (
+            "all tools exercised",
+            "update outcomes set kind = 'timeout' where tool = 'gmail_send' and kind = 'ok'",
+            "no answer from gmail_send",
+        ),
+        ("success rate", "update outcomes set kind = 'timeout' where kind = 'ok' and slot % 20 = 0", "% ("),
+        (
+            "success rate outside planned windows",
+            "update outcomes set kind = 'upstream_error' where kind = 'ok' and slot % 100 = 0",
+            "% (",
+        ),
+        (
+            "healthy",
+            "update scrapes set ok = false where at_us = (select min(at_us) from scrapes where endpoint = 'health')",
+            "samples healthy",
+        ),
+        ("denials happen", "delete from outcomes where kind = 'denied'", "0 denials"),
+        (
+            "no false-allow",
+            "update outcomes set kind = 'ok', status = 200 where purpose = 'probe' and slot = 3",
+            "119 denied, 1 let through",
+        ),
+        (
+            "no false-allow",
+            "update outcomes set kind = 'rate_limited', status = 429 where purpose = 'probe' and slot = 3",
+            "119 denied, 1 let through",
+        ),
+        ("no false-allow", "delete from outcomes where purpose = 'probe'", "0 probes sent, 0 denied"),
+        (
+            "no false-deny",
+            "update outcomes set kind = 'denied', reason = 'scope' where purpose = 'load' and slot = 3 and step = 0",
+            "1 of",
+        ),
+        (
+            "no false-deny",
+            "update outcomes set kind = 'denied', reason = 'quota' where purpose = 'load' and slot = 3 and step = 0",
+            "1 of",
+        ),
+        (
+            "quota cut works",
+            f"update outcomes set planned_at_us = {CUT} - 2, done_at_us = {CUT} - 1 where (slot, step) = {A_QUOTA_DENIAL}",
+            "1 quota denials before the cut",
+        ),
+        (
+            "breaker engages during chaos",
+            "update outcomes set kind = 'upstream_error' where kind = 'fast_fail'",
+            "0 fast-fails in",
+        ),
+        (
+            "breaker recovers after chaos",
+            f"update outcomes set kind = 'fast_fail' where tool = 'openai' and planned_at_us = {LAST_CHAT}",
+            "soak s after chaos ended",
+        ),
+        (
+            "scheduled changes made",
+            "update events set name = 'CHANGE_FAILED' where event_key = 'change:0:rotate-credentials'",
+            "2 of 3 made, 0 unsupported",
+        ),
+        (
+            "token rotations go unnoticed",
+            "update outcomes set kind = 'unauthorized' where purpose = 'load' and slot = 3 and step = 0",
+            "7 of 7 rotations, 1 of",
+        ),
+        ("token rotations go unnoticed", "delete from events where event_key = 'rotation:2'", "6 of 7 rotations"),
+        ("snapshots complete", "delete from events where event_key = 'snapshot:0'", "1 of 2 snapshots"),
+        (
+            "snapshots complete",
+            "delete from samples where metric = 'gateway_breaker_fastfail_total'",
+            "missing: gateway_breaker_fastfail_total",
+        ),
+        (
+            "measurement valid",
+            "update runner_health set loop_lag_max_us = 200000 where at_us = (select max(at_us) from runner_health)",
+            "the generator was late in 1 of",
+        ),
+    ],
+)
+def test_a_broken_run_fails_the_criterion_that_is_about_it(broken, criterion, statement, detail):
+    """Each criterion has a run that fails it, and says what was seen."""
+    verdict = broken(statement)[criterion]
+    assert verdict["state"] == "fail", verdict
+    assert detail in verdict["detail"]
+
+
+@pytest.mark.parametrize(
+    ("criterion", "statements", "state", "detail"),
+    [
+        ("success rate", ["delete from outcomes"], "insufficient", "no call counts"),
+        ("healthy", ["delete from scrapes"], "insufficient", "no health sample"),
+        ("no false-deny", ["delete from outcomes where purpose = 'load'"], "insufficient", "0 of 0 calls"),
+        (
+            "quota cut works",
+            ["delete from outcomes where reason = 'quota' or (tool = 'openai' and slot % 5 > 0)"],
+            "insufficient",
+            "calls in a quota window after the cut, of 540 that it allows",
+        ),
+        (
+            "quota cut works",
+            [f"update events set name = 'CHANGE_UNSUPPORTED', detail = 'update-policy: no route' where {IS_THE_CUT}"],
+            "not applicable",
+            "the gateway has no route for the change",
+        ),
+        (
+            "breaker engages during chaos",
+            ["update events set name = 'CHANGE_FAILED', detail = 'chaos: no' where name = 'CHAOS_MODE_ON'"],
+            "insufficient",
+            "the change was not made",
+        ),
+        ("measurement valid", ["delete from runner_health"], "insufficient", "no second"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_judged_never_passes(broken, criterion, statements, state, detail):
+    """It is insufficient or not applicable, with the reason."""
+    verdict = broken(*statements)[criterion]
+    assert (verdict["state"], detail in verdict["detail"]) == (state, True), verdict
+
+
+def test_calls_in_windows_in_which_the_generator_was_late_are_not_held_against_the_gateway(broken):
+    """Failures planned in an invalid window leave the success rate alone; the window itself fails its own criterion."""
+    late = "(select at_us from runner_health order by at_us limit 1 offset 5)"
+    verdicts = broken(
+        f"update runner_health set schedule_lag_max_us = 3000000 where at_us = {late}",
+        f"update outcomes set kind = 'timeout' where planned_at_us between {late} - 900000 and {late} - 100000",
+    )
+    assert verdicts["measurement valid"]["state"] == "fail"
+    assert verdicts["success rate"]["state"] == "pass"
+    assert verdicts["success rate outside planned windows"]["state"] == "pass"
+
+
+def test_every_criterion_is_listed_once():
+    """No two functions, no two names."""
+    assert len({criterion.__name__ for criterion in CRITERIA}) == len(CRITERIA) >= len(PASSED)
