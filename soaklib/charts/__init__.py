@@ -11,12 +11,18 @@ from __future__ import annotations
 from soaklib.charts.breakers import breaker_activity
 from soaklib.charts.composition import outcome_composition
 from soaklib.charts.denials import denial_spikes
+from soaklib.charts.heat import latency_heat_map
+from soaklib.charts.interventions import intervention_timeline
 from soaklib.charts.latency import latency_percentiles
+from soaklib.charts.metered import retries_and_cache
+from soaklib.charts.percentiles import percentile_plot
+from soaklib.charts.rotation import rotation_impact
 from soaklib.charts.saving import SavedFigure, save
 from soaklib.charts.success import success_rate
 from soaklib.charts.tables import VerdictTable, verdict_table
 from soaklib.charts.theme import COLUMN_MM, PAGE_MM, figure
 from soaklib.charts.tools import tool_usage
+from soaklib.charts.validity import measurement_validity
 
 __all__ = [
     "COLUMN_MM",
@@ -26,8 +32,14 @@ __all__ = [
     "breaker_activity",
     "denial_spikes",
     "figure",
+    "intervention_timeline",
+    "latency_heat_map",
     "latency_percentiles",
+    "measurement_validity",
     "outcome_composition",
+    "percentile_plot",
+    "retries_and_cache",
+    "rotation_impact",
     "save",
     "success_rate",
     "tool_usage",

@@ -111,8 +111,11 @@ def _first_come(spots: Sequence[Sequence[Placed]], air: float) -> list[Placed | 
 
 
 def _apart(a: Placed, b: Placed, air: float) -> bool:
-    """Say whether two labels keep clear: text of text in a row, and the higher one's stem of the lower one."""
+    """Say whether two labels keep clear: text of text in a row, and a stem of every text that it goes past."""
     if a.row == b.row and a.left < b.right + air and b.left < a.right + air:
         return False
-    lower, higher = (a, b) if a.row <= b.row else (b, a)
-    return lower.row == higher.row or not lower.left - air / 2 < higher.x < lower.right + air / 2
+    return not (_goes_through(a, b, air) or _goes_through(b, a, air))
+
+
+def _goes_through(stem: Placed, text: Placed, air: float) -> bool:
+    return stem.row >= text.row and text.left - air / 2 < stem.x < text.right + air / 2

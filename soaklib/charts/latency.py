@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import BLACK, QUANTILE_LOOKS, TOOL_LOOKS, looks_for
 from soaklib.charts.marks import draw_time_axis
+from soaklib.charts.milliseconds import milliseconds_axis
 from soaklib.charts.notes import note
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import grid_of, length_text, need, on_grid, step_line
+from soaklib.charts.windows import SECONDS_PER_HOUR, grid_of, length_text, need, on_grid, step_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -25,11 +24,10 @@ if TYPE_CHECKING:
 
     from soaklib.charts.windows import Grid
 
-__all__ = ["latency_percentiles", "milliseconds_axis"]
+__all__ = ["latency_percentiles"]
 
 _COLUMNS: Final = ("soak_s", "tool", "measure", "quantile", "latency_ms", "at_least", "sufficient")
 _THIN: Final = 0.5
-_DECADES_FINELY_LABELLED: Final = 2.2
 _THICK: Final = 1.0
 
 
@@ -89,17 +87,6 @@ def latency_percentiles(
     return figure
 
 
-def milliseconds_axis(ax: Axes, label: str) -> None:
-    """Make a y axis one of milliseconds on a log scale, with plain numbers."""
-    ax.set_yscale("log")
-    low, high = ax.get_ylim()
-    fine = math.log10(high / low) < _DECADES_FINELY_LABELLED
-    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if fine else (1.0,)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.set_ylabel(label)
-
-
 def _draw_tool(ax: Axes, one_tool: pl.DataFrame, grid: Grid, levels: Sequence[float]) -> None:
     for level in levels:
         look = QUANTILE_LOOKS.get(level, QUANTILE_LOOKS[0.5])
@@ -112,7 +99,7 @@ def _draw_tool(ax: Axes, one_tool: pl.DataFrame, grid: Grid, levels: Sequence[fl
             )  # fmt: skip
             bounds = rows.filter(pl.col("at_least"))
             if bounds.height:
-                middle_h = (bounds["soak_s"].to_numpy() + grid.every_s / 2) / 3600
+                middle_h = (bounds["soak_s"].to_numpy() + grid.every_s / 2) / SECONDS_PER_HOUR
                 ax.plot(middle_h, bounds["latency_ms"].to_numpy(), "^", color=look.colour, zorder=4, gid="at least")
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.backend_bases import RendererBase
 
+    from soaklib.charts.label_places import Placed
+
 __all__ = ["BandName", "MarkLabels", "Moment"]
 
 _FONT_POINTS: Final = 6.0
@@ -49,6 +51,15 @@ class BandName(NamedTuple):
     needed: bool
 
 
+class _Arrangement(NamedTuple):
+    """What is told and where, with places in display coordinates of `pixel` pixels a point."""
+
+    pixel: float
+    named: tuple[BandName, ...]
+    moments: tuple[Moment, ...]
+    spots: tuple[Placed | None, ...]
+
+
 class MarkLabels(Artist):
     """The labels above one axes.
 
@@ -66,6 +77,7 @@ class MarkLabels(Artist):
         super().__init__()
         self.moments, self.bands = tuple(moments), tuple(bands)
         self._ax = ax
+        self._arrangement: _Arrangement | None = None
         self.set_clip_on(False)
         self.set_zorder(5)
         ax.add_artist(self)
@@ -74,8 +86,13 @@ class MarkLabels(Artist):
         """Give the room the labels take, for the layout to leave it."""
         if renderer is None:
             renderer = self._ax.get_figure(root=True)._get_renderer()  # type: ignore[union-attr]  # noqa: SLF001 - as matplotlib's own artists do
-        boxes = [text.get_window_extent(renderer) for text, _ in self._laid_out(renderer)]
-        return Bbox.union(boxes) if boxes else None
+        self._arrangement = self._arrange(renderer)
+        boxes = [text.get_window_extent(renderer) for text, _ in self.artists(renderer)]
+        if not boxes:
+            return None
+        # Only height is asked for: asking for width too would make the axes narrower, and the labels need more width.
+        room, axes = Bbox.union(boxes), self._ax.bbox
+        return Bbox.from_extents(axes.x0, room.y0, axes.x1, room.y1)
 
     def get_window_extent(self, renderer: RendererBase | None = None) -> Bbox:
         """Give the same as :meth:`get_tightbbox`, empty when there is nothing to say."""
@@ -83,35 +100,45 @@ class MarkLabels(Artist):
 
     def draw(self, renderer: RendererBase) -> None:
         """Draw stems and texts."""
-        for text, stem in self._laid_out(renderer):
+        for text, stem in self.artists(renderer):
             if stem is not None:
                 stem.draw(renderer)
             text.draw(renderer)
 
-    def _laid_out(self, renderer: RendererBase) -> Iterator[tuple[Text, Line2D | None]]:
-        """Give texts and stems in display coordinates, for the axes as wide as it is now."""
-        pixel = cast("float", renderer.points_to_pixels(1.0))
-        box = self._ax.bbox
-        named = [band for band in self.bands if self._fits(band, renderer, pixel)]
-        squeezed = [Moment(band.low, band.text) for band in self.bands if band not in named and band.needed]
-        moments = [moment for moment in (*self.moments, *squeezed) if self._sees(moment.x)]
+    def artists(self, renderer: RendererBase) -> Iterator[tuple[Text, Line2D | None]]:
+        """Give texts and stems in display coordinates, for the axes where it is now."""
+        pixel = _pixels_a_point(renderer)
+        # The layout may still move by a pixel after it asked for room; the rows it made room for have to stay.
+        if self._arrangement is None or self._arrangement.pixel != pixel:
+            self._arrangement = self._arrange(renderer)
+        box, named, moments, spots = self._ax.bbox, *self._arrangement[1:]
         first_row_y = float(box.y1) + _AIR_POINTS * pixel
         for band in named:
             middle = (self._x(band.low) + self._x(band.high)) / 2
             yield self._text(band.text, middle, first_row_y, "center", colour="#606060"), None
-        stems = tuple(self._x(moment.x) for moment in moments)
-        widths = tuple(self._width(moment.text, renderer) for moment in moments)
-        spots = place(stems, widths, low=box.x0, high=box.x1, air=_AIR_POINTS * pixel)
         base = first_row_y + (_ROW_POINTS * pixel if named else 0.0)
         for moment, spot in zip(moments, spots, strict=True):
             if spot is None:
                 continue
+            x = self._x(moment.x)
             y = base + spot.row * _ROW_POINTS * pixel
             over = spot.left <= spot.x <= spot.right
             top = y - _AIR_POINTS * pixel / 2 if over else y + _FONT_POINTS * pixel
-            stem = Line2D([spot.x, spot.x], [box.y1, top], color=BLACK, linewidth=0.6)
+            stem = Line2D([x, x], [box.y1, top], color=BLACK, linewidth=0.6)
             self._prepare(stem)
-            yield self._text(moment.text, spot.left, y, "left", colour=BLACK), stem
+            yield self._text(moment.text, x + spot.left - spot.x, y, "left", colour=BLACK), stem
+
+    def _arrange(self, renderer: RendererBase) -> _Arrangement:
+        """Choose what is told and in which rows, for the axes as wide as it is now."""
+        pixel = _pixels_a_point(renderer)
+        box = self._ax.bbox
+        named = tuple(band for band in self.bands if self._fits(band, renderer, pixel))
+        squeezed = [Moment(band.low, band.text) for band in self.bands if band not in named and band.needed]
+        moments = tuple(moment for moment in (*self.moments, *squeezed) if self._sees(moment.x))
+        stems = tuple(self._x(moment.x) for moment in moments)
+        widths = tuple(self._width(moment.text, renderer) for moment in moments)
+        spots = place(stems, widths, low=box.x0, high=box.x1, air=_AIR_POINTS * pixel)
+        return _Arrangement(pixel, named, moments, spots)
 
     def _sees(self, x: float) -> bool:
         low, high = self._ax.get_xlim()
@@ -142,3 +169,7 @@ class MarkLabels(Artist):
         if figure is not None:
             artist.set_figure(figure)
         artist.set_transform(IdentityTransform())
+
+
+def _pixels_a_point(renderer: RendererBase) -> float:
+    return cast("float", renderer.points_to_pixels(1.0))

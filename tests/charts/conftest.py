@@ -81,7 +81,7 @@ def legible():
         renderer = figure._get_renderer()
         texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
         for labels in figure.findobj(MarkLabels):
-            texts += [text for text, _ in labels._laid_out(renderer)]
+            texts += [text for text, _ in labels.artists(renderer)]
         hidden = _beyond_limits(figure)
         boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text not in hidden]
         width, height = figure.canvas.get_width_height()
@@ -99,7 +99,8 @@ def _beyond_limits(figure):
     hidden = set()
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
         low, high = sorted(axis.get_view_interval())
-        hidden |= {tick.label1 for tick in (*axis.majorTicks, *axis.minorTicks) if not low <= tick.get_loc() <= high}
+        beyond = [tick for tick in (*axis.majorTicks, *axis.minorTicks) if not low <= tick.get_loc() <= high]
+        hidden |= {label for tick in beyond for label in (tick.label1, tick.label2)}
     return hidden
 
 

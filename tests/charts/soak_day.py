@@ -77,3 +77,58 @@ def latency():
     ]
     columns = ["soak_s", "tool", "measure", "quantile", "latency_ms", "at_least", "sufficient"]
     return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def latency_bins():
+    rows = [
+        (soak_s, 10 ** (step / 10), 10 ** ((step + 1) / 10), False, 1 + (soak_s + step) % 300)
+        for soak_s in _windows(900.0)
+        for step in range(-5, 12)
+    ]
+    rows += [(soak_s, 30_000.0, 37_767.0, True, 3) for soak_s in _windows(900.0) if _chaos(soak_s)]
+    return pl.DataFrame(rows, schema=["soak_s", "low_ms", "high_ms", "censored", "n"], orient="row")
+
+
+def latency_by_phase():
+    phases = ("after chaos", "baseline", "chaos", "credentials rotated", "quota cut")
+    rows = [
+        (phase, "response", 1 - 10 ** (-step / 5), (1 + number) * 1.5**step, step > 18, step < 20, 100_000 + number)
+        for number, phase in enumerate(phases)
+        for step in range(1, 25)
+    ]
+    columns = ["phase", "measure", "quantile", "latency_ms", "at_least", "sufficient", "n"]
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def events():
+    rows = [(0.0, "SOAK_TEST_STARTED"), (0.0, "AGENTS_CREATED"), (0.0, "POLICIES_CREATED")]
+    rows += [(soak_s, "TOKENS_ROTATED") for soak_s in _windows(900.0)]
+    rows += [(soak_s, "METRICS_SNAPSHOT") for soak_s in _windows(_HOUR_S)]
+    rows += [(12 * _HOUR_S, "HEALTH_GATE_PASSED"), (12 * _HOUR_S, "CHAOS_MODE_ON"), (13 * _HOUR_S, "CHANGE_FAILED")]
+    rows += [(16 * _HOUR_S, "POLICY_UPDATED_OPENAI_QUOTA_REDUCED"), (20 * _HOUR_S, "LATE_SENDING")]
+    rows += [(24 * _HOUR_S, "SOAK_TEST_COMPLETED")]
+    return pl.DataFrame(rows, schema=["soak_s", "name"], orient="row")
+
+
+def validity():
+    rows = [
+        (soak_s, 960.0, 960.0 - 50 * _chaos(soak_s), 3 + soak_s % 7, float(soak_s % 3)) for soak_s in _windows(900.0)
+    ]
+    columns = ["soak_s", "planned_per_s", "sent_per_s", "schedule_lag_max_ms", "loop_lag_max_ms"]
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def metered():
+    rows = [
+        (soak_s, tool, 100.0 * number) for soak_s in _windows(_HOUR_S) for number, tool in enumerate(_TOOLS, start=1)
+    ]
+    return pl.DataFrame(rows, schema=["soak_s", "tool", "n"], orient="row")
+
+
+def aligned():
+    rows = [
+        (float(offset_s), measure, 1.0 + (offset_s == 0), 0.5, 1.4, 1000, 95)
+        for measure in ("failures", "response")
+        for offset_s in range(-240, 240, 10)
+    ]
+    return pl.DataFrame(rows, schema=["offset_s", "measure", "value", "low", "high", "n", "events"], orient="row")

@@ -16,6 +16,17 @@ _FIGURES = {
         day.breaker_states(), day.fast_fails(), figure=figure, marks=marks)),
     "latency-percentiles": (120, lambda figure, marks: charts.latency_percentiles(
         day.latency(), figure=figure, marks=marks)),
+    "latency-heat-map": (62, lambda figure, marks: charts.latency_heat_map(
+        day.latency_bins(), ax=figure.subplots(), marks=marks)),
+    "percentile-plot": (70, lambda figure, marks: charts.percentile_plot(
+        day.latency_by_phase(), ax=figure.subplots(), marks=marks)),
+    "intervention-timeline": (66, lambda figure, marks: charts.intervention_timeline(
+        day.events(), ax=figure.subplots(), marks=marks)),
+    "measurement-validity": (80, lambda figure, marks: charts.measurement_validity(
+        day.validity(), figure=figure, late_ms=100.0, marks=marks)),
+    "retries-and-cache": (90, lambda figure, marks: charts.retries_and_cache(
+        day.metered(), day.metered(), figure=figure, marks=marks)),
+    "rotation-impact": (80, lambda figure, _: charts.rotation_impact(day.aligned(), figure=figure)),
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ _DAY = Grid(0.0, 3600.0, 24)
 def _texts(figure):
     figure.draw_without_rendering()
     renderer = figure._get_renderer()
-    return [text.get_text() for labels in figure.findobj(MarkLabels) for text, _ in labels._laid_out(renderer)]
+    return [text.get_text() for labels in figure.findobj(MarkLabels) for text, _ in labels.artists(renderer)]
 
 
 def test_a_phase_is_named_once(marks, width_mm):

@@ -1,0 +1,154 @@
+"""What calls met around an event that happened many times, all its times laid over one another.
+
+Whether the profile around the events is anything but chance is asked of the same run: the same number of placebo times,
+each an event moved at random to where nothing happened, gives a profile too, and many such give the band in which the
+profile of the events would lie if they meant nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+import numpy as np
+import polars as pl
+
+from soaklib.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from soaklib.analysis.load import Run
+
+    Ints = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+
+__all__ = ["aligned"]
+
+_PLACEBOS: Final = 400
+_CONFIDENCE: Final = 0.95
+_SEED: Final = 20_261_124
+_FINE: Final = 10  # cells a step: an event is placed to a tenth of a step
+
+
+def aligned(run: Run, event: str = "TOKENS_ROTATED", *, window_s: float = 240.0, step_s: float = 10.0) -> pl.DataFrame:
+    """Give what calls of the load met before and after an event, over all its times, with the placebo band.
+
+    Parameters
+    ----------
+    run
+        The run.
+    event
+        Name of the event.
+    window_s
+        How far to look before and after it, soak seconds.
+    step_s
+        Width of a step, soak seconds.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``offset_s`` (start of the step, relative to the event), ``measure`` (``failures``: percent of the calls that
+        count and did not succeed; ``response``: mean response time, ms), ``value``, ``low`` and ``high`` (between them
+        lie 95 % of the placebo profiles at that step, not at all steps at once; null where events are too close to one
+        another for placebos), ``n`` (calls), ``events`` (times of the event).
+
+    Raises
+    ------
+    SettingsError
+        The event never happened, or the window is shorter than a step.
+    """
+    if not 0 < step_s <= window_s:
+        msg = f"window_s={window_s:g} must be at least step_s={step_s:g}, and both positive"
+        raise SettingsError(msg)
+    at_s = run.sql("select soak_seconds(at_us) as soak_s from events where name = $name order by 1", {"name": event})
+    if at_s.is_empty():
+        msg = f"the run has no event {event}; run.events() has those that happened"
+        raise SettingsError(msg)
+    cell_s = step_s / _FINE
+    cells = _Cells.of(run, cell_s)
+    events = np.rint(at_s["soak_s"].to_numpy() / cell_s).astype(np.int64)
+    reach = round(window_s / step_s)
+    edges = np.arange(-reach, reach + 1) * _FINE
+    real = cells.profile(events, edges)
+    placebos = [cells.profile(moved, edges) for moved in _placebos(events, reach * _FINE, cells.size)]
+    tails = (0.5 - _CONFIDENCE / 2, 0.5 + _CONFIDENCE / 2)
+    frames = []
+    for measure, value, made in (
+        ("failures", real.failures, np.array([placebo.failures for placebo in placebos])),
+        ("response", real.response_ms, np.array([placebo.response_ms for placebo in placebos])),
+    ):
+        low, high = np.nanquantile(made, tails, axis=0) if placebos else np.full((2, value.size), np.nan)
+        frames.append(
+            pl.DataFrame({"offset_s": edges[:-1] * cell_s, "value": value, "low": low, "high": high, "n": real.n})
+            .with_columns(pl.col("value", "low", "high").fill_nan(None), measure=pl.lit(measure))
+            .with_columns(events=pl.lit(events.size, pl.Int64))
+            .select("offset_s", "measure", "value", "low", "high", "n", "events")
+        )
+    return pl.concat(frames)
+
+
+class _Profile(NamedTuple):
+    """Around an event, step by step: share of failures in percent, mean response time, calls."""
+
+    failures: Floats
+    response_ms: Floats
+    n: Ints
+
+
+class _Cells(NamedTuple):
+    """Running totals over cells of soak time, each of shape (size + 1,), so that any stretch is one difference."""
+
+    counted: Ints
+    failed: Ints
+    answered: Ints
+    response_ms: Floats
+
+    @property
+    def size(self) -> int:
+        return int(self.counted.size) - 1
+
+    @classmethod
+    def of(cls, run: Run, cell_s: float) -> Self:
+        """Add up a run's load in cells of `cell_s` soak seconds."""
+        rows = run.sql(
+            """
+            select floor(soak_s / $cell_s)::BIGINT as cell, count(*) filter (counted) as counted,
+                   count(*) filter (counted and not succeeded) as failed, count(response_us) as answered,
+                   coalesce(sum(response_us), 0)::DOUBLE / 1000 as response_ms
+            from calls where purpose = 'load' and soak_s >= 0 group by cell""",
+            {"cell_s": cell_s},
+        )
+        place = rows["cell"].to_numpy()
+        size = int(place.max(initial=-1)) + 1
+        totals = []
+        for name in ("counted", "failed", "answered", "response_ms"):
+            column = rows[name].to_numpy()
+            total = np.zeros(size + 1, dtype=column.dtype)
+            total[place + 1] = column
+            totals.append(np.cumsum(total))
+        return cls(*totals)
+
+    def profile(self, events: Ints, edges: Ints) -> _Profile:
+        """Add up the steps between `edges` (cells relative to an event) over all events."""
+        places = np.clip(events[:, None] + edges, 0, self.size)
+        counted, failed, answered, response_ms = (np.diff(total[places], axis=1).sum(axis=0) for total in self)
+        with np.errstate(divide="ignore", invalid="ignore"):  # a step without calls is NaN: a gap
+            return _Profile(100.0 * failed / counted, response_ms / answered, counted)
+
+
+def _placebos(events: Ints, reach: int, size: int) -> Iterator[Ints]:
+    """Give the events, each moved at random between its neighbours to where no event is within reach, if it can be."""
+    bounds = np.concatenate([[-reach], events, [size + reach]])
+    rooms = []
+    for before, event, after in zip(bounds[:-2], bounds[1:-1], bounds[2:], strict=True):
+        room = np.concatenate(
+            [np.arange(before + reach, event - reach + 1), np.arange(event + reach, after - reach + 1)]
+        )
+        rooms.append(room[(room >= reach) & (room <= size - reach)])
+    if any(not room.size for room in rooms):
+        return
+    rng = np.random.default_rng(_SEED)
+    for _ in range(_PLACEBOS):
+        yield np.array([rng.choice(room) for room in rooms])

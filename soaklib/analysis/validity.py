@@ -1,0 +1,43 @@
+"""Whether the generator kept its own schedule, window by window: the yardstick of everything else that was measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from soaklib.analysis.windows import window_sql
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from soaklib.analysis.load import Run
+
+__all__ = ["measurement_validity"]
+
+
+def measurement_validity(run: Run, every: str = "15m") -> pl.DataFrame:
+    """Give how well the generator kept its schedule.
+
+    Parameters
+    ----------
+    run
+        The run.
+    every
+        Length of a window in soak time.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``soak_s``, ``planned_per_s`` and ``sent_per_s`` (calls a wall second, mean of the window's seconds),
+        ``schedule_lag_max_ms`` (largest sent - planned), ``loop_lag_max_ms`` (largest lateness of the event loop's own
+        timer), ``seconds`` (wall seconds that stand behind it).
+    """
+    return run.sql(
+        f"""
+        with ticks as (
+            select soak_seconds(at_us - 1) as soak_s, * exclude (at_us) from runner_health
+        )
+        select {window_sql(every)} as soak_s, avg(planned) as planned_per_s, avg(sent) as sent_per_s,
+               max(schedule_lag_max_us) / 1000 as schedule_lag_max_ms, max(loop_lag_max_us) / 1000 as loop_lag_max_ms,
+               count(*)::BIGINT as seconds
+        from ticks group by all order by soak_s"""  # noqa: S608 - our own names
+    )

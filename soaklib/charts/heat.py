@@ -1,0 +1,100 @@
+"""How do latencies spread, and does the spread change? A heat map over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from matplotlib.colors import LogNorm
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from soaklib.charts.legend import legend_below
+from soaklib.charts.looks import VERMILLION
+from soaklib.charts.marks import draw_time_axis
+from soaklib.charts.milliseconds import milliseconds_axis
+from soaklib.charts.notes import note
+from soaklib.charts.theme import themed
+from soaklib.charts.windows import SECONDS_PER_HOUR, grid_of, length_text, need
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
+
+    from soaklib.charts.windows import Floats, Grid
+
+__all__ = ["latency_heat_map"]
+
+_DEEPEST_GREY = "cividis_r"  # even in lightness, so that it reads the same in grey
+
+
+@themed
+def latency_heat_map(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = None) -> Axes:
+    """Draw how many calls of each window had which latency.
+
+    Parameters
+    ----------
+    frame
+        As ``soaklib.latency_bins(run)`` gives it: ``soak_s``, ``low_ms``, ``high_ms``, ``censored``, ``n``. Calls
+        that were given up are drawn as triangles at the least latency they can have had.
+    ax
+        Where to draw; it gets a colour bar.
+    marks
+        As ``soaklib.marks(run)`` gives it; None for a bare axis.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+
+    Raises
+    ------
+    SettingsError
+        The frame lacks a column.
+    """
+    need(frame, ("soak_s", "low_ms", "high_ms", "censored", "n"), "soaklib.latency_bins(run)")
+    grid = grid_of(frame)
+    draw_time_axis(ax, marks, grid)
+    answered = frame.filter(~pl.col("censored"))
+    if answered.is_empty():
+        note(ax, "no call was answered")
+    else:
+        _draw_mesh(ax, answered, grid)
+    given_up = frame.filter(pl.col("censored"))
+    if given_up.height:
+        middle_h = (given_up["soak_s"].to_numpy() + grid.every_s / 2) / SECONDS_PER_HOUR
+        (points,) = ax.plot(middle_h, given_up["low_ms"].to_numpy(), "^", color=VERMILLION, zorder=3, gid="given up")
+        legend_below(ax, [points], [f"given up, at least so long: {given_up['n'].sum():,}"])
+    milliseconds_axis(ax, "latency (ms)")
+    ax.grid(visible=False)
+    return ax
+
+
+def _draw_mesh(ax: Axes, answered: pl.DataFrame, grid: Grid) -> QuadMesh:
+    edges_ms, counts = _cells(answered, grid)
+    shown = np.ma.masked_equal(counts, 0)
+    mesh = ax.pcolormesh(
+        grid.edges_h, edges_ms, shown, cmap=_DEEPEST_GREY, norm=LogNorm(1, max(2, int(counts.max()))), zorder=2,
+        rasterized=True,
+    )  # fmt: skip
+    figure = ax.get_figure(root=True)
+    if figure is not None:
+        bar = figure.colorbar(mesh, ax=ax, pad=0.01, aspect=25)
+        bar.set_label(f"calls in {length_text(grid.every_s)}")
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
+        bar.outline.set_visible(False)
+    return mesh
+
+
+def _cells(answered: pl.DataFrame, grid: Grid) -> tuple[Floats, Floats]:
+    """Give the edges of all bins between the lowest and the highest, and the counts; shape (bins, grid.size)."""
+    low_ms = answered["low_ms"].to_numpy()
+    ratio = float(answered["high_ms"][0] / answered["low_ms"][0])
+    lowest = float(low_ms.min())
+    row = np.rint(np.log(low_ms / lowest) / np.log(ratio)).astype(int)
+    column = np.rint((answered["soak_s"].to_numpy() - grid.start_s) / grid.every_s).astype(int)
+    counts = np.zeros((int(row.max()) + 1, grid.size))
+    counts[row, column] = answered["n"].to_numpy()
+    edges_ms: Floats = lowest * np.power(ratio, np.arange(counts.shape[0] + 1, dtype=np.float64))
+    return edges_ms, counts

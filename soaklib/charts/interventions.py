@@ -1,0 +1,119 @@
+"""What was done to the gateway, and when? Every event of a run on its time axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import polars as pl
+
+from soaklib.charts.legend import legend_below
+from soaklib.charts.looks import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
+from soaklib.charts.marks import draw_time_axis
+from soaklib.charts.notes import note
+from soaklib.charts.theme import themed
+from soaklib.charts.windows import SECONDS_PER_HOUR, Grid, need
+from soaklib.records import EventName
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["intervention_timeline"]
+
+
+class _Row(NamedTuple):
+    label: str
+    names: frozenset[str]
+    marker: str
+    colour: str
+
+
+_ROWS: Final = (
+    _Row("run", frozenset(name for name in EventName if name.startswith(("SOAK_TEST", "RUN_GAP"))), "o", BLACK),
+    _Row(
+        "policies, agents",
+        frozenset(name for name in EventName if name.startswith(("POLICIES", "AGENTS"))),
+        "s",
+        PURPLE,
+    ),
+    _Row("tokens rotated", frozenset(name for name in EventName if name.startswith("TOKENS")), "|", BLUE),
+    _Row("snapshots", frozenset(name for name in EventName if name.startswith("METRICS")), "|", GREEN),
+    _Row("health gates", frozenset(name for name in EventName if name.startswith("HEALTH")), "d", GREY),
+    _Row(
+        "changes",
+        frozenset(name for name in EventName if name.startswith(("CREDENTIALS", "CHAOS", "CHANGE"))),
+        "D",
+        ORANGE,
+    ),
+)
+_REST: Final = _Row("other", frozenset(), "P", GREY)
+_WENT_WRONG: Final = (
+    "_FAILED",
+    "_LOST",
+    "_NOT_REMOVED",
+    "_UNSUPPORTED",
+    "_INTERRUPTED",
+    "_GAP",
+    "RATE_LIMITED",
+    "LATE_SENDING",
+)
+
+
+@themed
+def intervention_timeline(events: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = None) -> Axes:
+    """Draw every event in the row of its sort; what went wrong is a red cross.
+
+    Parameters
+    ----------
+    events
+        As ``run.events()`` gives it: ``soak_s``, ``name``.
+    ax
+        Where to draw.
+    marks
+        As ``soaklib.marks(run)`` gives it; None for a bare axis.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+
+    Raises
+    ------
+    SettingsError
+        The frame lacks a column.
+    """
+    need(events, ("soak_s", "name"), "run.events()")
+    last_s = max([1.0, *events["soak_s"].to_list()])
+    draw_time_axis(ax, marks, Grid(0.0, last_s, 1))
+    sorted_in = events.with_columns(row=pl.col("name").map_elements(_row_of, return_dtype=pl.Int64))
+    rows = [*_ROWS, _REST]
+    used = sorted_in["row"].unique().sort().to_list()
+    wrong = pl.any_horizontal(pl.col("name").str.ends_with(ending) for ending in _WENT_WRONG)
+    for place, number in enumerate(used):
+        row = rows[number]
+        fine = sorted_in.filter(pl.col("row") == number, ~wrong)["soak_s"].to_numpy() / SECONDS_PER_HOUR
+        if fine.size:  # an empty line that is not clipped would ask the layout for room at the figure's corner
+            ax.plot(
+                fine, [place] * fine.size, row.marker, color=row.colour, markersize=3.5, label=row.label, zorder=3,
+                clip_on=False,
+            )  # fmt: skip
+    bad = sorted_in.filter(wrong)
+    if bad.height:
+        (crosses,) = ax.plot(
+            bad["soak_s"].to_numpy() / SECONDS_PER_HOUR, [used.index(number) for number in bad["row"]], "x",
+            color=VERMILLION, markersize=5, markeredgewidth=1.2, zorder=4, label="went wrong", clip_on=False,
+        )  # fmt: skip
+        legend_below(ax, [crosses], [f"failed, interrupted or late: {bad.height:,}"])
+    counts = dict(sorted_in["row"].value_counts().iter_rows())
+    ax.set_yticks(range(len(used)), [f"{rows[number].label}: {counts[number]:,}" for number in used])
+    ax.set_ylim(max(1, len(used)) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    if events.is_empty():
+        note(ax, "nothing happened")
+    return ax
+
+
+def _row_of(name: str) -> int:
+    """Give the number of the row that an event belongs to."""
+    if name.startswith("POLICY_UPDATED"):
+        return len(_ROWS) - 1
+    return next((number for number, row in enumerate(_ROWS) if name in row.names), len(_ROWS))

@@ -1,0 +1,89 @@
+"""The frames behind the charts of latency's spread, the generator's own lag and the gateway's counters."""
+
+import polars as pl
+import pytest
+from soak_hour import write_soak_hour
+
+import soaklib
+from soaklib.analysis.latency_bins import latency_bins
+from soaklib.analysis.metered import metered
+from soaklib.analysis.validity import measurement_validity
+from soaklib.errors import SettingsError
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("r1")
+    write_soak_hour(folder)
+    with soaklib.open_run(folder) as opened:
+        yield opened
+
+
+def test_every_answered_call_is_in_one_bin(run):
+    """Bins are of equal width on a log scale, hold every call of the load once, and each its own latencies."""
+    bins = latency_bins(run, "all", bins_per_decade=5)
+    assert bins["n"].sum() == 3600
+    assert (bins["high_ms"] / bins["low_ms"]).to_list() == pytest.approx([10**0.2] * bins.height)
+    for row in bins.iter_rows(named=True):
+        inside = run.sql(
+            "select count(*) from calls where purpose = 'load' and service_us / 1000 >= $low_ms * (1 - 1e-12) "
+            "and service_us / 1000 < $high_ms * (1 - 1e-12)",
+            {"low_ms": row["low_ms"], "high_ms": row["high_ms"]},
+        ).item()
+        assert row["n"] == inside
+
+
+def test_response_time_counts_from_the_planned_time(run):
+    """Response time, which includes the 40 us that a call waited, lies higher than service time."""
+    service, response = (
+        latency_bins(run, "all", measure=measure, bins_per_decade=100) for measure in ("service", "response")
+    )
+    assert service["low_ms"].min() < 0.9 <= service["high_ms"].min()
+    assert response["low_ms"].min() < 0.94 <= response["high_ms"].min()
+
+
+def test_calls_that_were_given_up_are_told_apart(run):
+    """A timeout is no latency: it has rows of its own."""
+    calls = run.outcomes().with_columns(
+        kind=pl.when((pl.col("slot") == 0) & (pl.col("purpose") == "load")).then(pl.lit("timeout")).otherwise("kind")
+    )
+    bins = latency_bins(calls, "all")
+    assert bins.filter(pl.col("censored"))["n"].to_list() == [1]
+    assert bins.filter(~pl.col("censored"))["n"].sum() == 3599
+
+
+@pytest.mark.parametrize("bad", [{"measure": "wall"}, {"bins_per_decade": 0}])
+def test_bins_that_cannot_be_are_refused(run, bad):
+    """An unknown measure and no bins at all are refused."""
+    with pytest.raises(SettingsError, match="pass"):
+        latency_bins(run, **bad)
+
+
+def test_the_generators_seconds_fall_into_their_windows(run):
+    """Each wall second is 720 soak seconds here, and belongs to the window in which it ended."""
+    frame = measurement_validity(run, "30m")
+    assert frame["soak_s"].to_list() == [0.0, 1800.0]
+    assert frame["seconds"].to_list() == [2, 3]
+    assert frame.row(0, named=True) == {
+        "soak_s": 0.0, "planned_per_s": 720.0, "sent_per_s": 720.0, "schedule_lag_max_ms": 3.0, "loop_lag_max_ms": 1.0,
+        "seconds": 2,
+    }  # fmt: skip
+
+
+def test_a_counter_is_summed_by_label_and_window(run):
+    """Increases belong to the window in which their counting began, and add up to last less first value."""
+    hits = metered(run, "gateway_cache_hits_total", "30m")
+    assert hits.filter(tool="openai").select("soak_s", "n").rows() == [
+        (0.0, pytest.approx(60.0)), (1800.0, pytest.approx(58.0)),
+    ]  # fmt: skip
+    assert metered(run, "gateway_cache_hits_total", "all")["n"].to_list() == [pytest.approx(118.0)] * 4
+
+
+def test_a_counter_whose_name_says_total_twice_is_found(run):
+    """The real gateway's names are found by their documented ones."""
+    assert metered(run, "gateway_retries_total", "all")["n"].to_list() == [0.0] * 4
+
+
+def test_a_counter_that_is_not_exposed_has_no_rows(run):
+    """A gateway without the counter gives an empty frame, not zeros."""
+    assert metered(run, "gateway_nothing_total").is_empty()

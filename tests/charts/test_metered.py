@@ -1,0 +1,26 @@
+"""The gateway's own counters: retries and cache hits."""
+
+import polars as pl
+
+from soaklib import charts
+
+_RETRIES = pl.DataFrame({"soak_s": [0.0, 3600.0], "tool": ["openai"] * 2, "n": [2.0, 3.0]})
+_HITS = pl.DataFrame({"soak_s": [0.0, 3600.0], "tool": ["serpapi"] * 2, "n": [200.0, 210.0]})
+
+
+def test_retries_stand_above_cache_hits(figure):
+    """Each has an axes of counts by tool, on one time axis."""
+    charts.retries_and_cache(_RETRIES, _HITS, figure=figure)
+    upper, lower = figure.axes
+    assert (upper.get_ylabel(), lower.get_ylabel()) == ("retries in 1 h", "cache hits in 1 h")
+    assert [text.get_text() for text in upper.get_legend().texts] == ["openai: 5"]
+    assert [text.get_text() for text in lower.get_legend().texts] == ["serpapi: 410"]
+    assert lower.collections[0].get_paths()[0].vertices[:, 1].max() == 210.0
+
+
+def test_none_counted_and_none_exposed_are_told_apart(figure):
+    """A counter that stayed at 0 and one that is not there are not the same."""
+    charts.retries_and_cache(_RETRIES.with_columns(n=0.0), _HITS.clear(), figure=figure)
+    assert [text.get_text() for ax in figure.axes for text in ax.texts] == [
+        "the gateway counted no retries", "the gateway exposes no cache hits",
+    ]  # fmt: skip
