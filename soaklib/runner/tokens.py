@@ -11,7 +11,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import orjson
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential, wait_random
 
 from soaklib.runner.api import ApiError
 
@@ -110,7 +110,7 @@ class AgentPool:
                 async for attempt in AsyncRetrying(
                     retry=retry_if_exception(_is_passing),
                     stop=stop_after_delay(within_s),
-                    wait=wait_exponential_jitter(initial=0.02, max=1.0, jitter=0.02),
+                    wait=wait_exponential(multiplier=0.02, max=1.0) + wait_random(0, 0.02),
                     reraise=True,
                 ):
                     with attempt:
