@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from soaklib.charts.breakers import breaker_activity
 from soaklib.charts.composition import outcome_composition
-from soaklib.charts.denials import denial_spikes
+from soaklib.charts.denials import denial_sources, denial_spikes
 from soaklib.charts.heat import latency_heat_map
 from soaklib.charts.interventions import intervention_timeline
 from soaklib.charts.latency import latency_percentiles
@@ -30,6 +30,7 @@ __all__ = [
     "SavedFigure",
     "VerdictTable",
     "breaker_activity",
+    "denial_sources",
     "denial_spikes",
     "figure",
     "intervention_timeline",

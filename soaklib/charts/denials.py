@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import REASON_LOOKS
 from soaklib.charts.marks import draw_time_axis
@@ -13,10 +15,12 @@ from soaklib.charts.theme import themed
 from soaklib.charts.windows import grid_of, length_text, need
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-__all__ = ["denial_spikes"]
+    from soaklib.charts.windows import Grid
+
+__all__ = ["denial_sources", "denial_spikes"]
 
 
 @themed
@@ -50,11 +54,57 @@ def denial_spikes(
     need(frame, ("soak_s", "reason", "n"), "soaklib.denials(run)")
     grid = grid_of(frame, every_s)
     draw_time_axis(ax, marks, grid)
-    values, looks = counts_by(frame, "reason", "n", grid, REASON_LOOKS)
+    _stack(ax, frame, "reason", grid)
+    return ax
+
+
+@themed
+def denial_sources(
+    denials: pl.DataFrame, counted: pl.DataFrame, *, figure: Figure, marks: pl.DataFrame | None = None
+) -> Figure:
+    """Draw the denials that the client met above those that the gateway's own counter counted.
+
+    Parameters
+    ----------
+    denials
+        As :func:`soaklib.denials` gives it: ``soak_s``, ``reason``, ``n``.
+    counted
+        As ``soaklib.metered(run, "gateway_policy_denials_total", by="kind")`` gives it: ``soak_s``, ``kind``, ``n``.
+    figure
+        An empty figure; it gets two axes on one time axis.
+    marks
+        As ``soaklib.marks(run)`` gives it; None for a bare axis.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The same.
+
+    Raises
+    ------
+    SettingsError
+        A frame lacks a column.
+    """
+    need(denials, ("soak_s", "reason", "n"), "soaklib.denials(run)")
+    need(counted, ("soak_s", "kind", "n"), 'soaklib.metered(run, metric, by="kind")')
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    for ax, frame, by, who in ((upper, denials, "reason", "client"), (lower, counted, "kind", "gateway")):
+        grid = grid_of(frame)
+        draw_time_axis(ax, marks, grid, labels=ax is upper)
+        _stack(ax, frame.filter(pl.col("n") > 0), by, grid, who=f"{who}: ", below_points=6.0 if ax is upper else None)
+    upper.set_xlabel("")
+    upper.tick_params(labelbottom=False)
+    figure.align_ylabels([upper, lower])
+    return figure
+
+
+def _stack(
+    ax: Axes, frame: pl.DataFrame, by: str, grid: Grid, *, who: str = "", below_points: float | None = None
+) -> None:
+    values, looks = counts_by(frame, by, "n", grid, REASON_LOOKS)
     areas = stack_steps(ax, grid, values, looks)
-    count_axis(ax, f"denials in {length_text(grid.every_s)}")
+    count_axis(ax, f"{who}denials in {length_text(grid.every_s)}")
     if not areas:
         note(ax, "no call was denied")
-    totals = {reason: int(value.sum()) for reason, value in values.items()}
-    legend_below(ax, list(areas.values()), [f"{reason}: {total:,}" for reason, total in totals.items()])
-    return ax
+    labels = [f"{reason}: {value.sum():,.0f}" for reason, value in values.items()]
+    legend_below(ax, list(areas.values()), labels, below_points=below_points)

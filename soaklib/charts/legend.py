@@ -24,7 +24,7 @@ _MARGIN_POINTS: Final = 40.0
 
 
 def legend_below(
-    ax: Axes, handles: Sequence[Artist], labels: Sequence[str], *, below_points: float = _TICKS_AND_LABEL_POINTS
+    ax: Axes, handles: Sequence[Artist], labels: Sequence[str], *, below_points: float | None = None
 ) -> None:
     """Put a legend under an axes' tick labels and axis label.
 
@@ -35,7 +35,7 @@ def legend_below(
     handles, labels
         What to explain, in reading order.
     below_points
-        How far under the axes: 27 is clear of tick labels and an axis label.
+        How far under the axes; None to be clear of tick labels and an axis label.
     """
     if not handles:
         return
@@ -47,7 +47,11 @@ def legend_below(
     room_points = figure.get_figwidth() * _POINTS_PER_INCH / columns_of_axes - _MARGIN_POINTS
     widths = [_HANDLE_POINTS + _text_points(label) for label in labels]
     columns = next((number for number in range(len(labels), 1, -1) if _needs(widths, number) <= room_points), 1)
-    down = ScaledTranslation(0, -below_points / _POINTS_PER_INCH, figure.dpi_scale_trans)
+    down = ScaledTranslation(
+        0,
+        -(_TICKS_AND_LABEL_POINTS if below_points is None else below_points) / _POINTS_PER_INCH,
+        figure.dpi_scale_trans,
+    )
     ax.legend(
         handles, labels, loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=ax.transAxes + down, ncols=columns
     )

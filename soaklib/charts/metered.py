@@ -65,8 +65,7 @@ def _draw(ax: Axes, frame: pl.DataFrame, what: str, marks: pl.DataFrame | None, 
     count_axis(ax, f"{what} in {length_text(grid.every_s)}")
     if not counted:
         note(ax, f"the gateway counted no {what}" if values else f"the gateway exposes no {what}")
-    below_points = 27.0 if not labels else 6.0
     legend_below(
         ax, list(areas.values()), [f"{tool}: {value.sum():,.0f}" for tool, value in counted.items()],
-        below_points=below_points,
+        below_points=6.0 if labels else None,
     )  # fmt: skip

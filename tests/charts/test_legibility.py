@@ -9,6 +9,8 @@ _FIGURES = {
     "success-rate": (62, lambda figure, marks: charts.success_rate(
         day.success_rate(), ax=figure.subplots(), threshold=97.0, marks=marks)),
     "denial-spikes": (62, lambda figure, marks: charts.denial_spikes(day.denials(), ax=figure.subplots(), marks=marks)),
+    "denial-sources": (100, lambda figure, marks: charts.denial_sources(
+        day.denials(), day.metered().rename({"tool": "kind"}), figure=figure, marks=marks)),
     "outcome-composition": (70, lambda figure, marks: charts.outcome_composition(
         day.outcome_counts(), ax=figure.subplots(), marks=marks)),
     "tool-usage": (62, lambda figure, marks: charts.tool_usage(day.tool_usage(), ax=figure.subplots(), marks=marks)),

@@ -58,6 +58,19 @@ def test_rare_denials_keep_the_length_of_their_window(ax):
     assert _areas(ax) == {"scope": [(0, 60, 0.0, 1.0), (120, 180, 0.0, 2.0)]}
 
 
+def test_client_and_gateway_stand_on_one_time_axis(figure):
+    """What the client met stands above what the gateway counted, each with its own windows and totals."""
+    counted = pl.DataFrame(
+        {"soak_s": [0.0, 3600.0] * 2, "kind": ["scope", "scope", "day", "day"], "n": [4.0, 1.0, 0.0, 0.0]}
+    )
+    charts.denial_sources(_DENIALS, counted, figure=figure)
+    upper, lower = figure.axes
+    assert [ax.get_ylabel() for ax in (upper, lower)] == ["client: denials in 1 min", "gateway: denials in 1 h"]
+    assert (_legend(upper), _legend(lower)) == (["scope: 4", "quota: 15"], ["scope: 5"])
+    assert _areas(lower) == {"scope": [(0, 7200, 0.0, 4.0)]}
+    assert upper.get_xlim() == lower.get_xlim() == (0.0, 2.0)
+
+
 def test_tools_are_stacked_in_a_fixed_order(ax):
     """Tools stack in one order whatever the frame's, the actions of a tool added up."""
     usage = pl.DataFrame(

@@ -1,6 +1,8 @@
 """``soaklib.report``: notebooks executed on a run, and its figures."""
 
+import importlib
 import json
+import re
 import shutil
 
 import nbformat
@@ -62,12 +64,15 @@ def test_conclusions_follow_from_the_numbers(reported):
     success = _shown(folder, "10-success")
     # 3,600 calls of the load less 60 allowed quota denials; 19 upstream errors and fast-fails
     assert success.startswith("**99.463 %** of 3,540 calls succeeded")
-    assert "120 calls were denied" in _shown(folder, "20-denials")
+    assert "120 calls were denied; the gateway counted 0 between its scrapes" in _shown(folder, "20-denials")
     assert "no false-allow: **pass**, 60 probes sent, 60 denied, 0 let through" in _shown(folder, "20-denials")
     assert "breaker engages during chaos: **pass**, 5 upstream errors and 14 fast-fails" in _shown(
         folder, "30-breakers"
     )
     assert "openai 14 of 900" in _shown(folder, "30-breakers")
+    assert "3 of 3 rotations, 0 of 3660 calls refused" in _shown(folder, "40-rotation")
+    assert _shown(folder, "50-latency").startswith("Over 3,600 calls: p50 of service time 1.25 ms")
+    assert "0 calls were given up" in _shown(folder, "50-latency")
 
 
 def test_every_sidecar_can_be_traced(reported):
@@ -78,6 +83,8 @@ def test_every_sidecar_can_be_traced(reported):
     with soaklib.open_run(folder) as run:
         for sidecar in sidecars:
             for told in json.loads(sidecar.read_text())["frames"]:
+                for module in re.findall(r"soaklib\.analysis\.\w+", told["query"]):
+                    importlib.import_module(module)
                 frame = eval(told["query"], {"soaklib": soaklib, "run": run, "pl": pl})  # noqa: S307 - the queries of our own notebooks
                 assert (frame.height, frame_digest(frame)) == (told["rows"], told["sha256"]), told["query"]
 
