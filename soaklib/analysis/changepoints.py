@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from soaklib.analysis.series import gridded
-from soaklib.analysis.sieve import fit_sieve
+from soaklib.analysis.sieve import fit_sieve, long_run_sd
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CHANGE_POINTS_SCHEMA", "change_points"]
 
-LEVEL = 0.01
+LEVEL = 0.005
 MAX_CELLS = 144
 
 _MIN_SEGMENT = 24
 _MIN_STRETCH = 3
-_RESAMPLES = 199
+_STEP_PREFERENCE = 0.9
+_RESAMPLES = 399
 _CHUNK_VALUES = 1 << 20
 _SEED = 20_040_501
 _NOTHING = 1e-9
@@ -105,8 +106,13 @@ def _edges(value: FloatArray, low: int, high: int, rng: np.random.Generator) -> 
     stretch = found[0]
     if np.nanmax(np.abs(residual)) > _NOTHING * np.abs(row).max():
         sieve = fit_sieve(residual, lambda rows: _without(rows, seen, _widest(rows, seen)), rng)
-        made = _widest(sieve.simulate(_RESAMPLES, len(part), rng), seen)
-        if (1 + sum(one.size >= stretch.size for one in made)) / (_RESAMPLES + 1) > LEVEL:
+        made = sieve.simulate(_RESAMPLES, len(part), rng)
+        made_found = _widest(made, seen)
+        order = len(sieve.coefficients)
+        # Each size is taken over what its own residuals make of the noise, so that both err alike.
+        made_sizes = _sizes(made_found) / long_run_sd(_without(made, seen, made_found), seen, order)
+        size = stretch.size / long_run_sd(np.nan_to_num(residual)[None, :], seen, order).item()
+        if (1 + np.count_nonzero(made_sizes >= size)) / (_RESAMPLES + 1) > LEVEL:
             return []
     elif stretch.size <= _NOTHING * np.abs(row).max():
         return []
@@ -125,6 +131,7 @@ def _widest(rows: FloatArray, seen: BoolArray) -> list[_Stretch]:
     first, last = _pairs(n)
     length = (last - first).astype(np.float64)
     scale = np.sqrt(n / (length * (n - length)))
+    steps = (first == 0) | (last == n)
     out: list[_Stretch] = []
     step = max(_CHUNK_VALUES // len(first), 1)
     for begin in range(0, len(rows), step):
@@ -132,12 +139,17 @@ def _widest(rows: FloatArray, seen: BoolArray) -> list[_Stretch]:
         sums = np.zeros((len(chunk), n + 1))
         np.cumsum(chunk - chunk.mean(axis=1, keepdims=True), axis=1, out=sums[:, 1:])
         size = np.abs(sums[:, last] - sums[:, first]) * scale
-        best = size.argmax(axis=1)
+        # A step is a stretch that reaches an end; noise there must not make a bump of it.
+        best = np.where(steps, size, _STEP_PREFERENCE * size).argmax(axis=1)
         edge = np.append(places, len(seen))
         # A stretch that starts at the first seen cell starts the segment, gaps before it included.
         start = np.where(first[best] == 0, 0, edge[first[best]])
         out.extend(map(_Stretch, start.tolist(), edge[last[best]].tolist(), size[np.arange(len(best)), best].tolist()))
     return out
+
+
+def _sizes(found: list[_Stretch]) -> FloatArray:
+    return np.array([one.size for one in found])
 
 
 def _pairs(n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

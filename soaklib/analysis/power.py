@@ -233,8 +233,8 @@ def _error(kind: str, points: int, phi: float) -> tuple[float, float]:
         settling = max(window // 4, 1)
         weights = np.zeros(2 * window + settling)
         weights[:window], weights[-window:] = -1 / window, 1 / window
-        # Placebos that do not overlap each other or the event: what their spread is estimated from.
-        return _spread(weights, phi), max((points - 2 * len(weights)) / len(weights), 1.0)
+        # Windows that fit beside the event without overlap: what the spread of the placebos is estimated from.
+        return _spread(weights, phi), max((points - 2 * len(weights)) / window, 1.0)
     message = f"kind is {kind!r}; pass 'drift' or 'shift'"
     raise SettingsError(message)
 
