@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.bookkeeping.books import FINDINGS
+from soaklib.analysis.bookkeeping.books import FINDINGS, Cause, Pair
 from soaklib.analysis.bookkeeping.lines import counter_lines, log_lines, unseen_lines
 from soaklib.analysis.bookkeeping.logmatch import log_rows
 from soaklib.analysis.bookkeeping.readings import readings
@@ -106,8 +106,9 @@ def books_balanced(run: Run, database: str | pl.DataFrame | None = None) -> Verd
         ``measure`` is the sum of all discrepancies, books and pairs added up; ``n`` the answers that were compared;
         insufficient where there are no two readings of the counters to compare.
     """
+    extra = "" if database is None else ", database=..."
     name, threshold = "books balanced", "0 calls lost, counted twice now and then, or unexplained"
-    query = "soaklib.reconcile(run)" if database is None else "soaklib.reconcile(run, database=...)"
+    query = f"soaklib.reconcile(run{extra})  -- its selects: answers in outcomes, counters in samples and scrapes"
     frame = reconcile(run, database=database)
     by_counter = frame.filter(pl.col("counter_increase").is_not_null())
     if not by_counter.height:
@@ -116,13 +117,21 @@ def books_balanced(run: Run, database: str | pl.DataFrame | None = None) -> Verd
     found = frame.filter(pl.col("cause").is_in([str(cause) for cause in FINDINGS]))
     measure = float(found["discrepancy"].abs().sum())
     windows = by_counter["end_s"].n_unique()
-    detail = f"{_sums(found)}in {windows:,} windows{_regular(by_counter)}"
+    detail = f"{_sums(found)}in {windows:,} windows{_regular(by_counter)}{_unkept(frame)}"
     if database is None:
         detail += "; the request log was not looked at"
     return Verdict(
         name, measure, threshold, _answers(by_counter), None, None,
         State.FAIL if found.height else State.PASS, detail, query,
     )  # fmt: skip
+
+
+def _unkept(frame: pl.DataFrame) -> str:
+    """Say which outcomes no counter counts."""
+    unkept = (
+        frame.filter(pl.col("cause") == Cause.NOT_COUNTED, pl.col("pair") == Pair.COUNTER)["outcome"].unique().sort()
+    )
+    return f"; no counter for {', '.join(unkept)}" if len(unkept) else ""
 
 
 def _answers(by_counter: pl.DataFrame) -> int:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from statistics import median
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Account", "accounts_of", "epochs_of"]
 
 _LEAST_WINDOWS: Final = 3
-_CONSTANT_SHARE: Final = 0.9
+_CONSTANT_SHARE: Final = 0.75
 _DIMENSIONS: Final = ("tool", "action", "reason")
 
 
@@ -80,12 +81,12 @@ class Account:
         return jumps(lower, upper)
 
     def likely_factor(self, epochs: Sequence[tuple[int, int]]) -> int | None:
-        """Give the whole number of increments that each answer makes in nearly every window; None if too few tell."""
+        """Give the whole number of increments that each answer makes in most windows; None if too few tell."""
         increases = self.increases()
         told = [win for start, end in epochs for win in range(start + 1, end) if self.rows[win]]
         if len(told) < _LEAST_WINDOWS:
             return None
-        factor = max(1, round(sum(increases[win] for win in told) / sum(self.rows[win] for win in told)))
+        factor = max(1, round(median(increases[win] / self.rows[win] for win in told)))
         fits = [
             abs(increases[win] - factor * self.rows[win]) <= factor * (self._under_way(win) + self._under_way(win - 1))
             for win in told
@@ -99,7 +100,7 @@ class Account:
 def epochs_of(at: Sequence[Reading]) -> list[tuple[int, int]]:
     """Give the first reading and the one after the last of each stretch between two restarts."""
     starts = [number for number, reading in enumerate(at) if not number or reading.epoch != at[number - 1].epoch]
-    return list(zip(starts, [*starts[1:], len(at)], strict=True))
+    return list(pairwise([*starts, len(at)]))
 
 
 def accounts_of(book: Book, answers: pl.DataFrame, counters: pl.DataFrame, at: Sequence[Reading]) -> list[Account]:

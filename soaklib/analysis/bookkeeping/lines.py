@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from soaklib.analysis.bookkeeping.accounts import Account
+    from soaklib.analysis.bookkeeping.books import Book
     from soaklib.analysis.bookkeeping.findings import Finding
     from soaklib.analysis.bookkeeping.readings import Reading
 
@@ -63,6 +64,8 @@ def counter_lines(
         for finding in findings_of(name, account, epochs)
     ]
     for book in BOOKS:
+        if book.name not in books:
+            yield from _unkept_lines(book, answers)
         calls = SpareCalls(spare)
         has_witness = any(name in books for name in book.witnesses)
         for account in books.get(book.name, ()):
@@ -74,6 +77,16 @@ def counter_lines(
             ]
             ledger = _Ledger(book.name, account, at, mine, Judge(calls, witnesses if has_witness else None))
             yield from ledger.lines()
+
+
+def _unkept_lines(book: Book, answers: pl.DataFrame) -> Iterator[Line]:
+    """Give the answers of a book whose counter the gateway does not expose."""
+    its = answers.filter(pl.col("answer").is_in([str(answer) for answer in book.answers]), pl.col("rows") > 0)
+    for win, rows in its.group_by("win").agg(pl.col("rows").sum()).iter_rows():
+        yield Line(
+            win, Pair.COUNTER, book.name, None, None, None, rows, None, None, None, None, None, 0.0, Cause.NOT_COUNTED,
+            f"there is no counter {book.metric}",
+        )  # fmt: skip
 
 
 def _may_count_the_same(one: Account, other: Account) -> bool:

@@ -1,0 +1,154 @@
+"""A gateway that miscounts by known amounts and the books that name exactly those; a clean one, whose books balance."""
+
+import sqlite3
+from collections import Counter
+
+import polars as pl
+import pytest
+from conftest import run_command
+
+import soaklib
+from soaklib.analysis.bookkeeping.books import FINDINGS
+from soaklib.analysis.reconcile import books_balanced, reconcile
+
+pytestmark = pytest.mark.slow
+
+SPEED = 240.0
+DROPPED_S, DOUBLED_S, UNLOGGED_S, RESTART_S = 600.0, 1000.0, 1300.0, 1600.0
+FAULTS = {
+    "drop_increments": f"7@{DROPPED_S:g}", "duplicate_increments": f"3@{DOUBLED_S:g}",
+    "lose_log_rows": f"5@{UNLOGGED_S:g}", "restart_at": f"{RESTART_S:g}",
+}  # fmt: skip
+
+
+class Soaked:
+    """A short run with a request log."""
+
+    def __init__(self, folder, *arguments):
+        self.database = folder / "gateway.db"
+        self.url = f"sqlite:///{self.database}"
+        ended = run_command(
+            "--hours", "0.6", "--speed", f"{SPEED:g}", "--seed", "1", "--no-report", "--out", str(folder),
+            "--database-url", self.url, *arguments,
+        )  # fmt: skip
+        self.run = soaklib.open_run(ended.stdout.splitlines()[-1])
+        self.frame = reconcile(self.run, database=self.url)
+
+    def findings(self):
+        """Give the rows that are no harmless ones."""
+        return self.frame.filter(pl.col("cause").is_in(FINDINGS))
+
+    def gateway_began_us(self):
+        """Give the first and the last start of the gateway's memory, on the run's clock."""
+        return self.run.sql(
+            """
+            select (min("value") * 1e6)::BIGINT - epoch_us(utc(0)) as first_us,
+                   (max("value") * 1e6)::BIGINT - epoch_us(utc(0)) as last_us
+            from samples where metric = 'gateway_process_start_time_seconds'"""
+        ).row(0)
+
+    def at_s(self, gateway_s):
+        """Give the run's soak second for one of the gateway's."""
+        at_us = self.gateway_began_us()[0] + round(gateway_s / SPEED * 1e6)
+        return self.run.sql("select soak_seconds($at_us)", {"at_us": at_us}).item()
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
+    options = [word for name, value in FAULTS.items() for word in ("--gateway-fault", f"{name}={value}")]
+    soaked = Soaked(tmp_path_factory.mktemp("faulty"), *options)
+    yield soaked
+    soaked.run.close()
+
+
+def _is_at(rows, at_s):
+    """Say whether all rows are of the window that holds a moment, or of the next, where it may become certain."""
+    window_s = 1.5 * SPEED  # scrapes are a wall second apart
+    return all(start_s - window_s <= at_s <= end_s for start_s, end_s in rows.select("start_s", "end_s").iter_rows())
+
+
+def test_seven_increments_left_out_are_lost(faulty):
+    """Seven, in the window of the fault, with the durations as witness."""
+    lost = faulty.findings().filter(cause="lost", pair="client and counter")
+    assert lost["discrepancy"].sum() == -7
+    assert set(lost["outcome"]) <= {"ok", "failed"}
+    assert _is_at(lost, faulty.at_s(DROPPED_S))
+    assert lost["detail"].str.contains("only the count is missing").all()
+
+
+def test_three_increments_made_twice_are_counted_twice(faulty):
+    """Three, in the window of the fault."""
+    doubled = faulty.findings().filter(cause="counted twice")
+    assert doubled["discrepancy"].sum() == 3
+    assert set(doubled["outcome"]) <= {"ok", "failed"}
+    assert _is_at(doubled, faulty.at_s(DOUBLED_S))
+
+
+def test_five_rows_left_out_of_the_log_are_lost(faulty):
+    """Those five whose ids the database does not have, in the windows of their answers."""
+    with sqlite3.connect(faulty.database) as connection:
+        logged = {row[0] for row in connection.execute("select corr_id from proxy_logs")}
+    connection.close()
+    answers = faulty.run.sql(
+        "select correlation_id, tool, soak_seconds(done_at_us) as done_s from outcomes where correlation_id is not null"
+    )
+    missing = answers.filter(~pl.col("correlation_id").is_in(logged))
+    lost = faulty.findings().filter(pair="client and database")
+    expected = Counter()
+    for _, tool, done_s in missing.iter_rows():
+        window = lost.filter(pl.col("start_s") < done_s, pl.col("end_s") >= done_s, tool=tool)
+        expected[tool, window["end_s"].unique().item()] += 1
+    found = Counter()
+    for tool, end_s, discrepancy, cause in lost.select("tool", "end_s", "discrepancy", "cause").iter_rows():
+        assert cause == "lost"
+        found[tool, end_s] -= discrepancy
+    assert found == expected
+    assert missing.height == 5
+
+
+def test_the_restart_is_found_with_what_it_forgot(faulty):
+    """One restart at its moment; the calls since the scrape before it are forgotten, and nothing else is missing."""
+    forgotten = faulty.frame.filter(cause="counter reset or restart")
+    restart_us = faulty.gateway_began_us()[1]
+    (end_s,) = forgotten["end_s"].unique()
+    assert end_s == pytest.approx(faulty.run.sql("select soak_seconds($at)", {"at": restart_us}).item(), abs=5.0)
+    answered = faulty.run.sql(
+        """
+        select count(*) from outcomes where status is not null and done_at_us <= $restart_us and done_at_us >
+            (select max(at_us) from scrapes where endpoint = 'metrics' and ok and at_us < $restart_us)""",
+        {"restart_us": restart_us},
+    ).item()
+    assert forgotten.filter(outcome="validated")["client_rows"].sum() == pytest.approx(answered, abs=4)
+    assert (forgotten["discrepancy"] == 0).all()
+
+
+def test_nothing_but_the_faults_is_found(faulty):
+    """Fifteen in all, and the verdict names them."""
+    assert faulty.findings()["discrepancy"].abs().sum() == 7 + 3 + 5
+    verdict = books_balanced(faulty.run, faulty.url)
+    assert (verdict.state, verdict.measure) == ("fail", 15.0)
+    for words in ("counted twice (client and counter)", "lost (client and counter)", "lost (client and database)"):
+        assert words in verdict.detail
+
+
+@pytest.mark.parametrize(("arguments", "factor"), [((), 1), (("--gateway-quirks", "real"), 2)], ids=["clean", "real"])
+def test_a_clean_rehearsal_balances_to_zero(tmp_path, arguments, factor):
+    """Every window is explained, residuals add up to zero, and the log has every answer; also where 200 counts 2."""
+    soaked = Soaked(tmp_path, *arguments)
+    with soaked.run as run:
+        assert soaked.findings().height == 0
+        assert set(soaked.frame["cause"]) <= {"balanced", "in flight at the edge"}
+        residuals = soaked.frame.group_by("pair", "outcome").agg(pl.col("residual").sum())
+        assert residuals["residual"].unique().to_list() == [0.0]
+        assert soaked.frame.filter(outcome="ok", pair="client and counter")["factor"].unique().to_list() == [factor]
+        ok, validated = run.sql(
+            "select count(*) filter (status = 200), count(*) from outcomes where status is not null"
+        ).row(0)
+        sums = soaked.frame.group_by("pair", "outcome").agg(
+            pl.col("client_rows", "counter_increase", "database_rows").sum()
+        )
+        counts = {(pair, outcome): rest for pair, outcome, *rest in sums.iter_rows()}
+        assert counts["client and counter", "ok"] == [ok, float(ok * factor), 0]
+        assert counts["client and counter", "validated"] == [validated, float(validated), 0]
+        assert sum(rest[2] for (pair, _), rest in counts.items() if pair == "client and database") == validated
+        assert books_balanced(run, soaked.url).state == "pass"
