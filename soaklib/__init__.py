@@ -17,17 +17,24 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from soaklib import charts
+    from soaklib.analysis.aligned import aligned
     from soaklib.analysis.breakers import breaker_states, fast_fails
+    from soaklib.analysis.burn import budget, burn
+    from soaklib.analysis.changepoints import change_points
     from soaklib.analysis.counters import increase, prometheus_increase, rate
     from soaklib.analysis.criteria import criteria
     from soaklib.analysis.database import read_database
+    from soaklib.analysis.drift import drift
+    from soaklib.analysis.effects import effect, effects
     from soaklib.analysis.events import read_events
     from soaklib.analysis.exposition import canonical_names, exposition_repairs, read_exposition
     from soaklib.analysis.histograms import histogram_quantile
     from soaklib.analysis.latency import latency
     from soaklib.analysis.load import Run, open_run
+    from soaklib.analysis.power import power
     from soaklib.analysis.prometheus import read_prometheus
     from soaklib.analysis.rates import denials, outcome_counts, success_rate, tool_usage
+    from soaklib.analysis.reconcile import reconcile
     from soaklib.analysis.snapshots import read_snapshots, snapshot_files
     from soaklib.analysis.timeline import marks, planned_windows
     from soaklib.errors import SoaklibError
@@ -35,11 +42,18 @@ if TYPE_CHECKING:
 __all__ = [
     "Run",
     "SoaklibError",
+    "aligned",
     "breaker_states",
+    "budget",
+    "burn",
     "canonical_names",
+    "change_points",
     "charts",
     "criteria",
     "denials",
+    "drift",
+    "effect",
+    "effects",
     "exposition_repairs",
     "fast_fails",
     "histogram_quantile",
@@ -49,6 +63,7 @@ __all__ = [
     "open_run",
     "outcome_counts",
     "planned_windows",
+    "power",
     "prometheus_increase",
     "rate",
     "read_database",
@@ -56,23 +71,31 @@ __all__ = [
     "read_exposition",
     "read_prometheus",
     "read_snapshots",
+    "reconcile",
     "snapshot_files",
     "success_rate",
     "tool_usage",
 ]
 
 _MODULES: Final = {
+    "soaklib.analysis.aligned": ("aligned",),
     "soaklib.analysis.breakers": ("breaker_states", "fast_fails"),
+    "soaklib.analysis.burn": ("budget", "burn"),
+    "soaklib.analysis.changepoints": ("change_points",),
     "soaklib.analysis.counters": ("increase", "prometheus_increase", "rate"),
     "soaklib.analysis.criteria": ("criteria",),
     "soaklib.analysis.database": ("read_database",),
+    "soaklib.analysis.drift": ("drift",),
+    "soaklib.analysis.effects": ("effect", "effects"),
     "soaklib.analysis.events": ("read_events",),
     "soaklib.analysis.exposition": ("canonical_names", "exposition_repairs", "read_exposition"),
     "soaklib.analysis.histograms": ("histogram_quantile",),
     "soaklib.analysis.latency": ("latency",),
     "soaklib.analysis.load": ("Run", "open_run"),
+    "soaklib.analysis.power": ("power",),
     "soaklib.analysis.prometheus": ("read_prometheus",),
     "soaklib.analysis.rates": ("denials", "outcome_counts", "success_rate", "tool_usage"),
+    "soaklib.analysis.reconcile": ("reconcile",),
     "soaklib.analysis.snapshots": ("read_snapshots", "snapshot_files"),
     "soaklib.analysis.timeline": ("marks", "planned_windows"),
     "soaklib.errors": ("SoaklibError",),

@@ -116,6 +116,11 @@ class Thresholds(BaseModel):
     invalid_windows: float = Field(
         1.0, ge=0, le=100, description="most windows in which the generator itself was late, percent"
     )
+    drift_median_ms: float = Field(5.0, gt=0, description="most change of the median service time, milliseconds")
+    drift_tail_ms: float = Field(50.0, gt=0, description="most change of the 99th percentile, milliseconds")
+    drift_errors: float = Field(0.5, gt=0, description="most change of the share of failed calls, percent")
+    drift_memory_mib: float = Field(64.0, gt=0, description="most change of memory, MiB")
+    drift_files: float = Field(64.0, gt=0, description="most change of the number of open files")
     late_ms: float = Field(100.0, gt=0, description="lag from which the generator counts as late, wall milliseconds")
 
 

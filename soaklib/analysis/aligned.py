@@ -32,7 +32,14 @@ _SEED: Final = 20_261_124
 _FINE: Final = 10  # cells a step: an event is placed to a tenth of a step
 
 
-def aligned(run: Run, event: str = "TOKENS_ROTATED", *, window_s: float = 240.0, step_s: float = 10.0) -> pl.DataFrame:
+def aligned(
+    run: Run,
+    event: str = "TOKENS_ROTATED",
+    *,
+    window_s: float = 240.0,
+    step_s: float = 10.0,
+    leave_out: pl.DataFrame | None = None,
+) -> pl.DataFrame:
     """Give what calls of the load met before and after an event, over all its times, with the placebo band.
 
     Parameters
@@ -45,6 +52,9 @@ def aligned(run: Run, event: str = "TOKENS_ROTATED", *, window_s: float = 240.0,
         How far to look before and after it, soak seconds.
     step_s
         Width of a step, soak seconds.
+    leave_out
+        ``start_s`` and ``end_s`` (soak seconds) of windows whose calls do not count, such as
+        :func:`~soaklib.analysis.timeline.planned_windows`: what happens in them is not the event's doing.
 
     Returns
     -------
@@ -67,7 +77,7 @@ def aligned(run: Run, event: str = "TOKENS_ROTATED", *, window_s: float = 240.0,
         msg = f"the run has no event {event}; run.events() has those that happened"
         raise SettingsError(msg)
     cell_s = step_s / _FINE
-    cells = _Cells.of(run, cell_s)
+    cells = _Cells.of(run, cell_s, leave_out)
     events = np.rint(at_s["soak_s"].to_numpy() / cell_s).astype(np.int64)
     reach = round(window_s / step_s)
     edges = np.arange(-reach, reach + 1) * _FINE
@@ -110,14 +120,16 @@ class _Cells(NamedTuple):
         return int(self.counted.size) - 1
 
     @classmethod
-    def of(cls, run: Run, cell_s: float) -> Self:
+    def of(cls, run: Run, cell_s: float, leave_out: pl.DataFrame | None) -> Self:
         """Add up a run's load in cells of `cell_s` soak seconds."""
+        windows = () if leave_out is None else leave_out.select("start_s", "end_s").iter_rows()
+        outside = "".join(f" and not (soak_s >= {start_s!r} and soak_s < {end_s!r})" for start_s, end_s in windows)
         rows = run.sql(
-            """
+            f"""
             select floor(soak_s / $cell_s)::BIGINT as cell, count(*) filter (counted) as counted,
                    count(*) filter (counted and not succeeded) as failed, count(response_us) as answered,
                    coalesce(sum(response_us), 0)::DOUBLE / 1000 as response_ms
-            from calls where purpose = 'load' and soak_s >= 0 group by cell""",
+            from valid_calls where purpose = 'load' and soak_s >= 0{outside} group by cell""",  # noqa: S608
             {"cell_s": cell_s},
         )
         place = rows["cell"].to_numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import time
 from dataclasses import dataclass
@@ -46,6 +47,11 @@ class RunClock:
     def now_us(self) -> int:
         """Give the time in microseconds since the anchor."""
         return (self._monotonic_ns() - self._zero_ns) // 1000
+
+    async def sleep_until(self, at_us: int) -> None:
+        """Sleep until this clock reads `at_us`, and never less: loops round their timers, down too."""
+        while (left_us := at_us - self.now_us()) > 0:
+            await asyncio.sleep(left_us / 1e6)
 
     def utc(self, at_us: int) -> dt.datetime:
         """Give the UTC time of a reading of this clock."""

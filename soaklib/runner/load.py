@@ -119,7 +119,7 @@ class Load:
         call = parts.workload.probes[which]
         for slot in range(first, count):
             due = parts.soak_clock.at_us(slot * every_s)
-            await asyncio.sleep(max(0.0, (due - parts.clock.now_us()) / 1e6))
+            await parts.clock.sleep_until(due)
             self._start(Purpose.PROBE, slot, (call,), slot, due)
 
     async def watch(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,7 +87,7 @@ class Timeline:
             )
 
     async def _sleep_until(self, soak_s: float) -> None:
-        await asyncio.sleep(max(0.0, (self.soak_clock.at_us(soak_s) - self.clock.now_us()) / 1e6))
+        await self.clock.sleep_until(self.soak_clock.at_us(soak_s))
 
     async def _make_change(self, number: int) -> None:
         change = self.plan.changes[number]

@@ -13,7 +13,8 @@ PASSED = {
     "full duration", "every slot accounted for", "all tools exercised", "success rate",
     "success rate outside planned windows", "healthy", "denials happen", "no false-allow", "no false-deny",
     "quota cut works", "breaker engages during chaos", "breaker recovers after chaos", "scheduled changes made",
-    "token rotations go unnoticed", "snapshots complete", "measurement valid",
+    "token rotations go unnoticed", "snapshots complete", "measurement valid", "chaos shows in the data",
+    "no error spike at rotations", "books balanced",
 }  # fmt: skip
 
 
@@ -49,7 +50,7 @@ def test_the_query_of_a_verdict_gives_its_measure(rehearsal):
             assert float(run.sql(verdict["query"]).item()) == verdict["measure"]
 
 
-A_QUOTA_DENIAL = "(select (slot, step) from outcomes where reason = 'quota' limit 1)"
+IS_ONE_QUOTA_DENIAL = "(slot, step) = (select (slot, step) from outcomes where reason = 'quota' limit 1)"
 LAST_CHAT = "(select max(planned_at_us) from outcomes where tool = 'openai' and kind = 'ok')"
 IS_THE_CUT = "event_key = 'change:2:update-policy'"
 CUT = "(select min(at_us) from events where name like 'POLICY_UPDATED_%')"
@@ -105,7 +106,7 @@ CUT = "(select min(at_us) from events where name like 'POLICY_UPDATED_%')"
         ),
         (
             "quota cut works",
-            f"update outcomes set planned_at_us = {CUT} - 2, done_at_us = {CUT} - 1 where (slot, step) = {A_QUOTA_DENIAL}",
+            f"update outcomes set planned_at_us = {CUT} - 2, done_at_us = {CUT} - 1 where {IS_ONE_QUOTA_DENIAL}",
             "1 quota denials before the cut",
         ),
         (
@@ -134,6 +135,27 @@ CUT = "(select min(at_us) from events where name like 'POLICY_UPDATED_%')"
             "snapshots complete",
             "delete from samples where metric = 'gateway_breaker_fastfail_total'",
             "missing: gateway_breaker_fastfail_total",
+        ),
+        (
+            "chaos shows in the data",
+            "update outcomes set kind = 'ok' where tool = 'openai' and kind in ('upstream_error', 'fast_fail')",
+            "0 of",
+        ),
+        (
+            "no error spike at rotations",
+            "update outcomes set kind = 'upstream_error' where kind = 'ok' and slot % 900 < 30 and slot > 800",
+            "in the minute after 7 rotations failed",
+        ),
+        ("books balanced", "delete from outcomes where kind = 'ok' and slot % 500 = 1", "counter"),
+        (
+            "no drift in latency (median)",
+            "update outcomes set done_at_us = done_at_us + slot * 4",
+            "Drift",
+        ),
+        (
+            "no drift in errors",
+            "update outcomes set kind = 'upstream_error' where kind = 'ok' and (slot * 7919) % 7200 < slot * 0.2",
+            "Drift",
         ),
         (
             "measurement valid",
@@ -174,6 +196,9 @@ def test_a_broken_run_fails_the_criterion_that_is_about_it(broken, criterion, st
             "the change was not made",
         ),
         ("measurement valid", ["delete from runner_health"], "insufficient", "no second"),
+        ("no drift in gateway memory", ["delete from scrapes where false"], "insufficient", "at least 30 are needed"),
+        ("no drift in gateway files", ["delete from samples"], "not applicable", "does not say how many files"),
+        ("books balanced", ["delete from samples"], "insufficient", "no two scrapes of /metrics"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_judged_never_passes(broken, criterion, statements, state, detail):
@@ -192,6 +217,16 @@ def test_calls_in_windows_in_which_the_generator_was_late_are_not_held_against_t
     assert verdicts["measurement valid"]["state"] == "fail"
     assert verdicts["success rate"]["state"] == "pass"
     assert verdicts["success rate outside planned windows"]["state"] == "pass"
+
+
+def test_a_leak_of_the_gateway_is_found_in_an_hour_of_readings(broken):
+    """Readings stretched to an hour, with 200 MiB more at its end: memory drifts."""
+    stretched = "update samples set at_us = at_us * 180 where metric = 'process_resident_memory_bytes'"
+    grown = """update samples set "value" = "value" + 2e8 * at_us / (select max(at_us) from samples
+            where metric = 'process_resident_memory_bytes') where metric = 'process_resident_memory_bytes'"""
+    more = """insert into samples select at_us + 30000000, metric, labels, "value" from samples
+           where metric = 'process_resident_memory_bytes'"""
+    assert broken(stretched, more, grown)["no drift in gateway memory"]["state"] == "fail"
 
 
 def test_every_criterion_is_listed_once():

@@ -1,6 +1,8 @@
+import asyncio
 import datetime as dt
 
 import pytest
+from virtual_time import run_virtually
 
 from soaklib.runner.clock import RunClock, SoakClock
 from soaklib.store import Segment
@@ -58,3 +60,24 @@ def test_soak_time_runs_at_its_speed_from_where_the_segment_began(soak_s, at_us)
     soak_clock = SoakClock(Segment(segment=1, started_at_us=7_000, soak_started_s=100.0), speed=720.0)
     assert soak_clock.at_us(soak_s) == at_us
     assert soak_clock.soak_s(at_us) == pytest.approx(soak_s, abs=1e-3)
+
+
+def test_sleeping_until_a_time_never_ends_before_it():
+    """A loop that wakes a millisecond early is sent back to sleep."""
+
+    async def main(loop):
+        clock = RunClock(ANCHOR, monotonic_ns=loop.monotonic_ns, utc_now=lambda: ANCHOR)
+        sleep, slept = asyncio.sleep, []
+
+        async def early(seconds):
+            slept.append(seconds)
+            await sleep(max(seconds - 0.001, 1e-6))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asyncio, "sleep", early)
+            await clock.sleep_until(5_000_000)
+        return clock.now_us(), len(slept)
+
+    now_us, times = run_virtually(main)
+    assert now_us >= 5_000_000
+    assert times > 1

@@ -1,0 +1,76 @@
+"""The acceptance criteria of a soak: each a question put to the data, answered with a verdict and the query behind it.
+
+A criterion that cannot be judged is ``insufficient``, one that the run could not meet by its nature (a change that the
+gateway has no route for) is ``not applicable``; neither ever passes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from soaklib.analysis.criteria import completeness, interventions, stability, traffic
+from soaklib.analysis.reconcile import books_balanced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from soaklib.analysis.load import Run
+    from soaklib.records import Verdict
+
+__all__ = ["CRITERIA", "VERDICTS_SCHEMA", "criteria", "judge"]
+
+VERDICTS_SCHEMA: Final = pl.Schema(
+    {
+        "name": pl.String(), "measure": pl.Float64(), "threshold": pl.String(), "n": pl.Int64(), "low": pl.Float64(),
+        "high": pl.Float64(), "state": pl.String(), "detail": pl.String(), "query": pl.String(),
+    }
+)  # fmt: skip
+"""Columns and types of :func:`criteria`."""
+
+CRITERIA: Final[tuple[Callable[[Run], Verdict], ...]] = (
+    completeness.full_duration,
+    completeness.every_slot_accounted_for,
+    completeness.all_tools_exercised,
+    traffic.success_overall,
+    traffic.success_outside,
+    traffic.healthy,
+    traffic.denials_happen,
+    traffic.no_false_allow,
+    traffic.no_false_deny,
+    interventions.changes_made,
+    interventions.tokens_rotate_unnoticed,
+    stability.no_spike_at_rotations,
+    stability.chaos_shows,
+    interventions.breaker_engages,
+    interventions.breaker_recovers,
+    interventions.quota_cut_works,
+    completeness.snapshots_complete,
+    books_balanced,
+    stability.no_drift_in_latency_median,
+    stability.no_drift_in_latency_tail,
+    stability.no_drift_in_errors,
+    stability.no_drift_in_gateway_memory,
+    stability.no_drift_in_gateway_files,
+    stability.no_drift_in_generator_memory,
+    completeness.measurement_valid,
+)
+"""Every acceptance criterion, in the order in which they are read."""
+
+
+def criteria(run: Run) -> pl.DataFrame:
+    """Judge a run by every acceptance criterion.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``name``, ``measure``, ``threshold``, ``n``, ``low``, ``high``, ``state`` (``pass``, ``fail``,
+        ``not applicable``, ``insufficient``), ``detail``, ``query``.
+    """
+    return pl.DataFrame([tuple(verdict) for verdict in judge(run)], schema=VERDICTS_SCHEMA, orient="row")
+
+
+def judge(run: Run) -> list[Verdict]:
+    """Give the verdicts of :func:`criteria` as records."""
+    return [criterion(run) for criterion in CRITERIA]

@@ -1,0 +1,126 @@
+"""Were the changes made, and did the gateway bear them as it should?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from soaklib.analysis.criteria.verdicts import change_not_made, passed
+from soaklib.analysis.timeline import change_events
+from soaklib.plan import ChaosChange, PolicyChange
+from soaklib.records import EventName, State, Verdict
+
+if TYPE_CHECKING:
+    from soaklib.analysis.load import Run
+
+
+__all__ = ["breaker_engages", "breaker_recovers", "changes_made", "quota_cut_works", "tokens_rotate_unnoticed"]
+
+_QUOTA_REACHED: Final = r"""
+    with cut as (
+        select at_us, regexp_extract(detail, 'action=(\S+)', 1) as action,
+               regexp_extract(detail, 'limit=(\d+)', 1)::BIGINT as most
+        from events where event_key like 'change:%:update-policy' and name like 'POLICY_UPDATED_%' limit 1
+    )
+    select coalesce(max(n), 0)::BIGINT as reached, (select most from cut) as most
+    from (
+        select floor(soak_seconds(planned_at_us) / 3600) as hour, count(*) as n from outcomes, cut
+        where planned_at_us >= cut.at_us and kind = 'ok' and tool || ':' || outcomes.action = cut.action group by hour
+    )"""
+"""The most calls in one hour after the cut that counted towards the quota, and the limit."""
+
+
+def quota_cut_works(run: Run) -> Verdict:
+    """Do quota denials come after the cut, and none before it?"""
+    name, threshold = "quota cut works", "denials for quota after the cut, none before"
+    query = """
+        select count(*) filter (planned_at_us < cut.at_us and done_at_us < cut.at_us) as before,
+               count(*) filter (planned_at_us >= cut.at_us) as after
+        from outcomes, (select min(at_us) as at_us from events where event_key like 'change:%:update-policy'
+                        and name like 'POLICY_UPDATED_%') as cut
+        where kind = 'denied' and reason = 'quota'"""
+    changes = [change for change in run.info.plan.changes if isinstance(change, PolicyChange)]
+    if (verdict := change_not_made(run, name, threshold, changes, query)) is not None:
+        return verdict
+    before, after = run.sql(query).row(0)
+    reached, limit = run.sql(_QUOTA_REACHED).row(0)
+    if after == 0 and reached < limit:
+        detail = f"at most {reached} calls in a quota window after the cut, of {limit} that it allows"
+        return Verdict(name, 0.0, threshold, before, None, None, State.INSUFFICIENT, detail, query)
+    return Verdict(
+        name, float(after), threshold, before + after, None, None, passed(after > 0 and before == 0),
+        f"{before} quota denials before the cut, {after} after", query,
+    )  # fmt: skip
+
+
+def breaker_engages(run: Run) -> Verdict:
+    """Did the breaker of the tool under chaos open, so that calls failed fast?"""
+    name, threshold = "breaker engages during chaos", "> 0 fast-fails during chaos"
+    changes = [change for change in run.info.plan.changes if isinstance(change, ChaosChange)]
+    query = """
+        select count(*) filter (kind = 'fast_fail') as fast_fails, count(*) filter (kind = 'upstream_error') as errors,
+               count(*) filter (attempts > 0) as sent
+        from valid_calls, (select min(at_us) filter (name = 'CHAOS_MODE_ON') as on_us,
+                               max(at_us) filter (name = 'CHAOS_MODE_OFF') as off_us from events) as chaos
+        where planned_at_us >= on_us and planned_at_us < off_us"""
+    if (verdict := change_not_made(run, name, threshold, changes, query)) is not None:
+        return verdict
+    fast_fails, errors, sent = run.sql(query).row(0)
+    if sent == 0:
+        return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no valid call during chaos", query)
+    return Verdict(
+        name, float(fast_fails), threshold, sent, None, None, passed(fast_fails > 0),
+        f"{errors} upstream errors and {fast_fails} fast-fails in {sent} calls during chaos", query,
+    )  # fmt: skip
+
+
+def breaker_recovers(run: Run) -> Verdict:
+    """Does the last call that failed for chaos come soon after it, and do calls succeed again?"""
+    within_s = run.thresholds.recovery_s
+    name, threshold = "breaker recovers after chaos", f"<= {within_s:g} soak s after chaos ends, then ok calls"
+    changes = [change for change in run.info.plan.changes if isinstance(change, ChaosChange)]
+    tools = ", ".join(f"'{change.tool}'" for change in changes) or "''"
+    query = f"""
+        select coalesce(max(soak_seconds(planned_at_us) - soak_seconds(off_us))
+                        filter (kind in ('fast_fail', 'upstream_error')), 0) as recovery_s,
+               count(*) filter (kind = 'ok') as ok, count(*) as n
+        from outcomes, (select max(at_us) as off_us from events where name = 'CHAOS_MODE_OFF') as chaos
+        where planned_at_us >= off_us and attempts > 0 and tool in ({tools})"""  # noqa: S608 - tools of the plan
+    if (verdict := change_not_made(run, name, threshold, changes, query)) is not None:
+        return verdict
+    recovery_s, ok, n = run.sql(query).row(0)
+    if n == 0:
+        return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no call after chaos", query)
+    return Verdict(
+        name, recovery_s, threshold, n, None, None, passed(recovery_s <= within_s and ok > 0),
+        f"last failure {recovery_s:.0f} soak s after chaos ended, {ok} ok calls of the tool after chaos", query,
+    )  # fmt: skip
+
+
+def changes_made(run: Run) -> Verdict:
+    """Was every scheduled change made that the gateway has a route for?"""
+    query = "select name, detail from events where event_key like 'change:%' order by at_us"
+    planned, made = len(run.info.plan.changes), change_events(run).filter(~pl.col("is_end")).height
+    unsupported = run.events().filter(pl.col("name") == EventName.CHANGE_UNSUPPORTED).height
+    none_to_make = planned == 0 or unsupported >= planned
+    state = State.NOT_APPLICABLE if none_to_make else passed(made + unsupported >= planned)
+    return Verdict(
+        "scheduled changes made", float(made), f"all {planned}", planned, None, None, state,
+        f"{made} of {planned} made, {unsupported} unsupported by the gateway", query,
+    )  # fmt: skip
+
+
+def tokens_rotate_unnoticed(run: Run) -> Verdict:
+    """Were tokens rotated on schedule, with no call failing for its token?"""
+    query = """
+        select (select count(*) from events where name = 'TOKENS_ROTATED' and event_key is not null) as rotations,
+               count(*) filter (kind = 'unauthorized') as refused, count(*) filter (attempts > 0) as sent
+        from valid_calls"""
+    rotations, refused, sent = run.sql(query).row(0)
+    planned = max(0, int(-(-run.info.planned_soak_s // run.info.plan.intervals.rotate_tokens_s)) - 1)
+    return Verdict(
+        "token rotations go unnoticed", float(refused), f"{planned} rotations, 0 calls refused for their token", sent,
+        None, None, passed(rotations == planned and refused == 0),
+        f"{rotations} of {planned} rotations, {refused} of {sent} calls refused", query,
+    )  # fmt: skip

@@ -1,0 +1,104 @@
+"""Did calls succeed that should, and were those denied that should be?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from soaklib.analysis.criteria.verdicts import number, passed
+from soaklib.analysis.intervals import rate_interval
+from soaklib.analysis.timeline import planned_windows
+from soaklib.records import State, Verdict
+
+if TYPE_CHECKING:
+    from soaklib.analysis.load import Run
+
+
+__all__ = ["denials_happen", "healthy", "no_false_allow", "no_false_deny", "success_outside", "success_overall"]
+
+_LET_THROUGH: Final = (
+    "(kind in ('ok', 'invalid_response', 'rate_limited', 'upstream_error', 'fast_fail', 'invalid_request'))"
+)
+"""Outcomes of a probe that say policy let it through: it is asked before parameters, limits and the tool itself."""
+
+
+def success_overall(run: Run) -> Verdict:
+    """Is the success rate high enough over the whole soak?"""
+    return _success(run, "success rate", "true", run.thresholds.success_rate)
+
+
+def success_outside(run: Run) -> Verdict:
+    """Is it high enough outside the windows in which the plan itself makes calls fail?"""
+    condition = "true"
+    for start_s, end_s in planned_windows(run).iter_rows():
+        condition += f" and not (soak_s >= {start_s!r} and soak_s < {end_s!r})"
+    return _success(run, "success rate outside planned windows", condition, run.thresholds.success_rate_outside)
+
+
+def _success(run: Run, name: str, condition: str, least: float) -> Verdict:
+    query = (
+        "select floor(soak_s / 60) as minute, count(*) filter (succeeded) as successes, "  # noqa: S608
+        f"count(*) as n from valid_calls where counted and {condition} group by minute order by minute"
+    )
+    minutes = run.sql(query)
+    interval = rate_interval(minutes["successes"].to_numpy(), minutes["n"].to_numpy())
+    threshold = f">= {least:g} %"
+    if interval.rate is None or interval.low is None or interval.high is None:
+        return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no call counts", query)
+    rate = 100 * interval.rate
+    low, high = 100 * interval.low, 100 * interval.high
+    detail = f"{interval.successes} of {interval.n} calls, {rate:.3f} % ({low:.3f} to {high:.3f})"
+    return Verdict(name, rate, threshold, interval.n, low, high, passed(rate >= least), detail, query)
+
+
+def healthy(run: Run) -> Verdict:
+    """Was every answer of /health outside the planned windows healthy?"""
+    condition = "endpoint = 'health'"
+    for start_s, end_s in planned_windows(run).iter_rows():
+        condition += f" and not (soak_seconds(at_us) >= {start_s!r} and soak_seconds(at_us) < {end_s!r})"
+    condition += (
+        " and not exists (select 1 from invalid_windows where soak_seconds(at_us) >= start_s"
+        " and soak_seconds(at_us - duration_us) < end_s)"
+    )
+    query = f"select count(*) filter (ok) as healthy, count(*) as n from scrapes where {condition}"  # noqa: S608
+    good, n = run.sql(query).row(0)
+    threshold = "100 % of health samples outside planned windows"
+    if n == 0:
+        return Verdict("healthy", None, threshold, 0, None, None, State.INSUFFICIENT, "no health sample", query)
+    return Verdict(
+        "healthy", 100 * good / n, threshold, n, None, None, passed(good == n), f"{good} of {n} samples healthy", query
+    )
+
+
+def denials_happen(run: Run) -> Verdict:
+    """Did policy deny anything? A soak in which nothing is denied has not tried it."""
+    query = "select count(*) from outcomes where kind = 'denied'"
+    n = int(number(run, query) or 0)
+    return Verdict("denials happen", float(n), "> 0 denials", n, None, None, passed(n > 0), f"{n} denials", query)
+
+
+def no_false_allow(run: Run) -> Verdict:
+    """Did no probe get past policy? Sending none proves nothing and fails."""
+    query = (
+        "select count(*) filter (attempts > 0) as sent, "  # noqa: S608 - our own condition
+        f"count(*) filter (attempts > 0 and {_LET_THROUGH}) as let_through, "
+        "count(*) filter (kind = 'denied') as denied from outcomes where purpose = 'probe'"
+    )
+    sent, let_through, denied = run.sql(query).row(0)
+    return Verdict(
+        "no false-allow", float(let_through), "0 probes let through, at least 1 denied", sent, None, None,
+        passed(denied > 0 and let_through == 0), f"{sent} probes sent, {denied} denied, {let_through} let through",
+        query,
+    )  # fmt: skip
+
+
+def no_false_deny(run: Run) -> Verdict:
+    """Was no call of the load denied that policy should allow?"""
+    query = """
+        select count(*) filter (kind = 'denied' and not (reason = 'quota' and expected = 'either')) as wrongly,
+               count(*) filter (attempts > 0) as sent from valid_calls where purpose = 'load'"""
+    wrongly, sent = run.sql(query).row(0)
+    state = State.INSUFFICIENT if sent == 0 else passed(wrongly == 0)
+    return Verdict(
+        "no false-deny", float(wrongly), "0 calls wrongly denied", sent, None, None, state,
+        f"{wrongly} of {sent} calls denied against the plan", query,
+    )  # fmt: skip

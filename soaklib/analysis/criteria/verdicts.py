@@ -1,0 +1,43 @@
+"""What the criteria share: how a verdict is put together, and when a change can be judged at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from soaklib.analysis.timeline import change_events
+from soaklib.records import EventName, State, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soaklib.analysis.load import Run
+    from soaklib.plan import Change
+
+__all__ = ["change_not_made", "number", "passed"]
+
+
+def passed(condition: bool) -> State:
+    """Give ``pass`` or ``fail``."""
+    return State.PASS if condition else State.FAIL
+
+
+def number(run: Run, query: str) -> float | None:
+    """Give the one number of a query; None for NULL."""
+    value = run.sql(query).item()
+    return None if value is None else float(value)
+
+
+def change_not_made(run: Run, name: str, threshold: str, changes: Sequence[Change], query: str) -> Verdict | None:
+    """Give the verdict on a change that never came to pass; None when it did and can be judged."""
+    if not changes:
+        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, "the plan has no such change", query)
+    made = set(change_events(run).filter(~pl.col("is_end"))["number"].to_list())
+    if all(run.info.plan.changes.index(change) in made for change in changes):
+        return None
+    said = run.events().filter(pl.col("detail").str.starts_with(f"{changes[0].do}:"))
+    unsupported = said.filter(pl.col("name") == EventName.CHANGE_UNSUPPORTED).height > 0
+    state = State.NOT_APPLICABLE if unsupported else State.INSUFFICIENT
+    detail = "the gateway has no route for the change" if unsupported else "the change was not made"
+    return Verdict(name, None, threshold, 0, None, None, state, detail, query)
