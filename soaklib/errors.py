@@ -6,6 +6,7 @@
     ├── SettingsError               a setting, flag, environment variable or plan is wrong        (exit code 2)
     ├── TargetError                 the gateway cannot be used                                    (exit code 3)
     ├── RecordingError              outcomes can no longer be written                             (exit code 4)
+    ├── AbortedError                 the run was ended by the condition of --abort-when           (exit code 1)
     ├── RunError                    a run folder or bundle cannot be opened or is not what it says
     │   └── SchemaError             its tables are of another schema version
     ├── ExpositionError             text that is not a metrics exposition
@@ -19,6 +20,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 __all__ = [
+    "AbortedError",
     "ExitCode",
     "ExpositionError",
     "RecordingError",
@@ -65,6 +67,10 @@ class RecordingError(SoaklibError):
     """Outcomes can no longer be written; everything acknowledged before is on disk."""
 
     exit_code = ExitCode.RECORDING
+
+
+class AbortedError(SoaklibError):
+    """The run was ended by the condition that ``--abort-when`` states."""
 
 
 class RunError(SoaklibError):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 __all__ = [
+    "ABORT_PATTERN",
     "ADMIN_TOKEN_VARIABLE",
     "SoakSettings",
     "Thresholds",
@@ -48,6 +49,8 @@ _RESERVED_FILES: Final = (
 _MOST_IN_FLIGHT: Final = 8192  # past this one process's ephemeral ports and the peer's backlog run out before files do
 _REHEARSAL: Final = {"rps": 1.0, "speed": 720.0}
 _EXTERNAL: Final = {"rps": 10.0, "speed": 1.0}
+ABORT_PATTERN: Final = r"success_rate\s*<\s*(?P<floor>\d+(?:\.\d+)?)\s+for\s+(?P<length>\d+(?:\.\d+)?)(?P<unit>s|m|h)"
+"""The form of ``--abort-when``."""
 _PLAIN_VARIABLES: Final = {"gateway_url": "GATEWAY_URL", "http_timeout_ms": "HTTP_TIMEOUT_MS"}
 
 
@@ -98,6 +101,13 @@ def _pair(value: str) -> str:
         msg = f"{value!r} must have the form NAME=VALUE"
         raise ValueError(msg)
     return value
+
+
+def _abort_condition(value: str) -> str:
+    if not re.fullmatch(ABORT_PATTERN, value.strip()):
+        msg = 'must have the form "success_rate < 50 for 10m"'
+        raise ValueError(msg)
+    return value.strip()
 
 
 Pair = Annotated[str, AfterValidator(_pair)]
@@ -169,6 +179,9 @@ class SoakSettings(BaseSettings):
     )
     drain_s: float = Field(10.0, ge=0, le=600, description="wait this long for open calls at the end, wall seconds")
     thresholds: Thresholds = Field(Thresholds(), description="what the acceptance criteria require")
+    abort_when: Annotated[str, AfterValidator(_abort_condition)] | None = Field(
+        None, description='end a hopeless run, for example "success_rate < 50 for 10m" of soak time'
+    )
     check: bool = Field(False, description="validate everything, pass the health gate, send no load")
     report: bool = Field(True, description="leave out the figures and notebooks at the end")
     strict: bool = Field(False, description="let insufficient and not applicable criteria fail the run")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soaklib.errors import SoaklibError
 from soaklib.records import EventName, RunStatus
+from soaklib.runner.abort import AbortRule, watch_for_abort
 from soaklib.runner.api import GatewayApi
 from soaklib.runner.changes import ChangeContext, Changes, ChaosGuard
 from soaklib.runner.client import Client
@@ -247,6 +248,11 @@ class Soak:
             load.send_probes(which, probe.every_s, first, occurrences(settings.duration_s, probe.every_s))
             for which, (probe, first) in enumerate(zip(plan.probes, first_probes, strict=True))
         ]
+        watching_for_abort = (
+            []
+            if settings.abort_when is None
+            else [watch_for_abort(AbortRule.parse(settings.abort_when), self.vitals, self.clock, self.soak_clock)]
+        )
         stopping = asyncio.create_task(stop.wait())
         main = asyncio.create_task(_all([load.send_slots(self.job.past.first_slot), *probes, *timeline.tasks()]))
         around = asyncio.create_task(
@@ -260,6 +266,7 @@ class Soak:
                     self._replace_lost_agents(load, timeline),
                     self._say_rate_limit(load),
                     load.watch(),
+                    *watching_for_abort,
                 ]
             )
         )

@@ -129,3 +129,18 @@ def test_a_gateway_that_is_down_for_a_while_is_rows_and_no_end(gateway, tmp_path
     assert kinds["transport_error"] > 1000
     assert failed_scrapes > 0
     assert left == 1
+
+
+@pytest.mark.slow
+def test_a_hopeless_run_ends_by_its_stated_condition(tmp_path):
+    """With every upstream call failing, --abort-when ends the run early: status failed, exit code 1, data kept."""
+    ended = run_command(
+        "--hours", "1", "--speed", "120", "--no-report", "--out", str(tmp_path), "--gateway-fault", "fail_pct=100",
+        "--abort-when", "success_rate < 50 for 5m",
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert "aborted: the success rate was below 50 % for 5 soak-minutes" in ended.stderr
+    with soaklib.open_run(tmp_path / "latest") as run:
+        assert run.info.status == "failed"
+        assert run.events()["name"][-1] == "SOAK_TEST_FAILED"
+        assert run.sql("select max(soak_s) from calls").item() < 1800
