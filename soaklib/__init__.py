@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.breakers import breaker_states, fast_fails
     from soaklib.analysis.burn import budget, burn
     from soaklib.analysis.changepoints import change_points
+    from soaklib.analysis.compare import compare
     from soaklib.analysis.counters import increase, prometheus_increase, rate
     from soaklib.analysis.criteria import criteria
     from soaklib.analysis.database import read_database
@@ -49,6 +50,7 @@ __all__ = [
     "canonical_names",
     "change_points",
     "charts",
+    "compare",
     "criteria",
     "denials",
     "drift",
@@ -82,6 +84,7 @@ _MODULES: Final = {
     "soaklib.analysis.breakers": ("breaker_states", "fast_fails"),
     "soaklib.analysis.burn": ("budget", "burn"),
     "soaklib.analysis.changepoints": ("change_points",),
+    "soaklib.analysis.compare": ("compare",),
     "soaklib.analysis.counters": ("increase", "prometheus_increase", "rate"),
     "soaklib.analysis.criteria": ("criteria",),
     "soaklib.analysis.database": ("read_database",),

@@ -9,12 +9,14 @@ import polars as pl
 from soaklib.analysis.aligned import aligned
 from soaklib.analysis.criteria.verdicts import change_not_made, passed
 from soaklib.analysis.drift import drift
+from soaklib.analysis.endpoints import ENDPOINTS, endpoint_query
 from soaklib.analysis.timeline import planned_windows
 from soaklib.plan import ChaosChange
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
     from soaklib.analysis.drift import Drift
+    from soaklib.analysis.endpoints import Endpoint
     from soaklib.analysis.load import Run
 
 __all__ = [
@@ -28,8 +30,6 @@ __all__ = [
     "no_spike_at_rotations",
 ]
 
-_WINDOWS: Final = 144  # ten minutes each in a run of 24 hours
-_LEAST_WINDOW_S: Final = 60.0
 _LEAST_MEMORY_WALL_S: Final = 1800.0
 _LEAST_ERRORS: Final = 5
 _STATES: Final = {"stable": State.PASS, "drift": State.FAIL, "inconclusive": State.INSUFFICIENT}
@@ -38,20 +38,17 @@ _MIB: Final = 1 << 20
 
 def no_drift_in_latency_median(run: Run) -> Verdict:
     """Does the median service time of ok calls stay where it is?"""
-    value = "quantile_cont(service_us, 0.5) filter (kind = 'ok') / 1000"
-    return _of_calls(run, "no drift in latency (median)", value, run.thresholds.drift_median_ms, "ms")
+    return _of_endpoint(run, ENDPOINTS[0])
 
 
 def no_drift_in_latency_tail(run: Run) -> Verdict:
     """Does the 99th percentile of the service time of ok calls stay where it is?"""
-    value = "quantile_cont(service_us, 0.99) filter (kind = 'ok') / 1000"
-    return _of_calls(run, "no drift in latency (p99)", value, run.thresholds.drift_tail_ms, "ms")
+    return _of_endpoint(run, ENDPOINTS[1])
 
 
 def no_drift_in_errors(run: Run) -> Verdict:
     """Does the share of calls that fail stay where it is?"""
-    value = "100 * count(*) filter (counted and not succeeded) / nullif(count(*) filter (counted), 0)"
-    return _of_calls(run, "no drift in errors", value, run.thresholds.drift_errors, "percent")
+    return _of_endpoint(run, ENDPOINTS[2])
 
 
 def no_drift_in_gateway_memory(run: Run) -> Verdict:
@@ -123,16 +120,15 @@ def chaos_shows(run: Run) -> Verdict:
     )  # fmt: skip
 
 
-def _of_calls(run: Run, name: str, value: str, margin: float, unit: str) -> Verdict:
-    """Judge a series of windows of soak time."""
-    window_s = max(run.info.planned_soak_s / _WINDOWS, _LEAST_WINDOW_S)
-    query = f"""
-        select min("at") as "at", ({value})::DOUBLE as "value" from valid_calls
-        where purpose = 'load' group by floor(soak_s / {window_s!r}) order by 1"""  # noqa: S608 - our own texts
+def _of_endpoint(run: Run, endpoint: Endpoint) -> Verdict:
+    """Judge an endpoint of the load."""
+    name, query = f"no drift in {endpoint.name}", endpoint_query(run, endpoint)
+    margin = float(getattr(run.thresholds, endpoint.threshold))
+    threshold = _within(margin, endpoint.unit)
     series = run.sql(query)
     if series.is_empty():
-        return Verdict(name, None, _within(margin, unit), 0, None, None, State.INSUFFICIENT, "no valid call", query)
-    return _judged(name, series, drift(series, margin=margin, mask=_mask(run)), _within(margin, unit), query)
+        return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no valid call", query)
+    return _judged(name, series, drift(series, margin=margin, mask=_mask(run)), threshold, query)
 
 
 def _of_memory(run: Run, name: str, query: str) -> Verdict:
