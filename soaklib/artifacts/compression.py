@@ -1,0 +1,80 @@
+"""Compressed files, told by their first bytes and not by their names, read with a bound on what comes out."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zlib
+from io import BufferedIOBase
+from typing import IO, Final, cast
+
+from soaklib.errors import RunError
+
+__all__ = ["DECOMPRESSION_ERRORS", "Bounded", "ByteStream", "decompressed"]
+
+ByteStream = IO[bytes] | BufferedIOBase
+"""What bytes are read from: a file, or one that decompresses."""
+
+DECOMPRESSION_ERRORS: Final = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+"""What reading a compressed file that is cut short or damaged raises."""
+
+_MOST_EXPANSION: Final = 200
+"""A run's database, its text and its dump shrink to a tenth or so; what shrinks more than this is no run."""
+
+_ALWAYS_ALLOWED_BYTES: Final = 64 << 20
+_CHUNK_BYTES: Final = 1 << 20
+
+
+class Bounded:
+    """A stream that may give only so many bytes: what is beyond is a decompression bomb.
+
+    Parameters
+    ----------
+    stream
+        What to read from.
+    source_bytes
+        How long it is compressed, which the bound is a multiple of.
+    name
+        What to call it in the message.
+    """
+
+    def __init__(self, stream: ByteStream, source_bytes: int, name: str) -> None:
+        self._stream = stream
+        self._left_bytes = self._most_bytes = _ALWAYS_ALLOWED_BYTES + _MOST_EXPANSION * source_bytes
+        self._name = name
+
+    def read(self, size: int = _CHUNK_BYTES) -> bytes:
+        """Read at most `size` bytes; none at the end.
+
+        Raises
+        ------
+        RunError
+            There are more than may be.
+        """
+        data = self._stream.read(size)
+        self._left_bytes -= len(data)
+        if self._left_bytes < 0:
+            msg = (
+                f"{self._name} holds more than {self._most_bytes:,} bytes, far more than its size allows for; not read"
+            )
+            raise RunError(msg)
+        return data
+
+    def drain(self) -> None:
+        """Read to the end, so that the checksum of what is compressed is looked at."""
+        while self.read():
+            pass
+
+
+def decompressed(stream: ByteStream) -> BufferedIOBase | None:
+    """Give what a seekable stream holds compressed by gzip, bzip2 or xz; None when it is none of these."""
+    start = stream.read(6)
+    stream.seek(0)
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=cast("IO[bytes]", stream), mode="rb")
+    if start.startswith(b"BZh"):
+        return bz2.BZ2File(cast("IO[bytes]", stream))
+    if start.startswith(b"\xfd7zXZ\x00"):
+        return lzma.LZMAFile(cast("IO[bytes]", stream))
+    return None

@@ -1,0 +1,37 @@
+"""A run that is going on, copied as it is at one moment, so that its evidence can be made like that of any other."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from soaklib.artifacts.manifest import run_files
+from soaklib.live import open_live
+from soaklib.store import DATABASE_NAME, TABLES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["copy_live_run"]
+
+
+def copy_live_run(folder: Path, into: Path) -> None:
+    """Copy what the recorder publishes and the files beside it into an empty folder, past the recorder's lock.
+
+    Raises
+    ------
+    RunError
+        The recorder does not answer.
+    """
+    database = str(into / DATABASE_NAME).replace("'", "''")
+    with closing(open_live(folder)) as connection:
+        connection.execute(f"attach '{database}' as copied").fetchall()
+        for table, columns in TABLES.items():
+            connection.execute(f"create table copied.{table} ({columns})").fetchall()
+            connection.execute(f"insert into copied.{table} select * from {table}").fetchall()  # noqa: S608 - our names
+        connection.execute("detach copied").fetchall()
+    for name in run_files(folder):
+        if not name.startswith(DATABASE_NAME):
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name, into / name)

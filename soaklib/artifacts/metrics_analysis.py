@@ -1,0 +1,139 @@
+"""``metrics-analysis.txt``: what the gateway's own metrics counted over the run, by tool, action and code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from soaklib.analysis.counters import increase
+from soaklib.analysis.exposition import canonical_names
+from soaklib.analysis.histograms import histogram_quantile
+from soaklib.artifacts.text_table import cell, plain_table
+from soaklib.errors import SoaklibError
+from soaklib.records import HEALTH_METRIC_PREFIX
+
+if TYPE_CHECKING:
+    from soaklib.analysis.load import Run
+
+__all__ = ["METRICS_ANALYSIS_NAME", "metrics_analysis"]
+
+METRICS_ANALYSIS_NAME: Final = "metrics-analysis.txt"
+
+_COUNTED: Final = ("_total", "_count", "_sum", "_bucket")
+_LABELS: Final = ("tool", "action", "code", "kind", "mode")
+"""Labels that are told apart, in this order; others, such as an agent's id, are added up."""
+
+_QUANTILES: Final = (0.5, 0.95, 0.99)
+
+
+def metrics_analysis(run: Run) -> str:
+    """Give the text; it follows from the run's samples alone.
+
+    Counters are given as their increase from the first scrape to the last: every reset is seen and nothing is
+    extrapolated. What was counted before the first scrape is in none of the numbers.
+
+    Raises
+    ------
+    SoaklibError
+        The run has no samples of /metrics.
+    """
+    samples = canonical_names(run.samples())
+    exposed = samples.filter(~pl.col("metric").str.starts_with(HEALTH_METRIC_PREFIX))
+    if exposed.is_empty():
+        msg = "no scrape of /metrics was recorded"
+        raise SoaklibError(msg)
+    first, last = exposed["at"].min(), exposed["at"].max()
+    counted = _by_label(exposed)
+    is_whole = pl.col("metric").str.ends_with("_total") | pl.col("metric").str.ends_with("_count")
+    span = f"{exposed['at'].n_unique():,} scrapes from {cell(first)} to {cell(last)}"
+    sections = [
+        f"Metrics of the gateway {run.info.target}, run {run.info.run_id}",
+        f"{span}.\nIncreases are from the first to the last, resets included, without extrapolation.",
+        _section("Counters", counted.filter(is_whole & (pl.col("increase") != 0))),
+        _section("Counters that did not move", counted.filter(is_whole & (pl.col("increase") == 0)).drop("increase")),
+        _section("Durations, by the buckets that hold the quantiles (wall ms)", _durations(exposed, counted)),
+        _section("Levels", _levels(samples)),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _section(title: str, frame: pl.DataFrame) -> str:
+    used = [name for name in frame.columns if name not in _LABELS or frame[name].null_count() < frame.height]
+    body = plain_table(used, frame.select(used).rows()) if frame.height else "none"
+    return f"{title}\n{'-' * len(title)}\n{body}"
+
+
+def _labelled(frame: pl.DataFrame, *names: str) -> pl.DataFrame:
+    """Give each of the labels a column of its own."""
+    columns = []
+    for name in names:
+        value = pl.element().struct["value"].filter(pl.element().struct["key"] == name)
+        columns.append(pl.col("labels").list.eval(value).list.first().alias(name))
+    return frame.with_columns(columns)
+
+
+def _by_label(exposed: pl.DataFrame) -> pl.DataFrame:
+    """Give the increase of every counter over the run."""
+    is_counter = pl.any_horizontal(pl.col("metric").str.ends_with(ending) for ending in _COUNTED)
+    rising = increase(exposed.filter(is_counter), scrapes=exposed["at"])
+    # a counter that is there at the first scrape only, or alone, has not moved
+    still = exposed.filter(is_counter).select("metric", "labels", increase=pl.lit(0.0))
+    both = pl.concat([rising.select("metric", "labels", "increase"), still.unique(maintain_order=True)])
+    return (
+        _labelled(both, *_LABELS)
+        .group_by("metric", *_LABELS)
+        .agg(increase=pl.col("increase").sum())
+        .sort("metric", *_LABELS, nulls_last=False)
+    )
+
+
+def _durations(exposed: pl.DataFrame, counted: pl.DataFrame) -> pl.DataFrame:
+    """Give number, mean and quantiles of every histogram."""
+    histogram = pl.col("metric").str.extract(r"^(.*)_(?:bucket|count|sum)$")
+    is_bucket = pl.col("metric").str.ends_with("_bucket")
+    is_part = is_bucket | pl.col("metric").str.ends_with("_count")
+    end = exposed["at"].max()
+    rising = increase(exposed.filter(is_part), scrapes=exposed["at"])
+    if rising.is_empty():
+        return pl.DataFrame()
+    whole = (
+        rising.group_by("metric", "labels", maintain_order=True)
+        .agg(value=pl.col("increase").sum())
+        .with_columns(at=pl.lit(end))
+    )
+    names = ("tool", "action")
+    by = ["metric", *names]
+    totals = (
+        counted.with_columns(part=pl.col("metric").str.extract(r"_(count|sum)$"), metric=histogram)
+        .filter(pl.col("part").is_not_null())
+        .group_by(by)
+        .agg(
+            n=pl.col("increase").filter(pl.col("part") == "count").sum(),
+            mean=pl.col("increase").filter(pl.col("part") == "sum").sum()
+            / pl.col("increase").filter(pl.col("part") == "count").sum(),
+        )
+    )
+    for q in _QUANTILES:
+        held = histogram_quantile(whole, q)
+        interval = pl.Series(
+            f"p{q * 100:g}",
+            [None if low is None else f"{low:g} to {high:g}" for low, high in held.select("low", "high").iter_rows()],
+            dtype=pl.String,
+        )
+        held = _labelled(held, *names).select(*by, interval)
+        totals = totals.join(held, on=by, how="left", nulls_equal=True)
+    return totals.sort(by)
+
+
+def _levels(samples: pl.DataFrame) -> pl.DataFrame:
+    """Give what is no counter: first, last, least and most."""
+    is_counter = pl.any_horizontal(pl.col("metric").str.ends_with(ending) for ending in _COUNTED)
+    value = pl.col("value")
+    return (
+        _labelled(samples.filter(~is_counter), "tool")
+        .sort("at", maintain_order=True)
+        .group_by("metric", "tool")
+        .agg(first=value.first(), last=value.last(), least=value.min(), most=value.max())
+        .sort("metric", "tool")
+    )

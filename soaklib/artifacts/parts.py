@@ -1,0 +1,82 @@
+"""The parts of the evidence that are due, and what became of each."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from soaklib.analysis.summary import SUMMARY_NAME
+from soaklib.artifacts.dump import DUMP_NAME
+from soaklib.artifacts.manifest import Part, PartState, SnapshotState
+from soaklib.artifacts.metrics_analysis import METRICS_ANALYSIS_NAME
+from soaklib.artifacts.run_report import report_name
+from soaklib.runner.events import EVENT_LOG_NAME
+from soaklib.store import DATABASE_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from soaklib.analysis.load import RunInfo
+    from soaklib.artifacts.manifest import DatabaseSnapshot
+
+__all__ = ["due_parts"]
+
+_REPORT: Final = "made by: python -m soaklib.report RUN"
+_SNAPSHOT: Final = re.compile(r"soak-h\d+\.prom")
+
+
+def due_parts(
+    info: RunInfo,
+    files: Collection[str],
+    *,
+    failed: Mapping[str, str],
+    left_out: Mapping[str, str],
+    snapshot: DatabaseSnapshot,
+) -> tuple[Part, ...]:
+    """Say of every part that is due whether it is there.
+
+    Parameters
+    ----------
+    info
+        The run's manifest row, which says how many hourly snapshots there should be.
+    files
+        Paths of the files of the bundle.
+    failed
+        File -> why it could not be made.
+    left_out
+        File -> why it is not in the bundle although it is there.
+    snapshot
+        The snapshot of the gateway's database.
+    """
+
+    def part(name: str, hint: str = "") -> Part:
+        if name in left_out:
+            return Part(name=name, state=PartState.LEFT_OUT, detail=left_out[name])
+        if name in files:
+            return Part(name=name, state=PartState.PRESENT)
+        return Part(name=name, state=PartState.MISSING, detail=failed.get(name, hint))
+
+    planned = int(-(-info.planned_soak_s // info.plan.intervals.snapshot_s))
+    taken = sum(_SNAPSHOT.fullmatch(name) is not None for name in files)
+    figures = sum(name.startswith("figures/") for name in files)
+    parts = [
+        part(DATABASE_NAME),
+        Part(
+            name=f"soak-h0.prom to soak-h{planned - 1}.prom", detail=f"{taken} of {planned}",
+            state=PartState.PRESENT if taken >= planned else PartState.MISSING,
+        ),
+        part("soak-final.prom", "the run did not come to its end"),
+        part(EVENT_LOG_NAME),
+        part(SUMMARY_NAME),
+        Part(
+            name="figures/", detail=f"{figures} files" if figures else _REPORT,
+            state=PartState.PRESENT if figures else PartState.MISSING,
+        ),
+        *(part(name, _REPORT) for name in ("whitepaper.html", "whitepaper.pdf", "claims.json")),
+        part(METRICS_ANALYSIS_NAME),
+        part(report_name(info.run_id)),
+    ]  # fmt: skip
+    if snapshot.state is not SnapshotState.NOT_APPLICABLE:
+        parts.append(part(DUMP_NAME, snapshot.detail))
+    named = {entry.name for entry in parts}
+    return (*parts, *(part(name) for name in sorted(left_out) if name not in named))

@@ -1,0 +1,140 @@
+"""What a bundle says of a run, computed again from the run's data and compared."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Final
+
+from soaklib.analysis.criteria import judge
+from soaklib.analysis.summary import SUMMARY_NAME, summary
+from soaklib.artifacts.archive import MANIFEST_NAME
+from soaklib.artifacts.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
+from soaklib.artifacts.provenance import software
+from soaklib.artifacts.run_report import report_name, run_report
+from soaklib.errors import SoaklibError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pydantic import JsonValue
+
+    from soaklib.analysis.load import Run
+    from soaklib.artifacts.manifest import BundleManifest
+    from soaklib.records import Verdict
+
+__all__ = ["unfounded_results"]
+
+_TOLERANCE: Final = 1e-6
+"""Relative: intervals come from numerical libraries, whose versions differ in the last digits."""
+
+_COPIED: Final = ("run_id", "status", "seed", "speed", "rps", "hours", "duration_s", "settings", "environment")
+"""What the manifest copies from the run's row."""
+
+_JUDGED: Final = ("state", "measure", "n", "low", "high", "threshold")
+
+
+def unfounded_results(run: Run, manifest: BundleManifest) -> tuple[list[str], list[str]]:
+    """Find what a bundle says that does not follow from its data.
+
+    Parameters
+    ----------
+    run
+        The bundle's run.
+    manifest
+        The bundle's manifest, which says what version of soaklib judged it.
+
+    Returns
+    -------
+    list of str
+        A sentence for each verdict, each value of the summary and each text that does not follow.
+    list of str
+        Remarks: what fails, and what could not be compared.
+
+    Raises
+    ------
+    RunError
+        The run cannot be read.
+    """
+    verdicts = judge(run)
+    here, there = software(), manifest.collected_with
+    hint = "" if here.soaklib == there.soaklib else f" (judged by soaklib {there.soaklib}, this is {here.soaklib})"
+    recorded = run.verdicts().rows(named=True)
+    problems = [
+        f"{name} in {MANIFEST_NAME} is not that of the run"
+        for name in _COPIED
+        if not _same(getattr(manifest, name), getattr(run.info, name))
+    ]
+    problems += [f"{text}{hint}" for text in _verdicts("the run's table", recorded, verdicts)]
+    problems += [f"{text}{hint}" for text in _summary(run, verdicts)]
+    failing = [verdict.name for verdict in verdicts if verdict.state == "fail"]
+    remarks = [f"the run itself fails: {', '.join(failing)}"] if failing else []
+    if (here.soaklib, here.git_commit) == (there.soaklib, there.git_commit):
+        problems += _texts(run)
+    else:
+        remarks.append("the texts were made by another soaklib and were not compared with the data")
+    return problems, remarks
+
+
+def _verdicts(where: str, recorded: Sequence[dict[str, JsonValue]], computed: Sequence[Verdict]) -> Iterator[str]:
+    found = {str(verdict.get("name")): verdict for verdict in recorded}
+    for verdict in computed:
+        other = found.pop(verdict.name, None)
+        if other is None:
+            yield f"the verdict on {verdict.name!r} is missing from {where}; the data say {verdict.state}"
+            continue
+        differing = [name for name in _JUDGED if not _same(other.get(name), getattr(verdict, name))]
+        if differing:
+            said = ", ".join(f"{name} {other.get(name)!r} instead of {getattr(verdict, name)!r}" for name in differing)
+            yield f"the verdict on {verdict.name!r} in {where} does not follow from the data: {said}"
+    for name in found:
+        yield f"the verdict on {name!r} in {where} is on no criterion that there is"
+
+
+def _summary(run: Run, verdicts: Sequence[Verdict]) -> Iterator[str]:
+    path = run.folder / SUMMARY_NAME
+    if not path.is_file():
+        return  # said already, as a missing file
+    try:
+        recorded = json.loads(path.read_text("utf-8"))
+    except ValueError as exc:
+        yield f"{SUMMARY_NAME} is no JSON: {exc}"
+        return
+    if not isinstance(recorded, dict) or not isinstance(recorded.get("verdicts"), list):
+        yield f"{SUMMARY_NAME} is not the summary of a run"
+        return
+    yield from _verdicts(SUMMARY_NAME, recorded.pop("verdicts"), verdicts)
+    computed = json.loads(json.dumps(summary(run, ())))
+    del computed["verdicts"]
+    for name in computed:
+        if not _same(recorded.get(name), computed[name]):
+            yield f"{name} in {SUMMARY_NAME} does not follow from the data"
+    for name in sorted(set(recorded) - set(computed)):
+        yield f"{name} in {SUMMARY_NAME} is nothing that a run has"
+
+
+def _texts(run: Run) -> Iterator[str]:
+    for name, make in ((report_name(run.info.run_id), run_report), (METRICS_ANALYSIS_NAME, metrics_analysis)):
+        path = run.folder / name
+        if path.is_file():
+            try:
+                follows = path.read_text("utf-8") == make(run)
+            except (SoaklibError, UnicodeDecodeError):
+                follows = False
+            if not follows:
+                yield f"{name} does not follow from the data"
+
+
+def _same(left: object, right: object) -> bool:
+    """Compare two JSON values, numbers with a tolerance."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return math.isclose(left, right, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE) or (
+            math.isnan(left) and math.isnan(right)
+        )
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return left == right

@@ -1,0 +1,195 @@
+"""Looks for what may never be in a bundle: agent tokens, private keys, credentials, Authorization headers.
+
+Files are looked at as bytes, whatever is compressed also as what it holds, and DuckDB and Parquet files also value by
+value, since their pages are compressed. What is found is named by its kind and place, never shown.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, cast
+
+import duckdb
+
+from soaklib.artifacts.compression import DECOMPRESSION_ERRORS, Bounded, decompressed
+from soaklib.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from soaklib.artifacts.compression import ByteStream
+
+__all__ = ["Finding", "find_secrets"]
+
+_CHUNK_BYTES: Final = 4 << 20
+_OVERLAP_BYTES: Final = 8 << 10
+_BATCH_ROWS: Final = 20_000
+_DEEPEST: Final = 3
+_SHORTEST_KNOWN: Final = 8
+
+
+class Finding(NamedTuple):
+    """A secret, or what looks like one: where it is, and what it is."""
+
+    where: str
+    what: str
+
+
+class _Rule(NamedTuple):
+    """What one kind of secret looks like; the pattern is tried only where one of the (lower-case) words is."""
+
+    what: str
+    words: tuple[bytes, ...]
+    pattern: re.Pattern[bytes]
+
+
+# Every pattern begins with a literal or has its words, and none repeats without a bound before its end, so that
+# hundreds of megabytes and long runs of base64 take time in proportion to their length.
+_RULES: Final = (
+    _Rule("an agent token", (b".",), re.compile(rb"\.(?<=[A-Za-z0-9+/=_-]{60}\.)[0-9a-f]{64}(?![0-9a-f])")),
+    _Rule("a JSON web token", (b"eyj",), re.compile(rb"eyJ[\w-]{10,4000}\.eyJ[\w-]{10,4000}\.[\w-]{16,}")),
+    _Rule("a private key", (b"private key-----",), re.compile(rb"-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY-----")),
+    _Rule(
+        "an Authorization header",
+        (b"authorization", b"bearer "),
+        re.compile(
+            rb"(?i)authorization[\"'\\]{0,4}\s{0,4}[:=,]\s{0,4}[\"'\\]{0,4}"
+            rb"(?:bearer|basic|token|digest) {1,4}[\w.~+/=-]{6,}"
+            rb"|\bbearer {1,4}[\w.~+/-]{16,}"
+        ),
+    ),
+    _Rule(
+        "an admin token",
+        (b"x-admin-token",),
+        re.compile(rb"(?i)x-admin-token[\"'\\]{0,4}:\s{0,4}[\"'\\]{0,4}[\w.~+/=-]{6,}"),
+    ),
+    _Rule(
+        "a password in a URL",
+        (b"://",),
+        re.compile(rb"://[!-.0-9;-?A-~]{0,64}:(?!(?:\*\*\*|password|secret)@)[!-.0-?A-~]{1,256}@[\w.\[-]"),
+    ),
+    _Rule(
+        "a credential",
+        (b"private_key", b"privatekey", b"agent_token", b"credential", b"api_key", b"apikey", b"password", b"secret"),
+        re.compile(
+            rb"(?i)\b(?:private_?key|agent_token|credential|api_?key|password|client_secret|secret)\\{0,2}[\"']\s{0,4}:\s{0,4}"
+            rb"\\{0,2}[\"'](?!\*\*\*)[^\"'\\\s]{8,}"
+        ),
+    ),
+    _Rule(
+        "a provider's key",
+        (b"sk-", b"akia", b"ghp_", b"aiza", b"xox"),
+        re.compile(
+            rb"(?<![\w-])(?:sk-[A-Za-z0-9_-]{32,}|AKIA[0-9A-Z]{16}|ghp_[A-Za-z0-9]{36}|AIza[\w-]{35}"
+            rb"|xox[abprs]-[A-Za-z0-9-]{20,})(?![\w-])"
+        ),
+    ),
+)  # fmt: skip
+
+
+def find_secrets(path: Path, name: str, known: Sequence[str] = ()) -> list[Finding]:
+    """Look for secrets in a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        What to call it.
+    known
+        Secrets that are known and must not be there either, such as an admin token of the environment; those shorter
+        than 8 characters are left out, since they are found anywhere.
+
+    Returns
+    -------
+    list of Finding
+        Each kind once a place. That a compressed part cannot be looked into is a finding too.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    secrets = tuple(secret.encode() for secret in known if len(secret) >= _SHORTEST_KNOWN)
+    with path.open("rb") as file:
+        found = list(_in_stream(file, path.stat().st_size, name, secrets, depth=0))
+    if path.suffix in {".duckdb", ".parquet"}:
+        found += _in_columns(path, name, secrets)
+    return list(dict.fromkeys(found))
+
+
+def _in_stream(
+    stream: ByteStream, size_bytes: int, name: str, known: Sequence[bytes], *, depth: int
+) -> Iterator[Finding]:
+    bounded = Bounded(stream, size_bytes, name)
+    tail = b""
+    while chunk := bounded.read(_CHUNK_BYTES):
+        yield from _in_bytes(tail + chunk, name, known)
+        tail = chunk[-_OVERLAP_BYTES:]
+    stream.seek(0)
+    if depth < _DEEPEST:
+        yield from _inside(stream, size_bytes, name, known, depth=depth + 1)
+
+
+def _inside(stream: ByteStream, size_bytes: int, name: str, known: Sequence[bytes], *, depth: int) -> Iterator[Finding]:
+    """Look into what is compressed."""
+    try:
+        if (inner := decompressed(stream)) is not None:
+            with inner:
+                yield from _in_stream(inner, size_bytes, f"{name} (decompressed)", known, depth=depth)
+        elif stream.read(4) == b"PK\x03\x04":
+            with zipfile.ZipFile(cast("IO[bytes]", stream)) as zipped:
+                for member in zipped.infolist():
+                    with zipped.open(member) as file:
+                        where = f"{name} ({member.filename})"
+                        yield from _in_stream(file, member.compress_size, where, known, depth=depth)
+    except (*DECOMPRESSION_ERRORS, zipfile.BadZipFile, RunError) as exc:
+        yield Finding(name, f"something compressed that cannot be looked into ({exc})")
+
+
+def _in_columns(path: Path, name: str, known: Sequence[bytes]) -> Iterator[Finding]:
+    """Look at the text of every column, value by value."""
+    try:
+        with duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": "false"}) as connection:
+            for table, columns in _text_columns(connection, path):
+                for column in columns:
+                    result = connection.execute(f"select distinct {column}::VARCHAR from {table}")  # noqa: S608 - quoted
+                    while rows := result.fetchmany(_BATCH_ROWS):
+                        text = "\n".join(row[0] for row in rows if row[0] is not None)
+                        yield from _in_bytes(text.encode(), f"{name}, {column} of {table}", known)
+    except duckdb.Error as exc:
+        yield Finding(name, f"tables that cannot be looked into ({str(exc).splitlines()[0]})")
+
+
+def _text_columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[str, list[str]]]:
+    """Attach a file and give its tables, each with its columns that hold text; quoted."""
+    quoted = str(path).replace("'", "''")
+    if path.suffix == ".parquet":
+        connection.execute(f"create view rows as from read_parquet('{quoted}')").fetchall()
+    else:
+        connection.execute(f"attach '{quoted}' as scanned (read_only)").fetchall()
+        connection.execute("use scanned").fetchall()
+        # whoever made the file may have put a view into it that reads other files
+        connection.execute("set enable_external_access = false").fetchall()
+    rows = connection.execute(
+        """
+        select table_name, list(column_name order by column_index) from duckdb_columns()
+        where database_name = current_database() and not internal
+        and regexp_matches(data_type, 'VARCHAR|BLOB|JSON|ENUM') group by table_name order by table_name"""
+    ).fetchall()
+    return [(_quoted(table), [_quoted(column) for column in columns]) for table, columns in rows]
+
+
+def _in_bytes(data: bytes, where: str, known: Sequence[bytes]) -> Iterator[Finding]:
+    lowered = data.lower()
+    for rule in _RULES:
+        if any(word in lowered for word in rule.words) and rule.pattern.search(data):
+            yield Finding(where, rule.what)
+    if any(secret in data for secret in known):
+        yield Finding(where, "a secret of this environment")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,122 @@
+"""Notes for a run that is going on: another process tells of what it did, and the runner writes it down as events.
+
+A note is a small JSON file in ``inbox/`` of the run's folder, put there whole by a rename. Its name gives its place in
+the order and the key of its event, so that a note is written down exactly once, also when the runner dies between
+writing it down and removing it. Who leaves a note does not touch the run's database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from soaklib.records import EventName
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from soaklib.runner.events import EventLog
+
+__all__ = ["leave_note", "watch_inbox"]
+
+_FOLDER: Final = "inbox"
+_LOOK_EVERY_S: Final = 1.0
+_MOST_BYTES: Final = 16 << 10
+_NAME: Final = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
+
+
+def leave_note(folder: Path, name: str, detail: str) -> Path:
+    """Leave a note in a run's folder.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    name
+        Name of the event, an :class:`~soaklib.records.EventName` or ``POLICY_UPDATED_...``.
+    detail
+        One line of text, free of secrets.
+
+    Returns
+    -------
+    pathlib.Path
+        The note, which is gone when the runner has written it down.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    inbox = folder / _FOLDER
+    inbox.mkdir(mode=0o700, exist_ok=True)
+    note = inbox / f"{time.time_ns()}-{os.getpid()}.json"
+    part = note.with_name(f".{note.name}.part")
+    part.write_bytes(orjson.dumps({"name": str(name), "detail": detail}))
+    part.rename(note)
+    return note
+
+
+async def watch_inbox(
+    folder: Path,
+    events: EventLog,
+    *,
+    done: frozenset[str] = frozenset(),
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Write notes down as events, looking once a wall second, until cancelled.
+
+    A note that is none is written down as a change that failed, and removed like any other. An inbox that cannot be
+    read or cleared does not end the run: an event says so once, and it is tried again.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    events
+        The run's event log.
+    done
+        Keys of the events that happened before the run was resumed.
+    sleep
+        Injected by tests.
+    """
+    written = set(done)
+    has_failed = False
+    while True:
+        try:
+            _take_notes(folder / _FOLDER, events, written)
+        except OSError as exc:
+            if not has_failed:
+                events.write(EventName.CHANGE_FAILED, f"notes of changes by hand cannot be taken: {exc}")
+            has_failed = True
+        await sleep(_LOOK_EVERY_S)
+
+
+def _take_notes(inbox: Path, events: EventLog, written: set[str]) -> None:
+    """Write down the notes that are there now, in their order, and remove them."""
+    for note in sorted(inbox.glob("[0-9]*.json")):
+        key = f"inbox:{note.stem}"
+        if key not in written:
+            name, detail = _read(note)
+            events.write(name, detail, key=key)
+            written.add(key)
+        note.unlink()
+
+
+def _read(note: Path) -> tuple[str, str]:
+    """Give name and detail of a note's event."""
+    with note.open("rb") as file:
+        text = file.read(_MOST_BYTES)
+    try:
+        content = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        content = None
+    name, detail = (content.get("name"), content.get("detail")) if isinstance(content, dict) else (None, None)
+    if not isinstance(name, str) or not isinstance(detail, str) or not _NAME.fullmatch(name):
+        return EventName.CHANGE_FAILED, f"the note {note.name} of a change by hand cannot be read"
+    return name, detail
