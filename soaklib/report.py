@@ -120,6 +120,7 @@ def _execute(source: Path, target: Path, parameters: dict[str, str]) -> None:
                 cwd=target.parent,
                 execution_timeout=_CELL_LIMIT_S,
                 config=kernel,
+                shutdown_kernel="immediate",  # a kernel reads; there is nothing that it would have to put away
             )
         except PapermillExecutionError as exc:
             why = f"cell {exc.exec_count}: {exc.ename}: {exc.evalue}"

@@ -9,13 +9,16 @@ size on paper, :func:`save` writes it with where it came from.
 from __future__ import annotations
 
 from soaklib.charts.breakers import breaker_activity
+from soaklib.charts.budget import error_budget_burn
 from soaklib.charts.composition import outcome_composition
 from soaklib.charts.denials import denial_sources, denial_spikes
+from soaklib.charts.drift import drift
 from soaklib.charts.heat import latency_heat_map
 from soaklib.charts.interventions import intervention_timeline
 from soaklib.charts.latency import latency_percentiles
 from soaklib.charts.metered import retries_and_cache
 from soaklib.charts.percentiles import percentile_plot
+from soaklib.charts.residuals import reconciliation_residuals
 from soaklib.charts.rotation import rotation_impact
 from soaklib.charts.saving import SavedFigure, save
 from soaklib.charts.success import success_rate
@@ -32,6 +35,8 @@ __all__ = [
     "breaker_activity",
     "denial_sources",
     "denial_spikes",
+    "drift",
+    "error_budget_burn",
     "figure",
     "intervention_timeline",
     "latency_heat_map",
@@ -39,6 +44,7 @@ __all__ = [
     "measurement_validity",
     "outcome_composition",
     "percentile_plot",
+    "reconciliation_residuals",
     "retries_and_cache",
     "rotation_impact",
     "save",

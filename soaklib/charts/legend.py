@@ -20,7 +20,8 @@ __all__ = ["legend_below"]
 _POINTS_PER_INCH: Final = 72.0
 _TICKS_AND_LABEL_POINTS: Final = 27.0
 _HANDLE_POINTS: Final = 25.0  # the handle, its distance from the text, the distance to the next column
-_MARGIN_POINTS: Final = 40.0
+_NUMBERS_POINTS: Final = 40.0
+_NAME_AIR_POINTS: Final = 12.0
 
 
 def legend_below(
@@ -44,7 +45,7 @@ def legend_below(
         return
     spec = ax.get_subplotspec()
     columns_of_axes = 1 if spec is None else spec.get_gridspec().ncols
-    room_points = figure.get_figwidth() * _POINTS_PER_INCH / columns_of_axes - _MARGIN_POINTS
+    room_points = figure.get_figwidth() * _POINTS_PER_INCH / columns_of_axes - _left_points(figure.axes)
     widths = [_HANDLE_POINTS + _text_points(label) for label in labels]
     columns = next((number for number in range(len(labels), 1, -1) if _needs(widths, number) <= room_points), 1)
     down = ScaledTranslation(
@@ -55,6 +56,12 @@ def legend_below(
     ax.legend(
         handles, labels, loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=ax.transAxes + down, ncols=columns
     )
+
+
+def _left_points(axes: Sequence[Axes]) -> float:
+    """Give how far from the figure's edge axes begin: as far as the longest name on a y axis needs, or its numbers."""
+    names = [label.get_text() for ax in axes for label in ax.get_yticklabels()]
+    return max([_NUMBERS_POINTS, *(_text_points(name) + _NAME_AIR_POINTS for name in names if name)])
 
 
 def _needs(widths: Sequence[float], columns: int) -> float:

@@ -14,8 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = [
-    "BLACK", "BLUE", "GAP_COLOUR", "GREEN", "GREY", "KIND_LOOKS", "ORANGE", "PURPLE", "QUANTILE_LOOKS", "REASON_LOOKS",
-    "SKY", "STATE_LOOKS", "TOOL_LOOKS", "VERMILLION", "Look", "looks_for",
+    "BLACK",
+    "BLUE",
+    "GAP_COLOUR",
+    "GREEN",
+    "GREY",
+    "KIND_LOOKS",
+    "LIGHT",
+    "ORANGE",
+    "PURPLE",
+    "QUANTILE_LOOKS",
+    "REASON_LOOKS",
+    "SKY",
+    "STATE_LOOKS",
+    "TOOL_LOOKS",
+    "VERMILLION",
+    "YELLOW",
+    "Look",
+    "looks_for",
 ]  # fmt: skip
 
 BLACK: Final = "#000000"
@@ -27,7 +43,7 @@ BLUE: Final = "#0072B2"
 VERMILLION: Final = "#D55E00"
 PURPLE: Final = "#CC79A7"
 GREY: Final = "#8C8C8C"
-LIGHT: Final = "#E4EBF0"
+LIGHT: Final = "#D3DFE8"
 GAP_COLOUR: Final = "#C4C4C4"
 
 

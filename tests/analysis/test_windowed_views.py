@@ -5,6 +5,8 @@ import pytest
 from soak_hour import write_soak_hour
 
 import soaklib
+from soaklib.analysis.error_budget import error_budget
+from soaklib.analysis.gauges import gauge, in_soak_time
 from soaklib.analysis.latency_bins import latency_bins
 from soaklib.analysis.metered import metered
 from soaklib.analysis.validity import measurement_validity
@@ -87,3 +89,34 @@ def test_a_counter_whose_name_says_total_twice_is_found(run):
 def test_a_counter_that_is_not_exposed_has_no_rows(run):
     """A gateway without the counter gives an empty frame, not zeros."""
     assert metered(run, "gateway_nothing_total").is_empty()
+
+
+def test_a_gauge_adds_up_its_series(run):
+    """The four tools' breaker states, 0 or 2 each, add up at every scrape."""
+    states = gauge(run, "gateway_breaker_state")
+    assert states.columns == ["soak_s", "at", "value"]
+    assert states.filter(pl.col("value") > 0)["soak_s"].to_list() == pytest.approx([1830.0, 1890.0], abs=1e-3)
+    assert gauge(run, "no_such_gauge").is_empty()
+
+
+def test_soak_time_takes_the_place_of_wall_time():
+    """An hour of the new `at` is a soak-hour."""
+    frame = in_soak_time(pl.DataFrame({"soak_s": [0.0, 3600.0], "at": [None, None]}))
+    assert (frame["at"][1] - frame["at"][0]).total_seconds() == 3600.0
+    with pytest.raises(SettingsError, match="no column soak_s"):
+        in_soak_time(frame.drop("soak_s"))
+
+
+def test_the_budget_is_used_by_the_errors_so_far(run):
+    """19 failures of 3,540 calls use 19 / (3 % of 3,540) of the budget, all of it by the end of chaos."""
+    budget = error_budget(run)
+    used = budget.unique("soak_s", keep="first", maintain_order=True)
+    assert used.filter(pl.col("soak_s") == 1500.0)["used_ratio"].item() == 0.0
+    assert used["used_ratio"][-1] == pytest.approx(19 / (0.03 * 3540))
+    assert budget["threshold"].unique().sort().to_list() == [6.0, 14.4]
+
+
+def test_burn_windows_are_of_soak_time(run):
+    """The hour's burn rate at the end of a soak-hour is that of the whole hour, whatever the speed."""
+    last = error_budget(run).filter(pl.col("window") == "60m/5m").row(-1, named=True)
+    assert last["long_rate"] == pytest.approx(19 / 3540 / 0.03)

@@ -132,3 +132,28 @@ def aligned():
         for offset_s in range(-240, 240, 10)
     ]
     return pl.DataFrame(rows, schema=["offset_s", "measure", "value", "low", "high", "n", "events"], orient="row")
+
+
+def error_budget():
+    rows = [
+        (soak_s, window, threshold, 20.0 * _chaos(soak_s), 20.0 * _chaos(soak_s), _chaos(soak_s), soak_s / 86_400.0)
+        for soak_s in _windows(300.0)
+        for window, threshold in (("60m/5m", 14.4), ("360m/30m", 6.0))
+    ]
+    columns = ["soak_s", "window", "threshold", "long_rate", "short_rate", "alert", "used_ratio"]
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def memory():
+    rows = [(soak_s, 6.0e7 + 100.0 * soak_s + 1e6 * (soak_s % 7)) for soak_s in _windows(600.0)]
+    return pl.DataFrame(rows, schema=["soak_s", "value"], orient="row")
+
+
+def books():
+    rows = [
+        (soak_s, soak_s + 600.0, outcome, 1000, float(soak_s % 7 == 0), float(soak_s % 7 == 0), float(_chaos(soak_s)))
+        for soak_s in _windows(600.0)
+        for outcome in ("denied", "executed", "failed", "fast fail", "ok", "validated")
+    ]
+    columns = ["start_s", "end_s", "outcome", "client_rows", "residual", "explained", "discrepancy"]
+    return pl.DataFrame(rows, schema=columns, orient="row")

@@ -1,9 +1,13 @@
 """Every figure can be read at both widths of print: no word is cut off and none covers another."""
 
+from types import SimpleNamespace
+
 import pytest
 import soak_day as day
 
 from soaklib import charts
+
+_DRIFT = SimpleNamespace(state="inconclusive", slope_per_hour=360_000.0, interval=(-9e5, 2e6))
 
 _FIGURES = {
     "success-rate": (62, lambda figure, marks: charts.success_rate(
@@ -29,6 +33,12 @@ _FIGURES = {
     "retries-and-cache": (90, lambda figure, marks: charts.retries_and_cache(
         day.metered(), day.metered(), figure=figure, marks=marks)),
     "rotation-impact": (80, lambda figure, _: charts.rotation_impact(day.aligned(), figure=figure)),
+    "error-budget-burn": (80, lambda figure, marks: charts.error_budget_burn(
+        day.error_budget(), figure=figure, marks=marks)),
+    "drift": (62, lambda figure, marks: charts.drift(
+        day.memory(), _DRIFT, ax=figure.subplots(), label="memory of the gateway", unit="B", marks=marks)),
+    "reconciliation-residuals": (62, lambda figure, marks: charts.reconciliation_residuals(
+        day.books(), ax=figure.subplots(), marks=marks)),
 }  # fmt: skip
 
 

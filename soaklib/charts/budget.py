@@ -1,0 +1,103 @@
+"""How fast does the error budget burn? The share that is used, and the burn rates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from soaklib.charts.legend import legend_below
+from soaklib.charts.looks import BLACK, BLUE, ORANGE, VERMILLION
+from soaklib.charts.marks import draw_time_axis
+from soaklib.charts.notes import note
+from soaklib.charts.theme import themed
+from soaklib.charts.windows import grid_of, need, on_grid, step_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    from soaklib.charts.windows import Grid
+
+__all__ = ["error_budget_burn"]
+
+_COLUMNS: Final = ("soak_s", "window", "threshold", "long_rate", "short_rate", "alert", "used_ratio")
+_PAIR_LOOKS: Final = ((BLUE, "-"), (ORANGE, (0, (4.0, 1.5))), (BLACK, (0, (1.0, 1.0))))
+
+
+@themed
+def error_budget_burn(frame: pl.DataFrame, *, figure: Figure, marks: pl.DataFrame | None = None) -> Figure:
+    """Draw the share of the error budget that is used, and below it the burn rate of each pair's long window.
+
+    Parameters
+    ----------
+    frame
+        As ``soaklib.error_budget(run)`` gives it: ``soak_s``, ``window``, ``threshold``, ``long_rate``, ``short_rate``,
+        ``alert``, ``used_ratio``. An alert is a red stretch at the foot of the lower axes.
+    figure
+        An empty figure; it gets two axes on one time axis.
+    marks
+        As ``soaklib.marks(run)`` gives it; None for a bare axis.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The same.
+
+    Raises
+    ------
+    SettingsError
+        The frame lacks a column.
+    """
+    need(frame, _COLUMNS, "soaklib.error_budget(run)")
+    grid = grid_of(frame)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    draw_time_axis(upper, marks, grid)
+    draw_time_axis(lower, marks, grid, labels=False)
+    upper.set_xlabel("")
+    upper.tick_params(labelbottom=False)
+    lines = [] if frame.is_empty() else [*_draw_used(upper, frame, grid), *_draw_rates(lower, frame, grid)]
+    if frame.is_empty():
+        note(upper, "no call counts")
+    upper.set_ylabel("budget used (%)")
+    lower.set_ylabel("burn rate")
+    figure.align_ylabels([upper, lower])
+    legend_below(lower, lines, [str(line.get_label()) for line in lines])
+    return figure
+
+
+def _draw_used(ax: Axes, frame: pl.DataFrame, grid: Grid) -> list[Line2D]:
+    used = on_grid(frame.unique("soak_s", keep="first"), "used_ratio", grid, absent=np.nan) * 100
+    (line,) = ax.plot(*step_line(grid.edges_h, used), drawstyle="steps-post", color=BLACK, label="budget used")
+    whole = ax.axhline(100.0, color=VERMILLION, linestyle="--", label="whole budget")
+    ax.set_ylim(0, 1.08 * max(100.0, float(np.nanmax(used))))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=4))
+    return [line, whole]
+
+
+def _draw_rates(ax: Axes, frame: pl.DataFrame, grid: Grid) -> list[Line2D]:
+    lines = []
+    for number, pair in enumerate(frame["window"].unique(maintain_order=True)):
+        rows = frame.filter(pl.col("window") == pair)
+        colour, style = _PAIR_LOOKS[number % len(_PAIR_LOOKS)]
+        rate = on_grid(rows, "long_rate", grid, absent=np.nan)
+        threshold = float(rows["threshold"][0])
+        lines += ax.plot(
+            *step_line(grid.edges_h, rate), drawstyle="steps-post", color=colour, linestyle=style,
+            label=f"{pair}, alert above {threshold:g}",
+        )  # fmt: skip
+        ax.axhline(threshold, color=colour, linestyle=":", linewidth=0.6)
+    alert = on_grid(frame.group_by("soak_s").agg(pl.col("alert").any()), "alert", grid, absent=0.0)
+    if alert.any():
+        height = np.where(alert > 0, 0.0, np.nan)
+        lines += ax.plot(
+            *step_line(grid.edges_h, height), drawstyle="steps-post", color=VERMILLION, linewidth=5, zorder=4,
+            label="alert", solid_capstyle="butt", clip_on=False,
+        )  # fmt: skip
+    ax.set_yscale("symlog", linthresh=1.0)
+    ax.set_ylim(bottom=0.0)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    return lines

@@ -1,0 +1,118 @@
+"""Do the books balance? What the client saw against what the gateway counted, window by window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+from matplotlib.patches import Patch
+
+from soaklib.charts.legend import legend_below
+from soaklib.charts.looks import GREY, LIGHT, VERMILLION, YELLOW, Look
+from soaklib.charts.marks import draw_time_axis
+from soaklib.charts.notes import note
+from soaklib.charts.theme import themed
+from soaklib.charts.windows import SECONDS_PER_HOUR, Grid, need
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["reconciliation_residuals"]
+
+_COLUMNS: Final = ("start_s", "end_s", "outcome", "client_rows", "residual", "explained", "discrepancy")
+_LOOKS: Final = {
+    "balanced": Look(LIGHT, "", "-", "o"),
+    "not known": Look(GREY, "xxxx", "-", "o"),
+    "explained": Look(YELLOW, "////", "-", "o"),
+    "discrepancy": Look(VERMILLION, "", "-", "o"),
+}
+"""What a window can be, the worst last."""
+_BAR_HEIGHT: Final = 0.7
+
+
+@themed
+def reconciliation_residuals(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = None) -> Axes:
+    """Draw for each kind of answer which windows balance, which differ for a harmless cause, and which for none.
+
+    Parameters
+    ----------
+    frame
+        As :func:`soaklib.reconcile` gives it: ``start_s``, ``end_s``, ``outcome``, ``client_rows``, ``residual``,
+        ``explained``, ``discrepancy``. A window shows the worst of its rows.
+    ax
+        Where to draw.
+    marks
+        As ``soaklib.marks(run)`` gives it; None for a bare axis.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same.
+
+    Raises
+    ------
+    SettingsError
+        The frame lacks a column.
+    """
+    need(frame, _COLUMNS, "soaklib.reconcile(run)")
+    judged = frame.with_columns(rank=_rank())
+    windows = judged.group_by("outcome", "start_s", "end_s").agg(pl.col("rank").max()).sort("outcome", "start_s")
+    outcomes = windows["outcome"].unique().sort().to_list()
+    draw_time_axis(ax, marks, Grid(0.0, max([1.0, *frame["end_s"].to_list()]), 1))
+    names = list(_LOOKS)
+    for row, outcome in enumerate(outcomes):
+        for start_s, end_s, rank in _merged(windows.filter(pl.col("outcome") == outcome)):
+            look = _LOOKS[names[rank]]
+            ax.barh(
+                row, (end_s - start_s) / SECONDS_PER_HOUR, left=start_s / SECONDS_PER_HOUR, height=_BAR_HEIGHT,
+                facecolor=look.colour, hatch=look.hatch or None, edgecolor="#404040" if look.hatch else look.colour,
+                linewidth=0.3, zorder=2, gid=names[rank],
+            )  # fmt: skip
+    sums = dict(judged.group_by("outcome").agg(pl.col("client_rows").sum()).iter_rows())
+    ax.set_yticks(range(len(outcomes)), [f"{outcome}: {sums[outcome]:,}" for outcome in outcomes])
+    ax.set_ylim(max(1, len(outcomes)) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(visible=False)
+    if not outcomes:
+        note(ax, "there is nothing to compare")
+    _explain(ax, judged, set(windows["rank"]))
+    return ax
+
+
+def _rank() -> pl.Expr:
+    """Give the place in :data:`_LOOKS` of a row."""
+    return (
+        pl.when(pl.col("discrepancy").abs() > 0)
+        .then(3)
+        .when(pl.col("residual").is_null())
+        .then(1)
+        .when(pl.col("residual").abs() > 0)
+        .then(2)
+        .otherwise(0)
+    )
+
+
+def _merged(windows: pl.DataFrame) -> list[tuple[float, float, int]]:
+    """Give (start_s, end_s, rank), neighbouring windows of one rank as one."""
+    merged: list[tuple[float, float, int]] = []
+    for start_s, end_s, rank in windows.select("start_s", "end_s", "rank").iter_rows():
+        if merged and merged[-1][1] >= start_s and merged[-1][2] == rank:
+            merged[-1] = (merged[-1][0], end_s, rank)
+        else:
+            merged.append((start_s, end_s, rank))
+    return merged
+
+
+def _explain(ax: Axes, judged: pl.DataFrame, seen: set[int]) -> None:
+    told = {
+        0: "balanced",
+        1: "counter not known",
+        2: f"explained: {judged['explained'].abs().sum():,.0f} calls",
+        3: f"discrepancy: {judged['discrepancy'].abs().sum():,.0f} calls",
+    }
+    looks = list(_LOOKS.values())
+    handles = [
+        Patch(facecolor=looks[rank].colour, hatch=looks[rank].hatch or None, edgecolor="#404040", linewidth=0.3)
+        for rank in sorted(seen)
+    ]
+    legend_below(ax, handles, [told[rank] for rank in sorted(seen)])

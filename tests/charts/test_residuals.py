@@ -1,0 +1,51 @@
+"""The balance of the client's books and the gateway's."""
+
+import polars as pl
+
+from soaklib import charts
+
+_BOOKS = pl.DataFrame(
+    [
+        (0.0, 60.0, "ok", 100, 0.0, 0.0, 0.0),
+        (60.0, 120.0, "ok", 100, 0.0, 0.0, 0.0),
+        (120.0, 180.0, "ok", 100, 1.0, 1.0, 0.0),
+        (180.0, 240.0, "ok", 100, None, None, None),
+        (240.0, 300.0, "ok", 60, 0.0, 0.0, 0.0),
+        (240.0, 300.0, "ok", 40, -3.0, 0.0, -3.0),
+        (0.0, 60.0, "denied", 5, 0.0, 0.0, 0.0),
+    ],
+    schema=["start_s", "end_s", "outcome", "client_rows", "residual", "explained", "discrepancy"],
+    orient="row",
+)
+
+
+def _bars(ax, row):
+    return [
+        (round(bar.get_x() * 3600), round((bar.get_x() + bar.get_width()) * 3600), bar.get_gid())
+        for bar in ax.patches
+        if bar.get_gid() and round(bar.get_y() + bar.get_height() / 2) == row
+    ]
+
+
+def test_each_window_shows_the_worst_of_its_rows(ax):
+    """Balanced neighbours are one bar; explained, unknown and unexplained differences are told apart."""
+    charts.reconciliation_residuals(_BOOKS, ax=ax)
+    assert _bars(ax, 0) == [(0, 60, "balanced")]
+    assert _bars(ax, 1) == [
+        (0, 120, "balanced"), (120, 180, "explained"), (180, 240, "not known"), (240, 300, "discrepancy"),
+    ]  # fmt: skip
+
+
+def test_rows_and_legend_have_the_sums(ax):
+    """Each kind of answer tells how many the client saw, and the legend how many calls differ."""
+    charts.reconciliation_residuals(_BOOKS, ax=ax)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["denied: 5", "ok: 500"]
+    assert [text.get_text() for text in ax.get_legend().texts] == [
+        "balanced", "counter not known", "explained: 1 calls", "discrepancy: 3 calls",
+    ]  # fmt: skip
+
+
+def test_nothing_to_compare_is_told(ax):
+    """Without a comparison there is a sentence."""
+    charts.reconciliation_residuals(_BOOKS.clear(), ax=ax)
+    assert [text.get_text() for text in ax.texts] == ["there is nothing to compare"]
