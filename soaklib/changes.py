@@ -1,0 +1,200 @@
+"""``python -m soaklib.changes``: make one of a soak's changes by hand, at any gateway or under a run that is going on.
+
+Each is really done, between two health gates (switching chaos off is never gated); asking twice changes nothing the
+second time, but for credentials, which rotate again; ``--restore`` puts back what was in force before the first change.
+With ``--run`` the gateway is that of the run, and what was done becomes events of the run, if it is going on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime as dt
+import os
+import re
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, get_args
+
+from soaklib.analysis.load import find_run, open_run
+from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
+from soaklib.plan import ChaosChange
+from soaklib.runlock import is_owned
+from soaklib.runner.api import GatewayApi
+from soaklib.runner.byhand import ByHand
+from soaklib.runner.inbox import leave_note
+from soaklib.runner.undo import UndoLog, default_undo_path
+from soaklib.settings import ADMIN_TOKEN_VARIABLE, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from soaklib.analysis.load import RunInfo
+    from soaklib.settings import SoakSettings
+
+__all__ = ["main"]
+
+_TOOL: Final = "openai"
+_WRITTEN_WITHIN_S: Final = 5.0
+_LOOK_EVERY_S: Final = 0.1
+
+
+@dataclass
+class _Notes:
+    """Leaves notes for a run that is going on; none without one."""
+
+    folder: Path | None
+    left: list[Path] = field(default_factory=list)
+
+    def __call__(self, name: str, detail: str) -> None:
+        if self.folder is None:
+            return
+        stamp = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        try:
+            self.left.append(leave_note(self.folder, name, f"by hand at {stamp}: {detail}"))
+        except OSError as exc:
+            msg = f"the run in {self.folder} cannot be told: {exc.strerror}"
+            raise RecordingError(msg) from exc
+
+    def are_written(self) -> bool:
+        """Wait a little for the run to write the notes down; say whether it did."""
+        ends_s = time.monotonic() + _WRITTEN_WITHIN_S
+        while any(note.exists() for note in self.left):
+            if time.monotonic() > ends_s:
+                return False
+            time.sleep(_LOOK_EVERY_S)
+        return True
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        info, notes = _run(options)
+        settings = _settings(options, info)
+        said = asyncio.run(_change(options, settings, notes, None if info is None else info.run_id))
+    except SoaklibError as exc:
+        print(f"soaklib: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
+        return exc.exit_code
+    if notes.left and not notes.are_written():
+        print("the run has not written it down yet; it does so as long as it goes on", file=sys.stderr)  # noqa: T201
+    print(said)  # noqa: T201
+    return ExitCode.OK
+
+
+async def _change(options: argparse.Namespace, settings: SoakSettings, notes: _Notes, run_id: str | None) -> str:
+    token = os.environ.get(ADMIN_TOKEN_VARIABLE)
+    url = str(settings.gateway_url)
+    async with GatewayApi(
+        url,
+        timeout_s=settings.http_timeout_ms / 1000,
+        # here the admin token goes with every call, since the state that is changed is read first
+        headers=settings.headers() | ({} if token is None else {"X-Admin-Token": token}),
+        ca_file=settings.ca_file,
+    ) as api:
+        by_hand = ByHand(api, UndoLog(default_undo_path(), url), notes)
+        match options.change:
+            case "rotate-credentials":
+                act = by_hand.restore_credentials if options.restore else by_hand.rotate_credentials
+                return await act(options.tool)
+            case "chaos-on":
+                return await by_hand.chaos_on(options.tool, options.mode, options.pct)
+            case "chaos-off":
+                return await by_hand.chaos_off(options.tool)
+            case "update-policy" if options.restore:
+                return await by_hand.restore_policy(options.tool)
+            case "update-policy":
+                return await by_hand.update_policy(options.tool, options.limit, run_id)
+            case _:
+                return await by_hand.health_check()
+
+
+def _run(options: argparse.Namespace) -> tuple[RunInfo | None, _Notes]:
+    """Give the run that was named, and what takes its events."""
+    if options.run is None:
+        return None, _Notes(None)
+    folder = find_run(options.run).resolve()
+    with open_run(folder) as run:
+        info = run.info
+    if options.gateway_url is not None and options.gateway_url.rstrip("/") != info.target:
+        msg = f"--gateway-url {options.gateway_url} is not the gateway of the run, {info.target}: leave one of them out"
+        raise SettingsError(msg)
+    if not is_owned(folder):
+        print(f"the run {info.run_id} is not going on: no event is written", file=sys.stderr)  # noqa: T201
+        return info, _Notes(None)
+    return info, _Notes(folder)
+
+
+def _settings(options: argparse.Namespace, info: RunInfo | None) -> SoakSettings:
+    """Give the settings of a soak, of which the gateway's address and what lets a call in are of use here."""
+    url = options.gateway_url if info is None else info.target
+    headers = list(options.header_env) or ([] if info is None else info.settings.get("header_env", []))
+    ca_file = options.ca_file or (None if info is None else info.settings.get("ca_file"))
+    flags = [word for pair in headers for word in ("--header-env", str(pair))]
+    flags += [] if ca_file is None else ["--ca-file", str(ca_file)]
+    flags += [] if url is None else ["--gateway-url", url]
+    settings = load_settings(flags)
+    if settings.gateway_url is None:
+        msg = "no gateway is named: pass --gateway-url URL, --run RUN, or set GATEWAY_URL"
+        raise SettingsError(msg)
+    return settings
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m soaklib.changes",
+        description="Make a change by hand, between two health gates.",
+        epilog=f"An admin token is read from {ADMIN_TOKEN_VARIABLE}. "
+        "Exit codes: 0 done, or there was nothing to do; 2 bad usage; 3 the gateway cannot be used or did not do it.",
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--gateway-url", metavar="URL", help="base URL of the gateway [GATEWAY_URL]")
+    common.add_argument("--run", metavar="RUN", help="folder or id of a run, or 'latest': its gateway, and its events")
+    common.add_argument("--header-env", metavar="NAME=VARIABLE", action="append", default=[], help="as for soaklib.run")
+    common.add_argument("--ca-file", metavar="FILE", help="as for soaklib.run")
+    changes = parser.add_subparsers(dest="change", required=True, metavar="CHANGE")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        return changes.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", parents=[common])
+
+    rotate = add("rotate-credentials", "give a tool a new credential and activate it")
+    rotate.add_argument("--restore", action="store_true", help="activate the one from before the first rotation")
+    policy = add("update-policy", "set the limit of the quotas on a tool's actions")
+    what = policy.add_mutually_exclusive_group(required=True)
+    what.add_argument("--limit", type=_whole(1, 10**12), metavar="N", help="calls a window")
+    what.add_argument("--restore", action="store_true", help="set the limits from before the first change by hand")
+    chaos_on = add("chaos-on", "inject chaos into a tool")
+    modes = get_args(ChaosChange.model_fields["mode"].annotation)
+    chaos_on.add_argument("--mode", choices=modes, default="500", help="[500]")
+    chaos_on.add_argument("--pct", type=_whole(1, 100), default=50, metavar="P", help="percent of the calls [50]")
+    chaos_off = add("chaos-off", "clear chaos; not gated, and as often as one likes")
+    for change in (rotate, policy, chaos_on):
+        change.add_argument("--tool", type=_tool, default=_TOOL, help=f"[{_TOOL}]")
+    chaos_off.add_argument("--tool", type=_tool, help="[every tool that has some]")
+    add("health-check", "say whether the gateway is fit for a change")
+    return parser
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    """Give what reads a whole number within bounds."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"\d{1,15}", text) or not least <= int(text) <= most:
+            msg = f"{text!r} is no whole number from {least:,} to {most:,}"
+            raise argparse.ArgumentTypeError(msg)
+        return int(text)
+
+    return read
+
+
+def _tool(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]+", text):
+        msg = f"{text!r} is no tool: small letters, digits and _"
+        raise argparse.ArgumentTypeError(msg)
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
