@@ -124,7 +124,7 @@ class Thresholds(BaseModel):
     )
     recovery_s: float = Field(120.0, gt=0, description="breakers are closed again this long after chaos, soak seconds")
     invalid_windows: float = Field(
-        1.0, ge=0, le=100, description="most windows in which the generator itself was late, percent"
+        5.0, ge=0, le=100, description="most windows in which the generator itself was late, percent"
     )
     drift_median_ms: float = Field(5.0, gt=0, description="most change of the median service time, milliseconds")
     drift_tail_ms: float = Field(50.0, gt=0, description="most change of the 99th percentile, milliseconds")
