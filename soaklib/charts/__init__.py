@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from soaklib.charts.breakers import breaker_activity
 from soaklib.charts.budget import error_budget_burn
+from soaklib.charts.comparison import run_comparison
 from soaklib.charts.composition import outcome_composition
 from soaklib.charts.denials import denial_sources, denial_spikes
 from soaklib.charts.drift import drift
@@ -47,6 +48,7 @@ __all__ = [
     "reconciliation_residuals",
     "retries_and_cache",
     "rotation_impact",
+    "run_comparison",
     "save",
     "success_rate",
     "tool_usage",

@@ -157,3 +157,14 @@ def books():
     ]
     columns = ["start_s", "end_s", "outcome", "client_rows", "residual", "explained", "discrepancy"]
     return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def comparison():
+    rows = [
+        ("success rate", "%", 99.61, 99.2, -0.41, -0.6, -0.2, 0.5, "inconclusive"),
+        ("response time p95", "ms", 5.1, 12.4, 7.3, 5.5, 9.1, 2.0, "different"),
+        ("memory of the gateway", "MB", 70.1, 70.3, 0.2, -0.4, 0.8, 10.0, "same"),
+        ("denials", "calls/h", 240.0, None, None, None, None, 20.0, "inconclusive"),
+    ]
+    columns = ["endpoint", "unit", "a", "b", "difference", "low", "high", "margin", "state"]
+    return pl.DataFrame(rows, schema=columns, orient="row")

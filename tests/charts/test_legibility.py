@@ -39,6 +39,7 @@ _FIGURES = {
         day.memory(), _DRIFT, ax=figure.subplots(), label="memory of the gateway", unit="B", marks=marks)),
     "reconciliation-residuals": (62, lambda figure, marks: charts.reconciliation_residuals(
         day.books(), ax=figure.subplots(), marks=marks)),
+    "run-comparison": (70, lambda figure, _: charts.run_comparison(day.comparison(), ax=figure.subplots())),
 }  # fmt: skip
 
 

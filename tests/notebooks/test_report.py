@@ -6,7 +6,6 @@ import re
 import shutil
 
 import nbformat
-import polars as pl
 import pytest
 
 import soaklib
@@ -35,7 +34,7 @@ def reported(soak_hour, tmp_path_factory):
     """A run on which every notebook of the project was executed."""
     folder = shutil.copytree(soak_hour, tmp_path_factory.mktemp("reported") / "r1")
     told = []
-    executed = build_report(folder, started=lambda *step: told.append(step))
+    executed = build_report(folder, against=soak_hour, started=lambda *step: told.append(step))
     return folder, executed, told
 
 
@@ -46,9 +45,9 @@ def _shown(folder, name):
 
 
 def test_every_notebook_is_executed_on_the_run(reported):
-    """Each numbered notebook but the comparison ends without an error, with the run as its parameter."""
+    """Each numbered notebook ends without an error, with the run as its parameter."""
     folder, executed, told = reported
-    names = [path.stem for path in find_notebooks() if not path.stem.startswith("80-")]
+    names = [path.stem for path in find_notebooks()]
     assert [path.stem for path in executed] == names
     assert told == [(name, place, len(names)) for place, name in enumerate(names)]
     for path in executed:
@@ -77,19 +76,21 @@ def test_conclusions_follow_from_the_numbers(reported):
     assert "0 calls were given up" in _shown(folder, "50-latency")
     assert "The error budget was used to 17.9 %" in success  # 19 errors of 3 % of 3,540
     assert "memory of the generator: **inconclusive**. Too short to tell" in _shown(folder, "60-drift")
+    assert "different" not in _shown(folder, "80-compare")  # a run and its copy
 
 
-def test_every_sidecar_can_be_traced(reported):
+def test_every_sidecar_can_be_traced(reported, soak_hour):
     """The query in each sidecar, evaluated on the run, gives the frame that was drawn: rows and content."""
     folder = reported[0]
     sidecars = sorted((folder / "figures").glob("*.json"))
     assert sidecars
-    with soaklib.open_run(folder) as run:
+    with soaklib.open_run(folder) as run, soaklib.open_run(soak_hour) as earlier:
+        names = {"soaklib": soaklib, "run": run, "earlier": earlier, "later": run}
         for sidecar in sidecars:
             for told in json.loads(sidecar.read_text())["frames"]:
                 for module in re.findall(r"soaklib\.analysis\.\w+", told["query"]):
                     importlib.import_module(module)
-                frame = eval(told["query"], {"soaklib": soaklib, "run": run, "pl": pl})  # noqa: S307 - the queries of our own notebooks
+                frame = eval(told["query"], names)  # noqa: S307 - the queries of our own notebooks
                 assert (frame.height, frame_digest(frame)) == (told["rows"], told["sha256"]), told["query"]
 
 
@@ -148,6 +149,16 @@ def test_a_comparison_needs_a_second_run(run_folder, tmp_path):
     other = tmp_path / "other"
     executed = build_report(run_folder, notebooks=notebooks, against=other)
     assert [path.stem for path in executed] == ["00-fine", "80-compare"]
+
+
+def test_the_live_view_shows_a_run(run_folder, tmp_path):
+    """The live notebook opens the run as often as it is told to, and shows its card, two figures and its events."""
+    notebooks = tmp_path / "notebooks"
+    notebooks.mkdir()
+    shutil.copy(find_notebooks()[0].parent / "live.ipynb", notebooks / "00-live.ipynb")
+    (executed,) = build_report(run_folder, notebooks=notebooks)
+    outputs = nbformat.read(executed, as_version=4).cells[-1].outputs
+    assert ["image/png" in output.data for output in outputs] == [False, True, True, False]
 
 
 def test_no_notebooks_is_told(run_folder, tmp_path, capsys):
