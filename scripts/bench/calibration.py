@@ -1,7 +1,7 @@
 """How often the statistics are wrong, on noise whose truth is known: the calibration study.
 
-``python scripts/bench/calibration.py [--trials N] [NAME ...]`` runs the full tier and prints a table; exit code 1 when a
-limit is broken beyond what chance allows. ``tests/calibration`` runs the same studies with fewer trials.
+``python scripts/bench/calibration.py [--trials N] [NAME ...]`` runs the full tier and prints a table; the exit code is
+1 when a limit is broken beyond what chance allows. ``tests/calibration`` runs the same studies with fewer trials.
 
 The series are days of 144 ten-minute points. Noise is first-order with a spread of 1: normal, heavy-tailed (Student
 t with 3 degrees of freedom), or made of a real gateway's latency by resampling its residuals in long blocks.

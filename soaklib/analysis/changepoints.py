@@ -80,7 +80,9 @@ def change_points(series: pl.DataFrame, *, mask: pl.DataFrame | None = None, war
     """
     grid = gridded(series, mask=mask, warm_up=warm_up, max_cells=MAX_CELLS)
     seen = np.flatnonzero(grid.seen)
-    edges = _edges(grid.value, 0, len(grid.value), np.random.default_rng(_SEED)) if len(seen) else []
+    edges = _edges(grid.value, 0, len(grid.value), np.random.default_rng(_SEED))
+    if not edges:
+        return pl.DataFrame(schema=CHANGE_POINTS_SCHEMA)
     bounds = [0, *edges, len(grid.value)]
     levels = [float(np.nanmean(grid.value[low:high])) for low, high in pairwise(bounds)]
     times = [

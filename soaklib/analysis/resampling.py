@@ -57,7 +57,6 @@ def stationary_indices(
         Of that shape: ``points[indices]`` is the resamples.
     """
     fresh = rng.random(shape) < 1 / block_length
-    fresh[:, 0] = True
     start = rng.integers(data, size=shape)
     column = np.arange(shape[1])
     opened = np.maximum.accumulate(np.where(fresh, column, 0), axis=1)

@@ -1,0 +1,212 @@
+import numpy as np
+import polars as pl
+import pytest
+from dayseries import POINTS, START, STEP, day, noise, window
+
+from soaklib.analysis.drift import drift, theil_sen
+from soaklib.analysis.floors import floors
+from soaklib.analysis.series import gridded
+from soaklib.errors import SettingsError
+
+LINE = np.linspace(0, 10, POINTS)
+SPAN_H = (POINTS - 1) / 6
+
+
+def test_a_drift_is_found_and_measured():
+    """Ten over the day in noise of one is a drift of about ten over the day."""
+    found = drift(day(noise(1) + LINE))
+    low, high = found.interval
+    assert found.state == "drift"
+    assert found.slope_per_hour * SPAN_H == pytest.approx(10, abs=1)
+    assert low < 10 / SPAN_H < high
+    assert found.p_value == 0.001
+
+
+def test_quiet_noise_without_a_margin_is_inconclusive():
+    """No evidence of drift is not evidence of none."""
+    found = drift(day(noise(1)))
+    assert (found.state, found.power_at_margin) == ("inconclusive", None)
+    assert found.p_value > 0.05
+
+
+def test_quiet_noise_within_a_wide_margin_is_stable():
+    """The 90 % interval of the change lies within the margin."""
+    found = drift(day(noise(1)), margin=3)
+    low, high = found.interval
+    assert found.state == "stable"
+    assert max(abs(low), abs(high)) * SPAN_H < 3
+    assert found.power_at_margin > 0.95
+
+
+def test_quiet_noise_is_not_stable_within_a_narrow_margin():
+    """Too noisy for the margin is inconclusive, never stable, and the power says so."""
+    found = drift(day(noise(1)), margin=0.2)
+    assert found.state == "inconclusive"
+    assert found.power_at_margin < 0.2
+
+
+def test_a_small_but_certain_drift_within_the_margin_is_stable():
+    """A drift that matters to nobody is stable, however certain it is."""
+    found = drift(day(noise(1) + LINE), margin=20)
+    assert (found.state, found.p_value) == ("stable", 0.001)
+
+
+def test_a_drift_beyond_the_margin_is_a_drift():
+    """Rejected and not within the margin is a drift, with the margin in the sentence."""
+    found = drift(day(noise(1) + LINE), margin=5)
+    assert found.state == "drift"
+    assert "not within the margin 5" in found.detail
+
+
+def test_the_same_series_has_the_same_answer():
+    """The simulation is seeded: an answer is a function of the series."""
+    assert drift(day(noise(2)), margin=1) == drift(day(noise(2)), margin=1)
+
+
+def test_memory_costs_effective_points():
+    """Of 136 points with a lag-one correlation of 0.8 few are independent; without memory all are."""
+    assert 5 < drift(day(noise(3, phi=0.8))).n_effective < 40
+    assert drift(day(noise(3, phi=0.0))).n_effective > 100
+
+
+def test_a_falling_series_drifts_downwards():
+    """The sign of the slope is that of the change."""
+    found = drift(day(noise(1) - LINE))
+    assert found.state == "drift"
+    assert found.interval[1] < 0
+
+
+def test_the_warm_up_is_left_out():
+    """A start-up transient in the first 5 % is no drift; judged with it, the answer is another."""
+    value = noise(4)
+    value[:7] -= 50
+    assert drift(day(value)).slope_per_hour == drift(day(np.r_[[None] * 7, value[7:]])).slope_per_hour
+    assert drift(day(value), warm_up=0).slope_per_hour != drift(day(value)).slope_per_hour
+
+
+def test_interventions_are_left_out():
+    """A masked window of wild values changes nothing, exactly."""
+    value = noise(5)
+    wild = value.copy()
+    wild[60:80] += 500
+    mask = window(60, 80)
+    assert drift(day(wild), mask=mask) == drift(day(value), mask=mask)
+    assert drift(day(wild), mask=mask).n == 136 - 20
+
+
+def test_a_tenth_of_wild_values_does_not_move_the_slope():
+    """Spikes of fifty spreads late in the run do not make a drift."""
+    value = noise(6)
+    value[[100, 110, 120, 130, 140]] += 50
+    assert drift(day(value)).p_value > 0.05
+
+
+@pytest.mark.parametrize("value", [[], [1.0], [1.0, 2.0], [None] * 100, list(range(23))])
+def test_too_short_is_inconclusive(value):
+    """Fewer than 24 points with a value are never judged, margin or not."""
+    found = drift(day(value), margin=1e9, warm_up=0)
+    assert (found.state, found.interval, found.p_value) == ("inconclusive", None, None)
+    assert found.n == sum(one is not None for one in value)
+
+
+def test_two_points_have_a_slope_and_one_has_none():
+    """The slope is told as soon as there is one."""
+    assert drift(day([1.0, 2.0]), warm_up=0).slope_per_hour == pytest.approx(6)
+    assert drift(day([1.0]), warm_up=0).slope_per_hour is None
+
+
+def test_a_constant_series_is_stable():
+    """Nothing moves: slope 0, no scatter, stable within any margin, inconclusive without."""
+    found = drift(day([0.1] * POINTS), margin=1e-6)
+    assert (found.state, found.slope_per_hour, found.interval, found.p_value) == ("stable", 0, (0, 0), 1)
+    assert drift(day([0.1] * POINTS)).state == "inconclusive"
+
+
+def test_a_line_without_noise_is_a_drift():
+    """A perfect line has its slope for an interval and the smallest p there is."""
+    found = drift(day(LINE), margin=5)
+    assert (found.state, found.p_value) == ("drift", 0.001)
+    np.testing.assert_allclose(found.interval, 10 / SPAN_H)
+
+
+def test_many_points_are_averaged_to_144():
+    """Minutes are judged as 144 cells and give the slope that they have."""
+    value = noise(7, points=1440) + np.linspace(0, 5, 1440)
+    found = drift(day(value, step=STEP / 10))
+    assert found.n <= 144
+    assert found.slope_per_hour == pytest.approx(5 / 24, rel=0.15)
+
+
+def test_unsorted_rows_and_shared_times_are_one_series():
+    """The order of rows does not matter, nor does a row that is there twice."""
+    series = day(noise(8) + LINE)
+    assert drift(series.sample(fraction=1, shuffle=True, seed=1)) == drift(series)
+    assert drift(pl.concat([series, series])).slope_per_hour == pytest.approx(drift(series).slope_per_hour)
+
+
+def test_naive_times_are_refused():
+    """Times without a zone are refused with the expression that gives them one."""
+    with pytest.raises(SettingsError, match=r"replace_time_zone\('UTC'\)"):
+        drift(day(noise(1)).with_columns(pl.col("at").dt.replace_time_zone(None)))
+
+
+@pytest.mark.parametrize("margin", [0, -1, float("nan"), float("inf")])
+def test_a_margin_that_is_none_is_refused(margin):
+    """The margin is a change above 0."""
+    with pytest.raises(SettingsError, match="margin"):
+        drift(day(noise(1)), margin=margin)
+
+
+def test_too_few_resamples_are_refused():
+    """A p-value of 5 % needs a hundred series."""
+    with pytest.raises(SettingsError, match="resamples"):
+        drift(day(noise(1)), resamples=98)
+
+
+def sawtooth(leak):
+    """Teeth of a quarter of an hour to an hour on one-minute points over a day, over a floor that rises."""
+    lengths = np.random.default_rng(1).integers(15, 60, 60)
+    climb = np.concatenate([np.arange(length) * 2.0 for length in lengths])[:1440]
+    return climb + leak * np.arange(1440) / 1440 + 0.5 * noise(9, points=1440)
+
+
+def test_a_leak_under_a_sawtooth_shows_in_its_floors():
+    """A floor that rises by three under teeth thirty times as high is found on the floors, not on the whole."""
+    series = day(sawtooth(3), step=STEP / 10)
+    assert drift(series, floor=True, margin=1.5).state == "drift"
+    assert drift(series, margin=1.5).state == "inconclusive"
+
+
+def test_a_sawtooth_without_a_leak_is_stable_on_its_floors():
+    """The same teeth on a level floor are stable within the same margin."""
+    found = drift(day(sawtooth(0), step=STEP / 10), floor=True, margin=1.5)
+    assert found.state == "stable"
+    assert "floors of a sawtooth" in found.detail
+
+
+def test_floors_are_the_values_after_each_fall():
+    """Each whole tooth gives its lowest value; what came before the first fall gives none."""
+    found = floors(gridded(day([5, 9, 1, 5, 9, 2, 6, 10, 3, 7, 1, 5])))
+    np.testing.assert_array_equal(found.value[found.seen], [1, 2, 3, 1])
+
+
+def test_a_series_without_teeth_is_judged_whole():
+    """A line falls nowhere, so all its points count, and the sentence says so."""
+    found = drift(day(LINE), floor=True)
+    assert found.n == 136
+    assert "no sawtooth seen" in found.detail
+
+
+def test_theil_sen_is_the_median_of_all_slopes():
+    """By hand: of 0, 1, 5 at times 0, 1, 2 the slopes are 1, 2.5, 4; of four points the middle two are averaged."""
+    assert theil_sen(np.array([[0.0, 1, 5]]), np.array([0.0, 1, 2])).item() == 2.5
+    rows, time = np.array([[0.0, 3, 1, 9]]), np.array([0.0, 1, 2, 4])
+    slopes = [(rows[0, b] - rows[0, a]) / (time[b] - time[a]) for a in range(4) for b in range(a + 1, 4)]
+    assert theil_sen(rows, time).item() == np.median(slopes)
+
+
+def test_start_is_the_day():
+    """The slope is an hour's of `at`: the same values at half the distance rise twice as fast."""
+    slow, fast = drift(day(noise(1) + LINE)), drift(day(noise(1) + LINE, step=STEP / 2))
+    assert fast.slope_per_hour == pytest.approx(2 * slow.slope_per_hour)
+    assert day([1.0])["at"][0] == START
