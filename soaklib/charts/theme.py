@@ -15,7 +15,6 @@ from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.figure import Figure
 
 from soaklib.errors import SettingsError
@@ -23,9 +22,7 @@ from soaklib.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    import numpy.typing as npt
     from matplotlib.axes import Axes
-    from matplotlib.backend_bases import RendererBase
 
 __all__ = ["COLUMN_MM", "PAGE_MM", "ChartFigure", "figure", "theme", "themed"]
 
@@ -35,8 +32,6 @@ PAGE_MM: Final = 180.0
 """Width of a page of print."""
 MM_PER_INCH: Final = 25.4
 _SCREEN_DPI: Final = 192
-_MOST_LAYOUTS: Final = 4
-_SETTLED: Final = 1e-4  # of the figure's size
 _CSS_DPI: Final = 96
 _PRINT_TO_SCREEN: Final = 1.25  # 7 pt of print is small on a screen
 
@@ -81,25 +76,6 @@ class ChartFigure(Figure):
         """Add an axes under the theme; otherwise as matplotlib's."""
         ax: Axes = super().add_subplot(*args, **kwargs)
         return ax
-
-    @themed
-    def draw(self, renderer: RendererBase) -> None:
-        """Draw under the theme, once the layout has settled.
-
-        How many rows the labels above an axes take depends on its width, and its width on the room left by everything
-        else: one pass of the layout works with the width of the pass before.
-        """
-        engine = self.get_layout_engine()
-        for _ in range(_MOST_LAYOUTS if self.axes else 0):
-            before = self._places()
-            if engine is not None:
-                engine.execute(self)
-            if np.allclose(before, self._places(), atol=_SETTLED):
-                break
-        super().draw(renderer)
-
-    def _places(self) -> npt.NDArray[np.float64]:
-        return np.array([ax.get_position().bounds for ax in self.axes])
 
     @themed
     def savefig(self, *args: Any, **kwargs: Any) -> None:

@@ -1,6 +1,7 @@
 """The labels above a time axis, as they are drawn."""
 
 import polars as pl
+import pytest
 
 from soaklib import charts
 from soaklib.charts.mark_labels import MarkLabels
@@ -40,3 +41,23 @@ def test_a_run_without_changes_names_its_phases(marks):
     figure = charts.figure()
     draw_time_axis(figure.subplots(), marks.filter(pl.col("label") == "baseline"), _DAY)
     assert _texts(figure) == ["baseline"]
+
+
+def test_a_stem_leads_from_the_axes_to_its_text(marks, width_mm):
+    """Each stem stands at its change, begins at the axes' upper edge and ends at its own text, not beyond."""
+    figure = charts.figure(width_mm)
+    ax = figure.subplots()
+    draw_time_axis(ax, marks, _DAY)
+    figure.draw_without_rendering()
+    renderer = figure._get_renderer()
+    (labels,) = figure.findobj(MarkLabels)
+    stems = {text.get_text(): (text, stem) for text, stem in labels.artists(renderer) if stem is not None}
+    changes = marks.filter(pl.col("kind") == "change")
+    assert set(stems) == set(changes["label"])
+    for start_s, label in changes.select("start_s", "label").iter_rows():
+        text, stem = stems[label]
+        box = text.get_window_extent(renderer)
+        (x, top_x), (foot, top) = stem.get_xdata(), stem.get_ydata()
+        assert x == top_x == pytest.approx(ax.transData.transform((start_s / 3600, 0))[0])
+        assert foot == pytest.approx(ax.bbox.y1)
+        assert box.y0 - 3 <= top <= box.y1 + 3
