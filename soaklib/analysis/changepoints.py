@@ -30,7 +30,7 @@ __all__ = ["CHANGE_POINTS_SCHEMA", "change_points"]
 LEVEL = 0.005
 MAX_CELLS = 144
 
-_MIN_SEGMENT = 24
+_MIN_SEGMENT = 36
 _MIN_STRETCH = 3
 _STEP_PREFERENCE = 0.9
 _RESAMPLES = 399
@@ -71,7 +71,7 @@ def change_points(series: pl.DataFrame, *, mask: pl.DataFrame | None = None, war
     polars.DataFrame
         Columns of :data:`CHANGE_POINTS_SCHEMA`, in order of time: the first time of the new level, the mean from the
         change before it (or the start), the mean to the next (or the end), and the difference. Empty when there is no
-        change, or fewer than 24 points.
+        change, or fewer than 36 points.
 
     Raises
     ------

@@ -32,7 +32,7 @@ __all__ = ["Drift", "drift", "theil_sen"]
 
 CONFIDENCE = 0.90
 LEVEL = 0.05
-MIN_POINTS = 24
+MIN_POINTS = 36
 MAX_POINTS = 144
 
 _FINE_CELLS = 2880
@@ -94,7 +94,8 @@ def drift(
 
     Without a margin: ``drift`` if the test rejects at 5 %, else ``inconclusive`` (no evidence is not evidence of none).
     With one: ``stable`` if the 90 % interval of the change lies inside the margin, ``drift`` if the test rejects and
-    the interval is not inside, else ``inconclusive``. Fewer than 24 points are always ``inconclusive``.
+    the interval is not inside, else ``inconclusive``. Fewer than 36 points are always
+    ``inconclusive``; with 36 to 60 a false alarm is raised in up to 9 % of quiet series.
 
     More than 144 points are averaged into at most 144 equal cells: a drift over the run loses nothing by that.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from soaklib.analysis.drift import MIN_POINTS
 from soaklib.analysis.intervals import TAIL_OBSERVATIONS
 from soaklib.analysis.series import gridded
 from soaklib.analysis.sieve import fit_sieve, remove_trend
@@ -34,7 +35,6 @@ _WARM_UP = 0.05
 _PAIRS_EFFICIENCY = 0.955  # of Theil-Sen and Mann-Kendall against least squares for normal noise: 3 / pi
 _TERMS_LOST = 2
 _WINDOW_SHARE = 12
-_MIN_POINTS = 24
 _PILOT_SERIES = 99
 _MAX_POINTS = 1440
 _SEED = 19_910_701
@@ -128,9 +128,9 @@ def power(
     """
     _check_numbers(change=change, hours=hours, every_s=every_s, design_effect=design_effect, wanted=wanted, phi=phi)
     points = int(hours * 3600 / every_s + 1e-9)
-    if not _MIN_POINTS <= points <= _MAX_POINTS:
+    if not MIN_POINTS <= points <= _MAX_POINTS:
         message = (
-            f"{hours:g} h at {every_s:g} s a point are {points} points; pass every_s for {_MIN_POINTS} to {_MAX_POINTS}"
+            f"{hours:g} h at {every_s:g} s a point are {points} points; pass every_s for {MIN_POINTS} to {_MAX_POINTS}"
         )
         raise SettingsError(message)
     if sum(source is not None for source in (sd, pilot, rate, latencies)) != 1:
@@ -161,8 +161,8 @@ def _of_pilot(pilot: pl.DataFrame) -> tuple[float, float]:
     """Spread around a line, and the memory of first order that has the same long-run variance."""
     grid = gridded(pilot, max_cells=_MAX_POINTS)
     seen = grid.seen
-    if int(seen.sum()) < _MIN_POINTS:
-        message = f"the pilot has {int(seen.sum())} points with a value; pass at least {_MIN_POINTS}"
+    if int(seen.sum()) < MIN_POINTS:
+        message = f"the pilot has {int(seen.sum())} points with a value; pass at least {MIN_POINTS}"
         raise SettingsError(message)
     rest = remove_trend(np.nan_to_num(grid.value)[None, :], seen, grid.time_h)[0]
     rng = np.random.default_rng(_SEED)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Sieve", "fit_sieve", "long_run_sd", "remove_mean", "remove_trend"]
 
 _MAX_ORDER = 4
+_POINTS_PER_ORDER = 34
 _BIAS_ROUNDS = 199
 _MAX_ROOT = 0.985
 _MAX_PERSISTENCE = 0.97
@@ -120,7 +121,8 @@ def remove_trend(series: FloatArray, seen: BoolArray, time: FloatArray) -> Float
 def fit_sieve(residuals: FloatArray, remove: Callable[[FloatArray], FloatArray], rng: np.random.Generator) -> Sieve:
     """Fit a sieve to the residuals of one series.
 
-    The order is the one of least AICc up to 4, by Yule-Walker on the pairs that are there.
+    The order is the one of least AICc, up to 4 and to one for every 34 points, by Yule-Walker on the pairs that are
+    there.
 
     Parameters
     ----------
@@ -134,7 +136,7 @@ def fit_sieve(residuals: FloatArray, remove: Callable[[FloatArray], FloatArray],
     """
     seen = np.isfinite(residuals)
     row = remove_mean(np.nan_to_num(residuals)[None, :], seen)
-    covariance = _autocovariance(row, seen, min(_MAX_ORDER, int(seen.sum()) // 8))
+    covariance = _autocovariance(row, seen, min(_MAX_ORDER, int(seen.sum()) // _POINTS_PER_ORDER))
     order = _best_order(covariance, int(seen.sum()))
     coefficients, variance = _yule_walker(covariance, order)
     raw = Sieve(_stationary(coefficients[0]), _innovations(row[0], seen, coefficients[0]))

@@ -63,7 +63,7 @@ def test_a_step_without_noise_is_exact():
 
 @pytest.mark.parametrize("value", [[], [1.0], [None] * 50, [1.0] * 10 + [9.0] * 10])
 def test_too_short_has_no_change(value):
-    """Fewer than 24 points have no change points."""
+    """Fewer than 36 points have no change points."""
     assert change_points(day(value), warm_up=0).is_empty()
 
 

@@ -101,9 +101,9 @@ def test_a_tenth_of_wild_values_does_not_move_the_slope():
     assert drift(day(value)).p_value > 0.05
 
 
-@pytest.mark.parametrize("value", [[], [1.0], [1.0, 2.0], [None] * 100, list(range(23))])
+@pytest.mark.parametrize("value", [[], [1.0], [1.0, 2.0], [None] * 100, list(range(35))])
 def test_too_short_is_inconclusive(value):
-    """Fewer than 24 points with a value are never judged, margin or not."""
+    """Fewer than 36 points with a value are never judged, margin or not."""
     found = drift(day(value), margin=1e9, warm_up=0)
     assert (found.state, found.interval, found.p_value) == ("inconclusive", None, None)
     assert found.n == sum(one is not None for one in value)
@@ -164,8 +164,8 @@ def test_too_few_resamples_are_refused():
 
 
 def sawtooth(leak):
-    """Teeth of a quarter of an hour to an hour on one-minute points over a day, over a floor that rises."""
-    lengths = np.random.default_rng(1).integers(15, 60, 60)
+    """Teeth of a quarter of an hour to fifty minutes on one-minute points over a day, over a floor that rises."""
+    lengths = np.random.default_rng(1).integers(15, 50, 60)
     climb = np.concatenate([np.arange(length) * 2.0 for length in lengths])[:1440]
     return climb + leak * np.arange(1440) / 1440 + 0.5 * noise(9, points=1440)
 
