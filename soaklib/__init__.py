@@ -27,17 +27,22 @@ if TYPE_CHECKING:
     from soaklib.analysis.database import read_database
     from soaklib.analysis.drift import drift
     from soaklib.analysis.effects import effect, effects
+    from soaklib.analysis.error_budget import error_budget
     from soaklib.analysis.events import read_events
     from soaklib.analysis.exposition import canonical_names, exposition_repairs, read_exposition
+    from soaklib.analysis.gauges import gauge, in_soak_time
     from soaklib.analysis.histograms import histogram_quantile
     from soaklib.analysis.latency import latency
+    from soaklib.analysis.latency_bins import latency_bins
     from soaklib.analysis.load import Run, open_run
+    from soaklib.analysis.metered import metered
     from soaklib.analysis.power import power
     from soaklib.analysis.prometheus import read_prometheus
     from soaklib.analysis.rates import denials, outcome_counts, success_rate, tool_usage
     from soaklib.analysis.reconcile import reconcile
     from soaklib.analysis.snapshots import read_snapshots, snapshot_files
     from soaklib.analysis.timeline import marks, planned_windows
+    from soaklib.analysis.validity import measurement_validity
     from soaklib.errors import SoaklibError
 
 __all__ = [
@@ -56,12 +61,18 @@ __all__ = [
     "drift",
     "effect",
     "effects",
+    "error_budget",
     "exposition_repairs",
     "fast_fails",
+    "gauge",
     "histogram_quantile",
+    "in_soak_time",
     "increase",
     "latency",
+    "latency_bins",
     "marks",
+    "measurement_validity",
+    "metered",
     "open_run",
     "outcome_counts",
     "planned_windows",
@@ -90,17 +101,22 @@ _MODULES: Final = {
     "soaklib.analysis.database": ("read_database",),
     "soaklib.analysis.drift": ("drift",),
     "soaklib.analysis.effects": ("effect", "effects"),
+    "soaklib.analysis.error_budget": ("error_budget",),
     "soaklib.analysis.events": ("read_events",),
     "soaklib.analysis.exposition": ("canonical_names", "exposition_repairs", "read_exposition"),
+    "soaklib.analysis.gauges": ("gauge", "in_soak_time"),
     "soaklib.analysis.histograms": ("histogram_quantile",),
     "soaklib.analysis.latency": ("latency",),
+    "soaklib.analysis.latency_bins": ("latency_bins",),
     "soaklib.analysis.load": ("Run", "open_run"),
+    "soaklib.analysis.metered": ("metered",),
     "soaklib.analysis.power": ("power",),
     "soaklib.analysis.prometheus": ("read_prometheus",),
     "soaklib.analysis.rates": ("denials", "outcome_counts", "success_rate", "tool_usage"),
     "soaklib.analysis.reconcile": ("reconcile",),
     "soaklib.analysis.snapshots": ("read_snapshots", "snapshot_files"),
     "soaklib.analysis.timeline": ("marks", "planned_windows"),
+    "soaklib.analysis.validity": ("measurement_validity",),
     "soaklib.errors": ("SoaklibError",),
 }
 _HOME: Final = {name: module for module, names in _MODULES.items() for name in names}

@@ -127,7 +127,10 @@ def _soak(job: SoakJob, settings: SoakSettings, console: Console) -> int:
     if settings.report:
         from soaklib.report import build_report  # noqa: PLC0415 - it brings the notebook machinery, needed by none else
 
-        build_report(job.folder)
+        def say(name: str, place: int, count: int) -> None:
+            console.print(f"report {place + 1}/{count}: {name}", style="dim", highlight=False)
+
+        build_report(job.folder, started=say)
     print(job.folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
     if result.error is not None:
         raise result.error

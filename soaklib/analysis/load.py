@@ -235,7 +235,7 @@ def find_run(path_or_id: Path | str) -> Path:
     """Find a run's folder by its path, its id, ``latest`` or ``sample``.
 
     An id is looked for in data/runs of the working directory and of the directories above it, so that it is found from
-    notebooks/ too.
+    notebooks/ too. Where there is no run yet, ``latest`` is the sample.
 
     Raises
     ------
@@ -253,6 +253,8 @@ def find_run(path_or_id: Path | str) -> Path:
             folder = above / (_SAMPLE_FOLDER if path.name == "sample" else _RUNS_FOLDER / path)
             if folder.is_dir():
                 return folder
+        if path.name == "latest":
+            return find_run("sample")
     msg = f"there is no run {str(path_or_id)!r}: pass its folder, its id (a folder in {_RUNS_FOLDER}), or 'latest'"
     raise RunError(msg)
 
