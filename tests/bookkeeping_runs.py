@@ -19,7 +19,7 @@ _ANSWERS = {
     "ok": (200, None), "denied": (403, "scope"), "unauthorized": (403, "token_expired"),
     "rate_limited": (429, "rate_limit"), "invalid_request": (400, "parameters"), "upstream_error": (502, "upstream"),
     "fast_fail": (502, "breaker_open"), "timeout": (None, "read_timeout"), "transport_error": (None, "connect_refused"),
-    "interrupted": (None, "stopped"), "dropped": (None, "in_flight_cap"),
+    "interrupted": (None, "stopped"), "dropped": (None, "in_flight_cap"), "missed": (None, "no_runner"),
 }  # fmt: skip
 
 
@@ -36,6 +36,8 @@ class Call:
     seen_by_client: bool = True
     executed: bool = True  # whether any counter but requests knows it
     attempts: int = 1
+    has_id: bool = True  # whether its answer carries a correlation id
+    counts: bool = True  # whether the gateway had it at all
 
     @property
     def moment_us(self):
@@ -82,6 +84,8 @@ class Miniature:
         values = {}
         for call in self.calls:
             status, reason = _ANSWERS[call.kind]
+            if not call.counts:
+                continue
             if not begun_us < call.moment_us <= scrape.moment_us or (status is None and call.counted_us is None):
                 continue
             status = status or 200
@@ -116,8 +120,8 @@ class Miniature:
             if not call.seen_by_client:
                 continue
             status, reason = _ANSWERS[call.kind]
-            sent_us = None if call.kind == "dropped" else call.sent_us
-            corr_id = self.correlation_id(number, call) if status else None
+            sent_us = None if call.kind in ("dropped", "missed") else call.sent_us
+            corr_id = self.correlation_id(number, call) if status and call.has_id else None
             rows.append(
                 (
                     "load", number, 0, "scraper", call.tool, TOOLS[call.tool], call.sent_us, sent_us, call.done_us,

@@ -132,10 +132,37 @@ def test_calls_without_an_answer_explain_no_more_than_their_number(reconciled):
     assert (20, "ok", "openai", 1.0, "unexplained") in found(frame)
 
 
+@pytest.mark.parametrize(("sent_s", "unexplained"), [(12.03, [40]), (25.03, [20]), (45.03, [20, 40])])
+def test_a_call_without_an_answer_explains_one_count_after_it_was_sent(reconciled, sent_s, unexplained):
+    """Of two calls of another client a timeout explains the first after its own sending, once, and none before it."""
+    strangers = [Call(at_us, at_us + 2_000, tool="openai", seen_by_client=False) for at_us in (15_050_000, 35_050_000)]
+    sent_us = round(sent_s * SECOND)
+    timeout = Call(sent_us, sent_us + 1_000_000, kind="timeout", tool="openai")
+    frame = reconciled(clean(calls=[*calls_from(1, 480), timeout, *strangers]))
+    assert [row[0] for row in found(frame) if row[1] == "ok"] == unexplained
+
+
 def test_a_call_cut_off_by_the_stop_may_be_counted_after_it(reconciled):
     """It has no end; the counters may have it from its sending on."""
     cut_off = Call(48_900_000, None, kind="interrupted", tool="openai", counted_us=49_900_000)
     assert found(reconciled(clean(calls=[*calls_from(1, 480), cut_off]))) == []
+
+
+@pytest.mark.parametrize(("kind", "unexplained"), [("missed", 0), ("dropped", 1)])
+def test_a_call_missed_in_a_crash_may_have_been_sent(reconciled, kind, unexplained):
+    """Its row was not written when the runner died: the gateway may have counted it. A dropped one was never sent."""
+    call = Call(15_050_000, None, kind=kind, tool="openai", counted_us=15_060_000)
+    frame = reconciled(clean(calls=[*calls_from(1, 480), call]))
+    assert len([row for row in found(frame) if row[1] == "ok"]) == unexplained
+
+
+@pytest.mark.parametrize(("has_id", "lost"), [(True, -3.0), (False, 0.0)])
+def test_an_answer_without_an_id_was_not_the_gateways(reconciled, has_id, lost):
+    """A 502 made by something on the way is in no counter; one of the gateway's own should be."""
+    failed = calls_from(12.03, 3, kind="upstream_error", tool="openai", has_id=has_id, counts=False)
+    frame = reconciled(clean(calls=[*calls_from(1, 480), *failed]))
+    assert sum(row[3] for row in found(frame) if row[1] == "failed") == lost
+    assert frame.filter(outcome="unanswered")["client_rows"].sum() == (0 if has_id else 3)
 
 
 def test_a_call_sent_twice_may_be_counted_twice(reconciled):

@@ -86,12 +86,18 @@ class Account:
         told = [win for start, end in epochs for win in range(start + 1, end) if self.rows[win]]
         if len(told) < _LEAST_WINDOWS:
             return None
-        factor = max(1, round(median(increases[win] / self.rows[win] for win in told)))
-        fits = [
+        factor = round(median(increases[win] / self.rows[win] for win in told))
+        fitting = {candidate: self._fitting(told, increases, candidate) for candidate in (1, factor)}
+        # Calls under way can make several factors fit: then it is the usual one.
+        is_habit = factor > 1 and fitting[factor] >= _CONSTANT_SHARE * len(told) and fitting[factor] > fitting[1]
+        return factor if is_habit else 1
+
+    def _fitting(self, windows: Sequence[int], increases: Sequence[float], factor: int) -> int:
+        """Count the windows whose increase is so many times their answers, but for calls under way at their edges."""
+        return sum(
             abs(increases[win] - factor * self.rows[win]) <= factor * (self._under_way(win) + self._under_way(win - 1))
-            for win in told
-        ]
-        return factor if sum(fits) >= _CONSTANT_SHARE * len(told) else 1
+            for win in windows
+        )
 
     def _under_way(self, reading: int) -> int:
         return self.late[reading] + self.early[reading]
