@@ -112,6 +112,11 @@ def real(rng: np.random.Generator) -> np.ndarray:
     return residual[stationary_indices(len(residual), 20, (1, POINTS), rng)[0]]
 
 
+def rare(rng: np.random.Generator) -> np.ndarray:
+    """Error ratio that is 0 in nineteen of twenty windows."""
+    return 0.01 * rng.binomial(1, 1 / 20, POINTS)
+
+
 def _first_order(innovations: np.ndarray, phi: float) -> np.ndarray:
     out = innovations * (1 - phi**2) ** 0.5
     for step in range(1, len(out)):
@@ -123,6 +128,7 @@ NOISES: dict[str, Noise] = {
     **{f"normal phi {phi}": partial(normal, phi=phi) for phi in (0.0, 0.3, 0.6, 0.8)},
     **{f"heavy phi {phi}": partial(heavy, phi=phi) for phi in (0.3, 0.8)},
     "real residuals": real,
+    "rare errors": rare,
 }
 
 

@@ -115,6 +115,34 @@ def test_two_points_have_a_slope_and_one_has_none():
     assert drift(day([1.0]), warm_up=0).slope_per_hour is None
 
 
+def errors(late):
+    """An error ratio of two-minute windows: 0 but for one in fifty, and in the second half for that share."""
+    share = np.where(np.arange(720) < 360, 0.02, late)
+    return day(0.02 * (np.random.default_rng(12).random(720) < share), step=STEP / 5)
+
+
+def test_a_rare_error_that_becomes_less_rare_is_a_drift():
+    """A ratio that is mostly 0 drifts though the median of its slopes is 0, which least squares sees."""
+    found = drift(errors(late=0.2), margin=0.001)
+    assert found.state == "drift"
+    assert found.interval[0] > 0
+    assert "least squares" in found.detail
+
+
+def test_a_rare_error_that_stays_rare_is_stable_but_not_certain():
+    """The interval of a ratio that is mostly 0 has a width, and lies within a margin that is wide enough only."""
+    low, high = drift(errors(late=0.02), margin=0.001).interval
+    assert low < 0 < high
+    assert drift(errors(late=0.02), margin=0.001).state == "stable"
+    assert drift(errors(late=0.02), margin=1e-5).state == "inconclusive"
+
+
+def test_one_spike_is_no_certainty():
+    """A series that is 0 but for one value has an interval with a width."""
+    low, high = drift(day([0.0] * 143 + [1.0])).interval
+    assert low < high
+
+
 def test_a_constant_series_is_stable():
     """Nothing moves: slope 0, no scatter, stable within any margin, inconclusive without."""
     found = drift(day([0.1] * POINTS), margin=1e-6)
