@@ -80,6 +80,17 @@ def test_the_run_leaves_its_files_for_its_user_alone(rehearsal):
     assert (rehearsal.folder.parent / "latest").resolve() == rehearsal.folder
 
 
+def test_the_evidence_is_packed_and_the_bundle_opens_as_the_run(rehearsal):
+    """soak-artifacts-<run-id>.tar.gz is authentic, and holds the same rows."""
+    bundle = rehearsal.folder / f"soak-artifacts-{rehearsal.folder.name}.tar.gz"
+    ended = subprocess.run(
+        [sys.executable, "-m", "soaklib.verify", str(bundle)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    with soaklib.open_run(bundle) as run:
+        assert run.sql("select count(*) from outcomes").item() == rehearsal.summary["totals"]["total"]
+
+
 def test_every_line_of_the_event_log_has_its_form_and_its_row(rehearsal):
     """`[ISO-8601 UTC] NAME detail`, in the order of the table."""
     lines = (rehearsal.folder / "soak-events.log").read_text().splitlines()

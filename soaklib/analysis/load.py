@@ -232,7 +232,7 @@ class LiveRun(Run):
 
 
 def find_run(path_or_id: Path | str) -> Path:
-    """Find a run's folder by its path, its id, ``latest`` or ``sample``.
+    """Find a run's folder by its path, its bundle, its id, ``latest`` or ``sample``.
 
     An id is looked for in data/runs of the working directory and of the directories above it, so that it is found from
     notebooks/ too. Where there is no run yet, ``latest`` is the sample.
@@ -247,6 +247,10 @@ def find_run(path_or_id: Path | str) -> Path:
         return path
     if path.name == DATABASE_NAME and path.is_file():
         return path.parent
+    if path.is_file() and path.name.endswith(".tar.gz"):
+        from soaklib.artifacts.archive import unpack  # noqa: PLC0415 - only bundles need it
+
+        return unpack(path)
     if len(path.parts) == 1:
         here = Path.cwd()
         for above in (here, *here.parents):
@@ -265,7 +269,8 @@ def open_run(path_or_id: Path | str = "latest") -> Run:
     Parameters
     ----------
     path_or_id
-        Folder of a run, id of a run in data/runs, ``latest`` for the newest, ``sample`` for the one in data/sample.
+        Folder of a run, its bundle, id of a run in data/runs, ``latest`` for the newest, ``sample`` for the one in
+        data/sample.
 
     Raises
     ------

@@ -17,6 +17,7 @@ from soaklib.runner.changes import ChangeContext, Changes, ChaosGuard
 from soaklib.runner.client import Client
 from soaklib.runner.clock import RunClock, SoakClock
 from soaklib.runner.events import EVENT_LOG_NAME, EventLog
+from soaklib.runner.inbox import watch_inbox
 from soaklib.runner.load import Load, LoadParts
 from soaklib.runner.pacer import Pacer
 from soaklib.runner.recorder import Recorder
@@ -266,6 +267,7 @@ class Soak:
                     self._replace_lost_agents(load, timeline),
                     self._say_rate_limit(load),
                     load.watch(),
+                    watch_inbox(self.job.folder, self.events, done=self.job.past.done),
                     *watching_for_abort,
                 ]
             )
