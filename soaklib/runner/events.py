@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from soaklib.errors import RecordingError
 from soaklib.records import Event
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ class EventLog:
     def __init__(self, path: Path, clock: RunClock, record: Callable[[Event], None]) -> None:
         self._clock = clock
         self._record = record
+        self._path = path
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self.last = ""
+        self.error: RecordingError | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -49,7 +52,10 @@ class EventLog:
         """Write an event; `key` names one that must happen exactly once in a run."""
         at_us = self._clock.now_us()
         line = " ".join(detail.split())  # one line, whatever a gateway's message holds
-        self._file.write(_line(self._clock.utc(at_us), name, line))
+        try:
+            self._file.write(_line(self._clock.utc(at_us), name, line))
+        except OSError as exc:  # what has to be done goes on; the run ends by this when it is done
+            self.error = RecordingError(f"cannot write {self._path}: {exc.strerror}")
         self._record(Event(at_us, name, line, key))
         self.last = f"{name} {line}".rstrip()
 

@@ -154,6 +154,8 @@ class Recorder:
     def _flush(self) -> None:
         if not self._pending or self._process is None or self._process.stdin is None:
             return
+        if self._error is not None or self._process.stdin.is_closing():
+            return  # the process is gone: the rows stay queued, and the run ends by what it said
         batch, self._pending = self._pending, {}
         self._process.stdin.write(orjson.dumps(batch) + b"\n")  # buffered by the transport, never awaited
 

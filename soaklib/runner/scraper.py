@@ -81,8 +81,12 @@ class Scraper:
             self._events.write(EventName.METRICS_SNAPSHOT_FAILED, f"{name} {why}", key=key)
             return
         part = self._folder / f".{name}.part"
-        part.write_bytes(reply.body)
-        part.replace(self._folder / name)
+        try:
+            part.write_bytes(reply.body)
+            part.replace(self._folder / name)
+        except OSError as exc:
+            self._events.write(EventName.METRICS_SNAPSHOT_FAILED, f"{name} {exc.strerror}", key=key)
+            return
         self._events.write(EventName.METRICS_SNAPSHOT, f"{name} {len(reply.body)} bytes", key=key)
 
     async def _read_metrics(self) -> Reply | None:

@@ -32,7 +32,7 @@ from soaklib.store import DATABASE_NAME, Segment
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Awaitable, Coroutine, Sequence
     from pathlib import Path
 
     from soaklib.plan import Plan
@@ -171,14 +171,13 @@ class Soak:
             error = exc
         finally:
             segment = self._ended_segment()
-            async with asyncio.timeout(_CLEAN_UP_WITHIN_S):
-                await changes.switch_chaos_off()
-                if scraper is not None:
-                    key = (
-                        "snapshot:final" if status is RunStatus.COMPLETED else None
-                    )  # a run may be resumed and end again
-                    await scraper.snapshot("soak-final.prom", key=key)
-                await changes.remove_policies()
+            await self._clean_up(changes.switch_chaos_off())
+            if scraper is not None:
+                key = "snapshot:final" if status is RunStatus.COMPLETED else None  # a run may be resumed and end again
+                await self._clean_up(scraper.snapshot("soak-final.prom", key=key))
+            await self._clean_up(changes.remove_policies())
+        if error is None and self.events.error is not None:
+            status, error = RunStatus.FAILED, self.events.error
         self._say_how_it_ended(status, error)
         return SoakResult(status=status, segment=segment, error=error)
 
@@ -319,6 +318,14 @@ class Soak:
         await asyncio.Event().wait()
 
     # -- the end
+
+    async def _clean_up(self, step: Awaitable[object]) -> None:
+        """Take one step of the clean-up; that it failed is said, and keeps none of the others from being taken."""
+        try:
+            async with asyncio.timeout(_CLEAN_UP_WITHIN_S):
+                await step
+        except (SoaklibError, TimeoutError) as exc:
+            self.events.write(EventName.CHANGE_FAILED, f"clean-up: {exc or 'it took too long'}")
 
     def _ended_segment(self) -> Segment:
         now_us = self.clock.now_us()
