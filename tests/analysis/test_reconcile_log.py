@@ -104,6 +104,8 @@ def test_rows_of_calls_without_an_answer_are_explained(reconciled):
     assert found(frame) == []
     assert (20, "openai", 0, 1, "unanswered") in in_log(frame)
     assert found(reconciled(clean(), database=log)) == [(20, "ok", "openai", 1.0, "unexplained")]
+    strangers = pl.concat([log_of(clean()), row.with_columns(agent_id=pl.lit("stranger"))])
+    assert found(reconciled(miniature, database=strangers)) == [(20, "ok", "openai", 1.0, "unexplained")]
 
 
 @pytest.mark.parametrize("ahead_us", [0, 7_000_000, -3_600_000_000])
