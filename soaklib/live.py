@@ -23,7 +23,8 @@ import duckdb
 
 from soaklib.errors import RunError
 from soaklib.runlock import is_owned
-from soaklib.store import APPENDED, TABLES, prepare_reader
+from soaklib.store import APPENDED, TABLES
+from soaklib.views import prepare_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable

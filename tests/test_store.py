@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from soaklib.errors import RecordingError, RunError, SchemaError
 from soaklib.records import RunStatus
-from soaklib.store import DATABASE_NAME, Manifest, RunWriter, Segment, open_read_only, segment_row, soak_seconds_sql
+from soaklib.store import DATABASE_NAME, Manifest, RunWriter, Segment, open_read_only, segment_row
+from soaklib.views import soak_seconds_sql
 
 ANCHOR = dt.datetime(2026, 11, 24, 8, 0, tzinfo=dt.UTC)
 MANIFEST = Manifest(

@@ -18,14 +18,15 @@ from soaklib.errors import RunError
 from soaklib.live import is_published, open_live
 from soaklib.plan import Plan
 from soaklib.settings import Thresholds
-from soaklib.store import DATABASE_NAME, open_read_only, read_segments
+from soaklib.store import DATABASE_NAME, open_read_only
+from soaklib.views import read_segments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import polars as pl
 
-    from soaklib.store import Segment
+    from soaklib.views import Segment
 
 __all__ = ["Run", "RunInfo", "find_run", "open_run"]
 

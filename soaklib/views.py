@@ -1,0 +1,133 @@
+"""What every reader of a run adds to the plain tables: the clock's two mappings, the one definition of success, views.
+
+``utc(us)`` and ``soak_seconds(us)`` map the run's clock. The view ``calls`` is ``outcomes`` with ``at``, ``soak_s``,
+``service_us``, ``response_us``, ``succeeded`` and ``counted`` beside the recorded columns. ``invalid_windows`` are the
+soak-minutes in which the generator itself was late, and ``valid_calls`` the calls that do not touch one: verdicts rest on
+those, so that a gateway is not blamed for its tester.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from soaklib.errors import RunError
+from soaklib.records import SUCCESS_SQL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import duckdb
+
+__all__ = ["Segment", "prepare_reader", "read_segments", "soak_seconds_sql"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A stretch of the run in which one runner lived; soak time stands still between two of them.
+
+    Attributes
+    ----------
+    segment
+        0-based number.
+    started_at_us, ended_at_us
+        On the run's clock; the end is None while it lasts and after a crash.
+    soak_started_s, soak_ended_s
+        Soak time at its start and end.
+    """
+
+    segment: int
+    started_at_us: int
+    soak_started_s: float
+    ended_at_us: int | None = None
+    soak_ended_s: float | None = None
+
+
+def soak_seconds_sql(segments: Sequence[Segment], speed: float) -> str:
+    """Give SQL that maps a ``us`` on the run's clock to soak seconds, gap by gap.
+
+    Within a segment soak time runs at `speed`; between two it stands still at the earlier one's end.
+
+    Parameters
+    ----------
+    segments
+        All segments of the run, at least one, in order.
+    speed
+        Soak seconds per wall second.
+
+    Returns
+    -------
+    str
+        An expression over ``us`` of type DOUBLE.
+    """
+    branches = []
+    for segment, following in zip(reversed(segments), [None, *reversed(segments[1:])], strict=True):
+        running = f"{segment.soak_started_s!r} + (us - {segment.started_at_us}) * {speed / 1e6!r}"
+        if following is not None:
+            running = f"least({running}, {following.soak_started_s!r})"
+        branches.append((segment.started_at_us, running))
+    if len(branches) == 1:
+        return f"({branches[0][1]})::DOUBLE"
+    whens = " ".join(f"when us >= {start} then {value}" for start, value in branches[:-1])
+    return f"(case {whens} else {branches[-1][1]} end)::DOUBLE"
+
+
+def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the macros and the view ``calls`` to a connection that sees the run's tables."""
+    run_row = connection.execute(
+        "select epoch_us(anchor_utc), speed, coalesce((settings->>'$.thresholds.late_ms')::DOUBLE, 100.0) from run"
+    ).fetchone()
+    if run_row is None:
+        msg = "the run has no manifest row: it ended before it began"
+        raise RunError(msg)
+    anchor_us, speed, late_us = int(run_row[0]), float(run_row[1]), float(run_row[2]) * 1000
+    segments = read_segments(connection) or [Segment(segment=0, started_at_us=0, soak_started_s=0.0)]
+    statements = [
+        "set timezone = 'UTC'",
+        f"create temp macro utc(us) as make_timestamptz({anchor_us} + us)",
+        f"create temp macro soak_seconds(us) as {soak_seconds_sql(segments, speed)}",
+        f"create temp macro is_success(kind, expected) as {SUCCESS_SQL['is_success']}",
+        "create temp macro counts_towards_success(purpose, kind, expected, reason) as "
+        + SUCCESS_SQL["counts_towards_success"],
+        """create temp view calls as
+           select utc(planned_at_us) as "at", soak_seconds(planned_at_us) as soak_s, *,
+                  done_at_us - sent_at_us as service_us, done_at_us - planned_at_us as response_us,
+                  is_success(kind, expected) as succeeded,
+                  counts_towards_success(purpose, kind, expected, reason) as counted
+           from outcomes""",
+        # a wall second in which the generator was late, widened to whole soak-minutes
+        f"""create temp view invalid_windows as
+           with seconds as (
+               select greatest(lag(at_us) over (order by at_us),
+                               (select max(started_at_us) from segments where started_at_us <= at_us)) as start_us,
+                      at_us as end_us, greatest(schedule_lag_max_us, loop_lag_max_us) as lag_us
+               from runner_health
+           )
+           select floor(soak_seconds(coalesce(start_us, end_us - 1000000)) / 60) * 60 as start_s,
+                  ceil(soak_seconds(end_us) / 60) * 60 as end_s, lag_us
+           from seconds where lag_us > {late_us!r}""",  # noqa: S608 - our own number
+        """create temp view valid_calls as
+           select * from calls where not exists (
+               select 1 from invalid_windows where calls.soak_s < end_s
+               and soak_seconds(coalesce(calls.done_at_us, calls.planned_at_us)) >= start_s)""",
+    ]
+    for statement in statements:
+        connection.execute(statement).fetchall()
+
+
+def read_segments(connection: duckdb.DuckDBPyConnection) -> list[Segment]:
+    """Give the run's segments in order."""
+    rows = connection.execute(
+        "select segment, started_at_us, soak_started_s, ended_at_us, soak_ended_s from segments order by segment"
+    ).fetchall()
+    return [
+        Segment(
+            segment=int(row[0]), started_at_us=int(row[1]), soak_started_s=float(row[2]),
+            ended_at_us=_optional_int(row[3]), soak_ended_s=None if row[4] is None else float(row[4]),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _optional_int(value: Any) -> int | None:
+    return None if value is None else int(value)
