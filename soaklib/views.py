@@ -2,14 +2,14 @@
 
 ``utc(us)`` and ``soak_seconds(us)`` map the run's clock. The view ``calls`` is ``outcomes`` with ``at``, ``soak_s``,
 ``service_us``, ``response_us``, ``succeeded`` and ``counted`` beside the recorded columns. ``invalid_windows`` are the
-soak-minutes in which the generator itself was late, and ``valid_calls`` the calls that do not touch one: verdicts rest on
-those, so that a gateway is not blamed for its tester.
+soak-minutes in which the generator itself was late, and ``valid_calls`` the calls that do not touch one: verdicts rest
+on those, so that a gateway is not blamed for its tester.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from soaklib.errors import RunError
 from soaklib.records import SUCCESS_SQL
