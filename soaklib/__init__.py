@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from soaklib import charts
     from soaklib.analysis.aligned import aligned
+    from soaklib.analysis.bookkeeping.books import reconciliation_proofs
     from soaklib.analysis.breakers import breaker_states, fast_fails
     from soaklib.analysis.burn import budget, burn
     from soaklib.analysis.changepoints import change_points
@@ -85,6 +86,7 @@ __all__ = [
     "read_prometheus",
     "read_snapshots",
     "reconcile",
+    "reconciliation_proofs",
     "snapshot_files",
     "success_rate",
     "tool_usage",
@@ -92,6 +94,7 @@ __all__ = [
 
 _MODULES: Final = {
     "soaklib.analysis.aligned": ("aligned",),
+    "soaklib.analysis.bookkeeping.books": ("reconciliation_proofs",),
     "soaklib.analysis.breakers": ("breaker_states", "fast_fails"),
     "soaklib.analysis.burn": ("budget", "burn"),
     "soaklib.analysis.changepoints": ("change_points",),
