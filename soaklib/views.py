@@ -9,7 +9,7 @@ on those, so that a gateway is not blamed for its tester.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from soaklib.errors import RunError
 from soaklib.records import SUCCESS_SQL
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import duckdb
 
 __all__ = ["Segment", "prepare_reader", "read_segments", "soak_seconds_sql"]
+
+_BEFORE_THE_END_S: Final = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +77,13 @@ def soak_seconds_sql(segments: Sequence[Segment], speed: float) -> str:
 def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
     """Add the macros and the view ``calls`` to a connection that sees the run's tables."""
     run_row = connection.execute(
-        "select epoch_us(anchor_utc), speed, coalesce((settings->>'$.thresholds.late_ms')::DOUBLE, 100.0) from run"
+        "select epoch_us(anchor_utc), speed, coalesce((settings->>'$.thresholds.late_ms')::DOUBLE, 100.0), hours from run"
     ).fetchone()
     if run_row is None:
         msg = "the run has no manifest row: it ended before it began"
         raise RunError(msg)
     anchor_us, speed, late_us = int(run_row[0]), float(run_row[1]), float(run_row[2]) * 1000
+    last_s = float(run_row[3]) * 3600 - _BEFORE_THE_END_S
     segments = read_segments(connection) or [Segment(segment=0, started_at_us=0, soak_started_s=0.0)]
     statements = [
         "set timezone = 'UTC'",
@@ -89,12 +92,13 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
         f"create temp macro is_success(kind, expected) as {SUCCESS_SQL['is_success']}",
         "create temp macro counts_towards_success(purpose, kind, expected, reason) as "
         + SUCCESS_SQL["counts_towards_success"],
-        """create temp view calls as
-           select utc(planned_at_us) as "at", soak_seconds(planned_at_us) as soak_s, *,
+        # a chain's second call, planned as the first comes back after the end, belongs to the last window
+        f"""create temp view calls as
+           select utc(planned_at_us) as "at", least(soak_seconds(planned_at_us), {last_s!r}) as soak_s, *,
                   done_at_us - sent_at_us as service_us, done_at_us - planned_at_us as response_us,
                   is_success(kind, expected) as succeeded,
                   counts_towards_success(purpose, kind, expected, reason) as counted
-           from outcomes""",
+           from outcomes""",  # noqa: S608 - our own number
         # a wall second in which the generator was late, widened to whole soak-minutes
         f"""create temp view invalid_windows as
            with seconds as (

@@ -6,15 +6,14 @@ import bz2
 import gzip
 import lzma
 import zlib
-from io import BufferedIOBase
-from typing import IO, Final, cast
+from typing import IO, TYPE_CHECKING, Final, cast
 
 from soaklib.errors import RunError
 
-__all__ = ["DECOMPRESSION_ERRORS", "Bounded", "ByteStream", "decompressed"]
+if TYPE_CHECKING:
+    from io import BufferedIOBase
 
-ByteStream = IO[bytes] | BufferedIOBase
-"""What bytes are read from: a file, or one that decompresses."""
+__all__ = ["DECOMPRESSION_ERRORS", "Bounded", "decompressed"]
 
 DECOMPRESSION_ERRORS: Final = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 """What reading a compressed file that is cut short or damaged raises."""
@@ -39,20 +38,22 @@ class Bounded:
         What to call it in the message.
     """
 
-    def __init__(self, stream: ByteStream, source_bytes: int, name: str) -> None:
+    def __init__(self, stream: BufferedIOBase, source_bytes: int, name: str) -> None:
         self._stream = stream
         self._left_bytes = self._most_bytes = _ALWAYS_ALLOWED_BYTES + _MOST_EXPANSION * source_bytes
         self._name = name
 
     def read(self, size: int = _CHUNK_BYTES) -> bytes:
-        """Read at most `size` bytes; none at the end.
+        """Read at most `size` bytes, fewer wherever that is all there is for now; none at the end.
+
+        So what comes before a damaged place is had before the error is raised.
 
         Raises
         ------
         RunError
             There are more than may be.
         """
-        data = self._stream.read(size)
+        data = self._stream.read1(size)
         self._left_bytes -= len(data)
         if self._left_bytes < 0:
             msg = (
@@ -67,7 +68,7 @@ class Bounded:
             pass
 
 
-def decompressed(stream: ByteStream) -> BufferedIOBase | None:
+def decompressed(stream: BufferedIOBase) -> BufferedIOBase | None:
     """Give what a seekable stream holds compressed by gzip, bzip2 or xz; None when it is none of these."""
     start = stream.read(6)
     stream.seek(0)

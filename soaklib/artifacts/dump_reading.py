@@ -23,6 +23,7 @@ _SQLITE_START: Final = "BEGIN TRANSACTION;\n"
 _SQLITE_END: Final = "COMMIT;\n"
 _POSTGRES_END: Final = "-- PostgreSQL database dump complete\n"
 _COPY: Final = re.compile(r"COPY (?P<table>\S+|.*\"\S*) \(.*\) FROM stdin;\n")
+_MOST_WORDS: Final = 80  # SQLite quotes the statement, of which no more than this is shown
 _MOST_STATEMENT_LINES: Final = 100_000
 
 _ALLOWED: Final = frozenset(
@@ -98,7 +99,7 @@ def restore_sqlite(lines: Iterable[str], into: Path) -> dict[str, int]:
             scratch.set_authorizer(None)
             return sqlite_rows(scratch)
         except sqlite3.Error as exc:
-            msg = f"the dump cannot be restored: {exc}"
+            msg = f"the dump cannot be restored: {' '.join(str(exc).split())[:_MOST_WORDS]}"
             raise SourceError(msg) from exc
 
 

@@ -131,9 +131,10 @@ class GatewayFacts(_Model):
 
 
 class Software(_Model):
-    """What made the bundle."""
+    """What made the bundle; `source_sha256` is of soaklib's source files, so that equal means the same software."""
 
     soaklib: str
+    source_sha256: str
     python: str
     platform: str
     packages: dict[str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import re
@@ -33,11 +34,22 @@ def software() -> Software:
     names = {match[0] for line in requires("soaklib") or () if (match := _PACKAGE.match(line))} - {"soaklib"}
     return Software(
         soaklib=version("soaklib"),
+        source_sha256=_source_sha256(),
         python=platform.python_version(),
         platform=platform.platform(),
         packages={name: found for name in sorted(names) if (found := _version(name)) is not None},
         git_commit=git_commit(),
     )
+
+
+def _source_sha256() -> str:
+    """Give the SHA-256 of all source files of the package: their paths and contents, by path."""
+    package = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def git_commit() -> str | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from soaklib.analysis.load import Run
-    from soaklib.artifacts.manifest import BundleManifest
+    from soaklib.artifacts.manifest import BundleManifest, Software
     from soaklib.records import Verdict
 
 __all__ = ["unfounded_results"]
@@ -58,7 +58,8 @@ def unfounded_results(run: Run, manifest: BundleManifest) -> tuple[list[str], li
     """
     verdicts = judge(run)
     here, there = software(), manifest.collected_with
-    hint = "" if here.soaklib == there.soaklib else f" (judged by soaklib {there.soaklib}, this is {here.soaklib})"
+    is_same = here.source_sha256 == there.source_sha256
+    hint = "" if is_same else f" (it was judged by another soaklib: {_name(there)}; this is {_name(here)})"
     recorded = run.verdicts().rows(named=True)
     problems = [
         f"{name} in {MANIFEST_NAME} is not that of the run"
@@ -69,11 +70,15 @@ def unfounded_results(run: Run, manifest: BundleManifest) -> tuple[list[str], li
     problems += [f"{text}{hint}" for text in _summary(run, verdicts)]
     failing = [verdict.name for verdict in verdicts if verdict.state == "fail"]
     remarks = [f"the run itself fails: {', '.join(failing)}"] if failing else []
-    if (here.soaklib, here.git_commit) == (there.soaklib, there.git_commit):
+    if is_same:
         problems += _texts(run)
     else:
-        remarks.append("the texts were made by another soaklib and were not compared with the data")
+        remarks.append(f"the texts were made by another soaklib ({_name(there)}) and were not compared with the data")
     return problems, remarks
+
+
+def _name(made_with: Software) -> str:
+    return f"{made_with.soaklib}, {made_with.git_commit or made_with.source_sha256[:12]}"
 
 
 def _verdicts(where: str, recorded: Sequence[dict[str, JsonValue]], computed: Sequence[Verdict]) -> Iterator[str]:
@@ -85,7 +90,7 @@ def _verdicts(where: str, recorded: Sequence[dict[str, JsonValue]], computed: Se
             continue
         differing = [name for name in _JUDGED if not _same(other.get(name), getattr(verdict, name))]
         if differing:
-            said = ", ".join(f"{name} {other.get(name)!r} instead of {getattr(verdict, name)!r}" for name in differing)
+            said = ", ".join(f"{name} {other.get(name)} instead of {getattr(verdict, name)}" for name in differing)
             yield f"the verdict on {verdict.name!r} in {where} does not follow from the data: {said}"
     for name in found:
         yield f"the verdict on {name!r} in {where} is on no criterion that there is"

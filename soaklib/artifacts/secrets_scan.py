@@ -17,9 +17,8 @@ from soaklib.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from io import BufferedIOBase
     from pathlib import Path
-
-    from soaklib.artifacts.compression import ByteStream
 
 __all__ = ["Finding", "find_secrets"]
 
@@ -28,6 +27,8 @@ _OVERLAP_BYTES: Final = 8 << 10
 _BATCH_ROWS: Final = 20_000
 _DEEPEST: Final = 3
 _SHORTEST_KNOWN: Final = 8
+_TEXT: Final = re.compile("VARCHAR|BLOB|JSON|ENUM")
+_VIEWS: Final = "select view_name from duckdb_views() where not internal"
 
 
 class Finding(NamedTuple):
@@ -105,7 +106,7 @@ def find_secrets(path: Path, name: str, known: Sequence[str] = ()) -> list[Findi
     Returns
     -------
     list of Finding
-        Each kind once a place. That a compressed part cannot be looked into is a finding too.
+        Each kind once a place. A decompression bomb, which is not looked into, is a finding too.
 
     Raises
     ------
@@ -121,19 +122,21 @@ def find_secrets(path: Path, name: str, known: Sequence[str] = ()) -> list[Findi
 
 
 def _in_stream(
-    stream: ByteStream, size_bytes: int, name: str, known: Sequence[bytes], *, depth: int
+    stream: BufferedIOBase, size_bytes: int, name: str, known: Sequence[bytes], *, depth: int
 ) -> Iterator[Finding]:
     bounded = Bounded(stream, size_bytes, name)
     tail = b""
     while chunk := bounded.read(_CHUNK_BYTES):
         yield from _in_bytes(tail + chunk, name, known)
-        tail = chunk[-_OVERLAP_BYTES:]
+        tail = (tail + chunk)[-_OVERLAP_BYTES:]
     stream.seek(0)
     if depth < _DEEPEST:
         yield from _inside(stream, size_bytes, name, known, depth=depth + 1)
 
 
-def _inside(stream: ByteStream, size_bytes: int, name: str, known: Sequence[bytes], *, depth: int) -> Iterator[Finding]:
+def _inside(
+    stream: BufferedIOBase, size_bytes: int, name: str, known: Sequence[bytes], *, depth: int
+) -> Iterator[Finding]:
     """Look into what is compressed."""
     try:
         if (inner := decompressed(stream)) is not None:
@@ -144,42 +147,44 @@ def _inside(stream: ByteStream, size_bytes: int, name: str, known: Sequence[byte
                 for member in zipped.infolist():
                     with zipped.open(member) as file:
                         where = f"{name} ({member.filename})"
-                        yield from _in_stream(file, member.compress_size, where, known, depth=depth)
-    except (*DECOMPRESSION_ERRORS, zipfile.BadZipFile, RunError) as exc:
+                        packed = cast("BufferedIOBase", file)
+                        yield from _in_stream(packed, member.compress_size, where, known, depth=depth)
+    except (*DECOMPRESSION_ERRORS, zipfile.BadZipFile):
+        return  # damaged: it was looked at as far as anyone can read it; that it is damaged is for others to say
+    except RunError as exc:
         yield Finding(name, f"something compressed that cannot be looked into ({exc})")
 
 
 def _in_columns(path: Path, name: str, known: Sequence[bytes]) -> Iterator[Finding]:
     """Look at the text of every column, value by value."""
     try:
-        with duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": "false"}) as connection:
+        with duckdb.connect(config={"threads": 1}) as connection:
             for table, columns in _text_columns(connection, path):
                 for column in columns:
                     result = connection.execute(f"select distinct {column}::VARCHAR from {table}")  # noqa: S608 - quoted
                     while rows := result.fetchmany(_BATCH_ROWS):
                         text = "\n".join(row[0] for row in rows if row[0] is not None)
-                        yield from _in_bytes(text.encode(), f"{name}, {column} of {table}", known)
-    except duckdb.Error as exc:
-        yield Finding(name, f"tables that cannot be looked into ({str(exc).splitlines()[0]})")
+                        where = f"{name}, column {column}{f' of {table}' * (path.suffix != '.parquet')}"
+                        yield from _in_bytes(text.encode(), where, known)
+    except duckdb.Error:
+        return  # no tables can be read out of it, by anyone; that it should have some is for others to say
 
 
 def _text_columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[str, list[str]]]:
-    """Attach a file and give its tables, each with its columns that hold text; quoted."""
+    """Give the tables of a file, each with its columns that hold text; quoted."""
     quoted = str(path).replace("'", "''")
     if path.suffix == ".parquet":
         connection.execute(f"create view rows as from read_parquet('{quoted}')").fetchall()
+        tables = ["rows"]
     else:
         connection.execute(f"attach '{quoted}' as scanned (read_only)").fetchall()
         connection.execute("use scanned").fetchall()
         # whoever made the file may have put a view into it that reads other files
         connection.execute("set enable_external_access = false").fetchall()
-    rows = connection.execute(
-        """
-        select table_name, list(column_name order by column_index) from duckdb_columns()
-        where database_name = current_database() and not internal
-        and regexp_matches(data_type, 'VARCHAR|BLOB|JSON|ENUM') group by table_name order by table_name"""
-    ).fetchall()
-    return [(_quoted(table), [_quoted(column) for column in columns]) for table, columns in rows]
+        tables = [name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()]
+        tables += [name for (name,) in connection.execute(_VIEWS).fetchall()]
+    described = [(_quoted(table), connection.execute(f"describe {_quoted(table)}").fetchall()) for table in tables]
+    return [(table, [_quoted(row[0]) for row in rows if _TEXT.search(row[1])]) for table, rows in described]
 
 
 def _in_bytes(data: bytes, where: str, known: Sequence[bytes]) -> Iterator[Finding]:
