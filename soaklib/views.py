@@ -77,7 +77,8 @@ def soak_seconds_sql(segments: Sequence[Segment], speed: float) -> str:
 def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
     """Add the macros and the view ``calls`` to a connection that sees the run's tables."""
     run_row = connection.execute(
-        "select epoch_us(anchor_utc), speed, coalesce((settings->>'$.thresholds.late_ms')::DOUBLE, 100.0), hours from run"
+        "select epoch_us(anchor_utc), speed, coalesce((settings->>'$.thresholds.late_ms')::DOUBLE, 100.0), hours"
+        " from run"
     ).fetchone()
     if run_row is None:
         msg = "the run has no manifest row: it ended before it began"

@@ -6,7 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# a busy machine is slow, not wrong; and what CI says must be the same when it is asked again
+hypothesis.settings.register_profile("soaklib", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("soaklib")
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the helper modules beside this file
 
