@@ -1,0 +1,143 @@
+"""What is taken for a secret, what is not, and where it is found."""
+
+import base64
+import bz2
+import gzip
+import lzma
+import os
+import time
+import zipfile
+
+import duckdb
+import pytest
+from bundles import TOKEN
+
+from soaklib.artifacts.secrets_scan import Finding, find_secrets
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
+
+SECRETS = [
+    (TOKEN, "an agent token"),
+    (f'{{"agent_token":"{TOKEN}"}}', "an agent token"),
+    (JWT, "a JSON web token"),
+    ("-----BEGIN RSA PRIVATE KEY-----\nMIIEow", "a private key"),
+    ('"private_key":"-----BEGIN PRIVATE KEY-----\\nMIIEow', "a private key"),
+    ("Authorization: Bearer abcdef0123456789", "an Authorization header"),
+    ("{'authorization': 'Basic dXNlcjpwYXNz'}", "an Authorization header"),
+    ("curl -H 'bearer abcdef0123456789'", "an Authorization header"),
+    ("X-Admin-Token: letmein", "an admin token"),
+    ("postgresql://soak:hunter22@db:5432/gateway", "a password in a URL"),
+    ('{"credential": "correct-horse-battery"}', "a credential"),
+    ('{\\"password\\": \\"correct-horse-battery\\"}', "a credential"),
+    (f"sk-{'a1B2' * 8}", "a provider's key"),
+    ("AKIAIOSFODNN7EXAMPLE", "a provider's key"),
+]
+
+HARMLESS = [
+    f"{TOKEN[:40]}.{'0a1b2c3d' * 8}",  # too short before the dot
+    f"soak-final.prom.{'0a1b2c3d' * 8}",
+    '{"header_env": ["Authorization=GATEWAY_AUTHORIZATION", "X-Admin-Token=ADMIN_VARIABLE"]}',
+    "postgresql://soak:***@db:5432/gateway",
+    "pass postgresql://user:password@host/name",
+    "http://127.0.0.1:3000/health?at=12:30:00@x",
+    '{"credential": "***", "password": null, "secret": ""}',
+    "403 token_expired, bearer of bad news, Authorization required",
+    "risk-assessment-of-the-long-name-of-a-thing-that-is-no-key",
+    f"sha256 {'0a1b2c3d' * 8}",
+    "tool=openai version=20261124T123110Z-fb91-0ea6855c id=a6950680-3cde-40eb-8531-7d2636c4ce53",
+]
+
+
+@pytest.mark.parametrize(("text", "what"), SECRETS)
+def test_a_secret_is_found_and_named_by_its_kind(tmp_path, text, what):
+    """Wherever it stands in a line."""
+    path = tmp_path / "log.txt"
+    path.write_text(f"before {text} after\n")
+    assert Finding("log.txt", what) in find_secrets(path, "log.txt")
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_only_looks_like_one_is_not(tmp_path, text):
+    """Names of variables, masked passwords, hashes and ids are none."""
+    path = tmp_path / "log.txt"
+    path.write_text(f"before {text} after\n")
+    assert find_secrets(path, "log.txt") == []
+
+
+def zipped(data):
+    """Give a zip file with one member."""
+    path = "inner.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("inner.txt", data)
+    with open(path, "rb") as file:  # noqa: PTH123 - beside the line above
+        return file.read()
+
+
+@pytest.mark.parametrize(
+    ("packed", "where"),
+    [
+        (gzip.compress, "x (decompressed)"),
+        (bz2.compress, "x (decompressed)"),
+        (lzma.compress, "x (decompressed)"),
+        (lambda data: gzip.compress(gzip.compress(data)), "x (decompressed) (decompressed)"),
+        (zipped, "x (inner.txt)"),
+    ],
+)
+def test_what_is_compressed_is_looked_into(tmp_path, monkeypatch, packed, where):
+    """By its first bytes, whatever the file is called; across the borders of the chunks that it is read in."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "x"
+    path.write_bytes(packed(b"-" * (4 * (1 << 20) - 70) + TOKEN.encode()))
+    assert find_secrets(path, "x") == [Finding(where, "an agent token")]
+
+
+def test_something_compressed_that_is_cut_short_is_looked_at_as_far_as_it_goes(tmp_path):
+    """What can still be read out of it counts; the damage itself is no secret."""
+    path = tmp_path / "x.gz"
+    packed = gzip.compress(TOKEN.encode() + b"\n" + base64.b64encode(os.urandom(1 << 20)))
+    path.write_bytes(packed[:-200_000])
+    assert find_secrets(path, "x.gz") == [Finding("x.gz (decompressed)", "an agent token")]
+    path.write_bytes(packed[:20])
+    assert find_secrets(path, "x.gz") == []
+
+
+def test_a_bomb_is_told_and_not_inflated(tmp_path):
+    """Ten levels of zeros end at the bound."""
+    path = tmp_path / "x.gz"
+    path.write_bytes(gzip.compress(gzip.compress(bytes(100 << 20))))
+    [finding] = find_secrets(path, "x.gz")
+    assert "far more than its size allows for; not read" in finding.what
+
+
+@pytest.mark.parametrize("suffix", ["duckdb", "parquet"])
+def test_columns_are_looked_at_by_value(tmp_path, suffix):
+    """Texts, and texts inside lists and structs, though the pages on disk are compressed."""
+    path = tmp_path / f"x.{suffix}"
+    # many rows that share all but a number, so that the pages hold parts of the texts only
+    rows = f"select i, '{TOKEN[:70]}' || i || '{TOKEN[70:]}' as t, [{{'k': '{JWT}'}}] as s from range(50000) as r(i)"
+    with duckdb.connect(str(path) if suffix == "duckdb" else ":memory:") as connection:
+        if suffix == "duckdb":
+            connection.execute(f"create table rows as {rows}").fetchall()
+        else:
+            connection.execute(f"copy ({rows}) to '{path}' (format parquet, compression zstd)").fetchall()
+    where = {"duckdb": 'x.duckdb, column "{}" of "rows"', "parquet": 'x.parquet, column "{}"'}[suffix]
+    findings = find_secrets(path, path.name)
+    assert Finding(where.format("t"), "an agent token") in findings
+    assert Finding(where.format("s"), "a JSON web token") in findings
+
+
+def test_a_known_secret_is_found_whatever_its_form(tmp_path):
+    """One of the environment is looked for as it is; a short one is found anywhere and left out."""
+    path = tmp_path / "log.txt"
+    path.write_text("the word is swordfish!\n")
+    assert find_secrets(path, "log.txt", ["swordfish!"]) == [Finding("log.txt", "a secret of this environment")]
+    assert find_secrets(path, "log.txt", ["word"]) == []
+
+
+def test_time_is_in_proportion_to_length(tmp_path):
+    """Long runs of base64, as in notebooks with pictures, do not make it quadratic."""
+    path = tmp_path / "notebook.ipynb"
+    path.write_bytes(base64.b64encode(os.urandom(3 << 20)) * 2)
+    began_s = time.process_time()
+    assert find_secrets(path, "x") == []
+    assert time.process_time() - began_s < 20  # a quadratic pattern takes hours; this takes a fraction of a second

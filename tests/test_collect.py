@@ -1,0 +1,345 @@
+"""The evidence of a run, made whole and packed."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+
+import pytest
+from bundles import TOKEN, edit_database, gateway_database, manifest_of
+
+import soaklib
+from soaklib.artifacts.archive import unpack
+from soaklib.collect import collect, main
+from soaklib.errors import RecordingError, RunError
+from soaklib.records import Event
+from soaklib.store import RunWriter
+from soaklib.verify import verify
+
+
+@pytest.fixture
+def folder(rehearsal, tmp_path):
+    """A finished run's folder, to be changed."""
+    copy = tmp_path / rehearsal.folder.name
+    shutil.copytree(rehearsal.folder, copy, ignore=shutil.ignore_patterns("soak-artifacts-*", "manifest.*"))
+    return copy
+
+
+def test_every_part_that_is_due_is_there_or_named_with_the_reason(folder):
+    """The manifest lists all of them; what the report makes is missing from a run without one."""
+    manifest = manifest_of(collect(folder))
+    with soaklib.open_run(folder) as run:
+        hours = int(run.info.hours)
+    assert {part.name: (part.state, part.detail) for part in manifest.parts} == {
+        "run.duckdb": ("present", ""),
+        f"soak-h0.prom to soak-h{hours - 1}.prom": ("present", f"{hours} of {hours}"),
+        "soak-final.prom": ("present", ""),
+        "soak-events.log": ("present", ""),
+        "soak-summary.json": ("present", ""),
+        "metrics-analysis.txt": ("present", ""),
+        f"soak-test-report-{folder.name}.md": ("present", ""),
+        **dict.fromkeys(
+            ("figures/", "whitepaper.html", "whitepaper.pdf", "claims.json"),
+            ("missing", "made by: python -m soaklib.report RUN"),
+        ),
+    }
+    assert (manifest.database_snapshot.state, manifest.database_snapshot.detail) == (
+        "not applicable",
+        "the run knows of no database of the gateway; pass --database-url to add one",
+    )
+
+
+def test_the_manifest_names_every_file_of_the_bundle_as_it_is(folder):
+    """Path, size and SHA-256 of each member but the manifests, which sha256sum can check too."""
+    bundle = collect(folder)
+    with tarfile.open(bundle) as archive:
+        packed = {member.name.removeprefix(f"{folder.name}/"): archive.extractfile(member).read() for member in archive}
+    manifests = {name: packed.pop(name) for name in ("manifest.json", "manifest.txt")}
+    entries = json.loads(manifests["manifest.json"])["files"]
+    assert entries == [
+        {"path": name, "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in sorted(packed.items())
+    ]
+    checked = subprocess.run(
+        ["sha256sum", "--check", "manifest.txt"], cwd=folder, check=False, capture_output=True, text=True  # noqa: S607
+    )  # fmt: skip
+    assert (checked.returncode, len(checked.stdout.splitlines())) == (0, len(entries))
+
+
+def test_the_manifest_says_where_everything_comes_from(folder):
+    """The run's own row, what made it and what made the bundle."""
+    manifest = manifest_of(collect(folder))
+    with soaklib.open_run(folder) as run:
+        info = run.info
+    said = (manifest.run_id, manifest.seed, manifest.speed, manifest.rps, manifest.hours, manifest.status)
+    assert said == (folder.name, info.seed, info.speed, info.rps, info.hours, "completed")
+    assert manifest.settings == info.settings
+    assert manifest.environment == info.environment
+    assert manifest.collected_with.packages["duckdb"] == info.environment["packages"]["duckdb"]
+    assert manifest.gateway.embedded
+    assert manifest.gateway.detail.startswith("its /health told nothing when the bundle was made: ")
+
+
+def test_the_same_run_gives_the_same_bytes(folder, tmp_path):
+    """Whoever collects, when, in which folder and under which rights: the bundle does not tell."""
+    first = collect(folder, parquet=True).read_bytes()
+    elsewhere = tmp_path / "elsewhere" / folder.name
+    shutil.copytree(folder, elsewhere)
+    for path in elsewhere.rglob("*"):
+        path.chmod(0o700)
+        os.utime(path, (1, 1))
+    assert collect(elsewhere, parquet=True).read_bytes() == first
+    with tarfile.open(collect(elsewhere)) as archive:
+        members = archive.getmembers()
+    assert [member.name for member in members] == sorted(member.name for member in members)
+    with soaklib.open_run(folder) as run:
+        ended_s = int(run.info.completed_utc.timestamp())
+    assert {(member.uid, member.gid, member.uname, member.mode, member.mtime) for member in members} == {
+        (0, 0, "", 0o644, ended_s)
+    }
+
+
+def test_the_texts_hold_the_numbers_of_the_data(folder):
+    """The report's rows are those of its queries, the metrics analysis' those of the last scrape less the first."""
+    collect(folder)
+    report = (folder / f"soak-test-report-{folder.name}.md").read_text()
+    analysis = (folder / "metrics-analysis.txt").read_text()
+    with soaklib.open_run(folder) as run:
+        kinds = run.sql("select purpose, kind, count(*) from outcomes group by all").rows()
+        [(ok,)] = run.sql(
+            "select count(*) from outcomes where tool = 'serpapi' and purpose = 'load' and kind = 'ok'"
+        ).rows()
+        totals = run.sql(
+            """select metric, sum("value") filter (at_us = (select max(at_us) from samples where metric = s.metric))
+               - coalesce(sum("value") filter (at_us = (select min(at_us) from samples where metric = s.metric)), 0)
+               from samples as s where metric = 'gateway_token_validations_total' group by metric"""
+        ).rows()
+    for purpose, kind, n in kinds:
+        assert f"| {purpose} | {kind} | {n:,} |" in report
+    assert f"| serpapi | search | {ok:,} | {ok:,} | 0 | 0 |" in report
+    [line] = [line for line in analysis.splitlines() if line.startswith("gateway_token_validations_total")]
+    assert line.split()[-1] == f"{totals[0][1]:,.0f}"
+
+
+def test_the_bundle_opens_and_verifies(folder):
+    """What was packed is a run like any other."""
+    bundle = collect(folder, parquet=True)
+    assert verify(bundle).problems == []
+    unpacked = unpack(bundle)
+    assert unpack(bundle) == unpacked
+    with soaklib.open_run(unpacked) as packed, soaklib.open_run(folder) as run:
+        assert packed.info.run_id == run.info.run_id
+        assert packed.outcomes().equals(run.outcomes())
+
+
+def test_the_seal_holds_the_tables(folder):
+    """Each table as Parquet, made anew by a later call that does not ask for it."""
+    collect(folder, parquet=True)
+    sealed = {path.stem for path in (folder / "parquet").iterdir()}
+    assert sealed == {
+        "run", "segments", "outcomes", "samples", "scrapes", "events", "runner_health", "verdicts",
+    }  # fmt: skip
+    edit_database(folder, "update events set detail = 'changed' where name = 'POLICIES_REMOVED'")
+    collect(folder)
+    with soaklib.open_run(folder) as run:
+        changed = run.sql(f"from '{folder}/parquet/events.parquet' where detail = 'changed'")
+    assert changed["name"].to_list() == ["POLICIES_REMOVED"]
+
+
+def test_verdicts_that_are_not_those_of_the_data_are_made_anew(folder):
+    """So that a bundle always says what its own data say."""
+    edit_database(folder, "delete from verdicts", "update outcomes set kind = 'ok' where purpose = 'probe'")
+    bundle = collect(folder)
+    with soaklib.open_run(folder) as run:
+        assert dict(run.verdicts().select("name", "state").iter_rows())["no false-allow"] == "fail"
+    assert verify(bundle).problems == []
+
+
+def test_a_crashed_run_is_collected_with_what_it_wrote_last(folder, tmp_path):
+    """What a killed recorder left in its log is in the bundle, and the run stays what it is."""
+    writer = RunWriter(folder / "run.duckdb")
+    writer.append({"events": [Event(10**12, "LATE_SENDING", "the last words", None)]})
+    writer.reopen_run()
+    crashed = tmp_path / "crashed" / folder.name
+    shutil.copytree(folder, crashed)  # as kill -9 leaves it: the rows are in run.duckdb.wal
+    writer.close()
+    assert (crashed / "run.duckdb.wal").stat().st_size > 0
+    bundle = collect(crashed)
+    manifest = manifest_of(bundle)
+    assert (manifest.status, manifest.completed_at) == ("running", None)
+    assert not {entry.path for entry in manifest.files} & {"run.duckdb.wal"}
+    assert verify(bundle).problems == []
+    with soaklib.open_run(unpack(bundle)) as run:
+        assert run.events()["detail"].to_list()[-1] == "the last words"
+
+
+def test_a_file_with_a_secret_is_left_out_and_named(folder):
+    """The bundle is made without it; the manifest says what was found, and not the secret."""
+    (folder / "gateway.log").write_text(f"agent token {TOKEN}\n")
+    bundle = collect(folder)
+    manifest = manifest_of(bundle)
+    [part] = [part for part in manifest.parts if part.name == "gateway.log"]
+    assert (part.state, part.detail) == ("left out", "gateway.log holds an agent token")
+    assert "gateway.log" not in {entry.path for entry in manifest.files}
+    assert verify(bundle).problems == []
+    assert TOKEN not in manifest.model_dump_json()
+
+
+def test_a_secret_of_the_environment_is_found_whatever_it_looks_like(folder, monkeypatch):
+    """The admin token, a header's value and the database's password are looked for as they are."""
+    monkeypatch.setenv("SOAK_GATEWAY_ADMIN_TOKEN", "open sesame")
+    (folder / "gateway.log").write_text("said open sesame to it\n")
+    [part] = [part for part in manifest_of(collect(folder)).parts if part.name == "gateway.log"]
+    assert part.detail == "gateway.log holds a secret of this environment"
+
+
+def test_a_secret_in_the_tables_makes_no_bundle(folder):
+    """There is none without run.duckdb; the place is told, and not the secret."""
+    edit_database(folder, f"update events set detail = 'Authorization: Bearer {TOKEN}' where name = 'AGENTS_CREATED'")
+    with pytest.raises(RunError) as caught:
+        collect(folder)
+    assert 'run.duckdb, column "detail" of "events" holds an agent token' in str(caught.value)
+    assert TOKEN not in str(caught.value)
+    assert not list(folder.glob("soak-artifacts-*"))
+
+
+# -- the database snapshot
+
+
+def test_a_snapshot_stays_when_the_database_is_gone(folder, tmp_path):
+    """Collected again later, the bundle still holds what was taken when the run ended."""
+    database = tmp_path / "gateway.sqlite"
+    first = collect(folder, database_url=gateway_database(database))
+    content = first.read_bytes()
+    database.unlink()
+    assert collect(folder).read_bytes() == content
+    snapshot = manifest_of(collect(folder, database_url=f"sqlite:///{database}")).database_snapshot
+    assert snapshot.state == "good"
+    assert snapshot.detail.endswith(f"a newer one was not taken: there is no SQLite file {database}")
+
+
+def test_secrets_that_were_once_asked_for_are_not_packed_again_unasked(folder, tmp_path):
+    """A dump with tokens is left out of a bundle that is to have none, and verified where it was asked for."""
+    database = tmp_path / "gateway.sqlite"
+    url = gateway_database(database)
+    with_secrets = collect(folder, database_url=url, include_secrets=True)
+    checked = verify(with_secrets)
+    assert checked.problems == []
+    assert any("holds the rows of tables with tokens and credentials" in note for note in checked.notes)
+    database.unlink()
+    manifest = manifest_of(collect(folder))
+    assert manifest.database_snapshot.state == "insufficient"
+    assert "database-snapshot.sql.gz" not in {entry.path for entry in manifest.files}
+    [part] = [part for part in manifest.parts if part.name == "database-snapshot.sql.gz"]
+    assert (part.state, part.detail) == ("left out", "it is not known to be a snapshot without secrets")
+
+
+def test_a_database_that_cannot_be_reached_leaves_the_bundle_whole(folder):
+    """The snapshot is insufficient, and the manifest says why, without the password."""
+    bundle = collect(folder, database_url="postgresql://soak:hunter22hunter@127.0.0.1:1/gateway")
+    manifest = manifest_of(bundle)
+    assert manifest.database_snapshot.state == "insufficient"
+    assert "Connection refused" in manifest.database_snapshot.detail
+    [part] = [part for part in manifest.parts if part.name == "database-snapshot.sql.gz"]
+    assert (part.state, part.detail) == ("missing", manifest.database_snapshot.detail)
+    assert "hunter22hunter" not in manifest.model_dump_json()
+    assert verify(bundle).problems == []
+
+
+def test_a_password_that_the_run_did_not_keep_is_asked_for(folder):
+    """The run's own URL is masked, and cannot be used."""
+    edit_database(
+        folder,
+        "update run set settings = json_merge_patch(settings::json,"
+        """ '{"database_url": "postgresql://soak:***@db/gateway"}')::varchar""",
+    )
+    snapshot = manifest_of(collect(folder)).database_snapshot
+    assert (snapshot.state, snapshot.detail) == (
+        "insufficient",
+        "not taken: a run does not keep passwords; pass --database-url or set SOAK_DATABASE_URL",
+    )
+
+
+# -- what cannot be collected
+
+
+def test_a_bundle_that_cannot_be_written_leaves_nothing(folder):
+    """The sentence names it; no half bundle stays."""
+    (folder / f"soak-artifacts-{folder.name}.tar.gz").mkdir()
+    with pytest.raises(RecordingError, match=r"^the bundle .* cannot be written: Is a directory$"):
+        collect(folder)
+    assert not list(folder.glob(".*"))
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    """It is said what to pass."""
+    with pytest.raises(RunError, match="does not exist: pass the folder of a run"):
+        collect(tmp_path)
+
+
+def test_the_command_tells_what_is_missing_and_where_the_bundle_is(folder, capsys, tmp_path, monkeypatch):
+    """The last line of standard output is the bundle; what is missing goes to standard error."""
+    monkeypatch.setenv("SOAK_DATABASE_URL", gateway_database(tmp_path / "gateway.sqlite"))
+    assert main([str(folder)]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{folder}/soak-artifacts-{folder.name}.tar.gz\n"
+    assert "missing: claims.json (made by: python -m soaklib.report RUN)\n" in told.err
+    assert told.err.splitlines()[-1].startswith("database snapshot good: 2 rows of 5 tables, as schema only: ")
+
+
+def test_the_command_refuses_what_is_no_run_or_not_its_own(folder, capsys):
+    """Exit code 2 and a sentence."""
+    assert main(["no-such-run"]) == 2
+    assert "soaklib: there is no run 'no-such-run'" in capsys.readouterr().err
+    owner = "import sys, time; from pathlib import Path; from soaklib.runlock import RunLock\n"
+    owner += "with RunLock(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", owner, str(folder)], stdout=subprocess.PIPE) as process:
+        try:
+            process.stdout.readline()
+            assert main([str(folder)]) == 2
+        finally:
+            process.kill()
+    assert f"is owned by a live process (pid {process.pid})" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_run_that_is_going_on_is_packed_as_it_is(tmp_path):
+    """The bundle verifies, its run opens as one that is running, and the run goes on undisturbed to its end."""
+    command = [sys.executable, "-m", "soaklib.run", "--hours", "1", "--speed", "240", "--no-report", "--out", tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            folder = tmp_path / "latest"
+            wait_for(lambda: "TOKENS_ROTATED" in log_of(folder), process)
+            bundle = collect(folder)
+            assert manifest_of(bundle).status == "running"
+            assert verify(bundle).problems == []
+            with soaklib.open_run(unpack(bundle)) as run:
+                [(calls,)] = run.sql("select count(*) from outcomes").rows()
+            assert calls > 0
+            assert not (folder / "manifest.json").exists()
+            process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert json.loads((folder / "soak-summary.json").read_text())["status"] == "completed"
+    assert not list(folder.resolve().glob(".collecting-*"))
+
+
+def log_of(folder):
+    """Read the event log of a run that may not have one yet."""
+    with contextlib.suppress(FileNotFoundError):
+        return (folder / "soak-events.log").read_text()
+    return ""
+
+
+def wait_for(condition, process):
+    """Wait for a real process."""
+    for _ in range(1200):
+        if condition():
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.05)
+    pytest.fail("it did not come to pass")

@@ -1,0 +1,432 @@
+"""What is told of a bundle that was tampered with, and of one that was not."""
+
+import gzip
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+
+import duckdb
+import pytest
+from bundles import TOKEN, edit_database, edit_manifest, gateway_database, rehash, repacked, unpacked
+
+from soaklib.artifacts.provenance import software
+from soaklib.collect import collect
+from soaklib.verify import VerifyCode, main, verify
+
+
+@pytest.fixture(scope="module")
+def bundle(rehearsal, tmp_path_factory):
+    """A bundle with everything in it that a test changes."""
+    folder = tmp_path_factory.mktemp("collected") / rehearsal.folder.name
+    shutil.copytree(rehearsal.folder, folder)
+    (folder / "gateway.log").write_text("started\n")
+    url = gateway_database(folder.parent / "gateway.sqlite")
+    return collect(folder, parquet=True, database_url=url)
+
+
+@pytest.fixture
+def folder(bundle, tmp_path):
+    """The bundle, unpacked to be changed."""
+    return unpacked(bundle, tmp_path / "unpacked")
+
+
+@pytest.fixture
+def verdict(tmp_path, capsys):
+    """Pack a folder, verify it, give the exit code and the problems told."""
+
+    def of(folder):
+        code = main([str(repacked(folder, tmp_path / "repacked.tar", mode="w"))])
+        return code, capsys.readouterr().err
+
+    return of
+
+
+def flip(path, at):
+    """Flip one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_an_untouched_bundle_is_authentic(bundle, capsys):
+    """Exit code 0, nothing on standard error, and parts that were never there are told as notes."""
+    assert main([str(bundle)]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert told.out.splitlines()[-1] == f"{bundle} is authentic"
+    assert "note: missing: claims.json (made by: python -m soaklib.report RUN)" in told.out
+
+
+def test_it_runs_as_a_command(bundle):
+    """``python -m soaklib.verify`` gives the code to the shell."""
+    command = [sys.executable, "-m", "soaklib.verify"]
+    assert subprocess.run([*command, bundle], check=False, capture_output=True).returncode == 0
+    ended = subprocess.run([*command, f"{bundle}.gone"], check=False, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"soaklib: there is no {bundle}.gone; pass a bundle, soak-artifacts-<run-id>.tar.gz")
+
+
+@pytest.mark.parametrize(("top", "mode", "name"), [("run", "w:gz", "a.tgz"), (".", "w", "no-suffix")])
+def test_an_honest_repack_is_authentic(folder, tmp_path, top, mode, name):
+    """Another folder or none, another compression or none, other owners and times do not matter."""
+    assert verify(repacked(folder, tmp_path / name, top=top, mode=mode)).problems == []
+
+
+def test_the_unpacked_folder_is_authentic_too(folder):
+    """A folder is checked like the archive it came from."""
+    assert verify(folder).problems == []
+
+
+def test_failing_verdicts_do_not_make_a_bundle_unauthentic(folder):
+    """What matters is that verdicts follow from the data, not what they say."""
+    # data in which the run fails honestly: one probe got through; judged and collected anew
+    edit_database(folder, "update outcomes set kind = 'ok', status = 200 where purpose = 'probe' and slot = 7")
+    with_failure = collect(folder)
+    code = main([str(with_failure)])
+    assert code == 0
+    state = [one["state"] for one in summary_of(folder)["verdicts"] if one["name"] == "no false-allow"]
+    assert state == ["fail"]
+
+
+def summary_of(folder):
+    """Read the summary."""
+    return json.loads((folder / "soak-summary.json").read_text())
+
+
+# -- what can be done to a bundle, each with its code and what is told
+
+
+def test_a_flipped_byte(folder, verdict):
+    """The file is named as changed."""
+    flip(folder / "soak-final.prom", 100)
+    code, told = verdict(folder)
+    assert code == VerifyCode.CHANGED
+    assert "changed: soak-final.prom was changed: its SHA-256 is not that of the manifest" in told
+
+
+def test_a_byte_more(folder, verdict):
+    """Both sizes are told."""
+    size = (folder / "soak-h0.prom").stat().st_size
+    with (folder / "soak-h0.prom").open("ab") as file:
+        file.write(b"\n")
+    code, told = verdict(folder)
+    assert code == VerifyCode.CHANGED
+    assert f"soak-h0.prom was changed: it has {size + 1:,} bytes instead of {size:,}" in told
+
+
+def test_a_flipped_byte_of_the_database(folder, verdict):
+    """It is told as changed, whatever else it does to the tables."""
+    flip(folder / "run.duckdb", (folder / "run.duckdb").stat().st_size // 2)
+    assert "run.duckdb was changed: its SHA-256 is not that of the manifest" in verdict(folder)[1]
+
+
+@pytest.mark.parametrize("name", ["run.duckdb", "parquet/events.parquet"])
+def test_a_missing_file(folder, verdict, name):
+    """It is named."""
+    (folder / name).unlink()
+    code, told = verdict(folder)
+    assert code == (VerifyCode.SEAL if name.startswith("parquet") else VerifyCode.MISSING)
+    assert f"missing: {name} is missing" in told
+
+
+@pytest.mark.parametrize("name", ["parquet/extra.txt", "live/.hidden"])
+def test_an_added_file(folder, verdict, name):
+    """It is named, also where a run's folder would have files that are no evidence."""
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("x")
+    code, told = verdict(folder)
+    assert code == VerifyCode.ADDED
+    assert told.splitlines()[0] == f"added: {name} was added: the manifest does not name it"
+    assert told.splitlines()[1].endswith("repacked.tar is not authentic")
+
+
+def test_a_file_beside_the_folder(folder, tmp_path):
+    """It is an added one, even under the name of one that is in the folder."""
+    (folder.parent / "run.duckdb").write_text("x")
+    problems = verify(repacked(folder.parent, tmp_path / "a.tar.gz", top=".")).problems
+    assert [(problem.code, problem.text) for problem in problems] == [
+        (VerifyCode.ADDED, "../run.duckdb was added: the manifest does not name it")
+    ]
+
+
+@pytest.mark.parametrize("is_rehashed", [False, True])
+def test_a_planted_secret(folder, verdict, is_rehashed):
+    """Its kind and its place are told, never the secret, and the code is not that of a mere change."""
+    with (folder / "gateway.log").open("a") as file:
+        file.write(f"{TOKEN}\n")
+    if is_rehashed:
+        rehash(folder)
+    code, told = verdict(folder)
+    assert code == VerifyCode.SECRET
+    assert "secret: gateway.log holds an agent token" in told
+    assert ("changed: gateway.log was changed" in told) is not is_rehashed
+    assert TOKEN not in told
+
+
+def test_a_secret_in_a_column(folder, verdict):
+    """The text columns of the tables are looked at value by value, those of Parquet files too."""
+    edit_database(folder, f"update events set detail = 'token {TOKEN}' where name = 'SOAK_TEST_STARTED'")
+    with duckdb.connect() as connection:
+        path = folder / "parquet" / "scrapes.parquet"
+        rows = f"select * replace ('{TOKEN}' as detail) from '{path}'"
+        connection.execute(f"copy ({rows}) to '{path}.new' (format parquet, compression zstd)").fetchall()
+        path.with_name(f"{path.name}.new").replace(path)
+    rehash(folder)
+    code, told = verdict(folder)
+    assert code == VerifyCode.SECRET
+    assert 'run.duckdb, column "detail" of "events" holds an agent token' in told
+    assert 'parquet/scrapes.parquet, column "detail" holds an agent token' in told
+    assert TOKEN not in told
+
+
+def test_a_truncated_dump(folder, verdict):
+    """It is told that the dump ends early, and the code is not that of a mere change."""
+    dump = folder / "database-snapshot.sql.gz"
+    dump.write_bytes(dump.read_bytes()[:-20])
+    code, told = verdict(folder)
+    assert code == VerifyCode.DUMP
+    assert "dump: database-snapshot.sql.gz cannot be read to its end: database-snapshot.sql.gz is cut short" in told
+
+
+def test_a_dump_with_other_rows(folder, verdict):
+    """A dump is restored and counted, so that a row that was taken out is told even if the hash fits."""
+    dump = folder / "database-snapshot.sql.gz"
+    content = gzip.decompress(dump.read_bytes()).replace(b"INSERT INTO \"agents\" VALUES('agent-1'", b"-- ")
+    dump.write_bytes(gzip.compress(content))
+    rehash(folder)
+    code, told = verdict(folder)
+    assert code == VerifyCode.DUMP
+    assert "dump: database-snapshot.sql.gz holds 1 rows of agents instead of 2" in told
+
+
+def test_a_verdict_that_does_not_follow(folder, verdict):
+    """A verdict that was changed in the table, its hash put right, is told with both values."""
+    edit_database(folder, "update verdicts set state = 'fail' where name = 'denials happen'")
+    rehash(folder)
+    code, told = verdict(folder)
+    assert code == VerifyCode.RESULT
+    assert (
+        "result: the verdict on 'denials happen' in the run's table does not follow from the data: "
+        "state fail instead of pass\n"
+    ) in told
+
+
+def test_data_that_the_verdicts_do_not_follow_from(folder, verdict):
+    """Outcomes that were made better than they were are told by the verdicts that they would have."""
+    edit_database(folder, "delete from outcomes where kind = 'denied' and purpose = 'load'")
+    rehash(folder)
+    code, told = verdict(folder)
+    assert code == VerifyCode.RESULT
+    assert "totals in soak-summary.json does not follow from the data" in told
+    assert "parquet/outcomes.parquet does not hold the rows of table outcomes of run.duckdb" in told
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        ("success_rate", "success_rate in soak-summary.json does not follow from the data"),
+        ("approved_by", "approved_by in soak-summary.json is nothing that a run has"),
+    ],
+)
+def test_a_summary_that_does_not_follow(folder, verdict, member, said):
+    """Each value of the summary is computed again."""
+    path = folder / "soak-summary.json"
+    path.write_text(json.dumps(summary_of(folder) | {member: 100.0}))
+    rehash(folder)
+    code, told = verdict(folder)
+    assert (code, f"result: {said}" in told) == (VerifyCode.RESULT, True)
+
+
+def test_a_verdict_missing_from_the_summary(folder, verdict):
+    """The verdicts of the summary are compared one by one."""
+    summary = summary_of(folder)
+    summary["verdicts"] = [one for one in summary["verdicts"] if one["name"] != "success rate"]
+    (folder / "soak-summary.json").write_text(json.dumps(summary))
+    rehash(folder)
+    assert "the verdict on 'success rate' is missing from soak-summary.json; the data say pass" in verdict(folder)[1]
+
+
+@pytest.mark.parametrize("pattern", ["soak-test-report-*.md", "metrics-analysis.txt"])
+def test_a_text_that_does_not_follow(folder, verdict, pattern):
+    """The report and the metrics analysis are made again and compared."""
+    [path] = folder.glob(pattern)
+    path.write_text(path.read_text().replace("0", "1"))
+    rehash(folder, collected_with=software())
+    code, told = verdict(folder)
+    assert code == VerifyCode.RESULT
+    assert f"result: {path.name} does not follow from the data" in told
+
+
+def test_texts_of_another_soaklib_are_not_compared(folder):
+    """Another version may word them otherwise: that is a note, and no accusation."""
+    [path] = folder.glob("soak-test-report-*.md")
+    path.write_text("as an older version wrote it")
+    rehash(folder, collected_with=software().model_copy(update={"source_sha256": "0" * 64, "git_commit": None}))
+    checked = verify(folder)
+    assert checked.problems == []
+    assert any("made by another soaklib (0." in note and "not compared" in note for note in checked.notes)
+
+
+def test_a_seal_that_does_not_fit(folder, verdict):
+    """A Parquet file with a changed value is told."""
+    path = folder / "parquet" / "outcomes.parquet"
+    with duckdb.connect() as connection:
+        rows = f"select * replace (if(slot = 5, 'timeout', kind) as kind) from '{path}'"
+        connection.execute(f"copy ({rows}) to '{path}.new' (format parquet, compression zstd)").fetchall()
+    path.with_name(f"{path.name}.new").replace(path)
+    rehash(folder)
+    code, told = verdict(folder)
+    assert code == VerifyCode.SEAL
+    assert "seal: parquet/outcomes.parquet does not hold the rows of table outcomes of run.duckdb" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda folder: (folder / "manifest.json").unlink(), "manifest.json cannot be read: No such file or directory"),
+        (lambda folder: edit_manifest(folder, format=2), "manifest.json is not the manifest of a bundle: format: "),
+        (lambda folder: edit_manifest(folder, seed=2), "manifest.txt does not say what manifest.json says"),
+        (lambda folder: (folder / "manifest.txt").unlink(), "manifest.txt is missing or cannot be read"),
+        (
+            lambda folder: edit_manifest(folder, files=[{"path": "../x", "size_bytes": 0, "sha256": "0" * 64}]),
+            "'../x' is no path inside a bundle",
+        ),
+    ],
+)
+def test_a_manifest_that_is_none(folder, verdict, change, said):
+    """What is wrong with it is told."""
+    change(folder)
+    code, told = verdict(folder)
+    assert code == VerifyCode.MANIFEST
+    assert said in told
+
+
+def test_a_manifest_that_is_of_another_run(folder, verdict):
+    """What it copies from the run's row is compared with it."""
+    edit_manifest(folder, seed=2, run_id="another")
+    rehash(folder)
+    code, told = verdict(folder)
+    assert code == VerifyCode.RESULT
+    assert "seed in manifest.json is not that of the run" in told
+    assert "run_id in manifest.json is not that of the run" in told
+
+
+@pytest.mark.parametrize(
+    ("statements", "said"),
+    [
+        (["drop table scrapes"], "it has no table 'scrapes'"),
+        (["create view v as select * from read_text('/etc/hostname')"], "it has a view 'v'"),
+        (["update run set settings = 'x'"], "run.duckdb cannot be read as a run: "),
+        (["update run set schema_version = 99"], "has schema version 99"),
+    ],
+)
+def test_a_database_of_another_schema(folder, verdict, statements, said):
+    """The difference is told, and a database that is none of a run's is not queried."""
+    edit_database(folder, *statements)
+    rehash(folder)
+    code, told = verdict(folder)
+    assert code == VerifyCode.SCHEMA
+    assert said in told
+
+
+def test_a_database_that_is_none(folder, verdict):
+    """A file that DuckDB cannot open is told as such."""
+    (folder / "run.duckdb").write_bytes(b"SQLite format 3\0" + b"\0" * 8192)
+    rehash(folder)
+    code, told = verdict(folder)
+    assert code == VerifyCode.SCHEMA
+    assert "run.duckdb is not the database of a run of this version: it cannot be opened" in told
+
+
+# -- the archive itself
+
+
+@pytest.mark.parametrize("cut_bytes", [4, 1000, 200_000])
+def test_a_truncated_archive(bundle, tmp_path, capsys, cut_bytes):
+    """It is told that it ends early, even when only the checksum at its end is missing."""
+    short = tmp_path / "short.tar.gz"
+    short.write_bytes(bundle.read_bytes()[:-cut_bytes])
+    assert main([str(short)]) == VerifyCode.ARCHIVE
+    assert f"archive: {short} is cut short or damaged and cannot be unpacked: " in capsys.readouterr().err
+
+
+def test_a_damaged_archive(bundle, tmp_path, capsys):
+    """A flipped byte of what is compressed shows before any file is looked at."""
+    damaged = tmp_path / "damaged.tar.gz"
+    shutil.copy(bundle, damaged)
+    flip(damaged, damaged.stat().st_size // 2)
+    assert main([str(damaged)]) == VerifyCode.ARCHIVE
+    assert "is cut short or damaged and cannot be unpacked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", gzip.compress(b"no tar at all" * 100)])
+def test_a_file_that_is_no_archive(tmp_path, capsys, content):
+    """An empty file, a web page and a gzip of something else are told as no bundle."""
+    path = tmp_path / "soak-artifacts-x.tar.gz"
+    path.write_bytes(content)
+    assert main([str(path)]) == VerifyCode.ARCHIVE
+    assert f"archive: {path} is not a bundle that can be unpacked: " in capsys.readouterr().err
+
+
+def test_an_archive_without_a_run(tmp_path, capsys):
+    """What is missing is told."""
+    (tmp_path / "readme.txt").write_text("x")
+    path = repacked(tmp_path / "readme.txt", tmp_path / "a.tar.gz")
+    assert main([str(path)]) == VerifyCode.ARCHIVE
+    assert "holds no run: neither manifest.json nor run.duckdb is in it" in capsys.readouterr().err
+
+
+def member(name, *, type_=tarfile.REGTYPE, link="", size=0):
+    """Make a member by hand."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size = type_, link, size
+    return info
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ([member("../outside.txt")], "is not a bundle that can be unpacked: "),
+        ([member("run/../../outside.txt")], "is not a bundle that can be unpacked: "),
+        ([member("run/a", type_=tarfile.SYMTYPE, link="/etc/passwd")], "which is no plain file"),
+        ([member("run/a", type_=tarfile.LNKTYPE, link="run/b")], "which is no plain file"),
+        ([member("run/a", type_=tarfile.FIFOTYPE)], "which is no plain file"),
+        ([member("run/a"), member("run/./a")], "holds 'run/a' twice"),
+    ],
+)
+def test_an_archive_that_is_an_attack(tmp_path, capsys, members, said):
+    """Nothing is written outside, and links, devices and a file twice are refused."""
+    path = tmp_path / "a" / "b" / "evil.tar.gz"
+    path.parent.mkdir(parents=True)
+    with tarfile.open(path, "w:gz") as archive:
+        for info in members:
+            archive.addfile(info)
+    assert main([str(path)]) == VerifyCode.ARCHIVE
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.rglob("outside.txt"))
+
+
+def test_a_decompression_bomb(tmp_path, capsys):
+    """It is not unpacked beyond what a run of its size could hold."""
+    path = tmp_path / "bomb.tar.gz"
+    size = 300 << 20
+    with tarfile.open(path, "w:gz") as archive:
+        archive.addfile(member("run/run.duckdb", size=size), _Zeros(size))
+    assert main([str(path)]) == VerifyCode.ARCHIVE
+    assert "far more than its size allows for; not read" in capsys.readouterr().err
+
+
+class _Zeros(io.RawIOBase):
+    """A file of zeros that takes no memory."""
+
+    def __init__(self, size):
+        self._left = size
+
+    def read(self, size=-1):
+        """Read zeros."""
+        size = min(self._left, size)
+        self._left -= size
+        return bytes(size)
