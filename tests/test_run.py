@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from conftest import REHEARSAL, Rehearsal, run_command
+from rehearsals import REHEARSAL, Rehearsal, run_command
 
 import soaklib
 from soaklib.exposition import parse_exposition

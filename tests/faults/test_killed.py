@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import Rehearsal, run_command
+from rehearsals import Rehearsal, run_command
 
 import soaklib
 

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from conftest import Rehearsal
+from rehearsals import Rehearsal
 
 import soaklib
 from soaklib.records import RunStatus

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import run_command
+from rehearsals import run_command
 
 import soaklib
 

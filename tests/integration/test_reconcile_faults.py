@@ -5,7 +5,7 @@ from collections import Counter
 
 import polars as pl
 import pytest
-from conftest import run_command
+from rehearsals import run_command
 
 import soaklib
 from soaklib.analysis.bookkeeping.books import FINDINGS
