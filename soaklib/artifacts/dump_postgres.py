@@ -31,6 +31,7 @@ __all__ = ["dump_postgres"]
 
 _DEBIAN_FOLDER: Final = Path("/usr/lib/postgresql")
 _WITHIN_S: Final = 3600.0
+_LOCK_WITHIN_MS: Final = 30_000
 _MOST_WORDS: Final = 300
 
 _TABLES: Final = """
@@ -83,7 +84,8 @@ class _Client:
         self._run(
             [
                 str(self._pg_dump), "--format=plain", "--compress=6", f"--file={target}", f"--snapshot={snapshot}",
-                "--no-owner", "--no-privileges", "--no-blobs", "--lock-wait-timeout=30s", "--no-password",
+                "--no-owner", "--no-privileges", "--no-blobs", "--no-password",
+                f"--lock-wait-timeout={_LOCK_WITHIN_MS}",
                 *(f"--exclude-table-data={table.pattern}" for table in schema_only),
                 f"--dbname={self._connection()}",
             ]
@@ -181,6 +183,7 @@ def dump_postgres(
         The database cannot be reached or dumped; the text never holds the password.
     """
     with opened(url) as database:
+        list(database.batches(f"select set_config('lock_timeout', '{_LOCK_WITHIN_MS}', false)"))
         [[(major,)]] = database.batches("select current_setting('server_version_num')::int / 10000")
         client = _Client(url, int(str(major)))
         tables = _tables(database, holds_secrets)

@@ -108,11 +108,11 @@ def url(server, admin):
     )
     database.close()
     with psycopg.connect(address) as connection:
-        connection.execute("create schema real")
-        connection.execute('create table real."RequestLog" (id serial primary key, "corrId" text)')
-        connection.execute("""insert into real."RequestLog" ("corrId") values ('x'), ('y'), ('z')""")
-        connection.execute('create table real."ToolCredential" (id int, "encryptedCredential" text)')
-        connection.execute("""insert into real."ToolCredential" values (1, 'dddddddddddd')""")
+        connection.execute('create schema "real"')
+        connection.execute('create table "real"."RequestLog" (id serial primary key, "corrId" text)')
+        connection.execute("""insert into "real"."RequestLog" ("corrId") values ('x'), ('y'), ('z')""")
+        connection.execute('create table "real"."ToolCredential" (id int, "encryptedCredential" text)')
+        connection.execute("""insert into "real"."ToolCredential" values (1, 'dddddddddddd')""")
     return address
 
 
@@ -134,8 +134,8 @@ def test_a_snapshot_is_restored_counted_and_without_secrets(url, admin, tmp_path
     assert (snapshot.state, snapshot.kind) == ("good", "postgresql"), snapshot.detail
     assert rows_of(snapshot) == {
         "public.agents": (2, False), "public.credentials": (0, True), "public.policies": (0, False),
-        "public.proxy_logs": (0, False), "public.tokens": (0, True), 'real."RequestLog"': (3, False),
-        'real."ToolCredential"': (0, True),
+        "public.proxy_logs": (0, False), "public.tokens": (0, True), '"real"."RequestLog"': (3, False),
+        '"real"."ToolCredential"': (0, True),
     }  # fmt: skip
     assert databases(admin) == before
     text = gzip.decompress(dump.read_bytes()).decode()
@@ -150,7 +150,7 @@ def test_secrets_are_there_when_asked_for(url, tmp_path):
     """Every table has its rows."""
     snapshot = take_snapshot(url, tmp_path / "dump.sql.gz", include_secrets=True)
     assert snapshot.state == "good", snapshot.detail
-    assert rows_of(snapshot)["public.tokens"] == rows_of(snapshot)['real."ToolCredential"'] == (1, False)
+    assert rows_of(snapshot)["public.tokens"] == rows_of(snapshot)['"real"."ToolCredential"'] == (1, False)
 
 
 def test_a_bundle_holds_the_snapshot_and_verifies_without_the_server(url, rehearsal, tmp_path):
@@ -273,24 +273,29 @@ def test_the_password_is_on_no_command_line(url, tmp_path, monkeypatch):
     assert QUOTED not in command
 
 
-def test_a_server_that_goes_away_in_the_middle_is_told(url, admin, tmp_path, monkeypatch):
-    """The dump that was begun is not kept."""
-    real = program("pg_dump")
-    folder = client(tmp_path / "cut", version="99.1", script=f'exec {real} "$@" --lock-wait-timeout=1s')
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    with psycopg.connect(url) as holder:
-        holder.execute("lock table agents in access exclusive mode")  # so that pg_dump waits, and then is cut off
-
-        def cut():
-            deadline_s = time.monotonic() + STARTUP_S
-            query = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_dump'"
-            while time.monotonic() < deadline_s and not admin.execute(query).fetchall():
-                time.sleep(0.02)
-
-        thread = threading.Thread(target=cut)
-        thread.start()
-        snapshot = take_snapshot(url, tmp_path / "d.gz", include_secrets=False)
-        thread.join()
+def test_a_connection_that_is_cut_in_the_middle_is_told(url, tmp_path, monkeypatch):
+    """The snapshot that was counted in is gone with it, and what was begun is not kept."""
+    cut = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'soaklib'"
+    script = f"""
+        export PATH="$REAL_PATH"
+        psql --quiet --no-psqlrc --command "{cut} and pid <> pg_backend_pid()" "$CUT_URL" > /dev/null
+        exec {program("pg_dump")} "$@"
+        """
+    monkeypatch.setenv("REAL_PATH", os.environ["PATH"])
+    monkeypatch.setenv("CUT_URL", url)
+    monkeypatch.setenv("PATH", f"{client(tmp_path / 'cut', version='99.1', script=script)}:{os.environ['PATH']}")
+    snapshot = take_snapshot(url, tmp_path / "d.gz", include_secrets=False)
     assert snapshot.state == "insufficient"
-    assert snapshot.detail.startswith("not taken: ")
+    assert "snapshot" in snapshot.detail
+    assert snapshot.detail.startswith("not taken: pg_dump failed: ")
     assert not (tmp_path / "d.gz").exists()
+
+
+def test_a_table_that_is_locked_is_waited_for_only_so_long(url, tmp_path, monkeypatch):
+    """A migration that holds a table does not hold up the end of a soak."""
+    monkeypatch.setattr(dump_postgres, "_LOCK_WITHIN_MS", 100)
+    with psycopg.connect(url) as holder:
+        holder.execute("lock table agents in access exclusive mode")
+        snapshot = take_snapshot(url, tmp_path / "d.gz", include_secrets=False)
+    assert snapshot.state == "insufficient"
+    assert "canceling statement due to lock timeout" in snapshot.detail

@@ -1,0 +1,102 @@
+"""Notes of changes by hand, on their way into the event log of a run that is going on."""
+
+import asyncio
+
+import pytest
+
+from soaklib.runner.inbox import leave_note, watch_inbox
+
+
+class Looks:
+    """In place of a sleep: ends the watching after so many looks; `between` is called before each but the first."""
+
+    def __init__(self, looks, between=None):
+        self._looks, self._between, self.seconds = looks, between, []
+
+    async def __call__(self, seconds):
+        """Count a look."""
+        self.seconds.append(seconds)
+        if len(self.seconds) == self._looks:
+            raise asyncio.CancelledError
+        if self._between is not None:
+            self._between(len(self.seconds))
+
+
+class FakeEvents:
+    """Remembers what is written."""
+
+    def __init__(self):
+        self.written = []
+
+    def write(self, name, detail="", *, key=None):
+        """Write an event."""
+        self.written.append((str(name), detail, key))
+
+
+def watched(folder, events, *, looks=1, between=None, done=frozenset()):
+    """Watch for so many looks."""
+    sleep = Looks(looks, between)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(watch_inbox(folder, events, done=done, sleep=sleep))
+    return sleep
+
+
+def test_notes_become_events_in_their_order_and_are_gone(tmp_path):
+    """Each once, with a key of its own."""
+    notes = [leave_note(tmp_path, name, f"tool={name}") for name in ("CHAOS_MODE_ON", "CHAOS_MODE_OFF")]
+    events = FakeEvents()
+    assert watched(tmp_path, events, looks=3).seconds == [1.0] * 3
+    assert events.written == [
+        ("CHAOS_MODE_ON", "tool=CHAOS_MODE_ON", f"inbox:{notes[0].stem}"),
+        ("CHAOS_MODE_OFF", "tool=CHAOS_MODE_OFF", f"inbox:{notes[1].stem}"),
+    ]
+    assert not [note for note in notes if note.exists()]
+
+
+def test_a_note_that_comes_later_is_found_at_the_next_look(tmp_path):
+    """The inbox need not be there from the start."""
+    events = FakeEvents()
+    watched(tmp_path, events, looks=3, between=lambda look: look == 1 and leave_note(tmp_path, "CHAOS_MODE_ON", "x"))
+    assert [name for name, *_ in events.written] == ["CHAOS_MODE_ON"]
+
+
+def test_a_note_that_was_written_down_before_the_run_was_resumed_is_only_removed(tmp_path):
+    """The runner died between writing it down and removing it."""
+    note = leave_note(tmp_path, "CHAOS_MODE_ON", "x")
+    events = FakeEvents()
+    watched(tmp_path, events, done=frozenset({f"inbox:{note.stem}"}))
+    assert events.written == []
+    assert not note.exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"name": 1, "detail": "x"}', b'{"name": "lower", "detail": "x"}', b'{"name": "A"}']
+)
+def test_a_note_that_is_none_is_told_and_removed(tmp_path, content):
+    """It does not end the run, and is not tried for ever."""
+    note = leave_note(tmp_path, "CHAOS_MODE_ON", "x")
+    note.write_bytes(content)
+    events = FakeEvents()
+    watched(tmp_path, events, looks=2)
+    [(name, detail, _)] = events.written
+    assert (name, detail) == ("CHANGE_FAILED", f"the note {note.name} of a change by hand cannot be read")
+    assert not note.exists()
+
+
+def test_a_half_written_note_is_left_alone(tmp_path):
+    """Only what was renamed into place counts."""
+    part = leave_note(tmp_path, "CHAOS_MODE_ON", "x").rename(tmp_path / "inbox" / ".1-1.json.part")
+    events = FakeEvents()
+    watched(tmp_path, events)
+    assert events.written == []
+    assert part.exists()
+
+
+def test_an_inbox_that_cannot_be_cleared_is_told_once_and_no_event_is_written_twice(tmp_path):
+    """What cannot be removed is a folder here; the note beside it waits behind it."""
+    (tmp_path / "inbox" / "0-1.json").mkdir(parents=True)
+    events = FakeEvents()
+    watched(tmp_path, events, looks=4)
+    [(name, detail, _)] = events.written
+    assert name == "CHANGE_FAILED"
+    assert detail.startswith("notes of changes by hand cannot be taken: [Errno 21] Is a directory")

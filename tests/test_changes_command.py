@@ -1,0 +1,219 @@
+"""The command for changes by hand, at the reference gateway."""
+
+import asyncio
+import shutil
+import socket
+import threading
+import urllib.request
+
+import duckdb
+import orjson
+import pytest
+
+from soaklib.changes import main
+from soaklib.embedded import EmbeddedGateway
+from soaklib.runlock import RunLock
+from soaklib.runner.inbox import watch_inbox
+from soaklib.settings import load_settings
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory):
+    """The base URL of a reference gateway."""
+    with EmbeddedGateway(load_settings([]), tmp_path_factory.mktemp("gateway") / "gateway.log") as running:
+        policy = {"name": "p", "role": "r", "spec": {"scopes": ["openai:chat"], "quotas": [QUOTA]}}
+        ask(running.url, "POST", "/api/policies", policy)
+        yield running.url
+
+
+QUOTA = {"action": "openai:chat", "limit": 100, "window": "1h"}
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path, monkeypatch):
+    """No variable of the caller counts, and what is to be restored is kept in the test's own folder."""
+    for name in ("GATEWAY_URL", "SOAK_GATEWAY_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def ask(url, method, path, body=None):
+    """Send a request, give the answer's JSON."""
+    data = None if body is None else orjson.dumps(body)
+    headers = {} if body is None else {"Content-Type": "application/json"}
+    request = urllib.request.Request(url + path, data, headers, method=method)  # noqa: S310 - loopback
+    with urllib.request.urlopen(request) as answer:  # noqa: S310
+        return orjson.loads(answer.read())
+
+
+def done(capsys, *arguments):
+    """Run the command; give its exit code and its one line."""
+    code = main(arguments)
+    told = capsys.readouterr()
+    return code, told.out.strip() or told.err.strip()
+
+
+def test_each_change_is_really_done_and_put_back(gateway, capsys):
+    """As the gateway's own routes show; asked twice, the second time is told to have had nothing to do."""
+    at = ("--gateway-url", gateway)
+    assert done(capsys, "health-check", *at) == (0, "healthy and ready")
+
+    assert done(capsys, "chaos-on", "--mode", "jitter", "--pct", "20", *at)[0] == 0
+    assert ask(gateway, "GET", "/api/admin/chaos") == {"activeChaos": [["openai", {"mode": "jitter", "pct": 20}]]}
+    assert done(capsys, "chaos-on", "--mode", "jitter", "--pct", "20", *at)[1].startswith("chaos is on already")
+    assert done(capsys, "chaos-off", *at) == (0, "chaos is off: openai")
+    assert done(capsys, "chaos-off", *at) == (0, "no chaos was on")
+    assert ask(gateway, "GET", "/api/admin/chaos") == {"activeChaos": []}
+
+    assert done(capsys, "rotate-credentials", "--tool", "serpapi", *at)[0] == 0
+    first = ask(gateway, "GET", "/api/admin/creds/serpapi")
+    assert first["version"].startswith("by-hand-")
+
+    assert done(capsys, "update-policy", "--limit", "5", *at)[0] == 0
+    assert limits(gateway) == [5]
+    assert done(capsys, "update-policy", "--limit", "5", *at) == (0, "the limit is 5 already")
+    assert done(capsys, "update-policy", "--restore", *at)[0] == 0
+    assert limits(gateway) == [100]
+    assert done(capsys, "update-policy", "--restore", *at)[1].startswith("nothing to restore")
+
+
+def limits(gateway):
+    """Give the limits of all quotas."""
+    return [quota["limit"] for policy in ask(gateway, "GET", "/api/policies") for quota in policy["spec"]["quotas"]]
+
+
+def test_a_rotation_is_put_back_to_the_credential_before_it(gateway, capsys):
+    """The same id is active again."""
+    at = ("--tool", "http_fetch", "--gateway-url", gateway)
+    body = {"tool": "http_fetch", "version": "v1", "credential": "x"}
+    before = ask(gateway, "POST", "/api/admin/creds/set", body)["id"]
+    ask(gateway, "POST", "/api/admin/creds/activate", {"id": before})
+    for _ in range(2):
+        assert done(capsys, "rotate-credentials", *at)[0] == 0
+    assert ask(gateway, "GET", "/api/admin/creds/http_fetch")["id"] != before
+    assert done(capsys, "rotate-credentials", "--restore", *at)[0] == 0
+    assert ask(gateway, "GET", "/api/admin/creds/http_fetch")["id"] == before
+
+
+@pytest.fixture
+def run_folder(rehearsal, gateway, tmp_path):
+    """A run whose gateway is the one of these tests."""
+    folder = tmp_path / "run"
+    shutil.copytree(rehearsal.folder, folder)
+    with duckdb.connect(str(folder / "run.duckdb")) as connection:
+        connection.execute("update run set target = ?", [gateway]).fetchall()
+    return folder
+
+
+class _Ended(Exception):  # noqa: N818 - no error
+    """The watching is over."""
+
+
+def test_a_run_that_is_going_on_has_the_change_as_events(run_folder, capsys):
+    """The run's own gateway is changed, and the runner finds gate, change and gate in its inbox."""
+    written, stop = [], threading.Event()
+
+    class Events:
+        def write(self, name, detail, *, key):
+            written.append((str(name), detail.partition(": ")[2], key.partition(":")[0]))
+
+    async def soon(_seconds):
+        if stop.is_set():
+            raise _Ended
+        await asyncio.sleep(0.01)
+
+    def watch():
+        with pytest.raises(_Ended):
+            asyncio.run(watch_inbox(run_folder, Events(), sleep=soon))
+
+    runner = threading.Thread(target=watch)
+    with RunLock(run_folder):
+        runner.start()
+        try:
+            assert done(capsys, "chaos-on", "--run", str(run_folder))[0] == 0
+            assert done(capsys, "chaos-off", "--run", str(run_folder)) == (0, "chaos is off: openai")
+        finally:
+            stop.set()
+            runner.join()
+    assert written == [
+        ("HEALTH_GATE_PASSED", "before chaos-on: healthy and ready", "inbox"),
+        ("CHAOS_MODE_ON", "tool=openai mode=500 pct=50", "inbox"),
+        ("HEALTH_GATE_PASSED", "after chaos-on: healthy and ready", "inbox"),
+        ("CHAOS_MODE_OFF", "tool=openai", "inbox"),
+    ]
+
+
+def test_a_run_that_has_ended_gets_no_event(run_folder, capsys):
+    """The change is made at its gateway, and it is said that nothing is written."""
+    assert main(["health-check", "--run", str(run_folder)]) == 0
+    told = capsys.readouterr()
+    assert told.out == "healthy and ready\n"
+    assert told.err.endswith("is not going on: no event is written\n")
+    assert not (run_folder / "inbox").exists()
+
+
+def test_another_gateway_than_the_runs_is_refused(run_folder, gateway, capsys):
+    """One of the two was not meant."""
+    code, said = done(capsys, "health-check", "--run", str(run_folder), "--gateway-url", "http://127.0.0.1:9")
+    assert code == 2
+    assert said == (
+        f"soaklib: --gateway-url http://127.0.0.1:9 is not the gateway of the run, {gateway}: leave one of them out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("health-check",), "soaklib: no gateway is named: pass --gateway-url URL, --run RUN, or set GATEWAY_URL"),
+        (("health-check", "--gateway-url", "nonsense"), "must be a base URL such as http://127.0.0.1:3000"),
+        (("health-check", "--run", "no-such-run"), "soaklib: there is no run 'no-such-run'"),
+        (("health-check", "--header-env", "A=NO_SUCH", "--gateway-url", "http://127.0.0.1:9"), "NO_SUCH is not set"),
+    ],
+)
+def test_bad_settings_are_a_sentence_and_code_2(capsys, arguments, said):
+    """Nothing is sent."""
+    code, told = done(capsys, *arguments)
+    assert (code, said in told) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("update-policy",), "one of the arguments --limit --restore is required"),
+        (("update-policy", "--limit", "0"), "'0' is no whole number from 1 to 1,000,000,000,000"),
+        (("chaos-on", "--pct", "101"), "'101' is no whole number from 1 to 100"),
+        (("chaos-on", "--tool", "../x"), "'../x' is no tool: small letters, digits and _"),
+        (("chaos-on", "--mode", "200"), "invalid choice: '200'"),
+        (("explode",), "invalid choice: 'explode'"),
+        ((), "the following arguments are required: CHANGE"),
+    ],
+)
+def test_bad_usage_is_code_2(capsys, arguments, said):
+    """With the parser's words."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_gateway_that_is_not_there_is_code_3(capsys):
+    """The address is told."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        code, said = done(capsys, "chaos-on", "--gateway-url", url)
+    assert code == 3
+    assert said.startswith(
+        "soaklib: chaos-on was not done, since the gateway is not fit for it: GET /health got no answer"
+    )
+
+
+def test_an_admin_token_goes_with_every_call(tmp_path, capsys, monkeypatch):
+    """A gateway that asks for one is changed with it, and answers 401 without."""
+    monkeypatch.setenv("SOAK_GATEWAY_ADMIN_TOKEN", "open sesame")
+    with EmbeddedGateway(load_settings([]), tmp_path / "gateway.log") as running:
+        assert done(capsys, "chaos-on", "--gateway-url", running.url)[0] == 0
+        monkeypatch.delenv("SOAK_GATEWAY_ADMIN_TOKEN")
+        code, said = done(capsys, "chaos-on", "--mode", "jitter", "--gateway-url", running.url)
+    assert code == 3
+    assert said == 'soaklib: GET /api/admin/chaos was answered with 401: {"error":"Admin token required"}'
