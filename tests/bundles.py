@@ -69,3 +69,10 @@ def manifest_of(bundle):
     with tarfile.open(bundle) as archive:
         [member] = [member for member in archive if member.name.endswith("/manifest.json")]
         return BundleManifest.model_validate_json(archive.extractfile(member).read())
+
+
+def flip(path, at):
+    """Flip one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
