@@ -20,11 +20,12 @@ def bundle(rehearsal, tmp_path_factory):
     return collect(folder)
 
 
-@pytest.mark.parametrize("cut_bytes", [4, 1000, 200_000])
+@pytest.mark.parametrize("cut_bytes", [4, 1000, None])
 def test_a_truncated_archive(bundle, tmp_path, capsys, cut_bytes):
-    """It is told that it ends early, even when only the checksum at its end is missing."""
+    """It is told that it ends early, in the middle or when only the checksum at its end is missing."""
     short = tmp_path / "short.tar.gz"
-    short.write_bytes(bundle.read_bytes()[:-cut_bytes])
+    content = bundle.read_bytes()
+    short.write_bytes(content[: -(cut_bytes or len(content) // 2)])
     assert main([str(short)]) == VerifyCode.ARCHIVE
     assert f"archive: {short} is cut short or damaged and cannot be unpacked: " in capsys.readouterr().err
 

@@ -76,7 +76,7 @@ _RULES: Final = (
         (b"private_key", b"privatekey", b"agent_token", b"credential", b"api_key", b"apikey", b"password", b"secret"),
         re.compile(
             rb"(?i)\b(?:private_?key|agent_token|credential|api_?key|password|client_secret|secret)\\{0,2}[\"']\s{0,4}:\s{0,4}"
-            rb"\\{0,2}[\"'](?!\*\*\*)[^\"'\\\s]{8,}"
+            rb"\\{0,2}[\"'][^\"'\\\s]{8,}"
         ),
     ),
     _Rule(

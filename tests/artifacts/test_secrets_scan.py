@@ -36,6 +36,7 @@ SECRETS = [
 HARMLESS = [
     f"{TOKEN[:40]}.{'0a1b2c3d' * 8}",  # too short before the dot
     f"soak-final.prom.{'0a1b2c3d' * 8}",
+    f"{TOKEN}0",  # longer than a signature
     '{"header_env": ["Authorization=GATEWAY_AUTHORIZATION", "X-Admin-Token=ADMIN_VARIABLE"]}',
     "postgresql://soak:***@db:5432/gateway",
     "pass postgresql://user:password@host/name",

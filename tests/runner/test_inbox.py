@@ -1,6 +1,7 @@
 """Notes of changes by hand, on their way into the event log of a run that is going on."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -100,3 +101,16 @@ def test_an_inbox_that_cannot_be_cleared_is_told_once_and_no_event_is_written_tw
     [(name, detail, _)] = events.written
     assert name == "CHANGE_FAILED"
     assert detail.startswith("notes of changes by hand cannot be taken: [Errno 21] Is a directory")
+
+
+def test_a_note_that_cannot_be_removed_is_written_down_once(tmp_path, monkeypatch):
+    """It is known by its key at every later look."""
+    leave_note(tmp_path, "CHAOS_MODE_ON", "x")
+
+    def refuse(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    events = FakeEvents()
+    watched(tmp_path, events, looks=4)
+    assert [name for name, *_ in events.written] == ["CHAOS_MODE_ON", "CHANGE_FAILED"]
