@@ -3,13 +3,18 @@
 import asyncio
 import shutil
 import socket
+import subprocess
+import sys
 import threading
+import time
 import urllib.request
 
 import duckdb
 import orjson
+import polars as pl
 import pytest
 
+import soaklib
 from soaklib.changes import main
 from soaklib.embedded import EmbeddedGateway
 from soaklib.runlock import RunLock
@@ -217,3 +222,28 @@ def test_an_admin_token_goes_with_every_call(tmp_path, capsys, monkeypatch):
         code, said = done(capsys, "chaos-on", "--mode", "jitter", "--gateway-url", running.url)
     assert code == 3
     assert said == 'soaklib: GET /api/admin/chaos was answered with 401: {"error":"Admin token required"}'
+
+
+@pytest.mark.slow
+def test_a_real_run_writes_a_change_by_hand_down_among_its_own(tmp_path, capsys):
+    """Its event log and its table hold the event once, and its embedded gateway was really changed."""
+    command = [sys.executable, "-m", "soaklib.run", "--hours", "1", "--speed", "240", "--no-report", "--out", tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            folder = tmp_path / "latest"
+            log = folder / "soak-events.log"
+            while not (log.exists() and "SOAK_TEST_STARTED" in log.read_text()):
+                assert process.poll() is None
+                time.sleep(0.05)  # a real process takes real time
+            assert done(capsys, "update-policy", "--limit", "17", "--run", str(folder))[0] == 0
+            assert done(capsys, "update-policy", "--restore", "--run", str(folder))[0] == 0
+            process.wait(120)
+        finally:
+            process.kill()
+    with soaklib.open_run(folder) as run:
+        details = run.events().filter(pl.col("name").str.starts_with("POLICY_UPDATED"))["detail"].to_list()
+    by_hand = [detail.partition(": ")[2] for detail in details if detail.startswith("by hand at ")]
+    assert [detail.partition(" ")[2] for detail in by_hand] == [
+        "action=openai:chat limit=17 was=2160", "action=openai:chat limit=2160",
+    ]  # fmt: skip
+    assert all(log.read_text().count(detail) == 1 for detail in by_hand)
