@@ -108,9 +108,10 @@ def test_answers_that_get_later(wire, fake_time):
 
 
 def test_memory_that_leaks():
-    """Leaked memory is resident: 32 MiB more show in /health's figure, in a process that has no freed memory to reuse."""
+    """Leaked memory is resident: 32 MiB more show in /health's figure of a process with no freed memory to reuse."""
     script = (
-        "from soaklib.gateway.growth import Growth; from soaklib.gateway.wire.health import memory_figures; import json\n"
+        "import json; from soaklib.gateway.growth import Growth\n"
+        "from soaklib.gateway.wire.health import memory_figures\n"
         "before, growth = memory_figures(), Growth(); growth.grow_to(32 * 1024**2); after = memory_figures()\n"
         "print(json.dumps([before, after, growth.held_bytes]))"
     )
