@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import os
+import shutil
 import sys
 import tempfile
 from contextlib import ExitStack, nullcontext
@@ -36,7 +37,7 @@ from soaklib.artifacts.manifest import (
     write_manifest,
 )
 from soaklib.artifacts.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
-from soaklib.artifacts.parts import due_parts
+from soaklib.artifacts.parts import SEAL_PART, due_parts
 from soaklib.artifacts.provenance import gateway_facts, software
 from soaklib.artifacts.run_report import report_name, run_report
 from soaklib.artifacts.seal import SEAL_FOLDER, write_seal
@@ -181,7 +182,7 @@ class _Evidence:
         self._write(report_name(info.run_id), lambda: run_report(run))
         self._write(METRICS_ANALYSIS_NAME, lambda: metrics_analysis(run))
         if self.wanted.parquet or (self.folder / SEAL_FOLDER).is_dir():
-            write_seal(self.folder)
+            self._seal()
         snapshot = self._snapshot(earlier)
         headers = _headers(info)
         self._scan([*headers.values(), *_passwords(info, self.wanted.database_url)], snapshot)
@@ -233,6 +234,14 @@ class _Evidence:
         part = self.folder / f".{name}.part"
         part.write_text(content, "utf-8")
         part.replace(self.folder / name)
+
+    def _seal(self) -> None:
+        """Write the Parquet files; where that fails there are none, since those from before may not fit any more."""
+        try:
+            write_seal(self.folder)
+        except RecordingError as exc:
+            self.failed[SEAL_PART] = str(exc)
+            shutil.rmtree(self.folder / SEAL_FOLDER, ignore_errors=True)
 
     def _snapshot(self, earlier: BundleManifest | None) -> DatabaseSnapshot:
         """Take a snapshot of the gateway's database, or keep the one that is there."""

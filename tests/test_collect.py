@@ -150,6 +150,15 @@ def test_the_seal_holds_the_tables(folder):
     assert changed["name"].to_list() == ["POLICIES_REMOVED"]
 
 
+def test_a_seal_that_cannot_be_written_leaves_the_bundle_whole(folder):
+    """It is named as missing, with the reason; nothing of it is packed."""
+    (folder / ".parquet.part").write_text("in the way")
+    manifest = manifest_of(collect(folder, parquet=True))
+    [part] = [part for part in manifest.parts if part.name == "parquet/"]
+    assert (part.state, "cannot be written: [Errno 17] File exists" in part.detail) == ("missing", True)
+    assert not [entry.path for entry in manifest.files if entry.path.startswith("parquet/")]
+
+
 def test_verdicts_that_are_not_those_of_the_data_are_made_anew(folder):
     """So that a bundle always says what its own data say."""
     edit_database(folder, "delete from verdicts", "update outcomes set kind = 'ok' where purpose = 'probe'")

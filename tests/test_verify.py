@@ -179,7 +179,7 @@ def test_a_truncated_dump(folder, verdict):
     dump.write_bytes(dump.read_bytes()[:-20])
     code, told = verdict(folder)
     assert code == VerifyCode.DUMP
-    assert "dump: database-snapshot.sql.gz cannot be read to its end: database-snapshot.sql.gz is cut short" in told
+    assert "dump: database-snapshot.sql.gz cannot be read to its end: the dump is cut short" in told
 
 
 def test_a_dump_with_other_rows(folder, verdict):

@@ -51,7 +51,7 @@ def dump_lines(dump: Path) -> Iterator[Iterator[str]]:
             bounded = Bounded(stream, dump.stat().st_size, dump.name)
             yield _lines(bounded)
     except DECOMPRESSION_ERRORS as exc:
-        msg = f"{dump.name} is cut short or damaged: {exc}"
+        msg = f"the dump is cut short or damaged: {exc}"
         raise SourceError(msg) from exc
 
 
@@ -71,7 +71,7 @@ def count_dump(dump: Path) -> dict[str, int]:
         if first == _SQLITE_START:
             with tempfile.TemporaryDirectory(prefix="soaklib-") as folder:
                 return restore_sqlite(chain([first], lines), Path(folder) / "scratch.sqlite")
-        return _count_copied(chain([first], lines), dump.name)
+        return _count_copied(chain([first], lines))
 
 
 def restore_sqlite(lines: Iterable[str], into: Path) -> dict[str, int]:
@@ -116,7 +116,7 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _count_copied(lines: Iterable[str], name: str) -> dict[str, int]:
+def _count_copied(lines: Iterable[str]) -> dict[str, int]:
     rows: dict[str, int] = {}
     table: str | None = None
     is_whole = False
@@ -132,7 +132,7 @@ def _count_copied(lines: Iterable[str], name: str) -> dict[str, int]:
         elif line == _POSTGRES_END:
             is_whole = True
     if not is_whole or table is not None:
-        msg = f"{name} is no whole dump of SQLite or PostgreSQL: its end is missing"
+        msg = "it is no whole dump of SQLite or PostgreSQL: its end is missing"
         raise SourceError(msg)
     return rows
 

@@ -10,6 +10,7 @@ from soaklib.artifacts.dump import DUMP_NAME
 from soaklib.artifacts.manifest import Part, PartState, SnapshotState
 from soaklib.artifacts.metrics_analysis import METRICS_ANALYSIS_NAME
 from soaklib.artifacts.run_report import report_name
+from soaklib.artifacts.seal import SEAL_FOLDER
 from soaklib.runner.events import EVENT_LOG_NAME
 from soaklib.store import DATABASE_NAME
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from soaklib.analysis.load import RunInfo
     from soaklib.artifacts.manifest import DatabaseSnapshot
 
-__all__ = ["due_parts"]
+__all__ = ["SEAL_PART", "due_parts"]
+
+SEAL_PART: Final = f"{SEAL_FOLDER}/"
+"""How the Parquet files are called as a part; they are due only when they were asked for."""
 
 _REPORT: Final = "made by: python -m soaklib.report RUN"
 _SNAPSHOT: Final = re.compile(r"soak-h\d+\.prom")
@@ -76,6 +80,8 @@ def due_parts(
         part(METRICS_ANALYSIS_NAME),
         part(report_name(info.run_id)),
     ]  # fmt: skip
+    if SEAL_PART in failed:
+        parts.append(part(SEAL_PART))
     if snapshot.state is not SnapshotState.NOT_APPLICABLE:
         parts.append(part(DUMP_NAME, snapshot.detail))
     named = {entry.name for entry in parts}
