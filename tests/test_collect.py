@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -168,18 +169,20 @@ def test_verdicts_that_are_not_those_of_the_data_are_made_anew(folder):
     assert verify(bundle).problems == []
 
 
-def test_a_crashed_run_is_collected_with_what_it_wrote_last(folder, tmp_path):
-    """What a killed recorder left in its log is in the bundle, and the run stays what it is."""
+@pytest.mark.parametrize("status", ["running", "completed"])
+def test_a_crashed_run_is_collected_with_what_it_wrote_last(folder, tmp_path, status):
+    """What a killed writer left in its log is in the bundle, and the run stays what it is."""
     writer = RunWriter(folder / "run.duckdb")
     writer.append({"events": [Event(10**12, "LATE_SENDING", "the last words", None)]})
-    writer.reopen_run()
+    if status == "running":
+        writer.reopen_run()
     crashed = tmp_path / "crashed" / folder.name
     shutil.copytree(folder, crashed)  # as kill -9 leaves it: the rows are in run.duckdb.wal
     writer.close()
     assert (crashed / "run.duckdb.wal").stat().st_size > 0
     bundle = collect(crashed)
     manifest = manifest_of(bundle)
-    assert (manifest.status, manifest.completed_at) == ("running", None)
+    assert (manifest.status, manifest.completed_at is None) == (status, status == "running")
     assert not {entry.path for entry in manifest.files} & {"run.duckdb.wal"}
     assert verify(bundle).problems == []
     with soaklib.open_run(unpack(bundle)) as run:
@@ -231,10 +234,33 @@ def test_a_snapshot_stays_when_the_database_is_gone(folder, tmp_path):
     assert snapshot.detail.endswith(f"a newer one was not taken: there is no SQLite file {database}")
 
 
+def test_a_snapshot_that_was_taken_when_the_run_ended_is_not_taken_anew_unasked(folder, tmp_path):
+    """The run's own database is dumped once; what its gateway wrote later belongs to another run."""
+    url = gateway_database(tmp_path / "gateway.sqlite")
+    edit_database(
+        folder,
+        f"""update run set settings = json_merge_patch(settings::json, '{{"database_url": "{url}"}}')::varchar""",
+    )
+    first = manifest_of(collect(folder)).database_snapshot
+    assert first.state == "good"
+    with contextlib.closing(sqlite3.connect(tmp_path / "gateway.sqlite")) as database:
+        database.execute("delete from agents")
+        database.commit()
+    assert manifest_of(collect(folder)).database_snapshot == first
+    rows = {
+        table.table: table.rows for table in manifest_of(collect(folder, database_url=url)).database_snapshot.tables
+    }
+    assert rows["agents"] == 0
+
+
 def test_secrets_that_were_once_asked_for_are_not_packed_again_unasked(folder, tmp_path):
     """A dump with tokens is left out of a bundle that is to have none, and verified where it was asked for."""
     database = tmp_path / "gateway.sqlite"
     url = gateway_database(database)
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("create table plain_tokens (token text)")
+        connection.execute("insert into plain_tokens values (?)", [TOKEN])
+        connection.commit()
     with_secrets = collect(folder, database_url=url, include_secrets=True)
     checked = verify(with_secrets)
     assert checked.problems == []
