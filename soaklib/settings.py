@@ -172,7 +172,6 @@ class SoakSettings(BaseSettings):
         None, description="PEM file with the authorities that the gateway's TLS is verified by"
     )
     database_url: str | None = Field(None, description="the gateway's request log, for the evidence bundle")
-    metrics_port: int | None = Field(None, ge=0, le=65_535, description="serve the runner's own metrics on this port")
     gateway_fault: list[Pair] = Field([], description="fault of the embedded gateway, see its --help")
     gateway_quirks: Literal["real"] | None = Field(
         None, description="let the embedded gateway have the real one's warts"
