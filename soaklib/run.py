@@ -131,19 +131,19 @@ def _soak(job: SoakJob, settings: SoakSettings, console: Console) -> int:
             console.print(f"report {place + 1}/{count}: {name}", style="dim", highlight=False)
 
         build_report(job.folder, started=say)
-    _collect(job.folder, console)
+    _collect(job, console)
     print(job.folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
     if result.error is not None:
         raise result.error
     return exit_code(verdicts, strict=settings.strict) if signal_number is None else 128 + signal_number
 
 
-def _collect(folder: Path, console: Console) -> None:
+def _collect(job: SoakJob, console: Console) -> None:
     """Pack the evidence; where that fails, it costs the bundle and not the run, which can be collected later."""
     from soaklib.collect import collect  # noqa: PLC0415 - a soak can be run without what packing needs
 
     try:
-        collect(folder)
+        collect(job.folder, database_url=job.settings.database_url)  # the manifest's has no password
     except SoaklibError as exc:
         console.print(f"no bundle: {exc}", style="yellow", highlight=False, soft_wrap=True, markup=False)
 

@@ -62,7 +62,8 @@ def breaker_engages(run: Run) -> Verdict:
         select count(*) filter (kind = 'fast_fail') as fast_fails, count(*) filter (kind = 'upstream_error') as errors,
                count(*) filter (attempts > 0) as sent
         from valid_calls, (select min(at_us) filter (name = 'CHAOS_MODE_ON') as on_us,
-                               max(at_us) filter (name = 'CHAOS_MODE_OFF') as off_us from events) as chaos
+                               max(at_us) filter (name = 'CHAOS_MODE_OFF') as off_us from events
+                               where event_key like 'change:%') as chaos
         where planned_at_us >= on_us and planned_at_us < off_us"""
     if (verdict := change_not_made(run, name, threshold, changes, query)) is not None:
         return verdict
@@ -85,7 +86,8 @@ def breaker_recovers(run: Run) -> Verdict:
         select coalesce(max(soak_seconds(planned_at_us) - soak_seconds(off_us))
                         filter (kind in ('fast_fail', 'upstream_error')), 0) as recovery_s,
                count(*) filter (kind = 'ok') as ok, count(*) as n
-        from outcomes, (select max(at_us) as off_us from events where name = 'CHAOS_MODE_OFF') as chaos
+        from outcomes, (select max(at_us) as off_us from events
+                         where name = 'CHAOS_MODE_OFF' and event_key like 'change:%') as chaos
         where planned_at_us >= off_us and attempts > 0 and tool in ({tools})"""  # noqa: S608 - tools of the plan
     if (verdict := change_not_made(run, name, threshold, changes, query)) is not None:
         return verdict

@@ -107,7 +107,8 @@ def chaos_shows(run: Run) -> Verdict:
     query = f"""
         select count(*) filter (kind in ('upstream_error', 'fast_fail', 'timeout')) as errors, count(*) as sent
         from valid_calls, (select min(at_us) filter (name = 'CHAOS_MODE_ON') as on_us,
-                                  max(at_us) filter (name = 'CHAOS_MODE_OFF') as off_us from events) as chaos
+                                  max(at_us) filter (name = 'CHAOS_MODE_OFF') as off_us from events
+                               where event_key like 'change:%') as chaos
         where planned_at_us >= on_us and planned_at_us < off_us and attempts > 0 and tool in ({tools})"""  # noqa: S608
     if (verdict := change_not_made(run, name, threshold, changes, query)) is not None:
         return verdict
