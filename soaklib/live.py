@@ -14,6 +14,7 @@ database that is attached for each update, hold the one writing connection for a
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import threading
 import time
@@ -38,6 +39,7 @@ _PARTS: Final = "parts.json"
 _LOOK_EVERY_S: Final = 0.25
 _ANSWER_WITHIN_S: Final = 15.0
 _MERGE_AT: Final = 8
+_SMALL_ROWS: Final = 10_000
 _KEEP_MERGED_S: Final = 120.0
 
 
@@ -109,7 +111,7 @@ class Publisher:
             start = parts[-1]["end"] if parts else 0
             end = int(_one(connection, f"select count(*) from {table}"))  # noqa: S608 - rows are only ever added
             if end > start:
-                parts.append(self._write(connection, table, start, end, tier=0))
+                parts.append(self._write(connection, table, start, end))
             self._merge(connection, table, parts)
         published: _Published = {"at": at, "tables": self._parts | {"run": [self._write_run(connection)]}}
         part = self._folder / f".{_PARTS}.part"
@@ -118,17 +120,17 @@ class Publisher:
         while self._merged and self._merged[0][0] < at - _KEEP_MERGED_S:
             self._merged.pop(0)[1].unlink(missing_ok=True)
 
-    def _write(self, connection: duckdb.DuckDBPyConnection, table: str, start: int, end: int, tier: int) -> _Part:
+    def _write(self, connection: duckdb.DuckDBPyConnection, table: str, start: int, end: int) -> _Part:
         self._files += 1
         name = f"{table}-{self._files}.parquet"
         connection.execute(
             f"copy (select * from {table} where rowid >= {start} and rowid < {end}) "  # noqa: S608 - our own names
             f"to '{self._folder / name}' (format parquet, compression zstd)"
         ).fetchall()
-        return {"file": name, "start": start, "end": end, "tier": tier}
+        return {"file": name, "start": start, "end": end, "tier": _tier(end - start)}
 
     def _write_run(self, connection: duckdb.DuckDBPyConnection) -> _Part:
-        part = self._write(connection, "run", 0, 1, tier=0)
+        part = self._write(connection, "run", 0, 1)
         self._merged.append((time.time(), self._folder / part["file"]))
         return part
 
@@ -136,9 +138,14 @@ class Publisher:
         """Put one part in place of the last parts of a tier when there are enough of them."""
         while len(parts) >= _MERGE_AT and len({part["tier"] for part in parts[-_MERGE_AT:]}) == 1:
             old = parts[-_MERGE_AT:]
-            merged = self._write(connection, table, old[0]["start"], old[-1]["end"], tier=old[0]["tier"] + 1)
+            merged = self._write(connection, table, old[0]["start"], old[-1]["end"])
             parts[-_MERGE_AT:] = [merged]
             self._merged += [(time.time(), self._folder / part["file"]) for part in old]
+
+
+def _tier(rows: int) -> int:
+    """Give the tier of a part by its size, so that a large one is not written anew for the sake of a few small ones."""
+    return int(math.log(max(rows, _SMALL_ROWS) / _SMALL_ROWS, _MERGE_AT))
 
 
 def is_published(run_folder: Path) -> bool:

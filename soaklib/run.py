@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _PACKAGES: Final = ("aiohttp", "duckdb", "orjson", "polars", "prometheus-client", "pydantic")
+_RECOVERY_MEMORY_MB: Final = 1024  # it looks at every slot of the run, once, and no load is waiting
 _STOPPING: Final = "stopping: open calls are waited for; once more to leave at once"
 
 
@@ -102,7 +103,7 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
         )
         _confirm(settings, console)
         with _target(settings, folder) as target:
-            writer = RunWriter(folder / DATABASE_NAME)
+            writer = RunWriter(folder / DATABASE_NAME, memory_limit_mb=_RECOVERY_MEMORY_MB)
             past = recover(writer, settings, info.plan)
             write_event_log(folder / EVENT_LOG_NAME, info.anchor_utc, writer)
             writer.close()

@@ -154,7 +154,7 @@ class RunWriter:
         The file cannot be opened or written.
     """
 
-    def __init__(self, path: Path, *, memory_limit_mb: int = 192) -> None:
+    def __init__(self, path: Path, *, memory_limit_mb: int = 64) -> None:
         self.path = path
         with _recording_errors(path):
             self._connection = duckdb.connect(str(path), config={"memory_limit": f"{memory_limit_mb}MB", "threads": 1})
