@@ -12,7 +12,7 @@ from rehearsals import run_command
 
 import soaklib
 
-STALL_S = 3.0
+STALL_S = 15.0
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def gateway():
 def start(url, out):
     return subprocess.Popen(
         [
-            sys.executable, "-m", "soaklib.run", "--gateway-url", url, "--rps", "1", "--speed", "120", "--hours", "0.5",
+            sys.executable, "-m", "soaklib.run", "--gateway-url", url, "--rps", "1", "--speed", "120", "--hours", "1",
             "--no-report", "--out", str(out),
         ],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
@@ -56,13 +56,13 @@ def quantile_s(run, measure, level):
 
 @pytest.mark.slow
 def test_a_gateway_that_stands_still_shows_in_full_in_the_response_times(gateway, tmp_path):
-    """Of 15 s of load, 3 s of standing still are a fifth: the tail reaches the stall's length."""
+    """Of 30 s of load, 15 s of standing still are a half: the upper half of the calls waited, up to the whole stall."""
     runner = start(gateway.url, tmp_path)
     stall(gateway, tmp_path)
     runner.wait(timeout=60)
     with soaklib.open_run(tmp_path / "latest") as run:
         assert quantile_s(run, "response", 0.99) == pytest.approx(STALL_S, abs=0.5)
-        assert quantile_s(run, "response", 0.9) == pytest.approx(STALL_S / 2, abs=0.6)
+        assert quantile_s(run, "response", 0.75) == pytest.approx(STALL_S / 2, abs=1)
         assert run.sql("select count(*) from outcomes where kind in ('dropped', 'timeout')").item() == 0
 
 
@@ -80,7 +80,7 @@ def test_a_generator_that_stands_still_invalidates_its_windows_and_nothing_else(
         judged = dict(soaklib.criteria(run).select("name", "state").iter_rows())
         said = run.events().filter(name="LATE_SENDING").height
         shown = soaklib.marks(run).filter(kind="invalid").height
-    assert slots == 1800
+    assert slots == 3600
     assert largest_lag_us / 1e6 == pytest.approx(STALL_S, abs=0.5)
     assert (windows["end_s"] - windows["start_s"]).max() >= STALL_S * 120
     assert shown == windows.height > 0
@@ -125,7 +125,7 @@ def test_a_gateway_that_is_down_for_a_while_is_rows_and_no_end(gateway, tmp_path
         slots = run.sql("select count(distinct slot) from outcomes where purpose = 'load'").item()
         failed_scrapes = run.sql("select count(*) from scrapes where not ok and status is null").item()
         left = run.events().filter(name="POLICIES_NOT_REMOVED").height
-    assert slots == 1800
+    assert slots == 3600
     assert kinds["transport_error"] > 1000
     assert failed_scrapes > 0
     assert left == 1
