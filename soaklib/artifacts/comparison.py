@@ -1,0 +1,168 @@
+"""``comparison.json`` and ``comparison.md``: a weekly run held against the last good one, as part of its evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from soaklib.analysis.compare import compare
+from soaklib.artifacts.text_table import markdown_table
+from soaklib.errors import RecordingError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from soaklib.analysis.load import Run, RunInfo
+
+__all__ = [
+    "COMPARISON_NAME",
+    "Comparison",
+    "EndpointChange",
+    "compared",
+    "other_load",
+    "read_comparison",
+    "write_comparison",
+]
+
+COMPARISON_NAME: Final = "comparison.json"
+_TEXT_NAME: Final = "comparison.md"
+_LOAD: Final = ("hours", "rps", "speed", "plan", "embedded")
+_COLUMNS: Final = ("endpoint", "earlier", "later", "unit", "difference", "90 % interval", "margin", "state")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EndpointChange(_Model):
+    """One endpoint in both runs, as :func:`soaklib.compare` gives it."""
+
+    endpoint: str
+    unit: str
+    a: float | None
+    b: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    margin: float
+    n_a: int
+    n_b: int
+    state: Literal["same", "different", "inconclusive"]
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether it is different, and for the worse; of every endpoint there is, more is worse."""
+        return self.state == "different" and self.low is not None and self.low > 0
+
+    def __str__(self) -> str:
+        if self.difference is None:
+            return f"{self.endpoint}: too few windows ({self.n_a} and {self.n_b})"
+        return (
+            f"{self.endpoint}: {self.a:.4g} to {self.b:.4g} {self.unit} (difference {self.low:+.3g} to "
+            f"{self.high:+.3g}, margin {self.margin:g})"
+        )
+
+
+class Comparison(_Model):
+    """What became of a weekly run's comparison.
+
+    Attributes
+    ----------
+    run_id, against
+        The later and the earlier run; the second None if there was none to compare with.
+    detail
+        Why there was none, or why this one.
+    endpoints
+        Every endpoint, none without an earlier run.
+    """
+
+    format: Literal[1] = 1
+    run_id: str
+    against: str | None
+    detail: str
+    endpoints: tuple[EndpointChange, ...] = ()
+
+    @property
+    def regressions(self) -> tuple[EndpointChange, ...]:
+        """The endpoints that got worse."""
+        return tuple(change for change in self.endpoints if change.is_regression)
+
+    def as_markdown(self) -> str:
+        """Give ``comparison.md``."""
+        title = f"# Weekly soak {self.run_id}"
+        if self.against is None:
+            return f"{title}\n\nNot compared: {self.detail}.\n"
+        rows = [
+            (
+                change.endpoint, change.a, change.b, change.unit, change.difference,
+                "-" if change.low is None else f"{change.low:+.4g} to {change.high:+.4g}", change.margin,
+                f"**{change.state}: worse**" if change.is_regression else change.state,
+            )
+            for change in self.endpoints
+        ]  # fmt: skip
+        said = (
+            "; ".join(f"**{change}**" for change in self.regressions)
+            if self.regressions
+            else "No endpoint is different for the worse."
+        )
+        return (
+            f"{title}\n\nCompared with {self.against}, {self.detail}.\n\n{markdown_table(_COLUMNS, rows)}\n\n{said}\n\n"
+            "`same`: the whole interval lies within the margin. `different`: it excludes zero and is not within the "
+            "margin. `inconclusive`: the data do not decide.\n"
+        )
+
+
+def other_load(one: RunInfo, other: RunInfo) -> str | None:
+    """Say in what two runs differ that makes comparing them meaningless; None if in nothing."""
+    for name in _LOAD:
+        if getattr(one, name) != getattr(other, name):
+            return f"its {name} is another"
+    if one.settings.get("arrivals") != other.settings.get("arrivals"):
+        return "its arrivals are others"
+    return None if one.embedded or one.target == other.target else "its gateway is another"
+
+
+def compared(run: Run, against: Run | None, detail: str) -> Comparison:
+    """Hold a run against an earlier one.
+
+    Parameters
+    ----------
+    run, against
+        The later and the earlier run.
+    detail
+        Why there is no earlier one, or why it is this one.
+    """
+    if against is None:
+        return Comparison(run_id=run.info.run_id, against=None, detail=detail)
+    changes = tuple(EndpointChange.model_validate(row) for row in compare(against, run).iter_rows(named=True))
+    return Comparison(run_id=run.info.run_id, against=against.info.run_id, detail=detail, endpoints=changes)
+
+
+def write_comparison(folder: Path, comparison: Comparison) -> None:
+    """Write both files into a run's folder, each whole or not at all.
+
+    Raises
+    ------
+    RecordingError
+        They cannot be written.
+    """
+    for name, text in (
+        (_TEXT_NAME, comparison.as_markdown()),
+        (COMPARISON_NAME, comparison.model_dump_json(indent=2) + "\n"),
+    ):
+        part = folder / f".{name}.part"
+        try:
+            part.write_text(text, "utf-8")
+            part.replace(folder / name)
+        except OSError as exc:
+            msg = f"{folder / name} cannot be written: {exc.strerror or exc}"
+            raise RecordingError(msg) from exc
+
+
+def read_comparison(folder: Path) -> Comparison | None:
+    """Read a run's comparison; None if it has none that can be read."""
+    try:
+        return Comparison.model_validate_json((folder / COMPARISON_NAME).read_text("utf-8"))
+    except (OSError, ValueError):  # a ValidationError is a ValueError
+        return None
