@@ -3,9 +3,10 @@
 DuckDB lets no second process open a file that a writer holds. So a reader asks, by touching a file in the run's
 folder, and the recorder answers: a thread of its process, with a cursor of its own, copies the rows that are new since
 the last time into a Parquet file and then names all parts in ``parts.json``. Appending goes on meanwhile (DuckDB's
-readers do not wait for its writers, nor hold them up), a part is never changed once it is named, and while nobody asks
-nothing is written. Parts are merged in the manner of a log-structured merge tree, so that a reader that stays for a day
-sees tens of files, not thousands.
+readers do not wait for its writers, nor hold them up), and a part is never changed once it is named. Parts are merged
+in the manner of a log-structured merge tree, so that a reader that stays for a day sees tens of files, not thousands.
+Parts of half a million rows are sealed: never merged again, and written whether anybody asks or not, so that even the
+first look at a very large run has no more than that to wait for. A smaller run that nobody looks at writes nothing.
 
 It costs the writer no pause: the alternatives that were weighed, a checkpoint and a copy of the whole file, or a second
 database that is attached for each update, hold the one writing connection for as long as they take.
@@ -40,6 +41,8 @@ _LOOK_EVERY_S: Final = 0.25
 _ANSWER_WITHIN_S: Final = 15.0
 _MERGE_AT: Final = 8
 _SMALL_ROWS: Final = 10_000
+_SEALED_ROWS: Final = 500_000
+_SEAL_EVERY_S: Final = 5.0
 _KEEP_MERGED_S: Final = 120.0
 
 
@@ -96,7 +99,11 @@ class Publisher:
     def _run(self) -> None:
         try:
             connection = self._connect()
+            seal_at = 0.0
             while not self._stop.wait(_LOOK_EVERY_S):
+                if time.monotonic() >= seal_at:
+                    self._seal(connection)
+                    seal_at = time.monotonic() + _SEAL_EVERY_S
                 request = self._folder / _REQUEST
                 if request.exists() and (asked_ns := request.stat().st_mtime_ns) > self._answered_ns:
                     self._publish(connection)
@@ -104,12 +111,20 @@ class Publisher:
         except (duckdb.Error, OSError) as exc:  # a reader's wish must not end the run; the reader is told
             self.error = str(exc)
 
+    def _seal(self, connection: duckdb.DuckDBPyConnection) -> None:
+        for table in APPENDED:
+            start, end = self._unpublished(connection, table)
+            # A stop waits for the part that is being written, and for no other.
+            while end - start >= _SEALED_ROWS and not self._stop.is_set():
+                self._parts[table].append(self._write(connection, table, start, start + _SEALED_ROWS))
+                start += _SEALED_ROWS
+
     def _publish(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._seal(connection)
         at = time.time()
         for table in APPENDED:
-            parts = self._parts.setdefault(table, [])
-            start = parts[-1]["end"] if parts else 0
-            end = int(_one(connection, f"select count(*) from {table}"))  # noqa: S608 - rows are only ever added
+            start, end = self._unpublished(connection, table)
+            parts = self._parts[table]
             if end > start:
                 parts.append(self._write(connection, table, start, end))
             self._merge(connection, table, parts)
@@ -119,6 +134,12 @@ class Publisher:
         part.replace(self._folder / _PARTS)
         while self._merged and self._merged[0][0] < at - _KEEP_MERGED_S:
             self._merged.pop(0)[1].unlink(missing_ok=True)
+
+    def _unpublished(self, connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int, int]:
+        """Give the start and the end of the rows that are in no part yet."""
+        parts = self._parts.setdefault(table, [])
+        end = int(_one(connection, f"select count(*) from {table}"))  # noqa: S608 - rows are only ever added
+        return parts[-1]["end"] if parts else 0, end
 
     def _write(self, connection: duckdb.DuckDBPyConnection, table: str, start: int, end: int) -> _Part:
         self._files += 1
@@ -138,6 +159,8 @@ class Publisher:
         """Put one part in place of the last parts of a tier when there are enough of them."""
         while len(parts) >= _MERGE_AT and len({part["tier"] for part in parts[-_MERGE_AT:]}) == 1:
             old = parts[-_MERGE_AT:]
+            if old[-1]["end"] - old[0]["start"] > _SEALED_ROWS:
+                return
             merged = self._write(connection, table, old[0]["start"], old[-1]["end"])
             parts[-_MERGE_AT:] = [merged]
             self._merged += [(time.time(), self._folder / part["file"]) for part in old]

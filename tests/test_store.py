@@ -9,29 +9,12 @@ import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stored_rows import ANCHOR, MANIFEST, outcome
 
 from soaklib.errors import RecordingError, RunError, SchemaError
 from soaklib.records import RunStatus
-from soaklib.store import DATABASE_NAME, Manifest, RunWriter, Segment, open_read_only, segment_row
+from soaklib.store import DATABASE_NAME, RunWriter, Segment, open_read_only, segment_row
 from soaklib.views import soak_seconds_sql
-
-ANCHOR = dt.datetime(2026, 11, 24, 8, 0, tzinfo=dt.UTC)
-MANIFEST = Manifest(
-    run_id="r1", soaklib_version="0", anchor_utc=ANCHOR, speed=720.0, rps=1.0, hours=24.0, seed=1,
-    target="http://127.0.0.1:1", embedded=True, settings="{}", plan="{}", environment="{}",
-)  # fmt: skip
-
-
-def outcome(slot, **changes):
-    number = slot if isinstance(slot, int) else 0
-    row = {
-        "purpose": "load", "slot": slot, "step": 0, "role": "scraper", "tool": "serpapi", "action": "search",
-        "planned_at_us": number * 1000, "sent_at_us": number * 1000 + 10, "done_at_us": number * 1000 + 500,
-        "status": 200,
-        "kind": "ok", "expected": "allow", "reason": None, "attempts": 1, "token_generation": 0,
-        "correlation_id": f"req_{slot}", "phase": "baseline",
-    }  # fmt: skip
-    return tuple((row | changes).values())
 
 
 @pytest.fixture

@@ -66,6 +66,8 @@ def main():
             )  # fmt: skip
             begun = Segment(segment=0, started_at_us=0, soak_started_s=0.0)
             writer.append({"segments": [segment_row(begun, runner_pid=1)]})
+            publisher = Publisher(folder, writer.cursor)
+            publisher.start()
             written, times, resident = 0, [], 0
             while written < options.rows:
                 batch = rows(written, BATCH_ROWS)
@@ -78,8 +80,6 @@ def main():
             print(f"{written} rows: resident memory grew by {grown:.1f} MiB since row {SETTLED_ROWS}")
             print(f"without a reader: commits {quantiles(times)}")
 
-            publisher = Publisher(folder, writer.cursor)
-            publisher.start()
             looks, stop = [], threading.Event()
 
             def look():
