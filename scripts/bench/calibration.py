@@ -4,7 +4,7 @@
 1 when a limit is broken beyond what chance allows. ``tests/calibration`` runs the same studies with fewer trials.
 
 The series are days of 144 ten-minute points. Noise is first-order with a spread of 1: normal, heavy-tailed (Student
-t with 3 degrees of freedom), or made of a real gateway's latency by resampling its residuals in long blocks.
+t with 3 degrees of freedom), with gaps, or made of a real gateway's latency by resampling its residuals in long blocks.
 """
 
 from __future__ import annotations
@@ -112,6 +112,11 @@ def real(rng: np.random.Generator) -> np.ndarray:
     return residual[stationary_indices(len(residual), 20, (1, POINTS), rng)[0]]
 
 
+def gaps(rng: np.random.Generator) -> np.ndarray:
+    """First-order normal noise of which a fifth is not known."""
+    return np.where(rng.random(POINTS) < 1 / 5, np.nan, normal(rng, 0.6))
+
+
 def rare(rng: np.random.Generator) -> np.ndarray:
     """Error ratio that is 0 in nineteen of twenty windows."""
     return 0.01 * rng.binomial(1, 1 / 20, POINTS)
@@ -128,6 +133,7 @@ NOISES: dict[str, Noise] = {
     **{f"normal phi {phi}": partial(normal, phi=phi) for phi in (0.0, 0.3, 0.6, 0.8)},
     **{f"heavy phi {phi}": partial(heavy, phi=phi) for phi in (0.3, 0.8)},
     "real residuals": real,
+    "gaps phi 0.6": gaps,
     "rare errors": rare,
 }
 

@@ -81,7 +81,7 @@ class Sieve:
         """
         order = len(self.coefficients)
         burn_in = min(int(np.log(1e-3) / np.log(_largest_root(self.coefficients))) + 10, _MAX_BURN_IN) if order else 0
-        noise = _shuffled(self.innovations, burn_in + times, series, rng)
+        noise = _shuffled(self.innovations, burn_in, times, series, rng)
         for step in range(1, len(noise)):
             for lag in range(1, min(order, step) + 1):
                 noise[step] += self.coefficients[lag - 1] * noise[step - lag]
@@ -182,23 +182,31 @@ def _autocovariance(rows: FloatArray, seen: BoolArray, lags: int) -> FloatArray:
 
 
 def _yule_walker(covariance: FloatArray, order: int) -> tuple[FloatArray, FloatArray]:
-    """Give coefficients, shape (series, order), and innovation variance, shape (series,)."""
-    if not order:
-        return np.zeros((len(covariance), 0)), covariance[:, 0]
-    distance = np.abs(np.subtract.outer(np.arange(order), np.arange(order)))
-    # The ridge keeps a row of zeros solvable.
-    ridge = (1e-9 * covariance[:, 0] + np.finfo(float).tiny)[:, None, None] * np.eye(order)
-    right = covariance[:, 1 : order + 1]
-    coefficients = np.asarray(np.linalg.solve(covariance[:, distance] + ridge, right[:, :, None])[:, :, 0], np.float64)
-    return coefficients, np.asarray(covariance[:, 0] - (coefficients * right).sum(axis=1))
+    """Give coefficients, shape (series, order), and innovation variance, shape (series,), by Levinson's recursion.
+
+    Gaps can make covariances that no series has; the variance of an innovation is then nothing or less, and whatever
+    is divided by it without bound. So no partial correlation counts as larger than the limit of the roots.
+    """
+    coefficients = np.zeros((len(covariance), order))
+    variance = covariance[:, 0].copy()
+    for lag in range(1, order + 1):
+        known = coefficients[:, : lag - 1].copy()
+        left = covariance[:, lag] - (known * covariance[:, lag - 1 : 0 : -1]).sum(axis=1)
+        partial = np.clip(left / np.where(variance > 0, variance, 1.0), -_MAX_ROOT, _MAX_ROOT)
+        coefficients[:, : lag - 1] = known - partial[:, None] * known[:, ::-1]
+        coefficients[:, lag - 1] = partial
+        variance *= 1 - partial**2
+    return coefficients, variance
 
 
 def _best_order(covariance: FloatArray, n: int) -> int:
     """Give the order of least AICc for one row of covariances."""
     best, best_score = 0, np.inf
     for order in range(covariance.shape[1]):
-        variance = float(_yule_walker(covariance, order)[1][0])
-        if variance <= 0:  # gaps can make the covariances impossible; longer memory is then not estimable
+        coefficients, variances = _yule_walker(covariance, order)
+        variance = float(variances[0])
+        # Nothing is left to explain, or gaps make it impossible: longer memory cannot be told.
+        if variance <= 0 or (order > 1 and abs(coefficients[0, -1]) >= _MAX_ROOT):
             break
         score = n * np.log(variance) + 2 * (order + 1) * n / (n - order - 2)
         if score < best_score:
@@ -217,15 +225,19 @@ def _innovations(row: FloatArray, seen: BoolArray, coefficients: FloatArray) -> 
     return np.asarray(kept - kept.mean())
 
 
-def _shuffled(innovations: FloatArray, times: int, series: int, rng: np.random.Generator) -> FloatArray:
-    """Draw shape (times, series), each column's end a permutation of the innovations, its start of further ones.
+def _shuffled(innovations: FloatArray, burn_in: int, times: int, series: int, rng: np.random.Generator) -> FloatArray:
+    """Draw shape (burn_in + times, series): a burn-in of any innovations, then every innovation as often as the others.
 
     Drawing with replacement takes the same innovation twice in one series; such ties pull medians of pairs
-    towards nothing, and a 90 % interval of the Theil-Sen slope then covers 86 %. Noise without memory is permuted.
+    towards nothing, and a 90 % interval of the Theil-Sen slope then covers 86 %. So each column is one permutation of
+    all its times. Permuting piece by piece, where gaps leave fewer innovations than times, would let no piece be
+    higher than another, and slopes scatter too little.
     """
-    rounds = -(-times // len(innovations))
-    decks = [rng.permuted(np.tile(innovations, (series, 1)), axis=1) for _ in range(rounds)]
-    return np.ascontiguousarray(np.concatenate(decks, axis=1)[:, -times:].T)
+    whole, rest = divmod(times, len(innovations))
+    further = rng.permuted(np.tile(innovations, (series, 1)), axis=1)[:, :rest]
+    deck = rng.permuted(np.concatenate([np.tile(innovations, (series, whole)), further], axis=1), axis=1)
+    before = rng.choice(innovations, (series, burn_in))
+    return np.ascontiguousarray(np.concatenate([before, deck], axis=1).T)
 
 
 def _largest_root(coefficients: FloatArray) -> float:

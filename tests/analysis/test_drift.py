@@ -143,6 +143,15 @@ def test_one_spike_is_no_certainty():
     assert low < high
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_steps_with_gaps_have_an_interval_of_their_own_size(seed):
+    """A number of files that climbs in steps, of which a fifth is not known: noisy, and within reason."""
+    rng = np.random.default_rng(seed)
+    steps = np.cumsum(rng.integers(1, 4, POINTS) * (rng.random(POINTS) < 0.05)).astype(float)
+    low, high = drift(day(np.where(rng.random(POINTS) < 0.8, steps, np.nan)), resamples=99).interval
+    assert 0 < (high - low) * SPAN_H < 40 * np.ptp(steps)
+
+
 def test_a_constant_series_is_stable():
     """Nothing moves: slope 0, no scatter, stable within any margin, inconclusive without."""
     found = drift(day([0.1] * POINTS), margin=1e-6)

@@ -47,6 +47,22 @@ def test_series_without_memory_are_permutations():
     assert len(np.unique(made, axis=0)) > 10
 
 
+def test_a_series_longer_than_its_innovations_has_levels():
+    """Where gaps left half as many innovations as times, half a series still differs from the other half."""
+    innovations = noise(9, phi=0.0, points=50)
+    made = Sieve(np.zeros(0), innovations).simulate(500, 100, np.random.default_rng(0))
+    difference = made[:, :50].mean(axis=1) - made[:, 50:].mean(axis=1)
+    assert difference.std() == pytest.approx(innovations.std() * (2 / 50) ** 0.5, rel=0.1)
+
+
+def test_the_covariances_of_gaps_leave_a_spread():
+    """Covariances that no series has, as gaps can make them, do not make the spread vanish."""
+    steps = np.repeat([0.0, 1.0, 2.0, 2.0], 20)[None, :] - 1.25
+    seen = np.random.default_rng(1).random(80) < 0.7
+    spread = [long_run_sd(np.where(seen, steps, 0.0), seen, order).item() for order in (0, 1, 2, 3, 4)]
+    assert min(spread) > 0.1 * spread[0]
+
+
 def test_simulated_series_have_the_memory_and_spread_asked_for():
     """Lag-one correlation and spread of simulated series are those of the autoregression."""
     made = Sieve(np.array([0.8]), noise(4, phi=0.0, points=500)).simulate(200, 300, np.random.default_rng(0))
