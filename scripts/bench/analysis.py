@@ -1,0 +1,80 @@
+"""How long the statistics and the verdicts of a run take, stage by stage, and the memory they need.
+
+    .venv/bin/python scripts/bench/analysis.py RUN [--match latency]
+
+Every stage is one call of the public library on the run, as the notebooks make it, or one acceptance criterion. Printed
+are its seconds and the largest resident memory of this process so far. What is to be held: 864,000 slots in 30 s and
+2 GB, 86 million rows in 3 minutes and 6 GB. `scripts/bench/bigrun.py` makes runs of these sizes.
+"""
+
+import argparse
+import resource
+import time
+
+import polars as pl
+
+import soaklib
+from soaklib.analysis.criteria import CRITERIA
+from soaklib.analysis.endpoints import ENDPOINTS, endpoint_series
+from soaklib.analysis.summary import summary
+
+MIB_KB = 1024
+
+
+def peak_mib():
+    """Give the largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB_KB
+
+
+def chaos_effect(run):
+    """Measure what chaos did to errors, with its placebo null."""
+    chaos = run.events().filter(pl.col("name").is_in(["CHAOS_MODE_ON", "CHAOS_MODE_OFF"]))
+    series = endpoint_series(run, ENDPOINTS[2]).drop_nulls("value")
+    return soaklib.effect(series, at=chaos["at"][0], until=chaos["at"][-1]) if chaos.height else None
+
+
+STAGES = {
+    "success rate, 15m": lambda run: soaklib.success_rate(run, "15m"),
+    "success rate, 1m": lambda run: soaklib.success_rate(run, "1m"),
+    "success rate, all": lambda run: soaklib.success_rate(run, "all"),
+    "denials, 15m": lambda run: soaklib.denials(run, "15m"),
+    "denials, all": lambda run: soaklib.denials(run, "all"),
+    "outcome counts, 15m": lambda run: soaklib.outcome_counts(run, "15m"),
+    "tool usage, 1h": lambda run: soaklib.tool_usage(run, "1h"),
+    "fast fails, 1m": lambda run: soaklib.fast_fails(run, "1m"),
+    "latency by tool, all": lambda run: soaklib.latency(run, "all"),
+    "latency by tool, 15m": lambda run: soaklib.latency(run, "15m"),
+    "latency by tool, 1m": lambda run: soaklib.latency(run, "1m"),
+    "latency bins, 15m": lambda run: soaklib.latency_bins(run, "15m"),
+    "error budget": soaklib.error_budget,
+    "measurement validity": soaklib.measurement_validity,
+    "effect of chaos": chaos_effect,
+    "change points": lambda run: soaklib.change_points(endpoint_series(run, ENDPOINTS[0]).drop_nulls("value")),
+    "aligned at rotations": soaklib.aligned,
+    "reconcile": soaklib.reconcile,
+    **{f"criterion {criterion.__name__}": criterion for criterion in CRITERIA},
+    "summary": lambda run: summary(run, []),
+}
+
+
+def main():
+    """Run the stages and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", help="folder of a run, or its id")
+    parser.add_argument("--match", default="", help="only stages whose name holds this")
+    options = parser.parse_args()
+    with soaklib.open_run(options.run) as run:
+        rows = run.sql("select count(*) from outcomes").item()
+        print(f"{rows:,} rows")
+        begun = time.perf_counter()
+        for name, stage in STAGES.items():
+            if options.match not in name:
+                continue
+            started = time.perf_counter()
+            stage(run)
+            print(f"{time.perf_counter() - started:8.2f} s  {peak_mib():7.0f} MiB  {name}", flush=True)
+        print(f"{time.perf_counter() - begun:8.2f} s  {peak_mib():7.0f} MiB  everything")
+
+
+if __name__ == "__main__":
+    main()
