@@ -177,6 +177,12 @@ class SoakSettings(BaseSettings):
         None, description="let the embedded gateway have the real one's warts"
     )
     drain_s: float = Field(10.0, ge=0, le=600, description="wait this long for open calls at the end, wall seconds")
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        description="serve the runner's own metrics on this port of the loopback; 0 for a free one",
+    )
     thresholds: Thresholds = Field(Thresholds(), description="what the acceptance criteria require")
     abort_when: Annotated[str, AfterValidator(_abort_condition)] | None = Field(
         None, description='end a hopeless run, for example "success_rate < 50 for 10m" of soak time'

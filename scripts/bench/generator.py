@@ -1,9 +1,10 @@
-"""How much one runner can send and record, and what recording costs: ratios within one run.
+"""How much one runner can send and record, and what recording and being scraped cost: ratios within one run.
 
     .venv/bin/python scripts/bench/generator.py [--rps 4000] [--seconds 60]
 
-Three legs against the same fast local server on the other core: without recording, with it, without again. Printed are
-schedule lag, CPU a call (runner and recorder), the share of CPU time that recording adds, and bytes a row.
+Four legs against the same fast local server on the other core: without recording, with it, with it and its own metrics
+scraped every second, without again. Printed are schedule lag, CPU a call (runner and recorder), the share of CPU time
+that recording and scraping add, and bytes a row.
 """
 
 import argparse
@@ -14,7 +15,9 @@ import resource
 import subprocess
 import sys
 import tempfile
+from contextlib import AsyncExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import psutil
@@ -25,10 +28,12 @@ from soaklib.records import Outcome
 from soaklib.runner.client import Client
 from soaklib.runner.clock import RunClock, SoakClock
 from soaklib.runner.load import Load, LoadParts
+from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
 from soaklib.runner.pacer import Pacer
 from soaklib.runner.recorder import Recorder
 from soaklib.runner.vitals import Vitals
 from soaklib.runner.workload import Workload
+from soaklib.settings import load_settings
 from soaklib.store import DATABASE_NAME, Manifest, RunWriter, Segment
 
 
@@ -58,7 +63,15 @@ class Silent:
         del name, detail, key
 
 
-async def leg(port, folder, *, rps, seconds, recording):
+SCRAPE_EVERY_SECOND = """
+import sys, time, urllib.request
+while True:
+    urllib.request.urlopen(sys.argv[1]).read()
+    time.sleep(1)
+"""
+
+
+async def leg(port, folder, *, rps, seconds, recording, scraped=False):
     """Send slots for a while; give lags (us), rows, dropped, CPU seconds of runner and recorder."""
     anchor = dt.datetime.now(dt.UTC)
     clock = RunClock(anchor)
@@ -90,7 +103,16 @@ async def leg(port, folder, *, rps, seconds, recording):
     vitals = Vitals()
     plan = load_plan()
     slots = round(rps / plan.calls_per_slot * seconds)
-    async with Client(f"http://127.0.0.1:{port}", now_us=clock.now_us, timeout_s=30, max_connections=2000) as client:
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(
+            Client(f"http://127.0.0.1:{port}", now_us=clock.now_us, timeout_s=30, max_connections=2000)
+        )
+        if scraped:
+            job = SimpleNamespace(run_id="bench", target="", settings=load_settings([]), plan=plan)
+            soak = SimpleNamespace(job=job, vitals=vitals, recorder=recorder, soak_s=0.0)
+            metrics = await stack.enter_async_context(MetricsServer(soak, listen_for_scrapes(0)))
+            scraping = await asyncio.create_subprocess_exec(sys.executable, "-c", SCRAPE_EVERY_SECOND, metrics.url)
+            stack.callback(scraping.terminate)
         started = clock.now_us() + 200_000
         load = Load(
             LoadParts(
@@ -130,7 +152,7 @@ def show(name, seconds, result):
 
 
 def main():
-    """Run the three legs and print the ratios."""
+    """Run the legs and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rps", type=float, default=4000, help="calls a second")
     parser.add_argument("--seconds", type=float, default=60)
@@ -142,19 +164,25 @@ def main():
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(server.pid, {cores[-1]})  # the runner and its recorder share what is left
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            costs = []
-            for name, recording in (("without recording", False), ("with recording", True), ("without again", False)):
-                result = uvloop.run(
-                    leg(port, Path(folder), rps=options.rps, seconds=options.seconds, recording=recording)
-                )
-                costs.append(show(name, options.seconds, result))
-            size = (Path(folder) / DATABASE_NAME).stat().st_size
-            with duckdb.connect(str(Path(folder) / DATABASE_NAME), read_only=True) as connection:
-                rows = connection.execute("select count(*) from outcomes").fetchone()[0]
-        plain = (costs[0] + costs[2]) / 2
+        costs = {}
+        for name, what in (
+            ("without recording", {"recording": False}),
+            ("with recording", {"recording": True}),
+            ("and scraped", {"recording": True, "scraped": True}),
+            ("without again", {"recording": False}),
+        ):
+            with tempfile.TemporaryDirectory() as folder:
+                result = uvloop.run(leg(port, Path(folder), rps=options.rps, seconds=options.seconds, **what))
+                costs[name] = show(name, options.seconds, result)
+                if what["recording"]:
+                    size = (Path(folder) / DATABASE_NAME).stat().st_size
+                    with duckdb.connect(str(Path(folder) / DATABASE_NAME), read_only=True) as connection:
+                        rows = connection.execute("select count(*) from outcomes").fetchone()[0]
+        plain = (costs["without recording"] + costs["without again"]) / 2
         print(
-            f"recording adds {100 * (costs[1] / plain - 1):.1f} % of CPU time; {size / rows:.1f} bytes a row of {rows}"
+            f"recording adds {100 * (costs['with recording'] / plain - 1):.1f} % of CPU time, a scrape every second "
+            f"{100 * (costs['and scraped'] / costs['with recording'] - 1):.1f} % more; {size / rows:.1f} bytes a row "
+            f"of {rows}"
         )
     finally:
         server.stdin.close()

@@ -41,13 +41,6 @@ async def show_progress(soak: Soak, console: Console) -> None:
         console.print(_line(soak), soft_wrap=True, highlight=False)
 
 
-def _soak_s(soak: Soak) -> float:
-    """Give the soak second it is; 0 while the set-up goes on."""
-    if soak.timeline is None:
-        return 0.0
-    return min(max(0.0, soak.soak_clock.soak_s(soak.clock.now_us())), soak.job.settings.duration_s)
-
-
 def _hours(seconds: float) -> str:
     """Word a length of time as H:MM:SS."""
     whole = round(seconds)
@@ -68,7 +61,7 @@ def _next_change(soak: Soak, soak_s: float) -> str:
 
 def _line(soak: Soak) -> str:
     """Give the state as one line for a log."""
-    settings, vitals, soak_s = soak.job.settings, soak.vitals, _soak_s(soak)
+    settings, vitals, soak_s = soak.job.settings, soak.vitals, soak.soak_s
     p50, p99 = vitals.service_quantiles_us(0.5, 0.99)
     stamp = dt.datetime.now(dt.UTC).strftime("%H:%M:%SZ")
     kinds = " ".join(f"{kind}={count}" for kind, count in sorted(vitals.kinds.items()))
@@ -81,7 +74,7 @@ def _line(soak: Soak) -> str:
 
 def _panel(soak: Soak) -> RenderableType:
     """Give the state as a panel."""
-    settings, vitals, soak_s = soak.job.settings, soak.vitals, _soak_s(soak)
+    settings, vitals, soak_s = soak.job.settings, soak.vitals, soak.soak_s
     p50, p99 = vitals.service_quantiles_us(0.5, 0.99)
     remaining_s = settings.duration_s - soak_s
     rows: list[tuple[str, RenderableType]] = [

@@ -167,7 +167,8 @@ class Load:
         for step, call in enumerate(plan.calls):
             token, generation = parts.pool.take(call.role)
             body = call.body(token, plan.number)
-            parts.vitals.saw_sending((sent_us := parts.clock.now_us()) - planned_us)
+            sent_us = parts.clock.now_us()
+            parts.vitals.saw_sending(plan.purpose, call.tool, sent_us - planned_us)
             try:
                 answer = await parts.client.send(body)
             except asyncio.CancelledError:
@@ -183,7 +184,7 @@ class Load:
     def _record_answer(self, plan: _Planned, step: int, planned_us: int, answer: Answer, generation: int) -> None:
         call = plan.calls[step]
         parts = self._parts
-        parts.vitals.saw_answer(answer.kind, answer.done_at_us - answer.sent_at_us)
+        parts.vitals.saw_answer(plan.purpose, call.tool, answer.kind, answer.done_at_us - answer.sent_at_us)
         if answer.reason is Reason.AGENT_NOT_FOUND:
             self.agents_lost.set()
         elif answer.kind is Kind.RATE_LIMITED:
@@ -198,7 +199,7 @@ class Load:
 
     def _record_cut_off(self, plan: _Planned, step: int, planned_us: int, sent_us: int, generation: int) -> None:
         call = plan.calls[step]
-        self._parts.vitals.saw_unsent(Kind.INTERRUPTED)
+        self._parts.vitals.saw_cut_off(plan.purpose, call.tool)
         self._parts.record(
             Outcome(
                 plan.purpose, plan.slot, step, call.role, call.tool, call.action, planned_us, sent_us, None, None,
@@ -212,7 +213,7 @@ class Load:
 
     def _record_unsent(self, plan: _Planned, step: int, planned_us: int, kind: Kind, reason: Reason) -> None:
         call = plan.calls[step]
-        self._parts.vitals.saw_unsent(kind)
+        self._parts.vitals.saw_unsent(plan.purpose, call.tool, kind)
         self._parts.record(
             Outcome(
                 plan.purpose, plan.slot, step, call.role, call.tool, call.action, planned_us, None, None, None, kind,

@@ -6,6 +6,8 @@ import asyncio
 import math
 import os
 import sys
+import time
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -20,10 +22,10 @@ if TYPE_CHECKING:
     from soaklib.records import Event, HealthTick, Outcome, Sample, Scrape
     from soaklib.store import Segment
 
-__all__ = ["Recorder"]
+__all__ = ["MOST_QUEUED_ROWS", "Recorder"]
 
 _FLUSH_EVERY_S: Final = 0.1
-_MOST_QUEUED_ROWS: Final = 500_000
+MOST_QUEUED_ROWS: Final = 500_000
 _CLOSE_WITHIN_S: Final = 120.0
 
 
@@ -39,12 +41,13 @@ class Recorder:
         grows loses more the longer it is kept.
     """
 
-    def __init__(self, database: Path, *, most_queued_rows: int = _MOST_QUEUED_ROWS) -> None:
+    def __init__(self, database: Path, *, most_queued_rows: int = MOST_QUEUED_ROWS) -> None:
         self._database = database
         self._most_queued_rows = most_queued_rows
         self._pending: dict[str, list[tuple[object, ...]]] = {}
         self._rows_taken = 0
         self._rows_on_disk = 0
+        self._handed_over: deque[tuple[int, float]] = deque()  # (rows taken, when) of batches not yet on disk
         self._error: str | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._ready = asyncio.Event()
@@ -64,6 +67,11 @@ class Recorder:
     def queued_rows(self) -> int:
         """Rows handed over and not yet on disk."""
         return self._rows_taken - self._rows_on_disk
+
+    @property
+    def lag_s(self) -> float:
+        """How long ago the oldest batch was handed over that is not yet on disk, in seconds; 0 when all are."""
+        return time.monotonic() - self._handed_over[0][1] if self._handed_over else 0.0
 
     @property
     def rows_on_disk(self) -> int:
@@ -157,6 +165,7 @@ class Recorder:
         if self._error is not None or self._process.stdin.is_closing():
             return  # the process is gone: the rows stay queued, and the run ends by what it said
         batch, self._pending = self._pending, {}
+        self._handed_over.append((self._rows_taken, time.monotonic()))
         self._process.stdin.write(orjson.dumps(batch) + b"\n")  # buffered by the transport, never awaited
 
     async def _read_acknowledgements(self) -> None:
@@ -166,6 +175,8 @@ class Recorder:
             message = orjson.loads(line)
             self._rows_on_disk = message.get("rows", self._rows_on_disk)
             self._error = message.get("error", self._error)
+            while self._handed_over and self._handed_over[0][0] <= self._rows_on_disk:
+                self._handed_over.popleft()
             self._ready.set()
         if self._error is None and not self._is_closing:
             self._error = f"the recorder of {self._database} ended by itself"

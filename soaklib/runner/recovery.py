@@ -7,6 +7,7 @@ they become rows of kind ``missed``, so that every planned call still ends as ex
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -57,8 +58,8 @@ class Past:
         Keys of the events that have happened and must not happen again.
     generation
         The last token generation; -1 when there was none.
-    kinds
-        Rows so far, by kind.
+    outcomes, sent_calls
+        Rows so far by (purpose, tool, kind), and of these the calls that were sent by (purpose, tool).
     policies
         Ids of the policies that the run made and did not remove.
     missed
@@ -72,7 +73,8 @@ class Past:
     first_probes: tuple[int, ...] = ()
     done: frozenset[str] = frozenset()
     generation: int = -1
-    kinds: dict[str, int] = field(default_factory=dict)
+    outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    sent_calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     policies: tuple[str, ...] = ()
     missed: int = 0
 
@@ -118,12 +120,25 @@ def recover(writer: RunWriter, settings: SoakSettings, plan: Plan) -> Past:
     first_probes = tuple(int(-(-soak_s // probe.every_s)) for probe in plan.probes)
     missed = list(_Missed(writer, settings, plan, clock, last_us).rows(first_slot, first_probes))
     writer.append({"outcomes": missed})
+    outcomes, sent_calls = _counts(writer)
     [(generation,)] = writer.read("select coalesce(max(token_generation), -1) from outcomes")
     return Past(
         segment=number + 1, soak_s=soak_s, last_us=last_us, first_slot=first_slot, first_probes=first_probes, done=done,
-        generation=generation, kinds=dict(writer.read("select kind, count(*) from outcomes group by kind")),
+        generation=generation, outcomes=outcomes, sent_calls=sent_calls,
         policies=_policies(writer), missed=sum(row.kind == Kind.MISSED for row in missed),
     )  # fmt: skip
+
+
+def _counts(writer: RunWriter) -> tuple[Counter[tuple[str, str, str]], Counter[tuple[str, str]]]:
+    """Count the rows by (purpose, tool, kind), and the calls that were sent by (purpose, tool)."""
+    outcomes: Counter[tuple[str, str, str]] = Counter()
+    sent: Counter[tuple[str, str]] = Counter()
+    for purpose, tool, kind, rows, attempted in writer.read(
+        "select purpose, tool, kind, count(*), count(*) filter (attempts > 0) from outcomes group by all"
+    ):
+        outcomes[purpose, tool, kind] += rows
+        sent[purpose, tool] += attempted
+    return outcomes, sent
 
 
 def _policies(writer: RunWriter) -> tuple[str, ...]:

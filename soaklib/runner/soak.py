@@ -104,7 +104,7 @@ class Soak:
     def __init__(self, job: SoakJob) -> None:
         settings = job.settings
         self.job = job
-        self.vitals = Vitals(kinds=Counter(job.past.kinds))
+        self.vitals = Vitals(outcomes=Counter(job.past.outcomes), sent_calls=Counter(job.past.sent_calls))
         self.clock = RunClock(job.anchor_utc, not_before_us=job.past.last_us + 1)
         self.recorder = Recorder(job.folder / DATABASE_NAME)
         self.events = EventLog(job.folder / EVENT_LOG_NAME, self.clock, self.recorder.event)
@@ -117,6 +117,13 @@ class Soak:
     def soak_clock(self) -> SoakClock:
         """The mapping between wall and soak time."""
         return SoakClock(self.segment, self.job.settings.speed)
+
+    @property
+    def soak_s(self) -> float:
+        """The soak second it is; where it left off while the set-up goes on."""
+        if self.timeline is None:
+            return self.segment.soak_started_s
+        return min(max(0.0, self.soak_clock.soak_s(self.clock.now_us())), self.job.settings.duration_s)
 
     async def run(self, stop: asyncio.Event) -> SoakResult:
         """Run the soak until it is complete or `stop` is set; everything recorded is on disk when it returns."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from soaklib.records import HealthTick
+from soaklib.records import HealthTick, Kind
+from soaklib.runner.histogram import Histogram
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +25,18 @@ __all__ = ["Vitals", "watch_vitals"]
 _TICK_S: Final = 1.0
 _PROBE_S: Final = 0.05
 _RECENT_CALLS: Final = 4096
+_NEVER_SENT: Final = frozenset({Kind.DROPPED, Kind.SKIPPED, Kind.MISSED})
+_LAG_BOUNDS_US: Final = (
+    500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 5_000_000,
+)  # fmt: skip
+_SERVICE_BOUNDS_US: Final = (
+    1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000,
+    10_000_000, 30_000_000,
+)  # fmt: skip
+
+
+def _service_histogram() -> Histogram:
+    return Histogram(_SERVICE_BOUNDS_US)
 
 
 @dataclass
@@ -32,8 +45,10 @@ class Vitals:
 
     Attributes
     ----------
-    kinds
-        Outcomes so far, by kind.
+    outcomes
+        Rows of ``outcomes`` so far, by (purpose, tool, kind).
+    sent_calls
+        Calls put on the wire so far, by (purpose, tool); some have no row yet.
     in_flight
         Operations under way.
     planned, sent, done
@@ -42,9 +57,14 @@ class Vitals:
         Of the current wall second.
     recent_service_us
         Service times of the latest calls.
+    schedule_lag, loop_lag
+        Lags of all calls sent, and of the event loop's timer.
+    service
+        Service times of all answered calls, by tool.
     """
 
-    kinds: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    sent_calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     in_flight: int = 0
     slots_passed: int = 0
     planned: int = 0
@@ -55,23 +75,57 @@ class Vitals:
     recent_service_us: deque[int] = field(default_factory=lambda: deque(maxlen=_RECENT_CALLS))
     sent_per_s: float = 0.0
     last_schedule_lag_us: int = 0
+    schedule_lag: Histogram = field(default_factory=lambda: Histogram(_LAG_BOUNDS_US))
+    loop_lag: Histogram = field(default_factory=lambda: Histogram(_LAG_BOUNDS_US))
+    service: defaultdict[str, Histogram] = field(
+        default_factory=lambda: defaultdict(lambda: Histogram(_SERVICE_BOUNDS_US))
+    )
 
-    def saw_sending(self, lag_us: int) -> None:
+    @property
+    def kinds(self) -> Counter[str]:
+        """Rows of ``outcomes`` so far, by kind."""
+        kinds: Counter[str] = Counter()
+        for (_, _, kind), count in self.outcomes.items():
+            kinds[kind] += count
+        return kinds
+
+    @property
+    def planned_calls(self) -> Counter[tuple[str, str]]:
+        """Calls whose planned time has come, by (purpose, tool): those sent, and those that never were."""
+        planned = self.sent_calls.copy()
+        for (purpose, tool, kind), count in self.outcomes.items():
+            if kind in _NEVER_SENT:
+                planned[purpose, tool] += count
+        return planned
+
+    def saw_sending(self, purpose: str, tool: str, lag_us: int) -> None:
         """Count a call that left `lag_us` after its planned time."""
         self.planned += 1
         self.sent += 1
+        self.sent_calls[purpose, tool] += 1
         self.schedule_lag_max_us = max(self.schedule_lag_max_us, lag_us)
+        self.schedule_lag.observe(lag_us)
 
-    def saw_answer(self, kind: str, service_us: int) -> None:
+    def saw_answer(self, purpose: str, tool: str, kind: str, service_us: int) -> None:
         """Count an answer."""
         self.done += 1
-        self.kinds[kind] += 1
+        self.outcomes[purpose, tool, kind] += 1
         self.recent_service_us.append(service_us)
+        self.service[tool].observe(service_us)
 
-    def saw_unsent(self, kind: str) -> None:
+    def saw_cut_off(self, purpose: str, tool: str) -> None:
+        """Count a call that was sent and will not be answered, because the run stops."""
+        self.outcomes[purpose, tool, Kind.INTERRUPTED] += 1
+
+    def saw_unsent(self, purpose: str, tool: str, kind: str) -> None:
         """Count a planned call that was not sent."""
         self.planned += 1
-        self.kinds[kind] += 1
+        self.outcomes[purpose, tool, kind] += 1
+
+    def saw_loop_lag(self, lag_us: int) -> None:
+        """Count a look at how late the event loop's timer is."""
+        self.loop_lag_max_us = max(self.loop_lag_max_us, lag_us)
+        self.loop_lag.observe(lag_us)
 
     def service_quantiles_us(self, *levels: float) -> list[int | None]:
         """Give quantiles of the recent service times, for the eye; evidence comes from the data."""
@@ -97,7 +151,7 @@ async def watch_vitals(vitals: Vitals, *, clock: RunClock, recorder: Recorder, c
         due = min(loop.time() + _PROBE_S, second_ends)
         await asyncio.sleep(due - loop.time())
         now = loop.time()
-        vitals.loop_lag_max_us = max(vitals.loop_lag_max_us, round((now - due) * 1e6))
+        vitals.saw_loop_lag(round((now - due) * 1e6))
         if now < second_ends:
             continue
         elapsed_s = now - second_ends + _TICK_S
