@@ -23,19 +23,24 @@ from rich.console import Console
 from soaklib.analysis.load import find_run, open_run
 from soaklib.embedded import EmbeddedGateway
 from soaklib.errors import ExitCode, SettingsError, SoaklibError, TargetError
+from soaklib.forecast import Forecast, forecast, refuse_small_disk
 from soaklib.judgement import exit_code, judge_folder, show_verdicts
 from soaklib.plan import Plan, load_plan
+from soaklib.preview import Preview, show_plan
 from soaklib.runlock import RunLock
 from soaklib.runner.api import GatewayApi
 from soaklib.runner.display import show_progress
 from soaklib.runner.events import EVENT_LOG_NAME, write_event_log
 from soaklib.runner.gate import health_gate
+from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
 from soaklib.runner.recovery import recover
+from soaklib.runner.routes import check_routes
 from soaklib.runner.soak import Soak, SoakJob, SoakResult
 from soaklib.settings import ADMIN_TOKEN_VARIABLE, SoakSettings, is_loopback, load_settings
 from soaklib.store import DATABASE_NAME, Manifest, RunWriter
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Coroutine, Generator, Sequence
 
 __all__ = ["main"]
@@ -60,49 +65,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(settings: SoakSettings, plan: Plan, console: Console) -> int:
-    """Validate everything and pass the health gate; send no load."""
-    calls = settings.total_slots * plan.calls_per_slot
-    console.print(
-        f"{plan.name}: {settings.hours:g} soak-hours at {settings.rps:g} slots a soak-second, "
-        f"speed {settings.speed:g}: {settings.total_slots:,} slots, about {calls:,.0f} calls "
-        f"in {settings.wall_duration_s / 60:.1f} wall minutes",
-        highlight=False,
-        soft_wrap=True,
-    )
-    with tempfile.TemporaryDirectory(prefix="soaklib-") as folder, _target(settings, Path(folder)):
+    """Validate everything, pass the health gate and show the plan; send no load."""
+    outlook = forecast(settings, plan)
+    refuse_small_disk(outlook, settings.out)
+    with (
+        _listener(settings),
+        tempfile.TemporaryDirectory(prefix="soaklib-") as folder,
+        _gateway(settings, Path(folder)) as url,
+    ):
+        _show(settings, plan, outlook, url, console)
         console.print("everything is in order; no load was sent", style="green")
     return ExitCode.OK
 
 
 def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
     """Run a new soak."""
-    _confirm(settings, console)
-    if settings.gateway_url is not None:
-        _pass_gate(settings, settings.gateway_url)  # before there is a folder: nothing is left of a run that cannot be
-    with _new_folder(settings.out) as folder, RunLock(folder), _target(settings, folder) as target:
-        job = SoakJob(
-            run_id=folder.name,
-            folder=folder,
-            settings=settings,
-            plan=plan,
-            target=target,
-            anchor_utc=dt.datetime.now(dt.UTC),
-        )
-        _begin(job)
-        return _soak(job, settings, console)
+    _refuse_without_a_word(settings)
+    outlook = forecast(settings, plan)
+    refuse_small_disk(outlook, settings.out)
+    with _listener(settings) as listener:
+        if settings.gateway_url is not None:  # before there is a folder: nothing is left of a run that cannot be
+            _show(settings, plan, outlook, settings.gateway_url, console)
+            _confirm(settings, console)
+        with _new_folder(settings.out) as folder, RunLock(folder), _gateway(settings, folder) as target:
+            if settings.embedded:
+                _show(settings, plan, outlook, target, console)
+            job = SoakJob(
+                run_id=folder.name,
+                folder=folder,
+                settings=settings,
+                plan=plan,
+                target=target,
+                anchor_utc=dt.datetime.now(dt.UTC),
+            )
+            _begin(job)
+            return _soak(job, settings, listener, console)
 
 
 def _resume(wanted: SoakSettings, console: Console) -> int:
-    """Go on with a run; every setting is the run's own, but for whether to ask and to report."""
+    """Go on with a run; every setting is the run's own, but for whether to ask and to report, and the metrics' port."""
     folder = find_run(wanted.resume or "").resolve()
     with RunLock(folder):
         with open_run(folder) as run:
             info = run.info
-        settings = SoakSettings.model_validate(
-            dict(info.settings) | {"yes": wanted.yes, "report": wanted.report, "strict": wanted.strict}
-        )
+        own: dict[str, object] = {"yes": wanted.yes, "report": wanted.report, "strict": wanted.strict}
+        if wanted.metrics_port is not None:
+            own["metrics_port"] = wanted.metrics_port
+        settings = SoakSettings.model_validate(dict(info.settings) | own)
+        _refuse_without_a_word(settings)
         _confirm(settings, console)
-        with _target(settings, folder) as target:
+        with _listener(settings) as listener, _gateway(settings, folder) as target:
+            _preflight(settings, info.plan, target)
             writer = RunWriter(folder / DATABASE_NAME, memory_limit_mb=_RECOVERY_MEMORY_MB)
             past = recover(writer, settings, info.plan)
             write_event_log(folder / EVENT_LOG_NAME, info.anchor_utc, writer)
@@ -116,12 +129,12 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
                 anchor_utc=info.anchor_utc,
                 past=past,
             )
-            return _soak(job, settings, console)
+            return _soak(job, settings, listener, console)
 
 
-def _soak(job: SoakJob, settings: SoakSettings, console: Console) -> int:
+def _soak(job: SoakJob, settings: SoakSettings, listener: socket.socket | None, console: Console) -> int:
     """Run the soak to its end, judge it, report; give the exit code."""
-    result, signal_number = _until_its_end(job, console)
+    result, signal_number = _until_its_end(job, listener, console)
     _end(job, result)
     verdicts, summed_up = judge_folder(job.folder)
     show_verdicts(verdicts, summed_up, console)
@@ -149,36 +162,61 @@ def _collect(job: SoakJob, console: Console) -> None:
         console.print(f"no bundle: {exc}", style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
+def _needs_a_word(settings: SoakSettings) -> bool:
+    """Say whether a person must confirm the load: a gateway that is not on this machine, and no ``--yes``."""
+    return settings.gateway_url is not None and not is_loopback(settings.gateway_url) and not settings.yes
+
+
+def _refuse_without_a_word(settings: SoakSettings) -> None:
+    """Refuse, before anything is sent, a load that must be confirmed where there is nobody to ask."""
+    if _needs_a_word(settings) and not sys.stdin.isatty():
+        msg = f"{settings.gateway_url} is not on this machine: pass --yes to say that loading it is meant"
+        raise SettingsError(msg)
+
+
 def _confirm(settings: SoakSettings, console: Console) -> None:
     """Ask before loading a gateway that is not on this machine."""
-    url = settings.gateway_url
-    if url is None or is_loopback(url) or settings.yes:
+    if not _needs_a_word(settings):
         return
-    if not sys.stdin.isatty():
-        msg = f"{url} is not on this machine: pass --yes to say that loading it is meant"
-        raise SettingsError(msg)
     answer = console.input(
-        f"This sends {settings.rps * settings.speed:g} slots a second to {url} for "
+        f"This sends {settings.rps * settings.speed:g} slots a second to {settings.gateway_url} for "
         f"{settings.wall_duration_s / 3600:.1f} hours. Go on? [y/N] "
     )
     if answer.strip().lower() not in {"y", "yes"}:
-        msg = "not confirmed; nothing was sent"
+        msg = "not confirmed; no load was sent"
         raise SettingsError(msg)
 
 
 @contextlib.contextmanager
-def _target(settings: SoakSettings, folder: Path) -> Generator[str]:
-    """Give the base URL of a gateway that has passed its gate; the embedded one is started first."""
-    with contextlib.ExitStack() as stack:
-        url = settings.gateway_url
-        if url is None:
-            url = stack.enter_context(EmbeddedGateway(settings, folder / "gateway.log")).url
-        _pass_gate(settings, url)
-        yield url
+def _listener(settings: SoakSettings) -> Generator[socket.socket | None]:
+    """Hold the port of the runner's own metrics from before anything is sent; None when they are not wanted."""
+    if settings.metrics_port is None:
+        yield None
+        return
+    with contextlib.closing(listen_for_scrapes(settings.metrics_port)) as listener:
+        yield listener
 
 
-def _pass_gate(settings: SoakSettings, url: str) -> None:
-    async def gate() -> None:
+@contextlib.contextmanager
+def _gateway(settings: SoakSettings, folder: Path) -> Generator[str]:
+    """Give the gateway's base URL; the embedded one is started, and stopped again."""
+    if settings.gateway_url is not None:
+        yield settings.gateway_url
+        return
+    with EmbeddedGateway(settings, folder / "gateway.log") as gateway:
+        yield gateway.url
+
+
+def _show(settings: SoakSettings, plan: Plan, outlook: Forecast, url: str, console: Console) -> None:
+    """Ask the gateway whether it can be used, and show the plan with what stands in its way."""
+    hindered, notes = _preflight(settings, plan, url)
+    show_plan(Preview(settings, plan, outlook, hindered, notes, dt.datetime.now(dt.UTC)), console)
+
+
+def _preflight(settings: SoakSettings, plan: Plan, url: str) -> tuple[dict[int, str], list[str]]:
+    """Pass the health gate, and ask for the routes that the plan needs; give what stands in its way."""
+
+    async def ask() -> tuple[dict[int, str], list[str]]:
         async with GatewayApi(
             url,
             timeout_s=settings.http_timeout_ms / 1000,
@@ -187,11 +225,12 @@ def _pass_gate(settings: SoakSettings, url: str) -> None:
             ca_file=settings.ca_file,
         ) as api:
             result = await health_gate(api)
-        if not result.passed:
-            msg = f"the gateway at {url} cannot be used: {result.detail}"
-            raise TargetError(msg)
+            if not result.passed:
+                msg = f"the gateway at {url} cannot be used: {result.detail}"
+                raise TargetError(msg)
+            return await check_routes(api, plan)
 
-    asyncio.run(gate())
+    return asyncio.run(ask())
 
 
 @contextlib.contextmanager
@@ -244,7 +283,7 @@ def _begin(job: SoakJob) -> None:
     link.replace(job.folder.parent / "latest")
 
 
-def _until_its_end(job: SoakJob, console: Console) -> tuple[SoakResult, int | None]:
+def _until_its_end(job: SoakJob, listener: socket.socket | None, console: Console) -> tuple[SoakResult, int | None]:
     """Run the soak; give how it ended, and the signal that stopped it."""
     stopped_by: list[int] = []
 
@@ -262,13 +301,20 @@ def _until_its_end(job: SoakJob, console: Console) -> tuple[SoakResult, int | No
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, on_signal, number)
         soak = Soak(job)
-        display = asyncio.create_task(show_progress(soak, console))
-        try:
-            return await soak.run(stop)
-        finally:
-            display.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await display
+        async with contextlib.AsyncExitStack() as stack:
+            metrics = None if listener is None else await stack.enter_async_context(MetricsServer(soak, listener))
+            if metrics is not None:
+                console.print(f"the runner's own metrics: {metrics.url}", highlight=False, soft_wrap=True)
+            display = asyncio.create_task(show_progress(soak, console))
+            try:
+                result = await soak.run(stop)
+            finally:
+                display.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await display
+            if metrics is not None:
+                await metrics.wait_for_last_scrape(stop)
+            return result
 
     result = _run_on_the_fastest_loop(soaking())
     gc.unfreeze()

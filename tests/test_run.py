@@ -131,6 +131,8 @@ def _strings():
         (["--nope"], 2, "unrecognized arguments: --nope"),
         (["--plan", "/nowhere.toml"], 2, "--plan /nowhere.toml is not a file"),
         (["--gateway-url", "http://192.0.2.1:3000"], 2, "pass --yes to say that loading it is meant"),
+        (["--rps", "100000", "--hours", "8784"], 2, "of disk and"),
+        (["--metrics-port", "70000"], 2, "--metrics-port '70000': input should be less than or equal to 65535"),
         (["--gateway-fault", "no_such=1"], 2, "the reference gateway did not start"),
         (["--resume", "no-such-run"], 2, "there is no run 'no-such-run'"),
         (["--header-env", "Authorization=NO_SUCH_VARIABLE"], 2, "NO_SUCH_VARIABLE is not set"),
@@ -157,10 +159,34 @@ def test_a_gateway_that_is_not_there_is_code_3(tmp_path):
 
 
 def test_check_validates_everything_and_sends_no_load(tmp_path):
-    """It says what would be done, leaves nothing and ends with 0."""
+    """It shows the plan on stderr, leaves nothing and ends with 0."""
     ended = run_command("--check", "--out", str(tmp_path / "runs"))
-    assert ended.returncode == 0
-    assert "86,400 slots, about 112,320 calls in 2.0 wall minutes" in ended.stderr
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert "24 soak-hours in 2 min of wall time" in ended.stderr
+    assert "86,400 slots, 114,037 planned calls" in ended.stderr
+    assert ended.stderr.rstrip().endswith("everything is in order; no load was sent")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_plan_is_shown_before_the_soak_begins(rehearsal):
+    """With its totals, before the first line on how it goes; stdout stays the folder's path."""
+    shown = rehearsal.ended.stderr
+    planned = rehearsal.summary["totals"]["total"]
+    assert f"7,200 slots, {planned:,} planned calls, each one row" in shown
+    assert 0 <= shown.index("rotate-credentials") < shown.index("full duration")
+
+
+def test_a_metrics_port_that_is_taken_is_code_2_and_nothing_is_sent(tmp_path):
+    """One sentence, for a run and for its check; no folder is left."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for check in ([], ["--check"]):
+            ended = run_command(*check, "--metrics-port", str(port), "--out", str(tmp_path / "runs"))
+            assert (ended.returncode, ended.stdout) == (2, "")
+            assert ended.stderr.strip() == (
+                f"soaklib: --metrics-port {port}: cannot listen on 127.0.0.1: address already in use; "
+                "pass another port, or 0 for a free one"
+            )
     assert not (tmp_path / "runs").exists()
 
 

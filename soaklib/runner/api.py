@@ -7,6 +7,7 @@ raises :class:`ApiError`, which knows the status and the gateway's own words, ne
 from __future__ import annotations
 
 import asyncio
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
@@ -26,6 +27,8 @@ __all__ = ["ApiError", "GatewayApi", "Reply"]
 MAX_REPLY_BYTES: Final = 64 << 20  # /metrics of many agents is large; a body without end is refused all the same
 _TOO_LARGE: Final = f"the body is over {MAX_REPLY_BYTES} bytes"
 _MOST_WORDS: Final = 200
+_THING_NOT_FOUND: Final = re.compile(r'"error"\s*:\s*"(?!Route |Not Found")[^"]* found\b', re.IGNORECASE)
+"""The words of a route that is there and misses an agent or a policy; a framework has others for a missing route."""
 
 
 class ApiError(TargetError):
@@ -43,12 +46,14 @@ class ApiError(TargetError):
         answer = "got no answer" if status is None else f"was answered with {status}"
         super().__init__(f"{what} {answer}: {words}"[:_MOST_WORDS])
         self.status = status
-        self.is_missing = status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED} and "oute " in words
+        self.is_missing = status == HTTPStatus.METHOD_NOT_ALLOWED or (
+            status == HTTPStatus.NOT_FOUND and _THING_NOT_FOUND.search(words) is None
+        )
 
     @classmethod
     def missing(cls, route: str) -> Self:
         """Give the error of a route that is known to be missing without asking again."""
-        return cls(route, HTTPStatus.NOT_FOUND, "Route not found")
+        return cls(route, HTTPStatus.NOT_FOUND, "the gateway has no such route")
 
     @property
     def is_missing_agent(self) -> bool:
@@ -113,6 +118,15 @@ class GatewayApi:
     async def get(self, path: str) -> Reply:
         """GET a path and give its answer whatever its status; raise ApiError only when there is none."""
         return await self._exchange("GET", path, None, {})
+
+    async def try_route(self, method: str, path: str) -> ApiError:
+        """Send a request without content, which a route that is there refuses; give the answer as the error it is."""
+        headers = self._admin_headers | ({"Content-Type": "application/json"} if method == "DELETE" else {})
+        try:
+            reply = await self._exchange(method, path, None if method == "DELETE" else {}, headers)
+        except ApiError as exc:
+            return exc
+        return ApiError(f"{method} {path}", reply.status, reply.body[:_MOST_WORDS].decode("utf-8", "replace"))
 
     # -- agents and tokens
 

@@ -5,6 +5,7 @@ Nothing is drawn from a stream, so a resumed run sends in slot n what the first 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
@@ -85,6 +86,10 @@ class Workload:
         """Give the calls of a slot, in order, and the number of the query they carry."""
         kind = self._kind(slot)
         return self._operations[kind], self._query_number(slot, kind)
+
+    def count_operations(self, slots: int) -> Counter[int]:
+        """Count the operations of the first `slots` slots, by their place in the plan."""
+        return Counter(map(self._kind, range(slots)))
 
     def _kind(self, slot: int) -> int:
         draw = _mix(self._seed ^ slot)

@@ -1,0 +1,104 @@
+"""Which of the gateway's routes a plan needs, and whether they are there: asked by requests that can change nothing.
+
+A POST or PATCH carries an empty object, which lacks what the route requires; a PATCH names a policy that is not there;
+a DELETE names a tool that is not there and says that its empty body is JSON, which is refused before anything is done.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from soaklib.errors import TargetError
+from soaklib.plan import ChaosChange, CredentialsChange, PolicyChange
+
+if TYPE_CHECKING:
+    from soaklib.plan import Change, Plan
+    from soaklib.runner.api import ApiError, GatewayApi
+
+__all__ = ["Route", "check_routes", "routes_of"]
+
+_NOWHERE: Final = "soaklib-route-check"
+_REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+
+class Route(NamedTuple):
+    """A route: method, path as it is asked for, and path as it is told."""
+
+    method: str
+    path: str
+    told: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.told}"
+
+
+def _plain(method: str, path: str) -> Route:
+    return Route(method, path, path)
+
+
+_NEEDED: Final = (
+    _plain("POST", "/api/create-agent"),
+    _plain("POST", "/api/generate-token"),
+    _plain("POST", "/api/proxy-request"),
+)
+_POLICIES: Final = _plain("POST", "/api/policies")
+
+
+def routes_of(change: Change) -> tuple[Route, ...]:
+    """Give the routes that a scheduled change needs."""
+    match change:
+        case CredentialsChange():
+            return _plain("POST", "/api/admin/creds/set"), _plain("POST", "/api/admin/creds/activate")
+        case ChaosChange():
+            return (
+                _plain("POST", "/api/admin/chaos/tool"),
+                Route("DELETE", f"/api/admin/chaos/tool/{_NOWHERE}", "/api/admin/chaos/tool/:tool"),
+            )
+        case PolicyChange():
+            return _POLICIES, Route("PATCH", f"/api/policies/{_NOWHERE}", "/api/policies/:id")
+
+
+async def check_routes(api: GatewayApi, plan: Plan) -> tuple[dict[int, str], list[str]]:
+    """Ask whether the routes are there that a soak needs.
+
+    Returns
+    -------
+    dict of int to str
+        What stands in the way of a change of the plan, by its place; none for a change whose routes are there.
+    list of str
+        What is missing beside the changes: without a route for policies the gateway must have its own.
+
+    Raises
+    ------
+    TargetError
+        The gateway has no route for agents, tokens or calls: no soak is possible.
+    """
+    answers: dict[Route, str | None] = {}
+
+    async def problem(route: Route) -> str | None:
+        if route not in answers:
+            answers[route] = _problem(route, await api.try_route(route.method, route.path))
+        return answers[route]
+
+    for route in _NEEDED:
+        if (await api.try_route(route.method, route.path)).is_missing:
+            msg = f"the gateway at {api.base_url} cannot be used: it has no {route}"
+            raise TargetError(msg)
+    hindered: dict[int, str] = {}
+    for number, change in enumerate(plan.changes):
+        if problems := [text for route in routes_of(change) if (text := await problem(route))]:
+            hindered[number] = problems[0]
+    policies = await problem(_POLICIES)
+    return hindered, [] if policies is None else [f"baseline policies: {policies}"]
+
+
+def _problem(route: Route, answer: ApiError) -> str | None:
+    """Say what stands in the way; None for a route that is there and refused only what it was sent."""
+    if answer.is_missing:
+        return f"unsupported, the gateway has no {route}"
+    if answer.status is None:
+        return str(answer)
+    if answer.status in _REFUSED:
+        return f"refused, {route} was answered with {answer.status}"
+    return None
