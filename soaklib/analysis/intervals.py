@@ -18,9 +18,13 @@ from soaklib.errors import SettingsError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from soaklib.analysis.resampling import DesignEffect
     from soaklib.analysis.series import BoolArray, FloatArray
 
-__all__ = ["QuantileInterval", "RateInterval", "quantile_interval", "rate_interval"]
+__all__ = ["QuantileInterval", "RateInterval", "order_shares", "quantile_interval", "rate_interval"]
+
+CONFIDENCE = 0.95
+"""Nominal coverage of every interval of a rate or a quantile, unless the caller says otherwise."""
 
 TAIL_OBSERVATIONS = 10
 """A quantile with fewer observations than this beyond it is not reported with an interval."""
@@ -103,7 +107,7 @@ class QuantileInterval:
 
 
 def rate_interval(
-    successes: npt.ArrayLike, n: npt.ArrayLike, blocks: int | None = None, *, confidence: float = 0.95
+    successes: npt.ArrayLike, n: npt.ArrayLike, blocks: int | None = None, *, confidence: float = CONFIDENCE
 ) -> RateInterval:
     """Give a share with an interval that knows of bursts.
 
@@ -157,7 +161,7 @@ def quantile_interval(
     censored: npt.ArrayLike | None = None,
     blocks: int | None = None,
     method: Literal["order", "bootstrap"] = "order",
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
 ) -> QuantileInterval:
     """Give a quantile of all observations with an interval.
 
@@ -215,10 +219,27 @@ def quantile_interval(
     if method == "bootstrap":
         low, high = _bootstrap(value, unknown, q, blocks or _BOOTSTRAP_BLOCKS, confidence)
     else:
-        independent = n / factor * (1.0 if effect is None else _t_factor(effect.blocks, confidence))
-        low_share, high_share = _clopper_pearson(q, independent, confidence)
+        low_share, high_share = order_shares(q, n, effect, confidence=confidence)
         low, high = lower.at(low_share), upper.at(high_share)
     return QuantileInterval(middle, low, high, at_least, n, tail, factor, "ok", confidence)
+
+
+def order_shares(
+    q: float, n: int, effect: DesignEffect | None, *, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Give the shares of all observations at whose order statistics the interval of a quantile ends.
+
+    Parameters
+    ----------
+    q, confidence
+        As for :func:`quantile_interval`.
+    n
+        Observations.
+    effect
+        Design effect of the share below the quantile; None where it could not be measured.
+    """
+    independent = n if effect is None else n / effect.factor * _t_factor(effect.blocks, confidence)
+    return _clopper_pearson(q, independent, confidence)
 
 
 class _Ranked:

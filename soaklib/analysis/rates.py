@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from soaklib.analysis.intervals import rate_interval
-from soaklib.analysis.windows import aggregate, seconds_of, window_sql
+from soaklib.analysis.windows import aggregate, part_sql, seconds_of, window_sql
 
 if TYPE_CHECKING:
     import datetime as dt
 
+    from soaklib.analysis.intervals import RateInterval
     from soaklib.analysis.load import Run
 
-__all__ = ["SUCCESS_SCHEMA", "denials", "outcome_counts", "success_rate", "tool_usage"]
+__all__ = ["DENIALS_SCHEMA", "SUCCESS_SCHEMA", "denials", "outcome_counts", "success_rate", "tool_usage"]
 
 SUCCESS_SCHEMA: Final = pl.Schema(
     {
@@ -24,8 +25,14 @@ SUCCESS_SCHEMA: Final = pl.Schema(
 )  # fmt: skip
 """Columns and types of :func:`success_rate`."""
 
-_PARTS: Final = 16  # parts of a window from which the dependence of its calls is measured
-_LONG_PART_S: Final = 60.0
+DENIALS_SCHEMA: Final = pl.Schema(
+    {
+        "soak_s": pl.Float64(), "at": pl.Datetime("us", "UTC"), "purpose": pl.String(), "reason": pl.String(),
+        "n": pl.Int64(), "calls": pl.Int64(), "denial_rate": pl.Float64(), "low": pl.Float64(), "high": pl.Float64(),
+        "method": pl.String(),
+    }
+)  # fmt: skip
+"""Columns and types of :func:`denials`."""
 
 
 def outcome_counts(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
@@ -51,7 +58,9 @@ def outcome_counts(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFram
 
 
 def denials(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
-    """Count denials by policy, by purpose and reason.
+    """Count denials by policy, by purpose and reason, and give what share of the planned calls they are.
+
+    The interval knows of bursts, as that of :func:`success_rate` does. Where every call was denied, it is one-sided.
 
     Parameters
     ----------
@@ -61,23 +70,35 @@ def denials(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``soak_s``, ``at`` (UTC time of the window's first planned call), ``purpose``, ``reason``, ``n`` (denials) and
-        ``calls`` (planned calls of that purpose in the window). A window without denials has no row.
+        ``soak_s``, ``at`` (UTC time of the window's first planned call), ``purpose``, ``reason``, ``n`` (denials),
+        ``calls`` (planned calls of that purpose in the window), ``denial_rate``, ``low`` and ``high`` (percent of
+        ``calls``; the 95 % interval), ``method`` (how the interval was made). A window without denials has no row: of
+        its calls none was denied, so that at most 3 in ``calls`` are (95 %, the rule of three).
     """
-    return aggregate(
+    parts = aggregate(
         source,
         f"""
-        with planned as (
-            select {window_sql(every)} as soak_s, purpose, min("at") as "at", count(*)::BIGINT as calls
-            from calls group by all
-        )
-        select soak_s, planned."at", purpose, reason, n, planned.calls
-        from (
-            select {window_sql(every)} as soak_s, purpose, reason, count(*)::BIGINT as n
-            from calls where kind = 'denied' group by all
-        ) join planned using (soak_s, purpose)
-        order by soak_s, purpose, reason""",  # noqa: S608
+        select {window_sql(every)} as soak_s, {part_sql(every)} as part, purpose,
+               if(kind = 'denied', reason, null) as reason, kind = 'denied' as is_denied, min("at") as "at",
+               count(*)::BIGINT as n
+        from calls group by all order by all""",  # noqa: S608
     )
+    window = ["soak_s", "purpose"]
+    planned = parts.group_by(*window, "part", maintain_order=True).agg(pl.col("at").min(), calls=pl.col("n").sum())
+    denied = parts.filter("is_denied").select(*window, "reason", "part", "n")
+    cells = denied.select(*window, "reason").unique(maintain_order=True)
+    counted = (
+        cells.join(planned, on=window, maintain_order="left_right")
+        .join(denied, on=[*window, "reason", "part"], how="left", nulls_equal=True, maintain_order="left")
+        .group_by(*window, "reason", maintain_order=True)
+        .agg(pl.col("at").min(), pl.col("n").fill_null(0), "calls")
+    )
+    rows = [
+        (soak_s, at, purpose, reason, sum(n), sum(calls), *_percents(interval := rate_interval(n, calls)),
+         interval.method)
+        for soak_s, purpose, reason, at, n, calls in counted.iter_rows()
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=DENIALS_SCHEMA, orient="row").sort("soak_s", "purpose", "reason")
 
 
 def tool_usage(source: Run | pl.DataFrame, every: str = "1h") -> pl.DataFrame:
@@ -122,11 +143,10 @@ def success_rate(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
         which no call counts is there with n = 0 and null rates: a gap.
     """
     every_s = seconds_of(every)
-    part = f"floor(soak_s / {every_s / _PARTS!r})" if every_s is not None else f"floor(soak_s / {_LONG_PART_S!r})"
     parts = aggregate(
         source,
         f"""
-        select {window_sql(every)} as soak_s, {part} as part, min("at") as "at",
+        select {window_sql(every)} as soak_s, {part_sql(every)} as part, min("at") as "at",
                count(*) filter (counted)::BIGINT as n, count(*) filter (counted and succeeded)::BIGINT as successes
         from calls group by all order by soak_s, part""",  # noqa: S608
     )
@@ -138,8 +158,12 @@ def success_rate(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
 def _window_rate(soak_s: float, at: dt.datetime, n: list[int], successes: list[int]) -> tuple[object, ...]:
     """Give a window's row from the counts of its parts."""
     interval = rate_interval(successes, n)
-    rates = (None if ratio is None else 100 * ratio for ratio in (interval.rate, interval.low, interval.high))
-    return (soak_s, at, interval.n, interval.successes, *rates, interval.method)
+    return (soak_s, at, interval.n, interval.successes, *_percents(interval), interval.method)
+
+
+def _percents(interval: RateInterval) -> tuple[float | None, ...]:
+    """Give a share and its bounds in percent."""
+    return tuple(None if ratio is None else 100 * ratio for ratio in (interval.rate, interval.low, interval.high))
 
 
 def _with_gaps(windows: pl.DataFrame, every_s: float | None) -> pl.DataFrame:

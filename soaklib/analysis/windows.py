@@ -6,7 +6,7 @@ import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import duckdb
 import polars as pl
@@ -19,12 +19,21 @@ from soaklib.records import SUCCESS_SQL
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["WholeRun", "aggregate", "seconds_of", "window_sql"]
+    class Ask(Protocol):
+        """Runs a query over ``calls`` and gives its rows."""
+
+        def __call__(self, query: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
+            """Run it."""
+
+
+__all__ = ["Ask", "WholeRun", "aggregate", "asking", "part_sql", "seconds_of", "window_sql"]
 
 _UNIT_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _EVERY: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _NEEDED: Final = ("purpose", "kind", "expected", "reason")
 WholeRun: Final = "all"
+_PARTS: Final = 16
+_LONG_PART_S: Final = 60.0
 
 
 def seconds_of(every: str) -> float | None:
@@ -50,6 +59,19 @@ def window_sql(every: str) -> str:
     return "0.0::DOUBLE" if every_s is None else f"floor(soak_s / {every_s!r}) * {every_s!r}"
 
 
+def part_sql(every: str) -> str:
+    """Give SQL for the number of the part of its window that a row of ``calls`` belongs to.
+
+    How alike calls are that lie close together is measured between the parts: sixteen of a window, soak-minutes of a
+    window over everything.
+    """
+    every_s = seconds_of(every)
+    if every_s is None:
+        return f"greatest(floor(soak_s / {_LONG_PART_S!r}), 0)::INTEGER"
+    within = f"soak_s - floor(soak_s / {every_s!r}) * {every_s!r}"
+    return f"least(floor(({within}) / {every_s / _PARTS!r}), {_PARTS - 1})::INTEGER"
+
+
 def aggregate(source: Run | pl.DataFrame, query: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
     """Run an aggregating query over ``calls`` of a run or of a frame.
 
@@ -68,14 +90,26 @@ def aggregate(source: Run | pl.DataFrame, query: str, params: Mapping[str, objec
     RunError, SettingsError
         The query fails; the frame lacks columns.
     """
+    with asking(source) as ask:
+        return ask(query, params)
+
+
+@contextmanager
+def asking(source: Run | pl.DataFrame) -> Iterator[Ask]:
+    """Give a function that runs queries over ``calls``, as :func:`aggregate` does, for several on one source."""
     if isinstance(source, Run):
-        return source.sql(query, params)
+        yield source.sql
+        return
     with _frame_connection(source) as connection:
-        try:
-            return frame_of(connection.sql(query, params=params))
-        except duckdb.BinderException as exc:
-            msg = f"the frame does not have what is asked of it: {str(exc).splitlines()[0]}"
-            raise SettingsError(msg) from exc
+
+        def ask(query: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
+            try:
+                return frame_of(connection.sql(query, params=params))
+            except duckdb.BinderException as exc:
+                msg = f"the frame does not have what is asked of it: {str(exc).splitlines()[0]}"
+                raise SettingsError(msg) from exc
+
+        yield ask
 
 
 @contextmanager
