@@ -111,10 +111,20 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
            select floor(soak_seconds(coalesce(start_us, end_us - 1000000)) / 60) * 60 as start_s,
                   ceil(soak_seconds(end_us) / 60) * 60 as end_s, lag_us
            from seconds where lag_us > {late_us!r}""",  # noqa: S608 - our own number
+        # Invalid windows are whole soak-minutes, so a call touches one if the first invalid minute from its own on is
+        # not later than the minute of its end. A table of that first minute makes it one look-up a call.
+        """create temp table next_invalid_minute as
+           with invalid as (
+               select distinct unnest(range((start_s / 60)::BIGINT, (end_s / 60)::BIGINT)) as minute from invalid_windows
+           )
+           select minutes.minute, min(invalid.minute) as invalid_minute
+           from (select unnest(range(coalesce((select max(minute) + 1 from invalid), 0))) as minute) as minutes
+           join invalid on invalid.minute >= minutes.minute group by all""",
         """create temp view valid_calls as
-           select * from calls where not exists (
-               select 1 from invalid_windows where calls.soak_s < end_s
-               and soak_seconds(coalesce(calls.done_at_us, calls.planned_at_us)) >= start_s)""",
+           select calls.* from calls
+           left join next_invalid_minute as next on next.minute = greatest(floor(soak_s / 60), 0)::BIGINT
+           where invalid_minute is null
+              or invalid_minute > floor(soak_seconds(coalesce(done_at_us, planned_at_us)) / 60)""",
     ]
     for statement in statements:
         connection.execute(statement).fetchall()
