@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from soaklib.analysis.criteria import judge
-from soaklib.analysis.load import find_run, open_run
+from soaklib.analysis.load import open_run
 from soaklib.analysis.summary import SUMMARY_NAME
 from soaklib.artifacts.archive import bundle_name, pack
 from soaklib.artifacts.dump import DUMP_NAME, take_snapshot
@@ -42,6 +42,7 @@ from soaklib.artifacts.provenance import gateway_facts, software
 from soaklib.artifacts.run_report import report_name, run_report
 from soaklib.artifacts.seal import SEAL_FOLDER, write_seal
 from soaklib.artifacts.secrets_scan import find_secrets
+from soaklib.command import command, find_folder
 from soaklib.errors import ExitCode, RecordingError, RunError, SoaklibError
 from soaklib.judgement import judge_folder
 from soaklib.live import is_published
@@ -317,6 +318,7 @@ def _passwords(info: RunInfo, given: str | None) -> list[str]:
     return [] if password is None else [password, unquote(password)]
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     parser = argparse.ArgumentParser(
@@ -338,7 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parquet=options.parquet, include_secrets=options.include_secrets, database_url=options.database_url
     )
     try:
-        folder = find_run(options.run).resolve()
+        folder = find_folder(options.run)
         with nullcontext() if is_published(folder) else RunLock(folder):
             bundle, manifest = _collect(folder, wanted)
     except SoaklibError as exc:

@@ -11,7 +11,7 @@ from rich.table import Table
 from soaklib.analysis.criteria import judge
 from soaklib.analysis.load import open_run
 from soaklib.analysis.summary import SUMMARY_NAME, summary
-from soaklib.errors import ExitCode
+from soaklib.errors import ExitCode, RecordingError
 from soaklib.records import State
 from soaklib.store import DATABASE_NAME, RunWriter
 
@@ -29,7 +29,13 @@ _STATE_STYLE: Final = {State.PASS: "green", State.FAIL: "bold red", State.INSUFF
 
 
 def judge_folder(folder: Path) -> tuple[list[Verdict], dict[str, Any]]:
-    """Judge the run in a folder; write its verdicts and soak-summary.json; give both."""
+    """Judge the run in a folder; write its verdicts and soak-summary.json; give both.
+
+    Raises
+    ------
+    RecordingError
+        They cannot be written.
+    """
     with open_run(folder) as run:
         verdicts = judge(run)
         summed_up = summary(run, verdicts)
@@ -37,8 +43,12 @@ def judge_folder(folder: Path) -> tuple[list[Verdict], dict[str, Any]]:
     writer.replace_verdicts(verdicts)
     writer.close()
     part = folder / f".{SUMMARY_NAME}.part"
-    part.write_text(json.dumps(summed_up, indent=2, allow_nan=False) + "\n", "utf-8")
-    part.replace(folder / SUMMARY_NAME)
+    try:
+        part.write_text(json.dumps(summed_up, indent=2, allow_nan=False) + "\n", "utf-8")
+        part.replace(folder / SUMMARY_NAME)
+    except OSError as exc:
+        msg = f"cannot write {folder / SUMMARY_NAME}: {exc.strerror or exc}"
+        raise RecordingError(msg) from exc
     return verdicts, summed_up
 
 

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
-from soaklib.analysis.load import find_run, open_run
+from soaklib.analysis.load import open_run
+from soaklib.command import Stopped, command, find_folder, stopping_signals
 from soaklib.embedded import EmbeddedGateway
 from soaklib.errors import ExitCode, SettingsError, SoaklibError, TargetError
 from soaklib.forecast import Forecast, forecast, refuse_small_disk
@@ -50,6 +51,7 @@ _RECOVERY_MEMORY_MB: Final = 1024  # it looks at every slot of the run, once, an
 _STOPPING: Final = "stopping: open calls are waited for; once more to leave at once"
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     console = Console(stderr=True)
@@ -104,7 +106,7 @@ def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
 
 def _resume(wanted: SoakSettings, console: Console) -> int:
     """Go on with a run; every setting is the run's own, but for whether to ask and to report, and the metrics' port."""
-    folder = find_run(wanted.resume or "").resolve()
+    folder = find_folder(wanted.resume or "")
     with RunLock(folder):
         with open_run(folder) as run:
             info = run.info
@@ -135,21 +137,36 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
 def _soak(job: SoakJob, settings: SoakSettings, listener: socket.socket | None, console: Console) -> int:
     """Run the soak to its end, judge it, report; give the exit code."""
     result, signal_number = _until_its_end(job, listener, console)
-    _end(job, result)
-    verdicts, summed_up = judge_folder(job.folder)
-    show_verdicts(verdicts, summed_up, console)
-    if settings.report:
-        from soaklib.report import build_report  # noqa: PLC0415 - it brings the notebook machinery, needed by none else
-
-        def say(name: str, place: int, count: int) -> None:
-            console.print(f"report {place + 1}/{count}: {name}", style="dim", highlight=False)
-
-        build_report(job.folder, started=say)
-    _collect(job, console)
+    try:
+        _end(job, result)
+        verdicts, summed_up = judge_folder(job.folder)
+        show_verdicts(verdicts, summed_up, console)
+        if settings.report:
+            _report(job, console)
+        _collect(job, console)
+    except Stopped:
+        console.print(
+            f"everything recorded is in {job.folder}; python -m soaklib.collect packs it, soaklib.report draws it",
+            highlight=False, soft_wrap=True, markup=False,
+        )  # fmt: skip
+        raise
     print(job.folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
     if result.error is not None:
         raise result.error
     return exit_code(verdicts, strict=settings.strict) if signal_number is None else 128 + signal_number
+
+
+def _report(job: SoakJob, console: Console) -> None:
+    """Report; where that fails, it costs the figures and not the run, which can be reported later."""
+    from soaklib.report import build_report  # noqa: PLC0415 - it brings the notebook machinery, needed by none else
+
+    def say(name: str, place: int, count: int) -> None:
+        console.print(f"report {place + 1}/{count}: {name}", style="dim", highlight=False)
+
+    try:
+        build_report(job.folder, started=say)
+    except SoaklibError as exc:
+        console.print(f"no report: {exc}", style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
 def _collect(job: SoakJob, console: Console) -> None:
@@ -295,10 +312,10 @@ def _until_its_end(job: SoakJob, listener: socket.socket | None, console: Consol
             if stopped_by:
                 os._exit(128 + number)  # a second signal leaves at once; the recorder writes down what it was given
             stopped_by.append(number)
-            console.print(_STOPPING, style="yellow")
             stop.set()
+            console.print(_STOPPING, style="yellow")
 
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in stopping_signals():
             loop.add_signal_handler(number, on_signal, number)
         soak = Soak(job)
         async with contextlib.AsyncExitStack() as stack:
@@ -316,7 +333,10 @@ def _until_its_end(job: SoakJob, listener: socket.socket | None, console: Consol
                 await metrics.wait_for_last_scrape(stop)
             return result
 
+    handlers = {number: signal.getsignal(number) for number in stopping_signals()}
     result = _run_on_the_fastest_loop(soaking())
+    for number, handler in handlers.items():
+        signal.signal(number, handler)  # the loop has left the default behind, which ends a process without a word
     gc.unfreeze()
     return result, stopped_by[0] if stopped_by else None
 

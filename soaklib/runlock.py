@@ -6,7 +6,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING, Final, Self
 
-from soaklib.errors import RunError
+from soaklib.errors import RecordingError, RunError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,25 +43,46 @@ class RunLock:
     ------
     RunError
         Another process holds it.
+    RecordingError
+        The folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / _LOCK_NAME
 
     def __enter__(self) -> Self:
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            while True:
+                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                try:
+                    self._take()
+                except BaseException:
+                    os.close(self._descriptor)
+                    raise
+                if self._is_in_place():
+                    return self
+                os.close(self._descriptor)  # its owner removed it between our opening and locking it: take the next
+        except OSError as exc:
+            msg = f"cannot write {self._path.parent}: {exc.strerror or exc}"
+            raise RecordingError(msg) from exc
+
+    def _take(self) -> None:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            owner = self._path.read_text("ascii").strip()
-            os.close(self._descriptor)
+            owner = os.pread(self._descriptor, 32, 0).decode("ascii").strip()
             msg = (
                 f"the run in {self._path.parent} is owned by a live process (pid {owner}); wait for it or stop it first"
             )
             raise RunError(msg) from exc
         os.truncate(self._descriptor, 0)
         os.write(self._descriptor, b"%d\n" % os.getpid())
-        return self
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))  # noqa: PTH116 - beside fstat
+        except FileNotFoundError:
+            return False
 
     def __exit__(self, *_: object) -> None:
         self._path.unlink(missing_ok=True)

@@ -54,6 +54,7 @@ from soaklib.artifacts.results import unfounded_results
 from soaklib.artifacts.schema import foreign_schema
 from soaklib.artifacts.seal import SEAL_FOLDER, broken_seals
 from soaklib.artifacts.secrets_scan import find_secrets
+from soaklib.command import command
 from soaklib.errors import ExitCode, RunError, SourceError
 from soaklib.store import DATABASE_NAME
 
@@ -237,6 +238,7 @@ def _notes(manifest: BundleManifest) -> list[str]:
     return notes
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     codes = ", ".join(f"{code.value} {code.name.lower()}" for code in VerifyCode)

@@ -34,13 +34,13 @@ from soaklib.analysis.load import find_run, open_run
 from soaklib.artifacts.comparison import compared, other_load, read_comparison, write_comparison
 from soaklib.artifacts.retention import bundle_of, fates, remove_run, run_folders
 from soaklib.collect import collect
+from soaklib.command import command, find_folder, stopping_signals
 from soaklib.errors import ExitCode, RunError, SettingsError, SoaklibError
 from soaklib.judgement import exit_code
 from soaklib.records import RunStatus, Verdict
 from soaklib.report import build_report
 from soaklib.runlock import RunLock, is_owned
 from soaklib.settings import load_settings
-from soaklib.stopping import stoppable, stopping_signals
 from soaklib.verify import verify
 
 if TYPE_CHECKING:
@@ -67,13 +67,13 @@ def _say(text: str) -> None:
     print(f"weekly: {text}", file=sys.stderr, flush=True)  # noqa: T201 - the command's own words
 
 
-@stoppable
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     options, for_soak = _parser().parse_known_args(arguments)
     try:
         settings = load_settings(for_soak)
-        resumed = None if settings.resume is None else find_run(settings.resume).resolve()
+        resumed = None if settings.resume is None else find_folder(settings.resume)
         out = settings.out.resolve() if resumed is None else resumed.parent
         with _only_one(out):
             return _Week(options, for_soak, settings, out, resumed).run()
@@ -327,8 +327,8 @@ def _run_soak(arguments: list[str], output: int) -> int:
 
     before = {number: signal.signal(number, pass_on) for number in stopping_signals()}
     try:
-        command = [sys.executable, "-m", "soaklib.run", *arguments]
-        process = subprocess.Popen(command, stdout=output, start_new_session=True)  # noqa: S603 - our own module
+        words = [sys.executable, "-m", "soaklib.run", *arguments]
+        process = subprocess.Popen(words, stdout=output, start_new_session=True)  # noqa: S603 - our own module
         for number in early:
             process.send_signal(number)
         return process.wait()

@@ -98,8 +98,24 @@ def _check_database_url(url: str) -> None:
     raise SettingsError(message)
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as exc:
+        message = f"it has to be a number, not {text!r}"
+        raise argparse.ArgumentTypeError(message) from exc
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as exc:
+        message = f"it has to be a whole number, not {text!r}"
+        raise argparse.ArgumentTypeError(message) from exc
+
+
 def _positive_number(text: str) -> float:
-    number = float(text)
+    number = _number(text)
     if not 0.0 < number < float("inf"):
         message = f"it has to be more than 0, not {text}"
         raise argparse.ArgumentTypeError(message)
@@ -107,7 +123,7 @@ def _positive_number(text: str) -> float:
 
 
 def _port(text: str) -> int:
-    number = int(text)
+    number = _whole_number(text)
     if not 0 <= number <= 65_535:  # noqa: PLR2004 - the range of a port
         message = f"a port is a number from 0 (any free one) to 65535, not {text}"
         raise argparse.ArgumentTypeError(message)
@@ -115,7 +131,7 @@ def _port(text: str) -> int:
 
 
 def _positive_count(text: str) -> int:
-    number = int(text)
+    number = _whole_number(text)
     if number < 1:
         message = f"it has to be at least 1, not {text}"
         raise argparse.ArgumentTypeError(message)
@@ -135,7 +151,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=_port, default=0, help="port to listen on; 0 is any free one (default: %(default)s)")
     add("--speed", type=_positive_number, default=1.0, help="soak seconds in a wall second (default: 1)")
-    add("--seed", type=int, default=0, help="seed of every random decision (default: %(default)s)")
+    add("--seed", type=_whole_number, default=0, help="seed of every random decision (default: %(default)s)")
     add("--database-url", metavar="URL", help="sqlite:///PATH or postgresql://...; default: a temporary file")
     add("--rate-limit", type=_positive_count, metavar="N", help="calls an agent may make in 60 soak seconds")
     add("--quirks", choices=["none", "real"], default="none", help="keep the warts of the real gateway")

@@ -1,0 +1,125 @@
+"""What every command but the gateway's shares as a process: how a signal ends it, and that it outlives its terminal."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, cast
+
+from soaklib.analysis.load import find_run
+from soaklib.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+    from typing import NoReturn
+
+__all__ = ["Stopped", "command", "find_folder", "stopping_signals"]
+
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_READER_IS_GONE: Final = frozenset({errno.EIO, errno.EPIPE})
+
+
+class Stopped(BaseException):
+    """A signal asks for the end; like KeyboardInterrupt no error, so that nothing handles it as one.
+
+    Attributes
+    ----------
+    number
+        The signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = signal.Signals(number)
+
+
+class _Main(Protocol):
+    """A command: takes its arguments, those of the process if there are none, and gives its exit code."""
+
+    def __call__(self, arguments: Sequence[str] | None = None) -> int: ...
+
+
+def command(main: _Main) -> _Main:
+    """Make a command of a function.
+
+    SIGINT, SIGTERM and SIGHUP end it in order, what is open being closed and what is temporary removed, with one
+    sentence and the code 128 + n; and what it says goes nowhere, in place of failing it, once the terminal is closed
+    or the other end of a pipe is gone.
+    """
+
+    @functools.wraps(main)
+    def run(arguments: Sequence[str] | None = None) -> int:
+        handlers = {number: signal.signal(number, _stop) for number in stopping_signals()}
+        streams = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = (cast("TextIO", _Lasting(stream)) for stream in streams)
+        try:
+            return main(arguments)
+        except Stopped as exc:
+            print(f"soaklib: stopped by {exc.number.name}", file=sys.stderr)  # noqa: T201 - the command's own words
+            return 128 + exc.number
+        finally:
+            sys.stdout.flush()
+            sys.stdout, sys.stderr = streams
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    return run
+
+
+def stopping_signals() -> list[signal.Signals]:
+    """Give the signals that ask for the end; not SIGHUP where it is ignored, as under ``nohup``."""
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in _STOPPING if not (nohup and number == signal.SIGHUP)]
+
+
+def find_folder(path_or_id: str) -> Path:
+    """Find the folder of a run to write into; as :func:`soaklib.analysis.load.find_run`, without its bundles.
+
+    Raises
+    ------
+    RunError
+        There is none, or it is a bundle: what is written beside its unpacked copy would be lost.
+    """
+    if Path(path_or_id).is_file() and path_or_id.endswith(".tar.gz"):
+        msg = f"{path_or_id} is a bundle, to which nothing is added: unpack it, and pass the folder"
+        raise RunError(msg)
+    return find_run(path_or_id).resolve()
+
+
+def _stop(number: int, _: FrameType | None) -> NoReturn:
+    raise Stopped(number)
+
+
+class _Lasting:
+    """A standard stream that lasts: when nobody is there to read any more, what is written goes nowhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError as exc:
+            self._let_go(exc)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as exc:
+            self._let_go(exc)
+
+    def _let_go(self, exc: OSError) -> None:
+        if exc.errno not in _READER_IS_GONE:
+            raise exc
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
