@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from soaklib.analysis.load import find_run, open_run
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
-from soaklib.plan import ChaosChange
+from soaklib.plan import NAME_PATTERN, ChaosChange, CredentialsChange, PolicyChange
 from soaklib.runlock import is_owned
 from soaklib.runner.api import GatewayApi
 from soaklib.runner.byhand import ByHand
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _TOOL: Final = "openai"
+_OF_ONE_TOOL: Final = frozenset({"rotate-credentials", "update-policy", "chaos-on"})
 _WRITTEN_WITHIN_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.1
 
@@ -73,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         info, notes = _run(options)
+        if options.change in _OF_ONE_TOOL and options.tool is None:
+            options.tool = _default_tool(options.change, info)
         settings = _settings(options, info)
         said = asyncio.run(_change(options, settings, notes, None if info is None else info.run_id))
     except SoaklibError as exc:
@@ -127,6 +130,21 @@ def _run(options: argparse.Namespace) -> tuple[RunInfo | None, _Notes]:
     return info, _Notes(folder)
 
 
+def _default_tool(what: str, info: RunInfo | None) -> str:
+    """Give the tool of the run's own change of this sort, or its first; without a run, that of the default plan."""
+    if info is None:
+        return _TOOL
+    for change in info.plan.changes:
+        match change:
+            case CredentialsChange() if what == "rotate-credentials":
+                return change.tool
+            case ChaosChange() if what == "chaos-on":
+                return change.tool
+            case PolicyChange() if what == "update-policy":
+                return change.action.split(":")[0]
+    return info.plan.tools[0]
+
+
 def _settings(options: argparse.Namespace, info: RunInfo | None) -> SoakSettings:
     """Give the settings of a soak, of which the gateway's address and what lets a call in are of use here."""
     url = options.gateway_url if info is None else info.target
@@ -171,7 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     chaos_on.add_argument("--pct", type=_whole(1, 100), default=50, metavar="P", help="percent of the calls [50]")
     chaos_off = add("chaos-off", "clear chaos; not gated, and as often as one likes")
     for change in (rotate, policy, chaos_on):
-        change.add_argument("--tool", type=_tool, default=_TOOL, help=f"[{_TOOL}]")
+        change.add_argument("--tool", type=_tool, help=f"[{_TOOL}; with --run, the tool of the plan's own such change]")
     chaos_off.add_argument("--tool", type=_tool, help="[every tool that has some]")
     add("health-check", "say whether the gateway is fit for a change")
     return parser
@@ -190,8 +208,8 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
 
 
 def _tool(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9_]+", text):
-        msg = f"{text!r} is no tool: small letters, digits and _"
+    if not re.fullmatch(NAME_PATTERN, text):
+        msg = f"{text!r} is no tool: letters, digits, _ . and -"
         raise argparse.ArgumentTypeError(msg)
     return text
 

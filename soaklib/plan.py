@@ -5,6 +5,7 @@ A plan is a TOML file; :data:`DEFAULT_PLAN` is the one shipped with the package.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from fractions import Fraction
 from functools import cached_property
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASELINE_PHASE",
+    "NAME_PATTERN",
     "Change",
     "ChaosChange",
     "CredentialsChange",
@@ -33,6 +35,7 @@ __all__ = [
     "Role",
     "Step",
     "load_plan",
+    "quota_event",
 ]
 
 BASELINE_PHASE: Final = "baseline"
@@ -51,7 +54,10 @@ def _fraction(value: object) -> object:
 
 
 Share = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1)]
-ToolAction = Annotated[str, Field(pattern=r"^[a-z0-9_]+:[a-z0-9_]+$")]
+NAME_PATTERN: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+"""What a role, a tool or an action may be called: what needs no quoting in a URL, in SQL and in the event log."""
+Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+ToolAction = Annotated[str, Field(pattern=f"^{NAME_PATTERN}:{NAME_PATTERN}$")]
 
 
 class _Part(BaseModel):
@@ -99,8 +105,8 @@ class Role(_Part):
 class Step(_Part):
     """One call of an operation. In `params`, ``{n}`` stands for the number of the query."""
 
-    tool: str = Field(pattern=r"^[a-z0-9_]+$")
-    action: str = Field(pattern=r"^[a-z0-9_]+$")
+    tool: Name
+    action: Name
     params: dict[str, Any]
 
     @property
@@ -136,7 +142,7 @@ class CredentialsChange(_Scheduled):
     """Give a tool a new credential and activate it."""
 
     do: Literal["rotate-credentials"]
-    tool: str
+    tool: Name
 
     @property
     def event(self) -> str:
@@ -149,7 +155,7 @@ class ChaosChange(_Scheduled):
 
     do: Literal["chaos"]
     lasts: Share
-    tool: str
+    tool: Name
     mode: Literal["timeout", "500", "jitter"] = "500"
     pct: int = Field(50, ge=1, le=100)
     phase_after: str = Field(min_length=1)
@@ -158,6 +164,11 @@ class ChaosChange(_Scheduled):
     def event(self) -> str:
         """Name of the event that says it was done."""
         return EventName.CHAOS_MODE_ON
+
+
+def quota_event(tool: str, what: str) -> str:
+    """Name the event that says what became of a quota on a tool, as ``POLICY_UPDATED_OPENAI_QUOTA_REDUCED``."""
+    return f"POLICY_UPDATED_{re.sub('[^A-Z0-9]+', '_', tool.upper())}_QUOTA_{what}"
 
 
 class PolicyChange(_Scheduled):
@@ -171,7 +182,7 @@ class PolicyChange(_Scheduled):
     @property
     def event(self) -> str:
         """Name of the event that says it was done; for the default plan the name that scripts look for."""
-        return f"POLICY_UPDATED_{self.action.split(':')[0].upper()}_QUOTA_REDUCED"
+        return quota_event(self.action.split(":")[0], "REDUCED")
 
 
 Change = CredentialsChange | ChaosChange | PolicyChange
@@ -189,7 +200,7 @@ class Plan(_Part):
 
     name: str
     intervals: Intervals
-    roles: dict[str, Role] = Field(min_length=1)
+    roles: dict[Name, Role] = Field(min_length=1)
     operations: tuple[Operation, ...] = Field(min_length=1)
     probes: tuple[Probe, ...] = ()
     changes: tuple[Annotated[Change, Field(discriminator="do")], ...] = ()
@@ -209,6 +220,11 @@ class Plan(_Part):
             if probe.scope in self._role(probe.role).scopes:
                 msg = f"the probe {probe.scope} of role {probe.role!r} must be denied, but the role's scopes allow it"
                 raise ValueError(msg)
+        for name, role in self.roles.items():
+            for quota in role.quotas:
+                if not self.planned_calls(name, quota.action, rps=1, seconds=1):
+                    msg = f"role {name!r} has a quota on {quota.action}, which none of its operations calls"
+                    raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
@@ -225,6 +241,9 @@ class Plan(_Part):
                 msg = f"the changes {earlier.do} and {later.do} overlap at {later.at:g} of the duration"
                 raise ValueError(msg)
         for change in self.changes:
+            if isinstance(change, ChaosChange | CredentialsChange) and change.tool not in self.tools:
+                msg = f"the change {change.do} is on {change.tool!r}, which no operation calls: {', '.join(self.tools)}"
+                raise ValueError(msg)
             if isinstance(change, PolicyChange):
                 quotas = self._role(change.role).quotas
                 if change.action not in {quota.action for quota in quotas}:

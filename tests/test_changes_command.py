@@ -8,6 +8,9 @@ import sys
 import threading
 import time
 import urllib.request
+from importlib.resources import files
+from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import orjson
@@ -15,8 +18,9 @@ import polars as pl
 import pytest
 
 import soaklib
-from soaklib.changes import main
+from soaklib.changes import _default_tool, main
 from soaklib.embedded import EmbeddedGateway
+from soaklib.plan import load_plan
 from soaklib.runlock import RunLock
 from soaklib.runner.inbox import watch_inbox
 from soaklib.settings import load_settings
@@ -187,7 +191,7 @@ def test_bad_settings_are_a_sentence_and_code_2(capsys, arguments, said):
         (("update-policy",), "one of the arguments --limit --restore is required"),
         (("update-policy", "--limit", "0"), "'0' is no whole number from 1 to 1,000,000,000,000"),
         (("chaos-on", "--pct", "101"), "'101' is no whole number from 1 to 100"),
-        (("chaos-on", "--tool", "../x"), "'../x' is no tool: small letters, digits and _"),
+        (("chaos-on", "--tool", "../x"), "'../x' is no tool: letters, digits, _ . and -"),
         (("chaos-on", "--mode", "200"), "invalid choice: '200'"),
         (("explode",), "invalid choice: 'explode'"),
         ((), "the following arguments are required: CHANGE"),
@@ -247,3 +251,16 @@ def test_a_real_run_writes_a_change_by_hand_down_among_its_own(tmp_path, capsys)
         "action=openai:chat limit=17 was=2160", "action=openai:chat limit=2160",
     ]  # fmt: skip
     assert all(log.read_text().count(detail) == 1 for detail in by_hand)
+
+
+@pytest.mark.parametrize(
+    ("change", "of_the_default", "of_the_example"),
+    [("rotate-credentials", "openai", "slack"), ("chaos-on", "openai", "jira"), ("update-policy", "openai", "slack")],
+)
+def test_without_a_tool_the_one_of_the_runs_own_change_is_meant(change, of_the_default, of_the_example):
+    """That of the plan where a run is named; the default plan's without one."""
+    example = load_plan(Path(str(files("soaklib").joinpath("example_plan.toml"))))
+    assert _default_tool(change, None) == of_the_default
+    assert _default_tool(change, SimpleNamespace(plan=load_plan())) == of_the_default
+    assert _default_tool(change, SimpleNamespace(plan=example)) == of_the_example
+    assert _default_tool(change, SimpleNamespace(plan=example.model_copy(update={"changes": ()}))) == "jira"

@@ -1,10 +1,11 @@
 import tomllib
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
 from soaklib.errors import SettingsError
-from soaklib.plan import load_plan
+from soaklib.plan import PolicyChange, load_plan
 
 DEFAULT = files("soaklib").joinpath("default_plan.toml").read_text("utf-8")
 
@@ -49,6 +50,14 @@ def test_planned_calls_follow_share_rate_and_time():
         ('action = "openai:chat"\nplanned', 'action = "openai:embed"\nplanned', "has none on it"),
         ("pct = 50", "pct = 500", "changes.1.chaos.pct: Input should be less than or equal to 100"),
         ("[intervals]", "[intervals", "is no TOML"),
+        ('lasts = "1/48"\ntool = "openai"', 'lasts = "1/48"\ntool = "opnai"', "chaos is on 'opnai', which no operation"),
+        ('at = "1/3"\ntool = "openai"', 'at = "1/3"\ntool = "x"', "the change rotate-credentials is on 'x', which no"),
+        (
+            '[roles.engager]', '[roles.engager]\nquotas = [{ action = "serpapi:search", planned_ratio = 2 }]',
+            "role 'engager' has a quota on serpapi:search, which none of its operations calls",
+        ),
+        ("[roles.engager]", '[roles."the engager"]', "roles.the engager.[key]: String should match pattern"),
+        ('tool = "serpapi"', 'tool = "serp/api"', "operations.0.steps.0.tool: String should match pattern"),
     ],
 )  # fmt: skip
 def test_a_plan_that_cannot_work_is_refused_before_anything_runs(tmp_path, old, new, message):
@@ -59,6 +68,22 @@ def test_a_plan_that_cannot_work_is_refused_before_anything_runs(tmp_path, old, 
     with pytest.raises(SettingsError) as caught:
         load_plan(path)
     assert message in str(caught.value)
+
+
+def test_the_example_plan_knows_none_of_the_default_plans_tools():
+    """Jira and Slack, with roles of their own; the event of its quota cut bears the tool's name."""
+    plan = load_plan(Path(str(files("soaklib").joinpath("example_plan.toml"))))
+    assert plan.tools == ("jira", "slack")
+    assert set(plan.roles).isdisjoint(load_plan().roles)
+    assert [change.event for change in plan.changes][-1] == "POLICY_UPDATED_SLACK_QUOTA_REDUCED"
+
+
+def test_a_tool_may_be_called_what_other_gateways_call_theirs():
+    """The event's name has capital letters, digits and _ alone, as scripts look for it."""
+    change = PolicyChange(
+        do="update-policy", at=0.5, phase="cut", role="bot", action="google-drive.v2:files.list", planned_ratio=0.5
+    )
+    assert change.event == "POLICY_UPDATED_GOOGLE_DRIVE_V2_QUOTA_REDUCED"
 
 
 def test_a_plan_file_that_is_not_there_is_refused(tmp_path):

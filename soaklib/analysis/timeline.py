@@ -34,7 +34,8 @@ def change_events(run: Run) -> pl.DataFrame:
                event_key like '%:off' as is_end
         from events where event_key like 'change:%' order by at_us"""
     )
-    done = [change.event for change in run.info.plan.changes] + [EventName.CHAOS_MODE_OFF]
+    # as text: polars would make an enumeration of EventName, which has no place for the names that a plan's tools make
+    done = [str(name) for name in (*(change.event for change in run.info.plan.changes), EventName.CHAOS_MODE_OFF)]
     return made.filter(pl.col("name").is_in(done))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from soaklib.errors import SettingsError, TargetError
+from soaklib.plan import quota_event
 from soaklib.records import EventName
 from soaklib.runner.api import ApiError
 from soaklib.runner.gate import health_gate
@@ -202,7 +203,7 @@ class ByHand:
                 for action, was in limits.items():
                     change = "REDUCED" if limit < was else "RAISED"
                     detail = f"policy={policy_id} action={action} limit={limit} was={was}"
-                    self._note(f"POLICY_UPDATED_{tool.upper()}_QUOTA_{change}", detail)
+                    self._note(quota_event(tool, change), detail)
                     said.append(detail)
             if not found:
                 where = "no policy" if run_id is None else f"no policy of the run {run_id}"
@@ -233,7 +234,7 @@ class ByHand:
                     del self._undo.limits[policy_id]
                 self._undo.save()
             for detail in said:
-                self._note(f"POLICY_UPDATED_{tool.upper()}_QUOTA_RESTORED", detail)
+                self._note(quota_event(tool, "RESTORED"), detail)
             return f"quota restored: {'; '.join(said)}" if said else "nothing to restore: the policies are gone"
 
         return await self._gated("update-policy --restore", restore)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from soaklib.records import EventName, Expected, Kind, Outcome, Purpose, Reason
+from soaklib.runner.workload import probe_slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,13 +115,14 @@ class Load:
         self._note_lateness(0)
 
     async def send_probes(self, which: int, every_s: float, first: int, count: int) -> None:
-        """Send a probe every `every_s` soak seconds, `count` in all; probes number their own slots."""
+        """Send a probe every `every_s` soak seconds, from its turn `first` up to `count` in all."""
         parts = self._parts
-        call = parts.workload.probes[which]
-        for slot in range(first, count):
-            due = parts.soak_clock.at_us(slot * every_s)
+        probes = parts.workload.probes
+        for turn in range(first, count):
+            due = parts.soak_clock.at_us(turn * every_s)
             await parts.clock.sleep_until(due)
-            self._start(Purpose.PROBE, slot, (call,), slot, due)
+            slot = probe_slot(turn, which, len(probes))
+            self._start(Purpose.PROBE, slot, (probes[which],), slot, due)
 
     async def watch(self) -> None:
         """Wait for an operation that ends with an exception, and raise it; answers never do."""

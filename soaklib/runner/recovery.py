@@ -15,7 +15,7 @@ from soaklib.errors import RunError
 from soaklib.records import EventName, Kind, Outcome, Purpose, Reason, RunStatus
 from soaklib.runner.clock import SoakClock
 from soaklib.runner.pacer import Pacer
-from soaklib.runner.workload import Workload
+from soaklib.runner.workload import Workload, probe_slot
 from soaklib.store import Segment
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Past:
     first_slot
         First slot of the load that has not been dealt with.
     first_probes
-        The same for each probe of the plan.
+        The same for each probe of the plan, as its own turn.
     done
         Keys of the events that have happened and must not happen again.
     generation
@@ -166,33 +166,36 @@ class _Missed:
         """Give a row for every planned call that has none."""
         workload = Workload(self.plan, self.settings.seed)
         pacer = Pacer(self.settings.rps, self.settings.arrivals, self.settings.seed)
-        for slot, known in self._unfinished(Purpose.LOAD, first_slot):
+        for slot, known in self._unfinished(Purpose.LOAD, range(first_slot)):
             calls, _ = workload.operation(slot)
             yield from self._steps(Purpose.LOAD, slot, calls, self.clock.at_us(pacer.due_s(slot)), known)
-        for probe, call, first in zip(self.plan.probes, workload.probes, first_probes, strict=True):
-            for slot, known in self._unfinished(Purpose.PROBE, first):
-                yield from self._steps(Purpose.PROBE, slot, (call,), self.clock.at_us(slot * probe.every_s), known)
+        probes = len(workload.probes)
+        for which, (probe, first) in enumerate(zip(self.plan.probes, first_probes, strict=True)):
+            slots = range(probe_slot(0, which, probes), probe_slot(first, which, probes), probes)
+            for slot, known in self._unfinished(Purpose.PROBE, slots):
+                planned_us = self.clock.at_us(slots.index(slot) * probe.every_s)
+                yield from self._steps(Purpose.PROBE, slot, (workload.probes[which],), planned_us, known)
 
-    def _unfinished(self, purpose: Purpose, first: int) -> list[tuple[int, dict[int, tuple[str, int | None]]]]:
-        """Give the slots before `first` that may lack rows, each with the (kind, done time) of the steps it has.
+    def _unfinished(self, purpose: Purpose, slots: range) -> list[tuple[int, dict[int, tuple[str, int | None]]]]:
+        """Give those of some slots that may lack rows, each with the (kind, done time) of the steps it has.
 
         A slot lacks rows when it has none, or when a chain's step was ok so shortly before the end that the next one
         was still under way.
         """
         since_us = self.last_us - self.settings.http_timeout_ms * 1000 - _RECORDED_WITHIN_US
-        slots = self.writer.read(
+        rows = self.writer.read(
             """
             with seen as (
                 select slot, list({'step': step, 'kind': kind, 'done_at_us': done_at_us} order by step) as steps
                 from outcomes where purpose = $1 group by slot
             )
-            select planned.slot, seen.steps from range($2) as planned(slot) left join seen using (slot)
-            where seen.slot is null or (seen.steps[-1].kind = 'ok' and seen.steps[-1].done_at_us >= $3)
+            select planned.slot, seen.steps from range($2, $3, $4) as planned(slot) left join seen using (slot)
+            where seen.slot is null or (seen.steps[-1].kind = 'ok' and seen.steps[-1].done_at_us >= $5)
             order by 1""",
-            [purpose.value, first, since_us],
+            [purpose.value, slots.start, slots.stop, slots.step, since_us],
         )
         return [
-            (slot, {step["step"]: (step["kind"], step["done_at_us"]) for step in steps or ()}) for slot, steps in slots
+            (slot, {step["step"]: (step["kind"], step["done_at_us"]) for step in steps or ()}) for slot, steps in rows
         ]
 
     def _steps(

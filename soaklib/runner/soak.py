@@ -315,7 +315,10 @@ class Soak:
         plan, settings = self.job.plan, self.job.settings
         # the reference gateway shortens the limit's window by its speed, so that in soak time it is the same
         rps = settings.rps * (1 if settings.embedded else settings.speed)
-        calls_per_s = max(rps * operation.share * len(operation.steps) for operation in plan.operations)
+        calls_per_s = max(
+            rps * sum(operation.share * len(operation.steps) for operation in plan.operations if operation.role == role)
+            for role in plan.roles
+        )
         agents = int(calls_per_s * _RATE_LIMIT_WINDOW_S / _RATE_LIMIT_CALLS) + 1
         self.events.write(
             EventName.RATE_LIMITED,

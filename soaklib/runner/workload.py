@@ -17,11 +17,16 @@ from soaklib.records import Expected
 if TYPE_CHECKING:
     from soaklib.plan import Operation, Plan, Probe, Step
 
-__all__ = ["Call", "Workload"]
+__all__ = ["Call", "Workload", "probe_slot"]
 
 _MASK: Final = 2**64 - 1
 _RECENT_SLOTS: Final = 50
 _BODY_HEAD: Final = b'{"agent_token":"'
+
+
+def probe_slot(turn: int, which: int, probes: int) -> int:
+    """Give the slot of a probe's turn: the probes of a plan number theirs together, so that each has its own."""
+    return turn * probes + which
 
 
 @dataclass(frozen=True, slots=True)

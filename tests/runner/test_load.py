@@ -73,7 +73,7 @@ class FakeClient:
 class Bench:
     """A load of `slots` slots on a virtual loop."""
 
-    def __init__(self, loop, *, slots=200, cap=1000, rps=10.0, **client):
+    def __init__(self, loop, *, slots=200, cap=1000, rps=10.0, plan=None, **client):
         anchor = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
         self.clock = RunClock(anchor, monotonic_ns=loop.monotonic_ns, utc_now=lambda: anchor)
         self.client = FakeClient(loop, self.clock, **client)
@@ -81,7 +81,7 @@ class Bench:
         self.load = Load(
             LoadParts(
                 pacer=Pacer(rps),
-                workload=Workload(load_plan(), 1),
+                workload=Workload(plan or load_plan(), 1),
                 client=self.client,
                 pool=FakePool(),
                 changes=FakeChanges(),
@@ -265,3 +265,20 @@ def test_a_defect_in_an_operation_ends_the_run_loudly():
 
     with pytest.raises(ZeroDivisionError, match="a defect of ours"):
         run(main)
+
+
+def test_the_probes_of_a_plan_number_their_slots_together():
+    """Two probes of other cadences: every turn has a key of its own, and leaves at its own time."""
+    plan = load_plan()
+    [probe] = plan.probes
+    other = probe.model_copy(update={"action": "draft", "every_s": 25.0})
+
+    async def main(loop):
+        bench = Bench(loop, plan=plan.model_copy(update={"probes": (probe, other)}))
+        await asyncio.gather(bench.load.send_probes(0, 10.0, 0, 5), bench.load.send_probes(1, 25.0, 0, 2))
+        await bench.load.drain(1e9)
+        return bench.rows
+
+    rows = sorted(run(main), key=lambda row: (row.action, row.slot))
+    planned = [(row.action, row.slot, row.planned_at_us * SPEED / 1e6) for row in rows]
+    assert planned == [("draft", 1, 0.0), ("draft", 3, 25.0)] + [("send", 2 * turn, 10.0 * turn) for turn in range(5)]
