@@ -7,6 +7,7 @@ import pytest
 
 import soaklib
 from soaklib.analysis.criteria import CRITERIA
+from soaklib.plan import load_plan
 from soaklib.store import DATABASE_NAME
 
 PASSED = {
@@ -232,3 +233,54 @@ def test_a_leak_of_the_gateway_is_found_in_an_hour_of_readings(broken):
 def test_every_criterion_is_listed_once():
     """No two functions, no two names."""
     assert len({criterion.__name__ for criterion in CRITERIA}) == len(CRITERIA) >= len(PASSED)
+
+
+def _with_plan(**parts):
+    """Give the statement that gives the run the default plan with other parts."""
+    text = load_plan().model_copy(update=parts).model_dump_json().replace("'", "''")
+    return f"update run set plan = '{text}'"
+
+
+def test_what_the_plan_does_not_ask_for_is_not_applicable(broken):
+    """No probe, no quota cut: no denial is due, and none is missed."""
+    verdicts = broken(_with_plan(probes=(), changes=()), "delete from outcomes where kind = 'denied'")
+    for name, detail in (
+        ("no false-allow", "the plan has no probe"),
+        ("denials happen", "the plan has neither a probe nor a quota cut"),
+        ("quota cut works", "the plan has no such change"),
+        ("chaos shows in the data", "the plan has no such change"),
+    ):
+        assert (verdicts[name]["state"], verdicts[name]["detail"]) == ("not applicable", detail)
+
+
+def test_a_denial_is_due_where_the_plan_cuts_a_quota(broken):
+    """Even without a probe."""
+    verdicts = broken(_with_plan(probes=()), "delete from outcomes where kind = 'denied'")
+    assert verdicts["denials happen"]["state"] == "fail"
+
+
+def test_a_gateway_with_metrics_of_its_own_is_not_held_to_the_documented_ones(broken):
+    """With its snapshots all there; a snapshot that is missing fails all the same."""
+    renamed = "update samples set metric = 'hub_' || metric"
+    verdict = broken(renamed)["snapshots complete"]
+    assert (verdict["state"], verdict["detail"]) == (
+        "not applicable", "2 of 2 snapshots; the gateway has metrics of other names",
+    )  # fmt: skip
+
+
+def test_a_snapshot_that_is_missing_fails_whatever_the_metrics_are_called(broken):
+    """It was planned."""
+    verdict = broken(
+        "update samples set metric = 'hub_' || metric", "delete from events where event_key = 'snapshot:1'"
+    )["snapshots complete"]
+    assert verdict["state"] == "fail"
+
+
+def test_a_cut_quota_is_reached_in_windows_of_its_own_length(broken):
+    """The limit of a day is not held against the calls of an hour: nothing says that it was never reached."""
+    no_denial = "delete from outcomes where reason = 'quota'"
+    cut = "update events set detail = regexp_replace(detail, 'limit=\\d+', 'limit=' || {limit}) where " + IS_THE_CUT
+    of_a_day = "update events set detail = replace(detail, 'window=1h', 'window=24h') where " + IS_THE_CUT
+    reached = f"(select count(*) from outcomes where tool = 'openai' and kind = 'ok' and planned_at_us >= {CUT})"
+    verdict = broken(no_denial, of_a_day, cut.format(limit=reached))["quota cut works"]
+    assert (verdict["state"], verdict["measure"]) == ("fail", 0.0)

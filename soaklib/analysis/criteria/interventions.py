@@ -20,15 +20,18 @@ __all__ = ["breaker_engages", "breaker_recovers", "changes_made", "quota_cut_wor
 _QUOTA_REACHED: Final = r"""
     with cut as (
         select at_us, regexp_extract(detail, 'action=(\S+)', 1) as action,
-               regexp_extract(detail, 'limit=(\d+)', 1)::BIGINT as most
+               regexp_extract(detail, 'limit=(\d+)', 1)::BIGINT as most,
+               case regexp_extract(detail, 'window=(\S+)', 1) when '24h' then 86400 when '7d' then 604800 else 3600 end
+               as window_s
         from events where event_key like 'change:%:update-policy' and name like 'POLICY_UPDATED_%' limit 1
     )
     select coalesce(max(n), 0)::BIGINT as reached, (select most from cut) as most
     from (
-        select floor(soak_seconds(planned_at_us) / 3600) as hour, count(*) as n from outcomes, cut
-        where planned_at_us >= cut.at_us and kind = 'ok' and tool || ':' || outcomes.action = cut.action group by hour
+        select floor(soak_seconds(planned_at_us) / window_s) as window_number, count(*) as n from outcomes, cut
+        where planned_at_us >= cut.at_us and kind = 'ok' and tool || ':' || outcomes.action = cut.action
+        group by window_number
     )"""
-"""The most calls in one hour after the cut that counted towards the quota, and the limit."""
+"""The most calls in one of its windows after the cut that counted towards the quota, and the limit."""
 
 
 def quota_cut_works(run: Run) -> Verdict:

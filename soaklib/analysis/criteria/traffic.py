@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from soaklib.analysis.criteria.verdicts import number, passed
 from soaklib.analysis.intervals import rate_interval
 from soaklib.analysis.timeline import planned_windows
+from soaklib.plan import PolicyChange
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
@@ -70,22 +71,30 @@ def healthy(run: Run) -> Verdict:
 
 
 def denials_happen(run: Run) -> Verdict:
-    """Did policy deny anything? A soak in which nothing is denied has not tried it."""
+    """Did policy deny anything? A soak in which nothing is denied has not tried it, unless it never meant to."""
     query = "select count(*) from outcomes where kind = 'denied'"
     n = int(number(run, query) or 0)
+    plan = run.info.plan
+    if n == 0 and not plan.probes and not any(isinstance(change, PolicyChange) for change in plan.changes):
+        detail = "the plan has neither a probe nor a quota cut"
+        return Verdict("denials happen", None, "> 0 denials", 0, None, None, State.NOT_APPLICABLE, detail, query)
     return Verdict("denials happen", float(n), "> 0 denials", n, None, None, passed(n > 0), f"{n} denials", query)
 
 
 def no_false_allow(run: Run) -> Verdict:
-    """Did no probe get past policy? Sending none proves nothing and fails."""
+    """Did no probe get past policy? Sending none that the plan has proves nothing and fails."""
     query = (
         "select count(*) filter (attempts > 0) as sent, "  # noqa: S608 - our own condition
         f"count(*) filter (attempts > 0 and {_LET_THROUGH}) as let_through, "
         "count(*) filter (kind = 'denied') as denied from outcomes where purpose = 'probe'"
     )
     sent, let_through, denied = run.sql(query).row(0)
+    name, threshold = "no false-allow", "0 probes let through, at least 1 denied"
+    if not run.info.plan.probes:
+        detail = "the plan has no probe"
+        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
     return Verdict(
-        "no false-allow", float(let_through), "0 probes let through, at least 1 denied", sent, None, None,
+        name, float(let_through), threshold, sent, None, None,
         passed(denied > 0 and let_through == 0), f"{sent} probes sent, {denied} denied, {let_through} let through",
         query,
     )  # fmt: skip
