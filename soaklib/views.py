@@ -8,7 +8,11 @@ on those, so that a gateway is not blamed for its tester.
 
 from __future__ import annotations
 
+import os
+import secrets
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from soaklib.errors import RunError
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Segment", "prepare_reader", "read_segments", "soak_seconds_sql"]
 
 _BEFORE_THE_END_S: Final = 1e-6
+_READER_MEMORY_BYTES: Final = 3 << 30
+_SPILL_PREFIX: Final = "soaklib-spill-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +94,7 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
     segments = read_segments(connection) or [Segment(segment=0, started_at_us=0, soak_started_s=0.0)]
     statements = [
         "set timezone = 'UTC'",
+        f"set memory_limit = '{_reader_memory_bytes()}B'",
         f"create temp macro utc(us) as make_timestamptz({anchor_us} + us)",
         f"create temp macro soak_seconds(us) as {soak_seconds_sql(segments, speed)}",
         f"create temp macro is_success(kind, expected) as {SUCCESS_SQL['is_success']}",
@@ -115,10 +122,11 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
         # not later than the minute of its end. A table of that first minute makes it one look-up a call.
         """create temp table next_invalid_minute as
            with invalid as (
-               select distinct unnest(range((start_s / 60)::BIGINT, (end_s / 60)::BIGINT)) as minute from invalid_windows
+               select distinct unnest(range((start_s / 60)::BIGINT, (end_s / 60)::BIGINT)) as minute
+               from invalid_windows
            )
            select minutes.minute, min(invalid.minute) as invalid_minute
-           from (select unnest(range(coalesce((select max(minute) + 1 from invalid), 0))) as minute) as minutes
+           from (select unnest(range(coalesce((select max(minute) + 1 from invalid), 0))) as minute) minutes
            join invalid on invalid.minute >= minutes.minute group by all""",
         """create temp view valid_calls as
            select calls.* from calls
@@ -128,6 +136,25 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
     ]
     for statement in statements:
         connection.execute(statement).fetchall()
+    _spill_aside(connection)
+
+
+def _spill_aside(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let what does not fit into memory go to the system's folder for such, not into the folder of the run.
+
+    DuckDB makes the folder when it needs it and removes it on closing. Connections of one process to one file share it,
+    and it cannot be changed once it is in use.
+    """
+    row = connection.execute("select current_setting('temp_directory')").fetchone()
+    if row is None or not Path(row[0]).name.startswith(_SPILL_PREFIX):
+        folder = Path(tempfile.gettempdir()) / f"{_SPILL_PREFIX}{secrets.token_hex(8)}"
+        connection.execute(f"set temp_directory = '{folder}'").fetchall()
+
+
+def _reader_memory_bytes() -> int:
+    """Give how much memory DuckDB may take for the queries of a reader; what needs more goes by way of the disk."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(_READER_MEMORY_BYTES, physical // 2)
 
 
 def read_segments(connection: duckdb.DuckDBPyConnection) -> list[Segment]:
