@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from soaklib import charts
     from soaklib.analysis.aligned import aligned
     from soaklib.analysis.bookkeeping.books import reconciliation_proofs
-    from soaklib.analysis.breakers import breaker_states, fast_fails
+    from soaklib.analysis.breakers import breaker_states, fast_fails, recoveries
     from soaklib.analysis.burn import budget, burn
     from soaklib.analysis.changepoints import change_points
     from soaklib.analysis.compare import compare
@@ -89,13 +89,14 @@ __all__ = [
     "reconciliation_proofs",
     "snapshot_files",
     "success_rate",
+    "recoveries",
     "tool_usage",
 ]
 
 _MODULES: Final = {
     "soaklib.analysis.aligned": ("aligned",),
     "soaklib.analysis.bookkeeping.books": ("reconciliation_proofs",),
-    "soaklib.analysis.breakers": ("breaker_states", "fast_fails"),
+    "soaklib.analysis.breakers": ("breaker_states", "fast_fails", "recoveries"),
     "soaklib.analysis.burn": ("budget", "burn"),
     "soaklib.analysis.changepoints": ("change_points",),
     "soaklib.analysis.compare": ("compare",),

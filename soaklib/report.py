@@ -1,8 +1,11 @@
-"""``python -m soaklib.report RUN``: execute the notebooks on a run and so write its figures.
+"""``python -m soaklib.report RUN``: execute the notebooks on a run, and write its figures and its whitepaper.
 
 Each notebook is executed by papermill in a kernel of its own, with the run's folder as its parameter ``run_id``, and is
 kept with its outputs in ``notebooks/`` in that folder; the figures it saves go to ``figures/``. The first cell that
 fails ends the report: the broken notebook is kept, and the error says which cell it was and why.
+
+The whitepaper is written from claims, each with the query that gives it. Where claims.json is there already, every claim
+in it has to follow from the run as it is; else nothing is touched, unless ``--renew`` says that new ones are meant.
 """
 
 from __future__ import annotations
@@ -14,8 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.load import find_run
-from soaklib.errors import ExitCode, SettingsError, SoaklibError
+from soaklib.analysis.load import find_run, open_run
+from soaklib.command import command, find_folder
+from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
+from soaklib.whitepaper.build import build_whitepaper, check_claims, made_claims
+from soaklib.whitepaper.claims import CLAIMS_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +32,8 @@ EXECUTED_FOLDER: Final = "notebooks"
 _CHECKOUT_NOTEBOOKS: Final = Path(__file__).resolve().parents[1] / "notebooks"
 _NUMBERED: Final = "[0-9][0-9]-*.ipynb"
 _COMPARING: Final = "80-"  # takes a second run
+_SHOWING_THE_PAPER: Final = "90-"  # when it is built
+_PAPER_STEPS: Final = 3  # its claims, its HTML, its PDF
 _CELL_LIMIT_S: Final = 1800
 
 
@@ -34,9 +42,10 @@ def build_report(
     *,
     notebooks: Path | None = None,
     against: Path | None = None,
+    renew: bool = False,
     started: Callable[[str, int, int], None] | None = None,
 ) -> list[Path]:
-    """Execute the numbered notebooks on a run, in order.
+    """Execute the numbered notebooks on a run, in order, and build its whitepaper from the figures.
 
     Parameters
     ----------
@@ -46,8 +55,11 @@ def build_report(
         Folder of the notebooks; None for ``notebooks/`` of the checkout that soaklib is installed from.
     against
         Folder of another run; with it the notebook that compares two runs is executed too.
+    renew
+        Whether claims that are recorded already are replaced, whatever they say: the run itself has changed.
     started
-        Called with the name, the 0-based place and the number of notebooks before each is executed.
+        Called with the name, the 0-based place and the number of steps before each: the claims, the notebooks, and the
+        files of the whitepaper.
 
     Returns
     -------
@@ -57,25 +69,62 @@ def build_report(
     Raises
     ------
     SettingsError
-        There are no notebooks, or what executes them is not installed.
+        There are no notebooks, or what executes them is not installed; or what renders the whitepaper is not, and
+        everything else is written.
+    ClaimError
+        A recorded claim does not follow from the run any more; nothing was touched.
+    RecordingError
+        The notebooks cannot be written.
     SoaklibError
         A cell failed, took longer than half an hour, or its kernel died.
     """
+    folder = folder.resolve()
     sources = [
         path for path in find_notebooks(notebooks) if against is not None or not path.name.startswith(_COMPARING)
     ]
-    executed = folder.resolve() / EXECUTED_FOLDER
-    executed.mkdir(exist_ok=True)
-    results = []
-    for place, source in enumerate(sources):
+    steps = iter(range(len(sources) + _PAPER_STEPS))
+
+    def step(name: str) -> None:
         if started is not None:
-            started(source.stem, place, len(sources))
-        parameters = {"run_id": str(folder.resolve())}
-        if against is not None and source.name.startswith(_COMPARING):
-            parameters["other_id"] = str(against.resolve())
-        results.append(executed / source.name)
-        _execute(source, results[-1], parameters)
+            started(name, next(steps), len(sources) + _PAPER_STEPS)
+
+    step(CLAIMS_NAME)
+    ledger = made_claims(folder, renew=renew)
+    executed = folder / EXECUTED_FOLDER
+    parameters = {"run_id": str(folder)}
+    if against is not None:
+        parameters["other_id"] = str(against.resolve())
+    try:
+        executed.mkdir(exist_ok=True)
+        results = _execute_all([path for path in sources if not _shows_the_paper(path)], executed, parameters, step)
+        lacking = None
+        try:
+            build_whitepaper(folder, ledger, started=step)
+        except SettingsError as exc:
+            lacking = exc
+        results += _execute_all([path for path in sources if _shows_the_paper(path)], executed, parameters, step)
+    except OSError as exc:  # of papermill's own writing, too
+        msg = f"the notebooks cannot be written to {executed}: {exc.strerror or exc}"
+        raise RecordingError(msg) from exc
+    if lacking is not None:
+        raise lacking
     return results
+
+
+def _shows_the_paper(source: Path) -> bool:
+    return source.name.startswith(_SHOWING_THE_PAPER)
+
+
+def _execute_all(
+    sources: list[Path], executed: Path, parameters: dict[str, str], step: Callable[[str], None]
+) -> list[Path]:
+    for source in sources:
+        step(source.stem)
+        known = {
+            name: value for name, value in parameters.items() if name == "run_id" or source.name.startswith(_COMPARING)
+        }
+        _execute(source, executed / source.name, known)
+    return [executed / source.name for source in sources]
 
 
 def find_notebooks(folder: Path | None = None) -> list[Path]:
@@ -134,20 +183,30 @@ def _execute(source: Path, target: Path, parameters: dict[str, str]) -> None:
             raise SettingsError(msg) from exc
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m soaklib.report", description="Execute the notebooks on a run and write its figures."
+        prog="python -m soaklib.report",
+        description="Execute the notebooks on a run, and write its figures and its whitepaper.",
     )
     parser.add_argument("run", metavar="RUN", help="folder or id of a run, or 'latest'")
     parser.add_argument("--notebooks", type=Path, metavar="FOLDER", help="other notebooks than the checkout's")
     parser.add_argument("--against", metavar="RUN", help="another run: compare the two as well")
+    claims = parser.add_mutually_exclusive_group()
+    claims.add_argument("--renew", action="store_true", help="replace recorded claims that do not follow any more")
+    claims.add_argument(
+        "--check-claims", action="store_true", help="only make every recorded claim anew; write nothing"
+    )
     options = parser.parse_args(arguments)
     try:
-        folder = find_run(options.run)
+        folder = find_folder(options.run)
+        if options.check_claims:
+            return _check_claims(folder)
+        open_run(folder).close()  # what is no run gets no folder of notebooks
         against = None if options.against is None else find_run(options.against)
         with _progress() as started:
-            build_report(folder, notebooks=options.notebooks, against=against, started=started)
+            build_report(folder, notebooks=options.notebooks, against=against, renew=options.renew, started=started)
     except SoaklibError as exc:
         print(f"soaklib.report: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
         return exc.exit_code
@@ -155,9 +214,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return ExitCode.OK
 
 
+def _check_claims(folder: Path) -> int:
+    """Say which recorded claims do not follow from a run any more; give the exit code."""
+    recorded, broken = check_claims(folder)
+    for claim in broken:
+        print(f"soaklib.report: {claim}", file=sys.stderr)  # noqa: T201 - the command's own words
+    if broken:
+        return ExitCode.CRITERION_FAILED
+    print(f"all {recorded:,} claims follow from the run")  # noqa: T201
+    return ExitCode.OK
+
+
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show which notebook is being executed: a bar on a terminal, otherwise a line each, on standard error."""
+    """Show what is being made: a bar on a terminal, otherwise a line each, on standard error."""
     if not sys.stderr.isatty():
         yield lambda name, place, total: print(f"[{place + 1}/{total}] {name}", file=sys.stderr)  # noqa: T201
         return
@@ -165,7 +235,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     from rich.progress import Progress  # noqa: PLC0415
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("notebooks", total=None)
+        task = bar.add_task("report", total=None)
         yield lambda name, place, total: bar.update(task, description=name, completed=place, total=total)
 
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["aligned"]
+__all__ = ["CONFIDENCE", "aligned"]
 
 _PLACEBOS: Final = 400
-_CONFIDENCE: Final = 0.95
+CONFIDENCE: Final = 0.95
 _SEED: Final = 20_261_124
 _FINE: Final = 10  # cells a step: an event is placed to a tenth of a step
 
@@ -83,7 +83,7 @@ def aligned(
     edges = np.arange(-reach, reach + 1) * _FINE
     real = cells.profile(events, edges)
     placebos = [cells.profile(moved, edges) for moved in _placebos(events, reach * _FINE, cells.size)]
-    tails = (0.5 - _CONFIDENCE / 2, 0.5 + _CONFIDENCE / 2)
+    tails = (0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2)
     frames = []
     for measure, value, made in (
         ("failures", real.failures, np.array([placebo.failures for placebo in placebos])),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.load import Run
 
-__all__ = ["BREAKER_STATES", "breaker_states", "fast_fails"]
+__all__ = ["BREAKER_STATES", "breaker_states", "fast_fails", "recoveries"]
 
 BREAKER_STATES: Final = {0: "closed", 1: "half-open", 2: "open"}
 """What the values of ``gateway_breaker_state`` mean."""
@@ -54,4 +54,33 @@ def fast_fails(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
                count(*) filter (kind = 'upstream_error')::BIGINT as upstream_errors,
                count(sent_at_us)::BIGINT as sent
         from calls where purpose = 'load' group by all order by tool, soak_s""",  # noqa: S608
+    )
+
+
+def recoveries(run: Run) -> pl.DataFrame:
+    """Give how long calls of a tool went on failing after chaos on it had ended.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``tool``, ``ended_s`` (soak second at which chaos was switched off), ``recovered_s`` (that of the last call of
+        the tool, planned later, that failed for it; the same where none did), ``recovery_s`` (between the two),
+        ``failed`` and ``ok`` (calls of the tool after chaos), in order; no row where no chaos ended.
+    """
+    return run.sql(
+        """
+        with ended as (
+            select regexp_extract(detail, 'tool=(\\S+)', 1) as tool, max(soak_seconds(at_us)) as ended_s,
+                   max(at_us) as ended_us
+            from events where name = 'CHAOS_MODE_OFF' and event_key like 'change:%' group by 1
+        )
+        select tool, ended_s,
+               coalesce(max(soak_seconds(planned_at_us)) filter (kind in ('fast_fail', 'upstream_error')), ended_s)
+                   as recovered_s,
+               recovered_s - ended_s as recovery_s,
+               count(*) filter (kind in ('fast_fail', 'upstream_error'))::BIGINT as failed,
+               count(*) filter (kind = 'ok')::BIGINT as ok
+        from ended join outcomes using (tool)
+        where planned_at_us >= ended_us and attempts > 0
+        group by tool, ended_s order by ended_s, tool"""
     )

@@ -9,7 +9,7 @@ from soaklib.artifacts.text_table import cell, markdown_table
 if TYPE_CHECKING:
     from soaklib.analysis.load import Run
 
-__all__ = ["report_name", "run_report"]
+__all__ = ["QUERIES", "report_name", "run_report"]
 
 
 class _Section(NamedTuple):
@@ -104,6 +104,9 @@ _SECTIONS: Final = (
         "An invalid window is a soak-minute in which the generator was late; verdicts leave it out.",
     ),
 )
+
+QUERIES: Final = {section.title: section.query for section in _SECTIONS}
+"""The query behind each table, by the table's title; the whitepaper asks the same."""
 
 
 def report_name(run_id: str) -> str:

@@ -1,0 +1,17 @@
+"""How sure each kind of interval claims to be, in one place for whoever writes about them."""
+
+from __future__ import annotations
+
+from soaklib.analysis import aligned, drift, effects, intervals
+
+__all__ = ["confidence_levels"]
+
+
+def confidence_levels() -> dict[str, float]:
+    """Give the nominal coverage (percent) of the intervals of rates, drift, effects, and of the placebo band."""
+    return {
+        "rate": 100 * intervals.CONFIDENCE,
+        "drift": 100 * drift.CONFIDENCE,
+        "effect": 100 * effects.CONFIDENCE,
+        "placebo": 100 * aligned.CONFIDENCE,
+    }

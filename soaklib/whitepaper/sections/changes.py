@@ -1,0 +1,150 @@
+"""When things were changed under load, and what each change did in the data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from soaklib.whitepaper.document import Bullets, Cell, Column, Paragraph, Section, Table
+from soaklib.whitepaper.prose import joined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from soaklib.whitepaper.claims import Value
+    from soaklib.whitepaper.document import Block, Text
+    from soaklib.whitepaper.ledger import Row
+    from soaklib.whitepaper.prose import Writer
+
+__all__ = ["changes"]
+
+_WHAT: Final = {
+    "rotate-credentials": "new credential for {row.tool}",
+    "chaos": "chaos on {row.tool}",
+    "update-policy": "quota on {row.tool} cut",
+}
+
+_PLANNED: Final = (
+    Column("Change", share=0.26), Column("Planned", is_number=True, share=0.1),
+    Column("Made", is_number=True, share=0.1), Column("Over", is_number=True, share=0.1), Column("Became", share=0.14),
+    Column("In the event log", share=0.3),
+)  # fmt: skip
+_MET: Final = (
+    Column("Change", share=0.2), Column("Window", share=0.17), Column("Sent", is_number=True, share=0.08),
+    Column("Answered ok", is_number=True, share=0.2), Column("Fast-fails", is_number=True, share=0.08),
+    Column("Upstream errors", is_number=True, share=0.09), Column("Quota denials", is_number=True, share=0.09),
+    Column("Other", is_number=True, share=0.07),
+)  # fmt: skip
+
+
+def changes(writer: Writer) -> Section:
+    """Write the section."""
+    return Section("Changes under load", tuple(_blocks(writer)))
+
+
+def _blocks(writer: Writer) -> Iterator[Block]:
+    planned = writer.ledger.rows("changes")
+    if not planned:
+        yield Paragraph(writer.say("The plan of this run has no changes beside the rotation of tokens."))
+        return
+    by_number = {row.claims["number"].value: row for row in planned}
+    yield Paragraph(
+        writer.say(
+            "{criteria[scheduled changes made].detail}. Moments are soak time since the start of the load, in hours "
+            "and minutes."
+        )
+    )
+    yield Table(writer.say("Planned changes, and what became of each."), _PLANNED, tuple(_planned(writer, planned)))
+    yield from _not_made(writer, planned)
+    windows = writer.ledger.rows("change_windows")
+    if windows:
+        yield Paragraph(
+            writer.say(
+                "What the load's calls of the changed tool met, in the soak-hour before and after, or in less where "
+                "another change lies closer. The {levels.rate} interval of the share that was answered ok stands in "
+                "brackets."
+            )
+        )
+        yield Table(
+            writer.say("What a change did to the calls of its tool."), _MET,
+            tuple(_met(writer, row, by_number) for row in windows),
+        )  # fmt: skip
+    shifts = writer.ledger.rows("change_shifts")
+    if shifts:
+        yield Paragraph(
+            writer.say(
+                "Is that more than chance? The share of the tool's calls that were not answered ok, minute by "
+                "minute, is compared with placebo times of the same stretch of the run. An interval of no width "
+                "means that nothing at all failed at any placebo time. An association at a change is no proof that "
+                "the change caused it."
+            )
+        )
+        yield Bullets(tuple(_shift(writer, row, by_number) for row in shifts))
+
+
+def _named(writer: Writer, row: Row) -> Text:
+    return writer.say(_WHAT[str(row.claims["change"].value)], row=row)
+
+
+def _planned(writer: Writer, rows: list[Row]) -> Iterator[tuple[Cell, ...]]:
+    for row in rows:
+        state = str(row.claims["state"].value)
+        event = "{row.event}: {row.detail}" if row.claims["event"].value is not None else "no event"
+        yield (
+            Cell(_named(writer, row)),
+            Cell(writer.say("{row.planned_s}", row=row)),
+            Cell(writer.say("{row.made_s}", row=row)),
+            Cell(writer.say("{row.ended_s}", row=row)),
+            Cell(
+                writer.say("{row.state}", row=row),
+                tone={"made": "pass", "unsupported": "not applicable"}.get(state, "fail"),
+            ),
+            Cell(writer.say(event, row=row)),
+        )
+
+
+def _not_made(writer: Writer, rows: list[Row]) -> Iterator[Paragraph]:
+    unsupported = [row for row in rows if row.claims["state"].value == "unsupported"]
+    undone = [row for row in rows if row.claims["state"].value not in {"made", "unsupported"}]
+    if unsupported:
+        yield Paragraph(
+            joined(
+                writer.say("The gateway has no route for these changes, so that this run says nothing of them: "),
+                writer.listed("change", unsupported),
+                writer.say("."),
+            )
+        )
+    if undone:
+        yield Paragraph(
+            joined(
+                writer.say("These changes were planned and did not happen, so that their effect cannot be judged: "),
+                writer.listed("change", undone),
+                writer.say("."),
+            )
+        )
+
+
+def _met(writer: Writer, row: Row, by_number: Mapping[Value, Row]) -> tuple[Cell, ...]:
+    change = by_number[row.claims["number"].value]
+    ok = "{row.ok_rate} ({row.ok_rate:interval})" if row.claims["ok_rate"].value is not None else "{row.ok_rate}"
+    told = ("{row.n}", ok, "{row.fast_fails}", "{row.upstream_errors}", "{row.quota_denials}", "{row.other}")
+    window = writer.say("{row.window}, {row.start_s} to {row.end_s}", row=row)
+    return (Cell(_named(writer, change)), Cell(window), *(Cell(writer.say(text, row=row)) for text in told))
+
+
+def _shift(writer: Writer, row: Row, by_number: Mapping[Value, Row]) -> Text:
+    name = _named(writer, by_number[row.claims["number"].value])
+    if row.claims["p_value"].value is None:
+        return joined(name, writer.say(": too few minutes or placebo times to tell ({row.cells} minutes).", row=row))
+    parts = []
+    if row.claims["transient"].value is not None:
+        parts.append(
+            "while it lasted, {row.transient} percentage points more than before "
+            "({row.transient:interval}); "
+            "afterwards "
+        )
+    parts.append(
+        "{row.shift} percentage points more than before ({row.shift:interval}); p = {row.p_value}, from {row.n} "
+        "placebo times."
+    )
+    lead = ": " if len(parts) > 1 else ": afterwards, "
+    return joined(name, writer.say(lead + "".join(parts), row=row))

@@ -1,0 +1,173 @@
+"""What stands under each figure: its caption, with n and interval, and what it shows for who cannot see it.
+
+A figure's file is drawn by a notebook; its caption is made here, of claims, and written into the file's sidecar, so
+that figure, sidecar and paper say the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from soaklib.whitepaper.document import Text
+    from soaklib.whitepaper.prose import Writer
+
+__all__ = ["FIGURES", "Captioned", "alternative", "caption"]
+
+
+class Captioned(NamedTuple):
+    """A figure's words.
+
+    Attributes
+    ----------
+    caption
+        Below it.
+    alt
+        In its place.
+    needs
+        Claim that has to be known for `caption`; ``""`` for none.
+    otherwise
+        The caption where it is not known.
+    """
+
+    caption: str
+    alt: str
+    needs: str = ""
+    otherwise: str = ""
+
+
+_NO_LATENCY: Final = "No call of the load was sent and ended (n = {totals.load_ended})."
+_NO_INTERVAL: Final = " All calls are counted, so that no interval applies."
+
+FIGURES: Final = {
+    "outcome-composition": Captioned(
+        "What became of the {totals.planned} planned calls: shares of each window, by kind; {totals.ok} ok, "
+        "{totals.denied} denied, {totals.failed} neither." + _NO_INTERVAL,
+        "Stacked areas over soak time: the share of planned calls of each kind of outcome.",
+    ),
+    "tool-usage": Captioned(
+        "Calls of the load that were sent, by tool and window; n = {totals.load_sent}." + _NO_INTERVAL,
+        "Stacked bars over soak time: calls sent to each tool.",
+    ),
+    "intervention-timeline": Captioned(
+        "When things happened: n = {all_events.n} events. Single events are facts without an interval.",
+        "A timeline in soak time with a row for each kind of event.",
+    ),
+    "measurement-validity": Captioned(
+        "Did the generator keep its schedule? Planned and sent rate, and the largest lag of each window, from n = "
+        "{generator.wall_seconds} wall seconds; the largest lag was {generator.schedule_lag_max_ms}. The line marks "
+        "{run.late_ms}, from which a window is invalid; {validity.left_out} calls are left out of verdicts for it. "
+        "Maxima have no interval.",
+        "Lines over soak time: planned and sent rate above, schedule lag and event-loop lag below on a logarithmic "
+        "scale.",
+        needs="generator.schedule_lag_max_ms", otherwise="The generator left no record of its own schedule (n = "
+        "{generator.wall_seconds} wall seconds).",
+    ),
+    "retries-and-cache": Captioned(
+        "Retries and cache hits as the gateway counted them between its scrapes: n = {retries.n} retries and "
+        "{cache_hits.n} hits. Counters are complete counts, so that no interval applies.",
+        "Bars over soak time: retries above, cache hits below, as the gateway's own counters say.",
+    ),
+    "success-rate": Captioned(
+        "Success rate by window with its {levels.rate} interval as a band; the dashed line is what is required, "
+        "{run.success_required}. Over the whole run {success.success_rate} ({success.success_rate:interval}), n = "
+        "{success.n} calls that count.",
+        "A line over soak time with a band around it: the success rate of each window and its interval, beside the "
+        "required rate.",
+        needs="success.success_rate", otherwise="No call counts towards the success rate (n = {success.n}).",
+    ),
+    "error-budget-burn": Captioned(
+        "Above, the share of the error budget that is used: {budget.used} of what {run.success_required} allows, by "
+        "the end. Below, how fast it burned, over {budget.pairs} pairs of windows; in {budget.alerts} of n = "
+        "{budget.windows} windows both of a pair called for an alert. Counts have no interval; that of the success "
+        "rate behind them is in the figure above.",
+        "Lines over soak time: the used share of the error budget above, burn rates beside their alert thresholds "
+        "below.",
+        needs="budget.used", otherwise="No call counts, so that no error budget was used.",
+    ),
+    "denial-spikes": Captioned(
+        "Denials by policy, by reason. Above what clients met, n = {totals.denied}; below what the gateway's own "
+        "counter says, n = {counted_denials.n} between its scrapes." + _NO_INTERVAL,
+        "Stacked areas over soak time: denials by reason as clients met them above, as the gateway counted them below.",
+    ),
+    "breaker-activity": Captioned(
+        "Above, the state of each tool's breaker in n = {breaker.scrapes} scrapes, of which {breaker.open} saw a "
+        "breaker open; a state between scrapes is not seen. Below, what calls met: {totals.fast_fails} fast-fails "
+        "and {totals.upstream_errors} upstream errors among {totals.load_sent} calls sent." + _NO_INTERVAL,
+        "A strip of breaker states for each tool over soak time, above areas of fast-fails and upstream errors.",
+    ),
+    "rotation-impact": Captioned(
+        "Failed calls and mean response time around all n = {rotations.made} rotations of tokens, laid over one "
+        "another. The band holds {levels.placebo} of placebo times, where no token was rotated, at each step.",
+        "Lines over the time before and after a rotation of tokens: share of failed calls above, mean response time "
+        "below, each with the band of placebo times.",
+        needs="rotations.made", otherwise="No token was rotated.",
+    ),
+    "latency-percentiles": Captioned(
+        "Percentiles of service time and of response time, by tool and window, over all n = {totals.load_ended} "
+        "calls of the load that were sent and ended; {totals.given_up} were given up and count as longer than their "
+        "wait. Percentiles beyond which too few calls lie are not drawn. Over the whole run the median service time "
+        "is {latency[service/0.5].latency_ms} ({levels.rate} interval {latency[service/0.5].latency_ms:interval}), "
+        "the median response time {latency[response/0.5].latency_ms} ({latency[response/0.5].latency_ms:interval}).",
+        "Lines on a logarithmic scale over soak time: percentiles of service and response time for each tool.",
+        needs="latency[service/0.5].latency_ms", otherwise=_NO_LATENCY,
+    ),
+    "latency-heat-map": Captioned(
+        "How service times were distributed, window by window; the darker, the more of the n = {totals.load_ended} "
+        "calls that ended." + _NO_INTERVAL,
+        "A heat map: soak time across, service time on a logarithmic scale upwards, the number of calls as shade.",
+    ),
+    "percentile-plot": Captioned(
+        "Response time by percentile in each phase of the plan, the scale stretched towards the tail; n = "
+        "{totals.load_ended} calls. Of all phases together the percentile {latency[response/0.99].quantile} is "
+        "{latency[response/0.99].latency_ms} ({levels.rate} interval {latency[response/0.99].latency_ms:interval}).",
+        "Lines that rise to the right: response time on a logarithmic scale against percentile, a line for each phase.",
+        needs="latency[response/0.99].latency_ms", otherwise=_NO_LATENCY,
+    ),
+    "drift-gateway-memory": Captioned(
+        "Memory of the gateway at each scrape, with the line of its median slope: {memory.slope_per_hour} "
+        "({levels.drift} interval {memory.slope_per_hour:interval}), n = {memory.n} points judged: {memory.state}. "
+        "The criterion, which has a margin and asks for wall time, says: {criteria[no drift in gateway "
+        "memory].state}.",
+        "Points over soak time with a straight line and a band: the gateway's memory and its slope.",
+        needs="memory.slope_per_hour", otherwise="Memory of the gateway: it does not say what it uses, or too seldom "
+                                                 "(n = {memory.n}).",
+    ),
+    "drift-response-time": Captioned(
+        "Median response time by window, with the line of its median slope: {response.slope_per_hour} "
+        "({levels.drift} interval {response.slope_per_hour:interval}), n = {response.n} "
+        "windows judged: {response.state}. The criteria, which have margins, say of the median and of the tail: "
+        "{criteria[no drift in latency (median)].state}, {criteria[no drift in latency (p99)].state}.",
+        "Points over soak time with a straight line and a band: the median response time and its slope.",
+        needs="response.slope_per_hour", otherwise="Median response time: too few windows to judge (n = {response.n}).",
+    ),
+    "drift-generator-memory": Captioned(
+        "Memory of the load generator in each wall second, with the line of its median slope: "
+        "{own_memory.slope_per_hour} ({levels.drift} interval {own_memory.slope_per_hour:interval}), n = "
+        "{own_memory.n} points judged: {own_memory.state}. The criterion says: {criteria[no drift in generator "
+        "memory].state}.",
+        "Points over soak time with a straight line and a band: the load generator's own memory and its slope.",
+        needs="own_memory.slope_per_hour", otherwise="Memory of the load generator: too few readings (n = "
+                                                     "{own_memory.n}).",
+    ),
+    "reconciliation-residuals": Captioned(
+        "Do the books balance? Each window between scrapes of the gateway's counters, by outcome: n = "
+        "{books.comparisons} comparisons in {books.windows} windows; {books.harmless} differ for a harmless cause, "
+        "{books.unexplained} without."
+        + _NO_INTERVAL,
+        "A strip for each kind of outcome over soak time: where client and gateway agree, differ harmlessly, or "
+        "differ.",
+    ),
+}  # fmt: skip
+"""Every figure of the paper by the name of its files."""
+
+
+def caption(writer: Writer, name: str) -> Text:
+    """Give a figure's caption."""
+    told = FIGURES[name]
+    return writer.say(told.caption if not told.needs or writer.has(told.needs) else told.otherwise)
+
+
+def alternative(writer: Writer, name: str) -> Text:
+    """Give the words that stand in a figure's place."""
+    return writer.say(FIGURES[name].alt)

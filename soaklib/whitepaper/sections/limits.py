@@ -1,0 +1,141 @@
+"""What the measurement cannot tell: told by what happened in this run, and by what kind of run it was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from soaklib.whitepaper.document import Bullets, Paragraph, Section
+from soaklib.whitepaper.prose import joined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from soaklib.whitepaper.document import Text
+    from soaklib.whitepaper.prose import Writer
+
+__all__ = ["limits"]
+
+_LOST: Final = {
+    "totals.dropped": ("{totals.dropped} calls were not sent because too many were in flight; they count as failures."),
+    "totals.interrupted": "{totals.interrupted} calls were cut off by the stop of the run.",
+    "totals.rate_limited": (
+        "{totals.rate_limited} calls were refused by a rate limit; they count as failures, although the limit may be "
+        "meant for fewer agents than the load was spread over."
+    ),
+    "totals.given_up": (
+        "{totals.given_up} calls were given up without a whole answer. How long they would have taken is not known; "
+        "percentiles place them behind all others (right-censored)."
+    ),
+}
+"""Claim -> what is said of it where it is not nothing."""
+
+
+def limits(writer: Writer) -> Section:
+    """Write the section."""
+    return Section(
+        "Limits of the measurement",
+        (
+            Paragraph(writer.say("What follows weakens the conclusions above, or bounds them.")),
+            Section("In this run", (Bullets(tuple(_happened(writer))),)),
+            Section("In this kind of run", (Bullets(tuple(_kind(writer))),)),
+        ),
+    )
+
+
+def _happened(writer: Writer) -> Iterator[Text]:
+    if not writer.is_word("run.status", "completed"):
+        yield writer.say(
+            "It ended as {run.status} at {segments.reached_h} of {run.hours} soak-hours: whatever was planned for "
+            "later was not tried, and criteria that need the whole run do not pass."
+        )
+    if writer.count("segments.gaps"):
+        yield writer.say(
+            "No runner lived in {segments.gaps} {segments.gaps?gap:gaps}, {segments.gap_wall_s} of wall time in all. "
+            "{totals.missed} calls that were planned meanwhile are of kind missed and count against the success "
+            "rate; what the gateway did then is not known."
+        )
+    yield _invalid(writer)
+    for claim, text in _LOST.items():
+        if writer.count(claim):
+            yield writer.say(text)
+    for row in writer.ledger.rows("scrapes"):
+        if row.claims["failed"].value and row.claims["endpoint"].value == "metrics":
+            yield writer.say(
+                "{row.failed} of {row.scrapes} scrapes of the gateway's metrics failed; what its counters did "
+                "between is known only as a sum.", row=row,
+            )  # fmt: skip
+    insufficient = [row for row in writer.ledger.rows("criteria") if row.claims["state"].value == "insufficient"]
+    if insufficient:
+        yield joined(
+            writer.say("These criteria could not be judged, and nothing follows from them either way: "),
+            *(
+                part
+                for place, row in enumerate(insufficient)
+                for part in (writer.say("; " if place else ""), writer.say("{row.name} ({row.detail})", row=row))
+            ),
+            writer.say("."),
+        )
+    absent = [row for row in writer.ledger.rows("criteria") if row.claims["state"].value == "not applicable"]
+    if absent:
+        yield joined(
+            writer.say("These criteria do not apply to this gateway or plan, and are not passed: "),
+            writer.listed("name", absent),
+            writer.say("."),
+        )
+    if "request log was not looked at" in str(writer.ledger["criteria[books balanced].detail"].value):
+        yield writer.say("The gateway's request log was not looked at: the books are held against its counters alone.")
+
+
+def _invalid(writer: Writer) -> Text:
+    if not writer.count("generator.wall_seconds"):
+        return writer.say(
+            "The generator left no record of how it kept its schedule: no measurement here can be vouched for."
+        )
+    if not writer.count("generator.invalid_windows"):
+        return writer.say(
+            "The generator was never later than {run.late_ms} in {generator.wall_seconds} wall seconds; no call is "
+            "left out."
+        )
+    return writer.say(
+        "The generator was later than {run.late_ms} in {generator.invalid_windows} of {generator.wall_seconds} wall "
+        "seconds. The {validity.left_out} calls that touch those soak-minutes are left out of verdicts on the "
+        "gateway; if they differ from the others, that is not seen."
+    )
+
+
+def _kind(writer: Writer) -> Iterator[Text]:
+    if writer.count("run.embedded"):
+        yield writer.say(
+            "The gateway under load was the reference gateway, on the same machine as the generator and in "
+            "competition with it for the same CPUs. Its latencies say nothing about a gateway in production, nor do "
+            "its verdicts; the run shows that the measurement works."
+        )
+    else:
+        yield writer.say("The network between generator and gateway is part of every latency.")
+    if writer.count("run.is_fast"):
+        yield writer.say(
+            "It was a rehearsal: {run.speed} soak-seconds in a wall second, so that {run.hours} planned soak-hours "
+            "are {run.duration_s} of wall time. It cannot tell what only wall time brings forth: memory and file "
+            "handles that leak by the hour, timers and connections of the operating system, certificates, log "
+            "rotation, the load of day and night. The wall rate is the rate of the plan times the speed, so that "
+            "queues and latencies are those of the higher rate."
+            if writer.has("run.duration_s")
+            else "It was a rehearsal: {run.speed} soak-seconds in a wall second. It cannot tell what only wall time "
+            "brings forth."
+        )
+        yield writer.say(
+            "At this speed much happens between scrapes: a breaker that opens and closes between them is seen only "
+            "in what calls met."
+        )
+    yield writer.say(
+        "It is a single run. Intervals tell how uncertain this run's rates are under its own conditions, not how the "
+        "next run, another machine or another load would differ."
+    )
+    yield writer.say(
+        "The load is synthetic: its shares, sizes and rates are those of the plan. Loads that were not planned were "
+        "not tried."
+    )
+    yield writer.say(
+        "All criteria are judged side by side, without a correction for their number: the more there are, the "
+        "likelier is a chance failure of some statistical criterion."
+    )

@@ -1,0 +1,138 @@
+"""What was sent, how time is measured, what success means, and how sure the numbers are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from soaklib.whitepaper.document import Bullets, Paragraph, Section
+from soaklib.whitepaper.prose import joined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from soaklib.whitepaper.document import Block, Text
+    from soaklib.whitepaper.prose import Writer
+
+__all__ = ["method"]
+
+
+def method(writer: Writer) -> Section:
+    """Write the section."""
+    return Section(
+        "Method",
+        (
+            Section("What was sent", tuple(_sent(writer))),
+            Section("How time is measured", tuple(_time(writer))),
+            Section("What success means", tuple(_success(writer))),
+            Section("How sure the numbers are", tuple(_sure(writer))),
+        ),
+    )
+
+
+def _sent(writer: Writer) -> Iterator[Block]:
+    arrivals = (
+        "at equal distances"
+        if writer.is_word("run.arrivals", "constant")
+        else "at random distances (a Poisson process)"
+    )
+    yield Paragraph(
+        writer.say(
+            f"The load is an open model: slots arrive {arrivals}, at the rate of the plan, whatever the gateway "
+            f"answers. A slot leaves at its planned time; where too many calls are in flight it becomes a row of "
+            f"kind dropped, and after a stall it leaves late, with its lag in the data. No slot is left out in "
+            f"silence. Each slot is an operation, drawn from its number and the run's seed alone:"
+        )
+    )
+    yield Bullets(tuple(_operations(writer)))
+    if writer.ledger.rows("planned_probes"):
+        yield Paragraph(
+            writer.say(
+                "Beside the load run probes, calls that policy must deny. A probe that gets past policy is a "
+                "false-allow; a call of the load that is denied against the plan is a false-deny. Neither is "
+                "tolerated:"
+            )
+        )
+        yield Bullets(
+            tuple(
+                writer.say("{row.role} tries {row.call} every {row.every_s}.", row=row)
+                for row in writer.ledger.rows("planned_probes")
+            )
+        )
+    yield Paragraph(
+        writer.say(
+            "Agents authenticate with signed tokens that live {intervals.token_lifetime_s}; new ones are fetched "
+            "every {intervals.rotate_tokens_s} and swapped in under load. The gateway's metrics are scraped every "
+            "{intervals.scrape_s} and kept verbatim every {intervals.snapshot_s}. Each scheduled change is made "
+            "between health gates before and after it; what it did is looked for in the data and not taken from the "
+            "answer of the admin interface."
+        )
+    )
+
+
+def _operations(writer: Writer) -> Iterator[Text]:
+    for row in writer.ledger.rows("operations"):
+        text = writer.say("{row.share} of slots: {row.role} calls {row.calls}", row=row)
+        repeated = row.claims["repeated"].value
+        tail = "; {row.repeated} of them repeat a recent query, for the cache." if repeated else "."
+        yield joined(text, writer.say(tail, row=row))
+
+
+def _time(writer: Writer) -> Iterator[Block]:
+    fast = (
+        " In this run they differ: {run.speed} soak-seconds pass in a wall second. Latencies, time limits and "
+        "timestamps on the wire are wall time and never rescaled."
+        if writer.count("run.is_fast")
+        else " In this run they are the same."
+    )
+    yield Paragraph(
+        writer.say(
+            "All durations come from the runner's monotonic clock. Soak time is the time of the plan; wall time is "
+            "what clocks show." + fast + " Soak time stands still while no runner lives."
+        )
+    )
+    yield Paragraph(
+        writer.say(
+            "Service time runs from the moment a call was sent to the moment its answer was whole. Response time "
+            "runs from the moment at which the call was planned to leave, so that a stall cannot hide the calls that "
+            "waited for it (coordinated omission). A call that was given up, after {run.timeout_ms} without a whole "
+            "answer or for a broken connection, counts as longer than its wait; it is never left out of a percentile."
+        )
+    )
+
+
+def _success(writer: Writer) -> Iterator[Block]:
+    yield Paragraph(
+        writer.say(
+            "A success is a call that policy should allow and that was answered ok; there is no other definition in "
+            "the data, in the verdicts or in the figures. The success rate leaves out probes, steps of a chain after "
+            "a step that was not ok, and denials by a quota that the plan itself has cut. Calls that were never "
+            "sent, because the cap was reached or because no runner lived, count against it."
+        )
+    )
+    yield Paragraph(
+        writer.say(
+            "The generator has to prove that it kept its schedule. Soak-minutes in which it was later than "
+            "{run.late_ms} are invalid: they are shown, and verdicts leave their calls out, so that a gateway is not "
+            "blamed for its tester."
+        )
+    )
+
+
+def _sure(writer: Writer) -> Iterator[Block]:
+    yield Paragraph(
+        writer.say(
+            "Failures come in bursts, so that calls are not independent trials. Intervals of rates are {levels.rate} "
+            "Clopper-Pearson intervals on the effective number of calls, which is the number of calls over a design "
+            "effect measured from blocks of time (Korn and Graubard). Percentiles are taken over all calls; "
+            "their intervals, too, are made from blocks of time."
+        )
+    )
+    yield Paragraph(
+        writer.say(
+            "Whether a series drifts is judged by a test that is calibrated under the series' own autocorrelation. A "
+            "series is stable only if the whole {levels.drift} interval of its change lies within the margin that "
+            "was said beforehand not to matter; it drifts if the test rejects and the interval does not lie within. "
+            "Everything else is inconclusive, and the verdict is insufficient. What is associated with a change or a "
+            "rotation is compared with placebo times of the same run at which nothing happened."
+        )
+    )

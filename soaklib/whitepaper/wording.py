@@ -1,0 +1,99 @@
+"""How a claim's value is said: one way for each unit, so that a number reads the same wherever it stands."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from soaklib.whitepaper.claims import Value
+
+__all__ = ["CLOCK", "NOT_KNOWN", "between", "worded"]
+
+CLOCK: Final = "soak time"
+"""Unit of a moment of the soak, soak seconds since its start; said as H+8:00."""
+
+NOT_KNOWN: Final = "\N{EN DASH}"
+_THIN: Final = "\N{NARROW NO-BREAK SPACE}"
+_SHOWN: Final = frozenset({"%", "ms", "s", "MiB", "MiB a soak-hour", "ms a soak-hour", "soak s", "soak h"})
+"""Units that are said with the value; all others (calls, rows) are said by the sentence around it."""
+
+_PERCENTS: Final = frozenset({"%", "percentage points"})
+_SIGNS: Final = {">=": "\N{GREATER-THAN OR EQUAL TO}", "<=": "\N{LESS-THAN OR EQUAL TO}"}
+
+_PERCENT_PLACES: Final = 3
+_MOST_PLACES: Final = 9
+_DIGITS: Final = 4
+_WHOLE: Final = 100.0
+_MINUTE_S: Final = 60.0
+_MINUTES: Final = 60
+
+
+def worded(value: Value, unit: str) -> str:
+    """Give a value as people read it.
+
+    A share that is not whole is never rounded to a whole one: 99.99996 % stays apart from 100 %, and 0.00004 % from 0.
+
+    Parameters
+    ----------
+    value
+        A number, a text, a truth, or None for what is not known.
+    unit
+        As in the claim; ``""`` for none.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _with_unit(_number(value, unit), unit)
+    match value:
+        case None:
+            return NOT_KNOWN
+        case bool():
+            return "yes" if value else "no"
+        case dt.datetime():
+            return f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    signs = (value.replace(written, sign) for written, sign in _SIGNS.items() if written in value)
+    return " ".join(next(signs, value).split())
+
+
+def between(low: float | None, high: float | None, unit: str) -> str:
+    """Give an interval as people read it, its unit said at the end."""
+    if low is None or high is None:
+        return NOT_KNOWN
+    return f"{_number(low, unit)} to {_with_unit(_number(high, unit), unit)}"
+
+
+def _with_unit(number: str, unit: str) -> str:
+    return f"{number}{_THIN}{unit}" if unit in _SHOWN and number != NOT_KNOWN else number
+
+
+def _number(value: float, unit: str) -> str:
+    if not math.isfinite(value):
+        return NOT_KNOWN
+    if unit == CLOCK:
+        return _clock(value)
+    said = _percent if unit in _PERCENTS else _significant
+    text = f"{value:,}" if isinstance(value, int) else said(value)
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _percent(value: float) -> str:
+    for places in range(_PERCENT_PLACES, _MOST_PLACES):
+        text = f"{value:,.{places}f}"
+        if (float(text.replace(",", "")) in {0.0, _WHOLE, -_WHOLE}) == (value in {0.0, _WHOLE, -_WHOLE}):
+            break
+    if value == round(value):
+        return f"{value:,.0f}"
+    return text
+
+
+def _clock(soak_s: float) -> str:
+    minutes = round(soak_s / _MINUTE_S)
+    return f"H+{minutes // _MINUTES}:{minutes % _MINUTES:02}"
+
+
+def _significant(value: float) -> str:
+    if value == 0:
+        return "0"
+    places = max(0, _DIGITS - 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{min(places, _MOST_PLACES)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
