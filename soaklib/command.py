@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, cast
 
+import duckdb
+
 from soaklib.analysis.load import find_run
-from soaklib.errors import RunError
+from soaklib.errors import ExitCode, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,8 +50,8 @@ def command(main: _Main) -> _Main:
     """Make a command of a function.
 
     SIGINT, SIGTERM and SIGHUP end it in order, what is open being closed and what is temporary removed, with one
-    sentence and the code 128 + n; and what it says goes nowhere, in place of failing it, once the terminal is closed
-    or the other end of a pipe is gone.
+    sentence and the code 128 + n; a lack of memory ends it with code 4. What it says goes nowhere, in place of failing
+    it, once the terminal is closed or the other end of a pipe is gone.
     """
 
     @functools.wraps(main)
@@ -62,6 +64,9 @@ def command(main: _Main) -> _Main:
         except Stopped as exc:
             print(f"soaklib: stopped by {exc.number.name}", file=sys.stderr)  # noqa: T201 - the command's own words
             return 128 + exc.number
+        except (MemoryError, duckdb.OutOfMemoryException):
+            print("soaklib: out of memory; everything recorded is on disk", file=sys.stderr)  # noqa: T201
+            return ExitCode.RECORDING
         finally:
             sys.stdout.flush()
             sys.stdout, sys.stderr = streams

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import signal
 import sys
 import time
 from collections import deque
@@ -179,9 +180,17 @@ class Recorder:
                 self._handed_over.popleft()
             self._ready.set()
         if self._error is None and not self._is_closing:
-            self._error = f"the recorder of {self._database} ended by itself"
+            self._error = f"the recorder of {self._database} {_ending(await self._process.wait())}"
         self._ready.set()
 
     def _raise_if_failed(self) -> None:
         if self._error is not None:
             raise RecordingError(self._error)
+
+
+def _ending(code: int) -> str:
+    """Say how a process ended that was to go on, by its return code."""
+    if code >= 0:
+        return f"ended by itself with code {code}"
+    name = signal.Signals(-code).name
+    return f"was killed by {name}{', as the kernel does when memory runs out' if name == 'SIGKILL' else ''}"

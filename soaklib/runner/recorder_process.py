@@ -49,6 +49,9 @@ def main(database: Path) -> int:
     except RecordingError as exc:
         _say({"error": str(exc)})
         return ExitCode.RECORDING
+    except MemoryError:
+        _say({"error": f"cannot write {database}: the recorder is out of memory"})
+        return ExitCode.RECORDING
     return ExitCode.OK
 
 

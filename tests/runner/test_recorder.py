@@ -87,7 +87,7 @@ def test_acknowledged_rows_survive_the_death_of_the_recorder_and_it_is_told(data
         await all_acknowledged(recorder)
         os.kill(recorder._process.pid, signal.SIGKILL)
         recorder.outcome(outcome(1000))
-        with pytest.raises(RecordingError, match="ended by itself"):
+        with pytest.raises(RecordingError, match="was killed by SIGKILL, as the kernel does when memory runs out"):
             await asyncio.wait_for(streaming, 10)
         with pytest.raises(RecordingError):
             await recorder.close()
