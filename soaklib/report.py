@@ -4,8 +4,9 @@ Each notebook is executed by papermill in a kernel of its own, with the run's fo
 kept with its outputs in ``notebooks/`` in that folder; the figures it saves go to ``figures/``. The first cell that
 fails ends the report: the broken notebook is kept, and the error says which cell it was and why.
 
-The whitepaper is written from claims, each with the query that gives it. Where claims.json is there already, every claim
-in it has to follow from the run as it is; else nothing is touched, unless ``--renew`` says that new ones are meant.
+The whitepaper is written from claims, each with the query that gives it. Where claims.json is there already, every
+claim in it has to follow from the run as it is; else nothing is touched, unless ``--renew`` says that new ones are
+meant.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """``python -m soaklib.verify BUNDLE``: is a bundle what it says it is? Needs no service and no network.
 
 Authentic means: every file of the manifest is there, as it was, and no other is; the tables are those of a run; no
-secret is in it; the database dump can be read to its end; and verdicts, summary, texts and Parquet files follow from
-the data. What the verdicts say does not matter for that. Every failure is told; the exit code is that of the first of:
+secret is in it; the database dump can be read to its end; and verdicts, summary, the whitepaper's claims, texts and
+Parquet files follow from the data. What the verdicts say does not matter for that. Every failure is told; the exit code
+is that of the first of:
 
 ==== ==================================================================================================
 code meaning
@@ -13,7 +14,7 @@ code meaning
 11   the manifest is missing, or is none, or its two forms disagree
 12   a secret is in it
 13   the database dump cannot be read to its end, or holds other rows than the manifest says
-14   a verdict, the summary or a text does not follow from the data
+14   a verdict, the summary, a claim of the whitepaper or a text does not follow from the data
 15   a Parquet file does not hold the rows of its table
 16   a file of the manifest is missing
 17   a file is there that the manifest does not name
@@ -50,6 +51,7 @@ from soaklib.artifacts.manifest import (
     read_manifest,
     run_files,
 )
+from soaklib.artifacts.provenance import software
 from soaklib.artifacts.results import unfounded_results
 from soaklib.artifacts.schema import foreign_schema
 from soaklib.artifacts.seal import SEAL_FOLDER, broken_seals
@@ -57,6 +59,7 @@ from soaklib.artifacts.secrets_scan import find_secrets
 from soaklib.command import command
 from soaklib.errors import ExitCode, RunError, SourceError
 from soaklib.store import DATABASE_NAME
+from soaklib.whitepaper.checking import unfounded_claims
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -164,6 +167,8 @@ def _run(folder: Path, manifest: BundleManifest) -> tuple[list[Problem], list[st
     try:
         with open_run(folder) as run:
             unfounded, remarks = unfounded_results(run, manifest)
+            is_same_version = software().source_sha256 == manifest.collected_with.source_sha256
+            unfounded += unfounded_claims(run, is_same_version=is_same_version)
         problems = [Problem(VerifyCode.RESULT, text) for text in unfounded]
         if (folder / SEAL_FOLDER).is_dir():
             problems += [Problem(VerifyCode.SEAL, text) for text in broken_seals(folder)]

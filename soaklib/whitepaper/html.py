@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from soaklib.whitepaper.document import Paper
 
-__all__ = ["HTML_NAME", "html_paper", "refuse_strangers"]
+__all__ = ["HTML_NAME", "html_paper", "stated_in"]
 
 HTML_NAME: Final = "whitepaper.html"
 _KINDS: Final = {
@@ -53,7 +53,7 @@ def html_paper(paper: Paper) -> str:
     numbers = {"figure": count(1), "table": count(1)}
     style = (folder / "paper.css").read_text("utf-8")
     text = environment.get_template("paper.html.j2").render(paper=paper, style=style, numbers=numbers)
-    refuse_strangers(text)
+    stated_in(text)
     return text
 
 
@@ -62,34 +62,38 @@ def _data_uri(path: Path) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
 
 
-def refuse_strangers(text: str) -> None:
-    """Read a finished paper and refuse it if a number stands anywhere but in a claim, a query or a label's own number.
+def stated_in(text: str) -> list[tuple[str, str]]:
+    """Read a finished paper; give each claim in it, and how it is said.
 
     Raises
     ------
     ClaimError
-        There is such a number.
+        A number stands anywhere but in a claim, a query, or the number of a figure or table.
     """
     reader = _Reader()
     reader.feed(text)
     reader.close()
+    return reader.stated
 
 
 class _Reader(HTMLParser):
-    """Looks at every text outside of the elements that may hold numbers."""
+    """Collects claims, and looks at every text outside of the elements that may hold numbers."""
 
     _VOID: Final = frozenset({"meta", "img", "br", "hr", "link", "col", "wbr"})
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self._open: list[tuple[str, bool]] = []
+        self.stated: list[tuple[str, str]] = []
+        self._open: list[tuple[str, bool, str | None]] = []
 
     def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
         """Note whether a claim, a query, a number of the paper's own order, or the style begins."""
-        if tag not in self._VOID:
-            own = dict(attrs)
-            may = tag in {"style", "title", "pre"} or "data-claim" in own or own.get("class") == "own-number"
-            self._open.append((tag, may))
+        if tag in self._VOID:
+            return
+        own = dict(attrs)
+        claim = own.get("data-claim")
+        may = tag in {"style", "title", "pre"} or claim is not None or own.get("class") == "own-number"
+        self._open.append((tag, may, claim))
 
     def handle_endtag(self, tag: str) -> None:
         """Leave an element."""
@@ -97,10 +101,13 @@ class _Reader(HTMLParser):
             pass
 
     def handle_data(self, data: str) -> None:
-        """Refuse a number that is none of theirs."""
-        if not any(may for _, may in self._open):
+        """Take down what a claim says; refuse a number that is nobody's."""
+        claim = self._open[-1][2] if self._open else None
+        if claim is not None:
+            self.stated.append((claim, data))
+        elif not any(may for _, may, _ in self._open):
             try:
                 refuse_numbers(data)
             except ClaimError as exc:
-                msg = f"{HTML_NAME} would hold a number that no claim makes: {exc}"
+                msg = f"{HTML_NAME} holds a number that no claim makes: {exc}"
                 raise ClaimError(msg) from exc

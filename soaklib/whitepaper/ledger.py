@@ -110,17 +110,6 @@ class Ledger:
         value = self[name].value
         return float(value) if isinstance(value, int | float) else 0.0
 
-    def frame(self) -> pl.DataFrame:
-        """Give all claims as a frame for people: ``claim``, ``value`` (as it is said), ``n``, ``low``, ``high``."""
-        return pl.DataFrame(
-            [(claim.name, claim.text, claim.unit, claim.n, claim.low, claim.high) for claim in self.claims.values()],
-            schema={
-                "claim": pl.String(), "value": pl.String(), "unit": pl.String(), "n": pl.Int64(), "low": pl.Float64(),
-                "high": pl.Float64(),
-            },
-            orient="row",
-        )  # fmt: skip
-
 
 class Remembered:
     """A module whose functions are called once for the same run and the same literals: criteria take their time."""
@@ -214,16 +203,25 @@ class BrokenClaim(NamedTuple):
         return f"the claim {self.name} was {self.old} and its query now gives {self.new}"
 
 
-def broken_claims(recorded: Sequence[Claim], ledger: Ledger) -> Iterator[BrokenClaim]:
+def broken_claims(recorded: Sequence[Claim], ledger: Ledger, *, is_same_version: bool = True) -> Iterator[BrokenClaim]:
     """Compare recorded claims with those that a run supports now.
 
-    A claim whose query is not asked any more, or is asked otherwise, is broken as well: nothing stands behind it.
+    Parameters
+    ----------
+    recorded
+        As they were written down.
+    ledger
+        As they are made now.
+    is_same_version
+        Whether this version of soaklib made them. If so, a claim that is not asked any more, is asked otherwise, or is
+        missing, is broken as well: nothing stands behind it. If not, only claims that both ask alike are compared.
     """
     now = dict(ledger.claims)
     for old in recorded:
         new = now.pop(old.name, None)
-        if new is None:
-            yield BrokenClaim(old.name, old.text, "nothing")
+        if new is None or (old.query, old.column, dict(old.where)) != (new.query, new.column, dict(new.where)):
+            if is_same_version:
+                yield BrokenClaim(old.name, f"{old.text} by another query", "nothing" if new is None else new.text)
             continue
         for part in ("value", "n", "low", "high"):
             if not same_value(getattr(old, part), getattr(new, part)):
@@ -231,9 +229,8 @@ def broken_claims(recorded: Sequence[Claim], ledger: Ledger) -> Iterator[BrokenC
                 yield BrokenClaim(old.name, *(f"{said}{getattr(claim, part)}" for claim in (old, new)))
                 break
         else:
-            if (old.query, old.column, dict(old.where), old.unit, old.text) != (
-                new.query, new.column, dict(new.where), new.unit, new.text,
-            ):  # fmt: skip
-                yield BrokenClaim(old.name, f"{old.text} by another query", new.text)
-    for name, new in now.items():
-        yield BrokenClaim(name, "not stated", new.text)
+            if is_same_version and (old.unit, old.text) != (new.unit, new.text):
+                yield BrokenClaim(old.name, f"said as {old.text!r}", f"{new.text!r}")
+    if is_same_version:
+        for name, new in now.items():
+            yield BrokenClaim(name, "not stated", new.text)
