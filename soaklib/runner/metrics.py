@@ -60,13 +60,11 @@ class _SoakCollector(Collector):
 
     def __init__(self, soak: Soak) -> None:
         self._soak = soak
+        self._run = {"run_id": soak.job.run_id, "version": version("soaklib"), "target": soak.job.target}
 
     def collect(self) -> Iterator[Metric]:
         """Give all metrics; must be called by the thread of the soak's loop, which owns what is read."""
-        yield InfoMetricFamily(
-            "soaklib_run", "The run that this process makes.",
-            {"run_id": self._soak.job.run_id, "version": version("soaklib"), "target": self._soak.job.target},
-        )  # fmt: skip
+        yield InfoMetricFamily("soaklib_run", "The run that this process makes.", self._run)
         yield from self._calls()
         yield from self._times()
         yield from self._recording()

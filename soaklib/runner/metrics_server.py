@@ -1,7 +1,7 @@
 """Serves the runner's own metrics on the loopback, by the loop that makes the load.
 
-A scrape is rendered in one go by that loop. A thread would do it beside the loop, but the two share the interpreter
-lock, which a thread that computes gives back only every 5 ms: the loop, and with it the schedule, would wait longer.
+A scrape is rendered in one go by that loop, which takes about 1 ms. A thread would do it beside the loop, but the two
+share the interpreter lock, which a thread that computes gives back only every 5 ms: the schedule would wait longer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import generate_latest
 
 from soaklib.errors import SettingsError
 from soaklib.runner.metrics import metrics_registry
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["MetricsServer", "listen_for_scrapes"]
 
 _LOOPBACK: Final = "127.0.0.1"
+_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"  # the form that costs least; every Prometheus reads it
 _CLOSE_WITHIN_S: Final = 1.0
 _LAST_SCRAPE_WITHIN_S: Final = 60.0
 _LATE_SHARE: Final = 1.5  # a scrape may come this much later than the last two came apart
@@ -95,12 +96,11 @@ class MetricsServer:
             with suppress(asyncio.CancelledError):
                 await wait
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _answer(self, _: web.Request) -> web.Response:
         now_s = asyncio.get_running_loop().time()
         if self._scraped_at_s is not None:
             self._interval_s = now_s - self._scraped_at_s
         self._scraped_at_s = now_s
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        body = encode(self._registry)
+        body = generate_latest(self._registry)
         self._scraped.set()
-        return web.Response(body=body, headers={"Content-Type": content_type})
+        return web.Response(body=body, headers={"Content-Type": _TEXT})

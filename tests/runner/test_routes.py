@@ -104,10 +104,18 @@ def test_only_routes_of_the_plans_changes_are_asked_for():
     assert not [path for _, path, _, _ in server.asked if "admin" in path]
 
 
-def test_a_gateway_without_a_route_for_calls_cannot_be_used():
+@pytest.mark.parametrize("route", ["POST /api/create-agent", "POST /api/generate-token"])
+def test_a_gateway_without_agents_or_tokens_cannot_be_used(route):
     """No soak is possible."""
-    with pytest.raises(TargetError, match="cannot be used: it has no POST /api/proxy-request"):
-        check(Server(without=["POST /api/proxy-request"]))
+    with pytest.raises(TargetError, match=f"cannot be used: it has no {route}"):
+        check(Server(without=[route]))
+
+
+def test_no_call_is_made():
+    """A gateway may log or count what it refuses there, and the books would not balance."""
+    server = Server()
+    check(server)
+    assert "/api/proxy-request" not in {path for _, path, _, _ in server.asked}
 
 
 @pytest.mark.parametrize(
