@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Stopped", "command", "find_folder", "stopping_signals"]
 
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MACHINE: Final = frozenset(
+    {
+        errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EPERM, errno.EROFS,
+    }
+)  # fmt: skip
 _READER_IS_GONE: Final = frozenset({errno.EIO, errno.EPIPE})
 
 
@@ -50,8 +55,8 @@ def command(main: _Main) -> _Main:
     """Make a command of a function.
 
     SIGINT, SIGTERM and SIGHUP end it in order, what is open being closed and what is temporary removed, with one
-    sentence and the code 128 + n; a lack of memory ends it with code 4. What it says goes nowhere, in place of failing
-    it, once the terminal is closed or the other end of a pipe is gone.
+    sentence and the code 128 + n; a lack of memory, of disk or of permission ends it with a sentence and the code 4.
+    What it says goes nowhere, in place of failing it, once the terminal is closed or the other end of a pipe is gone.
     """
 
     @functools.wraps(main)
@@ -66,6 +71,12 @@ def command(main: _Main) -> _Main:
             return 128 + exc.number
         except (MemoryError, duckdb.OutOfMemoryException):
             print("soaklib: out of memory; everything recorded is on disk", file=sys.stderr)  # noqa: T201
+            return ExitCode.RECORDING
+        except OSError as exc:
+            if not _is_of_the_machine(exc):
+                raise
+            where = "" if exc.filename is None else f"{exc.filename}: "
+            print(f"soaklib: {where}{exc.strerror}", file=sys.stderr)  # noqa: T201 - the command's own words
             return ExitCode.RECORDING
         finally:
             sys.stdout.flush()
@@ -98,6 +109,12 @@ def find_folder(path_or_id: str) -> Path:
 
 def _stop(number: int, _: FrameType | None) -> NoReturn:
     raise Stopped(number)
+
+
+def _is_of_the_machine(exc: OSError) -> bool:
+    """Say whether an error is the machine's and no defect: a disk that is full or read-only, a lack of permission."""
+    # tempfile says with ENOENT and without a name that it can write nowhere
+    return exc.errno in _MACHINE or (exc.errno == errno.ENOENT and exc.filename is None)
 
 
 class _Lasting:

@@ -362,8 +362,12 @@ def _only_one(out: Path) -> Generator[None]:
         msg = f"the weekly soak of {out} is going on already (pid {path.read_text('ascii').strip()})"
         raise RunError(msg) from exc
     try:
-        os.truncate(descriptor, 0)
-        os.write(descriptor, b"%d\n" % os.getpid())
+        try:
+            os.truncate(descriptor, 0)
+            os.write(descriptor, b"%d\n" % os.getpid())
+        except OSError as exc:
+            msg = f"--out {out}: cannot be written: {exc.strerror or exc}"
+            raise SettingsError(msg) from exc
         yield
     finally:
         os.close(descriptor)  # the file stays: removing it would let two processes hold two of the same name

@@ -1,0 +1,107 @@
+"""Memory runs out: the kernel kills the recorder, or gives it no more; loudly, with nothing acknowledged lost."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from rehearsals import Rehearsal, run_command
+
+import soaklib
+
+
+def start(out):
+    """Start a soak of half an hour, five seconds of wall time, and wait for its load; give it and its recorder."""
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "soaklib.run", "--hours", "0.5", "--speed", "120", "--rps", "2", "--no-report",
+            "--out", str(out),
+        ],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    log = out / "latest" / "soak-events.log"
+    ends = time.monotonic() + 60
+    while not (log.exists() and "SOAK_TEST_STARTED" in log.read_text()):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    time.sleep(1)  # real load takes real time
+    [recorder] = [
+        child for child in psutil.Process(process.pid).children() if "recorder_process" in " ".join(child.cmdline())
+    ]
+    return process, recorder
+
+
+def kill(recorder):
+    """As the kernel does when memory runs out."""
+    recorder.send_signal(signal.SIGKILL)
+
+
+def give_no_more(recorder):
+    """Let it have the address space that it has, and not a page more."""
+    have = recorder.memory_info().vms
+    resource.prlimit(recorder.pid, resource.RLIMIT_AS, (have, have))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("starve", "said"),
+    [(kill, "was killed by SIGKILL, as the kernel does when memory runs out"), (give_no_more, "emory")],
+)
+def test_a_recorder_without_memory_ends_the_run_loudly_and_can_be_resumed(tmp_path, starve, said):
+    """Code 4, a sentence, chaos off and policies removed; every row that was there stays, and resume completes."""
+    process, recorder = start(tmp_path)
+    with soaklib.open_run(tmp_path / "latest") as run:
+        acknowledged = run.sql("select purpose, slot, step, kind, done_at_us from outcomes").rows()
+    starve(recorder)
+    _, stderr = process.communicate(timeout=90)
+    assert process.returncode == 4, stderr
+    assert said in stderr.splitlines()[-1]
+    folder = (tmp_path / "latest").resolve()
+    log = (folder / "soak-events.log").read_text()
+    assert "POLICIES_REMOVED" in log
+    assert log.splitlines()[-1].split("] ")[1].startswith("SOAK_TEST_FAILED")
+    assert json.loads((folder / "soak-summary.json").read_text())["status"] == "failed"
+    with soaklib.open_run(folder) as run:
+        left = run.sql("select purpose, slot, step, kind, done_at_us from outcomes").rows()
+    assert len(acknowledged) > 100
+    assert set(acknowledged) <= set(left)
+
+    resumed = Rehearsal(run_command("--resume", str(folder), "--no-report"))
+    assert resumed.summary["status"] == "completed"
+    with soaklib.open_run(folder) as run:
+        now = run.sql("select purpose, slot, step, kind, done_at_us from outcomes").rows()
+        slots = run.sql("select count(distinct slot) from outcomes where purpose = 'load'").item()
+    assert set(left) <= set(now)
+    assert len({row[:3] for row in now}) == len(now)
+    assert slots == 3600
+
+
+@pytest.mark.slow
+def test_a_runner_that_is_killed_leaves_a_run_that_can_be_packed_and_resumed(tmp_path):
+    """SIGKILL of the runner: its recorder writes what it was given, and `collect` makes a bundle that verifies."""
+    process, _ = start(tmp_path)
+    process.kill()
+    process.communicate()
+    folder = (tmp_path / "latest").resolve()
+    _ended([sys.executable, "-m", "soaklib.collect", str(folder)], tries=20)
+    bundle = folder / f"soak-artifacts-{folder.name}.tar.gz"
+    ended = _ended([sys.executable, "-m", "soaklib.verify", str(bundle)])
+    assert "the run did not come to its end" in ended.stdout
+    assert Rehearsal(run_command("--resume", str(folder), "--no-report")).summary["status"] == "completed"
+
+
+def _ended(command, tries=1):
+    """Run a command to its good end, again while the recorder still holds the file."""
+    for left in reversed(range(tries)):
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(os.sep))
+        if ended.returncode == 0 or not left:
+            break
+        time.sleep(0.5)
+    assert ended.returncode == 0, ended.stderr
+    return ended

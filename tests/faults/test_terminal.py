@@ -1,0 +1,87 @@
+"""The terminal is closed, a pipe is gone: a soak ends in order or goes on, and loses nothing either way."""
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import soaklib
+
+SHORT = ("--hours", "0.2", "--speed", "120", "--rps", "0.5", "--no-report")
+
+
+def wait_for_load(log):
+    ends = time.monotonic() + 60
+    while not (log.exists() and "SOAK_TEST_STARTED" in log.read_text()):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_closing_the_terminal_stops_the_soak_in_order(tmp_path):
+    """SIGHUP, and a terminal that takes no word any more: code 129, summary, bundle, policies removed."""
+    terminal, child = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "soaklib.run", *SHORT, "--out", str(tmp_path)],
+        stdin=child, stdout=child, stderr=child, start_new_session=True,
+        # what opens a terminal as the leader of a session has it for its own
+        preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # noqa: PLW1509 - this process has one thread
+    ) as process:  # fmt: skip
+        os.close(child)
+        wait_for_load(tmp_path / "latest" / "soak-events.log")
+        os.close(terminal)
+        assert process.wait(timeout=60) == 128 + signal.SIGHUP
+    folder = (tmp_path / "latest").resolve()
+    assert json.loads((folder / "soak-summary.json").read_text())["status"] == "interrupted"
+    assert (folder / f"soak-artifacts-{folder.name}.tar.gz").exists()
+    log = (folder / "soak-events.log").read_text()
+    assert log.index("POLICIES_REMOVED") < log.index("SOAK_TEST_INTERRUPTED")
+
+
+@pytest.mark.slow
+def test_under_nohup_a_soak_goes_on_without_its_terminal_and_its_reader(tmp_path):
+    """SIGHUP does nothing, words go nowhere, and the run is completed with its own exit code."""
+    with subprocess.Popen(
+        [shutil.which("nohup"), sys.executable, "-m", "soaklib.run", *SHORT, "--out", str(tmp_path)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        wait_for_load(tmp_path / "latest" / "soak-events.log")
+        process.stdout.close()
+        process.stderr.close()
+        process.send_signal(signal.SIGHUP)
+        code = process.wait(timeout=60)
+    summary = json.loads((tmp_path / "latest" / "soak-summary.json").read_text())
+    assert summary["status"] == "completed"
+    assert code == int(any(verdict["state"] == "fail" for verdict in summary["verdicts"]))
+    with soaklib.open_run(tmp_path / "latest") as run:
+        assert run.sql("select count(distinct slot) from outcomes where purpose = 'load'").item() == 360
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("columns", "colour"), [("60", {"NO_COLOR": "1"}), ("200", {"FORCE_COLOR": "1"}), ("20", {"TERM": "dumb"})]
+)
+def test_any_width_and_no_colour_show_every_verdict(tmp_path, columns, colour):
+    """Without a terminal, in 60 columns and in 20: every criterion is named, no line is longer, no escape unasked."""
+    environment = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}}
+    ended = subprocess.run(
+        [
+            sys.executable, "-m", "soaklib.run", "--hours", "0.05", "--speed", "120", "--no-report", "--out",
+            str(tmp_path),
+        ],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60,
+        env=environment | {"COLUMNS": columns} | colour,
+    )  # fmt: skip
+    assert ended.stdout.splitlines() == [str((tmp_path / "latest").resolve())]
+    assert ("\x1b[" in ended.stderr) == ("FORCE_COLOR" in colour)
+    verdicts = json.loads((tmp_path / "latest" / "soak-summary.json").read_text())["verdicts"]
+    words = " ".join(ended.stderr.split())
+    assert len(verdicts) > 20
+    if columns != "20":  # where a name takes several lines
+        assert [verdict["name"] for verdict in verdicts if verdict["name"].split()[0] not in words] == []

@@ -1,0 +1,120 @@
+"""Each command as it is used by someone who makes mistakes: one clear sentence, the documented code, nothing lost."""
+
+import resource
+import shutil
+import subprocess
+import sys
+
+import duckdb
+import pytest
+from soak_hour import write_soak_hour
+
+from soaklib import collect, report, run, verify, weekly
+
+READERS = {
+    "report": report.main,
+    "collect": collect.main,
+    "resume": lambda arguments: run.main(["--resume", *arguments]),
+    "weekly": lambda arguments: weekly.main(["--resume", *arguments]),
+}
+"""What takes a run and writes to it."""
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("template")
+    write_soak_hour(folder)
+    return folder
+
+
+def nothing(_, folder):
+    folder.mkdir()
+
+
+def no_database(_, folder):
+    folder.mkdir()
+    (folder / "run.duckdb").write_text("a text\n")
+
+
+def another_database(_, folder):
+    folder.mkdir()
+    with duckdb.connect(str(folder / "run.duckdb")) as connection:
+        connection.execute("create table outcomes (a int)").fetchall()
+
+
+def cut_short(template, folder):
+    shutil.copytree(template, folder)
+    with (folder / "run.duckdb").open("r+b") as file:
+        file.truncate(200_000)
+
+
+def of_the_future(template, folder):
+    shutil.copytree(template, folder)
+    with duckdb.connect(str(folder / "run.duckdb")) as connection:
+        connection.execute("update run set schema_version = 99").fetchall()
+
+
+MISTAKES = {
+    nothing: "run.duckdb does not exist: pass the folder of a run",
+    no_database: "is not a valid DuckDB database file",
+    another_database: "is not a soaklib run: it has no table",
+    cut_short: "Could not read enough bytes from file",
+    of_the_future: "has schema version 99, this soaklib reads",
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
+def test_what_is_no_run_is_code_2_and_stays_as_it_was(template, tmp_path, capsys, reader, mistake):
+    """A sentence that says what is wrong with it; no file is added, none changed."""
+    folder = tmp_path / "run"
+    mistake(template, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*")}
+    assert READERS[reader]([str(folder)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    [line] = said.err.splitlines()
+    assert MISTAKES[mistake] in " ".join(line.split())
+    assert {path: path.read_bytes() for path in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
+def test_what_is_no_bundle_has_the_code_of_what_is_wrong(template, tmp_path, capsys, mistake):
+    """Without a manifest nothing else is looked at."""
+    folder = tmp_path / "run"
+    mistake(template, folder)
+    assert verify.main([str(folder)]) == verify.VerifyCode.MANIFEST
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [
+        "manifest: manifest.json cannot be read: No such file or directory", f"{folder} is not authentic",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_bundle_is_not_written_to(tmp_path, capsys, reader):
+    """What would be written beside its unpacked copy would be lost."""
+    (tmp_path / "soak-artifacts-x.tar.gz").touch()
+    assert READERS[reader]([str(tmp_path / "soak-artifacts-x.tar.gz")]) == 2
+    assert "is a bundle, to which nothing is added: unpack it, and pass the folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["report", "collect", "resume", "weekly"])
+def test_a_disk_that_takes_nothing_is_code_4_and_changes_nothing(template, tmp_path, command):
+    """No byte can be written anywhere: a sentence, no traceback, and the run is as it was."""
+    folder = tmp_path / "run"
+    shutil.copytree(template, folder)
+    with duckdb.connect(str(folder / "run.duckdb")) as connection:
+        connection.execute("update run set status = 'interrupted'").fetchall()
+    before = (folder / "run.duckdb").read_bytes()
+    module, flags = {"resume": ("run", ["--resume"]), "weekly": ("weekly", ["--resume"])}.get(command, (command, []))
+    ended = subprocess.run(
+        [sys.executable, "-m", f"soaklib.{module}", *flags, str(folder)],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )  # fmt: skip
+    assert ended.returncode == (2 if command == "weekly" else 4), (
+        ended.stderr
+    )  # its lock cannot be had: nothing is sent
+    assert "Traceback" not in ended.stderr
+    assert len(ended.stderr.splitlines()) <= 2
+    assert (folder / "run.duckdb").read_bytes() == before
