@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.error_budget import error_budget
     from soaklib.analysis.events import read_events
     from soaklib.analysis.exposition import canonical_names, exposition_repairs, read_exposition
+    from soaklib.analysis.following import follow
     from soaklib.analysis.gauges import gauge, in_soak_time
     from soaklib.analysis.histograms import histogram_quantile
     from soaklib.analysis.latency import latency
@@ -65,6 +66,7 @@ __all__ = [
     "error_budget",
     "exposition_repairs",
     "fast_fails",
+    "follow",
     "gauge",
     "histogram_quantile",
     "in_soak_time",
@@ -87,9 +89,9 @@ __all__ = [
     "read_snapshots",
     "reconcile",
     "reconciliation_proofs",
+    "recoveries",
     "snapshot_files",
     "success_rate",
-    "recoveries",
     "tool_usage",
 ]
 
@@ -108,6 +110,7 @@ _MODULES: Final = {
     "soaklib.analysis.error_budget": ("error_budget",),
     "soaklib.analysis.events": ("read_events",),
     "soaklib.analysis.exposition": ("canonical_names", "exposition_repairs", "read_exposition"),
+    "soaklib.analysis.following": ("follow",),
     "soaklib.analysis.gauges": ("gauge", "in_soak_time"),
     "soaklib.analysis.histograms": ("histogram_quantile",),
     "soaklib.analysis.latency": ("latency",),

@@ -8,6 +8,7 @@
     ├── RecordingError              outcomes can no longer be written                             (exit code 4)
     ├── AbortedError                 the run was ended by the condition of --abort-when           (exit code 1)
     ├── RunError                    a run folder or bundle cannot be opened or is not what it says
+    │   ├── BusyError               the run's process has its file to itself; look again in a moment
     │   └── SchemaError             its tables are of another schema version
     ├── ExpositionError             text that is not a metrics exposition
     └── SourceError                 another source (Prometheus, the gateway's database) cannot be read
@@ -21,6 +22,7 @@ from enum import IntEnum
 
 __all__ = [
     "AbortedError",
+    "BusyError",
     "ExitCode",
     "ExpositionError",
     "RecordingError",
@@ -50,6 +52,10 @@ class SoaklibError(Exception):
 
     exit_code = ExitCode.CRITERION_FAILED
 
+    def _render_traceback_(self) -> list[str]:
+        """Give what a notebook shows in place of a traceback: IPython asks an exception for this."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class SettingsError(SoaklibError):
     """A setting, flag, environment variable or plan is wrong; says what to pass instead."""
@@ -77,6 +83,10 @@ class RunError(SoaklibError):
     """A run folder or bundle cannot be opened, or is not what it says it is."""
 
     exit_code = ExitCode.USAGE
+
+
+class BusyError(RunError):
+    """A run's process has the file to itself: it starts, ends or judges the run. Look again in a moment."""
 
 
 class SchemaError(RunError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
-from soaklib.errors import RecordingError, RunError, SchemaError
+from soaklib.errors import BusyError, RecordingError, RunError, SchemaError
 from soaklib.records import RunStatus
 from soaklib.views import Segment, prepare_reader
 
@@ -276,7 +276,9 @@ def open_read_only(path: Path) -> duckdb.DuckDBPyConnection:
     Raises
     ------
     RunError
-        There is no such file, it is no run, or a live recorder holds it.
+        There is no such file, or it is no run.
+    BusyError
+        A process holds it to write.
     SchemaError
         Its tables are of another schema version.
     """
@@ -286,6 +288,9 @@ def open_read_only(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         connection = duckdb.connect(str(path), read_only=True)
     except duckdb.Error as exc:
+        if "Could not set lock" in str(exc):
+            msg = f"{path} is held by the process that writes it: look again in a moment"
+            raise BusyError(msg) from exc
         msg = f"{path} cannot be opened as a run: {_first_line(exc)}"
         raise RunError(msg) from exc
     try:

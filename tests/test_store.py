@@ -131,7 +131,7 @@ def test_a_file_that_a_writer_holds_says_so(writer, path):
     script = f"from pathlib import Path; from soaklib.store import open_read_only; open_read_only(Path({str(path)!r}))"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     writer.close()
-    assert "cannot be opened as a run" in ended.stderr
+    assert "is held by the process that writes it: look again in a moment" in ended.stderr
     assert "lock" in ended.stderr
 
 

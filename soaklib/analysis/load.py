@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import duckdb
 
 from soaklib.analysis.frames import frame_of
-from soaklib.errors import RunError
+from soaklib.errors import BusyError, RunError
 from soaklib.live import is_published, open_live
 from soaklib.plan import Plan
+from soaklib.records import RunStatus
+from soaklib.runlock import is_owned
 from soaklib.settings import Thresholds
 from soaklib.store import DATABASE_NAME, open_read_only
 from soaklib.views import read_segments
@@ -33,6 +35,12 @@ __all__ = ["Run", "RunInfo", "find_run", "open_run"]
 FRESH_S: Final = 2.0
 """How old, in wall seconds, what is shown of a live run may get before it is read anew."""
 
+PATIENCE_S: Final = 15.0
+"""How long, in wall seconds, a run is waited for whose process has the file to itself."""
+
+_ASK_EVERY_S: Final = 0.1
+_CARD_CELL: Final = "text-align:left;vertical-align:top"
+_CARD_VALUE: Final = f"{_CARD_CELL};white-space:normal;overflow-wrap:anywhere"
 _RUNS_FOLDER: Final = Path("data") / "runs"
 _SAMPLE_FOLDER: Final = Path("data") / "sample"
 
@@ -168,14 +176,15 @@ class Run:
         """
         return self.sql(
             'select utc(at_us) as "at", metric, labels, "value" from samples '
-            "where $metric is null or metric = $metric order by at_us, rowid",
+            "where $metric is null or metric = $metric order by at_us, row_number() over ()",
             {"metric": metric},
         )
 
     def events(self) -> pl.DataFrame:
         """Give the events: ``at`` (UTC), ``soak_s``, ``name``, ``detail``, in order of time."""
         return self.sql(
-            'select utc(at_us) as "at", soak_seconds(at_us) as soak_s, name, detail from events order by at_us, rowid'
+            'select utc(at_us) as "at", soak_seconds(at_us) as soak_s, name, detail from events '
+            "order by at_us, row_number() over ()"
         )
 
     def health(self) -> pl.DataFrame:
@@ -191,22 +200,30 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Show the run as a card in a notebook."""
-        counts = self.sql("select kind, count(*) as n from outcomes group by kind order by n desc")
+        counts = self.sql("select kind, count(*) as n from outcomes group by kind order by n desc, kind")
+        judged = self.sql("select state, count(*) as n from verdicts group by state order by n desc, state")
+        last_s = self.sql("select soak_seconds(max(planned_at_us)) from outcomes").item()
         rows = {
-            "status": self.info.status,
+            "status": self._standing(),
+            "reached": "no call yet" if last_s is None else f"H+{last_s / 3600:.2f} of H+{self.info.hours:g}",
+            "verdicts": ", ".join(f"{n} {state}" for state, n in judged.iter_rows()) or "none yet",
+            "outcomes": ", ".join(f"{kind} {n:,}" for kind, n in counts.iter_rows()) or "none yet",
             "target": f"{self.info.target}{' (embedded reference gateway)' if self.info.embedded else ''}",
+            "plan": f"{self.info.plan.name}, here {self.info.hours:g} h of soak time, "
+            f"{self.info.rps:g} slots a soak-second, speed {self.info.speed:g}",
             "started": f"{self.info.started_utc:%Y-%m-%d %H:%M:%S} UTC",
-            "plan": f"{self.info.plan.name}: {self.info.hours:g} soak-hours at {self.info.rps:g} slots a soak-second, "
-            f"speed {self.info.speed:g}",
-            "outcomes": ", ".join(f"{kind} {n:,}" for kind, n in counts.iter_rows()),
         }
         body = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td style='text-align:left'>"
-            f"{html.escape(value)}</td></tr>"
+            f"<tr><th style='{_CARD_CELL}'>{name}</th><td style='{_CARD_VALUE}'>{html.escape(value)}</td></tr>"
             for name, value in rows.items()
         )
         caption = f"<caption style='text-align:left'><b>Run {html.escape(self.info.run_id)}</b></caption>"
         return f"<table>{caption}{body}</table>"
+
+    def _standing(self) -> str:
+        if self.info.status == RunStatus.RUNNING:
+            return "cut off: it was not ended, and no process writes it any more"
+        return self.info.status
 
 
 class LiveRun(Run):
@@ -217,19 +234,29 @@ class LiveRun(Run):
 
     def __init__(self, folder: Path, connection: duckdb.DuckDBPyConnection) -> None:
         super().__init__(folder, connection)
-        self._opened = time.monotonic()
+        self._looked_s = time.monotonic()
 
     def sql(self, query: str, params: Sequence[object] | Mapping[str, object] | None = None) -> pl.DataFrame:
         """Run SQL over the run's tables as they are now; see :meth:`Run.sql`."""
-        if time.monotonic() - self._opened > FRESH_S:
-            self._connection.close()
-            try:
-                self._connection = open_live(self.folder)
-            except RunError:  # it has ended: from now on the file itself is read
-                self._connection = open_read_only(self.folder / DATABASE_NAME)
-            self.info = _read_info(self._connection)
-            self._opened = time.monotonic()
-        return super().sql(query, params)
+        if time.monotonic() - self._looked_s > FRESH_S:
+            self._look_again()
+        try:
+            return super().sql(query, params)
+        except RunError as exc:
+            if not isinstance(exc.__cause__, duckdb.IOException):
+                raise
+            self._look_again()  # what was published went away: the run has ended since the last look, or was moved
+            return super().sql(query, params)
+
+    def _look_again(self) -> None:
+        self._connection.close()
+        self._connection = _connect(self.folder)
+        self.info = _read_info(self._connection)
+        self._looked_s = time.monotonic()
+
+    def _standing(self) -> str:
+        is_going_on = self.info.status == RunStatus.RUNNING and is_owned(self.folder)
+        return f"running, seen at {dt.datetime.now(dt.UTC):%H:%M:%S} UTC" if is_going_on else super()._standing()
 
 
 def find_run(path_or_id: Path | str) -> Path:
@@ -277,14 +304,32 @@ def open_run(path_or_id: Path | str = "latest") -> Run:
     ------
     RunError
         There is no such run, or its file cannot be opened.
+    BusyError
+        Its process has had the file to itself for :data:`PATIENCE_S`: it starts, ends or judges the run.
     SchemaError
         It is of another schema version.
     """
     folder = find_run(path_or_id).resolve()
-    if is_published(folder):
-        with suppress(RunError):  # it has ended meanwhile, or its recorder was killed: the file can be read
-            return LiveRun(folder, open_live(folder))
-    return Run(folder, open_read_only(folder / DATABASE_NAME))
+    kind = LiveRun if is_owned(folder) else Run
+    return kind(folder, _connect(folder))
+
+
+def _connect(folder: Path) -> duckdb.DuckDBPyConnection:
+    """Connect to what a live recorder publishes, and otherwise to the file itself."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:
+        if not folder.is_dir():
+            msg = f"the run in {folder} is not there any more: it was moved or removed"
+            raise RunError(msg)
+        if is_published(folder):
+            with suppress(RunError):  # it has ended meanwhile, or its recorder was killed: the file can be read
+                return open_live(folder)
+        try:
+            return open_read_only(folder / DATABASE_NAME)
+        except BusyError:  # a run that starts, ends or is judged
+            if time.monotonic() > deadline_s:
+                raise
+        time.sleep(_ASK_EVERY_S)
 
 
 def _read_info(connection: duckdb.DuckDBPyConnection) -> RunInfo:

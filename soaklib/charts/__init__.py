@@ -23,7 +23,7 @@ from soaklib.charts.residuals import reconciliation_residuals
 from soaklib.charts.rotation import rotation_impact
 from soaklib.charts.saving import SavedFigure, save
 from soaklib.charts.success import success_rate
-from soaklib.charts.tables import VerdictTable, verdict_table
+from soaklib.charts.tables import EventTable, VerdictTable, event_table, verdict_table
 from soaklib.charts.theme import COLUMN_MM, PAGE_MM, figure
 from soaklib.charts.tools import tool_usage
 from soaklib.charts.validity import measurement_validity
@@ -31,6 +31,7 @@ from soaklib.charts.validity import measurement_validity
 __all__ = [
     "COLUMN_MM",
     "PAGE_MM",
+    "EventTable",
     "SavedFigure",
     "VerdictTable",
     "breaker_activity",
@@ -38,6 +39,7 @@ __all__ = [
     "denial_spikes",
     "drift",
     "error_budget_burn",
+    "event_table",
     "figure",
     "intervention_timeline",
     "latency_heat_map",

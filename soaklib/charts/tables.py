@@ -1,4 +1,4 @@
-"""Verdicts as a table to be read: which criterion, what was measured, what is required, and why."""
+"""Tables to be read: verdicts, with what fails first, and events."""
 
 from __future__ import annotations
 
@@ -13,16 +13,23 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-__all__ = ["VerdictTable", "verdict_table"]
+__all__ = ["EventTable", "VerdictTable", "event_table", "verdict_table"]
 
 _COLUMNS: Final = ("state", "name", "measure", "low", "high", "threshold", "n", "detail")
 _SIGNS: Final[Mapping[str, tuple[str, str]]] = {
-    State.PASS: ("✔", "#00664B"),
     State.FAIL: ("✘", "#B22F00"),
     State.INSUFFICIENT: ("?", "#5A5A5A"),
     State.NOT_APPLICABLE: ("·", "#5A5A5A"),
+    State.PASS: ("✔", "#00664B"),
 }
-_CELL: Final = "text-align:left;vertical-align:top;white-space:normal;padding:0.25em 0.8em"
+"""State -> its sign and colour, in the order in which a reader wants to see them."""
+
+_TABLE: Final = "width:100%;table-layout:auto"  # the last column, which says most, has at least 45 %
+_CELL: Final = "text-align:left;vertical-align:top;white-space:normal;padding:0.35em 0.6em"
+_WORDS: Final = f"{_CELL};overflow-wrap:anywhere"  # of any length: no table is wider than its notebook
+# white on the state's own colour is readable whatever the theme's background is
+_BADGE: Final = "color:white;font-weight:bold;white-space:nowrap;border-radius:0.3em;padding:0.1em 0.5em"
+_ASIDE: Final = "opacity:0.8"
 
 
 class VerdictTable(NamedTuple):
@@ -31,18 +38,34 @@ class VerdictTable(NamedTuple):
     Attributes
     ----------
     rows
-        For each verdict: state, criterion, measured, required, n, what was seen.
+        For each verdict: state, criterion, measured, required, n, what was seen. Failures stand first, then what could
+        not be judged, then what passed; within each the order is that of the criteria.
     """
 
     rows: tuple[tuple[str, str, str, str, str, str], ...]
 
     def _repr_html_(self) -> str:
-        heads = "".join(
-            f"<th style='{_CELL}'>{name}</th>"
-            for name in ("", "criterion", "measured", "required", "n", "what was seen")
+        return _table(("", "criterion", "what was seen"), "".join(map(_row, self.rows)))
+
+
+class EventTable(NamedTuple):
+    """Rows of an event table, in HTML where a notebook shows it.
+
+    Attributes
+    ----------
+    rows
+        For each event: soak time, UTC time of day, name, detail.
+    """
+
+    rows: tuple[tuple[str, str, str, str], ...]
+
+    def _repr_html_(self) -> str:
+        body = "".join(
+            f"<tr><td style='{_CELL}'>{soak_time}</td><td style='{_CELL}'>{at}</td>"
+            f"<td style='{_WORDS}'>{html.escape(name)}</td><td style='{_WORDS}'>{html.escape(detail)}</td></tr>"
+            for soak_time, at, name, detail in self.rows
         )
-        body = "".join(f"<tr>{_state_cell(state)}{''.join(map(_cell, rest))}</tr>" for state, *rest in self.rows)
-        return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+        return _table(("soak time", "UTC", "event", "detail"), body)
 
 
 def verdict_table(verdicts: pl.DataFrame) -> VerdictTable:
@@ -59,17 +82,39 @@ def verdict_table(verdicts: pl.DataFrame) -> VerdictTable:
         The frame lacks a column.
     """
     need(verdicts, _COLUMNS, "soaklib.criteria(run)")
-    return VerdictTable(
+    rows = [
+        (state, name, _measured(measure, low, high), threshold, f"{n:,}", detail)
+        for state, name, measure, low, high, threshold, n, detail in verdicts.select(_COLUMNS).iter_rows()
+    ]
+    order = list(_SIGNS)
+    return VerdictTable(tuple(sorted(rows, key=lambda row: order.index(row[0]))))
+
+
+def event_table(events: pl.DataFrame) -> EventTable:
+    """Make events readable.
+
+    Parameters
+    ----------
+    events
+        As ``run.events()`` gives them.
+
+    Raises
+    ------
+    SettingsError
+        The frame lacks a column.
+    """
+    need(events, ("at", "soak_s", "name", "detail"), "run.events()")
+    return EventTable(
         tuple(
-            (state, name, _measured(measure, low, high), threshold, f"{n:,}", detail)
-            for state, name, measure, low, high, threshold, n, detail in verdicts.select(_COLUMNS).iter_rows()
+            (f"H+{soak_s / 3600:.2f}", f"{at:%H:%M:%S}", name, detail)
+            for at, soak_s, name, detail in events.select("at", "soak_s", "name", "detail").iter_rows()
         )
     )
 
 
 def _measured(measure: float | None, low: float | None, high: float | None) -> str:
     if measure is None:
-        return "none"
+        return "nothing"
     interval = "" if low is None or high is None else f" ({_number(low)} to {_number(high)})"
     return _number(measure) + interval
 
@@ -78,10 +123,18 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) else f"{value:,.3f}"
 
 
-def _state_cell(state: str) -> str:
-    sign, colour = _SIGNS.get(state, ("", "inherit"))
-    return f"<td style='{_CELL};color:{colour};font-weight:bold;white-space:nowrap'>{sign} {html.escape(state)}</td>"
+def _table(names: tuple[str, ...], body: str) -> str:
+    *first, last = names
+    heads = "".join(f"<th style='{_CELL}'>{name}</th>" for name in first)
+    heads += f"<th style='{_CELL};width:45%'>{last}</th>"
+    return f"<table style='{_TABLE}'><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _cell(text: str) -> str:
-    return f"<td style='{_CELL}'>{html.escape(text)}</td>"
+def _row(row: tuple[str, str, str, str, str, str]) -> str:
+    state, name, measured, threshold, n, detail = map(html.escape, row)
+    sign, colour = _SIGNS[row[0]]
+    return (
+        f"<tr><td style='{_CELL}'><span style='{_BADGE};background:{colour}'>{sign} {state}</span></td>"
+        f"<td style='{_CELL}'><b>{name}</b><br><span style='{_ASIDE}'>required: {threshold}</span></td>"
+        f"<td style='{_WORDS}'>{detail}<br><span style='{_ASIDE}'>measured: {measured}; n = {n}</span></td></tr>"
+    )

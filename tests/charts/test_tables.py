@@ -1,5 +1,7 @@
 """The verdict table."""
 
+import datetime as dt
+
 import polars as pl
 import pytest
 
@@ -22,11 +24,11 @@ _VERDICTS = pl.DataFrame(
 
 
 def test_rows_say_what_was_measured_and_required():
-    """Measures bear their interval, whole numbers no decimals, and what was not measured says so."""
+    """Failures stand first; measures bear their interval, whole numbers no decimals; nothing measured is said."""
     assert charts.verdict_table(_VERDICTS).rows == (
-        ("pass", "success rate", "99.612 (99.570 to 99.650)", ">= 97 %", "108,267", "fine"),
-        ("insufficient", "quota cut works", "none", "denials after", "0", "not made"),
         ("fail", "<b>odd</b>", "3", "all 3", "3", "2 of 3"),
+        ("insufficient", "quota cut works", "nothing", "denials after", "0", "not made"),
+        ("pass", "success rate", "99.612 (99.570 to 99.650)", ">= 97 %", "108,267", "fine"),
     )
 
 
@@ -42,3 +44,14 @@ def test_another_frame_is_refused():
     """A frame that holds no verdicts is refused."""
     with pytest.raises(SettingsError, match=r"no column state, name"):
         charts.verdict_table(pl.DataFrame({"x": [1]}))
+
+
+def test_events_bear_their_time_and_are_escaped():
+    """Soak time in hours, the time of day, and the detail as it is."""
+    at = dt.datetime(2026, 11, 20, 12, 30, 1, tzinfo=dt.UTC)
+    events = pl.DataFrame({"at": [at], "soak_s": [5400.0], "name": ["CHAOS_MODE_ON"], "detail": ["<b>50 %"]})
+    shown = charts.event_table(events)
+    assert shown.rows == (("H+1.50", "12:30:01", "CHAOS_MODE_ON", "<b>50 %"),)
+    assert "&lt;b&gt;50 %" in shown._repr_html_()
+    with pytest.raises(SettingsError, match=r"no column soak_s"):
+        charts.event_table(events.drop("soak_s"))
