@@ -1,0 +1,222 @@
+"""JupyterLab as a person uses it: a real server, a real browser, Run > Run All Cells.
+
+Needs ``chromium`` and ``chromedriver`` (Debian packages chromium and chromium-driver) on the path. Without them the
+tests skip, except where the environment has CI=true.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.parse
+from pathlib import Path
+
+import nbformat
+import pytest
+from lab_browser import ShownCell, faults, notebook_page
+from lab_server import Outside, lab_server, stop
+
+from soaklib.report import find_notebooks
+
+pytestmark = pytest.mark.slow
+
+_PROJECT = Path(__file__).parents[2]
+_NAMES = [path.stem for path in find_notebooks() if path.stem < "90"]  # the whitepaper has tests of its own
+_OUTPUT = ".jp-NotebookPanel .jp-OutputArea-output"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs():
+    """Ask for the browser before anything is started."""
+    if shutil.which("chromium") is None or shutil.which("chromedriver") is None:
+        reason = "no chromium and chromedriver on the path: install the Debian packages chromium and chromium-driver"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder laid out as the project is, with the sample and one run, a copy of it."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(_PROJECT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    shutil.copytree(_PROJECT / "data" / "sample", folder / "data" / "sample")
+    shutil.copytree(_PROJECT / "data" / "sample", folder / "data" / "runs" / "r1")
+    (folder / "data" / "runs" / "latest").symlink_to("r1")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def outside():
+    """What is asked of the world outside by the server and its kernels ends here."""
+    with Outside() as noted:
+        yield noted
+
+
+@pytest.fixture(scope="module")
+def lab(_programs, root, outside, tmp_path_factory):
+    """A running JupyterLab that shows the folder."""
+    with lab_server(root, tmp_path_factory.mktemp("jupyterlab"), outside) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser(_programs, tmp_path_factory):
+    """A browser, used for one notebook after the other."""
+    with notebook_page(tmp_path_factory.mktemp("chromium")) as page:
+        yield page
+
+
+@pytest.fixture
+def page(lab, browser):
+    """The browser; what a notebook left running ends after its test."""
+    browser.requests()
+    browser.resize(1280, 900)
+    yield browser
+    lab.end_kernels()
+
+
+def _write(root, name, *sources):
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), root / "notebooks" / f"{name}.ipynb")
+    return f"notebooks/{name}.ipynb"
+
+
+def _beyond_loopback(addresses):
+    return [address for address in addresses if urllib.parse.urlsplit(address).hostname != "127.0.0.1"]
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_a_notebook_runs_to_its_end(name, lab, page, outside, tmp_path):
+    """Every cell has run, none shows an error or a warning, figures are drawn, and nobody outside was asked."""
+    page.open(lab.page(f"notebooks/{name}.ipynb"))
+    cells = page.run_all()
+    page.screenshot(tmp_path / f"{name}.png")
+    assert faults(cells) == []
+    assert sum(cell.figures for cell in cells) >= 1
+    assert cells[-1].text.strip()  # the conclusion
+    asked = page.requests()
+    assert asked
+    assert _beyond_loopback(asked) == []
+    assert outside.requests() == []
+
+
+def test_a_failing_notebook_is_seen(root, lab, page):
+    """A cell that raises, cells that it kept from running, and a warning are each told with their number."""
+    path = _write(root, "broken", "import warnings; warnings.warn('odd')", "1 / 0", "'never'")
+    page.open(lab.page(path))
+    found = faults(page.run_all())
+    assert [sentence[:27] for sentence in found] == [
+        "code cell 1 shows an error:",
+        "code cell 2 shows an error:",
+        "code cell 3 was not run to ",
+    ]
+    assert "UserWarning: odd" in found[0]
+    assert "ZeroDivisionError: division by zero" in found[1]
+    assert faults([]) == ["the page shows no code cell"]
+    assert faults([ShownCell("", "[*]:", (), "", 0)]) == ["code cell 1 was not run to its end: '[*]:'"]
+
+
+def test_a_request_to_the_outside_is_seen(root, lab, page, outside):
+    """A page or a kernel that asks the world outside is told, and gets no answer."""
+    ask = (
+        "import urllib.request\n"
+        "try: urllib.request.urlopen('http://soaklib.invalid/kernel', timeout=1)\n"
+        "except OSError: print('no answer')"
+    )
+    page.open(lab.page(_write(root, "outside", ask)))
+    (cell,) = page.run_all()
+    page.script("fetch('http://soaklib.invalid/page').catch(() => {})")
+    assert cell.text.strip() == "no answer"
+    assert _beyond_loopback(page.requests()) == ["http://soaklib.invalid/page"]
+    assert outside.requests() == ["GET http://soaklib.invalid/kernel HTTP/1.1"]
+
+
+def test_an_error_of_the_library_is_one_sentence(root, lab, page):
+    """A run that is not there is told without a traceback."""
+    path = _write(root, "no-run", "import soaklib\nsoaklib.open_run('no-such-run')")
+    page.open(lab.page(path))
+    (cell,) = page.run_all()
+    (error,) = cell.errors
+    assert error.strip().startswith("RunError: there is no run 'no-such-run': pass its folder, its id")
+    assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_cards_and_verdicts_are_readable(theme, root, lab, page, tmp_path):
+    """In a wide and a narrow window, in each theme: nothing is cut, every word stands out from what is behind it."""
+    path = _write(
+        root,
+        "card",
+        "import soaklib\nfrom soaklib import charts\nrun = soaklib.open_run()\nrun",
+        "charts.verdict_table(soaklib.criteria(run))",
+        "charts.event_table(run.events().tail(5))",
+    )
+    lab.set_theme(theme)
+    page.open(lab.page(path))
+    assert faults(page.run_all()) == []
+    assert page.script("return document.body.dataset.jpThemeLight") == str(theme == "JupyterLab Light").lower()
+    for width_px in (1280, 800):
+        page.resize(width_px, 900)
+        page.wait(lambda width_px=width_px: page.script("return window.innerWidth") <= width_px, 10, "the new width")
+        page.screenshot(tmp_path / f"card-{width_px}.png")
+        sizes = page.script(
+            f"return [...document.querySelectorAll('{_OUTPUT}')].map(o => [o.scrollWidth, o.clientWidth])"
+        )
+        assert len(sizes) == 3
+        assert [needed for needed, there in sizes if needed > there] == []
+    contrasts = page.contrasts(f"{_OUTPUT} td, {_OUTPUT} th, {_OUTPUT} span, {_OUTPUT} caption")
+    assert len(contrasts) > 100
+    assert {text: ratio for text, ratio in contrasts if ratio < 4.5} == {}  # WCAG 2.1, level AA
+
+
+def test_unreadable_words_are_seen(root, lab, page):
+    """Dark green on a dark page is told."""
+    lab.set_theme("JupyterLab Dark")
+    source = "from IPython.display import HTML\nHTML('<p style=\"color:#00664B\">pass</p>')"
+    page.open(lab.page(_write(root, "dim", source)))
+    page.run_all()
+    ((text, ratio),) = page.contrasts(f"{_OUTPUT} p")
+    assert text == "pass"
+    assert ratio < 4.5
+
+
+def test_the_live_view_follows_a_run(root, lab, page, tmp_path):
+    """While a rehearsal goes on the view is drawn anew with more outcomes each time; after its end it shows the end."""
+    source = nbformat.read(root / "notebooks" / "live.ipynb", as_version=4)
+    for cell in source.cells:
+        cell.source = cell.source.replace("pause_s = 5.0", "pause_s = 1.0")
+    nbformat.write(source, root / "notebooks" / "live-often.ipynb")
+    page.open(lab.page("notebooks/live-often.ipynb"))
+    runs = root / "data" / "runs"
+    command = [sys.executable, "-m", "soaklib.run", "--hours", "1", "--speed", "240", "--no-report", "--out", str(runs)]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )  # fmt: skip
+    try:
+        page.wait(lambda: (runs / "latest" / "live").exists() or process.poll() is not None, 30, "the rehearsal")
+        page.start_all()
+        seen = [page.wait(lambda: _ok_calls(page), 30, "the first look")]
+        for _ in range(3):
+            seen.append(page.wait(lambda: _ok_calls(page) > seen[-1] and _ok_calls(page), 30, "the next look"))
+        assert process.poll() is None
+        assert "running, seen at" in page.cells()[-1].text
+        page.screenshot(tmp_path / "live.png")
+        process.wait(60)
+        cells = page.wait_for_end(60)
+        page.screenshot(tmp_path / "ended.png")
+    finally:
+        stop(process)
+    assert faults(cells) == []
+    assert cells[-1].figures == 2
+    assert "SOAK_TEST_COMPLETED" in cells[-1].text
+    assert re.search(r"status\s+completed", cells[-1].text)
+    assert _ok_calls(page) > seen[-1]
+
+
+def _ok_calls(page):
+    """Give the number of calls answered with ok that the card of the last cell shows; 0 before there is one."""
+    shown = re.search(r"\bok ([\d,]+)", page.cells()[-1].text)
+    return int(shown[1].replace(",", "")) if shown else 0
