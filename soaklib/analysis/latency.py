@@ -96,7 +96,7 @@ def latency(
         cells = ask(
             f"""
             select {window_sql(every)} as soak_s, {"".join(f"{name}, " for name in by)} count(*)::BIGINT as n
-            from calls where {_ENDED} group by all order by all"""  # noqa: S608 - our own names, checked above
+            from calls where {_ENDED} group by all having count(*) > 0 order by all"""  # noqa: S608 - our own names
         )
         for chunk in _chunks(cells, names):
             for key, group in _groups(ask, every, names, chunk):

@@ -168,6 +168,8 @@ def _percents(interval: RateInterval) -> tuple[float | None, ...]:
 
 def _with_gaps(windows: pl.DataFrame, every_s: float | None) -> pl.DataFrame:
     """Put in the windows that have no planned call at all, with n = 0."""
+    if every_s is None and windows.is_empty():  # the one window is there, whatever is in it
+        return pl.DataFrame([(0.0, None, 0, 0, None, None, None, "none")], schema=windows.schema, orient="row")
     if every_s is None or windows.height < 2:  # noqa: PLR2004 - one window has nothing between
         return windows
     starts = windows["soak_s"]

@@ -16,7 +16,7 @@ CLOCK: Final = "soak time"
 
 NOT_KNOWN: Final = "\N{EN DASH}"
 _THIN: Final = "\N{NARROW NO-BREAK SPACE}"
-_SHOWN: Final = frozenset({"%", "ms", "s", "MiB", "MiB a soak-hour", "ms a soak-hour", "soak s", "soak h"})
+_SHOWN: Final = frozenset({"%", "ms", "s", "MiB", "MB a soak-hour", "ms a soak-hour", "soak s", "soak h"})
 """Units that are said with the value; all others (calls, rows) are said by the sentence around it."""
 
 _PERCENTS: Final = frozenset({"%", "percentage points"})

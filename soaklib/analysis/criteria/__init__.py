@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.load import Run
     from soaklib.records import Verdict
 
-__all__ = ["CRITERIA", "VERDICTS_SCHEMA", "criteria", "judge"]
+__all__ = ["CRITERIA", "VERDICTS_SCHEMA", "criteria", "judge", "known_verdicts"]
 
 VERDICTS_SCHEMA: Final = pl.Schema(
     {
@@ -74,3 +74,25 @@ def criteria(run: Run) -> pl.DataFrame:
 def judge(run: Run) -> list[Verdict]:
     """Give the verdicts of :func:`criteria` as records."""
     return [criterion(run) for criterion in CRITERIA]
+
+
+def known_verdicts(run: Run, *names: str) -> pl.DataFrame:
+    """Give verdicts as they were recorded when the run ended; of a run without them, judge it now.
+
+    To judge takes as long as reading every row a dozen times; for whoever only shows a verdict this is enough.
+
+    Parameters
+    ----------
+    run
+        The run.
+    names
+        Only these criteria; none for all.
+
+    Returns
+    -------
+    polars.DataFrame
+        As :func:`criteria` gives it.
+    """
+    recorded = run.verdicts()
+    verdicts = recorded.cast(VERDICTS_SCHEMA) if recorded.height else criteria(run)
+    return verdicts.filter(pl.col("name").is_in(names)) if names else verdicts

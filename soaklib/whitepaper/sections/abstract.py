@@ -38,7 +38,7 @@ def _blocks(writer: Writer) -> Iterator[Block]:
     if failed:
         yield Paragraph(writer.say("What failed:"))
         yield Bullets(
-            tuple(writer.say("{row.name}: {row.detail} (required: {row.threshold}).", row=row) for row in failed)
+            tuple(writer.say("{row.name}. Required: {row.threshold}. Seen: {row.detail}", row=row) for row in failed)
         )
     yield Paragraph(_measured(writer))
 

@@ -74,7 +74,8 @@ FIGURES: Final = {
         "{success.n} calls that count.",
         "A line over soak time with a band around it: the success rate of each window and its interval, beside the "
         "required rate.",
-        needs="success.success_rate", otherwise="No call counts towards the success rate (n = {success.n}).",
+        needs="success.success_rate", otherwise="No call counts towards the success rate (n = {criteria[success "
+                                                "rate].n}).",
     ),
     "error-budget-burn": Captioned(
         "Above, the share of the error budget that is used: {budget.used} of what {run.success_required} allows, by "

@@ -111,7 +111,7 @@ def _judged(writer: Writer, *names: str) -> Bullets:
     """Give what the data say of some criteria."""
     return Bullets(
         tuple(
-            writer.say("{row.name}: {row.state}. {row.detail} (required: {row.threshold}).", row=row)
+            writer.say("{row.name}: {row.state}. Required: {row.threshold}. Seen: {row.detail}", row=row)
             for row in writer.ledger.rows("criteria")
             if row.claims["name"].value in names
         )
