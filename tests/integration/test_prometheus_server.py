@@ -1,28 +1,19 @@
-"""A real Prometheus server: one day written into its storage, and the reference gateway scraped by it.
-
-Needs ``prometheus`` and ``promtool`` (Debian package prometheus) on the path. Without them the tests skip, except
-where the environment has CI=true.
-"""
+"""A real Prometheus server: one day written into its storage, and the reference gateway scraped by it."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import random
-import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from prometheus_server import fetch, programs, prometheus_server, wait_for
 
 from soaklib.analysis.counters import INCREASE_SCHEMA, prometheus_increase
 from soaklib.analysis.exposition import read_exposition, samples_frame
@@ -32,26 +23,6 @@ pytestmark = pytest.mark.slow
 
 MIDNIGHT = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
 LOOKBACK = dt.timedelta(minutes=5)
-STARTUP_S = 30.0
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def fetch(url, data=None):
-    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"} if data else {})  # noqa: S310 - loopback
-    with DIRECT.open(request, timeout=10) as answer:
-        return answer.read()
-
-
-def wait_for(condition, what):
-    deadline_s = time.monotonic() + STARTUP_S
-    while time.monotonic() < deadline_s:
-        try:
-            if result := condition():
-                return result
-        except (urllib.error.URLError, ConnectionError):
-            pass
-        time.sleep(0.1)
-    pytest.fail(f"{what} did not come about within {STARTUP_S:g} s")
 
 
 @contextmanager
@@ -101,34 +72,16 @@ def gateway():
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, gateway):
     """Give the URL of a Prometheus server that has the day in its storage and scrapes the gateway every second."""
-    if shutil.which("prometheus") is None or shutil.which("promtool") is None:
-        reason = "no prometheus and promtool on the path: install the Debian package prometheus"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    _, promtool = programs()
     folder = tmp_path_factory.mktemp("prometheus")
     rows = sorted(day_of_scrapes(), key=lambda row: (row[1], row[0]))
     lines = [f'day_total{{instance="day:1",job="day",n="{n}"}} {value} {ms / 1000:.3f}' for ms, n, value in rows]
     (folder / "day.om").write_text("\n".join(["# TYPE day counter", *lines, "# EOF", ""]))
-    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "day.om", folder / "data"]
+    blocks = [promtool, "tsdb", "create-blocks-from", "openmetrics", folder / "day.om", folder / "data"]
     subprocess.run(blocks, check=True, stdout=subprocess.DEVNULL)
-    target = urllib.parse.urlsplit(gateway).netloc
-    config = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
-        "scrape_configs": [{"job_name": "gateway", "static_configs": [{"targets": [target]}]}],
-    }
-    (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    flags = {
-        "config.file": folder / "prometheus.yml",
-        "storage.tsdb.path": folder / "data",
-        "storage.tsdb.retention.time": "100y",
-        "web.listen-address": address,
-        "log.level": "error",
-    }
-    with ExitStack() as stack:
-        stack.enter_context(process("prometheus", *[f"--{name}={value}" for name, value in flags.items()]))
-        wait_for(lambda: fetch(f"http://{address}/-/ready"), "the Prometheus server")
-        yield f"http://{address}"
+    jobs = {"gateway": urllib.parse.urlsplit(gateway).netloc}
+    with prometheus_server(folder, jobs, **{"storage.tsdb.retention.time": "100y"}) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
