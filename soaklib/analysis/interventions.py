@@ -75,7 +75,7 @@ def planned_changes(run: Run) -> pl.DataFrame:
         """
         select split_part(event_key, ':', 2)::INTEGER as number, event_key like '%:off' as is_end,
                soak_seconds(at_us) as soak_s, name, detail
-        from events where event_key like 'change:%' order by at_us, rowid"""
+        from events where event_key like 'change:%' order by at_us, row_number() over ()"""
     )
     rows = []
     for number, change in enumerate(run.info.plan.changes):
