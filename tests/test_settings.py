@@ -1,10 +1,12 @@
 import resource
+from pathlib import Path
 
 import pytest
 
+import soaklib
 from soaklib.errors import SettingsError
 from soaklib.plan import load_plan
-from soaklib.settings import default_max_in_flight, is_loopback, load_settings, without_password
+from soaklib.settings import SoakSettings, default_max_in_flight, is_loopback, load_settings, without_password
 
 
 @pytest.fixture(autouse=True)
@@ -131,3 +133,11 @@ def test_every_setting_is_described():
 
     assert [name for name, field in SoakSettings.model_fields.items() if not field.description] == []
     assert load_plan().name == "24-hour soak"
+
+
+def test_the_settings_of_a_stored_run_are_still_settings():
+    """Those of the committed sample, made before the runner served metrics: it could be resumed."""
+    with soaklib.open_run(Path(__file__).parents[1] / "data" / "sample") as run:
+        settings = SoakSettings.model_validate(dict(run.info.settings))
+    assert settings.metrics_port is None
+    assert settings.total_slots == 34_560

@@ -160,9 +160,12 @@ def test_the_end_waits_for_the_scrape_that_carries_the_final_numbers():
     """When scrapes have been coming; the scrape that was under way before does not count."""
 
     async def check(server, session):
+        async with session.get(server.url) as answer:
+            await answer.read()
         server._interval_s = 40.0
         waiting = asyncio.create_task(server.wait_for_last_scrape(asyncio.Event()))
-        await asyncio.sleep(0)
+        for _ in range(10):
+            await asyncio.sleep(0)
         before = waiting.done()
         async with session.get(server.url) as answer:
             await answer.read()
