@@ -36,6 +36,8 @@ class EmbeddedGateway:
     ----------
     url
         Its base URL.
+    database_url
+        Its database's URL: that of the settings, or of a file of its own that it removes when it ends.
 
     Raises
     ------
@@ -44,8 +46,10 @@ class EmbeddedGateway:
     """
 
     url: str
+    database_url: str
 
     def __init__(self, settings: SoakSettings, log: Path) -> None:
+        self._given_url = settings.database_url
         self._command = [
             sys.executable, "-m", "soaklib.gateway", "--port", "0", "--exit-with-parent",
             "--speed", repr(settings.speed), "--seed", str(settings.seed),
@@ -64,7 +68,9 @@ class EmbeddedGateway:
         ready = output is not None and select.select([output], [], [], _START_WITHIN_S)[0]
         line = output.readline() if output is not None and ready else b""
         try:
-            self.url = json.loads(line)["url"]
+            said = json.loads(line)
+            self.url = said["url"]
+            self.database_url = self._given_url or f"sqlite:///{said['sqlite_file']}"
         except (ValueError, KeyError) as exc:
             self.__exit__()
             words = self._log.read_text("utf-8", "replace").strip().splitlines()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
+from soaklib.analysis.kept_log import REQUEST_LOG_NAME, keep_request_log
 from soaklib.analysis.load import open_run
 from soaklib.command import Stopped, command, find_folder, stopping_signals
 from soaklib.embedded import EmbeddedGateway
@@ -73,7 +74,7 @@ def _check(settings: SoakSettings, plan: Plan, console: Console) -> int:
     with (
         _listener(settings),
         tempfile.TemporaryDirectory(prefix="soaklib-") as folder,
-        _gateway(settings, Path(folder)) as url,
+        _gateway(settings, Path(folder)) as (url, _),
     ):
         _show(settings, plan, outlook, url, console)
         console.print("everything is in order; no load was sent", style="green")
@@ -89,7 +90,7 @@ def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
         if settings.gateway_url is not None:  # before there is a folder: nothing is left of a run that cannot be
             _show(settings, plan, outlook, settings.gateway_url, console)
             _confirm(settings, console)
-        with _new_folder(settings.out) as folder, RunLock(folder), _gateway(settings, folder) as target:
+        with _new_folder(settings.out) as folder, RunLock(folder), _gateway(settings, folder) as (target, log_url):
             if settings.embedded:
                 _show(settings, plan, outlook, target, console)
             job = SoakJob(
@@ -101,7 +102,7 @@ def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
                 anchor_utc=dt.datetime.now(dt.UTC),
             )
             _begin(job)
-            return _soak(job, settings, listener, console)
+            return _soak(job, listener, log_url, console)
 
 
 def _resume(wanted: SoakSettings, console: Console) -> int:
@@ -116,7 +117,7 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
         settings = SoakSettings.model_validate(dict(info.settings) | own)
         _refuse_without_a_word(settings)
         _confirm(settings, console)
-        with _listener(settings) as listener, _gateway(settings, folder) as target:
+        with _listener(settings) as listener, _gateway(settings, folder) as (target, log_url):
             _preflight(settings, info.plan, target)
             writer = RunWriter(folder / DATABASE_NAME, memory_limit_mb=_RECOVERY_MEMORY_MB)
             past = recover(writer, settings, info.plan)
@@ -131,14 +132,18 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
                 anchor_utc=info.anchor_utc,
                 past=past,
             )
-            return _soak(job, settings, listener, console)
+            # An embedded gateway's own log went with it, and with a part of the calls there is nothing to compare.
+            is_lost = settings.embedded and settings.database_url is None
+            return _soak(job, listener, None if is_lost else log_url, console)
 
 
-def _soak(job: SoakJob, settings: SoakSettings, listener: socket.socket | None, console: Console) -> int:
+def _soak(job: SoakJob, listener: socket.socket | None, log_url: str | None, console: Console) -> int:
     """Run the soak to its end, judge it, report; give the exit code."""
+    settings = job.settings
     result, signal_number = _until_its_end(job, listener, console)
     try:
         _end(job, result)
+        _keep_log(job.folder, log_url, console)
         verdicts, summed_up = judge_folder(job.folder)
         show_verdicts(verdicts, summed_up, console)
         if settings.report:
@@ -167,6 +172,18 @@ def _report(job: SoakJob, console: Console) -> None:
         build_report(job.folder, started=say)
     except SoaklibError as exc:
         console.print(f"no report: {exc}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+
+
+def _keep_log(folder: Path, database_url: str | None, console: Console) -> None:
+    """Keep what the gateway's request log says of the run; where it cannot be read, the verdict says so."""
+    (folder / REQUEST_LOG_NAME).unlink(missing_ok=True)  # of an earlier segment
+    if database_url is None:
+        return
+    try:
+        with open_run(folder) as run:
+            keep_request_log(run, database_url)
+    except SoaklibError as exc:
+        console.print(f"no request log: {exc}", style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
 def _collect(job: SoakJob, console: Console) -> None:
@@ -215,13 +232,13 @@ def _listener(settings: SoakSettings) -> Generator[socket.socket | None]:
 
 
 @contextlib.contextmanager
-def _gateway(settings: SoakSettings, folder: Path) -> Generator[str]:
-    """Give the gateway's base URL; the embedded one is started, and stopped again."""
+def _gateway(settings: SoakSettings, folder: Path) -> Generator[tuple[str, str | None]]:
+    """Give the gateway's base URL and its database's, if known; the embedded one is started, and stopped again."""
     if settings.gateway_url is not None:
-        yield settings.gateway_url
+        yield settings.gateway_url, settings.database_url
         return
     with EmbeddedGateway(settings, folder / "gateway.log") as gateway:
-        yield gateway.url
+        yield gateway.url, gateway.database_url
 
 
 def _show(settings: SoakSettings, plan: Plan, outlook: Forecast, url: str, console: Console) -> None:

@@ -41,6 +41,7 @@ def test_every_part_that_is_due_is_there_or_named_with_the_reason(folder):
         "soak-final.prom": ("present", ""),
         "soak-events.log": ("present", ""),
         "soak-summary.json": ("present", ""),
+        "request-log.parquet": ("present", ""),
         "metrics-analysis.txt": ("present", ""),
         f"soak-test-report-{folder.name}.md": ("present", ""),
         **dict.fromkeys(

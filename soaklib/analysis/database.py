@@ -37,11 +37,11 @@ from soaklib.errors import SourceError
 from soaklib.records import Kind, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from soaklib.analysis.connections import Database, Value
 
-__all__ = ["REQUEST_LOG_SCHEMA", "read_database"]
+__all__ = ["REQUEST_LOG_SCHEMA", "read_batches", "read_database"]
 
 REQUEST_LOG_SCHEMA: Final = pl.Schema(
     [
@@ -150,9 +150,18 @@ def read_database(url: str) -> pl.DataFrame:
         The database cannot be reached or refuses the login, or has no request log, or one with a time that is none. The
         text never holds the password.
     """
+    return pl.concat(read_batches(url)).sort("at", maintain_order=True)
+
+
+def read_batches(url: str) -> Iterator[pl.DataFrame]:
+    """Read the gateway's request log batch by batch, in any order; the first is empty.
+
+    Parameters and errors are those of :func:`read_database`.
+    """
+    yield pl.DataFrame(schema=REQUEST_LOG_SCHEMA)
     with opened(url) as database:
-        frames = [_frame(rows) for rows in database.batches(_statement(database))]
-    return pl.concat([pl.DataFrame(schema=REQUEST_LOG_SCHEMA), *frames]).sort("at", maintain_order=True)
+        for rows in database.batches(_statement(database)):
+            yield _frame(rows)
 
 
 def _statement(database: Database) -> str:

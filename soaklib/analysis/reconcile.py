@@ -18,10 +18,12 @@ from soaklib.analysis.bookkeeping.readings import readings
 from soaklib.analysis.bookkeeping.spare import spare_calls
 from soaklib.analysis.bookkeeping.tallies import answers_in_windows, counter_names, counters_at_readings
 from soaklib.analysis.exposition import AT
+from soaklib.analysis.kept_log import kept_request_log
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from soaklib.analysis.bookkeeping.lines import Line
     from soaklib.analysis.bookkeeping.readings import Reading
@@ -41,7 +43,7 @@ RECONCILIATION_SCHEMA: Final = pl.Schema(
 """Columns and types of :func:`reconcile`."""
 
 
-def reconcile(run: Run, *, database: str | pl.DataFrame | None = None) -> pl.DataFrame:
+def reconcile(run: Run, *, database: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:
     """Compare what the client saw with the gateway's counters and, if given, with its request log.
 
     A window lies between two readings of /metrics (a restart of the gateway, at which all counters are 0, is a reading
@@ -52,8 +54,9 @@ def reconcile(run: Run, *, database: str | pl.DataFrame | None = None) -> pl.Dat
     run
         The run, finished or not.
     database
-        The gateway's request log: its URL, or what :func:`soaklib.read_database` gave. Rows reach it a moment after
-        their answers, so read it when the load is over.
+        The gateway's request log: its URL, what :func:`soaklib.read_database` gave, or a Parquet file of that. Rows
+        reach it a moment after their answers, so read it when the load is over. None for the one that the run has kept
+        (:mod:`soaklib.analysis.kept_log`), if any.
 
     Returns
     -------
@@ -92,19 +95,26 @@ def reconcile(run: Run, *, database: str | pl.DataFrame | None = None) -> pl.Dat
     answers = answers_in_windows(run, at)
     spare = spare_calls(answers)
     lines = [*counter_lines(at, answers, counters, spare), *unseen_lines(answers)]
-    if database is not None:
-        lines += log_lines(log_rows(run, at, database, spare))
+    log = kept_request_log(run) if database is None else database
+    if log is not None:
+        lines += log_lines(log_rows(run, at, log, spare))
     return _with_times(run, at, lines)
 
 
-def books_balanced(run: Run, database: str | pl.DataFrame | None = None) -> Verdict:
-    """Judge whether the client's answers, the gateway's counters and, if given, its request log agree.
+def books_balanced(run: Run, database: str | Path | pl.DataFrame | None = None) -> Verdict:
+    """Judge whether the client's answers, the gateway's counters and, if there is one, its request log agree.
+
+    Parameters
+    ----------
+    run, database
+        As for :func:`reconcile`.
 
     Returns
     -------
     soaklib.records.Verdict
         ``measure`` is the sum of all discrepancies, books and pairs added up; ``n`` the answers that were compared;
-        insufficient where there are no two readings of the counters to compare.
+        insufficient where there are no two readings of the counters to compare, or where the counters agree and the
+        run knows of a database of the gateway whose request log could not be read.
     """
     extra = "" if database is None else ", database=..."
     name, threshold = "books balanced", "0 calls lost, counted twice now and then, or unexplained"
@@ -118,12 +128,15 @@ def books_balanced(run: Run, database: str | pl.DataFrame | None = None) -> Verd
     measure = float(found["discrepancy"].abs().sum())
     windows = by_counter["end_s"].n_unique()
     detail = f"{_sums(found)}in {windows:,} windows{_regular(by_counter)}{_unkept(frame)}"
-    if database is None:
+    state = State.FAIL if found.height else State.PASS
+    if frame.filter(pl.col("pair") == Pair.DATABASE).height:
+        detail += "; the request log was looked at"
+    elif database is None:
         detail += "; the request log was not looked at"
-    return Verdict(
-        name, measure, threshold, _answers(by_counter), None, None,
-        State.FAIL if found.height else State.PASS, detail, query,
-    )  # fmt: skip
+        if run.info.settings.get("database_url") is not None:
+            detail += ", since the gateway's database could not be read when the run ended"
+            state = State.INSUFFICIENT if state is State.PASS else state
+    return Verdict(name, measure, threshold, _answers(by_counter), None, None, state, detail, query)
 
 
 def _unkept(frame: pl.DataFrame) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from soaklib.analysis.kept_log import REQUEST_LOG_NAME
 from soaklib.analysis.summary import SUMMARY_NAME
 from soaklib.artifacts.dump import DUMP_NAME
 from soaklib.artifacts.manifest import Part, PartState, SnapshotState
@@ -82,6 +83,8 @@ def due_parts(
     ]  # fmt: skip
     if SEAL_PART in failed:
         parts.append(part(SEAL_PART))
+    if REQUEST_LOG_NAME in files or info.settings.get("database_url") is not None:
+        parts.append(part(REQUEST_LOG_NAME, "the gateway's database could not be read when the run ended"))
     if snapshot.state is not SnapshotState.NOT_APPLICABLE:
         parts.append(part(DUMP_NAME, snapshot.detail))
     named = {entry.name for entry in parts}

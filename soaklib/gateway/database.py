@@ -31,6 +31,9 @@ class DatabaseError(Exception):
 class Database(Protocol):
     """A place for rows. Used by one thread at a time."""
 
+    path: Path | None
+    """The file it is, while it is open; None where it is none."""
+
     def open(self) -> None:
         """Connect and make the tables that are missing; raise `DatabaseError` when that fails."""
 
@@ -103,17 +106,16 @@ class SqliteDatabase:
     }
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
+        self.path = path
         self._folder: Path | None = None
         self._connection: sqlite3.Connection | None = None
 
     def open(self) -> None:
         """Connect and make the tables that are missing."""
-        path = self._path
-        if path is None:
-            if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="soaklib-gateway-"))
-            path = self._folder / "gateway.sqlite"
+        if self.path is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="soaklib-gateway-"))
+            self.path = self._folder / "gateway.sqlite"
+        path = self.path
         try:
             # Opened in the main thread, so that a bad path is refused at the start; then used by the writer alone.
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -156,7 +158,7 @@ class SqliteDatabase:
             self._connection = None
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+            self._folder = self.path = None
 
 
 class PostgresDatabase:
@@ -177,6 +179,7 @@ class PostgresDatabase:
     }
 
     def __init__(self, url: str) -> None:
+        self.path: Path | None = None
         self._url = url
         self._connection: psycopg.Connection | None = None
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 from soaklib.gateway.database import Database, DatabaseError
 from soaklib.gateway.records import Row
@@ -56,6 +57,11 @@ class RequestLog:
         """Why the database is away; None while it is there."""
         self.lost_rows = 0
         """Rows dropped because too many were waiting, or left at the end."""
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file that the rows go to; None where it is a server, or has not been opened."""
+        return self._database.path
 
     def start(self) -> None:
         """Open the database and start the writer.

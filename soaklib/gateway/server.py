@@ -17,7 +17,7 @@ from contextlib import suppress
 import orjson
 from aiohttp import web
 
-from soaklib.gateway.app import create_app
+from soaklib.gateway.app import GATEWAY, create_app
 from soaklib.gateway.database import DatabaseError
 from soaklib.gateway.settings import GatewaySettings, parse_settings
 
@@ -75,7 +75,9 @@ async def serve(settings: GatewaySettings) -> int:
 def _announce(settings: GatewaySettings, runner: web.AppRunner) -> None:
     port = runner.addresses[0][1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    sys.stdout.write(orjson.dumps({"url": f"http://{host}:{port}", "pid": os.getpid()}).decode() + "\n")
+    path = runner.app[GATEWAY].request_log.path
+    said = {"url": f"http://{host}:{port}", "pid": os.getpid(), "sqlite_file": None if path is None else str(path)}
+    sys.stdout.write(orjson.dumps(said).decode() + "\n")
     sys.stdout.flush()
 
 

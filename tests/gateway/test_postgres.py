@@ -1,20 +1,7 @@
-"""The request log in a real PostgreSQL server, which the test starts, stops and starts again.
+"""The request log in a real PostgreSQL server, which the test starts, stops and starts again."""
 
-Needs ``initdb`` and ``postgres`` (Debian package postgresql). Without them the tests skip, except where the
-environment has CI=true.
-"""
-
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
-from pathlib import Path
-
-import psycopg
 import pytest
+from postgres_server import postgres_server
 
 from soaklib.gateway.database import DatabaseError, PostgresDatabase
 from soaklib.gateway.records import AgentRow
@@ -22,70 +9,12 @@ from soaklib.gateway.request_log import RequestLog
 
 pytestmark = pytest.mark.slow
 
-STARTUP_S = 30.0
-
-
-def program(name):
-    """Find a program of the server on the path or where Debian keeps it."""
-    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return shutil.which(name) or (str(versions[-1]) if versions else None)
-
-
-class Server:
-    """A PostgreSQL server on loopback that keeps its data while it is stopped."""
-
-    def __init__(self, folder, port, user):
-        self.url = f"postgresql://soak@127.0.0.1:{port}/postgres"
-        options = ["-D", folder / "data", "-p", str(port), "-k", folder, "-h", "127.0.0.1", "-F"]
-        self._command, self._user = [program("postgres"), *options], user
-
-    def start(self):
-        """Start it and wait until it answers."""
-        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL, user=self._user)
-        deadline_s = time.monotonic() + STARTUP_S
-        while time.monotonic() < deadline_s:
-            try:
-                return psycopg.connect(self.url).close()
-            except psycopg.OperationalError:
-                time.sleep(0.05)
-        return pytest.fail(f"the PostgreSQL server did not start within {STARTUP_S:g} s")
-
-    def stop(self):
-        """Stop it; connections are cut."""
-        self._process.terminate()
-        try:
-            self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            self._process.send_signal(2)  # fast shutdown: do not wait for the clients
-            self._process.wait(10.0)
-
-    def rows(self, sql):
-        """Return the rows of a query."""
-        with psycopg.connect(self.url) as connection:
-            return connection.execute(sql).fetchall()
-
 
 @pytest.fixture(scope="module")
 def server():
-    """Give a running server whose one user is ``soak``."""
-    initdb = program("initdb")
-    if initdb is None or program("postgres") is None:
-        reason = "no initdb and postgres found: install the Debian package postgresql"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    # The server refuses to run as root, and pytest's folders are closed to its user.
-    user = pwd.getpwnam("postgres").pw_name if os.getuid() == 0 else None
-    with tempfile.TemporaryDirectory(prefix="soaklib-postgres-") as name:
-        folder = Path(name)
-        if user:
-            shutil.chown(folder, user)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        arguments = [f"--pgdata={folder / 'data'}", "--username=soak", "--auth=trust", "--no-sync", "--encoding=UTF8"]
-        subprocess.run([initdb, *arguments, "--locale=C"], check=True, stdout=subprocess.DEVNULL, user=user)
-        running = Server(folder, port, user)
-        running.start()
+    """Give a running server."""
+    with postgres_server() as running:
         yield running
-        running.stop()
 
 
 def test_answers_leave_rows_of_the_documented_types(server, wire):

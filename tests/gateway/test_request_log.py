@@ -95,7 +95,7 @@ def test_an_unset_url_is_a_temporary_file():
 )
 def test_sqlite_urls(url, path):
     """Three slashes are a relative path, four an absolute one."""
-    assert str(database_from_url(url)._path) == path
+    assert str(database_from_url(url).path) == path
     assert isinstance(database_from_url("postgresql://h/d"), PostgresDatabase)
 
 

@@ -1,24 +1,15 @@
-"""The snapshot of a real PostgreSQL database: whole, without secrets, consistent, and restored to be proved.
-
-Needs a server's ``initdb`` and ``postgres`` and the client's ``pg_dump`` and ``psql`` (Debian package postgresql).
-Without them the tests skip, except where the environment has CI=true.
-"""
+"""The snapshot of a real PostgreSQL database: whole, without secrets, consistent, and restored to be proved."""
 
 import gzip
 import os
-import pwd
 import shutil
-import socket
 import stat
-import subprocess
-import tempfile
 import threading
-import time
-from pathlib import Path
 
 import psycopg
 import pytest
 from bundles import manifest_of
+from postgres_server import PASSWORD, QUOTED, postgres_server, program
 
 from soaklib.artifacts import dump_postgres
 from soaklib.artifacts.dump import take_snapshot
@@ -30,57 +21,12 @@ from soaklib.verify import verify
 
 pytestmark = pytest.mark.slow
 
-PASSWORD = "s3cr:et@/%"  # noqa: S105 - of a server that lives for these tests
-QUOTED = "s3cr%3Aet%40%2F%25"
-STARTUP_S = 30.0
-
-
-def program(name):
-    """Find a program of the server on the path or where Debian keeps it."""
-    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
-    return shutil.which(name) or (str(versions[-1]) if versions else None)
-
 
 @pytest.fixture(scope="module")
 def server():
     """Give host and port of a server whose one user is ``soak``."""
-    if any(program(name) is None for name in ("initdb", "postgres", "pg_dump", "psql")):
-        reason = "PostgreSQL's programs were not found: install the Debian package postgresql"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    # The server refuses to run as root, and pytest's folders are closed to its user.
-    user = pwd.getpwnam("postgres").pw_name if os.getuid() == 0 else None
-    with tempfile.TemporaryDirectory(prefix="soaklib-postgres-") as name:
-        folder = Path(name)
-        (folder / "password").write_text(PASSWORD)
-        if user:
-            for path in (folder, folder / "password"):
-                shutil.chown(path, user)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        login = ["--username=soak", f"--pwfile={folder / 'password'}", "--auth=scram-sha-256"]
-        subprocess.run(
-            [program("initdb"), f"--pgdata={folder / 'data'}", *login, "--no-sync", "--encoding=UTF8", "--locale=C"],
-            check=True, stdout=subprocess.DEVNULL, user=user,
-        )  # fmt: skip
-        options = ["-D", folder / "data", "-p", str(port), "-k", folder, "-h", "127.0.0.1", "-F"]
-        with subprocess.Popen([program("postgres"), *options], stderr=subprocess.DEVNULL, user=user) as running:
-            try:
-                wait_until_open(port)
-                yield f"127.0.0.1:{port}"
-            finally:
-                running.send_signal(2)  # fast shutdown: do not wait for the clients
-
-
-def wait_until_open(port):
-    deadline_s = time.monotonic() + STARTUP_S
-    while time.monotonic() < deadline_s:
-        try:
-            psycopg.connect(f"postgresql://soak:{QUOTED}@127.0.0.1:{port}/postgres").close()
-        except psycopg.OperationalError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail(f"the PostgreSQL server did not start within {STARTUP_S:g} s")
+    with postgres_server("pg_dump", "psql") as running:
+        yield running.address
 
 
 @pytest.fixture

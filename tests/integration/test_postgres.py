@@ -1,25 +1,14 @@
-"""The request log in a real PostgreSQL server, which the test starts: as the reference gateway writes it, and others.
-
-Needs ``initdb`` and ``postgres`` (Debian package postgresql). Without them the tests skip, except where the
-environment has CI=true.
-"""
+"""The request log in a real PostgreSQL server: as the reference gateway writes it, and others."""
 
 from __future__ import annotations
 
 import datetime as dt
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
-from pathlib import Path
 
 import polars as pl
 import psycopg
 import pytest
 from polars.testing import assert_frame_equal
+from postgres_server import PASSWORD, QUOTED, postgres_server
 
 from soaklib.analysis.connections import opened
 from soaklib.analysis.database import REQUEST_LOG_SCHEMA, read_database
@@ -29,64 +18,14 @@ from soaklib.gateway.records import Outcome, ProxyLogRow, Reason
 
 pytestmark = pytest.mark.slow
 
-PASSWORD = "s3cr:et@/%"  # noqa: S105 - of a server that lives for these tests
-QUOTED = "s3cr%3Aet%40%2F%25"
-STARTUP_S = 30.0
 AT = dt.datetime(2026, 11, 24, 8, 0, 0, 123_456, tzinfo=dt.UTC)
-
-
-def program(name):
-    """Find a program of the server on the path or where Debian keeps it."""
-    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
-    return shutil.which(name) or (str(versions[-1]) if versions else None)
 
 
 @pytest.fixture(scope="module")
 def server():
     """Give host and port of a server whose one user is ``soak``."""
-    initdb, postgres = program("initdb"), program("postgres")
-    if initdb is None or postgres is None:
-        reason = "no initdb and postgres found: install the Debian package postgresql"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    # The server refuses to run as root, and pytest's folders are closed to its user.
-    user = pwd.getpwnam("postgres").pw_name if os.getuid() == 0 else None
-    with (
-        tempfile.TemporaryDirectory(prefix="soaklib-postgres-") as name,
-        socket.create_server(("127.0.0.1", 0)) as free,
-    ):
-        folder = Path(name)
-        (folder / "password").write_text(PASSWORD)
-        if user:
-            for path in (folder, folder / "password"):
-                shutil.chown(path, user)
-        port = free.getsockname()[1]
-        free.close()
-        login = ["--username=soak", f"--pwfile={folder / 'password'}", "--auth=scram-sha-256"]
-        subprocess.run(
-            [initdb, f"--pgdata={folder / 'data'}", *login, "--no-sync", "--encoding=UTF8", "--locale=C"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            user=user,
-        )
-        options = ["-D", folder / "data", "-p", str(port), "-k", folder, "-h", "127.0.0.1", "-F"]
-        with subprocess.Popen([postgres, *options], stderr=subprocess.DEVNULL, user=user) as running:
-            try:
-                wait_until_open(port)
-                yield f"127.0.0.1:{port}"
-            finally:
-                running.terminate()
-
-
-def wait_until_open(port):
-    deadline_s = time.monotonic() + STARTUP_S
-    while time.monotonic() < deadline_s:
-        try:
-            psycopg.connect(f"postgresql://soak:{QUOTED}@127.0.0.1:{port}/postgres").close()
-        except psycopg.OperationalError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail(f"the PostgreSQL server did not start within {STARTUP_S:g} s")
+    with postgres_server() as running:
+        yield running.address
 
 
 @pytest.fixture

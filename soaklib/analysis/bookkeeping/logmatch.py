@@ -77,7 +77,7 @@ _SURPLUS: Final = f"""
     group by all order by win, answer, tool, action, reason"""  # noqa: S608
 
 
-def log_rows(run: Run, at: Sequence[Reading], database: str | pl.DataFrame, spare: pl.DataFrame) -> pl.DataFrame:
+def log_rows(run: Run, at: Sequence[Reading], database: str | Path | pl.DataFrame, spare: pl.DataFrame) -> pl.DataFrame:
     """Compare every answer that has a correlation id with the request log.
 
     Rows of other runs are left out by their time; the gateway's clock is set by the rows that both sides have.
@@ -87,7 +87,7 @@ def log_rows(run: Run, at: Sequence[Reading], database: str | pl.DataFrame, spar
     run, at
         The run and the readings that bound its windows.
     database
-        URL or frame; see :func:`~soaklib.analysis.database.read_database`.
+        URL or frame, see :func:`~soaklib.analysis.database.read_database`, or the Parquet file of such a frame.
     spare
         Calls of which a row may be that the client has no answer to; see :mod:`soaklib.analysis.bookkeeping.spare`.
 
@@ -104,19 +104,28 @@ def log_rows(run: Run, at: Sequence[Reading], database: str | pl.DataFrame, spar
     SourceError
         The database cannot be read, or its log has no correlation ids.
     """
-    log = read_database(database) if isinstance(database, str) else _checked(database)
-    if log.height and not log["correlation_id"].count():
-        msg = "the request log has no correlation ids, so its rows cannot be told apart: reconcile without database="
-        raise SourceError(msg)
     with tempfile.TemporaryDirectory() as folder:
         # By way of a file: DuckDB reads a polars frame in place only with pyarrow.
-        path = Path(folder) / "log.parquet"
-        log.select(*_NEEDED, attempts=pl.lit(1, pl.Int16)).write_parquet(path)
+        path = database if isinstance(database, Path) else _written(database, Path(folder))
         parameters = {**edges_of(at), "log": str(path)}
+        counted = "select count(*), count(correlation_id) from read_parquet($log)"
+        height, with_ids = run.sql(counted, {"log": str(path)}).row(0)
+        if height and not with_ids:
+            msg = (
+                "the request log has no correlation ids, so its rows cannot be told apart: reconcile without database="
+            )
+            raise SourceError(msg)
         matched = run.sql(_MATCHED, parameters)
         surplus = run.sql(_SURPLUS, parameters)
     rows = [*_matched_rows(matched), *_surplus_rows(surplus, SpareCalls(spare))]
     return pl.DataFrame(rows, schema=LOG_ROWS_SCHEMA, orient="row")
+
+
+def _written(database: str | pl.DataFrame, folder: Path) -> Path:
+    log = read_database(database) if isinstance(database, str) else _checked(database)
+    path = folder / "log.parquet"
+    log.select(*_NEEDED, attempts=pl.lit(1, pl.Int16)).write_parquet(path)
+    return path
 
 
 def _checked(log: pl.DataFrame) -> pl.DataFrame:

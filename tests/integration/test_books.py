@@ -1,0 +1,52 @@
+"""Whole runs whose books are judged with the request log of a real database, and again from the bundle alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+from postgres_server import postgres_server
+from rehearsals import run_command
+
+from soaklib.embedded import EmbeddedGateway
+from soaklib.settings import SoakSettings
+from soaklib.verify import verify
+
+pytestmark = pytest.mark.slow
+
+SHORT = ("--hours", "0.5", "--speed", "240", "--no-report")
+
+
+def books_of(ended):
+    """Give the run's folder and its verdict on the books."""
+    folder = Path(ended.stdout.splitlines()[-1])
+    verdicts = json.loads((folder / "soak-summary.json").read_text())["verdicts"]
+    return folder, next(verdict for verdict in verdicts if verdict["name"] == "books balanced")
+
+
+def test_the_books_are_judged_with_postgresql_and_again_without_it(tmp_path):
+    """Every answer is in the database; the bundle says the same of it when the server is gone."""
+    with postgres_server() as server:
+        url = server.new_database("gateway")
+        folder, books = books_of(run_command(*SHORT, "--database-url", url, "--out", str(tmp_path)))
+        assert (books["state"], books["measure"]) == ("pass", 0)
+        assert books["detail"].endswith("the request log was looked at")
+    [bundle] = folder.glob("soak-artifacts-*.tar.gz")
+    assert verify(bundle).problems == []
+
+
+def test_a_log_with_rows_missing_fails_the_books_of_the_run(tmp_path):
+    """The gateway answers three calls that it does not write down."""
+    ended = run_command(*SHORT, "--gateway-fault", "lose_log_rows=3@600", "--out", str(tmp_path))
+    _, books = books_of(ended)
+    assert (books["state"], books["measure"]) == ("fail", 3)
+    assert "lost (client and database)" in books["detail"]
+
+
+def test_a_database_that_cannot_be_read_is_said_and_leaves_the_books_open(tmp_path):
+    """A run against a gateway whose database is not where it was said to be."""
+    url = f"sqlite:///{tmp_path / 'none.db'}"
+    with EmbeddedGateway(SoakSettings.model_validate({"speed": 240}), tmp_path / "gateway.log") as gateway:
+        ended = run_command(*SHORT, "--gateway-url", gateway.url, "--database-url", url, "--out", str(tmp_path))
+    _, books = books_of(ended)
+    assert books["state"] == "insufficient"
+    assert "no request log: there is no SQLite file" in " ".join(ended.stderr.split())
