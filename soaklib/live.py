@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 import duckdb
 
 from soaklib.errors import RunError
-from soaklib.runlock import is_owned
+from soaklib.runlock import RunLock, is_owned
 from soaklib.store import APPENDED, TABLES
 from soaklib.views import prepare_reader
 
@@ -75,6 +75,7 @@ class Publisher:
 
     def __init__(self, run_folder: Path, connect: Callable[[], duckdb.DuckDBPyConnection]) -> None:
         self._folder = run_folder / _FOLDER
+        self._alive = RunLock(self._folder)  # readers see by it that someone answers, the kernel lets go of it
         self._connect = connect
         self._parts: dict[str, list[_Part]] = {}
         self._merged: list[tuple[float, Path]] = []
@@ -88,6 +89,7 @@ class Publisher:
         """Start looking for requests."""
         shutil.rmtree(self._folder, ignore_errors=True)  # of an earlier segment
         self._folder.mkdir(mode=0o700)
+        self._alive.__enter__()
         self._thread.start()
 
     def stop(self) -> None:
@@ -95,6 +97,7 @@ class Publisher:
         self._stop.set()
         self._thread.join()
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._alive.__exit__()
 
     def _run(self) -> None:
         try:
@@ -173,7 +176,7 @@ def _tier(rows: int) -> int:
 
 def is_published(run_folder: Path) -> bool:
     """Say whether a recorder answers requests for this run."""
-    return (run_folder / _FOLDER).is_dir() and is_owned(run_folder)
+    return is_owned(run_folder / _FOLDER)
 
 
 def open_live(run_folder: Path) -> duckdb.DuckDBPyConnection:

@@ -1,12 +1,13 @@
 import json
-from contextlib import closing
+import os
+from contextlib import closing, nullcontext
 
 import pytest
 from stored_rows import MANIFEST, outcome
 
 from soaklib import live
 from soaklib.errors import RunError
-from soaklib.live import Publisher, open_live
+from soaklib.live import Publisher, is_published, open_live
 from soaklib.runlock import RunLock
 from soaklib.store import DATABASE_NAME, RunWriter, Segment, segment_row
 
@@ -75,6 +76,19 @@ def test_a_reader_sees_sealed_and_new_rows_once(writer, tmp_path, monkeypatch):
     assert rows == [(slot,) for slot in range(37)]
     assert [part["end"] for part in named] == [10, 20, 30, 37]
     assert not (tmp_path / "live").exists()
+
+
+def test_what_a_dead_recorder_has_published_is_not_waited_for(writer, tmp_path):
+    """Although the runner still lives and owns the run: it is the recorder that would have to answer."""
+    publisher = Publisher(tmp_path, writer.cursor)
+    publisher.start()
+    with RunLock(tmp_path):
+        assert is_published(tmp_path)
+        os.close(publisher._alive._descriptor)  # as the kernel does when the recorder is killed
+        assert (tmp_path / "live").is_dir()
+        assert not is_published(tmp_path)
+    publisher._alive = nullcontext()
+    publisher.stop()
 
 
 def test_a_recorder_that_does_not_answer_is_said(tmp_path, monkeypatch):

@@ -17,10 +17,10 @@ import soaklib
 
 
 def start(out):
-    """Start a soak of half an hour, five seconds of wall time, and wait for its load; give it and its recorder."""
+    """Start a soak of half an hour, 7.5 s of wall time, and wait for its load; give it and its recorder."""
     process = subprocess.Popen(
         [
-            sys.executable, "-m", "soaklib.run", "--hours", "0.5", "--speed", "120", "--rps", "2", "--no-report",
+            sys.executable, "-m", "soaklib.run", "--hours", "0.5", "--speed", "240", "--rps", "2", "--no-report",
             "--out", str(out),
         ],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
