@@ -8,12 +8,17 @@ import stat
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from rehearsals import REHEARSAL, Rehearsal, run_command
+from rich.console import Console
 
 import soaklib
+from soaklib import run
+from soaklib.embedded import EmbeddedGateway
 from soaklib.exposition import parse_exposition
+from soaklib.settings import load_settings
 
 SLOTS, PROBES, ROTATIONS = 7200, 120, 7  # of two soak-hours at 1 slot a second
 
@@ -221,7 +226,8 @@ def test_an_interrupt_drains_keeps_everything_and_can_be_resumed(tmp_path):
     sent = interrupted.summary["totals"]["total"]
     assert 0 < sent < SLOTS
 
-    resumed = Rehearsal(run_command("--resume", str(interrupted.folder), "--no-report"))
+    resumed = Rehearsal(run_command("--resume", str(interrupted.folder), "--no-report", "--metrics-port", "0"))
+    assert "the runner's own metrics: http://127.0.0.1:" in resumed.ended.stderr
     assert resumed.summary["status"] == "completed"
     with soaklib.open_run(resumed.folder) as run:
         counts = run.sql(
@@ -250,3 +256,21 @@ def _wait_for(condition, within_s=30.0):
     while not condition():
         assert time.monotonic() < ends, "it did not come to pass"
         time.sleep(0.05)
+
+
+def test_the_question_comes_after_the_plan_and_a_no_sends_no_load(tmp_path, monkeypatch, capsys):
+    """For a gateway that is not on this machine: its routes were asked for, the plan is shown, no folder is made."""
+    with EmbeddedGateway(load_settings([]), tmp_path / "gateway.log") as gateway:
+        asked = []
+        monkeypatch.setattr(run, "is_loopback", lambda _: False)
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+        monkeypatch.setattr(
+            Console, "input", lambda _, question: asked.append((question, capsys.readouterr().err)) or "n"
+        )
+        code = run.main(["--gateway-url", gateway.url, "--out", str(tmp_path / "runs")])
+    [(question, shown)] = asked
+    assert question == f"This sends 10 slots a second to {gateway.url} for 24.0 hours. Go on? [y/N] "
+    assert "864,000 slots, 1,124,953 planned calls" in shown
+    assert code == 2
+    assert "not confirmed; no load was sent" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
