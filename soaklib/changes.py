@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, get_args
 
 from soaklib.analysis.load import find_run, open_run
+from soaklib.command import command
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
 from soaklib.plan import NAME_PATTERN, ChaosChange, CredentialsChange, PolicyChange
 from soaklib.runlock import is_owned
@@ -69,6 +70,7 @@ class _Notes:
         return True
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     options = _parser().parse_args(arguments)

@@ -3,7 +3,9 @@
 import asyncio
 import errno
 import os
+import socket
 import ssl
+import struct
 
 import aiohttp
 import pytest
@@ -135,6 +137,46 @@ def test_a_body_without_end_is_given_up_at_the_limit():
     answer = answer_from(endless)
     assert (answer.status, answer.kind, answer.reason) == (200, Kind.INVALID_RESPONSE, Reason.BODY_TOO_LARGE)
     assert MAX_BODY_BYTES < sent_bytes < 16 * MAX_BODY_BYTES
+
+
+def test_a_body_of_a_gigabyte_is_not_read():
+    """An answer that announces more than the limit costs the limit and no more, however much of it is there."""
+    sent_bytes = 0
+
+    async def huge(_reader, writer):
+        nonlocal sent_bytes
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1073741824\r\n\r\n")
+        while sent_bytes < 1 << 30:
+            writer.write(b"x" * 0x10000)
+            sent_bytes += 0x10000
+            await writer.drain()
+
+    answer = answer_from(huge)
+    assert (answer.status, answer.kind, answer.reason) == (200, Kind.INVALID_RESPONSE, Reason.BODY_TOO_LARGE)
+    assert sent_bytes < 16 * MAX_BODY_BYTES
+
+
+def test_a_connection_that_is_reset_is_told_apart():
+    """RST in place of an answer, as a gateway gives whose machine or network is cut off: transport_error, reset."""
+
+    async def reset(_reader, writer):
+        linger = struct.pack("ii", 1, 0)  # close at once, and throw away what is on its way
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        return "close"
+
+    answer = answer_from(reset)
+    assert (answer.status, answer.kind, answer.reason) == (None, Kind.TRANSPORT_ERROR, Reason.RESET)
+
+
+def test_a_name_that_does_not_resolve_is_told_apart():
+    """A name server that is gone, or a name that is: transport_error, dns."""
+
+    async def main():
+        async with Client("http://gateway.invalid", now_us=_now_us, timeout_s=5, max_connections=1) as client:
+            return await client.send(b"{}")
+
+    answer = asyncio.run(main())
+    assert (answer.status, answer.kind, answer.reason) == (None, Kind.TRANSPORT_ERROR, Reason.DNS)
 
 
 def test_a_refused_connection_is_told_apart():
