@@ -79,9 +79,10 @@ def _show_table(console: Console, title: str, columns: Sequence[str], rows: Sequ
     if not console.is_terminal:
         console.print(plain_table(columns, rows) + "\n", soft_wrap=True, highlight=False, markup=False)
         return
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, value in zip(columns, rows[0], strict=True):
-        table.add_column(name, justify="right" if isinstance(value, int) else "left", overflow="fold")
+        is_number, is_first = isinstance(value, int), name == columns[0]
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold", no_wrap=is_first)
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else escape(str(value)) for value in row))
     console.print(table)
