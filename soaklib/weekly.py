@@ -170,8 +170,8 @@ class _Week:
                 _say(f"found: {exc}")
                 continue
             if status == RunStatus.COMPLETED:
-                if not bundle_of(folder).is_file():
-                    _say(f"found: {folder} is complete and was not packed; do what is left: --resume {folder}")
+                if read_comparison(folder) is None or not bundle_of(folder).is_file():
+                    _say(f"found: {folder} is complete, and was not compared or packed; to do so: --resume {folder}")
                 return  # what is older than a complete run is history
             how = "was cut off" if status == RunStatus.RUNNING else f"is {status}"
             _say(f"found: {folder} {how}; go on with it: --resume {folder}")

@@ -199,10 +199,11 @@ def test_a_soak_that_was_cut_off_is_not_compared_and_can_be_gone_on_with(weeks, 
 def test_a_week_that_was_killed_after_its_soak_is_finished_by_resume(weeks):
     """No second soak: what is left is done. The next week says what it found."""
     _, folder, _ = weeks.week()
+    assert "found: " not in weeks.week(code=3)[2]
     for name in ("comparison.json", bundle_name(folder.name)):
         (folder / name).unlink()
-    _, _, said = weeks.week(code=3)
-    assert f"found: {folder} is complete and was not packed; do what is left: --resume {folder}" in said
+        _, _, said = weeks.week(code=3)
+        assert f"found: {folder} is complete, and was not compared or packed; to do so: --resume {folder}" in said
     code, _, said = weeks.week("--resume", str(folder), soaks=False)
     assert code == 0
     assert "the soak is complete; doing what is left" in said

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
+from soak_hour import write_soak_hour
 
 import soaklib
 
@@ -85,3 +87,26 @@ def test_any_width_and_no_colour_show_every_verdict(tmp_path, columns, colour):
     assert len(verdicts) > 20
     if columns != "20":  # where a name takes several lines
         assert [verdict["name"] for verdict in verdicts if verdict["name"].split()[0] not in words] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_report_that_is_stopped_ends_in_order(tmp_path, number):
+    """In the middle of a notebook: one sentence, 128 + n, no traceback, and no kernel is left behind."""
+    write_soak_hour(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-m", "soaklib.report", str(tmp_path)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        while "00-run-summary" not in process.stderr.readline():
+            assert process.poll() is None
+        kernels = []
+        while not kernels:
+            kernels = psutil.Process(process.pid).children(recursive=True)
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert f"soaklib: stopped by {number.name}" in stderr.splitlines()
+    assert "Traceback" not in stderr
+    assert psutil.wait_procs(kernels, timeout=10)[1] == []
