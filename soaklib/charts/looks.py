@@ -19,6 +19,7 @@ __all__ = [
     "GAP_COLOUR",
     "GREEN",
     "GREY",
+    "INVALID_COLOUR",
     "KIND_LOOKS",
     "LIGHT",
     "ORANGE",
@@ -45,6 +46,7 @@ PURPLE: Final = "#CC79A7"
 GREY: Final = "#8C8C8C"
 LIGHT: Final = "#D3DFE8"
 GAP_COLOUR: Final = "#C4C4C4"
+INVALID_COLOUR: Final = "#F2D5C6"  # of windows in which the generator itself was late: a light vermillion
 
 
 LineStyle: TypeAlias = Literal["-", "--", "-.", ":"] | tuple[int, tuple[float, ...]]

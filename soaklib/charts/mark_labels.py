@@ -6,6 +6,7 @@ axes is in the end, so it is worked out anew whenever the figure is laid out or 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 
 from matplotlib.artist import Artist
@@ -70,7 +71,8 @@ class MarkLabels(Artist):
     moments
         Labelled above the axes, each with a stem.
     bands
-        Named in the lowest row, centred over their stretch, where there is room for the name.
+        Named in the lowest row, centred over their stretch or the widest part of it that no stem crosses, where there is
+        room for the name.
     """
 
     def __init__(self, ax: Axes, moments: Sequence[Moment], bands: Sequence[BandName]) -> None:
@@ -114,8 +116,7 @@ class MarkLabels(Artist):
         box, named, moments, spots = self._ax.bbox, *self._arrangement[1:]
         first_row_y = float(box.y1) + _AIR_POINTS * pixel
         for band in named:
-            middle = (self._x(band.low) + self._x(band.high)) / 2
-            yield self._text(band.text, middle, first_row_y, "center", colour="#606060"), None
+            yield self._text(band.text, sum(self._room(band)) / 2, first_row_y, "center", colour="#606060"), None
         base = first_row_y + (_ROW_POINTS * pixel if named else 0.0)
         for moment, spot in zip(moments, spots, strict=True):
             if spot is None:
@@ -145,8 +146,15 @@ class MarkLabels(Artist):
         return low <= x <= high
 
     def _fits(self, band: BandName, renderer: RendererBase, pixel: float) -> bool:
-        room = self._x(band.high) - self._x(band.low) - _AIR_POINTS * pixel
-        return self._sees((band.low + band.high) / 2) and self._width(band.text, renderer) <= room
+        left, right = self._room(band)
+        fits = self._width(band.text, renderer) <= right - left - _AIR_POINTS * pixel
+        return self._sees((band.low + band.high) / 2) and fits
+
+    def _room(self, band: BandName) -> tuple[float, float]:
+        """Give the widest part of a band that no moment's stem crosses, in display coordinates."""
+        inside = (moment.x for moment in self.moments if band.low < moment.x < band.high)
+        edges = [self._x(x) for x in sorted((band.low, *inside, band.high))]
+        return max(pairwise(edges), key=lambda pair: pair[1] - pair[0])
 
     def _x(self, x: float) -> float:
         """Give where a soak hour is, in display coordinates, kept inside the axes."""

@@ -1,27 +1,28 @@
 """What happened when, drawn the same way on every time axis: phases, changes and gaps.
 
 Marks are a frame as :func:`soaklib.analysis.timeline.marks` gives it: ``start_s`` and ``end_s`` (soak seconds, the
-latter null for a moment), ``kind`` (``phase``, ``change``, ``gap``) and ``label``.
+latter null for a moment), ``kind`` (``phase``, ``change``, ``gap``, ``invalid``) and ``label``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soaklib.charts.looks import BLACK, GAP_COLOUR
+import polars as pl
+
+from soaklib.charts.looks import BLACK, GAP_COLOUR, INVALID_COLOUR
 from soaklib.charts.mark_labels import BandName, MarkLabels, Moment
 from soaklib.charts.time_axis import soak_axis
 from soaklib.charts.windows import SECONDS_PER_HOUR, need
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.axes import Axes
 
     from soaklib.charts.windows import Grid
 
 __all__ = ["draw_time_axis"]
 
-_SAME_MOMENT_S: Final = 120.0
+_SAME_MOMENT_S: Final = 300.0
 _PHASE_COLOUR: Final = "#F3F3F3"
 
 
@@ -60,16 +61,21 @@ def _draw_bands(ax: Axes, marks: pl.DataFrame) -> None:
             ax.axvline(_hours(start_s), color=GAP_COLOUR, linewidth=2.4, zorder=1, gid="gap")
         else:
             ax.axvspan(_hours(start_s), _hours(end_s), color=GAP_COLOUR, linewidth=0, zorder=1, gid="gap")
+    for start_s, end_s in marks.filter(kind="invalid").select("start_s", "end_s").iter_rows():
+        # the edge lets a minute of a day be seen
+        ax.axvspan(_hours(start_s), _hours(end_s), color=INVALID_COLOUR, linewidth=0.8, zorder=1, gid="invalid")
     for start_s in marks.filter(kind="change")["start_s"]:
         ax.axvline(_hours(start_s), color=BLACK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=2.5, gid="change")
 
 
 def _draw_labels(ax: Axes, marks: pl.DataFrame) -> None:
-    moments = [
-        Moment(_hours(start_s), label)
-        for start_s, kind, label in marks.select("start_s", "kind", "label").iter_rows()
-        if kind != "phase"
-    ]
+    told = marks.filter(~pl.col("kind").is_in(["phase", "invalid"]))
+    moments = [Moment(_hours(start_s), label) for start_s, label in told.select("start_s", "label").iter_rows()]
+    if (invalid := marks.filter(kind="invalid").sort("start_s")).height:
+        # told once: on a busy machine they are many, and each looks like the others
+        first_s, label = invalid.select("start_s", "label").row(0)
+        text = label if invalid.height == 1 else f"generator late, {invalid.height} windows like this"
+        moments.append(Moment(_hours(first_s), text))
     starts_s = [moment.x * SECONDS_PER_HOUR for moment in moments]
     bands = [
         BandName(

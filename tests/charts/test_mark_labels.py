@@ -61,3 +61,19 @@ def test_a_stem_leads_from_the_axes_to_its_text(marks, width_mm):
         assert x == top_x == pytest.approx(ax.transData.transform((start_s / 3600, 0))[0])
         assert foot == pytest.approx(ax.bbox.y1)
         assert box.y0 - 3 <= top <= box.y1 + 3
+
+
+def test_no_stem_crosses_the_name_of_a_phase(width_mm):
+    """A moment in the middle of a phase moves its name aside, and out where neither side has room for it."""
+    figure = charts.figure(width_mm)
+    ax = figure.subplots()
+    rows = [(0.0, 86_400.0, "phase", "baseline"), (43_200.0, None, "gap", "runner was down")]
+    marks = pl.DataFrame(rows, schema=["start_s", "end_s", "kind", "label"], orient="row")
+    draw_time_axis(ax, marks, _DAY)
+    figure.draw_without_rendering()
+    renderer = figure._get_renderer()
+    [labels] = figure.findobj(MarkLabels)
+    drawn = list(labels.artists(renderer))
+    [name] = [text.get_window_extent(renderer) for text, _ in drawn if text.get_text() == "baseline"]
+    [x] = [stem.get_xdata()[0] for _, stem in drawn if stem is not None]
+    assert not name.x0 <= x <= name.x1

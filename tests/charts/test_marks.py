@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from soaklib.charts.mark_labels import MarkLabels
 from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.windows import Grid
 from soaklib.errors import SettingsError
@@ -54,3 +55,33 @@ def test_marks_of_another_shape_are_refused(ax):
     """A frame that is no marks is refused with the function that gives them."""
     with pytest.raises(SettingsError, match=r"no column kind, label; pass what soaklib\.marks\(run\) gives"):
         draw_time_axis(ax, pl.DataFrame({"start_s": [0.0], "end_s": [1.0]}), _DAY)
+
+
+_LATE = pl.DataFrame(
+    {
+        "start_s": [3600.0, 7200.0], "end_s": [3660.0, 7320.0], "kind": ["invalid"] * 2,
+        "label": ["generator late by up to 0.2 s", "generator late by up to 0.4 s"],
+    }
+)  # fmt: skip
+
+
+def _told(ax):
+    return [moment.text for artist in ax.artists if isinstance(artist, MarkLabels) for moment in artist.moments]
+
+
+def test_every_window_in_which_the_generator_was_late_is_a_band(ax):
+    """As wide as the window."""
+    draw_time_axis(ax, _LATE, _DAY)
+    assert _spans(ax, "invalid") == [pytest.approx((1, 1 + 1 / 60)), pytest.approx((2, 2 + 2 / 60))]
+
+
+def test_windows_in_which_the_generator_was_late_are_told_once(ax):
+    """Many of them would hide the changes; the only one is told in full."""
+    draw_time_axis(ax, _LATE, _DAY)
+    assert _told(ax) == ["generator late, 2 windows like this"]
+
+
+def test_the_only_window_in_which_the_generator_was_late_is_told_in_full(ax):
+    """With how late it was."""
+    draw_time_axis(ax, _LATE.head(1), _DAY)
+    assert _told(ax) == ["generator late by up to 0.2 s"]
