@@ -71,8 +71,8 @@ class MarkLabels(Artist):
     moments
         Labelled above the axes, each with a stem.
     bands
-        Named in the lowest row, centred over their stretch or the widest part of it that no stem crosses, where there is
-        room for the name.
+        Named in the lowest row, centred over their stretch or the widest part of it that no stem crosses, where there
+        is room for the name.
     """
 
     def __init__(self, ax: Axes, moments: Sequence[Moment], bands: Sequence[BandName]) -> None:
