@@ -51,8 +51,9 @@ def worded(value: Value, unit: str) -> str:
             return "yes" if value else "no"
         case dt.datetime():
             return f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
-    signs = (value.replace(written, sign) for written, sign in _SIGNS.items() if written in value)
-    return " ".join(next(signs, value).split())
+    for typed, sign in _SIGNS.items():
+        value = value.replace(typed, sign)
+    return " ".join(value.split())
 
 
 def between(low: float | None, high: float | None, unit: str) -> str:
@@ -87,7 +88,7 @@ def _percent(value: float) -> str:
 
 
 def _clock(soak_s: float) -> str:
-    minutes = round(soak_s / _MINUTE_S)
+    minutes = max(0, round(soak_s / _MINUTE_S))
     return f"H+{minutes // _MINUTES}:{minutes % _MINUTES:02}"
 
 

@@ -41,7 +41,7 @@ def reported(soak_hour, tmp_path_factory):
 def _shown(folder, name):
     """Give the Markdown that a notebook's last cell showed."""
     notebook = nbformat.read(folder / "notebooks" / f"{name}.ipynb", as_version=4)
-    return notebook.cells[-1].outputs[0].data["text/markdown"]
+    return notebook.cells[-1].outputs[0].data["text/markdown"].replace("\N{NARROW NO-BREAK SPACE}", " ")
 
 
 def test_every_notebook_is_executed_on_the_run(reported):
@@ -49,7 +49,8 @@ def test_every_notebook_is_executed_on_the_run(reported):
     folder, executed, told = reported
     names = [path.stem for path in find_notebooks()]
     assert [path.stem for path in executed] == names
-    assert told == [(name, place, len(names)) for place, name in enumerate(names)]
+    steps = ["claims.json", *names[:-1], "whitepaper.html", "whitepaper.pdf", names[-1]]
+    assert told == [(name, place, len(steps)) for place, name in enumerate(steps)]
     for path in executed:
         notebook = nbformat.read(path, as_version=4)
         assert f'run_id = "{folder}"' in "\n".join(cell.source for cell in notebook.cells)
@@ -75,8 +76,9 @@ def test_conclusions_follow_from_the_numbers(reported):
     assert _shown(folder, "50-latency").startswith("Over 3,600 calls: p50 of service time 1.24 ms")
     assert "0 calls were given up" in _shown(folder, "50-latency")
     assert "The error budget was used to 17.9 %" in success  # 19 errors of 3 % of 3,540
-    assert "memory of the generator: **inconclusive**. Too short to tell" in _shown(folder, "60-drift")
+    assert "memory of the generator, MB: **inconclusive**. Too short to tell" in _shown(folder, "60-drift")
     assert "different" not in _shown(folder, "80-compare")  # a run and its copy
+    assert _shown(folder, "90-whitepaper").endswith("Built: whitepaper.html, whitepaper.pdf.")
 
 
 def test_every_sidecar_can_be_traced(reported, soak_hour):
@@ -105,7 +107,7 @@ def test_every_figure_is_there_in_every_format(reported):
             ".pdf",
             ".json",
         }
-        assert told["caption"]
+        assert "n = " in told["caption"] or told["name"] in {"outcome-composition", "run-comparison"}, told["name"]
         assert told["run_id"] == "r1"
 
 

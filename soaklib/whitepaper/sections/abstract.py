@@ -96,8 +96,8 @@ def _measured(writer: Writer) -> Text:
     if not writer.count("generator.wall_seconds"):
         return writer.say("The generator left no record of its own schedule, so that nothing here can be vouched for.")
     return writer.say(
-        "Could the generator be trusted? {criteria[measurement valid].state}: {criteria[measurement valid].detail} "
-        "(required: {criteria[measurement valid].threshold}). Verdicts leave out the calls of such moments, "
-        "{validity.left_out} of {validity.left_out:n} here. Every number in this paper comes from a query on the "
-        "run's own data, listed with its result in claims.json and in the appendix."
+        "Could the generator itself be trusted? The criterion says {criteria[measurement valid].state}: "
+        "{criteria[measurement valid].detail} (required: {criteria[measurement valid].threshold}). Verdicts leave "
+        "out the calls of such moments, {validity.left_out} of {validity.left_out:n} here. Every number in this "
+        "paper comes from a query on the run's own data, listed with its result in claims.json and in the appendix."
     )

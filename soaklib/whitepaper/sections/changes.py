@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from soaklib.whitepaper.document import Bullets, Cell, Column, Paragraph, Section, Table
 from soaklib.whitepaper.prose import joined
+from soaklib.whitepaper.sections.verdicts import judged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,8 +30,8 @@ _PLANNED: Final = (
     Column("In the event log", share=0.3),
 )  # fmt: skip
 _MET: Final = (
-    Column("Change", share=0.2), Column("Window", share=0.17), Column("Sent", is_number=True, share=0.08),
-    Column("Answered ok", is_number=True, share=0.2), Column("Fast-fails", is_number=True, share=0.08),
+    Column("Change", share=0.17), Column("Window", share=0.24), Column("Sent", is_number=True, share=0.08),
+    Column("Answered ok", is_number=True, share=0.19), Column("Fast-fails", is_number=True, share=0.08),
     Column("Upstream errors", is_number=True, share=0.09), Column("Quota denials", is_number=True, share=0.09),
     Column("Other", is_number=True, share=0.07),
 )  # fmt: skip
@@ -47,12 +48,8 @@ def _blocks(writer: Writer) -> Iterator[Block]:
         yield Paragraph(writer.say("The plan of this run has no changes beside the rotation of tokens."))
         return
     by_number = {row.claims["number"].value: row for row in planned}
-    yield Paragraph(
-        writer.say(
-            "{criteria[scheduled changes made].detail}. Moments are soak time since the start of the load, in hours "
-            "and minutes."
-        )
-    )
+    yield judged(writer, "scheduled changes made")
+    yield Paragraph(writer.say("Moments are soak time since the start of the load, in hours and minutes."))
     yield Table(writer.say("Planned changes, and what became of each."), _PLANNED, tuple(_planned(writer, planned)))
     yield from _not_made(writer, planned)
     windows = writer.ledger.rows("change_windows")

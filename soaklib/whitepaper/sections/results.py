@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soaklib.whitepaper.document import Bullets, Cell, Column, Figure, Paragraph, Section, Table
+from soaklib.whitepaper.document import Cell, Column, Figure, Paragraph, Section, Table
 from soaklib.whitepaper.sections.figures import alternative, caption
+from soaklib.whitepaper.sections.verdicts import judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +59,7 @@ def _outcomes(writer: Writer) -> Iterator[Block]:
             "{totals.sent} were sent. What each outcome means is defined in the appendix."
         )
     )
-    yield _judged(writer, "full duration", "every slot accounted for", "all tools exercised")
+    yield judged(writer, "full duration", "every slot accounted for", "all tools exercised")
     yield Table(
         writer.say("Outcomes of all planned calls."),
         _OUTCOME_COLUMNS,
@@ -80,7 +81,7 @@ _PHASE_COLUMNS: Final = (
 
 
 def _success(writer: Writer) -> Iterator[Block]:
-    yield _judged(writer, "success rate", "success rate outside planned windows")
+    yield judged(writer, "success rate", "success rate outside planned windows")
     if not writer.count("validity.left_out"):
         text = "No call had to be left out for a late generator."
     else:
@@ -107,17 +108,6 @@ def _success(writer: Writer) -> Iterator[Block]:
     )  # fmt: skip
 
 
-def _judged(writer: Writer, *names: str) -> Bullets:
-    """Give what the data say of some criteria."""
-    return Bullets(
-        tuple(
-            writer.say("{row.name}: {row.state}. Required: {row.threshold}. Seen: {row.detail}", row=row)
-            for row in writer.ledger.rows("criteria")
-            if row.claims["name"].value in names
-        )
-    )
-
-
 _DENIAL_COLUMNS: Final = (
     Column("Planned as", share=0.2), Column("Reason", share=0.2), Column("Denied", is_number=True, share=0.15),
     Column("Of", is_number=True, share=0.15), Column("Share, with interval", is_number=True, share=0.3),
@@ -125,7 +115,7 @@ _DENIAL_COLUMNS: Final = (
 
 
 def _denials(writer: Writer) -> Iterator[Block]:
-    yield _judged(writer, "denials happen", "no false-allow", "no false-deny", "quota cut works")
+    yield judged(writer, "denials happen", "no false-allow", "no false-deny", "quota cut works")
     rows = writer.ledger.rows("denials")
     if rows:
         yield Table(
@@ -148,7 +138,7 @@ def _denials(writer: Writer) -> Iterator[Block]:
 
 
 def _breakers(writer: Writer) -> Iterator[Block]:
-    yield _judged(writer, "chaos shows in the data", "breaker engages during chaos", "breaker recovers after chaos")
+    yield judged(writer, "chaos shows in the data", "breaker engages during chaos", "breaker recovers after chaos")
     for row in writer.ledger.rows("recoveries"):
         after = (
             "No call of {row.tool} failed for it after chaos had ended; {row.ok} of its calls were answered ok."
@@ -160,7 +150,7 @@ def _breakers(writer: Writer) -> Iterator[Block]:
 
 
 def _rotations(writer: Writer) -> Iterator[Block]:
-    yield _judged(writer, "token rotations go unnoticed", "no error spike at rotations")
+    yield judged(writer, "token rotations go unnoticed", "no error spike at rotations")
 
 
 _LATENCY_COLUMNS: Final = (
@@ -232,7 +222,7 @@ def _drift(writer: Writer) -> Iterator[Block]:
             "series without a margin, for which there is no verdict of stability, only of drift."
         )
     )
-    yield _judged(
+    yield judged(
         writer, "no drift in latency (median)", "no drift in latency (p99)", "no drift in errors", "no drift in "
                                                                                                    "gateway memory",
         "no drift in gateway files", "no drift in generator memory",
@@ -247,8 +237,8 @@ def _books(writer: Writer) -> Iterator[Block]:
             "scrape, is told apart."
         )
     )
-    yield _judged(writer, "books balanced")
+    yield judged(writer, "books balanced")
 
 
 def _measurement(writer: Writer) -> Iterator[Block]:
-    yield _judged(writer, "measurement valid", "snapshots complete", "healthy")
+    yield judged(writer, "measurement valid", "snapshots complete", "healthy")

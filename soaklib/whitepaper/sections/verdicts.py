@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soaklib.whitepaper.document import Cell, Column, Paragraph, Section, Stated, Table, Words
+from soaklib.whitepaper.document import Bullets, Cell, Column, Paragraph, Section, Stated, Table, Words
 
 if TYPE_CHECKING:
     from soaklib.whitepaper.document import Text
     from soaklib.whitepaper.ledger import Row
     from soaklib.whitepaper.prose import Writer
 
-__all__ = ["criterion_name", "verdicts"]
+__all__ = ["judged", "verdicts"]
 
 _COLUMNS: Final = (
-    Column("Criterion", share=0.21), Column("Verdict", share=0.11), Column("Measure", is_number=True, share=0.12),
+    Column("Criterion", share=0.21), Column("Verdict", share=0.13), Column("Measure", is_number=True, share=0.11),
     Column("Interval", is_number=True, share=0.15), Column("n", is_number=True, share=0.09),
-    Column("Required", share=0.32),
+    Column("Required", share=0.31),
 )  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def verdicts(writer: Writer) -> Section:
     return Section("Acceptance criteria", tuple(blocks))
 
 
-def criterion_name(row: Row) -> Text:
+def _name(row: Row) -> Text:
     """Give a criterion's name; the numbers in some, as of a percentile, are parts of the name."""
     return (Stated(row.claims["name"].text, row.claims["name"].name),)
 
@@ -50,10 +50,21 @@ def _row(writer: Writer, row: Row) -> tuple[Cell, ...]:
         else (Words("\N{EN DASH}"),)
     )
     return (
-        Cell(criterion_name(row)),
+        Cell(_name(row)),
         Cell(writer.say("{row.state}", row=row), tone=str(row.claims["state"].value)),
         Cell(writer.say("{row.measure}", row=row)),
         Cell(interval),
         Cell(writer.say("{row.n}", row=row)),
         Cell(writer.say("{row.threshold}", row=row)),
+    )
+
+
+def judged(writer: Writer, *names: str) -> Bullets:
+    """Give verdict, requirement and what was seen of some criteria."""
+    return Bullets(
+        tuple(
+            writer.say("{row.name}: {row.state}. Required: {row.threshold}. Seen: {row.detail}", row=row)
+            for row in writer.ledger.rows("criteria")
+            if row.claims["name"].value in names
+        )
     )

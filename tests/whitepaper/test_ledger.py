@@ -1,0 +1,123 @@
+"""Claims are made of queries, can be made again, and are told apart from those that do not follow any more."""
+
+import dataclasses
+import json
+
+import polars as pl
+import pytest
+
+import soaklib
+from soaklib.whitepaper.catalogue import CATALOGUE
+from soaklib.whitepaper.claims import Claim, read_claims, same_value, written
+from soaklib.whitepaper.ledger import Ledger, broken_claims, evaluate
+
+_TOTALS = [family for family in CATALOGUE if family.name in {"totals", "summary", "tools"}]
+
+
+def test_families_have_names_of_their_own():
+    """No claim can have the name of another."""
+    names = [family.name for family in CATALOGUE]
+    assert len(set(names)) == len(names)
+
+
+def test_an_entry_can_be_recomputed_from_itself_alone(sample_ledger):
+    """Query, row and column of each entry, as written to claims.json, give its value again."""
+    entries = json.loads(written(sample_ledger.claims.values()))
+    assert len(entries) > 500
+    with soaklib.open_run("sample") as run:
+        frames = {query: evaluate(run, query) for query in {entry["query"] for entry in entries}}
+    for entry in entries:
+        frame = frames[entry["query"]]
+        for column, value in entry["where"].items():
+            frame = frame.filter(pl.col(column).eq_missing(pl.lit(value)))
+        assert frame.height == 1, entry["name"]
+        found = frame[entry["column"]].item()
+        again = Claim.made("", "", "", {}, value=found, unit="", n=None, low=None, high=None).value
+        assert same_value(entry["value"], again), entry["name"]
+
+
+def test_two_ledgers_of_a_run_are_the_same_text(sample_ledger):
+    """The same run gives the same bytes of claims.json."""
+    with soaklib.open_run("sample") as run:
+        assert written(Ledger(run).claims.values()) == written(sample_ledger.claims.values())
+
+
+def test_numbers_are_those_that_the_library_gives(sample_ledger):
+    """A claim on success or a verdict is what the library says, not a second definition."""
+    with soaklib.open_run("sample") as run:
+        rate = soaklib.success_rate(run, every="all").row(0, named=True)
+        verdicts = {row["name"]: row for row in soaklib.criteria(run).to_dicts()}
+    claim = sample_ledger["success.success_rate"]
+    assert (claim.value, claim.n) == (pytest.approx(rate["success_rate"]), rate["n"])
+    assert (claim.low, claim.high) == (pytest.approx(rate["low"]), pytest.approx(rate["high"]))
+    for name, row in verdicts.items():
+        assert sample_ledger[f"criteria[{name}].state"].value == row["state"]
+        assert sample_ledger[f"criteria[{name}].measure"].n == row["n"]
+
+
+def test_one_row_changes_what_the_ledger_says(copy_sample):
+    """A single changed row of run.duckdb breaks claims, and each is told with its old and its new value."""
+    same = copy_sample()
+    changed = copy_sample("update outcomes set kind = 'timeout' where purpose = 'load' and slot = 17 and step = 0")
+    with soaklib.open_run(same) as run:
+        recorded = list(Ledger(run, _TOTALS).claims.values())
+    with soaklib.open_run(same) as run:
+        assert list(broken_claims(recorded, Ledger(run, _TOTALS))) == []
+    with soaklib.open_run(changed) as run:
+        told = [str(claim) for claim in broken_claims(recorded, Ledger(run, _TOTALS))]
+    assert "the claim totals.ok was 43159 and its query now gives 43158" in told
+    assert "the claim totals.given_up was 0 and its query now gives 1" in told
+
+
+def test_a_claim_by_another_query_is_broken(copy_sample):
+    """What another query said has nothing behind it, unless another version of soaklib is known to have asked."""
+    with soaklib.open_run(copy_sample()) as run:
+        ledger = Ledger(run, _TOTALS)
+    recorded = [dataclasses.replace(claim, query="select 1") for claim in ledger.claims.values()]
+    assert len(list(broken_claims(recorded, ledger))) == len(recorded)
+    assert list(broken_claims(recorded, ledger, is_same_version=False)) == []
+
+
+def test_claims_that_are_missing_or_strange_are_broken(copy_sample):
+    """A claim that is no longer made, and one that was not stated, are both told."""
+    with soaklib.open_run(copy_sample()) as run:
+        ledger = Ledger(run, _TOTALS)
+    claims = list(ledger.claims.values())
+    strange = dataclasses.replace(claims[0], name="totals.strange")
+    told = [str(claim) for claim in broken_claims([*claims[1:], strange], ledger)]
+    assert told == [
+        f"the claim totals.strange was {strange.text} by another query and its query now gives nothing",
+        f"the claim {claims[0].name} was not stated and its query now gives {claims[0].text}",
+    ]
+
+
+def test_a_wrong_wording_is_broken(copy_sample):
+    """A value that is right and said wrongly does not pass."""
+    with soaklib.open_run(copy_sample()) as run:
+        ledger = Ledger(run, _TOTALS)
+    recorded = [dataclasses.replace(claim, text="99") for claim in ledger.claims.values()]
+    assert len(list(broken_claims(recorded, ledger))) == len(recorded)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        (86_000_000, 85_999_999, False),
+        (86_000_000, 86_000_000, True),
+        (1.0, 1.0 + 1e-12, True),
+        (1.0, 1.0 + 1e-6, False),
+        (1, 1.0, False),
+        (None, 0, False),
+        ("pass", "fail", False),
+    ],
+)
+def test_whole_numbers_are_compared_exactly(old, new, same):
+    """One call of 86 million matters; the last digits of a fraction do not."""
+    assert same_value(old, new) is same
+
+
+def test_claims_survive_their_file(sample_ledger, tmp_path):
+    """What is read from claims.json is what was written."""
+    (tmp_path / "claims.json").write_text(written(sample_ledger.claims.values()), "utf-8")
+    assert read_claims(tmp_path) == list(sample_ledger.claims.values())
+    assert read_claims(tmp_path / "nowhere") is None

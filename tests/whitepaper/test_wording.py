@@ -1,0 +1,47 @@
+"""How values are said."""
+
+import datetime as dt
+import math
+
+import pytest
+
+from soaklib.whitepaper.wording import CLOCK, between, worded
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "said"),
+    [
+        (None, "%", "\N{EN DASH}"),
+        (math.nan, "ms", "\N{EN DASH}"),
+        (True, "", "yes"),
+        (1234567, "calls", "1,234,567"),
+        (-3, "", "\N{MINUS SIGN}3"),
+        (99.673, "%", "99.673\N{NARROW NO-BREAK SPACE}%"),
+        (100.0, "%", "100\N{NARROW NO-BREAK SPACE}%"),
+        (0.0, "%", "0\N{NARROW NO-BREAK SPACE}%"),
+        (12.345678, "ms", "12.35\N{NARROW NO-BREAK SPACE}ms"),
+        (1500.0, "ms", "1,500\N{NARROW NO-BREAK SPACE}ms"),
+        (0.00012346, "ms", "0.0001235\N{NARROW NO-BREAK SPACE}ms"),
+        (43255.1, CLOCK, "H+12:01"),
+        (-98.0, CLOCK, "H+0:00"),
+        ("at  least\none", "", "at least one"),
+        (">= 97 %", "", "\N{GREATER-THAN OR EQUAL TO} 97 %"),
+        ("<= 1, >= 0", "", "\N{LESS-THAN OR EQUAL TO} 1, \N{GREATER-THAN OR EQUAL TO} 0"),
+        (dt.datetime(2026, 3, 1, 12, 0, 5, 999, dt.UTC), "", "2026-03-01 12:00:05 UTC"),
+    ],
+)
+def test_each_unit_has_one_wording(value, unit, said):
+    """A value is said in one way, which follows from its type and its unit."""
+    assert worded(value, unit) == said
+
+
+@pytest.mark.parametrize("value", [99.9996, 99.9999999, 0.0004, 0.0000001])
+def test_a_share_that_is_not_whole_is_not_rounded_to_one(value):
+    """Where three places would say 100 % or 0 %, more are shown."""
+    assert worded(value, "%").split("\N{NARROW NO-BREAK SPACE}")[0] not in {"100.000", "100", "0.000", "0"}
+
+
+def test_an_interval_says_its_unit_at_the_end():
+    """An interval is two numbers and one unit; half an interval is none."""
+    assert between(97.5, 100.0, "%") == "97.500 to 100\N{NARROW NO-BREAK SPACE}%"
+    assert between(None, 3.0, "ms") == "\N{EN DASH}"
