@@ -33,6 +33,16 @@ def test_the_calls_foretold_are_the_rows_that_a_rehearsal_recorded(rehearsal):
     assert outlook.snapshots + 1 == events["METRICS_SNAPSHOT"]  # and the final one
 
 
+def test_calls_of_one_sort_are_added_up_over_operations_and_steps():
+    """A chain that makes the same call twice plans it twice."""
+    plan = load_plan()
+    first, *others = plan.operations
+    doubled = plan.model_copy(update={"operations": (first.model_copy(update={"steps": first.steps * 2}), *others)})
+    settings = load_settings([])
+    once, twice = forecast(settings, plan).calls[0], forecast(settings, doubled).calls[0]
+    assert twice == once._replace(calls=2 * once.calls)
+
+
 def test_the_disk_foretold_holds_what_a_rehearsal_left(rehearsal):
     """No less than the folder takes, and no more than a few times that."""
     outlook = _outlook("--hours", "2", "--speed", "360", "--no-report")

@@ -277,10 +277,11 @@ def test_a_snapshot_that_is_missing_fails_whatever_the_metrics_are_called(broken
 
 
 def test_a_cut_quota_is_reached_in_windows_of_its_own_length(broken):
-    """The limit of a day is not held against the calls of an hour: nothing says that it was never reached."""
+    """The calls of a day count together against the limit of a day: it was reached, and nothing was denied."""
     no_denial = "delete from outcomes where reason = 'quota'"
+    early = f"update events set at_us = (select at_us from events where event_key = 'rotation:1') where {IS_THE_CUT}"
     cut = "update events set detail = regexp_replace(detail, 'limit=\\d+', 'limit=' || {limit}) where " + IS_THE_CUT
     of_a_day = "update events set detail = replace(detail, 'window=1h', 'window=24h') where " + IS_THE_CUT
     reached = f"(select count(*) from outcomes where tool = 'openai' and kind = 'ok' and planned_at_us >= {CUT})"
-    verdict = broken(no_denial, of_a_day, cut.format(limit=reached))["quota cut works"]
+    verdict = broken(no_denial, early, of_a_day, cut.format(limit=reached))["quota cut works"]
     assert (verdict["state"], verdict["measure"]) == ("fail", 0.0)
