@@ -48,7 +48,7 @@ _RUNNER_BYTES: Final = 160 << 20
 """Resident memory of the runner with little in flight: 154 MB after 1,124,953 calls."""
 _OPERATION_BYTES: Final = 16 << 10
 """Memory of an operation under way: 14 KiB over plain HTTP, with 1,000 to 8,000 of them; TLS takes more."""
-_QUEUEDROW_BYTES: Final = 410
+_QUEUED_ROW_BYTES: Final = 410
 """Memory of a row that waits for the disk, measured over 500,000."""
 
 _TIGHT_SHARE: Final = 0.5
@@ -140,7 +140,7 @@ def forecast(settings: SoakSettings, plan: Plan) -> Forecast:
         scrapes=scrapes,
         disk_bytes=2 * files_bytes,
         free_bytes=shutil.disk_usage(_nearest_folder(settings.out)).free,
-        memory_bytes=_RUNNER_BYTES + settings.in_flight_cap * _OPERATION_BYTES + MOST_QUEUED_ROWS * _QUEUEDROW_BYTES,
+        memory_bytes=_RUNNER_BYTES + settings.in_flight_cap * _OPERATION_BYTES + MOST_QUEUED_ROWS * _QUEUED_ROW_BYTES,
         available_bytes=psutil.virtual_memory().available,
     )
 
