@@ -9,7 +9,7 @@ import polars as pl
 from matplotlib.patches import Patch
 
 from soaklib.charts.legend import legend_below
-from soaklib.charts.looks import KIND_LOOKS, STATE_LOOKS
+from soaklib.charts.looks import GREEN, KIND_LOOKS, STATE_LOOKS
 from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
 from soaklib.charts.stacks import count_axis, stack_steps
@@ -30,12 +30,18 @@ __all__ = ["breaker_activity"]
 
 _USUAL_SCRAPES: Final = 2.5  # scrapes further apart than so many usual distances leave a gap
 _BAR_HEIGHT: Final = 0.7
+_LABEL_POINTS: Final = 6.0
 _COUNTED: Final = {Kind.UPSTREAM_ERROR: "upstream_errors", Kind.FAST_FAIL: "fast_fails"}
 
 
 @themed
 def breaker_activity(
-    states: pl.DataFrame, fast_fails: pl.DataFrame, *, figure: Figure, marks: pl.DataFrame | None = None
+    states: pl.DataFrame,
+    fast_fails: pl.DataFrame,
+    *,
+    figure: Figure,
+    marks: pl.DataFrame | None = None,
+    recoveries: pl.DataFrame | None = None,
 ) -> Figure:
     """Draw each tool's breaker state as scraped, above the fast-fails and upstream errors that the calls met.
 
@@ -53,6 +59,9 @@ def breaker_activity(
         An empty figure; it gets two axes on one time axis.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
+    recoveries
+        As ``soaklib.recoveries(run)`` gives it: ``tool``, ``ended_s``, ``recovered_s``. On the tool's strip a line
+        spans the time from the end of chaos to the last call that failed for it, and says how long that was.
 
     Returns
     -------
@@ -76,6 +85,9 @@ def breaker_activity(
     upper.set_xlabel("")
     upper.tick_params(labelbottom=False)
     _draw_states(upper, states, tools)
+    if recoveries is not None:
+        need(recoveries, ("tool", "ended_s", "recovered_s"), "soaklib.recoveries(run)")
+        _draw_recoveries(upper, recoveries, tools)
     areas = _draw_counts(lower, fast_fails, grid)
     seen = {name: look for name, look in STATE_LOOKS.items() if name in set(states["state"])}
     handles = [*(_patch(look) for look in seen.values()), *areas.values()]
@@ -99,6 +111,20 @@ def _draw_states(ax: Axes, states: pl.DataFrame, tools: list[str]) -> None:
     ax.tick_params(axis="y", length=0)
     if not tools:
         note(ax, "no breaker state was scraped")
+
+
+def _draw_recoveries(ax: Axes, recoveries: pl.DataFrame, tools: list[str]) -> None:
+    for tool, ended_s, recovered_s in recoveries.select("tool", "ended_s", "recovered_s").iter_rows():
+        if tool not in tools:
+            continue
+        row = tools.index(tool)
+        low, high = ended_s / SECONDS_PER_HOUR, recovered_s / SECONDS_PER_HOUR
+        ax.hlines(row, low, high, color=GREEN, linewidth=1.6, zorder=3, gid="recovery")
+        ax.annotate(
+            f"ok after {recovered_s - ended_s:.0f} soak s", (high, row), xytext=(3, 0), textcoords="offset points",
+            verticalalignment="center", fontsize=_LABEL_POINTS, zorder=4, gid="recovery",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
+        )  # fmt: skip
 
 
 def _stretches(one_tool: pl.DataFrame) -> Iterator[tuple[float, float, str]]:

@@ -38,7 +38,8 @@ def reconciliation_residuals(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFra
     ----------
     frame
         As :func:`soaklib.reconcile` gives it: ``start_s``, ``end_s``, ``outcome``, ``client_rows``, ``residual``,
-        ``explained``, ``discrepancy``. A window shows the worst of its rows.
+        ``explained``, ``discrepancy``. A window shows the worst of its rows. Where several sources were compared,
+        each ``pair`` of them has rows of its own.
     ax
         Where to draw.
     marks
@@ -55,28 +56,36 @@ def reconciliation_residuals(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFra
         The frame lacks a column.
     """
     need(frame, _COLUMNS, "soaklib.reconcile(run)")
-    judged = frame.with_columns(rank=_rank())
-    windows = judged.group_by("outcome", "start_s", "end_s").agg(pl.col("rank").max()).sort("outcome", "start_s")
-    outcomes = windows["outcome"].unique().sort().to_list()
+    judged = frame.with_columns(rank=_rank(), line=_line(frame))
+    windows = judged.group_by("line", "start_s", "end_s").agg(pl.col("rank").max()).sort("line", "start_s")
+    lines = windows["line"].unique().sort().to_list()
     draw_time_axis(ax, marks, Grid(0.0, max([1.0, *frame["end_s"].to_list()]), 1))
     names = list(_LOOKS)
-    for row, outcome in enumerate(outcomes):
-        for start_s, end_s, rank in _merged(windows.filter(pl.col("outcome") == outcome)):
+    for row, line in enumerate(lines):
+        for start_s, end_s, rank in _merged(windows.filter(line=line)):
             look = _LOOKS[names[rank]]
             ax.barh(
                 row, (end_s - start_s) / SECONDS_PER_HOUR, left=start_s / SECONDS_PER_HOUR, height=_BAR_HEIGHT,
                 facecolor=look.colour, hatch=look.hatch or None, edgecolor="#404040" if look.hatch else look.colour,
                 linewidth=0.3, zorder=2, gid=names[rank],
             )  # fmt: skip
-    sums = dict(judged.group_by("outcome").agg(pl.col("client_rows").sum()).iter_rows())
-    ax.set_yticks(range(len(outcomes)), [f"{outcome}: {sums[outcome]:,}" for outcome in outcomes])
-    ax.set_ylim(max(1, len(outcomes)) - 0.5, -0.5)
+    sums = dict(judged.group_by("line").agg(pl.col("client_rows").sum()).iter_rows())
+    ax.set_yticks(range(len(lines)), [f"{line}: {sums[line]:,}" for line in lines])
+    ax.set_ylim(max(1, len(lines)) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(visible=False)
-    if not outcomes:
+    if not lines:
         note(ax, "there is nothing to compare")
     _explain(ax, judged, set(windows["rank"]))
     return ax
+
+
+def _line(frame: pl.DataFrame) -> pl.Expr:
+    """Give the name of a row's line: its outcome, and which sources were compared if there are several pairs."""
+    if "pair" not in frame.columns or frame["pair"].n_unique() < 2:  # noqa: PLR2004 - one pair needs no name
+        return pl.col("outcome")
+    other = pl.col("pair").str.strip_prefix("client and ")
+    return pl.format("{} by {}", "outcome", other)
 
 
 def _rank() -> pl.Expr:

@@ -84,3 +84,21 @@ def test_both_axes_share_their_time(figure, marks):
     upper, lower = figure.axes
     assert upper.get_xlim() == lower.get_xlim() == pytest.approx((0.0, 24.0))
     assert (upper.get_xlabel(), lower.get_xlabel()) == ("", "soak time (hours)")
+
+
+def test_the_time_to_recover_is_drawn(figure):
+    """From the end of chaos to the last call that failed for it there is a line on the tool's strip, and its length."""
+    states = pl.concat([_states([0, 600], ["closed"] * 2), _states([0, 600], ["closed"] * 2, "serpapi")])
+    recoveries = pl.DataFrame({"tool": ["serpapi", "unknown"], "ended_s": [300.0, 0.0], "recovered_s": [390.0, 9.0]})
+    charts.breaker_activity(states, _FAST_FAILS, figure=figure, recoveries=recoveries)
+    upper = figure.axes[0]
+    [line] = [lines for lines in upper.collections if lines.get_gid() == "recovery"]
+    assert [[round(x * 3600) for x in path.vertices[:, 0]] for path in line.get_paths()] == [[300, 390]]
+    assert {path.vertices[0, 1] for path in line.get_paths()} == {1.0}
+    assert [text.get_text() for text in upper.texts] == ["ok after 90 soak s"]
+
+
+def test_without_recoveries_no_line_is_drawn(figure):
+    """Where no chaos ended there is nothing to say of recovery."""
+    charts.breaker_activity(_states([0, 60], ["closed"] * 2), _FAST_FAILS, figure=figure)
+    assert [lines for lines in figure.axes[0].collections if lines.get_gid() == "recovery"] == []

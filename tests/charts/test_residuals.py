@@ -49,3 +49,20 @@ def test_nothing_to_compare_is_told(ax):
     """Without a comparison there is a sentence."""
     charts.reconciliation_residuals(_BOOKS.clear(), ax=ax)
     assert [text.get_text() for text in ax.texts] == ["there is nothing to compare"]
+
+
+def test_each_pair_of_sources_has_lines_of_its_own(ax):
+    """With a request log beside the counters, what each says of an outcome is told apart."""
+    log = _BOOKS.filter(outcome="ok").with_columns(residual=0.0, explained=0.0, discrepancy=0.0)
+    both = pl.concat(
+        [
+            _BOOKS.with_columns(pair=pl.lit("client and counter")),
+            log.with_columns(pair=pl.lit("client and database")),
+        ]
+    )
+    charts.reconciliation_residuals(both, ax=ax)
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "denied by counter: 5", "ok by counter: 500", "ok by database: 500",
+    ]  # fmt: skip
+    assert _bars(ax, 1)[-1] == (240, 300, "discrepancy")
+    assert _bars(ax, 2) == [(0, 300, "balanced")]

@@ -93,8 +93,9 @@ FIGURES: Final = {
     ),
     "breaker-activity": Captioned(
         "Above, the state of each tool's breaker in n = {breaker.scrapes} scrapes, of which {breaker.open} saw a "
-        "breaker open; a state between scrapes is not seen. Below, what calls met: {totals.fast_fails} fast-fails "
-        "and {totals.upstream_errors} upstream errors among {totals.load_sent} calls sent." + _NO_INTERVAL,
+        "breaker open; a state between scrapes is not seen. Where chaos ended, the strip says how long calls of the "
+        "tool went on failing. Below, what calls met: {totals.fast_fails} fast-fails and {totals.upstream_errors} "
+        "upstream errors among {totals.load_sent} calls sent." + _NO_INTERVAL,
         "A strip of breaker states for each tool over soak time, above areas of fast-fails and upstream errors.",
     ),
     "rotation-impact": Captioned(
