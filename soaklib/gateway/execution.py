@@ -13,7 +13,7 @@ from soaklib.gateway.admission import Admitted
 from soaklib.gateway.breaker import Breaker
 from soaklib.gateway.records import Outcome, Reason
 from soaklib.gateway.state import Gateway, State
-from soaklib.gateway.tools import CACHE_TTL_S, Answer, UpstreamError
+from soaklib.gateway.tools import CACHE_TTL_S, MOCK_FAILURE, Answer, UpstreamError
 
 
 class Execution(NamedTuple):
@@ -101,6 +101,8 @@ class Executor:
                 await self._clock.sleep(self._clock.wall_s(effect.delay_s))
             if effect is not None and effect.error is not None:
                 error, reason = effect.error, Reason.CHAOS
+            elif self._gateway.faults.fail_attempts.take():
+                error = MOCK_FAILURE
             else:
                 try:
                     return Execution(state.tools.call(tool, action, call.params), attempts)

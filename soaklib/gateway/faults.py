@@ -4,7 +4,8 @@ They exist so that a detector can be shown to find what it claims to find: each 
 or fail by a known amount. Soak seconds and soak hours are counted from the moment the gateway is made.
 
 Forms of a value: a *count* is ``N`` (the first N occasions), ``N@SECONDS`` (the first N occasions from that
-soak second on) or ``all``, ``all@SECONDS``; a *rate* and a *moment* are numbers; a *switch* is ``on``.
+soak second on) or ``all``, ``all@SECONDS``; a *level* is ``N`` or ``N@SECONDS`` (so much from that soak second on); a
+*rate* and a *moment* are numbers; a *switch* is ``on``.
 """
 
 import math
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Form = Literal["count", "rate", "percent", "moment", "switch"]
+Form = Literal["count", "level", "rate", "percent", "moment", "switch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ FAULTS = (
     Fault("deny_allowed", "count", "so many allowed calls are denied for their scope"),
     Fault("leak_mb_per_hour", "rate", "resident memory grows by so many MB (10^6 bytes) a soak hour"),
     Fault("slow_ms_per_hour", "rate", "answers of executed calls get later by so many wall ms a soak hour"),
+    Fault("late_ms", "level", "answers of executed calls are later by so many wall ms"),
+    Fault("fail_attempts", "count", "so many attempts fail upstream with 'mock 503' (retryable)"),
     Fault("fail_pct", "percent", "so many percent of the attempts fail upstream with 'mock 503' (retryable)"),
     Fault("chaos_without_effect", "switch", "the chaos routes answer as always and change nothing"),
     Fault("restart_at", "moment", "at this soak second agents, tokens, policies, logs and counters are forgotten"),
@@ -61,6 +64,14 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """An amount from the command line, from soak second ``from_s`` on."""
+
+    amount: float
+    from_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class FaultPlan:
     """The faults that were asked for; the default asks for none."""
 
@@ -72,6 +83,8 @@ class FaultPlan:
     deny_allowed: Budget | None = None
     leak_mb_per_hour: float = 0.0
     slow_ms_per_hour: float = 0.0
+    late_ms: Level | None = None
+    fail_attempts: Budget | None = None
     fail_pct: float = 0.0
     chaos_without_effect: bool = False
     restart_at: float | None = None
@@ -85,7 +98,7 @@ def parse_faults(assignments: Iterable[str]) -> FaultPlan:
     FaultError
         With a sentence that tells what would be valid.
     """
-    values: dict[str, Budget | float | bool] = {}
+    values: dict[str, Budget | Level | float | bool] = {}
     for assignment in assignments:
         name, separator, text = assignment.partition("=")
         fault = _BY_NAME.get(name)
@@ -103,10 +116,12 @@ def parse_faults(assignments: Iterable[str]) -> FaultPlan:
 
 
 def _example(form: Form) -> str:
-    return {"count": "3@600", "rate": "12.5", "percent": "2.5", "moment": "3600", "switch": "on"}[form]
+    return {"count": "3@600", "level": "30@3600", "rate": "12.5", "percent": "2.5", "moment": "3600", "switch": "on"}[
+        form
+    ]
 
 
-def _parse_value(fault: Fault, text: str) -> Budget | float | bool:
+def _parse_value(fault: Fault, text: str) -> Budget | Level | float | bool:
     if fault.form == "switch":
         if text.lower() in {"on", "true", "1"}:
             return True
@@ -114,6 +129,9 @@ def _parse_value(fault: Fault, text: str) -> Budget | float | bool:
         raise FaultError(message)
     if fault.form == "count":
         return _parse_budget(fault, text)
+    if fault.form == "level":
+        amount, separator, moment = text.partition("@")
+        return Level(_number(fault, amount), _number(fault, moment) if separator else 0.0)
     number = _number(fault, text)
     if fault.form == "percent" and number > 100.0:  # noqa: PLR2004 - a percentage
         message = f"The fault {fault.name} takes a percentage from 0 to 100, not {text!r}."
@@ -189,9 +207,10 @@ class Faults:
         self.accept_expired = Occasions(plan.accept_expired, soak_s)
         self.allow_forbidden = Occasions(plan.allow_forbidden, soak_s)
         self.deny_allowed = Occasions(plan.deny_allowed, soak_s)
+        self.fail_attempts = Occasions(plan.fail_attempts, soak_s)
         self._drop = Occasions(plan.drop_increments, soak_s)
         self._duplicate = Occasions(plan.duplicate_increments, soak_s)
-        self.slows = plan.slow_ms_per_hour > 0.0
+        self.slows = plan.slow_ms_per_hour > 0.0 or plan.late_ms is not None
 
     def increments(self) -> int:
         """Return how often the next request is counted: 1, or what a fault makes of it."""
@@ -205,4 +224,6 @@ class Faults:
 
     def delay_s(self) -> float:
         """Return by how many wall seconds an answer is late by now."""
-        return self.plan.slow_ms_per_hour / 1000.0 * self._soak_s() / 3600.0
+        soak_s, late = self._soak_s(), self.plan.late_ms
+        level_ms = late.amount if late is not None and soak_s >= late.from_s else 0.0
+        return (self.plan.slow_ms_per_hour * soak_s / 3600.0 + level_ms) / 1000.0

@@ -21,6 +21,9 @@ TOOL_ACTIONS: dict[str, tuple[str, ...]] = {
 CACHE_TTL_S = {("serpapi", "search"): 60.0, ("http_fetch", "get"): 30.0, ("http_fetch", "head"): 30.0}
 """Soak seconds for which an answer is kept; other answers are not."""
 
+MOCK_FAILURE = "mock 503"
+"""How a mock that fails says so; it asks for a retry."""
+
 Answer = dict[str, object]
 Params = Mapping[str, object]
 
@@ -64,8 +67,7 @@ class Tools:
             When the attempt fails.
         """
         if self._fail_ratio and self._generators[tool].random() < self._fail_ratio:
-            message = "mock 503"
-            raise UpstreamError(message)
+            raise UpstreamError(MOCK_FAILURE)
         return self._mocks[tool, action](params)
 
     def _search(self, params: Params) -> Answer:

@@ -2,7 +2,17 @@ import dataclasses
 
 import pytest
 
-from soaklib.gateway.faults import FAULTS, Budget, FaultError, FaultPlan, Faults, Occasions, fault_table, parse_faults
+from soaklib.gateway.faults import (
+    FAULTS,
+    Budget,
+    FaultError,
+    FaultPlan,
+    Faults,
+    Level,
+    Occasions,
+    fault_table,
+    parse_faults,
+)
 from soaklib.gateway.growth import Growth
 
 
@@ -22,6 +32,9 @@ def test_the_table_and_the_plan_agree():
         ("accept_expired=all@7.5", "accept_expired", Budget(None, 7.5)),
         ("allow_forbidden=0", "allow_forbidden", Budget(0)),
         ("leak_mb_per_hour=12.5", "leak_mb_per_hour", 12.5),
+        ("late_ms=30", "late_ms", Level(30.0)),
+        ("late_ms=2.5@3600", "late_ms", Level(2.5, 3600.0)),
+        ("fail_attempts=60@1200", "fail_attempts", Budget(60, 1200.0)),
         ("fail_pct=100", "fail_pct", 100.0),
         ("chaos_without_effect=on", "chaos_without_effect", True),
         ("restart_at=3600", "restart_at", 3_600.0),
@@ -42,6 +55,7 @@ def test_each_form_of_a_value(text, field, value):
         (["leak_mb_per_hour=much"], "takes a number of at least 0, such as 12.5, not 'much'"),
         (["leak_mb_per_hour=inf"], "takes a number of at least 0"),
         (["restart_at=-5"], "takes a number of at least 0, such as 3600"),
+        (["late_ms=3@soon"], "takes a number of at least 0, such as 30@3600, not 'soon'"),
         (["fail_pct=101"], "takes a percentage from 0 to 100, not '101'"),
         (["chaos_without_effect=maybe"], "is a switch: chaos_without_effect=on, not 'maybe'"),
         (["fail_pct=1", "fail_pct=2"], "The fault fail_pct is given twice."),
@@ -81,6 +95,16 @@ def test_rates_go_by_soak_hours(fake_time):
     faults = Faults(FaultPlan(leak_mb_per_hour=10.0, slow_ms_per_hour=4.0), fake_time.monotonic)
     fake_time.now_s = 1_800.0
     assert (faults.leaked_bytes(), faults.delay_s()) == (5e6, 0.002)
+
+
+def test_a_level_holds_from_its_moment_on(fake_time):
+    """30 ms from soak second 100 on, on top of what a rate brings; an answer may be late."""
+    faults = Faults(parse_faults(["late_ms=30@100", "slow_ms_per_hour=36"]), fake_time.monotonic)
+    assert faults.slows
+    found = []
+    for fake_time.now_s in (0.0, 99.0, 100.0, 200.0):
+        found.append(round(faults.delay_s(), 6))
+    assert found == [0.0, 0.00099, 0.031, 0.032]
 
 
 def test_growth_holds_whole_blocks_up_to_its_cap():

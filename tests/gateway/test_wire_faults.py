@@ -68,6 +68,19 @@ def test_a_forbidden_tool_that_is_allowed(wire, texts, statuses):
     wire(scenario, faults=parse_faults(texts))
 
 
+@pytest.mark.parametrize(("texts", "statuses"), [(["fail_attempts=1@100"], [200, 502, 200]), ([], [200, 200, 200])])
+def test_attempts_that_fail_for_a_while(wire, texts, statuses):
+    """From the given second on one attempt of a tool that is never tried again fails upstream."""
+
+    async def scenario(api):
+        token = await api.ready_token(scopes=[MAIL])
+        found = await api.statuses(token, MAIL)
+        api.time.now_s += 101.0
+        assert found + await api.statuses(token, MAIL, 2) == statuses
+
+    wire(scenario, faults=parse_faults(texts))
+
+
 @pytest.mark.parametrize(("texts", "statuses"), [(["deny_allowed=1@100"], [200, 403, 200]), ([], [200, 200, 200])])
 def test_an_allowed_tool_that_is_denied(wire, texts, statuses):
     """From the given second on one allowed call is denied for its scope."""

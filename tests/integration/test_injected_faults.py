@@ -1,0 +1,91 @@
+"""A gateway with one fault at a time: each is found in its own class, and nothing else is.
+
+A rehearsal without a fault fails no criterion (``tests/analysis/test_criteria.py``); leaks, which take half an hour to
+be judged, are the matter of ``scripts/bench/leak.py``.
+"""
+
+import polars as pl
+import pytest
+from rehearsals import Rehearsal, run_command
+
+import soaklib
+
+pytestmark = pytest.mark.slow
+
+TWO_HOURS = ("--hours", "2", "--speed", "360")
+ONE_HOUR = ("--hours", "1", "--speed", "240")
+# What a busy machine adds to latencies must not count as a drift of the gateway.
+ROOMY = (
+    "--thresholds.late-ms", "500", "--thresholds.invalid-windows", "100",
+    "--thresholds.drift-median-ms", "20", "--thresholds.drift-tail-ms", "500",
+)  # fmt: skip
+
+
+def soaked(folder, length, fault):
+    return Rehearsal(
+        run_command(*length, *ROOMY, "--seed", "1", "--no-report", "--gateway-fault", fault, "--out", str(folder))
+    )
+
+
+def failing(rehearsal):
+    return {name for name, verdict in rehearsal.verdicts.items() if verdict["state"] == "fail"}
+
+
+def at_s(rehearsal, gateway_s):
+    """Give the run's soak second for one of the gateway's, which began a moment before."""
+    with soaklib.open_run(rehearsal.folder) as run:
+        began = """select epoch_us(utc(0)) as anchor, min("value") * 1e6 as began from samples
+                   where metric = 'gateway_process_start_time_seconds'"""
+        anchor_us, began_us = run.sql(began).row(0)
+        at_us = round(began_us - anchor_us + gateway_s / run.info.speed * 1e6)
+        return run.sql("select soak_seconds($at_us)", {"at_us": at_us}).item()
+
+
+def level_changes(rehearsal):
+    """Locate changes of level of the median service time of three soak-minutes: soak second, ms before and after."""
+    with soaklib.open_run(rehearsal.folder) as run:
+        medians = soaklib.latency(run, "3m", by=(), quantiles=(0.5,)).filter(measure="service")
+    origin = pl.datetime(2026, 1, 1, time_zone="UTC")
+    series = medians.select(at=origin + pl.duration(seconds="soak_s"), value="latency_ms")
+    found = soaklib.change_points(series).with_columns(found_s=(pl.col("at") - origin).dt.total_seconds())
+    return found.select("found_s", "before", "after").rows()
+
+
+def test_a_slow_down_is_a_drift_of_the_median(tmp_path):
+    """Answers that get 30 ms later within the two hours, and stop at nothing: the median drifts by that."""
+    broken = soaked(tmp_path, TWO_HOURS, "slow_ms_per_hour=15")
+    assert failing(broken) == {"no drift in latency (median)"}
+    assert broken.verdicts["no drift in latency (median)"]["measure"] == pytest.approx(30, abs=6)
+    assert broken.ended.returncode == 1
+
+
+def test_a_shift_is_no_drift_and_is_located(tmp_path):
+    """Answers that are 40 ms later from one moment on: no trend is claimed, and the change is found where it was."""
+    broken = soaked(tmp_path, TWO_HOURS, "late_ms=40@4500")
+    assert failing(broken) == set()
+    assert broken.verdicts["no drift in latency (median)"]["state"] == "insufficient"
+    [(found_s, before, after)] = level_changes(broken)
+    assert found_s == pytest.approx(at_s(broken, 4500), abs=200)
+    assert after - before == pytest.approx(40, abs=8)
+
+
+def test_a_burst_of_failures_costs_success_outside_planned_windows(tmp_path):
+    """Sixty attempts in a row that fail, and the breakers that open for it: too much for 99.5 %, not for 97 %."""
+    broken = soaked(tmp_path, TWO_HOURS, "fail_attempts=60@1800")
+    assert failing(broken) == {"success rate outside planned windows"}
+    verdict = broken.verdicts["success rate outside planned windows"]
+    assert verdict["low"] < verdict["measure"] < verdict["high"]
+
+
+def test_chaos_without_effect_is_missed_in_the_data(tmp_path):
+    """The gateway says that chaos is on, and no call met any: nothing shows, and no breaker opens."""
+    broken = soaked(tmp_path, ONE_HOUR, "chaos_without_effect=on")
+    assert failing(broken) == {"chaos shows in the data", "breaker engages during chaos"}
+    assert broken.verdicts["scheduled changes made"]["state"] == "pass"
+
+
+def test_one_probe_that_is_let_through_is_a_false_allow(tmp_path):
+    """One forbidden call in the middle of the run."""
+    broken = soaked(tmp_path, ONE_HOUR, "allow_forbidden=1@1800")
+    assert failing(broken) == {"no false-allow"}
+    assert broken.verdicts["no false-allow"]["measure"] == 1
