@@ -216,12 +216,19 @@ def _ask(folder: Path) -> _Published:
                 published: _Published = json.loads(parts.read_text("utf-8"))
                 if published["at"] >= asked:
                     return published
+            elif not folder.is_dir():  # there is nobody left who could answer
+                break
             time.sleep(_LOOK_EVERY_S / 5)
     except FileNotFoundError as exc:
-        msg = f"the run in {folder.parent} has just ended; open it again"
-        raise RunError(msg) from exc
+        raise RunError(_just_ended(folder)) from exc
+    if not folder.is_dir():
+        raise RunError(_just_ended(folder))
     msg = f"the recorder of {folder.parent} did not answer within {_ANSWER_WITHIN_S:g} s"
     raise RunError(msg)
+
+
+def _just_ended(folder: Path) -> str:
+    return f"the run in {folder.parent} has just ended; open it again"
 
 
 def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -11,7 +11,7 @@ from soaklib.errors import RecordingError, RunError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["RunLock", "is_owned"]
+__all__ = ["RunLock", "is_owned", "owned_since"]
 
 _LOCK_NAME: Final = ".lock"
 
@@ -29,6 +29,17 @@ def is_owned(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def owned_since(folder: Path) -> float | None:
+    """Give since when another live process has owned the run in a folder, as a file time; None when none does."""
+    lock = folder / _LOCK_NAME
+    try:
+        if not is_owned(folder) or lock.read_text("ascii").strip() == str(os.getpid()):
+            return None
+        return lock.stat().st_mtime
+    except FileNotFoundError:  # it has just let go
+        return None
 
 
 class RunLock:

@@ -6,6 +6,7 @@ One process at a time may hold the file open for writing: the recorder. Everythi
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +35,11 @@ __all__ = [
 
 SCHEMA_VERSION: Final = 1
 DATABASE_NAME: Final = "run.duckdb"
+
+READERS_LEAVE_S: Final = 10.0
+"""How long, in wall seconds, a writer waits for readers to let go of the file: a look at a run is shorter."""
+
+_LOCKED: Final = "Could not set lock"  # DuckDB's words for another process that holds the file
 
 # No primary keys: DuckDB keeps their index in memory, and nothing here may grow with the length of a run. The keys
 # are proved unique by a query instead (`duplicate keys` is a criterion).
@@ -157,7 +163,7 @@ class RunWriter:
     def __init__(self, path: Path, *, memory_limit_mb: int = 64) -> None:
         self.path = path
         with _recording_errors(path):
-            self._connection = duckdb.connect(str(path), config={"memory_limit": f"{memory_limit_mb}MB", "threads": 1})
+            self._connection = _connect_to_write(path, {"memory_limit": f"{memory_limit_mb}MB", "threads": 1})
             for table, columns in TABLES.items():
                 self._connection.execute(f"create table if not exists {table} ({columns})").fetchall()
             self._connection.execute(f"create temp table samples_staged ({_STAGED_SAMPLES})").fetchall()
@@ -260,6 +266,18 @@ def _recording_errors(path: Path) -> Iterator[None]:
         raise RecordingError(msg) from exc
 
 
+def _connect_to_write(path: Path, config: dict[str, str | bool | int | float | list[str]]) -> duckdb.DuckDBPyConnection:
+    """Connect for writing; a reader that has the file open for a moment is waited for."""
+    deadline_s = time.monotonic() + READERS_LEAVE_S
+    while True:
+        try:
+            return duckdb.connect(str(path), config=config)
+        except duckdb.IOException as exc:
+            if _LOCKED not in str(exc) or time.monotonic() > deadline_s:
+                raise
+        time.sleep(0.1)
+
+
 def open_read_only(path: Path) -> duckdb.DuckDBPyConnection:
     """Open a finished or crashed run's file for reading, with the macros and the view ``calls``.
 
@@ -288,7 +306,7 @@ def open_read_only(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         connection = duckdb.connect(str(path), read_only=True)
     except duckdb.Error as exc:
-        if "Could not set lock" in str(exc):
+        if _LOCKED in str(exc):
             msg = f"{path} is held by the process that writes it: look again in a moment"
             raise BusyError(msg) from exc
         msg = f"{path} cannot be opened as a run: {_first_line(exc)}"

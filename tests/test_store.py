@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from threading import Timer
 
 import duckdb
 import pytest
@@ -152,3 +153,28 @@ def test_soak_time_stands_still_between_segments(at_us):
     else:
         expected = 1440.0 + (at_us - 6_000_000) * 720 / 1e6
     assert soak_s == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_writer_waits_for_a_reader_that_leaves(writer, path):
+    """Another process that has the file open for a moment does not end a run."""
+    writer.close()
+    script = (
+        "import sys; from pathlib import Path; from soaklib.store import open_read_only\n"
+        f"open_read_only(Path({str(path)!r})); print('open', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as reader:
+        assert reader.stdout.readline() == "open\n"
+        Timer(0.3, reader.stdin.close).start()
+        RunWriter(path).close()
+
+
+def test_a_reader_that_stays_is_an_error(writer, path):
+    """A writer does not wait for ever; its error has DuckDB's words, which name the process."""
+    script = f"from pathlib import Path; from soaklib.store import RunWriter; RunWriter(Path({str(path)!r}))"
+    script = f"import soaklib.store; soaklib.store.READERS_LEAVE_S = 0.2; {script}"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    writer.close()
+    assert "RecordingError: cannot write" in ended.stderr
+    assert f"PID {os.getpid()}" in ended.stderr

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from soaklib.analysis.load import find_run, open_run
+from soaklib.analysis.load import find_run, is_being_written, open_run
 from soaklib.errors import BusyError
-from soaklib.runlock import is_owned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +47,7 @@ def follow(
     folder = find_run(path_or_id).resolve()
     goes_on = True
     while goes_on:
-        goes_on = is_owned(folder)
+        goes_on = is_being_written(folder)
         try:
             run = open_run(folder)
         except BusyError:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import duckdb
 
 from soaklib.analysis.frames import frame_of
+from soaklib.analysis.summary import SUMMARY_NAME
 from soaklib.errors import BusyError, RunError
 from soaklib.live import is_published, open_live
 from soaklib.plan import Plan
 from soaklib.records import RunStatus
-from soaklib.runlock import is_owned
+from soaklib.runlock import owned_since
 from soaklib.settings import Thresholds
 from soaklib.store import DATABASE_NAME, open_read_only
 from soaklib.views import read_segments
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from soaklib.views import Segment
 
-__all__ = ["Run", "RunInfo", "find_run", "open_run"]
+__all__ = ["Run", "RunInfo", "find_run", "is_being_written", "open_run"]
 
 FRESH_S: Final = 2.0
 """How old, in wall seconds, what is shown of a live run may get before it is read anew."""
@@ -107,10 +108,10 @@ class Run:
         Its manifest.
     """
 
-    def __init__(self, folder: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, folder: Path, connection: duckdb.DuckDBPyConnection, info: RunInfo) -> None:
         self.folder = folder
         self._connection = connection
-        self.info = _read_info(connection)
+        self.info = info
 
     def __enter__(self) -> Self:
         return self
@@ -232,8 +233,9 @@ class LiveRun(Run):
     The rows it sees are those of one moment, so that the queries of one look agree with each other.
     """
 
-    def __init__(self, folder: Path, connection: duckdb.DuckDBPyConnection) -> None:
-        super().__init__(folder, connection)
+    def __init__(self, folder: Path, connection: duckdb.DuckDBPyConnection, info: RunInfo) -> None:
+        super().__init__(folder, connection, info)
+        self._goes_on = True
         self._looked_s = time.monotonic()
 
     def sql(self, query: str, params: Sequence[object] | Mapping[str, object] | None = None) -> pl.DataFrame:
@@ -250,13 +252,14 @@ class LiveRun(Run):
 
     def _look_again(self) -> None:
         self._connection.close()
-        self._connection = _connect(self.folder)
-        self.info = _read_info(self._connection)
+        self._goes_on = is_being_written(self.folder)
+        self._connection, self.info = _connect(self.folder)
         self._looked_s = time.monotonic()
 
     def _standing(self) -> str:
-        is_going_on = self.info.status == RunStatus.RUNNING and is_owned(self.folder)
-        return f"running, seen at {dt.datetime.now(dt.UTC):%H:%M:%S} UTC" if is_going_on else super()._standing()
+        if self.info.status == RunStatus.RUNNING and self._goes_on:
+            return f"running, seen at {dt.datetime.now(dt.UTC):%H:%M:%S} UTC"
+        return super()._standing()
 
 
 def find_run(path_or_id: Path | str) -> Path:
@@ -310,26 +313,49 @@ def open_run(path_or_id: Path | str = "latest") -> Run:
         It is of another schema version.
     """
     folder = find_run(path_or_id).resolve()
-    kind = LiveRun if is_owned(folder) else Run
-    return kind(folder, _connect(folder))
+    kind = LiveRun if is_being_written(folder) else Run
+    return kind(folder, *_connect(folder))
 
 
-def _connect(folder: Path) -> duckdb.DuckDBPyConnection:
-    """Connect to what a live recorder publishes, and otherwise to the file itself."""
+def is_being_written(folder: Path) -> bool:
+    """Say whether another live process owns a run and has yet to write its last rows, the verdicts, and its summary."""
+    since = owned_since(folder)
+    if since is None:
+        return False
+    try:
+        return (folder / SUMMARY_NAME).stat().st_mtime < since
+    except FileNotFoundError:
+        return True
+
+
+def _connect(folder: Path) -> tuple[duckdb.DuckDBPyConnection, RunInfo]:
+    """Connect to what a live recorder publishes, or to the file itself, once no process is to write it any more.
+
+    A reader that had the file open then would lock the writer out, and the run would end without its verdicts.
+    """
     deadline_s = time.monotonic() + PATIENCE_S
     while True:
         if not folder.is_dir():
             msg = f"the run in {folder} is not there any more: it was moved or removed"
             raise RunError(msg)
         if is_published(folder):
-            with suppress(RunError):  # it has ended meanwhile, or its recorder was killed: the file can be read
-                return open_live(folder)
-        try:
-            return open_read_only(folder / DATABASE_NAME)
-        except BusyError:  # a run that starts, ends or is judged
-            if time.monotonic() > deadline_s:
-                raise
+            with suppress(RunError, duckdb.IOException):  # it has ended meanwhile, and its parts have gone
+                return _with_info(open_live(folder))
+        if not is_being_written(folder):
+            with suppress(BusyError):  # one that starts at this moment, or the recorder of a killed one
+                return _with_info(open_read_only(folder / DATABASE_NAME))
+        if time.monotonic() > deadline_s:
+            msg = f"the run in {folder} is being started, ended or judged by its process: look again in a moment"
+            raise BusyError(msg)
         time.sleep(_ASK_EVERY_S)
+
+
+def _with_info(connection: duckdb.DuckDBPyConnection) -> tuple[duckdb.DuckDBPyConnection, RunInfo]:
+    try:
+        return connection, _read_info(connection)
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _read_info(connection: duckdb.DuckDBPyConnection) -> RunInfo:
