@@ -154,7 +154,7 @@ def test_a_comparison_needs_a_second_run(run_folder, tmp_path):
 
 
 def test_the_live_view_shows_a_run(run_folder, tmp_path):
-    """The live notebook opens the run as often as it is told to, and shows its card, two figures and its events."""
+    """The live notebook shows an ended run once: its card, two figures and its last events."""
     notebooks = tmp_path / "notebooks"
     notebooks.mkdir()
     shutil.copy(find_notebooks()[0].parent / "live.ipynb", notebooks / "00-live.ipynb")
