@@ -35,7 +35,6 @@ def chaos_effect(run):
 
 STAGES = {
     "success rate, 15m": lambda run: soaklib.success_rate(run, "15m"),
-    "success rate, 1m": lambda run: soaklib.success_rate(run, "1m"),
     "success rate, all": lambda run: soaklib.success_rate(run, "all"),
     "denials, 15m": lambda run: soaklib.denials(run, "15m"),
     "denials, all": lambda run: soaklib.denials(run, "all"),
@@ -44,7 +43,6 @@ STAGES = {
     "fast fails, 1m": lambda run: soaklib.fast_fails(run, "1m"),
     "latency by tool, all": lambda run: soaklib.latency(run, "all"),
     "latency by tool, 15m": lambda run: soaklib.latency(run, "15m"),
-    "latency by tool, 1m": lambda run: soaklib.latency(run, "1m"),
     "latency bins, 15m": lambda run: soaklib.latency_bins(run, "15m"),
     "error budget": soaklib.error_budget,
     "measurement validity": soaklib.measurement_validity,

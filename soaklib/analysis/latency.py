@@ -13,6 +13,7 @@ long for it; so the calls come out of it in chunks of bounded size, but for the 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias
 
 import numpy as np
@@ -21,7 +22,7 @@ import polars as pl
 
 from soaklib.analysis.intervals import TAIL_OBSERVATIONS, order_shares
 from soaklib.analysis.resampling import design_effect
-from soaklib.analysis.windows import asking, part_sql, window_sql
+from soaklib.analysis.windows import asking, part_sql, seconds_of, window_sql
 from soaklib.errors import SettingsError
 from soaklib.records import Kind
 
@@ -40,6 +41,7 @@ _MEASURES: Final = ("response", "service")
 _CHUNK_CALLS: Final = 4_000_000
 _ENDED: Final = "purpose = 'load' and sent_at_us is not null and done_at_us is not null"
 _PART_BITS: Final = 20
+_US_BITS: Final = _PART_BITS + 1
 
 _PART_MASK: Final = (1 << _PART_BITS) - 1
 
@@ -101,8 +103,8 @@ def latency(
         for chunk in _chunks(cells, names):
             for key, group in _groups(ask, every, names, chunk):
                 for measure in _MEASURES:
-                    keys = _Keys.of(group[measure].to_numpy(), group["censored"].to_numpy())
-                    rows += [(*key, measure, *found) for found in keys.quantiles(levels)]
+                    found = _Keys.of(group[measure]).quantiles(levels)
+                    rows += [(*key, measure, *quantile) for quantile in found]
     schema = dict(cells.drop("n").schema) | {
         "measure": pl.String(), "quantile": pl.Float64(), "latency_ms": pl.Float64(), "at_least": pl.Boolean(),
         "n": pl.Int64(), "sufficient": pl.Boolean(), "low_ms": pl.Float64(), "high_ms": pl.Float64(),
@@ -123,7 +125,7 @@ class _Quantile(NamedTuple):
 
 
 class _Keys(NamedTuple):
-    """The calls of a cell, each as its microseconds and, in the lowest bits, the part of the window that it lies in.
+    """The calls of a cell: the bits of each are microseconds, whether it was given up, and the part of its window.
 
     Attributes
     ----------
@@ -140,10 +142,11 @@ class _Keys(NamedTuple):
     in_parts: Ints
 
     @classmethod
-    def of(cls, keys: Ints, censored: npt.NDArray[np.bool_]) -> Self:
+    def of(cls, keys: Ints) -> Self:
         """Sort the keys of calls in any order."""
         every = np.sort(keys)
-        answered = np.sort(keys[~censored]) if censored.any() else every
+        given_up = (every & (1 << _PART_BITS)) != 0
+        answered = every[~given_up] if given_up.any() else every
         return cls(answered, every, np.bincount(every & _PART_MASK))
 
     def quantiles(self, levels: Sequence[float]) -> Iterator[_Quantile]:
@@ -153,23 +156,23 @@ class _Keys(NamedTuple):
         for level in levels:
             rank = _rank(level, n)
             at_least = rank > len(self.answered)
-            value = int((self.every if at_least else self.answered)[rank - 1]) >> _PART_BITS
+            value = int((self.every if at_least else self.answered)[rank - 1]) >> _US_BITS
             row = _Quantile(level, value / 1000, at_least, n, round(n * min(level, 1 - level), 9) >= TAIL_OBSERVATIONS)
             if not row.sufficient:
                 yield row
                 continue
             if at_least:
-                faster = self.every[: np.searchsorted(self.every, value << _PART_BITS)]
+                faster = self.every[: np.searchsorted(self.every, value << _US_BITS)]
                 effect = design_effect(self._by_part(faster), self.in_parts.astype(np.float64))
             else:
-                stop = int(np.searchsorted(self.answered, (value + 1) << _PART_BITS))
+                stop = int(np.searchsorted(self.answered, (value + 1) << _US_BITS))
                 below += self._by_part(self.answered[reached:stop])
                 reached = max(reached, stop)
                 effect = design_effect(below, self.in_parts.astype(np.float64))
             low, high = (_rank(share, n) for share in order_shares(level, n, effect))
             yield row._replace(
-                low_ms=(int(self.every[low - 1]) >> _PART_BITS) / 1000,
-                high_ms=math.inf if high > len(self.answered) else (int(self.answered[high - 1]) >> _PART_BITS) / 1000,
+                low_ms=(int(self.every[low - 1]) >> _US_BITS) / 1000,
+                high_ms=math.inf if high > len(self.answered) else (int(self.answered[high - 1]) >> _US_BITS) / 1000,
             )
 
     def _by_part(self, keys: Ints) -> npt.NDArray[np.float64]:
@@ -197,29 +200,43 @@ def _chunks(cells: pl.DataFrame, names: Sequence[str]) -> Iterator[pl.DataFrame]
 
 def _groups(
     ask: Ask, every: str, names: Sequence[str], cells: pl.DataFrame
-) -> Iterator[tuple[tuple[object, ...], pl.DataFrame]]:
-    """Give each cell's name and its calls: whether ``censored``, and the key of each measure."""
-    only = cells.height == 1
-    first = cells.row(0)
-    window = window_sql(every)
-    condition = f"{window} >= $low and {window} <= $high"
-    params: dict[str, object] = {"low": first[0], "high": cells["soak_s"][-1]}
-    if only:
-        condition += "".join(f" and {name} = ${name}" for name in names[1:])
-        params |= dict(zip(names[1:], first[1:], strict=True))
+) -> Iterator[tuple[tuple[object, ...], dict[str, Ints]]]:
+    """Give each cell's name, and for each measure the keys of its calls."""
+    window, every_s = window_sql(every), seconds_of(every)
+    first_s, last_s = cells["soak_s"][0], cells["soak_s"][-1]
+    number = "0" if every_s is None else f"round(({window} - {first_s!r}) / {every_s!r})::BIGINT"
+    numbers = np.rint((cells["soak_s"].to_numpy() - first_s) / (every_s or 1.0)).astype(np.int64)
+    for name in names[1:]:
+        values = cells[name].unique().sort()
+        places = dict(zip(values, range(len(values)), strict=True))
+        whens = " ".join(f"when {_text(value)} then {place}" for value, place in places.items())
+        number = f"({number}) * {len(values)} + case {name} {whens} end"
+        numbers = numbers * len(values) + np.array([places[value] for value in cells[name]])
     censored = "(" + ", ".join(f"'{kind}'" for kind in CENSORED_KINDS) + ")"
-    shown = "" if only else f"{window} as soak_s, {''.join(f'{name}, ' for name in names[1:])}"
+    key = f"* {1 << _US_BITS} + if(kind in {censored}, {1 << _PART_BITS}, 0) + {part_sql(every)}"
     calls = ask(
         f"""
-        select {shown} kind in {censored} as censored,
-               (done_at_us - planned_at_us) * {1 << _PART_BITS} + {part_sql(every)} as response,
-               (done_at_us - sent_at_us) * {1 << _PART_BITS} + {part_sql(every)} as service
-        from calls where {_ENDED} and {condition}""",  # noqa: S608 - our own names and numbers
-        params,
+        select * from (
+            select {number} as cell, (done_at_us - planned_at_us) {key} as response,
+                   (done_at_us - sent_at_us) {key} as service
+            from calls where {_ENDED} and {window} >= $low and {window} <= $high
+        ) where cell is not null""",  # noqa: S608 - our own names and numbers, and quoted values
+        {"low": first_s, "high": last_s},
     )
-    if only:
-        yield first, calls
+    keys = {measure: calls[measure].to_numpy() for measure in _MEASURES}
+    if cells.height == 1:
+        yield cells.row(0), keys
         return
-    wanted = cells.with_row_index("cell")
-    for part in calls.join(wanted, on=names).drop(names).partition_by("cell"):
-        yield cells.row(part["cell"][0]), part
+    cell = calls["cell"].to_numpy()
+    small = numbers.max(initial=0) <= np.iinfo(np.int16).max  # 16 bits are sorted in one pass
+    order = np.argsort(cell.astype(np.int16) if small else cell, kind="stable")
+    edges = np.flatnonzero(np.diff(cell[order], prepend=-1, append=-1))
+    named = dict(zip(numbers.tolist(), cells.rows(), strict=True))
+    for start, end in pairwise(edges.tolist()):
+        if (row := named.get(int(cell[order[start]]))) is not None:  # others are of windows that reach into the chunk
+            yield row, {measure: found[order[start:end]] for measure, found in keys.items()}
+
+
+def _text(value: str) -> str:
+    """Give a value as text in SQL."""
+    return "'" + value.replace("'", "''") + "'"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["percentile_plot"]
 
+_BAND_ALPHA: Final = 0.15
 _TICKS: Final = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 
 
@@ -34,7 +35,8 @@ def percentile_plot(
     frame
         As ``soaklib.latency(run, every="all", by=("phase",), quantiles=...)`` gives it: `by`, ``measure``,
         ``quantile``, ``latency_ms``, ``at_least``, ``sufficient``, ``n``. A line ends where too few observations lie
-        beyond; a point of which only a lower bound is known is an upward triangle.
+        beyond; a point of which only a lower bound is known is an upward triangle. With ``low_ms`` and ``high_ms`` each
+        line has its 95 % interval as a band, up to where its upper bound is known.
     ax
         Where to draw.
     by
@@ -60,6 +62,7 @@ def percentile_plot(
     handles, labels = [], []
     looks = list(REASON_LOOKS.values())
     names = frame[by].unique(maintain_order=True).to_list()
+    band = {"low_ms", "high_ms"} <= set(frame.columns)
     if marks is not None:
         phases = marks.filter(pl.col("kind") == "phase")["label"].to_list()
         names.sort(key=lambda name: phases.index(name) if name in phases else len(phases))
@@ -69,6 +72,8 @@ def percentile_plot(
         (drawn,) = ax.plot(
             _stretched(line), line["latency_ms"].to_numpy(), color=look.colour, linestyle=look.line, label=str(name)
         )
+        if band:
+            _draw_band(ax, line, look.colour)
         bounds = line.filter(pl.col("at_least"))
         ax.plot(_stretched(bounds), bounds["latency_ms"].to_numpy(), "^", color=look.colour, gid="at least")
         handles.append(drawn)
@@ -83,6 +88,15 @@ def percentile_plot(
     milliseconds_axis(ax, f"{measure} time (ms)")
     legend_below(ax, handles, labels)
     return ax
+
+
+def _draw_band(ax: Axes, line: pl.DataFrame, colour: str) -> None:
+    """Fill between the bounds of a line's interval; an infinite one is beyond the axes."""
+    known = line.filter(pl.col("low_ms") > 0, pl.col("high_ms").is_finite())
+    ax.fill_between(
+        _stretched(known), known["low_ms"].to_numpy(), known["high_ms"].to_numpy(), color=colour, alpha=_BAND_ALPHA,
+        linewidth=0, gid="interval",
+    )  # fmt: skip
 
 
 def _stretched(rows: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
