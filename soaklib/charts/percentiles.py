@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import REASON_LOOKS
@@ -16,6 +17,7 @@ from soaklib.charts.theme import themed
 from soaklib.charts.windows import need
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 __all__ = ["percentile_plot"]
@@ -59,7 +61,8 @@ def percentile_plot(
     columns = (by, "measure", "quantile", "latency_ms", "at_least", "sufficient", "n")
     need(frame, columns, f'soaklib.latency(run, every="all", by=("{by}",))')
     rows = frame.filter(pl.col("measure") == measure, pl.col("sufficient"))
-    handles, labels = [], []
+    handles: list[Artist] = []
+    labels = []
     looks = list(REASON_LOOKS.values())
     names = frame[by].unique(maintain_order=True).to_list()
     band = {"low_ms", "high_ms"} <= set(frame.columns)
@@ -82,6 +85,9 @@ def percentile_plot(
     if rows["at_least"].any():
         handles.append(Line2D([], [], color="black", marker="^", linestyle=""))
         labels.append("at least")
+    if band and not rows.is_empty():
+        handles.append(Patch(color="black", alpha=_BAND_ALPHA, linewidth=0))
+        labels.append("95 % interval")
     if rows.is_empty():
         note(ax, "too few calls were answered")
     _percentile_axis(ax, rows)

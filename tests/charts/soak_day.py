@@ -97,7 +97,8 @@ def latency_by_phase():
         for step in range(1, 25)
     ]
     columns = ["phase", "measure", "quantile", "latency_ms", "at_least", "sufficient", "n"]
-    return pl.DataFrame(rows, schema=columns, orient="row")
+    frame = pl.DataFrame(rows, schema=columns, orient="row")
+    return frame.with_columns(low_ms=0.8 * pl.col("latency_ms"), high_ms=1.3 * pl.col("latency_ms"))
 
 
 def events():

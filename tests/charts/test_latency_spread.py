@@ -74,6 +74,18 @@ def test_percentiles_are_stretched_towards_the_tail(ax):
     assert [label.get_text() for label in ax.get_xticklabels()] == ["50", "90"]
 
 
+def test_intervals_are_bands_as_far_as_they_are_known(ax):
+    """Each line has its band where both bounds are known, and the legend says what a band is."""
+    bounded = _PERCENTILES.with_columns(
+        low_ms=pl.Series([3.0, 8.0, None, 1.5, 2.5]), high_ms=pl.Series([5.0, np.inf, None, 2.5, 3.5])
+    )
+    charts.percentile_plot(bounded, ax=ax)
+    after, baseline = (band.get_paths()[0].vertices[:, 1] for band in ax.collections if band.get_gid() == "interval")
+    assert (after.min(), after.max()) == (3.0, 5.0)
+    assert (baseline.min(), baseline.max()) == (1.5, 3.5)
+    assert ax.get_legend().texts[-1].get_text() == "95 % interval"
+
+
 def test_phases_come_in_the_order_of_the_plan(ax):
     """With marks the legend follows the plan, and each phase tells its calls."""
     marks = pl.DataFrame(
