@@ -1,0 +1,77 @@
+"""The views that every reader has: what a late generator invalidates, and what a reader may take of the machine."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from stored_rows import MANIFEST, outcome
+
+from soaklib.store import DATABASE_NAME, RunWriter, Segment, open_read_only, segment_row
+
+SPEED = MANIFEST.speed
+AT_ONCE = """
+    select slot from calls where not exists (
+        select 1 from invalid_windows where calls.soak_s < end_s
+        and soak_seconds(coalesce(calls.done_at_us, calls.planned_at_us)) >= start_s) order by slot"""
+
+
+@pytest.fixture
+def reader(tmp_path):
+    """Give a function that opens a run of calls and of seconds, each second late by some ms."""
+    opened = []
+
+    def write(calls, lags_ms):
+        writer = RunWriter(tmp_path / DATABASE_NAME)
+        writer.begin_run(MANIFEST)
+        segment = Segment(segment=0, started_at_us=0, soak_started_s=0.0)
+        writer.append({"segments": [segment_row(segment, runner_pid=1)], "outcomes": calls})
+        ticks = [
+            ((second + 1) * 1_000_000, 1, 1, 1, 0, 0, lag_ms * 1000, 0, 0, 0, 0.0, 0, 0, 0)
+            for second, lag_ms in enumerate(lags_ms)
+        ]
+        writer.append({"runner_health": ticks})
+        writer.close()
+        opened.append(open_read_only(tmp_path / DATABASE_NAME))
+        return opened[-1]
+
+    yield write
+    for connection in opened:
+        connection.close()
+
+
+def call(slot, planned_us, took_us):
+    done_us = None if took_us is None else planned_us + took_us
+    return outcome(slot, planned_at_us=planned_us, sent_at_us=planned_us, done_at_us=done_us)
+
+
+@pytest.mark.parametrize("lags_ms", [[0] * 8, [0, 0, 400, 0, 0, 150, 151, 0], [500] * 8, [200, 0, 0, 0, 0, 0, 0, 200]])
+def test_valid_calls_are_those_that_touch_no_invalid_window(reader, lags_ms):
+    """The look-up by minute gives what a comparison of every call with every window gives."""
+    starts_us = range(0, 8_000_000, 37_013)
+    tooks_us = [500, 90_000, None, 3_000_000]
+    calls = [call(slot, start_us, tooks_us[slot % 4]) for slot, start_us in enumerate(starts_us)]
+    connection = reader(calls, lags_ms)
+    valid = connection.execute("select slot from valid_calls order by slot").fetchall()
+    assert valid == connection.execute(AT_ONCE).fetchall()
+    late = any(lag_ms > 100 for lag_ms in lags_ms)
+    assert (len(valid) < len(calls)) is late
+    assert bool(valid) is (lags_ms != [500] * 8)
+
+
+def test_a_call_that_waits_through_an_invalid_window_is_invalid(reader):
+    """Planned before it, answered in it, or after it: all touch it; one that came back before does not."""
+    late = [0, 0, 0, 500, 0, 0]
+    calls = [call(0, 1_000_000, 1000), call(1, 1_000_000, 2_400_000), call(2, 1_000_000, 4_000_000)]
+    valid = reader(calls, late).execute("select slot from valid_calls").fetchall()
+    assert valid == [(0,)]
+
+
+def test_a_reader_is_bounded_and_spills_aside(reader):
+    """A query takes so much memory and no more, and what does not fit never goes into the folder of the run."""
+    connection = reader([call(0, 0, 500)], [0])
+    limit, folder = connection.execute(
+        "select current_setting('memory_limit'), current_setting('temp_directory')"
+    ).fetchone()
+    assert float(limit.split()[0]) <= 3
+    assert limit.endswith(("GiB", "MiB"))
+    assert Path(folder).parent == Path(tempfile.gettempdir())
