@@ -57,9 +57,11 @@ def worded(value: Value, unit: str) -> str:
 
 
 def between(low: float | None, high: float | None, unit: str) -> str:
-    """Give an interval as people read it, its unit said at the end."""
-    if low is None or high is None:
+    """Give an interval as people read it, its unit said at the end; one without an upper end is said to be that."""
+    if low is None:
         return NOT_KNOWN
+    if high is None:
+        return f"at least {_with_unit(_number(low, unit), unit)}"
     return f"{_number(low, unit)} to {_with_unit(_number(high, unit), unit)}"
 
 

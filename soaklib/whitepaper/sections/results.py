@@ -210,9 +210,8 @@ def _quantile(writer: Writer, row: Row) -> Text:
     claims = row.claims
     if not claims["sufficient"].value:
         return writer.say("too few")
-    if claims["latency_ms"].low is not None and claims["latency_ms"].high is not None:
-        return writer.say("{row.latency_ms} ({row.latency_ms:interval})", row=row)
-    return writer.say("at least {row.latency_ms}" if claims["at_least"].value else "{row.latency_ms}", row=row)
+    said = "at least {row.latency_ms}" if claims["at_least"].value else "{row.latency_ms}"
+    return writer.say(said if claims["latency_ms"].low is None else f"{said} ({{row.latency_ms:interval}})", row=row)
 
 
 def _drift(writer: Writer) -> Iterator[Block]:
