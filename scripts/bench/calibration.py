@@ -25,6 +25,7 @@ import polars as pl
 from scipy.stats import binom
 
 from soaklib.analysis.changepoints import change_points
+from soaklib.analysis.compare import mean_difference
 from soaklib.analysis.drift import drift
 from soaklib.analysis.effects import effect
 from soaklib.analysis.intervals import quantile_interval, rate_interval
@@ -175,6 +176,12 @@ def shifted(rng: np.random.Generator, resamples: int, *, phi: float) -> dict[str
     return {"detected": found.p_value <= LEVEL, "covered": low <= SHIFT <= high}
 
 
+def alike(rng: np.random.Generator, _: int, *, phi: float) -> dict[str, bool]:
+    """Two runs of the same thing."""
+    found = mean_difference(normal(rng, phi), normal(rng, phi))
+    return {"false alarm": found.p_value <= LEVEL, "covered": found.low <= 0 <= found.high}
+
+
 def quiet_levels(rng: np.random.Generator, _: int, *, noise: Noise) -> dict[str, bool]:
     """No level changes."""
     return {"false alarm": not change_points(frame(noise(rng))).is_empty()}
@@ -246,6 +253,7 @@ STUDIES = [
         partial(shifted, phi=0.3),
         {"detected": Limit("at least", 0.95), "covered": Limit("at least", 0.90)},
     ),
+    *(Study(f"compare, alike, phi {phi}", partial(alike, phi=phi), QUIET) for phi in (0.0, 0.6, 0.8)),
     *(
         Study(
             f"change points, quiet, {name}",

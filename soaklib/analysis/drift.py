@@ -40,7 +40,7 @@ MAX_POINTS = 144
 
 _FINE_CELLS = 2880
 # The sieve is itself an estimate, which costs a 90 % interval one to two points of coverage: they are put back here.
-_COVERING = 0.93
+COVERING = 0.93
 _LEAST_RESAMPLES = 99
 _SEED = 20_110_905
 _CHUNK_VALUES = 1 << 20
@@ -226,7 +226,7 @@ def _estimate(grid: Grid, margin_per_hour: float | None, resamples: int) -> Drif
     error = long_run_sd(remove(np.nan_to_num(residual)[None, :]), seen, order).item()
     pivots = np.abs(slopes) / errors
     p_value = float((1 + (pivots >= abs(slope) / error).sum()) / (resamples + 1))
-    half = float(np.quantile(pivots, _COVERING)) * error
+    half = float(np.quantile(pivots, COVERING)) * error
     power = None
     if margin_per_hour is not None:
         moved = np.abs(slopes + margin_per_hour) / errors

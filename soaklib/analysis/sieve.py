@@ -69,7 +69,7 @@ class Sieve:
         variance = float(made.var())
         return max(self.long_run_sd**2 / variance, 0.01) if variance else 1.0
 
-    def simulate(self, series: int, times: int, rng: np.random.Generator) -> FloatArray:
+    def simulate(self, series: int, times: int, rng: np.random.Generator, *, replace: bool = False) -> FloatArray:
         """Draw series of this noise.
 
         Parameters
@@ -78,10 +78,16 @@ class Sieve:
             Shape of the result.
         rng
             Source of randomness; the same state gives the same series.
+        replace
+            Whether innovations are drawn with replacement, so that series differ in their mean. Without, all of them
+            are used in each, which medians of pairs of points need (see :func:`_shuffled`).
         """
         order = len(self.coefficients)
         burn_in = min(int(np.log(1e-3) / np.log(_largest_root(self.coefficients))) + 10, _MAX_BURN_IN) if order else 0
-        noise = _shuffled(self.innovations, burn_in, times, series, rng)
+        if replace:
+            noise = rng.choice(self.innovations, (burn_in + times, series))
+        else:
+            noise = _shuffled(self.innovations, burn_in, times, series, rng)
         for step in range(1, len(noise)):
             for lag in range(1, min(order, step) + 1):
                 noise[step] += self.coefficients[lag - 1] * noise[step - lag]
