@@ -97,15 +97,16 @@ def latency(
     with asking(source) as ask:
         cells = ask(
             f"""
-            select {window_sql(every)} as soak_s, {"".join(f"{name}, " for name in by)} count(*)::BIGINT as n
+            select {window_sql(every)} as soak_s, {"".join(f"{name}, " for name in by)} count(*)::BIGINT as n,
+                   min(planned_at_us) as first_us, max(planned_at_us) as last_us
             from calls where {_ENDED} group by all having count(*) > 0 order by all"""  # noqa: S608 - our own names
         )
-        for chunk in _chunks(cells, names):
+        for chunk in _chunks(cells):
             for key, group in _groups(ask, every, names, chunk):
                 for measure in _MEASURES:
                     found = _Keys.of(group[measure]).quantiles(levels)
                     rows += [(*key, measure, *quantile) for quantile in found]
-    schema = dict(cells.drop("n").schema) | {
+    schema = dict(cells.select(names).schema) | {
         "measure": pl.String(), "quantile": pl.Float64(), "latency_ms": pl.Float64(), "at_least": pl.Boolean(),
         "n": pl.Int64(), "sufficient": pl.Boolean(), "low_ms": pl.Float64(), "high_ms": pl.Float64(),
     }  # fmt: skip
@@ -184,18 +185,18 @@ def _rank(share: float, n: int) -> int:
     return max(math.ceil(round(share * n, 6)), 1)  # rounded first: 0.99 * 1000 has to be 990, not a hair more
 
 
-def _chunks(cells: pl.DataFrame, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+def _chunks(cells: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Split the cells into runs of a bounded number of calls; a larger cell stands alone."""
     begun, calls = 0, 0
     starts = cells["soak_s"].to_list()
     counts = cells["n"].to_list()
     for place, n in enumerate(counts):
         if calls + n > _CHUNK_CALLS and place > begun:
-            yield cells[begun:place].select(names)
+            yield cells[begun:place]
             begun, calls = place, 0
         calls += n
     if starts:
-        yield cells[begun:].select(names)
+        yield cells[begun:]
 
 
 def _groups(
@@ -203,7 +204,7 @@ def _groups(
 ) -> Iterator[tuple[tuple[object, ...], dict[str, Ints]]]:
     """Give each cell's name, and for each measure the keys of its calls."""
     window, every_s = window_sql(every), seconds_of(every)
-    first_s, last_s = cells["soak_s"][0], cells["soak_s"][-1]
+    first_s = cells["soak_s"][0]
     number = "0" if every_s is None else f"round(({window} - {first_s!r}) / {every_s!r})::BIGINT"
     numbers = np.rint((cells["soak_s"].to_numpy() - first_s) / (every_s or 1.0)).astype(np.int64)
     for name in names[1:]:
@@ -219,19 +220,19 @@ def _groups(
         select * from (
             select {number} as cell, (done_at_us - planned_at_us) {key} as response,
                    (done_at_us - sent_at_us) {key} as service
-            from calls where {_ENDED} and {window} >= $low and {window} <= $high
+            from calls where {_ENDED} and planned_at_us between $first_us and $last_us
         ) where cell is not null""",  # noqa: S608 - our own names and numbers, and quoted values
-        {"low": first_s, "high": last_s},
+        {"first_us": cells["first_us"].min(), "last_us": cells["last_us"].max()},
     )
     keys = {measure: calls[measure].to_numpy() for measure in _MEASURES}
     if cells.height == 1:
-        yield cells.row(0), keys
+        yield cells.select(names).row(0), keys
         return
     cell = calls["cell"].to_numpy()
     small = numbers.max(initial=0) <= np.iinfo(np.int16).max  # 16 bits are sorted in one pass
     order = np.argsort(cell.astype(np.int16) if small else cell, kind="stable")
     edges = np.flatnonzero(np.diff(cell[order], prepend=-1, append=-1))
-    named = dict(zip(numbers.tolist(), cells.rows(), strict=True))
+    named = dict(zip(numbers.tolist(), cells.select(names).rows(), strict=True))
     for start, end in pairwise(edges.tolist()):
         if (row := named.get(int(cell[order[start]]))) is not None:  # others are of windows that reach into the chunk
             yield row, {measure: found[order[start:end]] for measure, found in keys.items()}
