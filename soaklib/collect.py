@@ -131,8 +131,10 @@ def _stage(folder: Path, stack: ExitStack) -> Path:
         stage = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".collecting-", dir=folder)))
         try:
             copy_live_run(folder, stage)
-        except RunError:  # its recorder has ended, or was killed: the file itself can be read
-            return folder
+        except RunError:
+            if is_published(folder):
+                raise
+            return folder  # its recorder has ended, or was killed: the file itself can be read
         return stage
     return folder
 

@@ -6,7 +6,10 @@ import shutil
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import duckdb
+
 from soaklib.artifacts.manifest import run_files
+from soaklib.errors import RunError
 from soaklib.live import open_live
 from soaklib.store import DATABASE_NAME, TABLES
 
@@ -22,15 +25,19 @@ def copy_live_run(folder: Path, into: Path) -> None:
     Raises
     ------
     RunError
-        The recorder does not answer.
+        The recorder does not answer, or has ended meanwhile.
     """
     database = str(into / DATABASE_NAME).replace("'", "''")
-    with closing(open_live(folder)) as connection:
-        connection.execute(f"attach '{database}' as copied").fetchall()
-        for table, columns in TABLES.items():
-            connection.execute(f"create table copied.{table} ({columns})").fetchall()
-            connection.execute(f"insert into copied.{table} select * from {table}").fetchall()  # noqa: S608 - our names
-        connection.execute("detach copied").fetchall()
+    try:
+        with closing(open_live(folder)) as connection:
+            connection.execute(f"attach '{database}' as copied").fetchall()
+            for table, columns in TABLES.items():
+                connection.execute(f"create table copied.{table} ({columns})").fetchall()
+                connection.execute(f"insert into copied.{table} select * from {table}").fetchall()  # noqa: S608 - our names
+            connection.execute("detach copied").fetchall()
+    except duckdb.IOException as exc:
+        msg = f"the run in {folder} cannot be copied as it goes on: {exc}"
+        raise RunError(msg) from exc
     for name in run_files(folder):
         if not name.startswith(DATABASE_NAME):
             (into / name).parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from soaklib.charts.windows import Grid
 
 __all__ = ["denial_sources", "denial_spikes"]
+
+_NO_DENIAL: Final = "no call was denied"
 
 
 @themed
@@ -91,7 +93,11 @@ def denial_sources(
     for ax, frame, by, who in ((upper, denials, "reason", "client"), (lower, counted, "kind", "gateway")):
         grid = grid_of(frame)
         draw_time_axis(ax, marks, grid, labels=ax is upper)
-        _stack(ax, frame.filter(pl.col("n") > 0), by, grid, who=f"{who}: ", below_points=6.0 if ax is upper else None)
+        nothing = "the gateway exposes no denials" if ax is lower and frame.is_empty() else _NO_DENIAL
+        _stack(
+            ax, frame.filter(pl.col("n") > 0), by, grid, who=f"{who}: ", nothing=nothing,
+            below_points=6.0 if ax is upper else None,
+        )  # fmt: skip
     upper.set_xlabel("")
     upper.tick_params(labelbottom=False)
     figure.align_ylabels([upper, lower])
@@ -99,12 +105,13 @@ def denial_sources(
 
 
 def _stack(
-    ax: Axes, frame: pl.DataFrame, by: str, grid: Grid, *, who: str = "", below_points: float | None = None
-) -> None:
+    ax: Axes, frame: pl.DataFrame, by: str, grid: Grid, *, who: str = "", nothing: str = _NO_DENIAL,
+    below_points: float | None = None,
+) -> None:  # fmt: skip
     values, looks = counts_by(frame, by, "n", grid, REASON_LOOKS)
     areas = stack_steps(ax, grid, values, looks)
     count_axis(ax, f"{who}denials in {length_text(grid.every_s)}")
     if not areas:
-        note(ax, "no call was denied")
+        note(ax, nothing)
     labels = [f"{reason}: {value.sum():,.0f}" for reason, value in values.items()]
     legend_below(ax, list(areas.values()), labels, below_points=below_points)

@@ -44,6 +44,13 @@ def test_denials_are_stacked_by_reason(ax):
     assert ax.get_ylabel() == "denials in 1 min"
 
 
+def test_a_gateway_without_a_counter_of_denials_is_not_said_to_have_denied_nothing(figure):
+    """What it does not count says nothing of what it did."""
+    counted = pl.DataFrame(schema={"soak_s": pl.Float64(), "kind": pl.String(), "n": pl.Float64()})
+    charts.denial_sources(_DENIALS, counted, figure=figure)
+    assert [text.get_text() for text in figure.axes[1].texts] == ["the gateway exposes no denials"]
+
+
 def test_no_denial_is_said(ax):
     """A run without denials says so in place of an empty picture."""
     charts.denial_spikes(_DENIALS.clear(), ax=ax)
