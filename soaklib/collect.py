@@ -22,7 +22,6 @@ from urllib.parse import unquote, urlsplit
 from soaklib.analysis.criteria import judge
 from soaklib.analysis.load import open_run
 from soaklib.analysis.summary import SUMMARY_NAME
-from soaklib.artifacts.archive import bundle_name, pack
 from soaklib.artifacts.dump import DUMP_NAME, take_snapshot
 from soaklib.artifacts.livecopy import copy_live_run
 from soaklib.artifacts.manifest import (
@@ -42,6 +41,7 @@ from soaklib.artifacts.provenance import gateway_facts, software
 from soaklib.artifacts.run_report import report_name, run_report
 from soaklib.artifacts.seal import SEAL_FOLDER, write_seal
 from soaklib.artifacts.secrets_scan import find_secrets
+from soaklib.bundle import bundle_name, pack
 from soaklib.command import command, find_folder
 from soaklib.errors import ExitCode, RecordingError, RunError, SoaklibError
 from soaklib.judgement import judge_folder

@@ -39,7 +39,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import duckdb
 
 from soaklib.analysis.load import open_run
-from soaklib.artifacts.archive import extract
 from soaklib.artifacts.dump import DUMP_NAME
 from soaklib.artifacts.dump_reading import count_dump
 from soaklib.artifacts.manifest import (
@@ -56,6 +55,7 @@ from soaklib.artifacts.results import unfounded_results
 from soaklib.artifacts.schema import foreign_schema
 from soaklib.artifacts.seal import SEAL_FOLDER, broken_seals
 from soaklib.artifacts.secrets_scan import find_secrets
+from soaklib.bundle import extract
 from soaklib.command import command
 from soaklib.errors import ExitCode, RunError, SourceError
 from soaklib.store import DATABASE_NAME

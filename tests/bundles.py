@@ -6,8 +6,8 @@ import tarfile
 
 import duckdb
 
-from soaklib.artifacts.archive import extract
 from soaklib.artifacts.manifest import BundleManifest, file_entry, read_manifest, write_manifest
+from soaklib.bundle import extract
 from soaklib.gateway.database import SqliteDatabase
 from soaklib.gateway.records import AgentRow, CredentialRow, TokenRow
 

@@ -14,7 +14,7 @@ import pytest
 from bundles import TOKEN, edit_database, gateway_database, manifest_of
 
 import soaklib
-from soaklib.artifacts.archive import unpack
+from soaklib.bundle import unpack
 from soaklib.collect import collect, main
 from soaklib.errors import RecordingError, RunError
 from soaklib.records import Event

@@ -50,10 +50,10 @@ def test_planned_calls_follow_share_rate_and_time():
         ('action = "openai:chat"\nplanned', 'action = "openai:embed"\nplanned', "has none on it"),
         ("pct = 50", "pct = 500", "changes.1.chaos.pct: Input should be less than or equal to 100"),
         ("[intervals]", "[intervals", "is no TOML"),
-        ('lasts = "1/48"\ntool = "openai"', 'lasts = "1/48"\ntool = "opnai"', "chaos is on 'opnai', which no operation"),
+        ('lasts = "1/48"\ntool = "openai"', 'lasts = "1/48"\ntool = "opnai"', "chaos is on 'opnai', which no"),
         ('at = "1/3"\ntool = "openai"', 'at = "1/3"\ntool = "x"', "the change rotate-credentials is on 'x', which no"),
         (
-            '[roles.engager]', '[roles.engager]\nquotas = [{ action = "serpapi:search", planned_ratio = 2 }]',
+            "[roles.engager]", '[roles.engager]\nquotas = [{ action = "serpapi:search", planned_ratio = 2 }]',
             "role 'engager' has a quota on serpapi:search, which none of its operations calls",
         ),
         ("[roles.engager]", '[roles."the engager"]', "roles.the engager.[key]: String should match pattern"),

@@ -12,8 +12,8 @@ import pytest
 from soak_hour import write_soak_hour
 
 from soaklib import weekly
-from soaklib.artifacts.archive import bundle_name
 from soaklib.artifacts.comparison import read_comparison
+from soaklib.bundle import bundle_name
 from soaklib.errors import RecordingError, RunError, SoaklibError
 from soaklib.runlock import RunLock
 from soaklib.verify import Problem, Verification, VerifyCode

@@ -15,6 +15,7 @@ import duckdb
 
 from soaklib.analysis.frames import frame_of
 from soaklib.analysis.summary import SUMMARY_NAME
+from soaklib.bundle import unpack
 from soaklib.errors import BusyError, RunError
 from soaklib.live import is_published, open_live
 from soaklib.plan import Plan
@@ -279,8 +280,6 @@ def find_run(path_or_id: Path | str) -> Path:
     if path.name == DATABASE_NAME and path.is_file():
         return path.parent
     if path.is_file() and path.name.endswith(".tar.gz"):
-        from soaklib.artifacts.archive import unpack  # noqa: PLC0415 - only bundles need it
-
         return unpack(path)
     if len(path.parts) == 1:
         here = Path.cwd()

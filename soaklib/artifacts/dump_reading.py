@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soaklib.artifacts.compression import DECOMPRESSION_ERRORS, Bounded
+from soaklib.compression import DECOMPRESSION_ERRORS, Bounded
 from soaklib.errors import SourceError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from soaklib.artifacts.archive import MANIFEST_NAME
+from soaklib.bundle import MANIFEST_NAME
 from soaklib.errors import RunError
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.criteria import judge
 from soaklib.analysis.summary import SUMMARY_NAME, summary
-from soaklib.artifacts.archive import MANIFEST_NAME
 from soaklib.artifacts.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
 from soaklib.artifacts.provenance import software
 from soaklib.artifacts.run_report import report_name, run_report
+from soaklib.bundle import MANIFEST_NAME
 from soaklib.errors import SoaklibError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.artifacts.archive import bundle_name
 from soaklib.artifacts.comparison import COMPARISON_NAME
+from soaklib.bundle import bundle_name
 from soaklib.errors import RecordingError
 from soaklib.runlock import RunLock, is_owned
 from soaklib.store import DATABASE_NAME

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple, cast
 
 import duckdb
 
-from soaklib.artifacts.compression import DECOMPRESSION_ERRORS, Bounded, decompressed
+from soaklib.compression import DECOMPRESSION_ERRORS, Bounded, decompressed
 from soaklib.errors import RunError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import time
 import pytest
 from bundles import repacked
 
-from soaklib.artifacts.archive import pack, unpack
+from soaklib.bundle import pack, unpack
 from soaklib.errors import RunError
 
 

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
-from soaklib.artifacts.compression import DECOMPRESSION_ERRORS, Bounded, decompressed
+from soaklib.compression import DECOMPRESSION_ERRORS, Bounded, decompressed
 from soaklib.errors import RecordingError, RunError
 from soaklib.store import DATABASE_NAME
 
