@@ -43,10 +43,10 @@ def software() -> Software:
 
 
 def _source_sha256() -> str:
-    """Give the SHA-256 of all source files of the package: their paths and contents, by path."""
+    """Give the SHA-256 of all files of the package, code, plans and templates: their paths and contents, by path."""
     package = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
         digest.update(f"{path.relative_to(package).as_posix()}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

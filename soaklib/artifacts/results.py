@@ -131,10 +131,12 @@ def _texts(run: Run) -> Iterator[str]:
 
 
 def _same(left: object, right: object) -> bool:
-    """Compare two JSON values, numbers with a tolerance."""
+    """Compare two JSON values: counts exactly, fractions with a tolerance."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, int | float) and isinstance(right, int | float):
+        if float(left).is_integer() and float(right).is_integer():
+            return left == right  # one call of a hundred million counts
         return math.isclose(left, right, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE) or (
             math.isnan(left) and math.isnan(right)
         )

@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from soaklib.artifacts import provenance
 from soaklib.artifacts.manifest import GatewayFacts
 from soaklib.artifacts.provenance import gateway_facts, software
 
@@ -81,3 +82,13 @@ def test_the_software_is_named_by_what_it_is_made_of():
     assert {"duckdb", "polars", "aiohttp"} <= made_with.packages.keys()
     assert "soaklib" not in made_with.packages
     assert len(made_with.source_sha256) == 64
+
+
+def test_a_changed_plan_or_template_is_another_software(monkeypatch, tmp_path):
+    """Not only code decides what is sent and what is said."""
+    (tmp_path / "artifacts").mkdir()
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "artifacts" / "provenance.py"))
+    (tmp_path / "default_plan.toml").write_text("rps = 1")
+    before = provenance._source_sha256()
+    (tmp_path / "default_plan.toml").write_text("rps = 2")
+    assert provenance._source_sha256() != before

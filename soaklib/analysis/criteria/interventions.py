@@ -124,8 +124,11 @@ def tokens_rotate_unnoticed(run: Run) -> Verdict:
         from valid_calls"""
     rotations, refused, sent = run.sql(query).row(0)
     planned = max(0, int(-(-run.info.planned_soak_s // run.info.plan.intervals.rotate_tokens_s)) - 1)
+    state = passed(rotations == planned and refused == 0)
+    if state == State.PASS and sent == 0:
+        state = State.INSUFFICIENT  # nobody was there to notice
     return Verdict(
         "token rotations go unnoticed", float(refused), f"{planned} rotations, 0 calls refused for their token", sent,
-        None, None, passed(rotations == planned and refused == 0),
+        None, None, state,
         f"{rotations} of {planned} rotations, {refused} of {sent} calls refused", query,
     )  # fmt: skip
