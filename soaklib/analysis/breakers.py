@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.load import Run
 
-__all__ = ["BREAKER_STATES", "breaker_states", "fast_fails", "recoveries"]
+__all__ = ["BREAKER_STATES", "breaker_states", "fast_fails", "recoveries", "recoveries_sql"]
 
 BREAKER_STATES: Final = {0: "closed", 1: "half-open", 2: "open"}
 """What the values of ``gateway_breaker_state`` mean."""
@@ -60,27 +60,47 @@ def fast_fails(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
 def recoveries(run: Run) -> pl.DataFrame:
     """Give how long calls of a tool went on failing after chaos on it had ended.
 
+    A failure belongs to the chaos as long as no call of the tool was answered ok since its end, or when it comes within
+    the time that a breaker has to recover (``thresholds.recovery_s``) after the one before: an error hours later is one
+    of its own.
+
     Returns
     -------
     polars.DataFrame
         ``tool``, ``ended_s`` (soak second at which chaos was switched off), ``recovered_s`` (that of the last call of
         the tool, planned later, that failed for it; the same where none did), ``recovery_s`` (between the two),
-        ``failed`` and ``ok`` (calls of the tool after chaos), in order; no row where no chaos ended.
+        ``failed`` (calls that failed for it), ``ok`` and ``calls`` (of the tool after chaos), in order; no row where no
+        chaos ended.
     """
-    return run.sql(
-        """
+    return run.sql(recoveries_sql(run))
+
+
+def recoveries_sql(run: Run) -> str:
+    """Give the query of :func:`recoveries`."""
+    return f"""
         with ended as (
             select regexp_extract(detail, 'tool=(\\S+)', 1) as tool, max(soak_seconds(at_us)) as ended_s,
                    max(at_us) as ended_us
             from events where name = 'CHAOS_MODE_OFF' and event_key like 'change:%' group by 1
+        ),
+        after as (
+            select tool, ended_s, count(*)::BIGINT as calls, count(*) filter (kind = 'ok')::BIGINT as ok,
+                   min(planned_at_us) filter (kind = 'ok') as first_ok_us
+            from ended join outcomes using (tool) where planned_at_us >= ended_us and attempts > 0 group by all
+        ),
+        failures as (
+            select tool, soak_seconds(planned_at_us) as soak_s,
+                   soak_s - lag(soak_s, 1, ended_s) over (partition by tool order by planned_at_us)
+                       > {run.thresholds.recovery_s!r} and planned_at_us > first_ok_us as is_another
+            from ended join after using (tool, ended_s) join outcomes using (tool)
+            where planned_at_us >= ended_us and kind in ('fast_fail', 'upstream_error')
+        ),
+        own as (
+            select tool, max(soak_s) as last_s, count(*)::BIGINT as failed
+            from (select tool, soak_s, bool_or(coalesce(is_another, false)) over (
+                      partition by tool order by soak_s rows unbounded preceding) as is_later from failures)
+            where not is_later group by tool
         )
-        select tool, ended_s,
-               coalesce(max(soak_seconds(planned_at_us)) filter (kind in ('fast_fail', 'upstream_error')), ended_s)
-                   as recovered_s,
-               recovered_s - ended_s as recovery_s,
-               count(*) filter (kind in ('fast_fail', 'upstream_error'))::BIGINT as failed,
-               count(*) filter (kind = 'ok')::BIGINT as ok
-        from ended join outcomes using (tool)
-        where planned_at_us >= ended_us and attempts > 0
-        group by tool, ended_s order by ended_s, tool"""
-    )
+        select tool, ended_s, coalesce(last_s, ended_s) as recovered_s, recovered_s - ended_s as recovery_s,
+               coalesce(failed, 0) as failed, ok, calls
+        from after left join own using (tool) order by ended_s, tool"""  # noqa: S608 - our own number

@@ -56,6 +56,8 @@ def test_the_query_of_a_verdict_gives_its_measure(rehearsal):
 
 IS_ONE_QUOTA_DENIAL = "(slot, step) = (select (slot, step) from outcomes where reason = 'quota' limit 1)"
 LAST_CHAT = "(select max(planned_at_us) from outcomes where tool = 'openai' and kind = 'ok')"
+CHAOS_OFF = "(select max(at_us) from events where name = 'CHAOS_MODE_OFF')"
+SOON_AFTER_CHAOS = f"planned_at_us between {CHAOS_OFF} and {CHAOS_OFF} + 1000000"
 IS_THE_CUT = "event_key = 'change:2:update-policy'"
 CUT = "(select min(at_us) from events where name like 'POLICY_UPDATED_%')"
 
@@ -120,7 +122,7 @@ CUT = "(select min(at_us) from events where name like 'POLICY_UPDATED_%')"
         ),
         (
             "breaker recovers after chaos",
-            f"update outcomes set kind = 'fast_fail' where tool = 'openai' and planned_at_us = {LAST_CHAT}",
+            f"update outcomes set kind = 'fast_fail' where tool = 'openai' and {SOON_AFTER_CHAOS}",
             "soak s after chaos ended",
         ),
         (
@@ -294,3 +296,21 @@ def test_a_cut_quota_is_reached_in_windows_of_its_own_length(broken):
     reached = f"(select count(*) from outcomes where tool = 'openai' and kind = 'ok' and planned_at_us >= {CUT})"
     verdict = broken(no_denial, early, of_a_day, cut.format(limit=reached))["quota cut works"]
     assert (verdict["state"], verdict["measure"]) == ("fail", 0.0)
+
+
+def test_an_error_long_after_chaos_is_not_taken_for_a_breaker_that_has_not_recovered(broken):
+    """The calls between were answered: it is an error of its own, and the success rate's matter."""
+    stray = f"update outcomes set kind = 'upstream_error' where tool = 'openai' and planned_at_us = {LAST_CHAT}"
+    verdict = broken(stray)["breaker recovers after chaos"]
+    assert verdict["state"] == "pass", verdict
+    assert verdict["measure"] < 120
+
+
+def test_a_breaker_that_never_closes_again_is_found_also_where_calls_are_rare(broken):
+    """No call was ok since chaos ended, so that the only failure, half an hour later, still is the chaos's."""
+    silent = f"delete from outcomes where tool = 'openai' and planned_at_us >= {CHAOS_OFF}"
+    late = f"{silent} and planned_at_us <> {LAST_CHAT}"
+    failed = f"update outcomes set kind = 'fast_fail' where tool = 'openai' and planned_at_us >= {CHAOS_OFF}"
+    verdict = broken(late, failed)["breaker recovers after chaos"]
+    assert (verdict["state"], verdict["n"]) == ("fail", 1), verdict
+    assert verdict["measure"] > 120

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from soaklib.analysis.breakers import recoveries, recoveries_sql
 from soaklib.analysis.criteria.verdicts import change_not_made, passed
 from soaklib.analysis.timeline import change_events
 from soaklib.plan import ChaosChange, PolicyChange
@@ -84,21 +85,15 @@ def breaker_recovers(run: Run) -> Verdict:
     within_s = run.thresholds.recovery_s
     name, threshold = "breaker recovers after chaos", f"<= {within_s:g} soak s after chaos ends, then ok calls"
     changes = [change for change in run.info.plan.changes if isinstance(change, ChaosChange)]
-    tools = ", ".join(f"'{change.tool}'" for change in changes) or "''"
-    query = f"""
-        select coalesce(max(soak_seconds(planned_at_us) - soak_seconds(off_us))
-                        filter (kind in ('fast_fail', 'upstream_error')), 0) as recovery_s,
-               count(*) filter (kind = 'ok') as ok, count(*) as n
-        from outcomes, (select max(at_us) as off_us from events
-                         where name = 'CHAOS_MODE_OFF' and event_key like 'change:%') as chaos
-        where planned_at_us >= off_us and attempts > 0 and tool in ({tools})"""  # noqa: S608 - tools of the plan
+    query = recoveries_sql(run)
     if (verdict := change_not_made(run, name, threshold, changes, query)) is not None:
         return verdict
-    recovery_s, ok, n = run.sql(query).row(0)
-    if n == 0:
+    after = recoveries(run)
+    if after.is_empty():
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no call after chaos", query)
+    recovery_s, ok, n = max(after["recovery_s"]), int(after["ok"].sum()), int(after["calls"].sum())
     return Verdict(
-        name, recovery_s, threshold, n, None, None, passed(recovery_s <= within_s and ok > 0),
+        name, recovery_s, threshold, n, None, None, passed(recovery_s <= within_s and min(after["ok"]) > 0),
         f"last failure {recovery_s:.0f} soak s after chaos ended, {ok} ok calls of the tool after chaos", query,
     )  # fmt: skip
 
