@@ -127,8 +127,8 @@ class _Week:
         completed = info.status == RunStatus.COMPLETED
         if code in {ExitCode.OK, ExitCode.CRITERION_FAILED}:
             baseline = self._baseline(info, against)
+            self._report(folder, baseline.folder)  # without the lock: its kernels are readers, and wait for a writer
             with RunLock(folder):
-                self._report(folder, baseline.folder)
                 if completed:
                     self._compare(folder, baseline)
                 self._pack(folder)

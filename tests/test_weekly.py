@@ -15,7 +15,7 @@ from soaklib import weekly
 from soaklib.artifacts.comparison import read_comparison
 from soaklib.bundle import bundle_name
 from soaklib.errors import RecordingError, RunError, SoaklibError
-from soaklib.runlock import RunLock
+from soaklib.runlock import RunLock, is_owned
 from soaklib.verify import Problem, Verification, VerifyCode
 
 SLOWER = "update outcomes set done_at_us = done_at_us + 20000 where done_at_us is not null"
@@ -254,6 +254,14 @@ def test_a_report_that_failed_is_code_1(weeks, monkeypatch):
     code, _, said = weeks.week(reports=True)
     assert code == 1
     assert said.splitlines()[-2:] == ["weekly: NO REPORT: notebook 10 failed", "weekly: exit code 1"]
+
+
+def test_a_report_finds_a_run_that_nobody_holds(weeks, monkeypatch):
+    """Its kernels are other processes, and would wait for whoever holds the run."""
+    held = []
+    monkeypatch.setattr(weekly, "build_report", lambda folder, **_: held.append(is_owned(folder)))
+    assert weeks.week(reports=True)[0] == 0
+    assert held == [False]
 
 
 def test_a_bundle_that_cannot_be_made_or_does_not_hold_is_code_1(weeks, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-REHEARSAL = ("--hours", "1", "--speed", "360", "--rps", "0.5", "--no-report", "--thresholds.late-ms", "500")
+REHEARSAL = ("--hours", "2", "--speed", "480", "--rps", "0.75", "--no-report", "--thresholds.late-ms", "500")
 
 
 def week(out, *arguments):
@@ -36,7 +36,7 @@ def test_two_good_weeks_are_the_same_and_a_third_that_got_slower_is_found(tmp_pa
     assert not [line for line in states if "different" in line]
     assert "is authentic" in ended.stderr
 
-    ended, third = week(tmp_path, "--gateway-fault", "slow_ms_per_hour=60", "--keep", "1", "--remove")
+    ended, third = week(tmp_path, "--gateway-fault", "late_ms=20@1", "--keep", "1", "--remove")
     assert ended.returncode == 1, ended.stderr
     assert f"weekly: WORSE than {second.name}: latency (median): " in ended.stderr
     comparison = json.loads((third / "comparison.json").read_text())
