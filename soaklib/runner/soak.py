@@ -310,7 +310,7 @@ class Soak:
             load.agents_lost.clear()
 
     async def _say_rate_limit(self, load: Load) -> None:
-        """Say once how many agents a role would need under the real gateway's rate limit."""
+        """Say once how many agents a role would need: by the limit that is known, and how to tell by another."""
         await load.rate_limited.wait()
         plan, settings = self.job.plan, self.job.settings
         # the reference gateway shortens the limit's window by its speed, so that in soak time it is the same
@@ -322,8 +322,9 @@ class Soak:
         agents = int(calls_per_s * _RATE_LIMIT_WINDOW_S / _RATE_LIMIT_CALLS) + 1
         self.events.write(
             EventName.RATE_LIMITED,
-            f"calls are answered with 429; with a limit of {_RATE_LIMIT_CALLS} calls in {_RATE_LIMIT_WINDOW_S:g} s an "
-            f"agent, --agents-per-role {agents} would do",
+            f"calls are answered with 429; the busiest role plans {calls_per_s * 60:.0f} calls a minute: divide by "
+            f"what the gateway allows an agent, which is --agents-per-role {agents} where it is {_RATE_LIMIT_CALLS} in "
+            f"{_RATE_LIMIT_WINDOW_S:g} s",
         )
         await asyncio.Event().wait()
 

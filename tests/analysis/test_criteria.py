@@ -1,5 +1,6 @@
 """Every criterion against a real run, and against the same run broken on purpose."""
 
+import re
 import shutil
 
 import duckdb
@@ -56,6 +57,10 @@ def test_the_query_of_a_verdict_gives_its_measure(rehearsal):
 
 IS_ONE_QUOTA_DENIAL = "(slot, step) = (select (slot, step) from outcomes where reason = 'quota' limit 1)"
 LAST_CHAT = "(select max(planned_at_us) from outcomes where tool = 'openai' and kind = 'ok')"
+TENTH_OF_CHAOS = """(select slot from outcomes where tool = 'openai' and planned_at_us > (
+    select at_us from events where name = 'CHAOS_MODE_ON') order by slot limit 1 offset 9)"""
+LAST_OF_CHAOS = """(select max(slot) from outcomes where tool = 'openai' and planned_at_us < (
+    select at_us from events where name = 'CHAOS_MODE_OFF'))"""
 CHAOS_OFF = "(select max(at_us) from events where name = 'CHAOS_MODE_OFF')"
 SOON_AFTER_CHAOS = f"planned_at_us between {CHAOS_OFF} and {CHAOS_OFF} + 1000000"
 IS_THE_CUT = "event_key = 'change:2:update-policy'"
@@ -207,6 +212,15 @@ def test_a_broken_run_fails_the_criterion_that_is_about_it(broken, criterion, st
             "insufficient",
             "7 of 7 rotations, 0 of 0 calls",
         ),
+        (
+            "breaker engages during chaos",
+            [
+                "update outcomes set kind = 'ok' where kind = 'fast_fail'",
+                f"delete from outcomes where tool = 'openai' and slot between {TENTH_OF_CHAOS} + 1 and {LAST_OF_CHAOS}",
+            ],
+            "insufficient",
+            "too few to open a breaker",
+        ),
         ("measurement valid", ["delete from runner_health"], "insufficient", "no second"),
         ("no drift in gateway memory", ["delete from scrapes where false"], "insufficient", "at least 30 are needed"),
         ("no drift in gateway files", ["delete from samples"], "not applicable", "does not say how many files"),
@@ -314,3 +328,12 @@ def test_a_breaker_that_never_closes_again_is_found_also_where_calls_are_rare(br
     verdict = broken(late, failed)["breaker recovers after chaos"]
     assert (verdict["state"], verdict["n"]) == ("fail", 1), verdict
     assert verdict["measure"] > 120
+
+
+def test_a_pass_on_the_smaller_part_of_the_calls_is_none(broken):
+    """The generator was late in two thirds of the run: what is left says little, and what all calls say is told too."""
+    late = "(select quantile_disc(at_us, 0.33) from runner_health)"
+    verdict = broken(f"update runner_health set schedule_lag_max_us = 3000000 where at_us > {late}")["success rate"]
+    assert verdict["state"] == "insufficient", verdict
+    assert verdict["measure"] > 97
+    assert re.search(r"in windows in which the generator was late \d\d\.\d+ %: less than half", verdict["detail"])

@@ -114,7 +114,17 @@ def chaos_shows(run: Run) -> Verdict:
         return verdict
     errors, sent = run.sql(query).row(0)
     if sent == 0:
-        return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no valid call during chaos", query)
+        return Verdict(
+            name,
+            None,
+            threshold,
+            0,
+            None,
+            None,
+            State.INSUFFICIENT,
+            "no call to judge by",
+            query,
+        )
     return Verdict(
         name, float(errors), threshold, sent, None, None, passed(errors > 0),
         f"{errors} of {sent} calls of the tool failed while chaos was on", query,

@@ -21,6 +21,9 @@ _LET_THROUGH: Final = (
 )
 """Outcomes of a probe that say policy let it through: it is asked before parameters, limits and the tool itself."""
 
+_LEAST_SHARE: Final = 0.5
+"""Share of the calls that must lie outside windows in which the generator was late for a pass to be one."""
+
 
 def success_overall(run: Run) -> Verdict:
     """Is the success rate high enough over the whole soak?"""
@@ -47,8 +50,18 @@ def _success(run: Run, name: str, condition: str, least: float) -> Verdict:
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no call counts", query)
     rate = 100 * interval.rate
     low, high = 100 * interval.low, 100 * interval.high
-    detail = f"{interval.successes} of {interval.n} calls, {rate:.3f} % ({low:.3f} to {high:.3f})"
-    return Verdict(name, rate, threshold, interval.n, low, high, passed(rate >= least), detail, query)
+    detail = f"{interval.successes:,} of {interval.n:,} calls, {rate:.3f} % ({low:.3f} to {high:.3f})"
+    state = passed(rate >= least)
+    succeeded, n = run.sql(
+        f"select count(*) filter (succeeded), count(*) from calls where counted and {condition}"  # noqa: S608 - ours
+    ).row(0)
+    if n > interval.n:
+        detail += (
+            f"; with the {n - interval.n:,} in windows in which the generator was late {100 * succeeded / n:.3f} %"
+        )
+    if state == State.PASS and interval.n < _LEAST_SHARE * n:
+        state, detail = State.INSUFFICIENT, f"{detail}: less than half of the calls could be judged"
+    return Verdict(name, rate, threshold, interval.n, low, high, state, detail, query)
 
 
 def healthy(run: Run) -> Verdict:
