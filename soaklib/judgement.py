@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["exit_code", "judge_folder", "show_verdicts"]
 
+_MEASUREMENT: Final = "measurement valid"
+_ORDER: Final = {State.FAIL: 0, State.INSUFFICIENT: 1, State.NOT_APPLICABLE: 2, State.PASS: 3}
 _STATE_STYLE: Final = {State.PASS: "green", State.FAIL: "bold red", State.INSUFFICIENT: "yellow"}
 
 
@@ -53,7 +55,8 @@ def judge_folder(folder: Path) -> tuple[list[Verdict], dict[str, Any]]:
 
 
 def show_verdicts(verdicts: Iterable[Verdict], summed_up: dict[str, Any], console: Console) -> None:
-    """Show the verdicts as a table, what is required wherever it was not met, and the totals under it."""
+    """Show the verdicts as a table, what did not pass first and with what is required, and the totals under it."""
+    verdicts = sorted(verdicts, key=lambda verdict: _ORDER[State(verdict.state)])
     table = Table(
         title=f"run {summed_up['run_id']}: {summed_up['status']}", title_justify="left", title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -76,6 +79,12 @@ def show_verdicts(verdicts: Iterable[Verdict], summed_up: dict[str, Any], consol
         f"{totals['fail']:,} failed; {rates}",
         highlight=False,
     )
+    if any(verdict.name == _MEASUREMENT and verdict.state == State.FAIL for verdict in verdicts):
+        console.print(
+            "this machine could not keep the schedule, so the other verdicts say less of the gateway: give the soak "
+            "cores of its own, or rehearse at a lower --speed",
+            style="yellow", highlight=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def exit_code(verdicts: Iterable[Verdict], *, strict: bool) -> ExitCode:

@@ -111,7 +111,11 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
     with RunLock(folder):
         with open_run(folder) as run:
             info = run.info
-        own: dict[str, object] = {"yes": wanted.yes, "report": wanted.report, "strict": wanted.strict}
+        own: dict[str, object] = {"yes": wanted.yes}
+        if wanted.strict:
+            own["strict"] = True
+        if not wanted.report:
+            own["report"] = False
         if wanted.metrics_port is not None:
             own["metrics_port"] = wanted.metrics_port
         settings = SoakSettings.model_validate(dict(info.settings) | own)
@@ -155,6 +159,10 @@ def _soak(job: SoakJob, listener: socket.socket | None, log_url: str | None, con
             highlight=False, soft_wrap=True, markup=False,
         )  # fmt: skip
         raise
+    if signal_number is not None:
+        console.print(
+            f"go on with: python -m soaklib.run --resume {job.folder}", highlight=False, soft_wrap=True, markup=False
+        )
     print(job.folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
     if result.error is not None:
         raise result.error

@@ -218,7 +218,8 @@ def test_an_interrupt_drains_keeps_everything_and_can_be_resumed(tmp_path):
         _wait_for(lambda: "SOAK_TEST_STARTED" in _log(tmp_path))
         time.sleep(2)  # the load itself takes real time
         os.kill(process.pid, signal.SIGINT)
-        stdout, _ = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=60)
+    assert "go on with: python -m soaklib.run --resume " in stderr
     interrupted = Rehearsal(subprocess.CompletedProcess([], process.returncode, stdout))
     assert process.returncode == 130
     assert interrupted.summary["status"] == "interrupted"
@@ -226,7 +227,8 @@ def test_an_interrupt_drains_keeps_everything_and_can_be_resumed(tmp_path):
     sent = interrupted.summary["totals"]["total"]
     assert 0 < sent < SLOTS
 
-    resumed = Rehearsal(run_command("--resume", str(interrupted.folder), "--no-report", "--metrics-port", "0"))
+    resumed = Rehearsal(run_command("--resume", str(interrupted.folder), "--metrics-port", "0"))
+    assert not (resumed.folder / "figures").exists(), "the run itself was started without a report"
     assert "the runner's own metrics: http://127.0.0.1:" in resumed.ended.stderr
     assert resumed.summary["status"] == "completed"
     with soaklib.open_run(resumed.folder) as run:

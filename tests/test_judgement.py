@@ -1,0 +1,33 @@
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from soaklib.judgement import show_verdicts
+from soaklib.records import State, Verdict
+
+SUMMED_UP = {
+    "run_id": "r1", "status": "completed", "success_rate": 99.0, "denial_rate": 1.0, "failure_rate": None,
+    "totals": {"total": 100, "ok": 99, "denied": 1, "fail": 0},
+}  # fmt: skip
+
+
+def shown(*verdicts):
+    written = StringIO()
+    show_verdicts(
+        [Verdict(name, 1.0, "> 0", 1, None, None, state, "seen", "select 1") for name, state in verdicts],
+        SUMMED_UP, Console(file=written, width=100),
+    )  # fmt: skip
+    return written.getvalue()
+
+
+def test_what_did_not_pass_is_shown_first():
+    """Failures, then what could not be judged; within each the order in which criteria are read."""
+    text = shown(("one", State.PASS), ("two", State.INSUFFICIENT), ("three", State.FAIL), ("four", State.PASS))
+    assert sorted(("one", "two", "three", "four"), key=text.index) == ["three", "two", "one", "four"]
+
+
+@pytest.mark.parametrize(("state", "is_said"), [(State.FAIL, True), (State.PASS, False)])
+def test_a_machine_that_was_too_slow_is_said_to_be(state, is_said):
+    """The reader is told what the other verdicts are worth, and what to do."""
+    assert ("rehearse at a lower --speed" in shown(("measurement valid", state))) is is_said
