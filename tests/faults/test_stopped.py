@@ -68,7 +68,7 @@ def test_a_gateway_that_stands_still_shows_in_full_in_the_response_times(gateway
 
 @pytest.mark.slow
 def test_a_generator_that_stands_still_invalidates_its_windows_and_nothing_else(gateway, tmp_path):
-    """Every slot still leaves, late and with its lag; the windows are invalid and the verdicts do without them."""
+    """Every slot still leaves, late and with its lag; the windows are invalid, and the gateway is not blamed."""
     runner = start(gateway.url, tmp_path)
     stall(runner, tmp_path)
     runner.wait(timeout=60)
@@ -77,7 +77,7 @@ def test_a_generator_that_stands_still_invalidates_its_windows_and_nothing_else(
             "select count(distinct slot), max(sent_at_us - planned_at_us) from outcomes where purpose = 'load'"
         ).row(0)
         windows = run.sql("select start_s, end_s from invalid_windows")
-        judged = dict(soaklib.criteria(run).select("name", "state").iter_rows())
+        verdicts = soaklib.criteria(run)
         said = run.events().filter(name="LATE_SENDING").height
         shown = soaklib.marks(run).filter(kind="invalid").height
     assert slots == 3600
@@ -85,9 +85,14 @@ def test_a_generator_that_stands_still_invalidates_its_windows_and_nothing_else(
     assert (windows["end_s"] - windows["start_s"]).max() >= STALL_S * 120
     assert shown == windows.height > 0
     assert said >= 1
+    judged = dict(verdicts.select("name", "state").iter_rows())
     assert judged["measurement valid"] == "fail"
-    assert judged["success rate"] == "pass"
     assert judged["no false-deny"] == "pass"
+    [success] = verdicts.filter(name="success rate").iter_rows(named=True)
+    # the calls that can be judged succeeded, and those are the smaller part: the gateway is neither blamed nor cleared
+    assert success["measure"] > 97
+    assert success["state"] == "insufficient"
+    assert "less than half of the calls could be judged" in success["detail"]
 
 
 @pytest.mark.slow
