@@ -70,8 +70,8 @@ def test_a_shift_is_no_drift_and_is_located(tmp_path):
 
 
 def test_a_burst_of_failures_costs_success_outside_planned_windows(tmp_path):
-    """Sixty attempts in a row that fail, and the breakers that open for it: too much for 99.5 %, not for 97 %."""
-    broken = soaked(tmp_path, TWO_HOURS, "fail_attempts=60@1800")
+    """Sixty attempts in a row that fail between rotations, and breakers open: too much for 99.5 %, not for 97 %."""
+    broken = soaked(tmp_path, TWO_HOURS, "fail_attempts=60@2200")
     assert failing(broken) == {"success rate outside planned windows"}
     verdict = broken.verdicts["success rate outside planned windows"]
     assert verdict["low"] < verdict["measure"] < verdict["high"]
@@ -79,7 +79,7 @@ def test_a_burst_of_failures_costs_success_outside_planned_windows(tmp_path):
 
 def test_chaos_without_effect_is_missed_in_the_data(tmp_path):
     """The gateway says that chaos is on, and no call met any: nothing shows, and no breaker opens."""
-    broken = soaked(tmp_path, ONE_HOUR, "chaos_without_effect=on")
+    broken = soaked(tmp_path, TWO_HOURS, "chaos_without_effect=on")
     assert failing(broken) == {"chaos shows in the data", "breaker engages during chaos"}
     assert broken.verdicts["scheduled changes made"]["state"] == "pass"
 
