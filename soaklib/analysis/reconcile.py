@@ -117,7 +117,7 @@ def books_balanced(run: Run, database: str | Path | pl.DataFrame | None = None) 
         run knows of a database of the gateway whose request log could not be read.
     """
     extra = "" if database is None else ", database=..."
-    name, threshold = "books balanced", "0 calls lost, counted twice now and then, or unexplained"
+    name, threshold = "books balanced", "0 calls lost, counted twice, or unexplained"
     query = f"soaklib.reconcile(run{extra})  -- its selects: answers in outcomes, counters in samples and scrapes"
     frame = reconcile(run, database=database)
     by_counter = frame.filter(pl.col("counter_increase").is_not_null())
@@ -130,13 +130,20 @@ def books_balanced(run: Run, database: str | Path | pl.DataFrame | None = None) 
     detail = f"{_sums(found)}in {windows:,} windows{_regular(by_counter)}{_unkept(frame)}"
     state = State.FAIL if found.height else State.PASS
     if frame.filter(pl.col("pair") == Pair.DATABASE).height:
-        detail += "; the request log was looked at"
+        detail += _log_agrees(found)
     elif database is None:
-        detail += "; the request log was not looked at"
+        detail += "; without the gateway's request log"
         if run.info.settings.get("database_url") is not None:
             detail += ", since the gateway's database could not be read when the run ended"
             state = State.INSUFFICIENT if state is State.PASS else state
     return Verdict(name, measure, threshold, _answers(by_counter), None, None, state, detail, query)
+
+
+def _log_agrees(found: pl.DataFrame) -> str:
+    """Say that the request log agrees; where it does not, the findings have said it."""
+    if not found.height:
+        return "; the gateway's request log agrees too"
+    return "" if (found["pair"] == Pair.DATABASE).any() else "; the gateway's request log agrees with the answers"
 
 
 def _unkept(frame: pl.DataFrame) -> str:

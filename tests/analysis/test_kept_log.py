@@ -31,7 +31,7 @@ def judged(folder):
 
 
 def test_a_rehearsal_keeps_the_log_and_is_judged_by_it(rehearsal):
-    """The log of the embedded gateway has a row for every answer, and the verdict says that it was looked at."""
+    """The log of the embedded gateway has a row for every answer, and the verdict says that it agrees."""
     with soaklib.open_run(rehearsal.folder) as run:
         answered = run.sql("select correlation_id from outcomes where status is not null")["correlation_id"]
         log = pl.read_parquet(kept_request_log(run))
@@ -41,7 +41,7 @@ def test_a_rehearsal_keeps_the_log_and_is_judged_by_it(rehearsal):
     assert books.filter(pair="client and database")["database_rows"].sum() == len(answered)
     verdict = rehearsal.verdicts["books balanced"]
     assert (verdict["state"], verdict["measure"]) == ("pass", 0)
-    assert verdict["detail"].endswith("the request log was looked at")
+    assert verdict["detail"].endswith("; the gateway's request log agrees too")
 
 
 def test_a_row_that_is_missing_in_the_log_fails_the_books(copied):
@@ -65,7 +65,7 @@ def without_log(folder, database_url):
 @pytest.mark.parametrize(
     ("database_url", "state", "words"),
     [
-        (None, "pass", "; the request log was not looked at"),
+        (None, "pass", "; without the gateway's request log"),
         ("postgresql://soak:***@db/gateway", "insufficient", "since the gateway's database could not be read"),
     ],
 )

@@ -149,13 +149,13 @@ def test_without_scrapes_the_log_is_still_compared(reconciled):
 
 
 def test_the_verdict_takes_the_log_into_account(tmp_path):
-    """With a row missing it fails, with all there it passes and says that the log was looked at."""
+    """With a row missing it fails, with all there it passes and says that the log agrees."""
     log = log_of(clean())
     with clean().write(tmp_path / "run") as run:
         good, bad = books_balanced(run, log), books_balanced(run, log[:-1])
     assert (good.state, good.detail) == (
         "pass",
-        "every difference is explained in 5 windows; the request log was looked at",
+        "every difference is explained in 5 windows; the gateway's request log agrees too",
     )
     assert (bad.state, bad.measure) == ("fail", 1.0)
     assert "1 ok lost (client and database)" in bad.detail

@@ -137,7 +137,7 @@ def test_the_books_balance_with_the_request_log_in_postgresql(chain):
     from_log = lines.filter(lines["database_rows"].is_not_null())
     assert from_log["database_rows"].sum() >= sent
     assert from_log["discrepancy"].abs().sum() == 0
-    assert chain.run.verdicts["books balanced"]["detail"].endswith("the request log was looked at")
+    assert chain.run.verdicts["books balanced"]["detail"].endswith("; the gateway's request log agrees too")
 
 
 def test_the_last_numbers_that_prometheus_scraped_are_the_rows_of_the_run(chain):

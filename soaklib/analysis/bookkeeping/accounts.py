@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.bookkeeping.balance import jumps
+from soaklib.analysis.bookkeeping.balance import jumps, pieces_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,16 +69,59 @@ class Account:
                 increases[reading] = 0.0
         return increases
 
-    def jumps(self, start: int, end: int) -> list[Jump]:
-        """Give the changes, in increments, that no call under way explains, within readings `start` to `end` - 1."""
+    def jumps(self, start: int, end: int, witness: Account | None = None) -> list[Jump]:
+        """Give the changes, in increments, that no call under way explains, within readings `start` to `end` - 1.
+
+        Calls under way make the size of a change uncertain, and the least size would let a loss and a double of one
+        account hide a call of each other. So of the explanations with the fewest changes the one is taken that fits
+        the `witness`: a counter that counts all of these calls, and maybe others, each at the same moment.
+        """
+        lower, upper = self._bounds(start, end)
+        fewest = jumps(lower, upper)
+        if witness is None or not fewest:
+            return fewest
+        lower, upper = self._narrowed(start, lower, upper, witness)
+        if any(low > high for low, high in zip(lower, upper, strict=True)):
+            return fewest  # they contradict each other
+        fitting = jumps(lower, upper)
+        # More changes than needed: the two do not count at the same moment, or one hides what the other shows.
+        return fitting if len(fitting) == len(fewest) else fewest
+
+    def _over(self, start: int, end: int) -> list[float]:
+        """Give by how many increments the counter is over its answers since reading `start`; NaN where not told."""
         answered = list(accumulate(self.rows))
+        return [
+            self.counts[reading] - self.counts[start] - self.factor * (answered[reading] - answered[start])
+            for reading in range(start, end)
+        ]
+
+    def _bounds(self, start: int, end: int) -> tuple[list[float], list[float]]:
+        """Give between what the difference lies at each reading, given the calls under way."""
         lower, upper = [], []
-        for reading in range(start, end):
-            over = self.counts[reading] - self.counts[start] - self.factor * (answered[reading] - answered[start])
+        for reading, over in enumerate(self._over(start, end), start):
             told = not math.isnan(over)
             lower.append(over - self.factor * self.early[reading] if told else -math.inf)
             upper.append(over + self.factor * self.late[reading] if told else math.inf)
-        return jumps(lower, upper)
+        return lower, upper
+
+    def _narrowed(
+        self, start: int, lower: Sequence[float], upper: Sequence[float], witness: Account
+    ) -> tuple[list[float], list[float]]:
+        """Give the bounds with what the witness tells of how many of the calls under way were counted."""
+        end = start + len(lower)
+        allowed = [(low, high) for length, low, high in pieces_of(*witness._bounds(start, end)) for _ in range(length)]
+        narrow_lower, narrow_upper = list(lower), list(upper)
+        overs = zip(self._over(start, end), witness._over(start, end), allowed, strict=True)
+        for number, (over, seen, (low, high)) in enumerate(overs):
+            if math.isnan(over) or math.isnan(seen):
+                continue
+            reading = start + number
+            # In calls: counted already of those that ended later, less those not counted yet of those that ended.
+            least = (seen - high) / witness.factor - (witness.early[reading] - self.early[reading])
+            most = (seen - low) / witness.factor + (witness.late[reading] - self.late[reading])
+            narrow_lower[number] = max(lower[number], over - self.factor * most)
+            narrow_upper[number] = min(upper[number], over - self.factor * least)
+        return narrow_lower, narrow_upper
 
     def likely_factor(self, epochs: Sequence[tuple[int, int]]) -> int | None:
         """Give the whole number of increments that each answer makes in most windows; None if too few tell."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Jump", "jumps", "path"]
+__all__ = ["Jump", "jumps", "path", "pieces_of"]
 
 
 class Jump(NamedTuple):
@@ -35,6 +35,31 @@ class Jump(NamedTuple):
     since: int
 
 
+def pieces_of(lower: Sequence[float], upper: Sequence[float]) -> list[tuple[int, float, float]]:
+    """Cut the readings into as few stretches as can be, in each of which one value lies within all bounds.
+
+    Parameters
+    ----------
+    lower, upper
+        Bounds of the difference at each reading, lower <= upper, equal lengths.
+
+    Returns
+    -------
+    list of tuple
+        For each stretch its number of readings, and the least and the greatest value that all of them allow.
+    """
+    pieces: list[tuple[int, float, float]] = []
+    length, low, high = 0, float("-inf"), float("inf")
+    for a, b in zip(lower, upper, strict=True):
+        if length and (a > high or b < low):
+            pieces.append((length, low, high))
+            length, low, high = 0, float("-inf"), float("inf")
+        length, low, high = length + 1, max(low, a), min(high, b)
+    if length:
+        pieces.append((length, low, high))
+    return pieces
+
+
 def path(lower: Sequence[float], upper: Sequence[float]) -> list[float]:
     """Give the most sparing value of the difference at each reading.
 
@@ -48,15 +73,7 @@ def path(lower: Sequence[float], upper: Sequence[float]) -> list[float]:
     list of float
         One value a reading, each within its bounds.
     """
-    pieces: list[tuple[int, float, float]] = []  # readings, and what all of them allow
-    length, low, high = 0, float("-inf"), float("inf")
-    for a, b in zip(lower, upper, strict=True):
-        if length and (a > high or b < low):
-            pieces.append((length, low, high))
-            length, low, high = 0, float("-inf"), float("inf")
-        length, low, high = length + 1, max(low, a), min(high, b)
-    if length:
-        pieces.append((length, low, high))
+    pieces = pieces_of(lower, upper)
     values: list[float] = []
     value = min(max(_nearest_to_next(pieces), pieces[0][1]), pieces[0][2]) if pieces else 0.0
     for length, low, high in pieces:

@@ -37,10 +37,12 @@ class Finding(NamedTuple):
     since: int
 
 
-def findings_of(book: str, account: Account, epochs: Iterable[tuple[int, int]]) -> Iterator[Finding]:
-    """Give the findings of an account, epoch by epoch."""
+def findings_of(
+    book: str, account: Account, epochs: Iterable[tuple[int, int]], witness: Account | None = None
+) -> Iterator[Finding]:
+    """Give the findings of an account, epoch by epoch; `witness` as for :meth:`Account.jumps`."""
     for start, end in epochs:
-        for jump in account.jumps(start, end):
+        for jump in account.jumps(start, end, witness):
             yield Finding(book, account, start + jump.reading, jump.size / account.factor, start + jump.since)
 
 

@@ -59,9 +59,9 @@ def counter_lines(
     epochs = epochs_of(at)
     findings = [
         finding
-        for name, accounts in books.items()
-        for account in accounts
-        for finding in findings_of(name, account, epochs)
+        for book in BOOKS
+        for account in books.get(book.name, ())
+        for finding in findings_of(book.name, account, epochs, _counted_with(book, account, books))
     ]
     for book in BOOKS:
         if book.name not in books:
@@ -77,6 +77,14 @@ def counter_lines(
             ]
             ledger = _Ledger(book.name, account, at, mine, Judge(calls, witnesses if has_witness else None))
             yield from ledger.lines()
+
+
+def _counted_with(book: Book, account: Account, books: Mapping[str, Sequence[Account]]) -> Account | None:
+    """Give the account that counts the calls of this one at the same moment: of the one witness, by tool and action."""
+    if len(book.witnesses) != 1 or None in (account.tool, account.action):
+        return None
+    others = books.get(book.witnesses[0], ())
+    return next((one for one in others if (one.tool, one.action) == (account.tool, account.action)), None)
 
 
 def _unkept_lines(book: Book, answers: pl.DataFrame) -> Iterator[Line]:
