@@ -166,11 +166,12 @@ class _Week:
             try:
                 with open_run(folder) as run:
                     status = run.info.status
+                comparison = read_comparison(folder)
             except SoaklibError as exc:
                 _say(f"found: {exc}")
                 continue
             if status == RunStatus.COMPLETED:
-                if read_comparison(folder) is None or not bundle_of(folder).is_file():
+                if comparison is None or not bundle_of(folder).is_file():
                     _say(f"found: {folder} is complete, and was not compared or packed; to do so: --resume {folder}")
                 return  # what is older than a complete run is history
             how = "was cut off" if status == RunStatus.RUNNING else f"is {status}"
@@ -277,9 +278,9 @@ def _why_not_good(folder: Path, info: RunInfo) -> str | None:
                 return f"it is {run.info.status}"
             if _verdicts_code(run) != ExitCode.OK:
                 return "a criterion failed"
+        comparison = read_comparison(folder)
     except SoaklibError as exc:
         return str(exc)
-    comparison = read_comparison(folder)
     if comparison is not None and comparison.regressions:
         return f"it is worse than {comparison.against}"
     return _why_unverified(folder, also_folder=False)

@@ -142,6 +142,17 @@ def test_a_week_that_got_worse_ends_with_1_and_names_the_endpoint(weeks):
     assert f"against {accepted.name}: same: " in said
 
 
+def test_a_week_whose_comparison_is_damaged_is_no_measure(weeks):
+    """Nobody knows whether it got worse; the next week is compared with the one before."""
+    _, first, _ = weeks.week()
+    _, second, _ = weeks.week()
+    (second / "comparison.json").write_text("")
+    code, third, said = weeks.week()
+    assert code == 0
+    assert read_comparison(third).against == first.name
+    assert f"found: {second / 'comparison.json'} cannot be read as a comparison: " in said
+
+
 def test_a_week_that_got_better_is_no_regression(weeks):
     """It is different, said so, and passes."""
     weeks.week(statements=[SLOWER])

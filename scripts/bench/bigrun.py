@@ -165,14 +165,16 @@ class BigRun:
                     select 'probe', range, 0, '{probe.role}', '{probe.tool}', '{probe.action}',
                            hash(range, {self.seed}, 'probe'), 'deny',
                            {START_US} + range * {round(probe.every_s * SECOND_US)}, {MEDIAN_US[probe.tool]} // 4, 0
-                    from range({hour * HOUR_S} // {round(probe.every_s)}, {(hour + 1) * HOUR_S} // {round(probe.every_s)})
+                    from range({hour * HOUR_S} // {round(probe.every_s)},
+                               {(hour + 1) * HOUR_S} // {round(probe.every_s)})
                 ),
                 timed as (
                     select *, if(before_us = 0, due_us, due_us + 50 + (hash(slot * 8, {self.seed}) % 900)::BIGINT
                               + taken(hash(slot * 8, {self.seed}), before_us)) as planned_us from planned
                 ),
                 placed as (
-                    select *, (planned_us - {START_US}) / 1e6 as soak_s, planned_us + 50 + (key % 900)::BIGINT as sent_us,
+                    select *, (planned_us - {START_US}) / 1e6 as soak_s,
+                           planned_us + 50 + (key % 900)::BIGINT as sent_us,
                            taken(key, median_us) as taken_us, u(key + 1) as luck from timed
                 ),
                 judged as (
@@ -204,7 +206,7 @@ class BigRun:
                           'req_' || ({round(ANCHOR.timestamp() * 1000)} + sent_us // 1000) || '_'
                           || lower(to_base((key % {36**9})::BIGINT, 36, 9))),
                        {phases}
-                from judged""").fetchall()  # noqa: E501 - SQL
+                from judged""").fetchall()
 
     def tallies(self, con):
         """Count answers by the scrape that is the first to see them."""
@@ -212,11 +214,12 @@ class BigRun:
         les = " ".join(f"when ms <= {le} then {le}" for le in BUCKETS_MS)
         con.execute(f"""
             create temp table tallies as
-            select least(greatest(ceil((done_at_us - {first_us}) / {60 * SECOND_US}), 0), {self.scrapes})::INTEGER as scrape,
+            select least(greatest(ceil((done_at_us - {first_us}) / {60 * SECOND_US}), 0), {self.scrapes})::INTEGER
+                       as scrape,
                    tool, action, kind, reason, status, case {les} else 'infinity'::DOUBLE end as le,
                    count(*) as n, sum(ms) as sum_ms
             from (select *, (done_at_us - sent_at_us) / 1000 as ms from outcomes) where status is not null
-            group by all""").fetchall()  # noqa: E501 - SQL
+            group by all""").fetchall()
 
     def scraped(self, con):
         """Fill `samples` and `scrapes`: a scrape a minute, with counters as they stood just before it."""
@@ -286,13 +289,16 @@ class BigRun:
             with seconds as (select range as second from range({self.soak_s})),
             planned as (select (planned_at_us - {START_US}) // {SECOND_US} as second, count(*) as n
                         from outcomes group by all),
-            done as (select (done_at_us - {START_US}) // {SECOND_US} as second, count(*) as n from outcomes group by all)
+            done as (select (done_at_us - {START_US}) // {SECOND_US} as second, count(*) as n
+                     from outcomes group by all)
             select {START_US} + (second + 1) * {SECOND_US}, coalesce(planned.n, 0), coalesce(planned.n, 0),
-                   coalesce(done.n, 0), greatest(sum(coalesce(planned.n, 0) - coalesce(done.n, 0)) over (order by second), 0),
-                   coalesce(done.n, 0) // 10, 900 + (hash(second) % 3000)::BIGINT, 200 + (hash(second, 1) % 2000)::BIGINT,
+                   coalesce(done.n, 0),
+                   greatest(sum(coalesce(planned.n, 0) - coalesce(done.n, 0)) over (order by second), 0),
+                   coalesce(done.n, 0) // 10, 900 + (hash(second) % 3000)::BIGINT,
+                   200 + (hash(second, 1) % 2000)::BIGINT,
                    500, 140000000 + (hash(second, 2) % 2000000)::BIGINT, second * 0.2, 40, 80 * {GIB}::BIGINT, 0
             from seconds left join planned using (second) left join done using (second) order by second
-            """).fetchall()  # noqa: E501 - SQL
+            """).fetchall()
 
     def snapshots(self, con):
         """Write each hour's /metrics and the final one as files; give number, time and size of each."""
@@ -320,7 +326,10 @@ class BigRun:
 
     def events(self, con, snapshots):
         """Give the rows of `events`."""
-        at = lambda soak_s: START_US + round(soak_s * SECOND_US)  # noqa: E731 - one expression
+
+        def at(soak_s):
+            return START_US + round(soak_s * SECOND_US)
+
         yield START_US - 50_000, "AGENTS_CREATED", "1 each for scraper, enricher, engager", None
         yield START_US - 40_000, "POLICIES_CREATED", "scraper=1 enricher=2 engager=3", None
         yield START_US, "SOAK_TEST_STARTED", f"run={self.folder.name} rps={self.rps:g} slots={self.slots}", None

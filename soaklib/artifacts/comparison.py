@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from soaklib.analysis.compare import compare
 from soaklib.artifacts.text_table import markdown_table
-from soaklib.errors import RecordingError
+from soaklib.errors import RecordingError, RunError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,8 +161,18 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
 
 
 def read_comparison(folder: Path) -> Comparison | None:
-    """Read a run's comparison; None if it has none that can be read."""
+    """Read a run's comparison; None if it has none.
+
+    Raises
+    ------
+    RunError
+        It cannot be read, or is none.
+    """
+    path = folder / COMPARISON_NAME
     try:
-        return Comparison.model_validate_json((folder / COMPARISON_NAME).read_text("utf-8"))
-    except (OSError, ValueError):  # a ValidationError is a ValueError
+        return Comparison.model_validate_json(path.read_text("utf-8"))
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError) as exc:  # a ValidationError is a ValueError
+        msg = f"{path} cannot be read as a comparison: {str(exc).splitlines()[0]}"
+        raise RunError(msg) from exc

@@ -131,7 +131,10 @@ def _texts(run: Run) -> Iterator[str]:
 
 
 def _same(left: object, right: object) -> bool:
-    """Compare two JSON values: counts exactly, fractions with a tolerance."""
+    """Compare two JSON values: counts exactly, fractions with a tolerance.
+
+    Not as strict as with claims, which come back as the type they were: a verdict's count has been in a DOUBLE column.
+    """
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, int | float) and isinstance(right, int | float):

@@ -1,78 +1,23 @@
 """The catalogue: every query that the whitepaper's claims come from, each number defined in one place.
 
-A family is one query with what is taken from its rows. Numbers that the library defines elsewhere (verdicts, success,
-latency, drift) are asked of it, and not defined again.
+Numbers that the library defines elsewhere (verdicts, success, latency, drift) are asked of it, and not defined again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Final
 
 from soaklib.artifacts.run_report import QUERIES
+from soaklib.whitepaper.families import Family, Stated
 from soaklib.whitepaper.wording import CLOCK
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from soaklib.analysis.load import Run
-
-__all__ = ["CATALOGUE", "Family", "Stated"]
-
-
-class Stated(NamedTuple):
-    """What is said of a column: its unit, and the columns that hold n and the interval."""
-
-    unit: str = ""
-    n: str = ""
-    low: str = ""
-    high: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Family:
-    """One query, and the claims that are made of each of its rows.
-
-    Attributes
-    ----------
-    name
-        Begins the name of each of its claims.
-    query
-        SQL, or an expression that begins with ``soaklib.``; a function of the run where its text depends on it.
-    columns
-        Column -> what is said of it.
-    keys
-        Columns that tell rows apart; none where there is one row.
-    units
-        Key -> unit of ``measure``, where that differs from row to row.
-    """
-
-    name: str
-    query: str | Callable[[Run], str]
-    columns: Mapping[str, Stated]
-    keys: tuple[str, ...] = ()
-    units: Mapping[str, str] = field(default_factory=dict)
-
-    def query_for(self, run: Run) -> str:
-        """Give the query as it is asked of a run, without the margin that it has in the source: a call is one line."""
-        text = self.query if isinstance(self.query, str) else self.query(run)
-        if text.lstrip().startswith("soaklib."):
-            return " ".join(text.split()).replace(" .", ".")
-        lines = [line.rstrip() for line in text.strip("\n").splitlines()]
-        margin = min((len(line) - len(line.lstrip()) for line in lines if line), default=0)
-        return "\n".join(line[margin:] for line in lines).strip()
-
-    def unit_of(self, column: str, record: Mapping[str, Any]) -> str:
-        """Give a column's unit in a row."""
-        if column == "measure" and self.units:
-            return self.units.get(str(record[self.keys[0]]), "")
-        return self.columns[column].unit
-
+__all__ = ["CATALOGUE"]
 
 _TEXT: Final = Stated()
 _COUNT: Final = Stated()
 _MS: Final = Stated("ms")
 _PERCENT: Final = Stated("%")
+_POINTS: Final = "percentage points"
 _OF_ALL: Final = Stated("calls", n="planned")
 
 
@@ -292,9 +237,8 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         name="change_shifts",
         query="soaklib.analysis.interventions.change_shifts(run)",
         keys=("number",),
-        columns={"number": _TEXT, "shift": Stated("percentage "
-                                                  "points", n="n", low="low", high="high"), "p_value": Stated(n="n"),
-                 "transient": Stated("percentage points", n="n", low="transient_low", high="transient_high"),
+        columns={"number": _TEXT, "shift": Stated(_POINTS, n="n", low="low", high="high"), "p_value": Stated(n="n"),
+                 "transient": Stated(_POINTS, n="n", low="transient_low", high="transient_high"),
                  "n": Stated("placebo times"), "cells": Stated("minutes")},
     ),
     Family(

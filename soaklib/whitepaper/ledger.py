@@ -19,7 +19,7 @@ from soaklib.whitepaper.claims import Claim, same_value
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from soaklib.whitepaper.catalogue import Family
+    from soaklib.whitepaper.families import Family
 
 __all__ = ["BrokenClaim", "ClaimError", "Ledger", "Row", "broken_claims", "evaluate"]
 
