@@ -94,6 +94,7 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
     segments = read_segments(connection) or [Segment(segment=0, started_at_us=0, soak_started_s=0.0)]
     statements = [
         "set timezone = 'UTC'",
+        "set enable_progress_bar = false",  # DuckDB would draw it on standard output, under `python -c` for one
         f"set memory_limit = '{_reader_memory_bytes()}B'",
         f"create temp macro utc(us) as make_timestamptz({anchor_us} + us)",
         f"create temp macro soak_seconds(us) as {soak_seconds_sql(segments, speed)}",

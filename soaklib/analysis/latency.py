@@ -13,6 +13,7 @@ long for it; so the calls come out of it in chunks of bounded size, but for the 
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias
 
@@ -27,7 +28,7 @@ from soaklib.errors import SettingsError
 from soaklib.records import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from soaklib.analysis.load import Run
     from soaklib.analysis.windows import Ask
@@ -102,9 +103,9 @@ def latency(
             from calls where {_ENDED} group by all having count(*) > 0 order by all"""  # noqa: S608 - our own names
         )
         for chunk in _chunks(cells):
-            for key, group in _groups(ask, every, names, chunk):
+            for key, keys_of in _groups(ask, every, names, chunk):
                 for measure in _MEASURES:
-                    found = _Keys.of(group[measure]).quantiles(levels)
+                    found = _Keys.of(keys_of(measure)).quantiles(levels)
                     rows += [(*key, measure, *quantile) for quantile in found]
     schema = dict(cells.select(names).schema) | {
         "measure": pl.String(), "quantile": pl.Float64(), "latency_ms": pl.Float64(), "at_least": pl.Boolean(),
@@ -201,8 +202,8 @@ def _chunks(cells: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def _groups(
     ask: Ask, every: str, names: Sequence[str], cells: pl.DataFrame
-) -> Iterator[tuple[tuple[object, ...], dict[str, Ints]]]:
-    """Give each cell's name, and for each measure the keys of its calls."""
+) -> Iterator[tuple[tuple[object, ...], Callable[[str], Ints]]]:
+    """Give each cell's name, and what gives the keys of its calls by a measure, before the next cell is asked for."""
     window, every_s = window_sql(every), seconds_of(every)
     first_s = cells["soak_s"][0]
     number = "0" if every_s is None else f"round(({window} - {first_s!r}) / {every_s!r})::BIGINT"
@@ -215,19 +216,27 @@ def _groups(
         numbers = numbers * len(values) + np.array([places[value] for value in cells[name]])
     censored = "(" + ", ".join(f"'{kind}'" for kind in CENSORED_KINDS) + ")"
     key = f"* {1 << _US_BITS} + if(kind in {censored}, {1 << _PART_BITS}, 0) + {part_sql(every)}"
-    calls = ask(
-        f"""
-        select * from (
-            select {number} as cell, (done_at_us - planned_at_us) {key} as response,
-                   (done_at_us - sent_at_us) {key} as service
-            from calls where {_ENDED} and planned_at_us between $first_us and $last_us
-        ) where cell is not null""",  # noqa: S608 - our own names and numbers, and quoted values
-        {"first_us": cells["first_us"].min(), "last_us": cells["last_us"].max()},
-    )
-    keys = {measure: calls[measure].to_numpy() for measure in _MEASURES}
-    if cells.height == 1:
-        yield cells.select(names).row(0), keys
+    columns = {
+        "cell": number,
+        "response": f"(done_at_us - planned_at_us) {key}",
+        "service": f"(done_at_us - sent_at_us) {key}",
+    }
+    bounds = {"first_us": cells["first_us"].min(), "last_us": cells["last_us"].max()}
+
+    def calls_of(*wanted: str) -> pl.DataFrame:
+        selected = ", ".join(f"{columns[name]} as {name}" for name in wanted)
+        return ask(
+            f"""
+            select {selected} from calls
+            where {_ENDED} and planned_at_us between $first_us and $last_us and ({number}) is not null""",  # noqa: S608 - our own names and numbers, and quoted values
+            bounds,
+        )
+
+    if cells.height == 1:  # of everything, perhaps: one measure at a time takes half the memory
+        yield cells.select(names).row(0), lambda measure: calls_of(measure)[measure].to_numpy()
         return
+    calls = calls_of("cell", *_MEASURES)
+    keys = {measure: calls[measure].to_numpy() for measure in _MEASURES}
     cell = calls["cell"].to_numpy()
     small = numbers.max(initial=0) <= np.iinfo(np.int16).max  # 16 bits are sorted in one pass
     order = np.argsort(cell.astype(np.int16) if small else cell, kind="stable")
@@ -235,7 +244,11 @@ def _groups(
     named = dict(zip(numbers.tolist(), cells.select(names).rows(), strict=True))
     for start, end in pairwise(edges.tolist()):
         if (row := named.get(int(cell[order[start]]))) is not None:  # others are of windows that reach into the chunk
-            yield row, {measure: found[order[start:end]] for measure, found in keys.items()}
+            yield row, partial(_picked, keys, order[start:end])
+
+
+def _picked(keys: Mapping[str, Ints], own: npt.NDArray[np.intp], measure: str) -> Ints:
+    return keys[measure][own]
 
 
 def _text(value: str) -> str:
