@@ -94,7 +94,6 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
     segments = read_segments(connection) or [Segment(segment=0, started_at_us=0, soak_started_s=0.0)]
     statements = [
         "set timezone = 'UTC'",
-        "set enable_progress_bar = false",  # DuckDB would draw it on standard output, under `python -c` for one
         f"set memory_limit = '{_reader_memory_bytes()}B'",
         f"create temp macro utc(us) as make_timestamptz({anchor_us} + us)",
         f"create temp macro soak_seconds(us) as {soak_seconds_sql(segments, speed)}",
@@ -135,6 +134,10 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
            where invalid_minute is null
               or invalid_minute > floor(soak_seconds(coalesce(done_at_us, planned_at_us)) / 60)""",
     ]
+    # DuckDB draws it on standard output, under `python -c` for one. Where it is off already, a notebook without
+    # ipywidgets for one, even switching it off is refused.
+    if connection.execute("select current_setting('enable_progress_bar')").fetchone() == (True,):
+        statements.append("set enable_progress_bar = false")
     for statement in statements:
         connection.execute(statement).fetchall()
     _spill_aside(connection)
