@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Segment", "prepare_reader", "read_segments", "soak_seconds_sql"]
 
 _BEFORE_THE_END_S: Final = 1e-6
-_READER_MEMORY_BYTES: Final = 3 << 30
+_READER_MEMORY_BYTES: Final = 5 << 29
 _SPILL_PREFIX: Final = "soaklib-spill-"
 
 
