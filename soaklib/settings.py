@@ -98,7 +98,7 @@ def _gateway_url(value: str) -> str:
 
 def _pair(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]+=[^=\s].*", value):
-        msg = f"{value!r} must have the form NAME=VALUE"
+        msg = "must have the form NAME=VALUE"
         raise ValueError(msg)
     return value
 
@@ -323,19 +323,33 @@ def load_settings(arguments: Sequence[str] | None = None) -> SoakSettings:
     try:
         return SoakSettings(_cli_parse_args=list(arguments) if arguments is not None else False)
     except ValidationError as exc:
-        raise SettingsError("; ".join(_problem(dict(error)) for error in exc.errors())) from exc
+        problems = (_problem(dict(error), arguments or ()) for error in exc.errors())
+        raise SettingsError("; ".join(problems)) from exc
     except SourceFault as exc:
         raise SettingsError(str(exc)) from exc
 
 
-def _problem(error: dict[str, Any]) -> str:
-    """Word one of pydantic's errors as a sentence about a flag."""
+def _problem(error: dict[str, Any], arguments: Sequence[str]) -> str:
+    """Word one of pydantic's errors as a sentence about what was set: a flag, or an environment variable."""
     message = str(error["msg"]).removeprefix("Value error, ")
-    if not error["loc"]:
+    names = [str(part) for part in error["loc"] if not isinstance(part, int)]  # an int is a place in a list
+    if not names:
         return message
-    name = str(error["loc"][0])
-    flag = f"--{name.replace('_', '-')}"
-    field = SoakSettings.model_fields.get(name)
+    field = SoakSettings.model_fields.get(names[0])
+    if field is not None and len(names) > 1:
+        field = Thresholds.model_fields.get(names[1])
     if field is None:
-        return f"{name}: there is no such setting"
-    return f"{flag} {error['input']!r}: {message[0].lower()}{message[1:]} ({field.description})"
+        return f"{'.'.join(names)}: there is no such setting"
+    return (
+        f"{_as_it_was_set(names, arguments)} {error['input']!r}: {message[0].lower()}{message[1:]} "
+        f"({field.description})"
+    )
+
+
+def _as_it_was_set(names: Sequence[str], arguments: Sequence[str]) -> str:
+    """Give the flag of a setting, or the environment variable where that is what set it."""
+    flag = f"--{'.'.join(names).replace('_', '-')}"
+    if any(argument.partition("=")[0] == flag for argument in arguments):
+        return flag
+    variables = (f"SOAK_{names[0].upper()}", _PLAIN_VARIABLES.get(names[0], ""))
+    return next((variable for variable in variables if variable in os.environ), flag)

@@ -65,7 +65,7 @@ def test_the_environments_plain_names_mean_the_same_as_the_flags(monkeypatch):
         (["--header-env", "Authorization"], "must have the form NAME=VALUE"),
         (["--ca-file", "/nowhere.pem"], "--ca-file /nowhere.pem is not a file"),
         (["--plan", "/nowhere.toml"], "--plan /nowhere.toml is not a file"),
-        (["--thresholds.success-rate", "101"], "--thresholds '101'"),
+        (["--thresholds.success-rate", "101"], "--thresholds.success-rate '101'"),
         (["--max-in-flight", "0"], "--max-in-flight '0'"),
     ],
 )
@@ -74,6 +74,25 @@ def test_a_bad_value_is_refused_with_its_name_and_what_to_pass(arguments, messag
     with pytest.raises(SettingsError) as caught:
         load_settings(arguments)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("SOAK_RPS", "x", "SOAK_RPS 'x': input should be a valid number"),
+        ("GATEWAY_URL", "x", "GATEWAY_URL 'x': must be a base URL"),
+        ("SOAK_THRESHOLDS", '{"success_rate": 101}', "SOAK_THRESHOLDS 101: input should be less"),
+        ("SOAK_THRESHOLDS", '{"success": 99}', "thresholds.success: there is no such setting"),
+    ],
+)
+def test_a_bad_value_in_the_environment_is_told_by_its_variable(monkeypatch, variable, value, message):
+    """The sentence does not name a flag that nobody passed; a flag that was passed is named all the same."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings([])
+    assert str(caught.value).startswith(message)
+    with pytest.raises(SettingsError, match=r"--seed '-1'"):
+        load_settings(["--seed=-1"])
 
 
 def test_an_unknown_flag_is_a_usage_error(capsys):

@@ -7,6 +7,7 @@ raises :class:`ApiError`, which knows the status and the gateway's own words, ne
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
@@ -215,7 +216,17 @@ class GatewayApi:
         except TimeoutError as exc:
             raise ApiError(route, None, f"nothing within {self._timeout_s:g} s") from exc
         except (aiohttp.ClientError, OSError) as exc:
-            raise ApiError(route, None, str(exc) or type(exc).__name__) from exc
+            raise ApiError(route, None, _why_no_answer(exc)) from exc
+
+
+def _why_no_answer(exc: aiohttp.ClientError | OSError) -> str:
+    """Word what kept an answer away; of a connection that was never made the cause, without the library's wording."""
+    if isinstance(exc, aiohttp.ClientConnectorError) and exc.os_error.errno is not None:
+        code = exc.os_error.errno
+        # a name that is not found has a negative number of its own, and its words with it
+        words = exc.os_error.strerror if code < 0 else os.strerror(code)
+        return f"cannot connect to {exc.host} port {exc.port}: {words}"
+    return str(exc) or type(exc).__name__
 
 
 def _text(reply: object, name: str) -> str:
