@@ -1,6 +1,7 @@
 """What tests of several parts share: a real rehearsal, made once, and helpers to look at it."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -20,3 +21,11 @@ from rehearsals import REHEARSAL, Rehearsal, run_command  # noqa: E402 - found b
 def rehearsal(tmp_path_factory):
     """A rehearsal of two soak-hours against the embedded gateway."""
     return Rehearsal(run_command(*REHEARSAL, "--out", str(tmp_path_factory.mktemp("runs"))))
+
+
+@pytest.fixture
+def hangup_is_heard():
+    """Let SIGHUP do what it does by default; it is ignored, here and in what is started here, under ``nohup``."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)

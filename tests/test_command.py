@@ -16,6 +16,7 @@ from soaklib.command import command, find_folder
 from soaklib.errors import RunError
 
 
+@pytest.mark.usefixtures("hangup_is_heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_command_in_order(capsys, number):
     """With a sentence and 128 + n; what is temporary is removed, and the handlers from before are back."""

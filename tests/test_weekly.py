@@ -314,6 +314,7 @@ def test_bad_usage_is_a_sentence_and_code_2(tmp_path, arguments, message):
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.usefixtures("hangup_is_heard")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_reaches_the_soak_once_and_its_code_comes_back(tmp_path, monkeypatch, number):
     """What asks the week to end asks the soak to end, and how the soak ends is the answer."""

@@ -25,6 +25,7 @@ def wait_for_load(log):
         time.sleep(0.05)
 
 
+@pytest.mark.usefixtures("hangup_is_heard")
 @pytest.mark.slow
 def test_closing_the_terminal_stops_the_soak_in_order(tmp_path):
     """SIGHUP, and a terminal that takes no word any more: code 129, summary, bundle, policies removed."""
