@@ -3,7 +3,7 @@
 ``utc(us)`` and ``soak_seconds(us)`` map the run's clock. The view ``calls`` is ``outcomes`` with ``at``, ``soak_s``,
 ``service_us``, ``response_us``, ``succeeded`` and ``counted`` beside the recorded columns. ``invalid_windows`` are the
 soak-minutes in which the generator itself was late, and ``valid_calls`` the calls that do not touch one: verdicts rest
-on those, so that a gateway is not blamed for its tester.
+on those, so that a gateway is not blamed for its tester. ``chaos_windows`` says when the plan had chaos on which tool.
 """
 
 from __future__ import annotations
@@ -133,6 +133,15 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
            left join next_invalid_minute as next on next.minute = greatest(floor(soak_s / 60), 0)::BIGINT
            where invalid_minute is null
               or invalid_minute > floor(soak_seconds(coalesce(done_at_us, planned_at_us)) / 60)""",
+        # off_us is NULL while chaos is on, and where nobody lived to write down that it went off
+        r"""create temp view chaos_windows as
+           select split_part(event_key, ':', 2)::INTEGER as number,
+                  any_value(regexp_extract(detail, 'tool=(\S+)', 1)) as tool,
+                  any_value(regexp_extract(detail, 'mode=(\S+)', 1)) filter (name = 'CHAOS_MODE_ON') as mode,
+                  min(at_us) filter (name = 'CHAOS_MODE_ON') as on_us,
+                  max(at_us) filter (name = 'CHAOS_MODE_OFF') as off_us
+           from events where event_key like 'change:%' and name in ('CHAOS_MODE_ON', 'CHAOS_MODE_OFF')
+           group by number having on_us is not null""",
     ]
     # DuckDB draws it on standard output, under `python -c` for one. Where it is off already, a notebook without
     # ipywidgets for one, even switching it off is refused.

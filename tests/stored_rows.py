@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+from soaklib.plan import load_plan
 from soaklib.store import Manifest
 
 ANCHOR = dt.datetime(2026, 11, 24, 8, 0, tzinfo=dt.UTC)
@@ -22,3 +23,9 @@ def outcome(slot, **changes):
         "correlation_id": f"req_{slot}", "phase": "baseline",
     }  # fmt: skip
     return tuple((row | changes).values())
+
+
+def with_plan(**parts):
+    """Give the statement that gives the run the default plan with other parts."""
+    text = load_plan().model_copy(update=parts).model_dump_json().replace("'", "''")
+    return f"update run set plan = '{text}'"

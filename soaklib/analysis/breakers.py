@@ -62,15 +62,15 @@ def recoveries(run: Run) -> pl.DataFrame:
 
     A failure belongs to the chaos as long as no call of the tool was answered ok since its end, or when it comes within
     the time that a breaker has to recover (``thresholds.recovery_s``) after the one before: an error hours later is one
-    of its own.
+    of its own. What comes after the next chaos on the tool belongs to that one.
 
     Returns
     -------
     polars.DataFrame
         ``tool``, ``ended_s`` (soak second at which chaos was switched off), ``recovered_s`` (that of the last call of
         the tool, planned later, that failed for it; the same where none did), ``recovery_s`` (between the two),
-        ``failed`` (calls that failed for it), ``ok`` and ``calls`` (of the tool after chaos), in order; no row where no
-        chaos ended.
+        ``failed`` (calls that failed for it), ``ok`` and ``calls`` (of the tool after chaos), in order, a row for each
+        time that chaos ended; none where no call of the tool came after it.
     """
     return run.sql(recoveries_sql(run))
 
@@ -79,28 +79,32 @@ def recoveries_sql(run: Run) -> str:
     """Give the query of :func:`recoveries`."""
     return f"""
         with ended as (
-            select regexp_extract(detail, 'tool=(\\S+)', 1) as tool, max(soak_seconds(at_us)) as ended_s,
-                   max(at_us) as ended_us
-            from events where name = 'CHAOS_MODE_OFF' and event_key like 'change:%' group by 1
+            select number, tool, soak_seconds(off_us) as ended_s, off_us,
+                   lead(on_us) over (partition by tool order by on_us) as next_us
+            from chaos_windows where off_us is not null
+        ),
+        later as not materialized (
+            select number, tool, ended_s, planned_at_us, kind
+            from ended join outcomes using (tool)
+            where planned_at_us >= off_us and coalesce(planned_at_us < next_us, true) and attempts > 0
         ),
         after as (
-            select tool, ended_s, count(*)::BIGINT as calls, count(*) filter (kind = 'ok')::BIGINT as ok,
+            select number, tool, ended_s, count(*)::BIGINT as calls, count(*) filter (kind = 'ok')::BIGINT as ok,
                    min(planned_at_us) filter (kind = 'ok') as first_ok_us
-            from ended join outcomes using (tool) where planned_at_us >= ended_us and attempts > 0 group by all
+            from later group by all
         ),
         failures as (
-            select tool, soak_seconds(planned_at_us) as soak_s,
-                   soak_s - lag(soak_s, 1, ended_s) over (partition by tool order by planned_at_us)
+            select number, soak_seconds(planned_at_us) as soak_s,
+                   soak_s - lag(soak_s, 1, ended_s) over (partition by number order by planned_at_us)
                        > {run.thresholds.recovery_s!r} and planned_at_us > first_ok_us as is_another
-            from ended join after using (tool, ended_s) join outcomes using (tool)
-            where planned_at_us >= ended_us and kind in ('fast_fail', 'upstream_error')
+            from later join after using (number, tool, ended_s) where kind in ('fast_fail', 'upstream_error')
         ),
         own as (
-            select tool, max(soak_s) as last_s, count(*)::BIGINT as failed
-            from (select tool, soak_s, bool_or(coalesce(is_another, false)) over (
-                      partition by tool order by soak_s rows unbounded preceding) as is_later from failures)
-            where not is_later group by tool
+            select number, max(soak_s) as last_s, count(*)::BIGINT as failed
+            from (select number, soak_s, bool_or(coalesce(is_another, false)) over (
+                      partition by number order by soak_s rows unbounded preceding) as is_later from failures)
+            where not is_later group by number
         )
         select tool, ended_s, coalesce(last_s, ended_s) as recovered_s, recovered_s - ended_s as recovery_s,
                coalesce(failed, 0) as failed, ok, calls
-        from after left join own using (tool) order by ended_s, tool"""  # noqa: S608 - our own number
+        from after left join own using (number) order by ended_s, tool"""  # noqa: S608 - our own number

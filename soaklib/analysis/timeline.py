@@ -83,13 +83,9 @@ def planned_windows(run: Run) -> pl.DataFrame:
     polars.DataFrame
         ``start_s`` and ``end_s`` in soak seconds, from the events, so that chaos which never came on leaves none.
     """
-    events = change_events(run)
-    begun, ended = (
-        dict(events.filter(pl.col("name") == name).select("number", "soak_s").iter_rows())
-        for name in (EventName.CHAOS_MODE_ON, EventName.CHAOS_MODE_OFF)
+    return run.sql(
+        f"""
+        select soak_seconds(on_us) as start_s,
+               coalesce(soak_seconds(off_us), {run.info.planned_soak_s!r}) + {run.thresholds.recovery_s!r} as end_s
+        from chaos_windows order by start_s"""  # noqa: S608 - our own numbers
     )
-    recovery_s = run.thresholds.recovery_s
-    rows = [
-        (start_s, ended.get(number, run.info.planned_soak_s) + recovery_s) for number, start_s in sorted(begun.items())
-    ]
-    return pl.DataFrame(rows, schema={"start_s": pl.Float64(), "end_s": pl.Float64()}, orient="row")

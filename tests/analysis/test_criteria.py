@@ -1,15 +1,12 @@
 """Every criterion against a real run, and against the same run broken on purpose."""
 
 import re
-import shutil
 
-import duckdb
 import pytest
+from stored_rows import with_plan
 
 import soaklib
 from soaklib.analysis.criteria import CRITERIA
-from soaklib.plan import load_plan
-from soaklib.store import DATABASE_NAME
 
 PASSED = {
     "full duration", "every slot accounted for", "all tools exercised", "success rate",
@@ -18,26 +15,6 @@ PASSED = {
     "token rotations go unnoticed", "snapshots complete", "measurement valid", "chaos shows in the data",
     "no error spike at rotations", "books balanced",
 }  # fmt: skip
-
-# the rows that a test breaks must count, also when the machine was busy as the rehearsal ran
-PUNCTUAL = "update runner_health set schedule_lag_max_us = 1000, loop_lag_max_us = 1000"
-
-
-@pytest.fixture
-def broken(rehearsal, tmp_path):
-    """Give a function that breaks a copy of the rehearsal with SQL and gives its verdicts by name."""
-
-    def break_and_judge(*statements):
-        folder = tmp_path / "broken"
-        folder.mkdir()
-        shutil.copy(rehearsal.folder / DATABASE_NAME, folder)
-        with duckdb.connect(str(folder / DATABASE_NAME)) as connection:
-            for statement in (PUNCTUAL, *statements):
-                connection.execute(statement).fetchall()
-        with soaklib.open_run(folder) as run:
-            return {row["name"]: row for row in soaklib.criteria(run).iter_rows(named=True)}
-
-    return break_and_judge
 
 
 def test_a_clean_rehearsal_fails_no_criterion(rehearsal):
@@ -260,15 +237,9 @@ def test_every_criterion_is_listed_once():
     assert len({criterion.__name__ for criterion in CRITERIA}) == len(CRITERIA) >= len(PASSED)
 
 
-def _with_plan(**parts):
-    """Give the statement that gives the run the default plan with other parts."""
-    text = load_plan().model_copy(update=parts).model_dump_json().replace("'", "''")
-    return f"update run set plan = '{text}'"
-
-
 def test_what_the_plan_does_not_ask_for_is_not_applicable(broken):
     """No probe, no quota cut: no denial is due, and none is missed."""
-    verdicts = broken(_with_plan(probes=(), changes=()), "delete from outcomes where kind = 'denied'")
+    verdicts = broken(with_plan(probes=(), changes=()), "delete from outcomes where kind = 'denied'")
     for name, detail in (
         ("no false-allow", "the plan has no probe"),
         ("denials happen", "the plan has neither a probe nor a quota cut"),
@@ -280,7 +251,7 @@ def test_what_the_plan_does_not_ask_for_is_not_applicable(broken):
 
 def test_a_denial_is_due_where_the_plan_cuts_a_quota(broken):
     """Even without a probe."""
-    verdicts = broken(_with_plan(probes=()), "delete from outcomes where kind = 'denied'")
+    verdicts = broken(with_plan(probes=()), "delete from outcomes where kind = 'denied'")
     assert verdicts["denials happen"]["state"] == "fail"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.criteria import completeness, interventions, stability, traffic
+from soaklib.analysis.criteria import chaos, completeness, interventions, stability, traffic
 from soaklib.analysis.reconcile import books_balanced
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ CRITERIA: Final[tuple[Callable[[Run], Verdict], ...]] = (
     interventions.changes_made,
     interventions.tokens_rotate_unnoticed,
     stability.no_spike_at_rotations,
-    stability.chaos_shows,
-    interventions.breaker_engages,
-    interventions.breaker_recovers,
+    chaos.chaos_shows,
+    chaos.breaker_engages,
+    chaos.breaker_recovers,
     interventions.quota_cut_works,
     completeness.snapshots_complete,
     books_balanced,

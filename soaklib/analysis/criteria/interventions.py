@@ -6,99 +6,77 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.breakers import recoveries, recoveries_sql
-from soaklib.analysis.criteria.verdicts import change_not_made, passed
+from soaklib.analysis.criteria.verdicts import change_not_made, each, passed
 from soaklib.analysis.timeline import change_events
-from soaklib.plan import ChaosChange, PolicyChange
+from soaklib.plan import PolicyChange
 from soaklib.records import EventName, State, Verdict
 
 if TYPE_CHECKING:
     from soaklib.analysis.load import Run
 
 
-__all__ = ["breaker_engages", "breaker_recovers", "changes_made", "quota_cut_works", "tokens_rotate_unnoticed"]
+__all__ = ["changes_made", "quota_cut_works", "tokens_rotate_unnoticed"]
 
-_ENOUGH_TO_OPEN: Final = 20
-"""Calls of a tool during chaos from which on a breaker should have opened; the documented one takes 5 failures."""
+_CUTS: Final = r"""
+        with cuts as (
+            select split_part(event_key, ':', 2)::INTEGER as number, at_us as cut_us,
+                   regexp_extract(detail, 'action=(\S+)', 1) as scope,
+                   regexp_extract(detail, 'limit=(\d+)', 1)::BIGINT as most,
+                   case regexp_extract(detail, 'window=(\S+)', 1) when '24h' then 86400 when '7d' then 604800
+                   else 3600 end as window_s,
+                   lead(at_us) over (partition by scope order by at_us) as next_us
+            from events where event_key like 'change:%:update-policy' and name like 'POLICY_UPDATED_%'
+        ),
+        denials as (
+            select tool || ':' || "action" as scope, planned_at_us, done_at_us from outcomes
+            where kind = 'denied' and reason = 'quota'
+        )"""
+_QUOTA_DENIALS: Final = f"""{_CUTS}
+        select number, scope, most,
+               (select count(*) from denials where not exists (
+                    select 1 from cuts as cut where cut.scope = denials.scope
+                    and (planned_at_us >= cut_us or done_at_us >= cut_us))) as before,
+               (select count(*) from denials where denials.scope = cuts.scope and planned_at_us >= cut_us
+                                               and coalesce(planned_at_us < next_us, true)) as after
+        from cuts order by number"""  # noqa: S608 - our own words
+"""Denials for quota that no cut explains, and those after each cut."""
 
-_QUOTA_REACHED: Final = r"""
-    with cut as (
-        select at_us, regexp_extract(detail, 'action=(\S+)', 1) as action,
-               regexp_extract(detail, 'limit=(\d+)', 1)::BIGINT as most,
-               case regexp_extract(detail, 'window=(\S+)', 1) when '24h' then 86400 when '7d' then 604800 else 3600 end
-               as window_s
-        from events where event_key like 'change:%:update-policy' and name like 'POLICY_UPDATED_%' limit 1
-    )
-    select coalesce(max(n), 0)::BIGINT as reached, (select most from cut) as most
-    from (
-        select floor(soak_seconds(planned_at_us) / window_s) as window_number, count(*) as n from outcomes, cut
-        where planned_at_us >= cut.at_us and kind = 'ok' and tool || ':' || outcomes.action = cut.action
-        group by window_number
-    )"""
-"""The most calls in one of its windows after the cut that counted towards the quota, and the limit."""
+_QUOTA_REACHED: Final = f"""{_CUTS}
+        select number, max(n)::BIGINT as reached
+        from (
+            select number, floor(soak_seconds(planned_at_us) / window_s) as window_number, count(*) as n
+            from outcomes join cuts on tool || ':' || "action" = scope
+            where planned_at_us >= cut_us and coalesce(planned_at_us < next_us, true) and kind = 'ok'
+            group by all
+        )
+        group by number"""  # noqa: S608 - our own words
+"""The most calls in one of its windows after each cut that counted towards the quota."""
 
 
 def quota_cut_works(run: Run) -> Verdict:
-    """Do quota denials come after the cut, and none before it?"""
+    """Do quota denials come after each cut, and none before?"""
     name, threshold = "quota cut works", "denials for quota after the cut, none before"
-    query = """
-        select count(*) filter (planned_at_us < cut.at_us and done_at_us < cut.at_us) as before,
-               count(*) filter (planned_at_us >= cut.at_us) as after
-        from outcomes, (select min(at_us) as at_us from events where event_key like 'change:%:update-policy'
-                        and name like 'POLICY_UPDATED_%') as cut
-        where kind = 'denied' and reason = 'quota'"""
     changes = [change for change in run.info.plan.changes if isinstance(change, PolicyChange)]
-    if (verdict := change_not_made(run, name, threshold, changes, query)) is not None:
+    if (verdict := change_not_made(run, name, threshold, changes, _QUOTA_DENIALS)) is not None:
         return verdict
-    before, after = run.sql(query).row(0)
-    reached, limit = run.sql(_QUOTA_REACHED).row(0)
-    if after == 0 and reached < limit:
-        detail = f"at most {reached} calls in a quota window after the cut, of {limit} that it allows"
-        return Verdict(name, 0.0, threshold, before, None, None, State.INSUFFICIENT, detail, query)
-    return Verdict(
-        name, float(after), threshold, before + after, None, None, passed(after > 0 and before == 0),
-        f"{before} quota denials before the cut, {after} after", query,
-    )  # fmt: skip
-
-
-def breaker_engages(run: Run) -> Verdict:
-    """Did the breaker of the tool under chaos open, so that calls failed fast?"""
-    name, threshold = "breaker engages during chaos", "> 0 fast-fails during chaos"
-    changes = [change for change in run.info.plan.changes if isinstance(change, ChaosChange)]
-    tools = ", ".join(f"'{change.tool}'" for change in changes) or "''"
-    query = f"""
-        select count(*) filter (kind = 'fast_fail') as fast_fails, count(*) filter (kind = 'upstream_error') as errors,
-               count(*) filter (attempts > 0) as sent
-        from valid_calls, (select min(at_us) filter (name = 'CHAOS_MODE_ON') as on_us,
-                               max(at_us) filter (name = 'CHAOS_MODE_OFF') as off_us from events
-                               where event_key like 'change:%') as chaos
-        where planned_at_us >= on_us and planned_at_us < off_us and tool in ({tools})"""  # noqa: S608 - tools of the plan
-    if (verdict := change_not_made(run, name, threshold, changes, query)) is not None:
-        return verdict
-    fast_fails, errors, sent = run.sql(query).row(0)
-    detail = f"{errors} upstream errors and {fast_fails} fast-fails in {sent} calls of the tool during chaos"
-    state = passed(fast_fails > 0)
-    if state == State.FAIL and sent < _ENOUGH_TO_OPEN:
-        state, detail = State.INSUFFICIENT, f"{detail}: too few to open a breaker"
-    return Verdict(name, float(fast_fails), threshold, sent, None, None, state, detail, query)
-
-
-def breaker_recovers(run: Run) -> Verdict:
-    """Does the last call that failed for chaos come soon after it, and do calls succeed again?"""
-    within_s = run.thresholds.recovery_s
-    name, threshold = "breaker recovers after chaos", f"<= {within_s:g} soak s after chaos ends, then ok calls"
-    changes = [change for change in run.info.plan.changes if isinstance(change, ChaosChange)]
-    query = recoveries_sql(run)
-    if (verdict := change_not_made(run, name, threshold, changes, query)) is not None:
-        return verdict
-    after = recoveries(run)
-    if after.is_empty():
-        return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no call after chaos", query)
-    recovery_s, ok, n = max(after["recovery_s"]), int(after["ok"].sum()), int(after["calls"].sum())
-    return Verdict(
-        name, recovery_s, threshold, n, None, None, passed(recovery_s <= within_s and min(after["ok"]) > 0),
-        f"last failure {recovery_s:.0f} soak s after chaos ended, {ok} ok calls of the tool after chaos", query,
-    )  # fmt: skip
+    cuts = run.sql(_QUOTA_DENIALS).to_dicts()
+    reached = dict(run.sql(_QUOTA_REACHED).iter_rows())
+    before, after = cuts[0]["before"], sum(cut["after"] for cut in cuts)
+    silent = [cut for cut in cuts if cut["after"] == 0]
+    unused = [cut for cut in silent if reached.get(cut["number"], 0) < cut["most"]]
+    value, n = float(min(cut["after"] for cut in cuts)), before + after
+    if before == 0 and silent and len(unused) == len(silent):
+        detail = each(
+            unused,
+            "scope",
+            lambda cut: (
+                f"at most {reached.get(cut['number'], 0)} calls in a quota window after the cut, of {cut['most']} "
+                "that it allows"
+            ),
+        )
+        return Verdict(name, value, threshold, n, None, None, State.INSUFFICIENT, detail, _QUOTA_DENIALS)
+    detail = f"{before} quota denials before the cut, {', '.join(str(cut['after']) for cut in cuts)} after"
+    return Verdict(name, value, threshold, n, None, None, passed(before == 0 and not silent), detail, _QUOTA_DENIALS)
 
 
 def changes_made(run: Run) -> Verdict:

@@ -1,4 +1,4 @@
-"""Does anything creep over the run, do rotations hurt, does chaos show, and do the books balance?"""
+"""Does anything creep over the run, do rotations hurt?"""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from soaklib.analysis.aligned import aligned
-from soaklib.analysis.criteria.verdicts import change_not_made, passed
+from soaklib.analysis.criteria.verdicts import passed
 from soaklib.analysis.drift import drift
 from soaklib.analysis.endpoints import ENDPOINTS, endpoint_query
 from soaklib.analysis.timeline import planned_windows
-from soaklib.plan import ChaosChange
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from soaklib.analysis.load import Run
 
 __all__ = [
-    "chaos_shows",
     "no_drift_in_errors",
     "no_drift_in_gateway_files",
     "no_drift_in_gateway_memory",
@@ -97,38 +95,6 @@ def no_spike_at_rotations(run: Run) -> Verdict:
     failed = f"{value:.3f} % of {n} calls in the minute after {after['events']} rotations failed"
     detail = f"{failed}; placebos reach {high:.3f} %"
     return Verdict(name, value, threshold, n, after["low"], high, passed(not is_spike), detail, query)
-
-
-def chaos_shows(run: Run) -> Verdict:
-    """Did the chaos that was switched on reach the tool at all?"""
-    name, threshold = "chaos shows in the data", "> 0 upstream errors of the tool during chaos"
-    changes = [change for change in run.info.plan.changes if isinstance(change, ChaosChange)]
-    tools = ", ".join(f"'{change.tool}'" for change in changes) or "''"
-    query = f"""
-        select count(*) filter (kind in ('upstream_error', 'fast_fail', 'timeout')) as errors, count(*) as sent
-        from valid_calls, (select min(at_us) filter (name = 'CHAOS_MODE_ON') as on_us,
-                                  max(at_us) filter (name = 'CHAOS_MODE_OFF') as off_us from events
-                               where event_key like 'change:%') as chaos
-        where planned_at_us >= on_us and planned_at_us < off_us and attempts > 0 and tool in ({tools})"""  # noqa: S608
-    if (verdict := change_not_made(run, name, threshold, changes, query)) is not None:
-        return verdict
-    errors, sent = run.sql(query).row(0)
-    if sent == 0:
-        return Verdict(
-            name,
-            None,
-            threshold,
-            0,
-            None,
-            None,
-            State.INSUFFICIENT,
-            "no call to judge by",
-            query,
-        )
-    return Verdict(
-        name, float(errors), threshold, sent, None, None, passed(errors > 0),
-        f"{errors} of {sent} calls of the tool failed while chaos was on", query,
-    )  # fmt: skip
 
 
 def _of_endpoint(run: Run, endpoint: Endpoint) -> Verdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -10,12 +10,12 @@ from soaklib.analysis.timeline import change_events
 from soaklib.records import EventName, State, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from soaklib.analysis.load import Run
     from soaklib.plan import Change
 
-__all__ = ["change_not_made", "number", "passed"]
+__all__ = ["change_not_made", "each", "number", "passed"]
 
 
 def passed(condition: bool) -> State:
@@ -27,6 +27,13 @@ def number(run: Run, query: str) -> float | None:
     """Give the one number of a query; None for NULL."""
     value = run.sql(query).item()
     return None if value is None else float(value)
+
+
+def each(found: Sequence[dict[str, Any]], key: str, words: Callable[[dict[str, Any]], str]) -> str:
+    """Word each of what was found; where there are several, each with what tells it apart."""
+    if len(found) == 1:
+        return words(found[0])
+    return "; ".join(f"{row[key]}: {words(row)}" for row in found)
 
 
 def change_not_made(run: Run, name: str, threshold: str, changes: Sequence[Change], query: str) -> Verdict | None:
