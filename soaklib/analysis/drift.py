@@ -116,7 +116,8 @@ def drift(
     warm_up
         Share of the series' span left out at its start, besides the mask.
     floor
-        Judge what a sawtooth falls back to (memory), not what it climbs to; a series without teeth is judged whole.
+        Judge what a sawtooth falls back to (memory, files), not what it climbs to. A series without teeth, or with
+        fewer than 36 floors, is judged whole; see :func:`soaklib.analysis.floors.floors` for what a tooth is.
     resamples
         Series to simulate, at least 99; fewer are faster and coarser.
 
@@ -140,9 +141,16 @@ def drift(
         message = f"resamples is {resamples}; pass at least {_LEAST_RESAMPLES}"
         raise SettingsError(message)
     fine = gridded(series, mask=mask, warm_up=warm_up, max_cells=_FINE_CELLS)
-    low_points = floors(fine) if floor else None
-    grid = _coarse(low_points or fine)
-    what = _subject(grid, teeth=None if not floor else low_points is not None)
+    whole, teeth = _coarse(fine), floors(fine) if floor else None
+    on_floors = teeth is not None and int(_coarse(teeth).seen.sum()) >= MIN_POINTS
+    grid = _coarse(teeth) if teeth is not None and on_floors else whole
+    what = f"{int(grid.seen.sum())} points"
+    if on_floors:
+        what += ", the floors of a sawtooth"
+    elif teeth is not None:
+        what += f", whole since {int(teeth.seen.sum())} teeth have too few floors"
+    elif floor:
+        what += ", no sawtooth seen"
     n = int(grid.seen.sum())
     if n < MIN_POINTS:
         slope = theil_sen(grid.value[None, grid.seen], grid.time_h[grid.seen]).item() if n > 1 else None
@@ -192,13 +200,6 @@ def _coarse(grid: Grid) -> Grid:
         return grid
     merged = regular(grid.time_h, grid.value, max_cells=MAX_POINTS, origin_us=grid.origin_us)
     return replace(merged, rows=grid.rows)
-
-
-def _subject(grid: Grid, *, teeth: bool | None) -> str:
-    points = f"{int(grid.seen.sum())} points"
-    if teeth is None:
-        return points
-    return f"{points}, the floors of a sawtooth" if teeth else f"{points}, no sawtooth seen"
 
 
 def _estimate(grid: Grid, margin_per_hour: float | None, resamples: int) -> Drift:

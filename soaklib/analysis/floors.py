@@ -1,6 +1,7 @@
 """The floors of a sawtooth: what memory falls back to when it is collected.
 
-A heap climbs and is collected, again and again; whether it leaks shows in what is left after each collection.
+A heap climbs and is collected, again and again; whether it leaks shows in what is left after each collection. A file
+table that fills and is swept is the same.
 """
 
 from __future__ import annotations
@@ -12,14 +13,22 @@ from soaklib.analysis.series import Grid, regular
 __all__ = ["floors"]
 
 _FALL_SHARE = 0.25
+_STEP_SDS = 6.0
 _MIN_TEETH = 3
+_ALIKE = 0.75
+_FALLS_A_RISE = 4
+_LEAST_CLIMB = 0.5
+_TO_SD = 1.4826
 
 
 def floors(grid: Grid) -> Grid | None:
-    """Keep the lowest value of every tooth; None where the series has fewer than three whole teeth.
+    """Keep the lowest value of every tooth; None where the series is no sawtooth of at least three whole teeth.
 
-    A tooth ends where the value falls by more than a quarter of the range that the middle 90 % of the series span
-    around its line. What comes before the first fall is no whole tooth and has no floor.
+    A tooth ends where the value falls, from one reading to the next, by more than a quarter of the range that the
+    middle 90 % of the series span around its line, and by more than six times the spread of its other steps: noise that
+    wanders falls as far, but takes many steps to. A spike falls at once, too, but rises at once: in a sawtooth no more
+    than one rise of about that size comes to four falls, and the value climbs again by half a fall before the next.
+    What comes before the first fall is no whole tooth and has no floor.
 
     Parameters
     ----------
@@ -32,8 +41,16 @@ def floors(grid: Grid) -> Grid | None:
         return None
     line = np.polynomial.Polynomial.fit(time_h, value, 1)
     low, high = np.quantile(value - line(time_h), [0.05, 0.95])
-    starts = np.flatnonzero(np.diff(value) < -_FALL_SHARE * (high - low)) + 1
+    step = np.diff(value)
+    spread = _TO_SD * float(np.median(np.abs(step - np.median(step))))
+    least = max(_FALL_SHARE * float(high - low), _STEP_SDS * spread)
+    starts = np.flatnonzero(step < -least) + 1
     if high <= low or len(starts) < _MIN_TEETH:
         return None
-    lowest = [start + int(np.argmin(tooth)) for start, tooth in zip(starts, np.split(value, starts)[1:], strict=True)]
+    fall = float(np.median(-step[starts - 1]))
+    teeth = np.split(value, starts)[1:]
+    climb = float(np.median([tooth[-1] - tooth.min() for tooth in teeth[:-1]]))
+    if climb < _LEAST_CLIMB * fall or np.count_nonzero(step > _ALIKE * fall) * _FALLS_A_RISE > len(starts):
+        return None
+    lowest = [start + int(np.argmin(tooth)) for start, tooth in zip(starts, teeth, strict=True)]
     return regular(time_h[lowest], value[lowest], max_cells=len(value), origin_us=grid.origin_us)

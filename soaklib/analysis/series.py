@@ -1,8 +1,10 @@
 """A series on an even grid: what drift, effects and change points work on.
 
-A series is a frame of ``at`` (a time-zone-aware Datetime) and ``value`` (a number; null and NaN are gaps). A row
-stands for the time from its ``at`` to the next row, as the rows of a windowed frame do. Rows may come in any order,
-several may share a time (their mean counts), and times may be missing: the grid keeps the hole.
+A series is a frame of ``at`` (a time-zone-aware Datetime) and ``value`` (a number; null, NaN and infinite values are
+gaps). A row stands for the time from its ``at`` to the next row, as the rows of a windowed frame do. Rows may come in
+any order, several may share a time (their mean counts), and times may be missing: the grid keeps the hole. A hole much
+longer than the series itself leaves few cells for what was seen; a resumed run has none in soak time
+(:func:`soaklib.analysis.gauges.in_soak_time`).
 
 A mask is a frame of ``start`` and ``end`` (both time-zone-aware): windows in which something was done on purpose or the
 measurement is invalid. A row that reaches into a window is left out; a window of no length takes the row it falls into.
@@ -118,8 +120,8 @@ def gridded(
     Raises
     ------
     SettingsError
-        When a column is missing or of the wrong type, a time is null or has no time zone, a value is infinite, a
-        window ends before it starts, or ``warm_up`` is out of range.
+        When a column is missing or of the wrong type, a time is null or has no time zone, a window ends before
+        it starts, or ``warm_up`` is out of range.
     """
     if not 0 <= warm_up < 1:
         message = f"warm_up is {warm_up:g}; pass the share of the span to leave out, at least 0 and below 1"
@@ -240,11 +242,7 @@ def _values(series: pl.DataFrame) -> FloatArray:
         message = f"column 'value' of the series is {dtype}; pass numbers"
         raise SettingsError(message)
     value = series["value"].cast(pl.Float64).to_numpy().astype(np.float64)
-    infinite = int(np.isinf(value).sum())
-    if infinite:
-        message = f"column 'value' of the series holds {infinite} infinite values; pass null for a gap, or a bound"
-        raise SettingsError(message)
-    return value
+    return np.where(np.isfinite(value), value, np.nan)
 
 
 def require(frame: pl.DataFrame, column: str, what: str) -> None:

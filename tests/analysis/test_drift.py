@@ -234,6 +234,49 @@ def test_a_series_without_teeth_is_judged_whole():
     assert "no sawtooth seen" in found.detail
 
 
+def test_one_infinite_reading_is_no_reading():
+    """A metric that is +Inf once is judged on its other readings, exactly."""
+    value = noise(5)
+    wild = value.copy()
+    wild[70] = np.inf
+    value[70] = np.nan
+    assert drift(day(wild), margin=3) == drift(day(value), margin=3)
+
+
+@pytest.mark.parametrize("phi", [0.5, 0.95])
+def test_noise_that_wanders_has_no_teeth(phi):
+    """Minutes that wander, slowly or fast, are judged whole, and a leak in them is found."""
+    leaking = day(10 * noise(3, phi=phi, points=1440) + np.linspace(0, 120, 1440), step=STEP / 10)
+    found = drift(leaking, floor=True, margin=64)
+    assert (found.state, "no sawtooth seen" in found.detail) == ("drift", True)
+
+
+def test_no_short_noise_of_sixty_has_teeth():
+    """An hour of minutes may fall three times by chance, but not by six times what it steps by else."""
+    assert [seed for seed in range(60) if floors(gridded(day(noise(seed, phi=0.9, points=60)))) is not None] == []
+
+
+def test_spikes_are_no_teeth():
+    """What falls at once after it rose at once is a spike, however many there are."""
+    spikes = 40.0 * (np.random.default_rng(3).random(1440) < 0.03)
+    assert floors(gridded(day(noise(3, points=1440) + spikes, step=STEP / 10))) is None
+
+
+def test_steps_down_are_no_teeth():
+    """What falls and does not climb again is a level that went down."""
+    stairs = np.repeat(np.arange(10, 0, -1) * 50.0, 144)
+    assert floors(gridded(day(noise(3, points=1440) + stairs, step=STEP / 10))) is None
+
+
+def test_a_sawtooth_of_few_teeth_is_judged_whole():
+    """Twelve floors are too few to judge by; the whole still shows a leak as high as two teeth, and none where none is."""
+    teeth = np.tile(np.linspace(0, 40, 120), 12) + noise(4, points=1440)
+    quiet = drift(day(teeth, step=STEP / 10), floor=True, margin=60)
+    leaking = drift(day(teeth + np.linspace(0, 80, 1440), step=STEP / 10), floor=True, margin=60)
+    assert (quiet.state, leaking.state) == ("stable", "drift")
+    assert "whole since 11 teeth have too few floors" in quiet.detail
+
+
 def test_theil_sen_is_the_median_of_all_slopes():
     """By hand: of 0, 1, 5 at times 0, 1, 2 the slopes are 1, 2.5, 4; of four points the middle two are averaged."""
     assert theil_sen(np.array([[0.0, 1, 5]]), np.array([0.0, 1, 2])).item() == 2.5

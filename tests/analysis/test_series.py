@@ -65,6 +65,13 @@ def test_the_warm_up_is_a_share_of_the_span():
     np.testing.assert_array_equal(gridded(day([0, 1, 2, 3, 4]), warm_up=0.25).value, [np.nan, 1, 2, 3, 4])
 
 
+def test_what_is_not_finite_is_a_gap():
+    """NaN and infinities say that there is no number: each leaves its cell empty and the others alone."""
+    grid = gridded(day([1, float("inf"), 3, float("nan"), float("-inf"), 6]))
+    np.testing.assert_array_equal(grid.value, [1, np.nan, 3, np.nan, np.nan, 6])
+    assert grid.rows == 3
+
+
 @pytest.mark.parametrize("rows", [0, 1])
 def test_hardly_any_rows_are_a_grid_too(rows):
     """No row and one row are grids of no width."""
@@ -85,7 +92,6 @@ def test_another_time_zone_is_the_same_moment():
         (day([1]).rename({"value": "v"}), "no column 'value'"),
         (day([1]).with_columns(pl.col("at").dt.replace_time_zone(None)), "no time zone"),
         (day([1]).with_columns(pl.lit("x").alias("value")), "pass numbers"),
-        (day([1, float("inf")]), "1 infinite values"),
         (day([1]).with_columns(pl.lit(1).alias("at")), "pass Datetime in UTC"),
         (day([1]).with_columns(pl.lit(None, pl.Datetime("us", "UTC")).alias("at")), "holds nulls"),
     ],
