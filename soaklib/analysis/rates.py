@@ -8,6 +8,7 @@ import polars as pl
 
 from soaklib.analysis.intervals import rate_interval
 from soaklib.analysis.windows import aggregate, part_sql, seconds_of, window_sql
+from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from soaklib.analysis.load import Run
 
 __all__ = ["DENIALS_SCHEMA", "SUCCESS_SCHEMA", "denials", "outcome_counts", "success_rate", "tool_usage"]
+
+_MOST_WINDOWS: Final = 10_000_000
 
 SUCCESS_SCHEMA: Final = pl.Schema(
     {
@@ -172,9 +175,14 @@ def _with_gaps(windows: pl.DataFrame, every_s: float | None) -> pl.DataFrame:
         return pl.DataFrame([(0.0, None, 0, 0, None, None, None, "none")], schema=windows.schema, orient="row")
     if every_s is None or windows.height < 2:  # noqa: PLR2004 - one window has nothing between
         return windows
-    starts = windows["soak_s"]
-    count = round((starts[-1] - starts[0]) / every_s) + 1
-    every_window = pl.DataFrame({"soak_s": [starts[0] + number * every_s for number in range(count)]})
-    return every_window.join(windows, on="soak_s", how="left", maintain_order="left").with_columns(
-        pl.col("n", "successes").fill_null(0), pl.col("method").fill_null("none")
-    )
+    # By number: the starts themselves are no exact floats, and those made here would not all meet them.
+    numbered = windows.with_columns(number=(pl.col("soak_s") / every_s).round().cast(pl.Int64))
+    first, last = numbered["number"][0], numbered["number"][-1]
+    if last - first >= _MOST_WINDOWS:
+        msg = f"windows of {every_s:g} s would be {last - first + 1:,}; pass a longer every"
+        raise SettingsError(msg)
+    every_window = pl.DataFrame({"number": pl.int_range(first, last + 1, eager=True)})
+    return every_window.join(numbered, on="number", how="left", maintain_order="left").select(
+        (pl.col("number") * every_s).alias("soak_s"), "at", pl.col("n", "successes").fill_null(0),
+        "success_rate", "low", "high", pl.col("method").fill_null("none"),
+    )  # fmt: skip

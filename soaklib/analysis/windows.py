@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 from contextlib import contextmanager
@@ -26,14 +27,18 @@ if TYPE_CHECKING:
             """Run it."""
 
 
-__all__ = ["Ask", "WholeRun", "aggregate", "asking", "part_sql", "seconds_of", "window_sql"]
+__all__ = ["PARTS", "Ask", "WholeRun", "aggregate", "asking", "every_for", "part_sql", "seconds_of", "window_sql"]
 
 _UNIT_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _EVERY: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _NEEDED: Final = ("purpose", "kind", "expected", "reason")
 WholeRun: Final = "all"
-_PARTS: Final = 16
+PARTS: Final = 16
+"""Parts of a window; see :func:`part_sql`."""
 _LONG_PART_S: Final = 60.0
+_ROUND: Final = (
+    "1s", "2s", "5s", "10s", "15s", "30s", "1m", "2m", "5m", "10m", "15m", "30m", "1h", "2h", "3h", "6h", "12h", "1d",
+)  # fmt: skip
 
 
 def seconds_of(every: str) -> float | None:
@@ -47,10 +52,42 @@ def seconds_of(every: str) -> float | None:
     if every == WholeRun:
         return None
     match = _EVERY.fullmatch(every)
-    if match is None or float(match[1]) <= 0:
+    length_s = round(float(match[1]) * _UNIT_S[match[2]], 6) if match else 0.0  # 1.1 h are 3960 s, not a hair more
+    if not 0 < length_s < math.inf:
         msg = f'every={every!r} is no length of time; pass for example "1m", "15m", "1h" or "all"'
         raise SettingsError(msg)
-    return float(match[1]) * _UNIT_S[match[2]]
+    return length_s
+
+
+def every_for(run: Run, *, most: int = 300, least: int = 60, calls: int = 30, at_least_s: float = 0.0) -> str:
+    """Give the length of window at which a figure of a run reads well, whether it took three minutes or a week.
+
+    Parameters
+    ----------
+    run
+        The run; its planned length counts, which is that of the time axis.
+    most
+        The shortest round length that makes no more windows than these is taken, or
+    least, calls
+        a longer one, as long as a window has fewer planned slots than `calls` and at least `least` windows are left.
+    at_least_s
+        No shorter than these soak seconds, such as what lies between two readings of what is drawn.
+
+    Returns
+    -------
+    str
+        As ``every=`` takes it: ``"30s"`` for half an hour at one slot a soak-second, ``"5m"`` for a day, ``"1h"`` for a
+        week.
+    """
+    lengths_s = {every: float(seconds_of(every) or 0.0) for every in _ROUND}
+    span_s, rate = run.info.planned_soak_s, run.info.rps
+    shortest_s = max(span_s / most, at_least_s)
+    fitting = [every for every, every_s in lengths_s.items() if every_s >= shortest_s] or [_ROUND[-1]]
+    wanted = [every for every in fitting if rate * lengths_s[every] >= calls]
+    allowed = [every for every in fitting if span_s >= least * lengths_s[every]]
+    if not allowed:
+        return fitting[0]
+    return next((every for every in wanted if every in allowed), allowed[-1])
 
 
 def window_sql(every: str) -> str:
@@ -69,7 +106,8 @@ def part_sql(every: str) -> str:
     if every_s is None:
         return f"greatest(floor(soak_s / {_LONG_PART_S!r}), 0)::INTEGER"
     within = f"soak_s - floor(soak_s / {every_s!r}) * {every_s!r}"
-    return f"least(floor(({within}) / {every_s / _PARTS!r}), {_PARTS - 1})::INTEGER"
+    # A call at the very start of a window may lie a hair before it: no window's start is an exact float.
+    return f"least(greatest(floor(({within}) / {every_s / PARTS!r}), 0), {PARTS - 1})::INTEGER"
 
 
 def aggregate(source: Run | pl.DataFrame, query: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
