@@ -3,7 +3,8 @@
 ``utc(us)`` and ``soak_seconds(us)`` map the run's clock. The view ``calls`` is ``outcomes`` with ``at``, ``soak_s``,
 ``service_us``, ``response_us``, ``succeeded`` and ``counted`` beside the recorded columns. ``invalid_windows`` are the
 soak-minutes in which the generator itself was late, and ``valid_calls`` the calls that do not touch one: verdicts rest
-on those, so that a gateway is not blamed for its tester. ``chaos_windows`` says when the plan had chaos on which tool.
+on those, so that a gateway is not blamed for its tester. ``generator_ticks`` are the generator's looks at itself, and
+``chaos_windows`` says when the plan had chaos on which tool.
 """
 
 from __future__ import annotations
@@ -107,17 +108,18 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
                   is_success(kind, expected) as succeeded,
                   counts_towards_success(purpose, kind, expected, reason) as counted
            from outcomes""",  # noqa: S608 - our own number
-        # a wall second in which the generator was late, widened to whole soak-minutes
+        # each look at the generator, with the time since the one before: a second, or as long as it stood still
+        """create temp view generator_ticks as
+           select coalesce(greatest(lag(at_us) over (order by at_us),
+                                    (select max(started_at_us) from segments where started_at_us <= at_us)),
+                           at_us - 1000000) as start_us,
+                  at_us as end_us, greatest(schedule_lag_max_us, loop_lag_max_us) as lag_us
+           from runner_health""",
+        # the ticks in which it was late, widened to whole soak-minutes
         f"""create temp view invalid_windows as
-           with seconds as (
-               select greatest(lag(at_us) over (order by at_us),
-                               (select max(started_at_us) from segments where started_at_us <= at_us)) as start_us,
-                      at_us as end_us, greatest(schedule_lag_max_us, loop_lag_max_us) as lag_us
-               from runner_health
-           )
-           select floor(soak_seconds(coalesce(start_us, end_us - 1000000)) / 60) * 60 as start_s,
-                  ceil(soak_seconds(end_us) / 60) * 60 as end_s, lag_us
-           from seconds where lag_us > {late_us!r}""",  # noqa: S608 - our own number
+           select floor(soak_seconds(start_us) / 60) * 60 as start_s, ceil(soak_seconds(end_us) / 60) * 60 as end_s,
+                  lag_us
+           from generator_ticks where lag_us > {late_us!r}""",  # noqa: S608 - our own number
         # Invalid windows are whole soak-minutes, so a call touches one if the first invalid minute from its own on is
         # not later than the minute of its end. A table of that first minute makes it one look-up a call.
         """create temp table next_invalid_minute as
@@ -133,15 +135,18 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
            left join next_invalid_minute as next on next.minute = greatest(floor(soak_s / 60), 0)::BIGINT
            where invalid_minute is null
               or invalid_minute > floor(soak_seconds(coalesce(done_at_us, planned_at_us)) / 60)""",
-        # off_us is NULL while chaos is on, and where nobody lived to write down that it went off
+        # From the gate before it on a call may meet chaos, though its event comes when the gateway has answered. off_us
+        # is NULL while it is on, and where nobody lived to write down that it went off.
         r"""create temp view chaos_windows as
-           select split_part(event_key, ':', 2)::INTEGER as number,
-                  any_value(regexp_extract(detail, 'tool=(\S+)', 1)) as tool,
-                  any_value(regexp_extract(detail, 'mode=(\S+)', 1)) filter (name = 'CHAOS_MODE_ON') as mode,
-                  min(at_us) filter (name = 'CHAOS_MODE_ON') as on_us,
-                  max(at_us) filter (name = 'CHAOS_MODE_OFF') as off_us
-           from events where event_key like 'change:%' and name in ('CHAOS_MODE_ON', 'CHAOS_MODE_OFF')
-           group by number having on_us is not null""",
+           select number, tool, mode,
+                  coalesce((select max(at_us) from events where name = 'HEALTH_GATE_PASSED'
+                            and detail like 'before chaos:%' and at_us <= noted_us), noted_us) as on_us,
+                  (select min(at_us) from events where name = 'CHAOS_MODE_OFF' and at_us >= noted_us
+                   and regexp_extract(detail, 'tool=(\S+)', 1) = tool) as off_us
+           from (select split_part(event_key, ':', 2)::INTEGER as number, min(at_us) as noted_us,
+                        any_value(regexp_extract(detail, 'tool=(\S+)', 1)) as tool,
+                        any_value(regexp_extract(detail, 'mode=(\S+)', 1)) as mode
+                 from events where event_key like 'change:%' and name = 'CHAOS_MODE_ON' group by number)""",
     ]
     # DuckDB draws it on standard output, under `python -c` for one. Where it is off already, a notebook without
     # ipywidgets for one, even switching it off is refused.

@@ -89,7 +89,9 @@ def aligned(
         ("failures", real.failures, np.array([placebo.failures for placebo in placebos])),
         ("response", real.response_ms, np.array([placebo.response_ms for placebo in placebos])),
     ):
-        low, high = np.nanquantile(made, tails, axis=0) if placebos else np.full((2, value.size), np.nan)
+        low, high = band = np.full((2, value.size), np.nan)
+        if placebos and (known := ~np.isnan(made).all(axis=0)).any():  # a step without any call has no band
+            band[:, known] = np.nanquantile(made[:, known], tails, axis=0)
         frames.append(
             pl.DataFrame({"offset_s": edges[:-1] * cell_s, "value": value, "low": low, "high": high, "n": real.n})
             .with_columns(pl.col("value", "low", "high").fill_nan(None), measure=pl.lit(measure))

@@ -16,6 +16,8 @@ __all__ = ["BREAKER_STATES", "breaker_states", "fast_fails", "recoveries", "reco
 BREAKER_STATES: Final = {0: "closed", 1: "half-open", 2: "open"}
 """What the values of ``gateway_breaker_state`` mean."""
 
+_FAILED: Final = "kind in ('fast_fail', 'upstream_error')"
+
 
 def breaker_states(run: Run) -> pl.DataFrame:
     """Give each tool's breaker state at each scrape.
@@ -60,9 +62,10 @@ def fast_fails(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
 def recoveries(run: Run) -> pl.DataFrame:
     """Give how long calls of a tool went on failing after chaos on it had ended.
 
-    A failure belongs to the chaos as long as no call of the tool was answered ok since its end, or when it comes within
-    the time that a breaker has to recover (``thresholds.recovery_s``) after the one before: an error hours later is one
-    of its own. What comes after the next chaos on the tool belongs to that one.
+    Failures until the first call that was answered ok belong to the chaos. So do those of the stretches of
+    ``thresholds.recovery_s`` from its end on, one after the other, for as long as each has at least two, and more by
+    three standard deviations than the tool's share of failures without chaos explains: a tool that fails now and then
+    does so after chaos, too. What comes after the next chaos on the tool belongs to that one.
 
     Returns
     -------
@@ -80,31 +83,49 @@ def recoveries_sql(run: Run) -> str:
     return f"""
         with ended as (
             select number, tool, soak_seconds(off_us) as ended_s, off_us,
-                   lead(on_us) over (partition by tool order by on_us) as next_us
+                   (select min(at_us) from events where name = 'CHAOS_MODE_ON' and at_us > off_us
+                    and regexp_extract(detail, 'tool=(\\S+)', 1) = tool) as next_us
             from chaos_windows where off_us is not null
         ),
+        usual as (
+            select tool, count(*) filter ({_FAILED}) / count(*) as share
+            from outcomes semi join ended using (tool)
+            where attempts > 0 and not exists (select 1 from chaos_windows as chaos where chaos.tool = outcomes.tool
+                                               and planned_at_us >= on_us and planned_at_us < off_us)
+            group by tool
+        ),
         later as not materialized (
-            select number, tool, ended_s, planned_at_us, kind
+            select number, planned_at_us, soak_seconds(planned_at_us) as soak_s, ended_s, kind, {_FAILED} as is_failed
             from ended join outcomes using (tool)
             where planned_at_us >= off_us and coalesce(planned_at_us < next_us, true) and attempts > 0
         ),
         after as (
-            select number, tool, ended_s, count(*)::BIGINT as calls, count(*) filter (kind = 'ok')::BIGINT as ok,
-                   min(planned_at_us) filter (kind = 'ok') as first_ok_us
-            from later group by all
+            select number, count(*) as calls, count(*) filter (kind = 'ok') as ok,
+                   min(soak_s) filter (kind = 'ok') as first_ok_s
+            from later group by number
         ),
-        failures as (
-            select number, soak_seconds(planned_at_us) as soak_s,
-                   soak_s - lag(soak_s, 1, ended_s) over (partition by number order by planned_at_us)
-                       > {run.thresholds.recovery_s!r} and planned_at_us > first_ok_us as is_another
-            from later join after using (number, tool, ended_s) where kind in ('fast_fail', 'upstream_error')
+        stretches as (
+            select number, floor((soak_s - ended_s) / {run.thresholds.recovery_s!r}) as place, count(*) as n,
+                   count(*) filter (is_failed) as failed, max(soak_s) filter (is_failed) as last_s
+            from later group by number, place
         ),
-        own as (
-            select number, max(soak_s) as last_s, count(*)::BIGINT as failed
-            from (select number, soak_s, bool_or(coalesce(is_another, false)) over (
-                      partition by number order by soak_s rows unbounded preceding) as is_later from failures)
-            where not is_later group by number
+        failing as (
+            select number, last_s,
+                   bool_and(failed >= 2 and failed > n * share + 3 * sqrt(n * share) and place = its_place)
+                       over (partition by number order by place) as is_part
+            from (select *, row_number() over (partition by number order by place) - 1 as its_place from stretches)
+            join ended using (number) join usual using (tool)
+        ),
+        recovered as (
+            select number, tool, ended_s, calls, ok,
+                   greatest(ended_s,
+                            (select max(last_s) from failing where failing.number = after.number and is_part),
+                            (select max(soak_s) from later where later.number = after.number and is_failed
+                             and coalesce(soak_s < first_ok_s, true))) as recovered_s
+            from after join ended using (number)
         )
-        select tool, ended_s, coalesce(last_s, ended_s) as recovered_s, recovered_s - ended_s as recovery_s,
-               coalesce(failed, 0) as failed, ok, calls
-        from after left join own using (number) order by ended_s, tool"""  # noqa: S608 - our own number
+        select tool, ended_s, recovered_s, recovered_s - ended_s as recovery_s,
+               (select count(*) from later where later.number = recovered.number and is_failed
+                and soak_s <= recovered_s) as failed,
+               ok, calls
+        from recovered order by ended_s, tool"""  # noqa: S608 - our own numbers

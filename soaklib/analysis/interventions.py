@@ -44,8 +44,9 @@ WINDOWS_SCHEMA: Final = pl.Schema(
 EFFECTS_OF_CHANGES_SCHEMA: Final = pl.Schema(
     {
         "number": pl.Int64(), "shift": pl.Float64(), "low": pl.Float64(), "high": pl.Float64(),
+        "shift_p_value": pl.Float64(),
         "transient": pl.Float64(), "transient_low": pl.Float64(), "transient_high": pl.Float64(),
-        "p_value": pl.Float64(), "n": pl.Int64(), "cells": pl.Int64(),
+        "transient_p_value": pl.Float64(), "n": pl.Int64(), "cells": pl.Int64(),
     }
 )  # fmt: skip
 """Columns and types of :func:`change_shifts`."""
@@ -67,9 +68,10 @@ def planned_changes(run: Run) -> pl.DataFrame:
     -------
     polars.DataFrame
         ``number`` (place in the plan), ``change`` (what is done), ``tool`` (whose calls it meets), ``phase``,
-        ``planned_s``, ``made_s`` and ``ended_s`` (soak seconds; null where it was not made or has no end), ``state``
-        (``made``, ``unsupported``, ``failed``, ``stopped by its health gate``, ``not made``), ``event`` and ``detail``
-        (of its last event; null where there is none), in order of the plan.
+        ``planned_s``, ``made_s`` and ``ended_s`` (soak seconds; null where it was not made or has no end; of chaos
+        from the gate before it on, for it works before its answer is here), ``state`` (``made``, ``unsupported``,
+        ``failed``, ``stopped by its health gate``, ``not made``), ``event`` and ``detail`` (of its last event; null
+        where there is none), in order of the plan.
     """
     events = run.sql(
         """
@@ -77,19 +79,23 @@ def planned_changes(run: Run) -> pl.DataFrame:
                soak_seconds(at_us) as soak_s, name, detail
         from events where event_key like 'change:%' order by at_us, row_number() over ()"""
     )
+    chaos = {
+        number: times
+        for number, *times in run.sql(
+            "select number, soak_seconds(on_us), soak_seconds(off_us) from chaos_windows"
+        ).iter_rows()
+    }
     rows = []
     for number, change in enumerate(run.info.plan.changes):
         own = events.filter(number=number)
         begun = own.filter(~pl.col("is_end"), name=str(change.event)).head(1)
-        ended = own.filter(pl.col("is_end"), name=str(EventName.CHAOS_MODE_OFF)).tail(1)
         last = (begun if begun.height else own).tail(1)
         name = last["name"].item() if last.height else None
         state = "made" if begun.height else _STATES.get(name, "not made") if name else "not made"
         rows.append(
             (
                 number, change.do, _tool(change), change.phase, change.at * run.info.planned_soak_s,
-                begun["soak_s"].item() if begun.height else None,
-                ended["soak_s"].item() if begun.height and ended.height else None,
+                *chaos.get(number, [begun["soak_s"].item() if begun.height else None, None]),
                 state, name, last["detail"].item() if last.height else None,
             )
         )  # fmt: skip
@@ -146,10 +152,10 @@ def change_shifts(run: Run) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``number`` (of the change), ``shift`` with ``low`` and ``high`` (after less before), ``transient`` with
-        ``transient_low`` and ``transient_high`` (while it lasts less before; null for a change of no length),
-        percentage points, null where the series is too short; ``p_value``, ``n`` (placebo times),
-        ``cells`` (minutes looked at).
+        ``number`` (of the change), ``shift`` with ``low``, ``high`` and ``shift_p_value`` (after less before),
+        ``transient`` with ``transient_low``, ``transient_high`` and ``transient_p_value`` (while it lasts less before;
+        null for a change of no length), percentage points, each less the median of the same difference at the placebo
+        times, null where the series is too short; ``n`` (placebo times), ``cells`` (minutes looked at).
     """
     changes = planned_changes(run).filter(pl.col("made_s").is_not_null()).sort("made_s")
     edges = [0.0, *changes["made_s"], run.info.planned_soak_s]
@@ -168,7 +174,7 @@ def change_shifts(run: Run) -> pl.DataFrame:
             {"tool": tool, "start_s": ends[place], "end_s": edges[place + 2]},
         )
         if not series.height or not series["soak_s"][0] < made_s <= (ended_s or made_s) < series["soak_s"][-1]:
-            rows.append((number, *[None] * 7, 0, series.height))
+            rows.append((number, *[None] * 8, 0, series.height))
             continue
         moments = pl.DataFrame({"soak_s": [made_s, ended_s or made_s]})
         at, until = in_soak_time(moments)["at"]
@@ -177,17 +183,16 @@ def change_shifts(run: Run) -> pl.DataFrame:
         )
         rows.append(
             (
-                number, found.shift, *(found.interval or (None, None)),
-                *((None, None, None) if ended_s is None else _passing(found)), found.p_value, found.n_placebo,
-                series.height,
+                number, found.shift, *(found.interval or (None, None)), found.shift_p_value,
+                *((None, None, None, None) if ended_s is None else _passing(found)), found.n_placebo, series.height,
             )
         )  # fmt: skip
     return pl.DataFrame(rows, schema=EFFECTS_OF_CHANGES_SCHEMA, orient="row")
 
 
-def _passing(found: Effect) -> tuple[float | None, float | None, float | None]:
+def _passing(found: Effect) -> tuple[float | None, float | None, float | None, float | None]:
     low, high = found.transient_interval or (None, None)
-    return found.transient, low, high
+    return found.transient, low, high, found.transient_p_value
 
 
 def _reach(series: pl.DataFrame, made_s: float, ended_s: float | None) -> dt.timedelta | None:

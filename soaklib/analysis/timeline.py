@@ -19,6 +19,17 @@ MARKS_SCHEMA: Final = pl.Schema(
 )
 
 
+_BY_HAND: Final = r"""
+    select soak_seconds(at_us) as soak_s, name, detail, regexp_extract(detail, '(tool|action)=([^\s:]+)', 2) as tool,
+           case when name = 'CHAOS_MODE_ON' then 'chaos on ' || tool
+                when name = 'CHAOS_MODE_OFF' then 'chaos off ' || tool
+                when name like 'CREDENTIALS_%' then 'credentials of ' || tool else 'quota on ' || tool end as what
+    from events
+    where event_key like 'inbox:%' and (name in ('CHAOS_MODE_ON', 'CHAOS_MODE_OFF', 'CREDENTIALS_ROTATED_SUCCESSFULLY')
+                                        or name like 'POLICY_UPDATED_%')
+    order by at_us"""
+
+
 def change_events(run: Run) -> pl.DataFrame:
     """Give the changes that were really made, as their events say.
 
@@ -63,6 +74,10 @@ def marks(run: Run) -> pl.DataFrame:
         else:
             label = f"credentials rotated: {change.tool}"
         rows.append((soak_s, None, "change", label))
+    rows += [
+        (soak_s, None, "change", f"by hand: {what}")
+        for soak_s, what in run.sql(_BY_HAND).select("soak_s", "what").iter_rows()
+    ]
     rows += [(segment.soak_started_s, None, "gap", "runner was down") for segment in run.info.segments[1:]]
     rows += [
         (start_s, end_s, "invalid", f"generator late by up to {lag_us / 1e6:.1f} s")
@@ -81,11 +96,17 @@ def planned_windows(run: Run) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``start_s`` and ``end_s`` in soak seconds, from the events, so that chaos which never came on leaves none.
+        ``start_s`` and ``end_s`` in soak seconds, from the events, so that chaos which never came on leaves none, and
+        chaos which nobody ended excuses nothing beyond its planned time.
     """
-    return run.sql(
-        f"""
-        select soak_seconds(on_us) as start_s,
-               coalesce(soak_seconds(off_us), {run.info.planned_soak_s!r}) + {run.thresholds.recovery_s!r} as end_s
-        from chaos_windows order by start_s"""  # noqa: S608 - our own numbers
-    )
+    windows = run.sql("select number, soak_seconds(on_us), soak_seconds(off_us) from chaos_windows order by 2").rows()
+    rows = [
+        (start_s, (_planned_end_s(run, number) if end_s is None else end_s) + run.thresholds.recovery_s)
+        for number, start_s, end_s in windows
+    ]
+    return pl.DataFrame(rows, schema={"start_s": pl.Float64(), "end_s": pl.Float64()}, orient="row")
+
+
+def _planned_end_s(run: Run, number: int) -> float:
+    change = run.info.plan.changes[number]
+    return (change.at + (change.lasts if isinstance(change, ChaosChange) else 0.0)) * run.info.planned_soak_s

@@ -12,7 +12,7 @@ CUT = next(change for change in PLAN.changes if change.do == "update-policy")
 EARLIER_US = 2_000_000
 IN_CHAOS = """tool = 'openai' and planned_at_us >= (select on_us from ({windows})) and
     planned_at_us < (select off_us from ({windows}))""".format(
-    windows="""select min(at_us) filter (name = 'CHAOS_MODE_ON') as on_us,
+    windows="""select min(at_us) filter (detail like 'before chaos:%') as on_us,
                       max(at_us) filter (name = 'CHAOS_MODE_OFF') as off_us from events"""
 )
 JITTER = (

@@ -24,32 +24,37 @@ _JITTER: Final = "jitter"
 _SLOWEST: Final = 0.01
 """The share of a tool's calls without chaos that are slower than what counts as late."""
 
+_FAILED: Final = "kind in ('upstream_error', 'fast_fail', 'timeout')"
+
 _DURING: Final = f"""
         with usual as (
-            select tool, quantile_disc(service_us, {1 - _SLOWEST}) as late_us
-            from valid_calls semi join (select tool from chaos_windows where mode = '{_JITTER}') using (tool)
-            where not exists (select 1 from chaos_windows as chaos where chaos.tool = valid_calls.tool
-                              and planned_at_us >= on_us and planned_at_us < off_us)
+            select tool, count(*) as other_sent, count(*) filter ({_FAILED}) as other_failed,
+                   quantile_disc(service_us, {1 - _SLOWEST}) filter (tool in (
+                       select tool from chaos_windows where mode = '{_JITTER}')) as late_us
+            from valid_calls semi join chaos_windows using (tool)
+            where attempts > 0 and not exists (
+                select 1 from chaos_windows as chaos where chaos.tool = valid_calls.tool
+                and coalesce(done_at_us, planned_at_us) >= on_us and planned_at_us < off_us)
             group by tool
         )
-        select number, tool, mode, count(*) as sent,
-               count(*) filter (kind in ('upstream_error', 'fast_fail', 'timeout')) as failed,
+        select number, tool, mode, count(*) as sent, count(*) filter ({_FAILED}) as failed,
                count(*) filter (kind = 'upstream_error') as errors,
                count(*) filter (kind = 'fast_fail') as fast_fails,
-               count(*) filter (service_us > late_us) as late
+               count(*) filter (service_us > late_us) as late,
+               coalesce(other_sent, 0) as other_sent, coalesce(other_failed, 0) as other_failed
         from valid_calls join chaos_windows using (tool) left join usual using (tool)
-        where planned_at_us >= on_us and planned_at_us < off_us and attempts > 0
+        where coalesce(done_at_us, planned_at_us) >= on_us and planned_at_us < off_us and attempts > 0
         group by all order by number"""  # noqa: S608 - our own words
-"""What became of the calls of the tool, chaos by chaos; whether they were late is asked for jitter only."""
+"""What became of the calls of the tool that touch each chaos, and of its others; how late they were for jitter only."""
 
 
 def chaos_shows(run: Run) -> Verdict:
     """Did each chaos that was switched on reach its tool at all?
 
-    Its calls fail, or under jitter more than one in a hundred is slower than the slowest hundredth of the tool's other
-    calls, by the lower end of the exact 95 % interval.
+    The share of calls that failed, or under jitter were slower than the slowest hundredth of the tool's other calls, is
+    held against what is usual without chaos: the lower end of its exact 95 % interval must lie above it.
     """
-    name, threshold = "chaos shows in the data", "> 0 calls of the tool that failed, or were late under jitter"
+    name, threshold = "chaos shows in the data", "more calls of the tool failed (late under jitter) than without chaos"
     changes = [change for change in run.info.plan.changes if isinstance(change, ChaosChange)]
     if (verdict := change_not_made(run, name, threshold, changes, _DURING)) is not None:
         return verdict
@@ -57,18 +62,22 @@ def chaos_shows(run: Run) -> Verdict:
     n = sum(chaos["sent"] for chaos in found)
     if len(found) < len(changes):
         return Verdict(name, None, threshold, n, None, None, State.INSUFFICIENT, "no call to judge by", _DURING)
+    shares = [rate_interval([_affected(chaos)], [chaos["sent"]]) for chaos in found]
+    shows = [share.low is not None and share.low > _usual(chaos) for share, chaos in zip(shares, found, strict=True)]
+    [rate, low, high] = min([100 * (value or 0.0) for value in (share.rate, share.low, share.high)] for share in shares)
     details = each(
         found,
         "tool",
         lambda chaos: (
             f"{_affected(chaos)} of {chaos['sent']} calls of the tool "
-            f"{'were late' if chaos['mode'] == _JITTER else 'failed'} while chaos was on"
+            + (
+                "were late while chaos was on"
+                if chaos["mode"] == _JITTER
+                else f"failed while chaos was on, {chaos['other_failed']} of {chaos['other_sent']} without it"
+            )
         ),
     )
-    return Verdict(
-        name, float(min(_affected(chaos) for chaos in found)), threshold, n, None, None,
-        passed(all(_shows(chaos) for chaos in found)), details, _DURING,
-    )  # fmt: skip
+    return Verdict(name, rate, threshold, n, low, high, passed(all(shows)), details, _DURING)
 
 
 def breaker_engages(run: Run) -> Verdict:
@@ -106,6 +115,9 @@ def breaker_recovers(run: Run) -> Verdict:
     query = recoveries_sql(run)
     if (verdict := _not_to_be_judged(run, name, threshold, changes, query)) is not None:
         return verdict
+    if not any(chaos["fast_fails"] for chaos in run.sql(_DURING).to_dicts()):
+        detail = "no breaker opened during chaos: there is nothing to recover from"
+        return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, detail, query)
     after = recoveries(run)
     if after.height < len(changes):
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no call after chaos", query)
@@ -136,8 +148,8 @@ def _affected(chaos: dict[str, Any]) -> int:
     return int(chaos["late" if chaos["mode"] == _JITTER else "failed"])
 
 
-def _shows(chaos: dict[str, Any]) -> bool:
-    if chaos["mode"] != _JITTER:
-        return _affected(chaos) > 0
-    low = rate_interval([chaos["late"]], [chaos["sent"]]).low
-    return low is not None and low > _SLOWEST
+def _usual(chaos: dict[str, Any]) -> float:
+    """Give the share of calls that would be affected without chaos."""
+    if chaos["mode"] == _JITTER:
+        return _SLOWEST
+    return float(chaos["other_failed"] / chaos["other_sent"]) if chaos["other_sent"] else 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.criteria.verdicts import number, passed
+from soaklib.analysis.criteria.verdicts import number, passed, planned_probes
 from soaklib.records import RunStatus, State, Verdict
 
 if TYPE_CHECKING:
@@ -20,6 +20,14 @@ __all__ = [
 ]
 
 _DOCUMENTED: Final = "gateway_"
+_OF_ANY_PROCESS: Final = ("health_", "process_", "nodejs_", "python_", "go_")
+_REACH_SCRAPES: Final = 5
+_REACH_WALL_S: Final = 5.0
+"""A metric is there at a moment when it was scraped within so many scrapes, and so many seconds, of it."""
+
+_INVALID_SOAK_S: Final = """
+    select 60.0 * count(distinct minute)
+    from (select unnest(range((start_s / 60)::BIGINT, (end_s / 60)::BIGINT)) as minute from invalid_windows)"""
 _KEY_METRICS: Final = {
     "gateway_requests_total": "status in (200, 502)",
     "gateway_request_duration_ms_count": "status in (200, 502)",
@@ -46,20 +54,42 @@ def full_duration(run: Run) -> Verdict:
 
 
 def every_slot_accounted_for(run: Run) -> Verdict:
-    """Did every planned slot end as rows, and none of them twice?"""
+    """Did every planned slot, every step of its chain and every probe end as a row, and none of them twice?"""
     # A bit for each slot: millions of slots take megabytes, where a set of them would take gigabytes.
     least, most = run.sql("select coalesce(min(slot), 0), coalesce(max(slot), 0) from outcomes").row(0)
-    query = f"""
-        select coalesce(sum(slots) filter (purpose = 'load' and step = 0), 0)::BIGINT as slots,
-               coalesce(sum(n - slots), 0)::BIGINT as duplicates
-        from (select purpose, step, count(*) as n, bit_count(bitstring_agg(slot, {least}, {most})) as slots
-              from outcomes group by purpose, step)"""  # noqa: S608 - our own numbers
-    slots, duplicates = run.sql(query).row(0)
     planned = round(run.info.rps * run.info.planned_soak_s)
+    chains = [
+        f"({operation.role!r}, {operation.steps[0].tool!r}, {operation.steps[0].action!r}, {len(operation.steps) - 1})"
+        for operation in run.info.plan.operations
+    ]
+    query = f"""
+        with steps(role, tool, "action", more) as (values {", ".join(chains)}),
+        firsts as (
+            select sum(n * more) as due from (
+                select role, tool, "action", count(*) as n from outcomes
+                where purpose = 'load' and step = 0 group by all)
+            join (select role, tool, "action", min(more) as more from steps group by all) using (role, tool, "action")
+        )
+        select coalesce(sum(slots) filter (purpose = 'load' and step = 0), 0)::BIGINT as slots,
+               coalesce(sum(n - slots), 0)::BIGINT as duplicates,
+               greatest(coalesce((select due from firsts), 0)
+                        - coalesce(sum(slots) filter (purpose = 'load' and step > 0), 0), 0)::BIGINT as steps_missing,
+               coalesce(sum(slots) filter (purpose = 'probe'), 0)::BIGINT as probes,
+               coalesce(max(most) filter (purpose = 'load' and (most >= {planned} or least < 0)), 0)::BIGINT as beyond
+        from (select purpose, step, count(*) as n, min(slot) as least, max(slot) as most,
+                     bit_count(bitstring_agg(slot, {least}, {most})) as slots
+              from outcomes group by purpose, step)"""  # noqa: S608 - our own numbers, names of the plan
+    slots, duplicates, steps_missing, probes, beyond = run.sql(query).row(0)
+    probes_planned = planned_probes(run)
+    faults = [
+        f"{steps_missing} steps of chains are missing" if steps_missing else "",
+        f"{probes} of {probes_planned} probes" if probes < probes_planned else "",
+        f"slot {beyond} is none of the plan's" if beyond else "",
+    ]
     return Verdict(
         "every slot accounted for", float(slots), f"{planned} slots, none twice", planned, None, None,
-        passed(slots == planned and duplicates == 0), f"{slots} of {planned} slots have rows; {duplicates} keys twice",
-        query,
+        passed(slots == planned and duplicates == 0 and not any(faults)),
+        "; ".join([f"{slots} of {planned} slots have rows", f"{duplicates} keys twice", *filter(None, faults)]), query,
     )  # fmt: skip
 
 
@@ -83,12 +113,10 @@ def snapshots_complete(run: Run) -> Verdict:
         and event_key <> 'snapshot:final'"""
     taken = int(number(run, query) or 0)
     planned = int(-(-run.info.planned_soak_s // run.info.plan.intervals.snapshot_s))
-    seen = set(run.sql("select distinct metric from samples")["metric"].to_list())
-    seen |= {metric.replace("_total_total", "_total").replace("_ms_ms_", "_ms_") for metric in seen}
-    causes = ", ".join(f"bool_or({cause}) as {metric}" for metric, cause in _KEY_METRICS.items())
-    due = run.sql(f"select {causes} from outcomes").row(0, named=True)  # noqa: S608 - our own names
-    missing = [metric for metric, is_due in due.items() if is_due and metric not in seen]
-    is_other = bool(seen) and not any(metric.startswith(_DOCUMENTED) for metric in seen)
+    names = set(run.sql("select distinct metric from samples")["metric"].to_list())
+    own = {name for name in names if not name.startswith(_OF_ANY_PROCESS)}
+    missing = _missing_metrics(run)
+    is_other = bool(own) and not any(name.startswith(_DOCUMENTED) for name in own)
     state = passed(taken >= planned and not missing)
     if is_other and taken >= planned:  # a gateway with metrics of its own, which promises none of these
         state, found = State.NOT_APPLICABLE, "the gateway has metrics of other names"
@@ -100,18 +128,50 @@ def snapshots_complete(run: Run) -> Verdict:
     )  # fmt: skip
 
 
+def _missing_metrics(run: Run) -> list[str]:
+    """Give the key metrics that a snapshot lacks although they were due; those of no snapshot are due at the end."""
+    firsts = ", ".join(f"min(done_at_us) filter ({cause}) as {metric}" for metric, cause in _KEY_METRICS.items())
+    due = run.sql(f"select {firsts} from outcomes").row(0, named=True)  # noqa: S608 - our own names
+    rows = ", ".join(f"('{metric}', {due_us})" for metric, due_us in due.items() if due_us is not None)
+    if not rows:
+        return []
+    reach_us = max(_REACH_SCRAPES * run.info.plan.intervals.scrape_s / run.info.speed, _REACH_WALL_S) * 1e6
+    query = f"""
+        with due(metric, due_us) as (values {rows}),
+        seen as (
+            select replace(replace(metric, '_total_total', '_total'), '_ms_ms_', '_ms_') as metric, at_us
+            from samples where metric like '{_DOCUMENTED}%' group by all
+        ),
+        moments as (
+            select at_us from events where name = 'METRICS_SNAPSHOT' and event_key like 'snapshot:%'
+            union select max(at_us) from scrapes where endpoint = 'metrics'
+        )
+        select distinct metric from due join moments on at_us > due_us + {reach_us!r}
+        where not exists (select 1 from seen where seen.metric = due.metric
+                          and seen.at_us between moments.at_us - {reach_us!r} and moments.at_us + {reach_us!r})
+        order by metric"""  # noqa: S608 - our own names and numbers
+    return run.sql(query)["metric"].to_list()
+
+
 def measurement_valid(run: Run) -> Verdict:
     """Did the generator itself keep its schedule?"""
     late_us = run.thresholds.late_ms * 1000
     query = f"""
-        select count(*) filter (greatest(schedule_lag_max_us, loop_lag_max_us) > {late_us!r}) as late, count(*) as n
-        from runner_health"""  # noqa: S608 - our own number
-    late, n = run.sql(query).row(0)
+        select coalesce(sum(end_us - start_us) filter (lag_us > {late_us!r}), 0) / 1e6 as late_s,
+               coalesce(sum(end_us - start_us), 0) / 1e6 as watched_s
+        from generator_ticks"""  # noqa: S608 - our own number
+    late_s, watched_s = run.sql(query).row(0)
     most = run.thresholds.invalid_windows
-    threshold = f"<= {most:g} % of wall seconds with a lag over {run.thresholds.late_ms:g} ms"
+    threshold = f"<= {most:g} % of the time with a lag over {run.thresholds.late_ms:g} ms"
+    n = round(watched_s)
     if n == 0:
         return Verdict("measurement valid", None, threshold, 0, None, None, State.INSUFFICIENT, "no second", query)
+    state = passed(100 * late_s <= most * watched_s)
+    detail = f"the generator was late in {late_s:.0f} of {n} wall seconds"
+    left_s = number(run, _INVALID_SOAK_S) or 0.0
+    if state == State.PASS and left_s > run.info.planned_soak_s / 2:
+        state = State.INSUFFICIENT
+        detail += f", which touch {100 * left_s / run.info.planned_soak_s:.0f} % of the soak-minutes"
     return Verdict(
-        "measurement valid", 100 * late / n, threshold, n, None, None, passed(100 * late <= most * n),
-        f"the generator was late in {late} of {n} wall seconds", query,
+        "measurement valid", 100 * late_s / watched_s, threshold, n, None, None, state, detail, query,
     )  # fmt: skip

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import polars as pl
-
-from soaklib.analysis.criteria.verdicts import change_not_made, each, passed
-from soaklib.analysis.timeline import change_events
-from soaklib.plan import PolicyChange
+from soaklib.analysis.criteria.verdicts import change_not_made, each, number, passed
+from soaklib.plan import ChaosChange, PolicyChange
 from soaklib.records import EventName, State, Verdict
 
 if TYPE_CHECKING:
@@ -16,6 +13,9 @@ if TYPE_CHECKING:
 
 
 __all__ = ["changes_made", "quota_cut_works", "tokens_rotate_unnoticed"]
+
+_LATE_END_WALL_S: Final = 5.0
+"""Chaos that goes off so much later than planned, and than a breaker may take to recover, was not ended when due."""
 
 _CUTS: Final = r"""
         with cuts as (
@@ -80,15 +80,35 @@ def quota_cut_works(run: Run) -> Verdict:
 
 
 def changes_made(run: Run) -> Verdict:
-    """Was every scheduled change made that the gateway has a route for?"""
-    query = "select name, detail from events where event_key like 'change:%' order by at_us"
-    planned, made = len(run.info.plan.changes), change_events(run).filter(~pl.col("is_end")).height
-    unsupported = run.events().filter(pl.col("name") == EventName.CHANGE_UNSUPPORTED).height
-    none_to_make = planned == 0 or unsupported >= planned
-    state = State.NOT_APPLICABLE if none_to_make else passed(made + unsupported >= planned)
+    """Was every scheduled change made that the gateway has a route for, and was all chaos ended when it was due?"""
+    names = ", ".join(f"'{name}'" for name in {str(change.event) for change in run.info.plan.changes}) or "''"
+    ends = ", ".join(
+        f"({number}, {(change.at + change.lasts) * run.info.planned_soak_s!r})"
+        for number, change in enumerate(run.info.plan.changes)
+        if isinstance(change, ChaosChange)
+    )
+    late_s = max(run.thresholds.recovery_s, _LATE_END_WALL_S * run.info.speed)
+    query = f"""
+        with noted as (
+            select split_part(event_key, ':', 2)::INTEGER as number, bool_or(name in ({names})) as is_made,
+                   bool_or(name = '{EventName.CHANGE_UNSUPPORTED}') as is_unsupported
+            from events where event_key like 'change:%' group by 1
+        ),
+        due(number, end_s) as (values {ends or "(-1, 0.0)"})
+        select count(*) filter (is_made)::BIGINT as made,
+               count(*) filter (is_unsupported and not is_made)::BIGINT as unsupported,
+               count(*) filter (is_made and end_s is not null
+                                and coalesce(soak_seconds(off_us) > end_s + {late_s!r}, true))::BIGINT as not_ended
+        from noted left join due using (number) left join chaos_windows using (number)"""  # noqa: S608 - names of the plan
+    made, unsupported, not_ended = run.sql(query).row(0)
+    planned = len(run.info.plan.changes)
+    state = State.NOT_APPLICABLE if unsupported >= planned else passed(made + unsupported >= planned and not not_ended)
+    detail = f"{made} of {planned} made, {unsupported} unsupported by the gateway"
+    if not_ended:
+        detail += f"; chaos was not ended, or too late, in {not_ended} of them"
     return Verdict(
-        "scheduled changes made", float(made), f"all {planned}", planned, None, None, state,
-        f"{made} of {planned} made, {unsupported} unsupported by the gateway", query,
+        "scheduled changes made", float(made), f"all {planned}, chaos ended when due", planned, None, None, state,
+        detail, query,
     )  # fmt: skip
 
 
@@ -100,11 +120,13 @@ def tokens_rotate_unnoticed(run: Run) -> Verdict:
         from valid_calls"""
     rotations, refused, sent = run.sql(query).row(0)
     planned = max(0, int(-(-run.info.planned_soak_s // run.info.plan.intervals.rotate_tokens_s)) - 1)
+    detail = f"{rotations} of {planned} rotations, {refused} of {sent} calls refused"
     state = passed(rotations == planned and refused == 0)
-    if state == State.PASS and sent == 0:
-        state = State.INSUFFICIENT  # nobody was there to notice
+    if state == State.PASS and planned == 0:
+        state, detail = State.NOT_APPLICABLE, "the soak is too short for a rotation"
+    elif state == State.PASS and sent <= number(run, "select count(*) / 2 from outcomes where attempts > 0"):
+        state, detail = State.INSUFFICIENT, f"{detail}: less than half of the calls could be judged"
     return Verdict(
         "token rotations go unnoticed", float(refused), f"{planned} rotations, 0 calls refused for their token", sent,
-        None, None, state,
-        f"{rotations} of {planned} rotations, {refused} of {sent} calls refused", query,
+        None, None, state, detail, query,
     )  # fmt: skip

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.criteria.verdicts import number, passed
+from soaklib.analysis.criteria.verdicts import number, passed, planned_probes
 from soaklib.analysis.intervals import rate_interval
 from soaklib.analysis.timeline import planned_windows
 from soaklib.plan import PolicyChange
@@ -25,6 +26,12 @@ _LEAST_SHARE: Final = 0.5
 """Share of the calls that must lie outside windows in which the generator was late for a pass to be one."""
 
 
+_RULE_OF_THREE: Final = 3.0
+"""Without a failure in n calls the share of failures is below 3 / n at 95 %: fewer calls show no smaller share."""
+_FINEST: Final = 0.01
+"""A threshold closer to 100 %, in percent, asks for no more calls than this one does."""
+
+
 def success_overall(run: Run) -> Verdict:
     """Is the success rate high enough over the whole soak?"""
     return _success(run, "success rate", "true", run.thresholds.success_rate)
@@ -34,7 +41,9 @@ def success_outside(run: Run) -> Verdict:
     """Is it high enough outside the windows in which the plan itself makes calls fail?"""
     condition = "true"
     for start_s, end_s in planned_windows(run).iter_rows():
-        condition += f" and not (soak_s >= {start_s!r} and soak_s < {end_s!r})"
+        condition += (  # a call that was under way as it began was met by it
+            f" and not (soak_seconds(coalesce(done_at_us, planned_at_us)) >= {start_s!r} and soak_s < {end_s!r})"
+        )
     return _success(run, "success rate outside planned windows", condition, run.thresholds.success_rate_outside)
 
 
@@ -61,6 +70,8 @@ def _success(run: Run, name: str, condition: str, least: float) -> Verdict:
         )
     if state == State.PASS and interval.n < _LEAST_SHARE * n:
         state, detail = State.INSUFFICIENT, f"{detail}: less than half of the calls could be judged"
+    elif state == State.PASS and interval.n < (needed := _RULE_OF_THREE * 100 / max(100 - least, _FINEST)):
+        state, detail = State.INSUFFICIENT, f"{detail}: at least {math.ceil(needed):,} calls are needed to show so much"
     return Verdict(name, rate, threshold, interval.n, low, high, state, detail, query)
 
 
@@ -69,18 +80,21 @@ def healthy(run: Run) -> Verdict:
     condition = "endpoint = 'health'"
     for start_s, end_s in planned_windows(run).iter_rows():
         condition += f" and not (soak_seconds(at_us) >= {start_s!r} and soak_seconds(at_us) < {end_s!r})"
-    condition += (
-        " and not exists (select 1 from invalid_windows where soak_seconds(at_us) >= start_s"
+    valid = (
+        "not exists (select 1 from invalid_windows where soak_seconds(at_us) >= start_s"
         " and soak_seconds(at_us - duration_us) < end_s)"
     )
-    query = f"select count(*) filter (ok) as healthy, count(*) as n from scrapes where {condition}"  # noqa: S608
+    query = f"select count(*) filter (ok) as healthy, count(*) as n from scrapes where {condition} and {valid}"  # noqa: S608
     good, n = run.sql(query).row(0)
     threshold = "100 % of health samples outside planned windows"
     if n == 0:
         return Verdict("healthy", None, threshold, 0, None, None, State.INSUFFICIENT, "no health sample", query)
-    return Verdict(
-        "healthy", 100 * good / n, threshold, n, None, None, passed(good == n), f"{good} of {n} samples healthy", query
-    )
+    state, detail = passed(good == n), f"{good} of {n} samples healthy"
+    if state == State.PASS and n < _LEAST_SHARE * (
+        number(run, f"select count(*) from scrapes where {condition}") or 0  # noqa: S608 - our own condition
+    ):
+        state, detail = State.INSUFFICIENT, f"{detail}: less than half of the samples could be judged"
+    return Verdict("healthy", 100 * good / n, threshold, n, None, None, state, detail, query)
 
 
 def denials_happen(run: Run) -> Verdict:
@@ -106,21 +120,22 @@ def no_false_allow(run: Run) -> Verdict:
     if not run.info.plan.probes:
         detail = "the plan has no probe"
         return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
-    return Verdict(
-        name, float(let_through), threshold, sent, None, None,
-        passed(denied > 0 and let_through == 0), f"{sent} probes sent, {denied} denied, {let_through} let through",
-        query,
-    )  # fmt: skip
+    planned = planned_probes(run)
+    state = passed(denied > 0 and let_through == 0)
+    detail = f"{sent} probes sent, {denied} denied, {let_through} let through"
+    if state == State.PASS and denied < _LEAST_SHARE * planned:
+        state, detail = State.INSUFFICIENT, f"{detail}: less than half of the {planned} planned ones were answered"
+    return Verdict(name, float(let_through), threshold, sent, None, None, state, detail, query)
 
 
 def no_false_deny(run: Run) -> Verdict:
-    """Was no call of the load denied that policy should allow?"""
+    """Was no call of the load denied that policy should allow? All count: a late generator causes no denial."""
     query = """
         select count(*) filter (kind = 'denied' and not (reason = 'quota' and expected = 'either')) as wrongly,
-               count(*) filter (attempts > 0) as sent from valid_calls where purpose = 'load'"""
+               count(*) filter (attempts > 0) as sent from outcomes where purpose = 'load'"""
     wrongly, sent = run.sql(query).row(0)
-    state = State.INSUFFICIENT if sent == 0 else passed(wrongly == 0)
-    return Verdict(
-        "no false-deny", float(wrongly), "0 calls wrongly denied", sent, None, None, state,
-        f"{wrongly} of {sent} calls denied against the plan", query,
-    )  # fmt: skip
+    planned = round(run.info.rps * run.info.planned_soak_s)
+    state, detail = passed(wrongly == 0), f"{wrongly} of {sent} calls denied against the plan"
+    if state == State.PASS and sent < _LEAST_SHARE * planned:
+        state, detail = State.INSUFFICIENT, f"{detail}: less than half of the {planned} planned slots were sent"
+    return Verdict("no false-deny", float(wrongly), "0 calls wrongly denied", sent, None, None, state, detail, query)

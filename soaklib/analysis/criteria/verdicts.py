@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.load import Run
     from soaklib.plan import Change
 
-__all__ = ["change_not_made", "each", "number", "passed"]
+__all__ = ["change_not_made", "each", "number", "passed", "planned_probes"]
 
 
 def passed(condition: bool) -> State:
@@ -27,6 +28,11 @@ def number(run: Run, query: str) -> float | None:
     """Give the one number of a query; None for NULL."""
     value = run.sql(query).item()
     return None if value is None else float(value)
+
+
+def planned_probes(run: Run) -> int:
+    """Give how many probes the plan has over the whole soak."""
+    return sum(math.ceil(run.info.planned_soak_s / probe.every_s - 1e-9) for probe in run.info.plan.probes)
 
 
 def each(found: Sequence[dict[str, Any]], key: str, words: Callable[[dict[str, Any]], str]) -> str:
