@@ -21,7 +21,9 @@ _WART_SUFFIX = "_total"  # the real gateway says it twice
 def metered(run: Run, metric: str, every: str = "1h", *, by: str = "tool") -> pl.DataFrame:
     """Give the increase of a counter, reset-aware, by one of its labels.
 
-    An increase belongs to the window of the scrape before the one that found it, since which it was counted.
+    When a call was counted between two scrapes nobody knows: an increase is spread evenly over the time between them,
+    so that shorter windows hold fractions. The last scrape comes after the end of the load, and what it found was
+    counted before. The sum over all windows is what was counted.
 
     Parameters
     ----------
@@ -46,14 +48,34 @@ def metered(run: Run, metric: str, every: str = "1h", *, by: str = "tool") -> pl
     )
     samples = pl.concat([run.samples(name) for name in (metric, metric + _WART_SUFFIX)])
     every_s = seconds_of(every)
-    window = pl.lit(0.0) if every_s is None else (pl.col("soak_s") / every_s).floor() * every_s
-    since = times.sort("at").with_columns(pl.col("soak_s").shift(1))
+    between = times.sort("at").select("at", since_s=pl.col("soak_s").shift(1), until_s=pl.col("soak_s"))
+    between = between.with_columns(until_s=_until_the_end(run.info.planned_soak_s))
     label = pl.col("labels").list.filter(pl.element().struct.field("key") == by).list.first().struct.field("value")
-    counted = increase(samples, scrapes=times["at"])
+    counted = increase(samples, scrapes=times["at"]).join(between, on="at").with_columns(label=label.fill_null(""))
     return (
-        counted.join(since, on="at", how="left")
-        .group_by(soak_s=window, label=label.fill_null(""))
+        _spread(counted, every_s)
+        .group_by("soak_s", "label")
         .agg(n=pl.col("increase").sum())
         .rename({"label": by})
         .sort("soak_s", by)
     )
+
+
+def _until_the_end(end_s: float) -> pl.Expr:
+    """Give the later of the two scrapes, or the end of the load if that comes between them."""
+    return pl.when(pl.col("since_s") < end_s).then(pl.min_horizontal("until_s", end_s)).otherwise("until_s")
+
+
+def _spread(counted: pl.DataFrame, every_s: float | None) -> pl.DataFrame:
+    """Give each increase's part in each window, as ``soak_s`` and ``increase``."""
+    if every_s is None:
+        return counted.with_columns(soak_s=pl.lit(0.0))
+    since_s, until_s = pl.col("since_s"), pl.col("until_s")
+    first = (since_s / every_s).floor().cast(pl.Int64)
+    end = pl.max_horizontal((until_s / every_s).ceil().cast(pl.Int64), first + 1)
+    parts = counted.with_columns(place=pl.int_ranges(first, end)).explode("place")
+    start_s = pl.col("place") * every_s
+    overlap_s = pl.min_horizontal(until_s, start_s + every_s) - pl.max_horizontal(since_s, start_s)
+    # soak time stands still while no runner lives, and so it may between two scrapes
+    share = pl.when(until_s > since_s).then(overlap_s / (until_s - since_s)).otherwise(1.0)
+    return parts.with_columns(soak_s=start_s, increase=pl.col("increase") * share)

@@ -14,7 +14,7 @@ from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
 from soaklib.charts.stacks import count_axis, stack_steps
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import SECONDS_PER_HOUR, Grid, grid_of, length_text, need, on_grid
+from soaklib.charts.windows import SECONDS_PER_HOUR, Grid, grid_of, need, on_grid
 from soaklib.records import Kind
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def breaker_activity(
     fast_fails: pl.DataFrame,
     *,
     figure: Figure,
+    every_s: float | None = None,
     marks: pl.DataFrame | None = None,
     recoveries: pl.DataFrame | None = None,
 ) -> Figure:
@@ -57,11 +58,13 @@ def breaker_activity(
         As ``soaklib.fast_fails(run)`` gives it: ``soak_s``, ``fast_fails``, ``upstream_errors``; tools are added up.
     figure
         An empty figure; it gets two axes on one time axis.
+    every_s
+        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
     recoveries
         As ``soaklib.recoveries(run)`` gives it: ``tool``, ``ended_s``, ``recovered_s``. On the tool's strip a line
-        spans the time from the end of chaos to the last call that failed for it, and says how long that was.
+        spans the time from the end of chaos to the last call that failed for it, if any did, and says how long it was.
 
     Returns
     -------
@@ -77,9 +80,10 @@ def breaker_activity(
     need(fast_fails, ("soak_s", "fast_fails", "upstream_errors"), "soaklib.fast_fails(run)")
     tools = states["tool"].unique().sort().to_list()
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[max(1.0, 0.35 * len(tools)), 1.6])
-    grid = grid_of(fast_fails)
-    last_s = max([grid.end_s, *states["soak_s"].to_list()])
-    whole = grid._replace(size=int(np.ceil((last_s - grid.start_s) / grid.every_s)))
+    grid = grid_of(fast_fails, every_s, marks)
+    # The axis ends with the run, as everywhere: the last scrape comes a moment after it.
+    scraped_s = min(grid.stop_s, max([0.0, *states["soak_s"].to_list()]))
+    whole = Grid(grid.start_s, max(grid.end_s, scraped_s) - grid.start_s, 1)
     draw_time_axis(upper, marks, whole)
     draw_time_axis(lower, marks, whole, labels=False)
     upper.set_xlabel("")
@@ -115,7 +119,7 @@ def _draw_states(ax: Axes, states: pl.DataFrame, tools: list[str]) -> None:
 
 def _draw_recoveries(ax: Axes, recoveries: pl.DataFrame, tools: list[str]) -> None:
     for tool, ended_s, recovered_s in recoveries.select("tool", "ended_s", "recovered_s").iter_rows():
-        if tool not in tools:
+        if tool not in tools or recovered_s <= ended_s:  # of a tool that was well at once there is nothing to tell
             continue
         row = tools.index(tool)
         low, high = ended_s / SECONDS_PER_HOUR, recovered_s / SECONDS_PER_HOUR
@@ -147,7 +151,7 @@ def _draw_counts(ax: Axes, fast_fails: pl.DataFrame, grid: Grid) -> dict[str, Fi
     sums = fast_fails.group_by("soak_s").agg(pl.col(column).sum() for column in _COUNTED.values())
     values = {str(kind): on_grid(sums, column, grid, absent=0.0) for kind, column in _COUNTED.items()}
     areas = stack_steps(ax, grid, values, {str(kind): KIND_LOOKS[kind] for kind in _COUNTED})
-    count_axis(ax, f"calls in {length_text(grid.every_s)}")
+    count_axis(ax, f"calls in {grid.length}")
     return areas
 
 

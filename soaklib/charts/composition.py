@@ -13,7 +13,7 @@ from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
 from soaklib.charts.stacks import counts_by, stack_steps
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import grid_of, length_text, need
+from soaklib.charts.windows import grid_of, need
 from soaklib.records import Kind
 
 if TYPE_CHECKING:
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["outcome_composition"]
 
 _LEAST_TOP_PERCENT: Final = 1.0
+_LEAST_PERCENT: Final = 0.005  # what would be rounded to 0.00
+_ALL: Final = 100.0
 
 
 @themed
-def outcome_composition(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = None) -> Axes:
+def outcome_composition(
+    frame: pl.DataFrame, *, ax: Axes, every_s: float | None = None, marks: pl.DataFrame | None = None
+) -> Axes:
     """Stack the shares of all outcomes that were not ``ok`` in each window; ``ok`` is the rest up to 100 %.
 
     A stack up to 100 % would hide in one row of pixels what the reader is looking for, so the axis ends above the
@@ -40,6 +44,8 @@ def outcome_composition(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | 
         added up.
     ax
         Where to draw.
+    every_s
+        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
 
@@ -54,7 +60,7 @@ def outcome_composition(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | 
         The frame lacks a column.
     """
     need(frame, ("soak_s", "kind", "n"), "soaklib.outcome_counts(run)")
-    grid = grid_of(frame)
+    grid = grid_of(frame, every_s, marks)
     draw_time_axis(ax, marks, grid)
     counts, looks = counts_by(frame, "kind", "n", grid, KIND_LOOKS)
     in_window = np.sum(list(counts.values()), axis=0) if counts else np.zeros(grid.size)
@@ -64,7 +70,7 @@ def outcome_composition(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | 
     areas = stack_steps(ax, grid, not_ok, looks)
     highest = float(np.nanmax(np.sum(list(not_ok.values()), axis=0))) if not_ok else 0.0
     ax.set_ylim(0.0, min(100.0, max(1.08 * highest, _LEAST_TOP_PERCENT)))
-    ax.set_ylabel(f"share of calls in {length_text(grid.every_s)} (%)")
+    ax.set_ylabel(f"share of calls in {grid.length} (%)")
     if not areas:
         note(ax, "every call was ok" if counts else "no call was planned")
     handles: dict[str, Artist] = {**areas}
@@ -77,4 +83,7 @@ def outcome_composition(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | 
 
 def _label(kind: str, count: float, total: float) -> str:
     rest = ", up to the top" if kind == Kind.OK else ""
-    return f"{kind}: {count:,.0f} ({100 * count / total:.2f} %{rest})"
+    percent = 100 * count / total
+    # a share that is not nothing is not said to be nothing, nor one that is not all to be all
+    share = "< 0.01" if 0 < percent < _LEAST_PERCENT else f"{min(percent, 99.99) if percent < _ALL else percent:.2f}"
+    return f"{kind}: {count:,.0f} ({share} %{rest})"

@@ -12,7 +12,7 @@ from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
 from soaklib.charts.stacks import count_axis, counts_by, stack_steps
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import grid_of, length_text, need
+from soaklib.charts.windows import grid_of, need
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ def denial_spikes(
     ax
         Where to draw.
     every_s
-        Length of a window in soak seconds; None for the least distance between two rows. Say it where denials are rare.
+        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
 
@@ -54,7 +54,7 @@ def denial_spikes(
         The frame lacks a column.
     """
     need(frame, ("soak_s", "reason", "n"), "soaklib.denials(run)")
-    grid = grid_of(frame, every_s)
+    grid = grid_of(frame, every_s, marks)
     draw_time_axis(ax, marks, grid)
     _stack(ax, frame, "reason", grid)
     return ax
@@ -62,7 +62,12 @@ def denial_spikes(
 
 @themed
 def denial_sources(
-    denials: pl.DataFrame, counted: pl.DataFrame, *, figure: Figure, marks: pl.DataFrame | None = None
+    denials: pl.DataFrame,
+    counted: pl.DataFrame,
+    *,
+    figure: Figure,
+    every_s: float | None = None,
+    marks: pl.DataFrame | None = None,
 ) -> Figure:
     """Draw the denials that the client met above those that the gateway's own counter counted.
 
@@ -74,6 +79,9 @@ def denial_sources(
         As ``soaklib.metered(run, "gateway_policy_denials_total", by="kind")`` gives it: ``soak_s``, ``kind``, ``n``.
     figure
         An empty figure; it gets two axes on one time axis.
+    every_s
+        Length of the windows of both in soak seconds; None to tell it from each frame, which goes wrong where windows
+        are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
 
@@ -91,7 +99,7 @@ def denial_sources(
     need(counted, ("soak_s", "kind", "n"), 'soaklib.metered(run, metric, by="kind")')
     upper, lower = figure.subplots(2, 1, sharex=True)
     for ax, frame, by, who in ((upper, denials, "reason", "client"), (lower, counted, "kind", "gateway")):
-        grid = grid_of(frame)
+        grid = grid_of(frame, every_s, marks)
         draw_time_axis(ax, marks, grid, labels=ax is upper)
         nothing = "the gateway exposes no denials" if ax is lower and frame.is_empty() else _NO_DENIAL
         _stack(
@@ -110,7 +118,7 @@ def _stack(
 ) -> None:  # fmt: skip
     values, looks = counts_by(frame, by, "n", grid, REASON_LOOKS)
     areas = stack_steps(ax, grid, values, looks)
-    count_axis(ax, f"{who}denials in {length_text(grid.every_s)}")
+    count_axis(ax, f"{who}denials in {grid.length}")
     if not areas:
         note(ax, nothing)
     labels = [f"{reason}: {value.sum():,.0f}" for reason, value in values.items()]

@@ -15,7 +15,7 @@ from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.milliseconds import milliseconds_axis
 from soaklib.charts.notes import note
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import SECONDS_PER_HOUR, grid_of, length_text, need
+from soaklib.charts.windows import grid_of, need
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,9 @@ _DEEPEST_GREY = "cividis_r"  # even in lightness, so that it reads the same in g
 
 
 @themed
-def latency_heat_map(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = None) -> Axes:
+def latency_heat_map(
+    frame: pl.DataFrame, *, ax: Axes, every_s: float | None = None, marks: pl.DataFrame | None = None
+) -> Axes:
     """Draw how many calls of each window had which latency.
 
     Parameters
@@ -39,6 +41,8 @@ def latency_heat_map(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | Non
         that were given up are drawn as triangles at the least latency they can have had.
     ax
         Where to draw; it gets a colour bar.
+    every_s
+        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
 
@@ -53,7 +57,7 @@ def latency_heat_map(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | Non
         The frame lacks a column.
     """
     need(frame, ("soak_s", "low_ms", "high_ms", "censored", "n"), "soaklib.latency_bins(run)")
-    grid = grid_of(frame)
+    grid = grid_of(frame, every_s, marks)
     draw_time_axis(ax, marks, grid)
     answered = frame.filter(~pl.col("censored"))
     if answered.is_empty():
@@ -62,7 +66,7 @@ def latency_heat_map(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | Non
         _draw_mesh(ax, answered, grid)
     given_up = frame.filter(pl.col("censored"))
     if given_up.height:
-        middle_h = (given_up["soak_s"].to_numpy() + grid.every_s / 2) / SECONDS_PER_HOUR
+        middle_h = grid.middles_h(given_up["soak_s"].to_numpy())
         (points,) = ax.plot(middle_h, given_up["low_ms"].to_numpy(), "^", color=VERMILLION, zorder=3, gid="given up")
         legend_below(ax, [points], [f"given up, at least so long: {given_up['n'].sum():,}"])
     milliseconds_axis(ax, "latency (ms)")
@@ -80,7 +84,7 @@ def _draw_mesh(ax: Axes, answered: pl.DataFrame, grid: Grid) -> QuadMesh:
     figure = ax.get_figure(root=True)
     if figure is not None:
         bar = figure.colorbar(mesh, ax=ax, pad=0.01, aspect=25)
-        bar.set_label(f"calls in {length_text(grid.every_s)}")
+        bar.set_label(f"calls in {grid.length}")
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         bar.ax.yaxis.set_minor_formatter(NullFormatter())
         bar.outline.set_visible(False)

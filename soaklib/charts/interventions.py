@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from soaklib.charts.legend import legend_below
@@ -16,6 +17,8 @@ from soaklib.records import EventName
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from soaklib.charts.windows import Floats
 
 __all__ = ["intervention_timeline"]
 
@@ -62,6 +65,8 @@ _WENT_WRONG: Final = (
 def intervention_timeline(events: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = None) -> Axes:
     """Draw every event in the row of its sort; what went wrong is a red cross.
 
+    What came before the start of the load (agents, policies) stands at H+0: further left are the names of the rows.
+
     Parameters
     ----------
     events
@@ -90,7 +95,7 @@ def intervention_timeline(events: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame
     wrong = pl.any_horizontal(pl.col("name").str.ends_with(ending) for ending in _WENT_WRONG)
     for place, number in enumerate(used):
         row = rows[number]
-        fine = sorted_in.filter(pl.col("row") == number, ~wrong)["soak_s"].to_numpy() / SECONDS_PER_HOUR
+        fine = _hours(sorted_in.filter(pl.col("row") == number, ~wrong))
         if fine.size:  # an empty line that is not clipped would ask the layout for room at the figure's corner
             ax.plot(
                 fine, [place] * fine.size, row.marker, color=row.colour, markersize=3.5, label=row.label, zorder=3,
@@ -99,17 +104,21 @@ def intervention_timeline(events: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame
     bad = sorted_in.filter(wrong)
     if bad.height:
         (crosses,) = ax.plot(
-            bad["soak_s"].to_numpy() / SECONDS_PER_HOUR, [used.index(number) for number in bad["row"]], "x",
+            _hours(bad), [used.index(number) for number in bad["row"]], "x",
             color=VERMILLION, markersize=5, markeredgewidth=1.2, zorder=4, label="went wrong", clip_on=False,
         )  # fmt: skip
         legend_below(ax, [crosses], [f"failed, interrupted or late: {bad.height:,}"])
     counts = dict(sorted_in["row"].value_counts().iter_rows())
     ax.set_yticks(range(len(used)), [f"{rows[number].label}: {counts[number]:,}" for number in used])
     ax.set_ylim(max(1, len(used)) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
+    ax.tick_params(axis="y", length=0, pad=5)  # a marker at H+0 reaches over the axis
     if events.is_empty():
         note(ax, "nothing happened")
     return ax
+
+
+def _hours(events: pl.DataFrame) -> Floats:
+    return np.asarray(np.maximum(events["soak_s"].to_numpy(), 0.0) / SECONDS_PER_HOUR)
 
 
 def _row_of(name: str) -> int:

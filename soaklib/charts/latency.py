@@ -14,7 +14,7 @@ from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.milliseconds import milliseconds_axis
 from soaklib.charts.notes import note
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import SECONDS_PER_HOUR, grid_of, length_text, need, on_grid, step_line
+from soaklib.charts.windows import grid_of, need, on_grid, step_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -37,6 +37,7 @@ def latency_percentiles(
     *,
     figure: Figure,
     quantiles: Sequence[float] = (0.5, 0.95, 0.99),
+    every_s: float | None = None,
     marks: pl.DataFrame | None = None,
 ) -> Figure:
     """Draw percentiles of service time (thick) and response time (thin), one axes a tool, on a common log scale.
@@ -53,6 +54,8 @@ def latency_percentiles(
         An empty figure; it gets one axes a tool.
     quantiles
         The levels to draw, of those in the frame.
+    every_s
+        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
 
@@ -70,7 +73,7 @@ def latency_percentiles(
     levels = [float(level) for level in quantiles]
     drawn = frame.filter(pl.col("quantile").is_in(levels), pl.col("sufficient"), pl.col("latency_ms") > 0)
     tools = list(looks_for(frame["tool"].to_list(), TOOL_LOOKS))
-    grid = grid_of(frame)
+    grid = grid_of(frame, every_s, marks)
     axes = figure.subplots(max(1, len(tools)), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for ax in axes:
         draw_time_axis(ax, marks, grid, labels=ax is axes[0])
@@ -99,7 +102,7 @@ def _draw_tool(ax: Axes, one_tool: pl.DataFrame, grid: Grid, levels: Sequence[fl
             )  # fmt: skip
             bounds = rows.filter(pl.col("at_least"))
             if bounds.height:
-                middle_h = (bounds["soak_s"].to_numpy() + grid.every_s / 2) / SECONDS_PER_HOUR
+                middle_h = grid.middles_h(bounds["soak_s"].to_numpy())
                 ax.plot(middle_h, bounds["latency_ms"].to_numpy(), "^", color=look.colour, zorder=4, gid="at least")
 
 
@@ -110,7 +113,7 @@ def _explain(ax: Axes, levels: Sequence[float], seen: Collection[float], grid: G
         look = QUANTILE_LOOKS.get(level, QUANTILE_LOOKS[0.5])
         handles.append(Line2D([], [], color=look.colour, linestyle=look.line, linewidth=_THICK))
         told = "" if level in seen else ": too few calls"
-        labels.append(f"p{100 * level:g} in {length_text(grid.every_s)}{told}")
+        labels.append(f"p{100 * level:g} in {grid.length}{told}")
     handles += [Line2D([], [], color=BLACK, linewidth=width) for width in (_THICK + 0.4, _THIN)]
     labels += ["service time", "response time"]
     if bounded:

@@ -20,6 +20,7 @@ __all__ = [
     "GREEN",
     "GREY",
     "INVALID_COLOUR",
+    "INVALID_EDGE",
     "KIND_LOOKS",
     "LIGHT",
     "ORANGE",
@@ -47,6 +48,7 @@ GREY: Final = "#8C8C8C"
 LIGHT: Final = "#D3DFE8"
 GAP_COLOUR: Final = "#C4C4C4"
 INVALID_COLOUR: Final = "#F2D5C6"  # of windows in which the generator itself was late: a light vermillion
+INVALID_EDGE: Final = "#C98F72"
 
 
 LineStyle: TypeAlias = Literal["-", "--", "-.", ":"] | tuple[int, tuple[float, ...]]

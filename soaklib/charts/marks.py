@@ -6,14 +6,15 @@ latter null for a moment), ``kind`` (``phase``, ``change``, ``gap``, ``invalid``
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.charts.looks import BLACK, GAP_COLOUR, INVALID_COLOUR
+from soaklib.charts.looks import BLACK, GAP_COLOUR, INVALID_COLOUR, INVALID_EDGE
 from soaklib.charts.mark_labels import BandName, MarkLabels, Moment
 from soaklib.charts.time_axis import soak_axis
-from soaklib.charts.windows import SECONDS_PER_HOUR, need
+from soaklib.charts.windows import SECONDS_PER_HOUR, phases_end_s
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,12 +41,8 @@ def draw_time_axis(ax: Axes, marks: pl.DataFrame | None, grid: Grid, *, labels: 
     labels
         Whether to say above the axes what the marks are: once a figure, on its uppermost time axis.
     """
-    start_s, end_s = (min(0.0, grid.start_s), grid.end_s)
-    if marks is not None:
-        need(marks, ("start_s", "end_s", "kind", "label"), "soaklib.marks(run)")
-        phase_ends = marks.filter(kind="phase")["end_s"].drop_nulls()
-        end_s = max([end_s, *phase_ends.to_list()])
-    soak_axis(ax, start_s, end_s)
+    start_s, end_s, stop_s = min(0.0, grid.start_s), grid.end_s, phases_end_s(marks)
+    soak_axis(ax, start_s, max(end_s, stop_s) if math.isfinite(stop_s) else end_s)
     if marks is not None:
         _draw_bands(ax, marks)
         if labels:
@@ -62,8 +59,11 @@ def _draw_bands(ax: Axes, marks: pl.DataFrame) -> None:
         else:
             ax.axvspan(_hours(start_s), _hours(end_s), color=GAP_COLOUR, linewidth=0, zorder=1, gid="gap")
     for start_s, end_s in marks.filter(kind="invalid").select("start_s", "end_s").iter_rows():
-        # the edge lets a minute of a day be seen
-        ax.axvspan(_hours(start_s), _hours(end_s), color=INVALID_COLOUR, linewidth=0.8, zorder=1, gid="invalid")
+        # the edge lets a minute of a day be seen, and in grey tells the band from what is as light
+        ax.axvspan(
+            _hours(start_s), _hours(end_s), facecolor=INVALID_COLOUR, edgecolor=INVALID_EDGE, hatch="xxxx",
+            linewidth=0.8, zorder=1, gid="invalid",
+        )  # fmt: skip
     for start_s in marks.filter(kind="change")["start_s"]:
         ax.axvline(_hours(start_s), color=BLACK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=2.5, gid="change")
 

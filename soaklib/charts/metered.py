@@ -10,19 +10,26 @@ from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
 from soaklib.charts.stacks import count_axis, counts_by, stack_steps
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import grid_of, length_text, need
+from soaklib.charts.windows import grid_of, need
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from soaklib.charts.windows import Grid
+
 __all__ = ["retries_and_cache"]
 
 
 @themed
 def retries_and_cache(
-    retries: pl.DataFrame, cache_hits: pl.DataFrame, *, figure: Figure, marks: pl.DataFrame | None = None
+    retries: pl.DataFrame,
+    cache_hits: pl.DataFrame,
+    *,
+    figure: Figure,
+    every_s: float | None = None,
+    marks: pl.DataFrame | None = None,
 ) -> Figure:
     """Draw the gateway's retries, and below them its cache hits, stacked by tool.
 
@@ -33,6 +40,8 @@ def retries_and_cache(
         give them: ``soak_s``, ``tool``, ``n``.
     figure
         An empty figure; it gets two axes on one time axis.
+    every_s
+        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
 
@@ -49,20 +58,19 @@ def retries_and_cache(
     upper, lower = figure.subplots(2, 1, sharex=True)
     for ax, frame, what in ((upper, retries, "retries"), (lower, cache_hits, "cache hits")):
         need(frame, ("soak_s", "tool", "n"), "soaklib.metered(run, metric)")
-        _draw(ax, frame, what, marks, labels=ax is upper)
+        _draw(ax, frame, what, grid_of(frame, every_s, marks), marks, labels=ax is upper)
     upper.set_xlabel("")
     upper.tick_params(labelbottom=False)
     figure.align_ylabels([upper, lower])
     return figure
 
 
-def _draw(ax: Axes, frame: pl.DataFrame, what: str, marks: pl.DataFrame | None, *, labels: bool) -> None:
-    grid = grid_of(frame)
+def _draw(ax: Axes, frame: pl.DataFrame, what: str, grid: Grid, marks: pl.DataFrame | None, *, labels: bool) -> None:
     draw_time_axis(ax, marks, grid, labels=labels)
     values, looks = counts_by(frame, "tool", "n", grid, TOOL_LOOKS)
     counted = {tool: value for tool, value in values.items() if value.sum() > 0}
     areas = stack_steps(ax, grid, counted, looks)
-    count_axis(ax, f"{what} in {length_text(grid.every_s)}")
+    count_axis(ax, f"{what} in {grid.length}")
     if not counted:
         note(ax, f"the gateway counted no {what}" if values else f"the gateway exposes no {what}")
     legend_below(

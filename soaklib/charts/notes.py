@@ -11,8 +11,8 @@ __all__ = ["note"]
 
 
 def note(ax: Axes, sentence: str) -> None:
-    """Write a sentence in the middle of an axes."""
+    """Write a sentence in the middle of an axes, in front of all lines."""
     ax.text(
         0.5, 0.5, sentence, transform=ax.transAxes, horizontalalignment="center", verticalalignment="center",
-        style="italic", gid="note",
+        style="italic", gid="note", zorder=6, bbox={"facecolor": "white", "edgecolor": "none", "pad": 2.0},
     )  # fmt: skip

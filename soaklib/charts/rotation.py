@@ -59,7 +59,11 @@ def rotation_impact(frame: pl.DataFrame, *, figure: Figure, event: str = "rotati
     figure.align_ylabels(list(axes))
     if handles:
         events = int(frame["events"][0])
-        legend_below(axes[1], handles, [f"mean over {events:,} {event}s", "95 % of placebos, step by step", event])
+        legend_below(
+            axes[1],
+            handles,
+            [f"mean over {events:,} {event}{'s' * (events != 1)}", "95 % of placebos, step by step", event],
+        )
     return figure
 
 

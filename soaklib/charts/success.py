@@ -10,7 +10,7 @@ from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import BLUE, GAP_COLOUR, SKY, VERMILLION
 from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import grid_of, length_text, need, on_grid, step_area, step_line
+from soaklib.charts.windows import grid_of, need, on_grid, step_area, step_line
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,7 +26,12 @@ _LEAST_SPAN_PERCENT: Final = 0.5
 
 @themed
 def success_rate(
-    frame: pl.DataFrame, *, ax: Axes, threshold: float | None = None, marks: pl.DataFrame | None = None
+    frame: pl.DataFrame,
+    *,
+    ax: Axes,
+    threshold: float | None = None,
+    every_s: float | None = None,
+    marks: pl.DataFrame | None = None,
 ) -> Axes:
     """Draw the success rate in each window, with its 95 % interval.
 
@@ -39,6 +44,8 @@ def success_rate(
         Where to draw.
     threshold
         The rate that is required, percent.
+    every_s
+        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
 
@@ -53,7 +60,7 @@ def success_rate(
         The frame lacks a column.
     """
     need(frame, ("soak_s", "n", "success_rate", "low", "high"), "soaklib.success_rate(run)")
-    grid = grid_of(frame)
+    grid = grid_of(frame, every_s, marks)
     draw_time_axis(ax, marks, grid)
     rate, low, high = (on_grid(frame, name, grid, absent=np.nan) for name in ("success_rate", "low", "high"))
     edges_h = grid.edges_h
@@ -63,7 +70,7 @@ def success_rate(
     )  # fmt: skip
     (line,) = ax.plot(*step_line(edges_h, rate), drawstyle="steps-post", color=BLUE, zorder=3, label="success rate")
     handles: list[Artist] = [line, band]
-    labels = [f"success rate in {length_text(grid.every_s)}", "95 % interval"]
+    labels = [f"success rate in {grid.length}", "95 % interval"]
     if threshold is not None:
         handles.append(ax.axhline(threshold, color=VERMILLION, linestyle="--", zorder=2.5))
         labels.append(f"required: {threshold:g} %")

@@ -10,7 +10,7 @@ from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
 from soaklib.charts.stacks import count_axis, counts_by, stack_steps
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import grid_of, length_text, need
+from soaklib.charts.windows import grid_of, need
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +20,9 @@ __all__ = ["tool_usage"]
 
 
 @themed
-def tool_usage(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = None) -> Axes:
+def tool_usage(
+    frame: pl.DataFrame, *, ax: Axes, every_s: float | None = None, marks: pl.DataFrame | None = None
+) -> Axes:
     """Stack the calls that were sent in each window by tool.
 
     Parameters
@@ -30,6 +32,8 @@ def tool_usage(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = No
         added up.
     ax
         Where to draw.
+    every_s
+        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
 
@@ -44,11 +48,11 @@ def tool_usage(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = No
         The frame lacks a column.
     """
     need(frame, ("soak_s", "tool", "sent"), "soaklib.tool_usage(run)")
-    grid = grid_of(frame)
+    grid = grid_of(frame, every_s, marks)
     draw_time_axis(ax, marks, grid)
     values, looks = counts_by(frame, "tool", "sent", grid, TOOL_LOOKS)
     areas = stack_steps(ax, grid, values, looks)
-    count_axis(ax, f"calls sent in {length_text(grid.every_s)}")
+    count_axis(ax, f"calls sent in {grid.length}")
     if not areas:
         note(ax, "no call was sent")
     totals = {tool: int(value.sum()) for tool, value in values.items()}

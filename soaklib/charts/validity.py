@@ -25,7 +25,12 @@ _COLUMNS = ("soak_s", "planned_per_s", "sent_per_s", "schedule_lag_max_ms", "loo
 
 @themed
 def measurement_validity(
-    frame: pl.DataFrame, *, figure: Figure, late_ms: float | None = None, marks: pl.DataFrame | None = None
+    frame: pl.DataFrame,
+    *,
+    figure: Figure,
+    late_ms: float | None = None,
+    every_s: float | None = None,
+    marks: pl.DataFrame | None = None,
 ) -> Figure:
     """Draw the planned and the sent rate, and below them the largest lag of each window.
 
@@ -38,6 +43,8 @@ def measurement_validity(
         An empty figure; it gets two axes on one time axis.
     late_ms
         The lag from which the generator counts as late, wall milliseconds.
+    every_s
+        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
 
@@ -52,7 +59,7 @@ def measurement_validity(
         The frame lacks a column.
     """
     need(frame, _COLUMNS, "soaklib.measurement_validity(run)")
-    grid = grid_of(frame)
+    grid = grid_of(frame, every_s, marks)
     upper, lower = figure.subplots(2, 1, sharex=True)
     draw_time_axis(upper, marks, grid)
     draw_time_axis(lower, marks, grid, labels=False)

@@ -6,6 +6,7 @@ line between the middles of windows would show values at times for which nobody 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["SECONDS_PER_HOUR", "Floats", "Grid", "grid_of", "length_text", "need", "on_grid", "step_area", "step_line"]
+__all__ = [
+    "SECONDS_PER_HOUR", "Floats", "Grid", "grid_of", "length_text", "need", "on_grid", "phases_end_s", "step_area",
+    "step_line",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
@@ -38,22 +42,43 @@ class Grid(NamedTuple):
         Length of each.
     size
         How many.
+    stop_s
+        End of the run, soak seconds: the last window is cut off there.
+    is_told
+        Whether the length is known rather than a width for a window that stands alone.
     """
 
     start_s: float
     every_s: float
     size: int
+    stop_s: float = math.inf
+    is_told: bool = True
 
     @property
     def edges_h(self) -> Floats:
         """Starts of all windows and the end of the last, soak hours; shape (size + 1,)."""
-        edges_h: Floats = (self.start_s + np.arange(self.size + 1, dtype=np.float64) * self.every_s) / SECONDS_PER_HOUR
-        return edges_h
+        edges_s = self.start_s + np.arange(self.size + 1, dtype=np.float64) * self.every_s
+        edges_s[-1] = self.end_s
+        return np.asarray(edges_s / SECONDS_PER_HOUR)
 
     @property
     def end_s(self) -> float:
         """End of the last window, soak seconds."""
-        return self.start_s + self.size * self.every_s
+        end_s = self.start_s + self.size * self.every_s
+        is_cut = end_s - self.every_s < self.stop_s < end_s  # a window that begins after the end of the run is whole
+        return self.stop_s if is_cut and self.size else end_s
+
+    @property
+    def length(self) -> str:
+        """The length of a window in words, for ``calls in ...``."""
+        if not self.is_told:
+            return "one window"
+        return length_text(min(self.every_s, self.end_s - self.start_s) if self.size else self.every_s)
+
+    def middles_h(self, starts_s: Floats) -> Floats:
+        """Give the middles of the windows that begin at `starts_s`, soak hours; shape as theirs."""
+        ends_s = np.minimum(starts_s + self.every_s, self.end_s)
+        return np.asarray((starts_s + ends_s) / 2 / SECONDS_PER_HOUR)
 
 
 def need(frame: pl.DataFrame, columns: Iterable[str], made_by: str) -> None:
@@ -70,7 +95,7 @@ def need(frame: pl.DataFrame, columns: Iterable[str], made_by: str) -> None:
         raise SettingsError(msg)
 
 
-def grid_of(frame: pl.DataFrame, every_s: float | None = None) -> Grid:
+def grid_of(frame: pl.DataFrame, every_s: float | None = None, marks: pl.DataFrame | None = None) -> Grid:
     """Give the windows that a frame with ``soak_s`` spans.
 
     Parameters
@@ -78,14 +103,39 @@ def grid_of(frame: pl.DataFrame, every_s: float | None = None) -> Grid:
     frame
         Its ``soak_s`` are the starts of windows; holes are allowed.
     every_s
-        Their length; None for the least distance between two of them, or a minute where there are no two.
+        Their length; None for the greatest of which all starts are multiples, which is too long where windows are rare,
+        or a minute where there are no two, which is then not told.
+    marks
+        As ``soaklib.marks(run)`` gives it, for the end of the run; None where that is not known.
     """
     starts_s = np.unique(frame["soak_s"].to_numpy())
+    stop_s = phases_end_s(marks)
+    is_told = every_s is not None or starts_s.size > 1
     if every_s is None:
-        every_s = float(np.diff(starts_s).min()) if starts_s.size > 1 else _LONE_WINDOW_S
+        every_s = _common_length_s(starts_s) if is_told else _LONE_WINDOW_S
     if not starts_s.size:
-        return Grid(0.0, every_s, 0)
-    return Grid(float(starts_s[0]), every_s, round(float(starts_s[-1] - starts_s[0]) / every_s) + 1)
+        return Grid(0.0, every_s, 0, stop_s, is_told)
+    size = round(float(starts_s[-1] - starts_s[0]) / every_s) + 1
+    return Grid(float(starts_s[0]), every_s, size, stop_s, is_told)
+
+
+def phases_end_s(marks: pl.DataFrame | None) -> float:
+    """Give the end of the last phase, soak seconds; infinity where no phase is marked.
+
+    Raises
+    ------
+    SettingsError
+        The marks lack a column.
+    """
+    if marks is None:
+        return math.inf
+    need(marks, ("start_s", "end_s", "kind", "label"), "soaklib.marks(run)")
+    return max(marks.filter(kind="phase")["end_s"].drop_nulls().to_list(), default=math.inf)
+
+
+def _common_length_s(starts_s: Floats) -> float:
+    """Give the greatest length of which all starts are multiples, to the millisecond."""
+    return math.gcd(*np.rint(1000 * starts_s).astype(int).tolist()) / 1000
 
 
 def on_grid(frame: pl.DataFrame, column: str, grid: Grid, *, absent: float) -> Floats:

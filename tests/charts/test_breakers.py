@@ -98,6 +98,25 @@ def test_the_time_to_recover_is_drawn(figure):
     assert [text.get_text() for text in upper.texts] == ["ok after 90 soak s"]
 
 
+def test_of_a_tool_that_was_well_at_once_no_recovery_is_told(figure):
+    """Where no call failed after chaos there is neither a line nor a label."""
+    recoveries = pl.DataFrame({"tool": ["openai"], "ended_s": [300.0], "recovered_s": [300.0], "failed": [0]})
+    charts.breaker_activity(_states([0, 600], ["closed"] * 2), _FAST_FAILS, figure=figure, recoveries=recoveries)
+    upper = figure.axes[0]
+    assert list(upper.texts) == []
+    assert [lines for lines in upper.collections if lines.get_gid() == "recovery"] == []
+
+
+def test_the_axis_ends_with_the_run(figure, marks):
+    """The last scrape, a moment after the end of the run, does not lengthen the axis by a window."""
+    states = _states([0, 86_410], ["closed"] * 2)
+    charts.breaker_activity(states, _FAST_FAILS, figure=figure, every_s=300.0, marks=marks)
+    assert figure.axes[0].get_xlim() == (0.0, 24.0)
+    other = charts.figure()
+    charts.breaker_activity(states, _FAST_FAILS, figure=other, every_s=300.0)
+    assert other.axes[0].get_xlim() == pytest.approx((0.0, 86_410 / 3600))
+
+
 def test_without_recoveries_no_line_is_drawn(figure):
     """Where no chaos ended there is nothing to say of recovery."""
     charts.breaker_activity(_states([0, 60], ["closed"] * 2), _FAST_FAILS, figure=figure)

@@ -51,6 +51,13 @@ def test_a_run_in_which_all_went_well_has_no_cross(ax):
     assert ax.get_legend() is None
 
 
+def test_what_came_before_the_start_stands_at_it(ax):
+    """Agents and policies are made before H+0; their marks do not cover the names of the rows."""
+    before = pl.DataFrame({"soak_s": [-98.0, 0.0], "name": ["AGENTS_CREATED", "SOAK_TEST_STARTED"]})
+    charts.intervention_timeline(before, ax=ax)
+    assert _points(ax) == {"run": [(0, 0)], "policies, agents": [(0, 1)]}
+
+
 def test_nothing_happened_is_said(ax):
     """A run without events says so."""
     charts.intervention_timeline(_EVENTS.clear(), ax=ax)

@@ -58,6 +58,15 @@ def test_no_denial_is_said(ax):
     assert ax.get_legend() is None
 
 
+def test_a_run_in_one_window_is_drawn_to_its_end(ax):
+    """A window of an hour in a run of half an hour spans the run and is told to be half an hour."""
+    usage = pl.DataFrame({"soak_s": [0.0], "tool": ["openai"], "sent": [1800]})
+    marks = pl.DataFrame({"start_s": [0.0], "end_s": [1800.0], "kind": ["phase"], "label": ["baseline"]})
+    charts.tool_usage(usage, ax=ax, every_s=3600.0, marks=marks)
+    assert _areas(ax) == {"openai": [(0, 1800, 0.0, 1800.0)]}
+    assert (ax.get_ylabel(), ax.get_xlim()) == ("calls sent in 30 min", (0.0, 0.5))
+
+
 def test_rare_denials_keep_the_length_of_their_window(ax):
     """With the window's length given, two distant denials are two narrow bars."""
     rare = _DENIALS.filter(pl.col("soak_s") != 60.0, pl.col("reason") == "scope")
@@ -76,6 +85,15 @@ def test_client_and_gateway_stand_on_one_time_axis(figure):
     assert (_legend(upper), _legend(lower)) == (["scope: 4", "quota: 15"], ["scope: 5"])
     assert _areas(lower) == {"scope": [(0, 7200, 0.0, 4.0)]}
     assert upper.get_xlim() == lower.get_xlim() == (0.0, 2.0)
+
+
+def test_client_and_gateway_have_one_window(figure):
+    """With a length given, both parts count in it."""
+    counted = pl.DataFrame({"soak_s": [0.0, 120.0], "kind": ["scope"] * 2, "n": [1.5, 1.0]})
+    charts.denial_sources(_DENIALS, counted, figure=figure, every_s=60.0)
+    upper, lower = figure.axes
+    assert [ax.get_ylabel() for ax in (upper, lower)] == ["client: denials in 1 min", "gateway: denials in 1 min"]
+    assert _areas(lower) == {"scope": [(0, 60, 0.0, 1.5), (120, 180, 0.0, 1.0)]}
 
 
 def test_tools_are_stacked_in_a_fixed_order(ax):
@@ -113,6 +131,13 @@ def test_outcomes_are_shares_of_each_window(ax):
     charts.outcome_composition(_OUTCOMES, ax=ax)
     assert _areas(ax) == {"denied": [(60, 120, 0.0, 25.0)], "timeout": [(180, 240, 0.0, 100.0)]}
     assert _legend(ax) == ["denied: 5 (14.71 %)", "timeout: 4 (11.76 %)", "ok: 25 (73.53 %, up to the top)"]
+
+
+def test_a_share_that_is_not_nothing_is_not_said_to_be_nothing(ax):
+    """Ten calls in a million are less than a hundredth of a percent, not none, and the rest is not all."""
+    counts = pl.DataFrame({"soak_s": [0.0] * 2, "purpose": ["load"] * 2, "kind": ["ok", "timeout"], "n": [10**6, 10]})
+    charts.outcome_composition(counts, ax=ax)
+    assert _legend(ax) == ["timeout: 10 (< 0.01 %)", "ok: 1,000,000 (99.99 %, up to the top)"]
 
 
 def test_a_run_in_which_all_is_ok_says_so(ax):

@@ -23,10 +23,30 @@ def test_grid_takes_a_length_where_windows_are_rare():
     assert grid_of(frame, 300.0) == Grid(0.0, 300.0, 5)
 
 
-@pytest.mark.parametrize(("starts", "expected"), [([], Grid(0.0, 60.0, 0)), ([120.0], Grid(120.0, 60.0, 1))])
-def test_grid_of_no_window_and_of_one(starts, expected):
-    """Without two windows a window is a minute long, and without any the grid is empty."""
-    assert grid_of(pl.DataFrame({"soak_s": pl.Series(starts, dtype=pl.Float64)})) == expected
+@pytest.mark.parametrize(("starts", "size"), [([], 0), ([120.0], 1)])
+def test_grid_of_no_window_and_of_one(starts, size):
+    """Without two windows nobody can tell their length from them, and it is not told; without any the grid is empty."""
+    grid = grid_of(pl.DataFrame({"soak_s": pl.Series(starts, dtype=pl.Float64)}))
+    assert (grid.size, grid.length) == (size, "one window")
+    assert grid_of(pl.DataFrame({"soak_s": [0.0]}), 300.0).length == "5 min"
+
+
+def test_rare_windows_keep_their_length():
+    """Ten and fifteen minutes apart, windows are of five: the greatest length of which all starts are multiples."""
+    grid = grid_of(pl.DataFrame({"soak_s": [57_600.0, 58_200.0, 59_100.0]}))
+    assert (grid, grid.length) == (Grid(57_600.0, 300.0, 6), "5 min")
+    assert grid_of(pl.DataFrame({"soak_s": [0.5, 1.25]})) == Grid(0.5, 0.25, 4)
+
+
+def test_the_last_window_ends_with_the_run():
+    """A window that reaches past the end of the run is cut off there, and one that begins later is whole."""
+    marks = pl.DataFrame({"start_s": [0.0], "end_s": [1800.0], "kind": ["phase"], "label": ["baseline"]})
+    whole = grid_of(pl.DataFrame({"soak_s": [0.0]}), 3600.0, marks)
+    assert (whole.end_s, whole.edges_h.tolist(), whole.length) == (1800.0, [0.0, 0.5], "30 min")
+    assert whole.middles_h(np.array([0.0])).tolist() == [0.25]
+    cut = grid_of(pl.DataFrame({"soak_s": [0.0, 1200.0]}), 1200.0, marks)
+    assert (cut.end_s, cut.length) == (1800.0, "20 min")
+    assert grid_of(pl.DataFrame({"soak_s": [0.0, 1800.0]}), 900.0, marks).end_s == 2700.0
 
 
 def test_values_fall_into_their_windows():
