@@ -13,7 +13,7 @@ from soaklib.charts.budget import error_budget_burn
 from soaklib.charts.comparison import run_comparison
 from soaklib.charts.composition import outcome_composition
 from soaklib.charts.denials import denial_sources, denial_spikes
-from soaklib.charts.drift import drift
+from soaklib.charts.drift import drift, drift_by_tool
 from soaklib.charts.heat import latency_heat_map
 from soaklib.charts.interventions import intervention_timeline
 from soaklib.charts.latency import latency_percentiles
@@ -38,6 +38,7 @@ __all__ = [
     "denial_sources",
     "denial_spikes",
     "drift",
+    "drift_by_tool",
     "error_budget_burn",
     "event_table",
     "figure",

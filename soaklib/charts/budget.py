@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import BLACK, BLUE, ORANGE, VERMILLION
 from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
+from soaklib.charts.numbers import number_formatter
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import grid_of, need, on_grid, step_line
+from soaklib.charts.windows import grid_of, length_text, need, on_grid, step_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,16 +30,23 @@ _PAIR_LOOKS: Final = ((BLUE, "-"), (ORANGE, (0, (4.0, 1.5))), (BLACK, (0, (1.0, 
 
 
 @themed
-def error_budget_burn(frame: pl.DataFrame, *, figure: Figure, marks: pl.DataFrame | None = None) -> Figure:
+def error_budget_burn(
+    frame: pl.DataFrame, *, figure: Figure, every_s: float | None = None, marks: pl.DataFrame | None = None
+) -> Figure:
     """Draw the share of the error budget that is used, and below it the burn rate of each pair's long window.
+
+    The short window of a pair says only whether the burning still goes on; its rate is not drawn, the alert is.
 
     Parameters
     ----------
     frame
         As ``soaklib.error_budget(run)`` gives it: ``soak_s``, ``window``, ``threshold``, ``long_rate``, ``short_rate``,
-        ``alert``, ``used_ratio``. An alert is a red stretch at the foot of the lower axes.
+        ``alert``, ``used_ratio``; ``window`` names both lengths of a pair in minutes, such as ``60m/5m``. An alert is a
+        red stretch at the foot of the lower axes.
     figure
         An empty figure; it gets two axes on one time axis.
+    every_s
+        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
 
@@ -53,7 +61,7 @@ def error_budget_burn(frame: pl.DataFrame, *, figure: Figure, marks: pl.DataFram
         The frame lacks a column.
     """
     need(frame, _COLUMNS, "soaklib.error_budget(run)")
-    grid = grid_of(frame)
+    grid = grid_of(frame, every_s, marks)
     upper, lower = figure.subplots(2, 1, sharex=True)
     draw_time_axis(upper, marks, grid)
     draw_time_axis(lower, marks, grid, labels=False)
@@ -80,14 +88,14 @@ def _draw_used(ax: Axes, frame: pl.DataFrame, grid: Grid) -> list[Line2D]:
 
 def _draw_rates(ax: Axes, frame: pl.DataFrame, grid: Grid) -> list[Line2D]:
     lines = []
-    for number, pair in enumerate(frame["window"].unique(maintain_order=True)):
+    for number, pair in enumerate(_by_length(frame)):
         rows = frame.filter(pl.col("window") == pair)
         colour, style = _PAIR_LOOKS[number % len(_PAIR_LOOKS)]
         rate = on_grid(rows, "long_rate", grid, absent=np.nan)
         threshold = float(rows["threshold"][0])
         lines += ax.plot(
             *step_line(grid.edges_h, rate), drawstyle="steps-post", color=colour, linestyle=style,
-            label=f"{pair}, alert above {threshold:g}",
+            label=_told(pair, threshold),
         )  # fmt: skip
         ax.axhline(threshold, color=colour, linestyle=":", linewidth=0.6)
     alert = on_grid(frame.group_by("soak_s").agg(pl.col("alert").any()), "alert", grid, absent=0.0)
@@ -99,5 +107,21 @@ def _draw_rates(ax: Axes, frame: pl.DataFrame, grid: Grid) -> list[Line2D]:
         )  # fmt: skip
     ax.set_yscale("symlog", linthresh=1.0)
     ax.set_ylim(bottom=0.0)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_major_formatter(number_formatter())
     return lines
+
+
+def _by_length(frame: pl.DataFrame) -> list[str]:
+    """Give the pairs of windows, the shortest first."""
+    return sorted(frame["window"].unique(), key=_lengths_s)
+
+
+def _lengths_s(pair: str) -> tuple[float, ...]:
+    """Give the lengths of the two windows that ``60m/5m`` names, in seconds."""
+    return tuple(60.0 * float(minutes.removesuffix("m")) for minutes in pair.split("/"))
+
+
+def _told(pair: str, threshold: float) -> str:
+    """Give what a pair's line is and when it alerts, in words."""
+    long, short = map(length_text, _lengths_s(pair))
+    return f"over {long}: alert above {threshold:g}, if over {short} too"

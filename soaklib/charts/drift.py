@@ -5,25 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
-from matplotlib.ticker import EngFormatter, FuncFormatter
+from matplotlib.ticker import EngFormatter
 
 from soaklib.charts.legend import legend_below
-from soaklib.charts.looks import BLACK, BLUE, ORANGE
+from soaklib.charts.looks import BLACK, BLUE, ORANGE, SKY, TOOL_LOOKS, looks_for
 from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
+from soaklib.charts.numbers import number_formatter, significant
 from soaklib.charts.theme import themed
 from soaklib.charts.windows import SECONDS_PER_HOUR, Grid, need
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import polars as pl
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from soaklib.charts.windows import Floats
 
-__all__ = ["drift"]
+__all__ = ["drift", "drift_by_tool"]
 
 _BYTES: Final = "B"
+_BETWEEN_POINTS: Final = 6.0
+_FEW: Final = 30  # points that a line alone would not show as points
 
 
 class _Verdict(Protocol):
@@ -43,10 +49,13 @@ def drift(
 ) -> Axes:
     """Draw a series, the line of its slope through its median, and the slopes at both ends of the interval.
 
+    A slope whose interval is not known says nothing: there is no line then, only the verdict.
+
     Parameters
     ----------
     series
-        ``soak_s``, ``value``; a null or NaN is a gap.
+        ``soak_s``, ``value``; a null or NaN is a gap. With ``low`` and ``high`` a point stands for many readings, and
+        a band shows from the least to the largest of them.
     verdict
         As :func:`soaklib.drift` gives it for the series in soak time: ``state``, ``slope_per_hour``, ``interval`` (of
         the slope), the latter two None where it could not tell.
@@ -68,38 +77,113 @@ def drift(
         The series lacks a column.
     """
     need(series, ("soak_s", "value"), "soaklib.gauge(run, metric)")
-    ordered = series.drop_nulls("soak_s").sort("soak_s")
-    at_s = ordered["soak_s"].to_numpy()
-    value = ordered["value"].fill_null(float("nan")).to_numpy()
-    draw_time_axis(ax, marks, Grid(0.0, float(at_s[-1]) if at_s.size else 1.0, 1))
-    handles: list[Artist] = [*ax.plot(at_s / SECONDS_PER_HOUR, value, color=BLUE, linewidth=0.7, label="series")]
-    labels = [label]
-    amount = EngFormatter(unit=_BYTES, places=1) if unit == _BYTES else FuncFormatter(lambda x, _: f"{x:g} {unit}")
-    seen = np.isfinite(value)
-    if seen.any() and verdict.slope_per_hour is not None:
-        handles += _draw_trend(ax, at_s[seen] / SECONDS_PER_HOUR, value[seen], verdict)
-        sign = "+" if verdict.slope_per_hour >= 0 else ""
-        labels += [f"{verdict.state}: {sign}{amount(verdict.slope_per_hour)} an hour"]
-        labels += ["interval of the slope"] if verdict.interval is not None else []
-    if not seen.any():
-        note(ax, "never measured")
-    if unit == _BYTES:
-        ax.yaxis.set_major_formatter(EngFormatter(unit=_BYTES))
+    _draw(ax, series, verdict, label=label, unit=unit, marks=marks)
     ax.set_ylabel(label if unit == _BYTES else f"{label} ({unit})")
-    legend_below(ax, handles, labels)
     return ax
 
 
-def _draw_trend(ax: Axes, at_h: Floats, value: Floats, verdict: _Verdict) -> list[Artist]:
+@themed
+def drift_by_tool(
+    series: pl.DataFrame,
+    verdicts: Mapping[str, _Verdict],
+    *,
+    figure: Figure,
+    label: str,
+    unit: str,
+    marks: pl.DataFrame | None = None,
+) -> Figure:
+    """Draw the series of each tool with its slope, as :func:`drift` does, one axes a tool.
+
+    Parameters
+    ----------
+    series
+        As ``soaklib.analysis.trends.endpoint_trends(run, endpoint).series``: ``tool``, ``soak_s``, ``value``.
+    verdicts
+        Tool -> verdict.
+    figure
+        An empty figure; it gets one axes a tool on one time axis.
+    label, unit, marks
+        As for :func:`drift`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The same.
+
+    Raises
+    ------
+    SettingsError
+        The series lacks a column.
+    """
+    need(series, ("tool", "soak_s", "value"), "soaklib.analysis.trends.endpoint_trends(run, endpoint)")
+    tools = list(looks_for(verdicts, TOOL_LOOKS))
+    axes = figure.subplots(max(1, len(tools)), 1, sharex=True, squeeze=False)[:, 0]
+    for ax, tool in zip(axes, tools, strict=False):
+        one_tool = series.filter(tool=tool)
+        _draw(
+            ax, one_tool, verdicts[tool], label=label, unit=unit, marks=marks, is_first=ax is axes[0],
+            is_last=ax is axes[-1],
+        )  # fmt: skip
+        ax.set_ylabel(f"{tool}\n({unit})")
+        if ax is not axes[-1]:
+            ax.set_xlabel("")
+            ax.tick_params(labelbottom=False)
+    if not tools:
+        note(axes[0], "never measured")
+    figure.align_ylabels(list(axes))
+    return figure
+
+
+def _draw(
+    ax: Axes, series: pl.DataFrame, verdict: _Verdict, *, label: str, unit: str, marks: pl.DataFrame | None,
+    is_first: bool = True, is_last: bool = True,
+) -> None:  # fmt: skip
+    """Draw a series and its slope, and say below what they are."""
+    ordered = series.drop_nulls("soak_s").sort("soak_s")
+    at_s = ordered["soak_s"].to_numpy()
+    value = ordered["value"].fill_null(float("nan")).to_numpy()
+    draw_time_axis(ax, marks, Grid(0.0, float(at_s[-1]) if at_s.size else 1.0, 1), labels=is_first)
+    handles: list[Artist] = []
+    labels: list[str] = []
+    if {"low", "high"} <= set(ordered.columns) and (ordered["low"] < ordered["high"]).any():
+        handles.append(_draw_range(ax, at_s / SECONDS_PER_HOUR, ordered))
+        labels.append("least to largest")
+    handles[:0] = ax.plot(
+        at_s / SECONDS_PER_HOUR, value, color=BLUE, linewidth=0.7, marker="." if value.size < _FEW else "",
+        markersize=2.5, label="series",
+    )  # fmt: skip
+    labels.insert(0, label)
+    seen = np.isfinite(value)
+    if not seen.any():
+        note(ax, "never measured")
+    elif verdict.slope_per_hour is not None and verdict.interval is not None:
+        handles += _draw_trend(ax, at_s[seen] / SECONDS_PER_HOUR, value[seen], verdict.slope_per_hour, verdict.interval)
+        labels += [f"{verdict.state}: {_amount(verdict.slope_per_hour, unit)} a soak-hour", "interval of the slope"]
+    else:
+        labels[0] = f"{label}: {verdict.state}"
+    if np.nanmin(value, initial=0.0) >= 0:  # nothing that is drawn here can be less than nothing
+        ax.set_ylim(bottom=max(0.0, ax.get_ylim()[0]))
+    ax.yaxis.set_major_formatter(EngFormatter(unit=_BYTES) if unit == _BYTES else number_formatter())
+    legend_below(ax, handles, labels, below_points=None if is_last else _BETWEEN_POINTS)
+
+
+def _draw_range(ax: Axes, at_h: Floats, ordered: pl.DataFrame) -> Artist:
+    low, high = (ordered[name].fill_null(float("nan")).to_numpy() for name in ("low", "high"))
+    return ax.fill_between(at_h, low, high, color=SKY, alpha=0.45, linewidth=0, zorder=1.9, label="range")
+
+
+def _draw_trend(ax: Axes, at_h: Floats, value: Floats, slope: float, interval: tuple[float, float]) -> list[Artist]:
     ends_h = np.array([at_h[0], at_h[-1]])
     middle_h, middle = float(np.median(at_h)), float(np.median(value))
-    slope = verdict.slope_per_hour or 0.0
-    drawn: list[Artist] = list(
-        ax.plot(ends_h, middle + slope * (ends_h - middle_h), color=BLACK, linestyle="--", zorder=4, label="trend")
+    (line,) = ax.plot(
+        ends_h, middle + slope * (ends_h - middle_h), color=BLACK, linestyle="--", zorder=4, label="trend"
     )
-    if verdict.interval is not None:
-        low, high = (middle + bound * (ends_h - middle_h) for bound in verdict.interval)
-        drawn.append(
-            ax.fill_between(ends_h, low, high, color=ORANGE, alpha=0.3, linewidth=0, zorder=1.8, label="interval")
-        )
-    return drawn
+    low, high = (middle + bound * (ends_h - middle_h) for bound in interval)
+    band = ax.fill_between(ends_h, low, high, color=ORANGE, alpha=0.3, linewidth=0, zorder=1.8, label="interval")
+    return [line, band]
+
+
+def _amount(slope: float, unit: str) -> str:
+    """Give a slope with its sign and unit."""
+    size = EngFormatter(unit=unit, places=1)(abs(slope)) if unit == _BYTES else f"{significant(abs(slope))} {unit}"
+    return ("\N{MINUS SIGN}" if slope < 0 else "+") + size

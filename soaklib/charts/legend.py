@@ -78,4 +78,4 @@ def _needs(widths: Sequence[float], columns: int) -> float:
 
 def _text_points(label: str) -> float:
     size = FontProperties(size=mpl.rcParams["legend.fontsize"])
-    return float(TextPath((0, 0), label, prop=size).get_extents().width)
+    return max(float(TextPath((0, 0), line, prop=size).get_extents().width) for line in label.splitlines() or [""])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from soaklib.charts.numbers import number_formatter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +25,6 @@ def milliseconds_axis(ax: Axes, label: str) -> None:
     low, high = ax.get_ylim()
     fine = math.log10(high / low) < _DECADES_FINELY_LABELLED
     ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if fine else (1.0,)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_major_formatter(number_formatter())
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_ylabel(label)

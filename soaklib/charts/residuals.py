@@ -11,7 +11,7 @@ from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import GREY, LIGHT, VERMILLION, YELLOW, Look
 from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
-from soaklib.charts.theme import themed
+from soaklib.charts.theme import MM_PER_INCH, PAGE_MM, themed
 from soaklib.charts.windows import SECONDS_PER_HOUR, Grid, need
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ _LOOKS: Final = {
 }
 """What a window can be, the worst last."""
 _BAR_HEIGHT: Final = 0.7
+_WIDE_MM: Final = 1.0
+_AXES_SHARE: Final = 0.8  # of a figure's width, about
 
 
 @themed
@@ -39,7 +41,7 @@ def reconciliation_residuals(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFra
     frame
         As :func:`soaklib.reconcile` gives it: ``start_s``, ``end_s``, ``outcome``, ``client_rows``, ``residual``,
         ``explained``, ``discrepancy``. A window shows the worst of its rows. Where several sources were compared,
-        each ``pair`` of them has rows of its own.
+        each ``pair`` of them has rows of its own. With ``cause`` the legend names the causes.
     ax
         Where to draw.
     marks
@@ -61,13 +63,16 @@ def reconciliation_residuals(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFra
     lines = windows["line"].unique().sort().to_list()
     draw_time_axis(ax, marks, Grid(0.0, max([1.0, *frame["end_s"].to_list()]), 1))
     names = list(_LOOKS)
+    wide_s = _WIDE_MM * _seconds_a_mm(ax)
     for row, line in enumerate(lines):
         for start_s, end_s, rank in _merged(windows.filter(line=line)):
             look = _LOOKS[names[rank]]
+            # A window of a minute in a day is a tenth of a millimetre wide: hatch and dark edge would be all of it.
+            hatch = look.hatch if end_s - start_s >= wide_s else ""
             ax.barh(
                 row, (end_s - start_s) / SECONDS_PER_HOUR, left=start_s / SECONDS_PER_HOUR, height=_BAR_HEIGHT,
-                facecolor=look.colour, hatch=look.hatch or None, edgecolor="#404040" if look.hatch else look.colour,
-                linewidth=0.3, zorder=2, gid=names[rank],
+                facecolor=look.colour, hatch=hatch or None, edgecolor="#404040" if hatch else look.colour,
+                linewidth=0.3, zorder=2 + 0.1 * rank, gid=names[rank],
             )  # fmt: skip
     sums = dict(judged.group_by("line").agg(pl.col("client_rows").sum()).iter_rows())
     ax.set_yticks(range(len(lines)), [f"{line}: {sums[line]:,}" for line in lines])
@@ -112,12 +117,20 @@ def _merged(windows: pl.DataFrame) -> list[tuple[float, float, int]]:
     return merged
 
 
+def _seconds_a_mm(ax: Axes) -> float:
+    """Give about how many soak seconds a millimetre of paper is."""
+    low_h, high_h = ax.get_xlim()
+    figure = ax.get_figure(root=True)
+    width_mm = PAGE_MM if figure is None else figure.get_figwidth() * MM_PER_INCH
+    return (high_h - low_h) * SECONDS_PER_HOUR / (_AXES_SHARE * width_mm)
+
+
 def _explain(ax: Axes, judged: pl.DataFrame, seen: set[int]) -> None:
     told = {
         0: "balanced",
         1: "counter not known",
-        2: f"explained: {judged['explained'].abs().sum():,.0f} calls",
-        3: f"discrepancy: {judged['discrepancy'].abs().sum():,.0f} calls",
+        2: f"explained: {judged['explained'].abs().sum():,.0f} calls{_causes(judged, 2, 'explained')}",
+        3: f"discrepancy: {judged['discrepancy'].abs().sum():,.0f} calls{_causes(judged, 3, 'discrepancy')}",
     }
     looks = list(_LOOKS.values())
     handles = [
@@ -125,3 +138,16 @@ def _explain(ax: Axes, judged: pl.DataFrame, seen: set[int]) -> None:
         for rank in sorted(seen)
     ]
     legend_below(ax, handles, [told[rank] for rank in sorted(seen)])
+
+
+def _causes(judged: pl.DataFrame, rank: int, column: str) -> str:
+    """Give the causes of the rows of a rank, a line each, that with most calls first; nothing where none is told."""
+    if "cause" not in judged.columns:
+        return ""
+    sums = (
+        judged.filter(pl.col("rank") == rank, pl.col("cause").is_not_null())
+        .group_by("cause")
+        .agg(pl.col(column).abs().sum())
+        .sort(column, "cause", descending=[True, False])
+    )
+    return "".join(f"\n{cause}: {number:,.0f}" for cause, number in sums.iter_rows())

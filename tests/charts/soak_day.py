@@ -2,7 +2,7 @@
 
 import polars as pl
 
-_TOOLS = ("gmail_send", "http_fetch", "openai", "serpapi")
+TOOLS = ("gmail_send", "http_fetch", "openai", "serpapi")
 _HOUR_S = 3600.0
 
 
@@ -39,9 +39,7 @@ def outcome_counts():
 
 
 def tool_usage():
-    rows = [
-        (soak_s, tool, 1000 * number) for soak_s in _windows(_HOUR_S) for number, tool in enumerate(_TOOLS, start=1)
-    ]
+    rows = [(soak_s, tool, 1000 * number) for soak_s in _windows(_HOUR_S) for number, tool in enumerate(TOOLS, start=1)]
     return pl.DataFrame(rows, schema=["soak_s", "tool", "sent"], orient="row")
 
 
@@ -49,7 +47,7 @@ def breaker_states():
     rows = [
         (soak_s, tool, "open" if tool == "openai" and _chaos(soak_s) else "closed")
         for soak_s in _windows(600.0)
-        for tool in _TOOLS
+        for tool in TOOLS
     ]
     return pl.DataFrame(rows, schema=["soak_s", "tool", "state"], orient="row")
 
@@ -71,7 +69,7 @@ def latency():
             True,
         )
         for soak_s in _windows(900.0)
-        for tool in _TOOLS
+        for tool in TOOLS
         for measure in ("service", "response")
         for quantile, factor in ((0.5, 1.0), (0.95, 4.0), (0.99, 20.0))
     ]
@@ -121,7 +119,7 @@ def validity():
 
 def metered():
     rows = [
-        (soak_s, tool, 100.0 * number) for soak_s in _windows(_HOUR_S) for number, tool in enumerate(_TOOLS, start=1)
+        (soak_s, tool, 100.0 * number) for soak_s in _windows(_HOUR_S) for number, tool in enumerate(TOOLS, start=1)
     ]
     return pl.DataFrame(rows, schema=["soak_s", "tool", "n"], orient="row")
 
@@ -152,11 +150,20 @@ def memory():
 
 def books():
     rows = [
-        (soak_s, soak_s + 600.0, outcome, 1000, float(soak_s % 7 == 0), float(soak_s % 7 == 0), float(_chaos(soak_s)))
+        (
+            soak_s,
+            soak_s + 600.0,
+            outcome,
+            1000,
+            float(soak_s % 7 == 0),
+            float(soak_s % 7 == 0),
+            float(_chaos(soak_s)),
+            "lost" if _chaos(soak_s) else "in flight at the edge",
+        )
         for soak_s in _windows(600.0)
         for outcome in ("denied", "executed", "failed", "fast fail", "ok", "validated")
     ]
-    columns = ["start_s", "end_s", "outcome", "client_rows", "residual", "explained", "discrepancy"]
+    columns = ["start_s", "end_s", "outcome", "client_rows", "residual", "explained", "discrepancy", "cause"]
     return pl.DataFrame(rows, schema=columns, orient="row")
 
 

@@ -28,8 +28,8 @@ def test_use_and_rates_are_those_of_the_frame(figure):
     upper, lower = figure.axes
     np.testing.assert_array_equal(_lines(upper)["budget used"], [0, 150, 150])
     assert upper.get_ylim()[1] > 150
-    np.testing.assert_array_equal(_lines(lower)["60m/5m, alert above 14.4"], [0, 20, 20])
-    np.testing.assert_array_equal(_lines(lower)["360m/30m, alert above 6"], [0, np.nan, np.nan])
+    np.testing.assert_array_equal(_lines(lower)["over 1 h: alert above 14.4, if over 5 min too"], [0, 20, 20])
+    np.testing.assert_array_equal(_lines(lower)["over 6 h: alert above 6, if over 30 min too"], [0, np.nan, np.nan])
 
 
 def test_an_alert_is_drawn_only_where_it_fires(figure):

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from soaklib import charts
+from soaklib.charts.mark_labels import MarkLabels
 
 _SERIES = pl.DataFrame(
     {"soak_s": [0.0, 3600.0, 7200.0, 10_800.0, 14_400.0], "value": [100.0, 110.0, None, 130.0, 140.0]}
@@ -32,22 +33,50 @@ def test_the_band_has_the_slopes_of_the_interval(ax):
 
 @pytest.mark.parametrize(
     ("unit", "slope", "text"),
-    [("B", 106_276.0, "drift: +106.3 kB an hour"), ("ms", -0.25, "drift: -0.25 ms an hour")],
+    [
+        ("B", 106_276.0, "drift: +106.3 kB a soak-hour"),
+        ("ms", -0.25, "drift: \N{MINUS SIGN}0.25 ms a soak-hour"),
+        ("ms", -0.00694541, "drift: \N{MINUS SIGN}0.00695 ms a soak-hour"),
+        ("MB", 12_345.6, "drift: +12,346 MB a soak-hour"),
+    ],
 )
 def test_the_verdict_is_told_with_its_slope(ax, unit, slope, text):
     """The legend says the verdict and the slope in the unit of the series."""
-    charts.drift(
-        _SERIES, SimpleNamespace(state="drift", slope_per_hour=slope, interval=None), ax=ax, label="x", unit=unit
-    )
-    assert [entry.get_text() for entry in ax.get_legend().texts] == ["x", text]
+    verdict = SimpleNamespace(state="drift", slope_per_hour=slope, interval=(slope - 1, slope + 1))
+    charts.drift(_SERIES, verdict, ax=ax, label="x", unit=unit)
+    assert [entry.get_text() for entry in ax.get_legend().texts] == ["x", text, "interval of the slope"]
 
 
-def test_a_series_too_short_to_judge_has_no_trend(ax):
-    """Without a slope only the series is drawn."""
-    charts.drift(
-        _SERIES, SimpleNamespace(state="inconclusive", slope_per_hour=None, interval=None), ax=ax, label="x", unit="ms"
-    )
+@pytest.mark.parametrize("slope", [None, 50.0])
+def test_a_series_too_short_to_judge_has_no_trend(ax, slope):
+    """Without an interval of the slope only the series and its verdict are told."""
+    verdict = SimpleNamespace(state="inconclusive", slope_per_hour=slope, interval=None)
+    charts.drift(_SERIES, verdict, ax=ax, label="x", unit="ms")
     assert "trend" not in [line.get_label() for line in ax.lines]
+    assert [entry.get_text() for entry in ax.get_legend().texts] == ["x: inconclusive"]
+
+
+def test_windows_show_the_least_and_the_largest_of_their_readings(ax):
+    """Where points stand for many readings a band has their range; where each is one reading there is none."""
+    windows = _SERIES.with_columns(low=pl.col("value") - 2, high=pl.col("value") + 3)
+    verdict = SimpleNamespace(state="inconclusive", slope_per_hour=None, interval=None)
+    charts.drift(windows, verdict, ax=ax, label="x", unit="ms")
+    [band] = [area for area in ax.collections if area.get_label() == "range"]
+    corners = {tuple(vertex) for path in band.get_paths() for vertex in path.vertices.tolist()}
+    assert {(0.0, 98.0), (0.0, 103.0), (4.0, 138.0), (4.0, 143.0)} <= corners
+    other = charts.figure().subplots()
+    charts.drift(windows.with_columns(low="value", high="value"), verdict, ax=other, label="x", unit="ms")
+    assert [area.get_label() for area in other.collections] == []
+
+
+def test_numbers_on_the_axis_are_whole(ax):
+    """An axis has neither an offset nor a power of ten, and does not go below 0 where no value does."""
+    series = pl.DataFrame({"soak_s": [0.0, 3600.0], "value": [155_900.1, 155_900.2]})
+    wide = SimpleNamespace(state="drift", slope_per_hour=0.1, interval=(-9e6, 9e6))
+    charts.drift(series, wide, ax=ax, label="x", unit="ms")
+    assert ax.get_ylim()[0] == 0.0
+    assert ax.yaxis.get_major_formatter()(155_900.25) == "155,900.25"
+    assert ax.yaxis.get_major_formatter()(-2.0) == "\N{MINUS SIGN}2"
 
 
 def test_a_series_never_measured_is_told(ax):
@@ -55,3 +84,22 @@ def test_a_series_never_measured_is_told(ax):
     verdict = SimpleNamespace(state="inconclusive", slope_per_hour=None, interval=None)
     charts.drift(_SERIES.clear(), verdict, ax=ax, label="x", unit="B")
     assert [text.get_text() for text in ax.texts] == ["never measured"]
+
+
+def test_each_tool_has_its_axes(figure, marks):
+    """Each tool's series stands in an axes of its own with its own verdict; what happened when is told once."""
+    two = pl.concat([_SERIES.with_columns(tool=pl.lit(tool)) for tool in ("serpapi", "openai")])
+    verdicts = {"openai": _VERDICT, "serpapi": SimpleNamespace(state="stable", slope_per_hour=1.0, interval=None)}
+    charts.drift_by_tool(two, verdicts, figure=figure, label="median", unit="ms", marks=marks)
+    upper, lower = figure.axes
+    assert [ax.get_ylabel() for ax in (upper, lower)] == ["serpapi\n(ms)", "openai\n(ms)"]
+    assert [[entry.get_text() for entry in ax.get_legend().texts] for ax in (upper, lower)] == [
+        ["median: stable"], ["median", "drift: +10 ms a soak-hour", "interval of the slope"],
+    ]  # fmt: skip
+    assert [len(ax.findobj(MarkLabels)) for ax in (upper, lower)] == [1, 0]
+
+
+def test_no_tool_is_told(figure):
+    """Without a series there is a sentence."""
+    charts.drift_by_tool(_SERIES.with_columns(tool=pl.lit("x")).clear(), {}, figure=figure, label="median", unit="ms")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["never measured"]

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import polars as pl
 import pytest
 import soak_day as day
 
@@ -37,6 +38,9 @@ _FIGURES = {
         day.error_budget(), figure=figure, marks=marks)),
     "drift": (62, lambda figure, marks: charts.drift(
         day.memory(), _DRIFT, ax=figure.subplots(), label="memory of the gateway", unit="B", marks=marks)),
+    "drift-by-tool": (130, lambda figure, marks: charts.drift_by_tool(
+        pl.concat([day.memory().with_columns(tool=pl.lit(tool)) for tool in day.TOOLS]),
+        dict.fromkeys(day.TOOLS, _DRIFT), figure=figure, label="median service time", unit="ms", marks=marks)),
     "reconciliation-residuals": (62, lambda figure, marks: charts.reconciliation_residuals(
         day.books(), ax=figure.subplots(), marks=marks)),
     "run-comparison": (70, lambda figure, _: charts.run_comparison(day.comparison(), ax=figure.subplots())),

@@ -45,6 +45,27 @@ def test_rows_and_legend_have_the_sums(ax):
     ]  # fmt: skip
 
 
+def test_the_legend_names_the_causes(ax):
+    """Under explained and unexplained calls stand their causes, that of most calls first."""
+    causes = ["balanced", "balanced", "scrape gap", None, "balanced", "lost", "balanced"]
+    charts.reconciliation_residuals(_BOOKS.with_columns(cause=pl.Series(causes)), ax=ax)
+    assert [text.get_text() for text in ax.get_legend().texts] == [
+        "balanced", "counter not known", "explained: 1 calls\nscrape gap: 1", "discrepancy: 3 calls\nlost: 3",
+    ]  # fmt: skip
+
+
+def test_a_narrow_bar_has_neither_hatch_nor_dark_edge(ax):
+    """A window of a minute in a day is narrower than hatch and edge, which would hide what it is."""
+    day = _BOOKS.with_columns(end_s=pl.when(pl.col("end_s") == 300).then(86_400.0).otherwise("end_s"))
+    charts.reconciliation_residuals(day, ax=ax)
+    [narrow] = [bar for bar in ax.patches if bar.get_gid() == "explained"]
+    assert (narrow.get_hatch(), narrow.get_edgecolor()) == (None, narrow.get_facecolor())
+    other = charts.figure().subplots()
+    charts.reconciliation_residuals(_BOOKS, ax=other)
+    [wide] = [bar for bar in other.patches if bar.get_gid() == "explained"]
+    assert wide.get_hatch() == "////"
+
+
 def test_nothing_to_compare_is_told(ax):
     """Without a comparison there is a sentence."""
     charts.reconciliation_residuals(_BOOKS.clear(), ax=ax)
