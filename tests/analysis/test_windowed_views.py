@@ -1,15 +1,21 @@
 """The frames behind the charts of latency's spread, the generator's own lag and the gateway's counters."""
 
+from types import SimpleNamespace
+
 import polars as pl
 import pytest
 from soak_hour import write_soak_hour
 
 import soaklib
+from soaklib.analysis.endpoints import ENDPOINTS
 from soaklib.analysis.error_budget import error_budget
+from soaklib.analysis.gauge_windows import gauge_windows, generator_memory
 from soaklib.analysis.gauges import gauge, in_soak_time
 from soaklib.analysis.latency_bins import latency_bins
 from soaklib.analysis.metered import metered
+from soaklib.analysis.trends import endpoint_trends
 from soaklib.analysis.validity import measurement_validity
+from soaklib.analysis.windows import every_for
 from soaklib.errors import SettingsError
 
 
@@ -73,11 +79,15 @@ def test_the_generators_seconds_fall_into_their_windows(run):
 
 
 def test_a_counter_is_summed_by_label_and_window(run):
-    """Increases belong to the window in which their counting began, and add up to last less first value."""
+    """An increase is spread over the time between its scrapes, and all add up to last less first value."""
     hits = metered(run, "gateway_cache_hits_total", "30m")
     assert hits.filter(tool="openai").select("soak_s", "n").rows() == [
-        (0.0, pytest.approx(60.0)), (1800.0, pytest.approx(58.0)),
+        (0.0, pytest.approx(59.0)), (1800.0, pytest.approx(59.0)),
     ]  # fmt: skip
+    finely = metered(run, "gateway_cache_hits_total", "15s").filter(tool="openai")
+    # scrapes are a soak-minute apart, from H+0:00:30 on, and each finds 2 hits
+    assert finely["soak_s"].to_list() == [30.0 + 15 * number for number in range(4 * 59)]
+    assert finely["n"].to_list() == pytest.approx([0.5] * (4 * 59), abs=1e-3)
     assert metered(run, "gateway_cache_hits_total", "all")["n"].to_list() == [pytest.approx(118.0)] * 4
 
 
@@ -99,12 +109,55 @@ def test_a_gauge_adds_up_its_series(run):
     assert gauge(run, "no_such_gauge").is_empty()
 
 
+def test_a_gauge_over_windows_has_median_and_range(run):
+    """A window has the median of its readings at their mean time, and the least and the largest."""
+    whole = gauge(run, "gateway_breaker_state")
+    [window] = gauge_windows(run, "gateway_breaker_state", "1d").to_dicts()
+    assert window == {
+        "soak_s": pytest.approx(whole["soak_s"].mean()), "value": 0.0, "low": 0.0, "high": whole["value"].max(),
+        "n": whole.height,
+    }  # fmt: skip
+    memory = generator_memory(run, "30m")
+    assert memory["n"].sum() == run.health().height
+    assert memory["low"].min() == run.health()["rss_bytes"].min()
+
+
+@pytest.mark.parametrize(
+    ("hours", "rps", "settings", "every"),
+    [
+        (24.0, 1.0, {}, "5m"), (24.0, 10.0, {"most": 100}, "15m"), (0.5, 1.0, {}, "30s"), (0.05, 5.0, {}, "2s"),
+        (168.0, 1.0, {}, "1h"), (0.5, 1.0, {"most": 100, "least": 6, "calls": 300}, "5m"),
+        (0.5, 1.0, {"at_least_s": 360.0}, "10m"), (24.0 * 9999, 1.0, {}, "1d"),
+    ],
+)  # fmt: skip
+def test_a_window_fits_the_length_of_the_run(hours, rps, settings, every):
+    """From three minutes to a week a run has some 60 to 300 windows, of round lengths, with calls in them."""
+    run = SimpleNamespace(info=SimpleNamespace(planned_soak_s=hours * 3600, rps=rps))
+    assert every_for(run, **settings) == every
+
+
+def test_the_trends_of_an_endpoint_are_those_of_its_series(run):
+    """Each tool's trend is that of its own series with the criterion's margin, outside planned and invalid windows."""
+    series, trends = endpoint_trends(run, ENDPOINTS[0])
+    assert list(trends) == sorted(trends) == series["tool"].unique().sort().to_list()
+    mask = in_soak_time(soaklib.planned_windows(run))
+    margin = run.thresholds.drift_median_ms
+    assert trends["openai"] == soaklib.drift(series.filter(tool="openai"), margin=margin, mask=mask)
+
+
 def test_soak_time_takes_the_place_of_wall_time():
     """An hour of the new `at` is a soak-hour."""
     frame = in_soak_time(pl.DataFrame({"soak_s": [0.0, 3600.0], "at": [None, None]}))
     assert (frame["at"][1] - frame["at"][0]).total_seconds() == 3600.0
-    with pytest.raises(SettingsError, match="no column soak_s"):
+    with pytest.raises(SettingsError, match="neither soak_s nor"):
         in_soak_time(frame.drop("soak_s"))
+
+
+def test_windows_in_soak_time_are_a_mask():
+    """What starts and ends in soak seconds starts and ends on the clock of a series in soak time."""
+    series = in_soak_time(pl.DataFrame({"soak_s": [60.0, 90.0]}))
+    mask = in_soak_time(pl.DataFrame({"start_s": [60.0], "end_s": [90.0]}))
+    assert mask.select("start", "end").row(0) == tuple(series["at"])
 
 
 def test_the_budget_is_used_by_the_errors_so_far(run):

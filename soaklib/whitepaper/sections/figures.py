@@ -25,9 +25,11 @@ class Captioned(NamedTuple):
     alt
         In its place.
     needs
-        Claim that has to be known for `caption`; ``""`` for none.
+        What `caption` cannot do without; ``""`` for nothing: the name of a claim that has to be known,
+        ``name:interval`` for one whose interval has to be known too, ``name:true`` for one that has to be true or
+        more than nothing.
     otherwise
-        The caption where it is not known.
+        The caption where there is no such claim.
     """
 
     caption: str
@@ -36,7 +38,14 @@ class Captioned(NamedTuple):
     otherwise: str = ""
 
 
-_NO_LATENCY: Final = "No call of the load was sent and ended (n = {totals.load_ended})."
+_TOO_FEW_CALLS: Final = (
+    "Percentiles of service time and of response time: of the n = {totals.load_ended} calls of the load that were sent "
+    "and ended there are too few to tell a median."
+)
+_MEMORY_CRITERION: Final = (
+    " The criterion, which has a margin and judges by wall time, says: {{criteria[{name}].state}} "
+    "({{criteria[{name}].detail}})."
+)
 _NO_INTERVAL: Final = " All calls are counted, so that no interval applies."
 
 FIGURES: Final = {
@@ -65,7 +74,8 @@ FIGURES: Final = {
     ),
     "retries-and-cache": Captioned(
         "Retries and cache hits as the gateway counted them between its scrapes: n = {retries.n} retries and "
-        "{cache_hits.n} hits. Counters are complete counts, so that no interval applies.",
+        "{cache_hits.n} hits, spread evenly over the time between them. Counters are complete counts, so that no "
+        "interval applies.",
         "Bars over soak time: retries above, cache hits below, as the gateway's own counters say.",
     ),
     "success-rate": Captioned(
@@ -80,15 +90,19 @@ FIGURES: Final = {
     "error-budget-burn": Captioned(
         "Above, the share of the error budget that is used: {budget.used} of what {run.success_required} allows, by "
         "the end. Below, how fast it burned, over {budget.pairs} pairs of windows; in {budget.alerts} of n = "
-        "{budget.windows} windows both of a pair called for an alert. Counts have no interval; that of the success "
-        "rate behind them is in the figure above.",
+        "{budget.windows} windows both of a pair called for an alert. A burn rate is the share of calls that failed "
+        "by the share that may fail. The line is the rate over the longer window of a pair, and the dotted line of "
+        "its colour is where it alerts if the rate over the shorter window, which is not drawn, is above it too: the "
+        "longer says that it matters, the shorter that it goes on. Counts have no interval; that of the success rate "
+        "behind them is in the figure above.",
         "Lines over soak time: the used share of the error budget above, burn rates beside their alert thresholds "
         "below.",
         needs="budget.used", otherwise="No call counts, so that no error budget was used.",
     ),
     "denial-spikes": Captioned(
         "Denials by policy, by reason. Above what clients met, n = {totals.denied}; below what the gateway's own "
-        "counter says, n = {counted_denials.n} between its scrapes." + _NO_INTERVAL,
+        "counter says, n = {counted_denials.n}, spread evenly between the scrapes that it was read at, so that both "
+        "parts have the same windows." + _NO_INTERVAL,
         "Stacked areas over soak time: denials by reason as clients met them above, as the gateway counted them below.",
     ),
     "breaker-activity": Captioned(
@@ -100,10 +114,13 @@ FIGURES: Final = {
     ),
     "rotation-impact": Captioned(
         "Failed calls and mean response time around all n = {rotations.made} rotations of tokens, laid over one "
-        "another. The band holds {levels.placebo} of placebo times, where no token was rotated, at each step.",
+        "another, without the calls of the planned windows, which the criterion leaves out too. The band holds "
+        "{levels.placebo} of placebo times, where no token was rotated, at each step. A rotation is written down when "
+        "the last new token is in use, so that what the requests for tokens cost the calls beside them shows just "
+        "before that moment, in a mean response outside of the band there.",
         "Lines over the time before and after a rotation of tokens: share of failed calls above, mean response time "
         "below, each with the band of placebo times.",
-        needs="rotations.made", otherwise="No token was rotated.",
+        needs="rotations.made:true", otherwise="No token was rotated.",
     ),
     "latency-percentiles": Captioned(
         "Percentiles of service time and of response time, by tool and window, over all n = {totals.load_ended} "
@@ -112,7 +129,7 @@ FIGURES: Final = {
         "is {latency[service/0.5].latency_ms} ({levels.rate} interval {latency[service/0.5].latency_ms:interval}), "
         "the median response time {latency[response/0.5].latency_ms} ({latency[response/0.5].latency_ms:interval}).",
         "Lines on a logarithmic scale over soak time: percentiles of service and response time for each tool.",
-        needs="latency[service/0.5].latency_ms", otherwise=_NO_LATENCY,
+        needs="latency[service/0.5].sufficient:true", otherwise=_TOO_FEW_CALLS,
     ),
     "latency-heat-map": Captioned(
         "How service times were distributed, window by window; the darker, the more of the n = {totals.load_ended} "
@@ -121,41 +138,51 @@ FIGURES: Final = {
     ),
     "percentile-plot": Captioned(
         "Response time by percentile in each phase of the plan, the scale stretched towards the tail; n = "
-        "{totals.load_ended} calls. Of all phases together the percentile {latency[response/0.99].quantile} is "
+        "{totals.load_ended} calls. Of all phases together the {latency[response/0.99].quantile} percentile is "
         "{latency[response/0.99].latency_ms} ({levels.rate} interval {latency[response/0.99].latency_ms:interval}).",
         "Lines that rise to the right: response time on a logarithmic scale against percentile, a line for each phase.",
-        needs="latency[response/0.99].latency_ms", otherwise=_NO_LATENCY,
+        needs="latency[response/0.99].sufficient:true",
+        otherwise="Response time by percentile in each phase of the plan, the scale stretched towards the tail; n = "
+        "{totals.load_ended} calls. Percentiles beyond which too few calls lie are neither drawn nor told.",
     ),
     "drift-gateway-memory": Captioned(
-        "Memory of the gateway at each scrape, with the line of its median slope: {memory.slope_per_hour} "
-        "({levels.drift} interval {memory.slope_per_hour:interval}), n = {memory.n} points judged: {memory.state}. "
-        "The criterion, which has a margin and asks for wall time, says: {criteria[no drift in gateway "
-        "memory].state}.",
-        "Points over soak time with a straight line and a band: the gateway's memory and its slope.",
-        needs="memory.slope_per_hour", otherwise="Memory of the gateway: it does not say what it uses, or too seldom "
-                                                 "(n = {memory.n}).",
+        "Memory of the gateway, by window the median of its scrapes and from the least to the largest of them, with "
+        "the line of the median slope of all scrapes: {memory.slope_per_hour} ({levels.drift} interval "
+        "{memory.slope_per_hour:interval}), n = {memory.n} points judged: {memory.state}." + _MEMORY_CRITERION.format(
+            name="no drift in gateway memory"),
+        "A line over soak time with a straight line and a band: the gateway's memory and its slope.",
+        needs="memory.slope_per_hour:interval",
+        otherwise="Memory of the gateway, by window the median of its scrapes: "
+        "too few to tell a slope (n = {memory.n})." + _MEMORY_CRITERION.format(name="no drift in gateway memory"),
     ),
-    "drift-response-time": Captioned(
-        "Median response time by window, with the line of its median slope: {response.slope_per_hour} "
-        "({levels.drift} interval {response.slope_per_hour:interval}), n = {response.n} "
-        "windows judged: {response.state}. The criteria, which have margins, say of the median and of the tail: "
-        "{criteria[no drift in latency (median)].state}, {criteria[no drift in latency (p99)].state}.",
-        "Points over soak time with a straight line and a band: the median response time and its slope.",
-        needs="response.slope_per_hour", otherwise="Median response time: too few windows to judge (n = {response.n}).",
+    "drift-latency": Captioned(
+        "Median service time of each tool's calls that were answered ok, by window: the series that the criterion "
+        "judges, each with the line of its median slope and the slopes at both ends of its {levels.drift} interval, "
+        "where enough windows tell it. The criterion says, of the tool that is worst: {criteria[no drift in latency "
+        "(median)].state} ({criteria[no drift in latency (median)].detail}), n = {criteria[no drift in latency "
+        "(median)].n} windows. Of the tail, which is not drawn, it says: {criteria[no drift in latency (p99)].state} "
+        "({criteria[no drift in latency (p99)].detail}).",
+        "Lines over soak time, an axes for each tool, with straight lines and bands: median service times and their "
+        "slopes.",
     ),
     "drift-generator-memory": Captioned(
-        "Memory of the load generator in each wall second, with the line of its median slope: "
-        "{own_memory.slope_per_hour} ({levels.drift} interval {own_memory.slope_per_hour:interval}), n = "
-        "{own_memory.n} points judged: {own_memory.state}. The criterion says: {criteria[no drift in generator "
-        "memory].state}.",
-        "Points over soak time with a straight line and a band: the load generator's own memory and its slope.",
-        needs="own_memory.slope_per_hour", otherwise="Memory of the load generator: too few readings (n = "
-                                                     "{own_memory.n}).",
+        "Memory of the load generator, read in each wall second, by window the median of the readings and from the "
+        "least to the largest of them, with the line of the median slope of all readings: {own_memory.slope_per_hour} "
+        "({levels.drift} interval {own_memory.slope_per_hour:interval}), n = {own_memory.n} points judged: "
+        "{own_memory.state}." + _MEMORY_CRITERION.format(name="no drift in generator memory"),
+        "A line over soak time with a straight line and a band: the load generator's own memory and its slope.",
+        needs="own_memory.slope_per_hour:interval",
+        otherwise="Memory of the load generator, by window the median of its "
+        "readings: too few to tell a slope (n = {own_memory.n})."
+        + _MEMORY_CRITERION.format(name="no drift in generator memory"),
     ),
     "reconciliation-residuals": Captioned(
-        "Do the books balance? Each window between scrapes of the gateway's counters, by outcome: n = "
-        "{books.comparisons} comparisons in {books.windows} windows; {books.harmless} differ for a harmless cause, "
-        "{books.unexplained} without."
+        "Do the books balance? Each window between scrapes of the gateway's counters; n = {books.comparisons} "
+        "comparisons in {books.windows} windows, by outcome and, where the counter tells them apart, by tool, of "
+        "which a window shows the worst; {books.harmless} differ for a harmless cause, {books.unexplained} without, "
+        "and the legend names the causes. Beside each row, how many answers the client saw. Executed are the answers "
+        "to calls that policy let through: ok, failed and fast fail. Validated are those and all that it refused. The "
+        "counter's failed include fast fails, which it counts by the same status; the request log tells them apart."
         + _NO_INTERVAL,
         "A strip for each kind of outcome over soak time: where client and gateway agree, differ harmlessly, or "
         "differ.",
@@ -167,7 +194,22 @@ FIGURES: Final = {
 def caption(writer: Writer, name: str) -> Text:
     """Give a figure's caption."""
     told = FIGURES[name]
-    return writer.say(told.caption if not told.needs or writer.has(told.needs) else told.otherwise)
+    return writer.say(told.caption if _has(writer, told.needs) else told.otherwise)
+
+
+def _has(writer: Writer, needs: str) -> bool:
+    """Say whether there is what a caption cannot do without; see :class:`Captioned`."""
+    name, _, what = needs.partition(":")
+    if not name:
+        return True
+    if not writer.has(name):
+        return False
+    match what:
+        case "true":
+            return writer.count(name) > 0
+        case "interval":
+            return writer.ledger[name].low is not None
+    return True
 
 
 def alternative(writer: Writer, name: str) -> Text:
