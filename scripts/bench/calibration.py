@@ -30,7 +30,8 @@ from soaklib.analysis.drift import drift
 from soaklib.analysis.effects import effect
 from soaklib.analysis.intervals import quantile_interval, rate_interval
 from soaklib.analysis.power import power
-from soaklib.analysis.resampling import stationary_indices
+from soaklib.analysis.resampling import alikeness, stationary_indices
+from soaklib.analysis.windows import PARTS
 
 POINTS = 144
 STEP = timedelta(minutes=10)
@@ -219,6 +220,18 @@ def bursty_rate(rng: np.random.Generator, _: int) -> dict[str, bool]:
     return {"covered": found.low <= truth <= found.high, "covered by Wilson": abs(middle - truth) <= half}
 
 
+def bursty_window(rng: np.random.Generator, _: int, *, minutes: int) -> dict[str, bool]:
+    """One window of a day of such calls, which knows of bursts from the others; its interval of the long-run rate."""
+    share = 8 / (8 + 90)
+    truth = 1 - (share * 0.5 + (1 - share) * 0.001)
+    quarters = rng.binomial(15, np.where(np.repeat(bursts(rng), 4), 0.5, 0.999))
+    won = np.stack([part.sum(axis=1) for part in np.array_split(quarters.reshape(-1, 4 * minutes), PARTS, axis=1)]).T
+    n = np.broadcast_to(60.0 * minutes / PARTS, won.shape)
+    window = int(rng.integers(len(won)))
+    found = rate_interval(won[window], n[window], alike=alikeness(won, n))
+    return {"covered": found.low <= truth <= found.high}
+
+
 def bursty_quantile(rng: np.random.Generator, _: int, *, method: Literal["order", "bootstrap"]) -> dict[str, bool]:
     """Ten calls a minute, three times as slow in bursts; the 90th percentile."""
     slow = np.repeat(bursts(rng, length=8, distance=40), 10)
@@ -273,6 +286,15 @@ STUDIES = [
         bursty_rate,
         {"covered": Limit("at least", 0.90), "covered by Wilson": Limit("at most", 0.55)},
         200,
+    ),
+    *(
+        Study(
+            f"success rate in bursts, windows of {minutes} min",
+            partial(bursty_window, minutes=minutes),
+            {"covered": Limit("at least", 0.90)},
+            200,
+        )
+        for minutes in (60, 240)
     ),
     *(
         Study(

@@ -18,7 +18,7 @@ from soaklib.errors import SettingsError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from soaklib.analysis.resampling import DesignEffect
+    from soaklib.analysis.resampling import Alikeness, DesignEffect
     from soaklib.analysis.series import BoolArray, FloatArray
 
 __all__ = ["QuantileInterval", "RateInterval", "order_shares", "quantile_interval", "rate_interval"]
@@ -107,7 +107,12 @@ class QuantileInterval:
 
 
 def rate_interval(
-    successes: npt.ArrayLike, n: npt.ArrayLike, blocks: int | None = None, *, confidence: float = CONFIDENCE
+    successes: npt.ArrayLike,
+    n: npt.ArrayLike,
+    blocks: int | None = None,
+    *,
+    alike: Alikeness | None = None,
+    confidence: float = CONFIDENCE,
 ) -> RateInterval:
     """Give a share with an interval that knows of bursts.
 
@@ -122,6 +127,9 @@ def rate_interval(
         unmeasured and is said in ``method``. Windows with n = 0 are gaps.
     blocks
         How many blocks to join the windows to; each has to be longer than a burst. None to choose from the data.
+    alike
+        How alike such trials are elsewhere, which counts where it makes a larger design effect than these counts show;
+        see :func:`soaklib.analysis.resampling.alikeness`.
     confidence
         Nominal coverage, between 0 and 1.
 
@@ -145,6 +153,8 @@ def rate_interval(
         low, high = (0.0, edge) if not total_won else (1 - edge, 1.0)
         return RateInterval(rate, low, high, total, total_won, 1.0, float(total), "one-sided", confidence)
     effect = design_effect(won, tried, blocks)
+    if alike is not None and (effect is None or alike.of(total).factor > effect.factor):
+        effect = alike.of(total)
     if effect is None:
         low, high = _clopper_pearson(rate, float(total), confidence)
         return RateInterval(rate, low, high, total, total_won, 1.0, float(total), "independent", confidence)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import polars as pl
 
 from soaklib.analysis.intervals import rate_interval
-from soaklib.analysis.windows import aggregate, part_sql, seconds_of, window_sql
+from soaklib.analysis.resampling import alikeness
+from soaklib.analysis.timeline import planned_windows
+from soaklib.analysis.windows import PARTS, aggregate, part_sql, seconds_of, window_sql
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.intervals import RateInterval
     from soaklib.analysis.load import Run
+    from soaklib.analysis.resampling import Alikeness
 
 __all__ = ["DENIALS_SCHEMA", "SUCCESS_SCHEMA", "denials", "outcome_counts", "success_rate", "tool_usage"]
 
@@ -94,13 +98,16 @@ def denials(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
         cells.join(planned, on=window, maintain_order="left_right")
         .join(denied, on=[*window, "reason", "part"], how="left", nulls_equal=True, maintain_order="left")
         .group_by(*window, "reason", maintain_order=True)
-        .agg(pl.col("at").min(), pl.col("n").fill_null(0), "calls")
+        .agg(pl.col("at").min(), "part", pl.col("n").fill_null(0), "calls")
     )
-    rows = [
-        (soak_s, at, purpose, reason, sum(n), sum(calls), *_percents(interval := rate_interval(n, calls)),
-         interval.method)
-        for soak_s, purpose, reason, at, n, calls in counted.iter_rows()
-    ]  # fmt: skip
+    every_s, left_out = seconds_of(every), _planned(source)
+    rows = []
+    for (purpose, reason), windows in counted.group_by("purpose", "reason", maintain_order=True):
+        exploded = windows.explode("part", "n", "calls").rename({"n": "successes", "calls": "n"})
+        alike = None if every_s is None else _alikeness(exploded, every_s, left_out)
+        for soak_s, at, n, calls in windows.select("soak_s", "at", "n", "calls").iter_rows():
+            interval = rate_interval(n, calls, alike=alike)
+            rows.append((soak_s, at, purpose, reason, sum(n), sum(calls), *_percents(interval), interval.method))
     return pl.DataFrame(rows, schema=DENIALS_SCHEMA, orient="row").sort("soak_s", "purpose", "reason")
 
 
@@ -131,7 +138,10 @@ def success_rate(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
 
     A success is a call that policy should allow and that was answered ok; left out are skipped chain steps, and quota
     denials that the plan says may happen. There is one definition, in :mod:`soaklib.records`. The interval knows of
-    bursts: its design effect is measured within each window, see :func:`soaklib.analysis.intervals.rate_interval`.
+    bursts: its design effect is the larger of what the window's own parts show and what those of all windows show
+    together, so that a window without a burst knows of those of others. The planned windows of a run are left aside
+    for that; a frame knows none. A window shorter than the bursts cannot know them: its interval is about its own
+    calls. See :func:`soaklib.analysis.intervals.rate_interval` and :func:`soaklib.analysis.resampling.alikeness`.
 
     Parameters
     ----------
@@ -153,15 +163,38 @@ def success_rate(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
                count(*) filter (counted)::BIGINT as n, count(*) filter (counted and succeeded)::BIGINT as successes
         from calls group by all order by soak_s, part""",  # noqa: S608
     )
+    alike = None if every_s is None else _alikeness(parts, every_s, _planned(source))
     windows = parts.group_by("soak_s", maintain_order=True).agg(pl.col("at").min(), pl.col("n", "successes"))
-    rows = [_window_rate(*window) for window in windows.iter_rows()]
+    rows = [_window_rate(*window, alike=alike) for window in windows.iter_rows()]
     return _with_gaps(pl.DataFrame(rows, schema=SUCCESS_SCHEMA, orient="row"), every_s)
 
 
-def _window_rate(soak_s: float, at: dt.datetime, n: list[int], successes: list[int]) -> tuple[object, ...]:
+def _window_rate(
+    soak_s: float, at: dt.datetime, n: list[int], successes: list[int], *, alike: Alikeness | None
+) -> tuple[object, ...]:
     """Give a window's row from the counts of its parts."""
-    interval = rate_interval(successes, n)
+    interval = rate_interval(successes, n, alike=alike)
     return (soak_s, at, interval.n, interval.successes, *_percents(interval), interval.method)
+
+
+def _planned(source: Run | pl.DataFrame) -> list[tuple[float, float]]:
+    """Give the stretches, in soak seconds, whose failures are no bursts but the plan's doing; a frame knows none."""
+    return [] if isinstance(source, pl.DataFrame) else planned_windows(source).rows()
+
+
+def _alikeness(parts: pl.DataFrame, every_s: float, left_out: list[tuple[float, float]]) -> Alikeness | None:
+    """Measure how alike calls of a window are, from all windows; ``soak_s``, ``part``, ``n``, ``successes``."""
+    start, length_s = pl.col("soak_s") + pl.col("part") * (every_s / PARTS), every_s / PARTS
+    is_planned = pl.any_horizontal(
+        pl.lit(value=False), *((start + length_s > start_s) & (start < end_s) for start_s, end_s in left_out)
+    )
+    kept = parts.filter(~is_planned)
+    won, tried = (pl.col(name).sum().over("soak_s") for name in ("successes", "n"))
+    kept = kept.filter((won > 0) & (won < tried)).sort("soak_s")
+    window, part = kept["soak_s"].rle_id().to_numpy(), kept["part"].to_numpy()
+    counts = np.zeros((2, kept["soak_s"].n_unique(), PARTS))
+    counts[:, window, part] = kept["successes"].to_numpy(), kept["n"].to_numpy()
+    return alikeness(*counts)
 
 
 def _percents(interval: RateInterval) -> tuple[float | None, ...]:

@@ -10,7 +10,15 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from soaklib.analysis.series import FloatArray
 
-__all__ = ["DesignEffect", "block_weights", "design_effect", "stationary_block_length", "stationary_indices"]
+__all__ = [
+    "Alikeness",
+    "DesignEffect",
+    "alikeness",
+    "block_weights",
+    "design_effect",
+    "stationary_block_length",
+    "stationary_indices",
+]
 
 MIN_BLOCKS = 10
 
@@ -134,3 +142,61 @@ def _of_blocks(successes: FloatArray, n: FloatArray, share: float, blocks: int) 
     residual = np.add.reduceat(successes, edges) - share * np.add.reduceat(n, edges)
     variance = float((residual**2).sum()) * blocks / (blocks - 1)
     return DesignEffect(max(variance / (share * (1 - share) * float(n.sum())), 1.0), blocks)
+
+
+class Alikeness(NamedTuple):
+    """How alike trials of one window are, measured over many windows together.
+
+    Attributes
+    ----------
+    correlation
+        Of two trials of a window, 0 to 1.
+    blocks
+        How many blocks it was measured from, less what the windows' own shares took.
+    """
+
+    correlation: float
+    blocks: int
+
+    def of(self, n: float) -> DesignEffect:
+        """Give the design effect of a window of so many trials (Kish, *Survey Sampling*, 1965, section 5.4)."""
+        return DesignEffect(1 + max(n - 1, 0.0) * self.correlation, self.blocks)
+
+
+def alikeness(successes: FloatArray, n: FloatArray) -> Alikeness | None:
+    """Measure how alike the trials of a window are from the parts of many windows.
+
+    A window that no burst fell into cannot know of bursts; the others can. Each window's parts are joined to ever fewer
+    blocks, the last time to two; how far blocks lie from their own window's share, over what independent trials would
+    let them, is pooled over the windows, and the largest counts, as for :func:`design_effect`. What differs from window
+    to window is not taken for a burst: a burst longer than a window is that window's share.
+
+    Parameters
+    ----------
+    successes, n
+        Shape (windows, parts), parts a power of two: counts in consecutive parts of each window; n may be 0.
+
+    Returns
+    -------
+    Alikeness or None
+        None where fewer than ten blocks with trials, beyond one for each window, can be compared.
+    """
+    totals, won = n.sum(axis=1), successes.sum(axis=1)
+    mixed = (won > 0) & (won < totals)
+    successes, n, totals, won = successes[mixed], n[mixed], totals[mixed], won[mixed]
+    share = won / totals
+    found: Alikeness | None = None
+    while n.size and n.shape[1] > 1:
+        filled = (n > 0).sum(axis=1)
+        told = filled > 1
+        freedom = int((filled - 1)[told].sum())
+        if freedom >= MIN_BLOCKS:
+            apart = ((successes - share[:, None] * n) ** 2).sum(axis=1)[told] * filled[told] / (filled[told] - 1)
+            scatter = (share * (1 - share) * totals)[told]
+            size = float((scatter * totals[told]).sum() / scatter.sum())
+            factor = float(apart.sum() / scatter.sum())
+            correlation = min(max((factor - 1) / max(size - 1, 1.0), 0.0), 1.0)
+            if found is None or correlation > found.correlation:
+                found = Alikeness(correlation, freedom + 1)
+        successes, n = (counts.reshape(len(counts), -1, 2).sum(axis=2) for counts in (successes, n))
+    return found

@@ -26,8 +26,12 @@ def run(rehearsal):
     ],
 )  # fmt: skip
 def test_a_run_and_a_frame_of_its_outcomes_give_the_same(run, function, every):
-    """What is aggregated inside DuckDB is what the frame gives."""
-    assert_frame_equal(function(run, every), function(run.outcomes(), every))
+    """What is aggregated inside DuckDB is what the frame gives, which takes chaos for bursts, knowing no plan."""
+    own, of_frame = function(run, every), function(run.outcomes(), every)
+    if function in {soaklib.success_rate, soaklib.denials}:
+        assert (of_frame["low"] <= own["low"] + 1e-9).all()
+        own, of_frame = own.drop("low", "high", "method"), of_frame.drop("low", "high", "method")
+    assert_frame_equal(own, of_frame)
 
 
 def test_outcomes_have_their_times_and_can_be_narrowed(run):

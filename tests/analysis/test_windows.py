@@ -1,9 +1,11 @@
 """Windows whose length is no exact float, and calls that nobody would expect."""
 
+import numpy as np
 import polars as pl
 import pytest
 
 import soaklib
+from soaklib.analysis.resampling import alikeness
 from soaklib.analysis.windows import seconds_of
 from soaklib.errors import SettingsError
 
@@ -49,3 +51,47 @@ def test_more_windows_than_memory_holds_are_refused():
     """Two calls a day apart do not make 86 billion windows of a microsecond."""
     with pytest.raises(SettingsError, match="pass a longer every"):
         soaklib.success_rate(calls(["ok"] * 2, step_us=86_400_000_000), "0.000001s")
+
+
+def test_a_window_without_a_burst_knows_of_those_of_other_windows():
+    """One failure in an hour says less where other hours have bursts of them than where they have not."""
+    one = ["ok"] * 600
+    one[100] = "timeout"
+    burst = ["timeout" if 200 <= number < 260 else "ok" for number in range(600)]
+    widths = []
+    for others in (one, burst):
+        rates = soaklib.success_rate(calls(one + 2 * others, step_us=6_000_000), "1h")
+        assert set(rates["method"]) == {"blocks"}
+        widths.append(rates["high"][0] - rates["low"][0])
+    assert widths[1] > 5 * widths[0]
+
+
+def test_denials_know_of_the_bursts_of_other_windows_too():
+    """The same for denials, of one reason and not of another."""
+    few, many = (["denied" if number in hits else "ok" for number in range(600)] for hits in ((7,), range(200, 260)))
+    widths = []
+    for others, reason in ((few, "scope"), (many, "scope"), (many, "quota")):
+        kinds = few + 2 * others
+        reasons = [
+            ("scope" if number < 600 else reason) if kind == "denied" else None for number, kind in enumerate(kinds)
+        ]
+        told = soaklib.denials(calls(kinds, step_us=6_000_000, reason=reasons), "1h").row(0, named=True)
+        assert (told["reason"], told["n"], told["calls"]) == ("scope", 1, 600)
+        widths.append(told["high"] - told["low"])
+    assert widths[1] > 5 * widths[0]
+    assert widths[2] < 2 * widths[0]
+
+
+def test_how_alike_calls_are_is_measured_within_windows():
+    """Whole windows that differ are no bursts within them; bursts in them are, and tell a small window less."""
+    n = np.full((20, 16), 60.0)
+    rng = np.random.default_rng(1)
+    apart = rng.binomial(60, np.linspace(0.2, 0.8, 20)[:, None], n.shape).astype(float)
+    assert alikeness(apart, n).of(960).factor < 2
+    bursts = np.where(rng.random(n.shape) < 0.1, 30.0, 59.0)
+    found = alikeness(bursts, n)
+    assert found.of(960).factor > 10
+    assert found.of(1).factor == 1
+    assert found.of(96).factor < found.of(960).factor / 5
+    assert alikeness(n, n) is None
+    assert alikeness(bursts[:1, :8], n[:1, :8]) is None
