@@ -24,10 +24,10 @@ from soaklib.analysis.series import gridded
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Mapping
+    from datetime import timedelta
 
-    from soaklib.analysis.eventwindows import Differences, EventWindows
+    from soaklib.analysis.eventwindows import Differences, EventWindows, Moments
     from soaklib.analysis.series import FloatArray, Grid
 
 __all__ = ["EFFECTS_SCHEMA", "Effect", "effect", "effects"]
@@ -70,7 +70,8 @@ class Effect:
     shift
         Lasting change: mean after the event has settled, less mean before; over several events, their mean.
     interval
-        ``confidence`` interval of the shift.
+        ``confidence`` interval of the shift; None too where the quiet times are all alike, which leaves nothing to
+        measure scatter by.
     p_value
         Of no association at all: the smaller of the two below, doubled.
     shift_p_value, transient_p_value
@@ -78,13 +79,14 @@ class Effect:
     transient
         Passing change: mean from ``at`` until ``until`` (or until it has settled), less mean before.
     transient_interval
-        ``confidence`` interval of it.
+        ``confidence`` interval of it; None as for the shift's.
     peak
         The single value in that time, or while settling, that lies furthest from the mean before, less that mean.
     recovery_s
         Seconds of ``at`` from the event's end until the value is back in the band that holds 95 % of the run's
-        undisturbed values, for three cells on end; 0 if it never left it, None if it never came back. Over several
-        events, the longest.
+        undisturbed values, for three cells on end; 0 if it never left it. Over several events, the longest of those
+        that leave room to see it. None if one never came back, or if none leaves three cells before the next event or
+        the end; ``detail`` says which, where an association is shown.
     n_placebo
         Times of the run where nothing happened that were compared.
     detail
@@ -110,8 +112,8 @@ class Effect:
 def effect(
     series: pl.DataFrame,
     *,
-    at: datetime | Sequence[datetime],
-    until: datetime | Sequence[datetime] | None = None,
+    at: Moments,
+    until: Moments | None = None,
     mask: pl.DataFrame | None = None,
     window: timedelta | None = None,
     resamples: int = 999,
@@ -123,7 +125,8 @@ def effect(
     series
         ``at``, ``value``; see :mod:`soaklib.analysis.series`. Up to 1440 cells; more are averaged.
     at
-        When it happened, with a time zone; a sequence for several events, which are judged as one.
+        When it happened, with a time zone; a sequence or a Series for several events in any order, which are judged as
+        one. Events that begin in the same cell are one event.
     until
         When it ended; None for an event of no length. One for each ``at``.
     mask
@@ -161,27 +164,27 @@ def effect(
     shift = _against(raw.shift, real_places.shift, made_events.shift, made_places.shift)
     passing = _against(raw.transient, real_places.transient, made_events.transient, made_places.transient)
     p_value = min(1.0, 2 * min(shift.p_value, passing.p_value))
-    recovery_s = _recovery_s(grid, windows, float(np.quantile(np.abs(residual), CONFIDENCE)))
+    recovery = _recovery(grid, windows, float(np.quantile(np.abs(residual), CONFIDENCE)))
     return Effect(
         shift=shift.size,
-        interval=(shift.size - shift.half, shift.size + shift.half),
+        interval=shift.interval,
         p_value=p_value,
-        recovery_s=recovery_s,
+        recovery_s=recovery.seconds,
         shift_p_value=shift.p_value,
         transient=passing.size,
-        transient_interval=(passing.size - passing.half, passing.size + passing.half),
+        transient_interval=passing.interval,
         transient_p_value=passing.p_value,
         peak=_peak(grid, windows),
         n_placebo=len(placebo),
-        detail=_sentence(shift, passing, p_value, recovery_s, len(placebo)),
+        detail=_sentence(shift, passing, p_value, recovery, len(placebo)),
     )
 
 
 def effects(
     endpoints: Mapping[str, pl.DataFrame],
     *,
-    at: datetime | Sequence[datetime],
-    until: datetime | Sequence[datetime] | None = None,
+    at: Moments,
+    until: Moments | None = None,
     mask: pl.DataFrame | None = None,
     window: timedelta | None = None,
     correction: Correction = "holm",
@@ -224,8 +227,13 @@ def effects(
 
 class _Judged(NamedTuple):
     size: float
-    half: float
+    interval: tuple[float, float] | None
     p_value: float
+
+
+class _Recovery(NamedTuple):
+    seconds: float | None
+    told: str
 
 
 def _against(observed: FloatArray, real: FloatArray, made: FloatArray, made_places: FloatArray) -> _Judged:
@@ -233,12 +241,13 @@ def _against(observed: FloatArray, real: FloatArray, made: FloatArray, made_plac
     centre, spread = float(np.median(real)), float(real.std())
     size = float(observed[0]) - centre
     if spread <= _NOTHING * max(float(np.abs(real).max()), abs(size)):
-        return _Judged(size, 0.0, 1 / (len(made) + 1) if abs(size) > _NOTHING * abs(centre) else 1.0)
+        return _Judged(size, None, 1 / (len(made) + 1) if abs(size) > _NOTHING * abs(centre) else 1.0)
     # Where nearly every value is alike, a resample may hold no placebo that differs: it is not infinitely certain.
     made_spread = np.maximum(made_places.std(axis=1), _LEAST_SPREAD * spread)
     pivots = np.abs(made - np.median(made_places, axis=1)) / made_spread
     p_value = float((1 + (pivots >= abs(size) / spread).sum()) / (len(pivots) + 1))
-    return _Judged(size, float(np.quantile(pivots, CONFIDENCE)) * spread, p_value)
+    half = float(np.quantile(pivots, CONFIDENCE)) * spread
+    return _Judged(size, (size - half, size + half), p_value)
 
 
 def _undisturbed(grid: Grid, windows: EventWindows, shift: float) -> FloatArray:
@@ -268,20 +277,27 @@ def _peak(grid: Grid, windows: EventWindows) -> float | None:
     return float(np.mean(peaks)) if peaks else None
 
 
-def _recovery_s(grid: Grid, windows: EventWindows, band: float) -> float | None:
-    """Longest time from an event's end until the value is back in the band and stays; None if one never is."""
-    longest = 0.0
+def _recovery(grid: Grid, windows: EventWindows, band: float) -> _Recovery:
+    """Give the longest time from an event's end until the value is back in the band and stays."""
+    longest, unseen = 0.0, 0
     following = np.append(windows.start[1:], len(grid.value))
     for start, end, end_us, limit in zip(windows.start, windows.end, windows.end_us, following, strict=True):
         cells = np.arange(end, max(limit, end))
         cells = cells[grid.seen[cells]]
-        inside = np.abs(grid.value[cells] - _before(grid, windows, int(start))) <= band * (1 + _NOTHING)
+        before = _before(grid, windows, int(start))
+        if len(cells) < _HELD_CELLS or not np.isfinite(before):
+            unseen += 1
+            continue
+        inside = np.abs(grid.value[cells] - before) <= band * (1 + _NOTHING)
         held = [position for position in range(len(cells) - _HELD_CELLS + 1) if inside[position:][:_HELD_CELLS].all()]
         if not held:
-            return None
+            return _Recovery(None, "not back to the level before")
         back_us = grid.origin_us + cells[held[0]] * grid.cell_h * 3.6e9
-        longest = max(longest, (back_us - end_us) / 1e6) if held[0] else longest
-    return longest
+        longest = max(longest, float(back_us - end_us) / 1e6) if held[0] else longest
+    if unseen == len(windows.start):
+        return _Recovery(None, "too little is known before and after to see whether it came back")
+    told = f"back after {longest:.0f} s"
+    return _Recovery(longest, f"{told}, {unseen} of {len(windows.start)} events left aside" if unseen else told)
 
 
 def _unjudged(raw: Differences, peak: float | None, placebos: int) -> Effect:
@@ -290,12 +306,14 @@ def _unjudged(raw: Differences, peak: float | None, placebos: int) -> Effect:
     return Effect(shift, None, None, None, None, transient, None, None, peak, placebos, detail)
 
 
-def _sentence(shift: _Judged, passing: _Judged, p_value: float, recovery_s: float | None, placebos: int) -> str:
+def _sentence(shift: _Judged, passing: _Judged, p_value: float, recovery: _Recovery, placebos: int) -> str:
+    bounds = "no interval: the quiet times are all alike"
+    if shift.interval is not None:
+        bounds = f"95 % interval {shift.interval[0]:.4g} to {shift.interval[1]:.4g}"
     sizes = (
-        f"shift {shift.size:+.4g} (95 % interval {shift.size - shift.half:.4g} to {shift.size + shift.half:.4g}), "
+        f"shift {shift.size:+.4g} ({bounds}), "
         f"passing change {passing.size:+.4g}, p = {p_value:.3f} against {placebos} quiet times of the run"
     )
     if p_value > LEVEL:
         return f"No association at the event shown: {sizes}."
-    back = "not back to the level before" if recovery_s is None else f"back after {recovery_s:.0f} s"
-    return f"Association at the event: {sizes}; {back}."
+    return f"Association at the event: {sizes}; {recovery.told}."

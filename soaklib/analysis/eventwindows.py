@@ -10,22 +10,24 @@ For an event of no length, ``during`` is the settling time itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from soaklib.analysis.series import epoch_us
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from soaklib.analysis.series import BoolArray, FloatArray, Grid
 
-__all__ = ["Differences", "EventWindows", "event_windows"]
+__all__ = ["Differences", "EventWindows", "Moments", "event_windows"]
 
 _US_PER_HOUR = 3.6e9
 _WINDOW_SHARE = 12
@@ -33,6 +35,7 @@ _SETTLING_SHARE = 4
 _SPACING_SHARE = 0.4
 
 Cells: TypeAlias = npt.NDArray[np.int64]
+Moments: TypeAlias = datetime | Iterable[datetime] | pl.Series
 
 
 class Differences(NamedTuple):
@@ -127,13 +130,13 @@ class EventWindows:
 
 def event_windows(
     grid: Grid,
-    at: datetime | Sequence[datetime],
-    until: datetime | Sequence[datetime] | None,
+    at: Moments,
+    until: Moments | None,
     window: timedelta | None,
 ) -> EventWindows:
     """Lay the windows on a grid; parameters and errors as in :func:`soaklib.analysis.effects.effect`."""
-    starts = _moments(at, "at")
-    ends = starts if until is None else _moments(until, "until")
+    starts = _moments_us(at, "at")
+    ends = starts if until is None else _moments_us(until, "until")
     if len(starts) != len(ends):
         message = f"there are {len(starts)} times in at and {len(ends)} in until; pass one until for each at"
         raise SettingsError(message)
@@ -146,11 +149,15 @@ def event_windows(
         message = "an event lies outside the series; pass times between its first and its last row"
         raise SettingsError(message)
     # A hair of tolerance: 10:20 is the start of a ten-minute cell, however 10.333 hours are written.
-    start = np.floor(hours[0] / grid.cell_h + 1e-6).astype(np.int64)
-    end = np.ceil(hours[1] / grid.cell_h - 1e-6).astype(np.int64) if until is not None else start
+    first = np.floor(hours[0] / grid.cell_h + 1e-6).astype(np.int64)
+    last = np.ceil(hours[1] / grid.cell_h - 1e-6).astype(np.int64) if until is not None else first
+    start, place = np.unique(first, return_inverse=True)  # in order of time; what begins in one cell is one event
+    end, end_us = start.copy(), np.zeros(len(start), np.int64)
+    np.maximum.at(end, place, last)
+    np.maximum.at(end_us, place, ends)
     length = _window_cells(grid, start, end, window)
     settling = max(length // _SETTLING_SHARE, 1)
-    return EventWindows(start, np.maximum(end, start), length, settling, ends, grid.seen)
+    return EventWindows(start, end, length, settling, end_us, grid.seen)
 
 
 def _window_cells(grid: Grid, start: Cells, end: Cells, window: timedelta | None) -> int:
@@ -175,6 +182,12 @@ def _means(sums: FloatArray, counts: Cells, low: Cells, high: Cells) -> FloatArr
     return np.where(enough, (sums[:, high] - sums[:, low]) / np.maximum(count, 1), np.nan)
 
 
-def _moments(moments: datetime | Sequence[datetime], name: str) -> Cells:
-    several = moments if isinstance(moments, Sequence) else [moments]
+def _moments_us(moments: Moments, name: str) -> Cells:
+    several = [moments] if isinstance(moments, datetime | np.datetime64 | str) else list(moments)
+    if naive := [one for one in several if isinstance(one, np.datetime64)]:
+        message = f"{name} holds {naive[0]} without time zone; pass datetimes in UTC, not numpy's"
+        raise SettingsError(message)
+    if strange := [one for one in several if not isinstance(one, datetime)]:
+        message = f"{name} holds {strange[0]!r}; pass a datetime in UTC, or several"
+        raise SettingsError(message)
     return np.array([epoch_us(moment, name) for moment in several], dtype=np.int64)

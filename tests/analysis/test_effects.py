@@ -124,11 +124,12 @@ def test_too_little_left_is_not_judged():
 
 
 def test_a_constant_series_has_no_effect_and_a_step_in_it_has():
-    """Without noise zero is certain, and so is a step."""
+    """Without noise the shift is known but not how far it might scatter: there is no interval of no width."""
     quiet = effect(day([3.0] * POINTS), at=AT)
-    assert (quiet.shift, quiet.interval, quiet.p_value) == (0, (0, 0), 1)
+    assert (quiet.shift, quiet.interval, quiet.transient_interval, quiet.p_value) == (0, None, None, 1)
     step = effect(day([3.0] * 72 + [4.0] * 72), at=AT)
-    assert (step.shift, step.interval, step.shift_p_value) == (1, (1, 1), 0.001)
+    assert (step.shift, step.interval, step.shift_p_value) == (1, None, 0.001)
+    assert "(no interval: the quiet times are all alike)" in step.detail
 
 
 def test_the_window_can_be_chosen():
@@ -174,3 +175,71 @@ def test_many_endpoints_are_corrected_for_their_number():
     assert by_name["shifted"]["p_adjusted"] < 0.05 < by_name["quiet"]["p_adjusted"]
     assert by_name["short"]["p_adjusted"] is None
     assert effects({}, at=AT).schema == EFFECTS_SCHEMA
+
+
+def test_events_may_come_in_any_order_and_twice():
+    """Reversed or repeated events are the same events."""
+    value = noise(6) * 0.1
+    value[40] += 9
+    value[90:94] += 9
+    at = [START + STEP * 40, START + STEP * 90]
+    until = [one + STEP for one in at]
+    told = effect(day(value), at=at, until=until)
+    assert effect(day(value), at=at[::-1], until=until[::-1]) == told
+    assert effect(day(value), at=[*at, at[0]], until=[*until, until[0]]) == told
+    assert effect(day(value), at=pl.Series(at), until=pl.Series(until)) == told
+
+
+def test_no_room_to_come_back_in_is_not_never():
+    """Bumps two cells apart leave no three cells to see the level before in; one bump that stays is not back."""
+    value = noise(7) * 0.1
+    value[np.arange(20, 120, 3)] += 9
+    at = [START + STEP * cell for cell in range(20, 120, 3)]
+    crowded = effect(day(value).head(120), at=at, until=[one + STEP for one in at])
+    assert crowded.recovery_s is None
+    assert crowded.detail.endswith("too little is known before and after to see whether it came back.")
+    some = effect(day(value), at=at, until=[one + STEP for one in at])
+    assert some.recovery_s == 1800  # the bump before the last one lifts the level before it
+    assert some.detail.endswith("back after 1800 s, 33 of 34 events left aside.")
+    assert effect(event(during=6, after=6), at=AT).detail.endswith("not back to the level before.")
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        AT.replace(tzinfo=None), [AT.replace(tzinfo=None)], pl.Series([AT.replace(tzinfo=None)]),
+        np.array([AT.replace(tzinfo=None)], dtype="datetime64[us]"), np.datetime64(AT.replace(tzinfo=None)),
+    ],
+)  # fmt: skip
+def test_times_without_a_zone_are_refused(at):
+    """Whatever they come in, they may mean any hour."""
+    with pytest.raises(SettingsError, match=r"^at .*time zone"):
+        effect(event(), at=at)
+
+
+@pytest.mark.parametrize("at", ["2026-01-01T12:00Z", [None], [AT, 3], pl.Series([AT, None])])
+def test_what_is_no_time_is_refused(at):
+    """Text, nulls and numbers are no times."""
+    with pytest.raises(SettingsError, match="pass a datetime in UTC"):
+        effect(event(), at=at)
+
+
+@pytest.mark.parametrize("at", [[], pl.Series([], dtype=pl.Datetime("us", "UTC"))])
+def test_no_event_is_refused(at):
+    """There is nothing to measure."""
+    with pytest.raises(SettingsError, match="at least one at"):
+        effect(event(), at=at)
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_series_of_nothing_has_no_event_in_it(rows):
+    """An empty series and one row hold no time at which something could have happened."""
+    with pytest.raises(SettingsError, match="outside the series"):
+        effect(event().head(rows), at=AT)
+
+
+def test_a_series_of_gaps_is_not_judged():
+    """Where every value is null, NaN or masked nothing is known, and that is said."""
+    found = effect(event().with_columns(value=pl.lit(None, dtype=pl.Float64)), at=AT)
+    assert (found.shift, found.interval, found.p_value, found.peak) == (None, None, None, None)
+    assert found.detail.startswith("Too little of the run is undisturbed")
