@@ -94,6 +94,8 @@ class _Reader(HTMLParser):
         claim = own.get("data-claim")
         may = tag in {"style", "title", "pre"} or claim is not None or own.get("class") == "own-number"
         self._open.append((tag, may, claim))
+        if claim is not None:
+            self.stated.append((claim, ""))
 
     def handle_endtag(self, tag: str) -> None:
         """Leave an element."""
@@ -104,7 +106,7 @@ class _Reader(HTMLParser):
         """Take down what a claim says; refuse a number that is nobody's."""
         claim = self._open[-1][2] if self._open else None
         if claim is not None:
-            self.stated.append((claim, data))
+            self.stated[-1] = (claim, self.stated[-1][1] + data)  # it comes in pieces where it may break
         elif not any(may for _, may, _ in self._open):
             try:
                 refuse_numbers(data)

@@ -102,3 +102,9 @@ def test_what_a_run_says_is_text(sample_ledger, tmp_path):
     assert "&lt;script&gt;" in page
     assert _elements(page, "script") == []
     assert ("run.run_id", nasty) in stated_in(page)
+
+
+def test_a_long_name_breaks_behind_an_underscore(page):
+    """A name of an event may break between its words; what is read back of the page is the claim all the same."""
+    assert "CREDENTIALS_<wbr>ROTATED_<wbr>SUCCESSFULLY" in page
+    assert "CREDENTIALS_ROTATED_SUCCESSFULLY" in {said for _, said in stated_in(page)}

@@ -1,10 +1,29 @@
 """The paper as PDF."""
 
+import dataclasses
+import re
+import zlib
+from pathlib import Path
+
 import pytest
 
 from soaklib.errors import SoaklibError
-from soaklib.whitepaper.document import Bullets, Figure, Paper, Paragraph, Section, Stated, Words
+from soaklib.records import State
+from soaklib.whitepaper.document import (
+    Bullets,
+    Cell,
+    Column,
+    Figure,
+    Paper,
+    Paragraph,
+    Section,
+    Stated,
+    Table,
+    Words,
+    plain,
+)  # fmt: skip
 from soaklib.whitepaper.pdf import pdf_paper
+from soaklib.whitepaper.sections import written_paper
 
 _NASTY = '#panic("no") $x$ @nowhere *bold* `raw` // gone \\ \u2028 "'
 
@@ -23,6 +42,47 @@ def test_it_needs_no_fonts_of_the_machine():
     """Its fonts are in the file."""
     pdf = pdf_paper(_paper(Paragraph((Words("Words"),))), made_s=0)
     assert pdf.count(b"/FontFile") >= 1
+
+
+def _drawn(pdf):
+    """Give the characters that a glyph is drawn for: what has none in any font is in no font's map to Unicode."""
+    maps = []
+    for stream in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL):
+        try:
+            maps.append(zlib.decompress(stream).decode("latin-1"))
+        except zlib.error:
+            continue
+    told = " ".join(re.findall(r"beginbf(?:char|range)(.*?)endbf", " ".join(maps), re.DOTALL))
+    return {
+        chr(int(code[i : i + 4], 16)) for code in re.findall(r"<([0-9A-F]+)>", told) for i in range(0, len(code), 4)
+    }
+
+
+def _said(block):
+    match block:
+        case Section():
+            return block.title + "".join(map(_said, block.blocks))
+        case Paragraph():
+            return plain(block.text)
+        case Bullets():
+            return "".join(map(plain, block.items))
+        case Table():
+            return plain(block.caption) + "".join(plain(cell.text) for row in block.rows for cell in row)
+        case Figure():
+            return plain(block.caption)
+    return block.title + block.text
+
+
+def test_every_character_has_a_glyph(writer):
+    """Nothing is an empty box: there is a glyph for all that a paper says, and for the sign of every verdict."""
+    states = tuple((Cell((Words("a"),)), Cell((Words(state),), tone=state)) for state in State)
+    table = Table((Words("Every state"),), (Column("Criterion"), Column("Verdict")), states)
+    written = written_paper(writer, Path("nowhere"))
+    paper = dataclasses.replace(written, sections=(*written.sections, Section("States", (table,))))
+    drawn = _drawn(pdf_paper(paper, made_s=0))
+    needed = set("".join(map(_said, paper.sections)) + "\u25cf\u2715?\u2013")
+    assert len(needed) > 80
+    assert {letter for letter in needed if letter not in drawn and not letter.isspace()} == set()
 
 
 def test_a_figure_that_is_no_picture_is_told(tmp_path):
