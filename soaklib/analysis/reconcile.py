@@ -118,7 +118,7 @@ def books_balanced(run: Run, database: str | Path | pl.DataFrame | None = None) 
     """
     extra = "" if database is None else ", database=..."
     name, threshold = "books balanced", "0 calls lost, counted twice, or unexplained"
-    query = f"soaklib.reconcile(run{extra})  -- its selects: answers in outcomes, counters in samples and scrapes"
+    query = f"soaklib.reconcile(run{extra})  # its selects: answers in outcomes, counters in samples and scrapes"
     frame = reconcile(run, database=database)
     by_counter = frame.filter(pl.col("counter_increase").is_not_null())
     if not by_counter.height:

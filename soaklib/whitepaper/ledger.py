@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from functools import wraps
-from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -21,10 +20,17 @@ if TYPE_CHECKING:
 
     from soaklib.whitepaper.families import Family
 
-__all__ = ["BrokenClaim", "ClaimError", "Ledger", "Row", "broken_claims", "evaluate"]
+__all__ = ["IMPORTS", "BrokenClaim", "ClaimError", "Ledger", "Row", "broken_claims", "evaluate"]
 
-_MODULES: Final = ("interventions", "levels", "phases", "summary")
-"""Parts of the analysis that queries name in full."""
+IMPORTS: Final = """\
+import polars as pl
+
+import soaklib
+import soaklib.analysis.interventions
+import soaklib.analysis.levels
+import soaklib.analysis.phases
+import soaklib.analysis.summary"""
+"""What has to be imported before an expression of the catalogue is asked, as somebody would type it."""
 
 _LITERALS: Final = (str, int, float, tuple, list, type(None))
 
@@ -143,8 +149,8 @@ def evaluate(run: Run, query: str, library: Remembered | None = None) -> pl.Data
     run
         The run.
     query
-        SQL over the run's views; or an expression that begins with ``soaklib.``, in which ``run``, ``soaklib`` and
-        ``pl`` (polars) are known. Only queries of the catalogue are ever asked, never those of a file.
+        SQL over the run's views; or an expression that begins with ``soaklib.``, in which ``run`` and the names of
+        :data:`IMPORTS` are known. Only queries of the catalogue are ever asked, never those of a file.
     library
         What remembers the results of calls from one query to the next; None to call anew.
 
@@ -156,9 +162,11 @@ def evaluate(run: Run, query: str, library: Remembered | None = None) -> pl.Data
     """
     if not query.startswith("soaklib."):
         return run.sql(query)
-    for module in _MODULES:
-        import_module(f"soaklib.analysis.{module}")
-    result = eval(query, {"soaklib": library or soaklib, "run": run, "pl": pl})  # noqa: S307 - the catalogue's own expressions
+    names: dict[str, object] = {"run": run}
+    exec(IMPORTS, names)  # noqa: S102 - our own words
+    if library is not None:
+        names["soaklib"] = library
+    result = eval(query, names)  # noqa: S307 - the catalogue's own expressions
     if isinstance(result, pl.DataFrame):
         return result
     record = result if isinstance(result, dict) else {

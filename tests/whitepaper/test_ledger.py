@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import polars as pl
 import pytest
@@ -9,7 +11,9 @@ import pytest
 import soaklib
 from soaklib.whitepaper.catalogue import CATALOGUE
 from soaklib.whitepaper.claims import Claim, read_claims, same_value, written
+from soaklib.whitepaper.document import Code, Section
 from soaklib.whitepaper.ledger import Ledger, broken_claims, evaluate
+from soaklib.whitepaper.sections.appendix import queries
 
 _TOTALS = [family for family in CATALOGUE if family.name in {"totals", "summary", "tools"}]
 
@@ -121,3 +125,29 @@ def test_claims_survive_their_file(sample_ledger, tmp_path):
     (tmp_path / "claims.json").write_text(written(sample_ledger.claims.values()), "utf-8")
     assert read_claims(tmp_path) == list(sample_ledger.claims.values())
     assert read_claims(tmp_path / "nowhere") is None
+
+
+_BY_HAND = """
+for query in json.load(sys.stdin):
+    result = eval(query) if query.startswith("soaklib.") else run.sql(query)
+    assert result is not None, query
+print("all")
+"""
+
+
+@pytest.mark.slow
+def test_every_query_can_be_asked_by_hand(writer, sample_ledger):
+    """In a Python of its own, after the lines that the appendix gives, each query of the paper can be typed in."""
+    appendix = queries(writer)
+    before, *shown = (block for block in appendix.blocks if isinstance(block, Code))
+    [criteria] = (block for block in appendix.blocks if isinstance(block, Section))
+    judged = [block for block in criteria.blocks if isinstance(block, Code)]
+    assert {claim.query for claim in sample_ledger.claims.values()} <= {code.text for code in shown}
+    assert len(judged) == len(sample_ledger.rows("criteria"))
+    typed = before.text.replace('"RUN"', '"sample"')
+    assert typed != before.text
+    done = subprocess.run(
+        [sys.executable, "-c", f"import json, sys\n{typed}\n{_BY_HAND}"],
+        input=json.dumps([code.text for code in (*shown, *judged)]), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == ("all\n", 0), done.stderr

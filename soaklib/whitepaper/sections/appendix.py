@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from soaklib.records import Kind
 from soaklib.whitepaper.document import Cell, Code, Column, Paragraph, Section, Table, Words
+from soaklib.whitepaper.ledger import IMPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from soaklib.whitepaper.prose import Writer
 
 __all__ = ["MEANINGS", "definitions", "queries", "settings"]
+
+_OPENED: Final = f"""\
+{IMPORTS}
+
+run = soaklib.open_run("RUN")  # the folder of the run, or its bundle"""
 
 MEANINGS: Final = {
     Kind.OK: "answered with success",
@@ -40,7 +46,7 @@ def definitions(writer: Writer) -> Section:
         (
             Paragraph(
                 writer.say(
-                    "Every planned call has exactly a single outcome. Totals count ok and denied by themselves and "
+                    "Every planned call has a single outcome. Totals count ok and denied by themselves and "
                     "everything else as failed; the success rate has its own definition, under Method."
                 )
             ),
@@ -80,12 +86,13 @@ def queries(writer: Writer) -> Section:
 def _queries(writer: Writer) -> Iterator[Block]:
     yield Paragraph(
         writer.say(
-            "Each query can be asked again of the run's folder or of its bundle: with run = "
-            "soaklib.open_run(folder), SQL by run.sql(query), and what begins with soaklib as it stands (pl is "
-            "polars). A claim is named by its query, the row in brackets where there are several, and the column. "
-            "claims.json lists every claim with query, row, column, value, unit, n and interval."
+            "Each query can be asked again of the run's folder or of its bundle, in Python after the lines below: SQL "
+            "by run.sql(query), and what begins with soaklib as it stands. A claim is named by its query, the row in "
+            "brackets where there are several, and the column. claims.json lists every claim with query, row, column, "
+            "value, unit, n and interval."
         )
     )
+    yield Code("Before the queries", _OPENED, "python")
     by_query: dict[str, list[str]] = {}
     for claim in writer.ledger.claims.values():
         family = claim.name.split("[")[0].split(".")[0]
@@ -93,15 +100,24 @@ def _queries(writer: Writer) -> Iterator[Block]:
         if family not in names:
             names.append(family)
     for query, names in by_query.items():
-        yield Code(", ".join(names), query, "python" if query.startswith("soaklib.") else "sql")
+        yield _asked(", ".join(names), query)
     yield Section("Queries of the criteria", tuple(_criteria(writer)), is_numbered=False)
 
 
 def _criteria(writer: Writer) -> Iterator[Block]:
-    yield Paragraph(writer.say("soaklib.criteria asks these itself, with the calls that are valid."))
+    yield Paragraph(
+        writer.say(
+            "soaklib.criteria asks these itself; they can be asked by hand in the same way. Where a query reads "
+            "valid_calls, calls of moments in which the generator was late are left out; all others look at all that "
+            "was recorded, be it denials, probes, snapshots, the quota or the recovery after chaos."
+        )
+    )
     for row in writer.ledger.rows("criteria"):
-        query = str(row.claims["query"].value)
-        yield Code(str(row.claims["name"].value), _dedented(query), "python" if "soaklib." in query else "sql")
+        yield _asked(str(row.claims["name"].value), _dedented(str(row.claims["query"].value)))
+
+
+def _asked(title: str, query: str) -> Code:
+    return Code(title, query, "python" if query.startswith("soaklib.") else "sql")
 
 
 def _dedented(query: str) -> str:
