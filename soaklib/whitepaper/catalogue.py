@@ -9,7 +9,7 @@ from typing import Final
 
 from soaklib.artifacts.run_report import QUERIES
 from soaklib.whitepaper.families import Family, Stated
-from soaklib.whitepaper.wording import CLOCK
+from soaklib.whitepaper.wording import CLOCK, PERCENTILE, SENTENCE
 
 __all__ = ["CATALOGUE"]
 
@@ -18,6 +18,7 @@ _COUNT: Final = Stated()
 _MS: Final = Stated("ms")
 _PERCENT: Final = Stated("%")
 _POINTS: Final = "percentage points"
+_SENTENCE: Final = Stated(SENTENCE)
 _OF_ALL: Final = Stated("calls", n="planned")
 
 
@@ -28,8 +29,9 @@ def _texts(*names: str) -> dict[str, Stated]:
 _CRITERION_UNITS: Final = {
     "full duration": "soak h", "success rate": "%", "success rate outside planned windows": "%", "healthy": "%",
     "no error spike at rotations": "%", "breaker recovers after chaos": "soak s", "no drift in latency (median)": "ms",
-    "no drift in latency (p99)": "ms", "no drift in errors": "%", "no drift in gateway memory": "MiB",
-    "no drift in gateway files": "files", "no drift in generator memory": "MiB", "measurement valid": "%",
+    "no drift in latency (p99)": "ms", "no drift in errors": _POINTS, "no drift in gateway memory": "MiB",
+    "no drift in gateway files": "files", "no drift in event-loop lag": "ms",
+    "no drift in generator memory": "MiB", "measurement valid": "%",
 }  # fmt: skip
 """Units of the measures of the criteria; the others count things."""
 
@@ -166,8 +168,8 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         name="criteria",
         query="soaklib.criteria(run)",
         keys=("name",), units=_CRITERION_UNITS,
-        columns=_texts("name", "state", "threshold", "detail", "query")
-        | {"measure": Stated(n="n", low="low", high="high"), "n": _COUNT},
+        columns=_texts("name", "state", "query")
+        | {"threshold": _SENTENCE, "detail": _SENTENCE, "measure": Stated(n="n", low="low", high="high"), "n": _COUNT},
     ),
     Family(
         name="verdict_counts",
@@ -212,7 +214,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         name="latency",
         query="soaklib.latency(run, every='all', by=())",
         keys=("measure", "quantile"),
-        columns={"measure": _TEXT, "quantile": Stated("share"),
+        columns={"measure": _TEXT, "quantile": Stated(PERCENTILE),
                  "latency_ms": Stated("ms", n="n", low="low_ms", high="high_ms"),
                  "at_least": _TEXT, "sufficient": _TEXT},
     ),
@@ -237,9 +239,22 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         name="change_shifts",
         query="soaklib.analysis.interventions.change_shifts(run)",
         keys=("number",),
-        columns={"number": _TEXT, "shift": Stated(_POINTS, n="n", low="low", high="high"), "p_value": Stated(n="n"),
+        columns={"number": _TEXT, "shift": Stated(_POINTS, n="n", low="low", high="high"),
                  "transient": Stated(_POINTS, n="n", low="transient_low", high="transient_high"),
+                 "shift_p_value": Stated(n="n"), "transient_p_value": Stated(n="n"),
                  "n": Stated("placebo times"), "cells": Stated("minutes")},
+    ),
+    Family(
+        name="by_hand",
+        query="""
+            select row_number() over (order by at_us) as place, soak_seconds(at_us) as soak_s, name, detail,
+                   count(*) over ()::BIGINT as n
+            from events
+            where event_key like 'inbox:%' and (name in ('CHAOS_MODE_ON', 'CHAOS_MODE_OFF',
+                'CREDENTIALS_ROTATED_SUCCESSFULLY') or name like 'POLICY_UPDATED_%')
+            order by place""",
+        keys=("place",),
+        columns={"name": _TEXT, "detail": _TEXT, "soak_s": Stated(CLOCK), "n": Stated("changes")},
     ),
     Family(
         name="recoveries",

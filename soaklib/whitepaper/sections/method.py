@@ -47,7 +47,7 @@ def _sent(writer: Writer) -> Iterator[Block]:
     if writer.ledger.rows("planned_probes"):
         yield Paragraph(
             writer.say(
-                "Beside the load run probes, calls that policy must deny. A probe that gets past policy is a "
+                "Besides the load there are probes: calls that policy must deny. A probe that gets past policy is a "
                 "false-allow; a call of the load that is denied against the plan is a false-deny. Neither is "
                 "tolerated:"
             )
@@ -94,8 +94,12 @@ def _time(writer: Writer) -> Iterator[Block]:
         writer.say(
             "Service time runs from the moment a call was sent to the moment its answer was whole. Response time "
             "runs from the moment at which the call was planned to leave, so that a stall cannot hide the calls that "
-            "waited for it (coordinated omission). A call that was given up, after {run.timeout_ms} without a whole "
-            "answer or for a broken connection, counts as longer than its wait; it is never left out of a percentile."
+            "waited for it (coordinated omission). The later steps of a chain are planned for the moment at which the "
+            "step before was answered: their response time is their service time, and what a stall of the step before "
+            "cost is counted there alone. A call that was given up, after {run.timeout_ms} without a whole answer or "
+            "for a broken connection, counts as longer than its wait, and is not left out of the percentiles of all "
+            "calls. Of calls that were answered ok alone are the percentiles in the table of latency by tool and those "
+            "that the criteria of drift judge: they say nothing of calls that were given up."
         )
     )
 
@@ -123,8 +127,10 @@ def _sure(writer: Writer) -> Iterator[Block]:
         writer.say(
             "Failures come in bursts, so that calls are not independent trials. Intervals of rates are {levels.rate} "
             "Clopper-Pearson intervals on the effective number of calls, which is the number of calls over a design "
-            "effect measured from blocks of time (Korn and Graubard). Percentiles are taken over all calls; "
-            "their intervals, too, are made from blocks of time."
+            "effect measured from blocks of time (Korn and Graubard). Where all calls succeeded, or none, nothing "
+            "varies from which a design effect could be measured: there the interval is a {levels.rate} bound on the "
+            "open side alone that takes the calls as independent, and it is too narrow if failures would come in "
+            "bursts. Intervals of percentiles, too, are made from blocks of time."
         )
     )
     yield Paragraph(
@@ -132,7 +138,9 @@ def _sure(writer: Writer) -> Iterator[Block]:
             "Whether a series drifts is judged by a test that is calibrated under the series' own autocorrelation. A "
             "series is stable only if the whole {levels.drift} interval of its change lies within the margin that "
             "was said beforehand not to matter; it drifts if the test rejects and the interval does not lie within. "
-            "Everything else is inconclusive, and the verdict is insufficient. What is associated with a change or a "
+            "Everything else is inconclusive, and the verdict is insufficient. The power that is told with a drift is "
+            "the chance that the test would have rejected if the series had drifted by exactly the margin: where it is "
+            "low, a run of this length and noise cannot tell. What is associated with a change or a "
             "rotation is compared with placebo times of the same run at which nothing happened."
         )
     )

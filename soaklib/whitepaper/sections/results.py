@@ -28,7 +28,7 @@ def results(writer: Writer, figures: Path) -> Section:
         ("Circuit breakers", _breakers, ("breaker-activity", "retries-and-cache")),
         ("Rotation of tokens", _rotations, ("rotation-impact",)),
         ("Latency", _latency, ("latency-percentiles", "latency-heat-map", "percentile-plot")),
-        ("Drift", _drift, ("drift-gateway-memory", "drift-response-time", "drift-generator-memory")),
+        ("Drift", _drift, ("drift-gateway-memory", "drift-latency", "drift-generator-memory")),
         ("Books", _books, ("reconciliation-residuals",)),
         ("Measurement", _measurement, ("measurement-validity",)),
     )
@@ -86,8 +86,8 @@ def _success(writer: Writer) -> Iterator[Block]:
         text = "No call had to be left out for a late generator."
     else:
         text = (
-            "Over all calls, those of invalid moments included, it is {success.success_rate} "
-            "({success.success_rate:interval})."
+            "Of all {success.n} calls that count, those of moments in which the generator was late included, "
+            "{success.success_rate} succeeded ({success.success_rate:interval})."
         )
     yield Paragraph(writer.say(text))
     yield Table(
@@ -154,7 +154,7 @@ def _rotations(writer: Writer) -> Iterator[Block]:
 
 
 _LATENCY_COLUMNS: Final = (
-    Column("Level", share=0.2), Column("Service time", is_number=True, share=0.26),
+    Column("Percentile", share=0.2), Column("Service time", is_number=True, share=0.26),
     Column("Response time", is_number=True, share=0.26), Column("n", is_number=True, share=0.28),
 )  # fmt: skip
 _TOOL_COLUMNS: Final = (
@@ -178,9 +178,9 @@ def _latency(writer: Writer) -> Iterator[Block]:
         return
     yield Table(
         writer.say(
-            "Latency of the load's calls, by the share of calls that were at most as slow. Where too few calls lie "
-            "beyond a level to state it, that is said; where it falls among calls that were given up, it is a "
-            "lower bound."
+            "Latency of all of the load's calls that were sent and ended, with {levels.rate} intervals. Where too few "
+            "calls lie beyond a percentile to state it, that is said; where it falls among calls that were given up, "
+            "it is a lower bound."
         ),
         _LATENCY_COLUMNS,
         tuple(
@@ -193,7 +193,10 @@ def _latency(writer: Writer) -> Iterator[Block]:
         ),
     )
     yield Table(
-        writer.say("Calls of the load by tool; latencies of ok calls. The tail is the slowest percent."),
+        writer.say(
+            "Calls of the load by tool; latencies of calls that were answered ok. Of a tail the "
+            "{latency[service/0.99].quantile} percentile is shown."
+        ),
         _TOOL_COLUMNS,
         tuple(
             tuple(
@@ -217,14 +220,15 @@ def _quantile(writer: Writer, row: Row) -> Text:
 def _drift(writer: Writer) -> Iterator[Block]:
     yield Paragraph(
         writer.say(
-            "Each series is judged with a margin that was set before the run. The figures show the same or a kindred "
-            "series without a margin, for which there is no verdict of stability, only of drift."
+            "Each series is judged with a margin that was set before the run. Its beginning, where everything warms "
+            "up, and the planned and the invalid windows are left out, and neighbouring readings are joined where "
+            "there are many: so there are fewer points judged than readings taken."
         )
     )
     yield judged(
-        writer, "no drift in latency (median)", "no drift in latency (p99)", "no drift in errors", "no drift in "
-                                                                                                   "gateway memory",
-        "no drift in gateway files", "no drift in generator memory",
+        writer, "no drift in latency (median)", "no drift in latency (p99)", "no drift in errors",
+        "no drift in gateway memory", "no drift in gateway files", "no drift in event-loop lag",
+        "no drift in generator memory",
     )  # fmt: skip
 
 

@@ -29,7 +29,9 @@ def verdicts(writer: Writer) -> Section:
                 "Each criterion is a question put to the data. It passes or fails; it is insufficient where it could "
                 "not be judged, and not applicable where the gateway or the plan has nothing to judge. Neither of "
                 "the latter counts as a pass. n is the number of observations behind "
-                "the measure. What was seen in detail stands with the results."
+                "the measure. Intervals of rates are {levels.rate} intervals, those of drifts {levels.drift} "
+                "intervals of the change over the whole run; at rotations it is no interval but the band that holds "
+                "{levels.placebo} of the placebo times. What was seen in detail stands with the results."
             )
         ),
         Table(writer.say("Acceptance criteria."), _COLUMNS, tuple(_row(writer, row) for row in rows)),
@@ -63,7 +65,7 @@ def judged(writer: Writer, *names: str) -> Bullets:
     """Give verdict, requirement and what was seen of some criteria."""
     return Bullets(
         tuple(
-            writer.say("{row.name}: {row.state}. Required: {row.threshold}. Seen: {row.detail}", row=row)
+            writer.say("{row.name}: {row.state}. Required: {row.threshold}. Seen: {row.detail}.", row=row)
             for row in writer.ledger.rows("criteria")
             if row.claims["name"].value in names
         )
