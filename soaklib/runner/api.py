@@ -181,6 +181,16 @@ class GatewayApi:
         """Make a stored credential the one in use."""
         await self._call("POST", "/api/admin/creds/activate", {"id": credential_id}, admin=True)
 
+    async def active_credential(self, tool: str) -> str | None:
+        """Give the id of a tool's active credential; None when it has none."""
+        try:
+            active = await self._call("GET", f"/api/admin/creds/{tool}", None, admin=True)
+        except ApiError as exc:
+            if exc.status == HTTPStatus.NOT_FOUND and not exc.is_missing:
+                return None
+            raise
+        return str(active["id"]) if isinstance(active, dict) and "id" in active else None
+
     # -- the wire
 
     async def _call(self, method: str, path: str, body: object, *, admin: bool = False) -> Any:

@@ -66,7 +66,7 @@ class ByHand:
 
         async def rotate() -> str:
             if tool not in self._undo.credentials:
-                self._undo.credentials[tool] = await self._active_credential(tool)
+                self._undo.credentials[tool] = await self._api.active_credential(tool)
                 self._undo.save()
             version = f"by-hand-{secrets.token_hex(4)}"
             new = await self._api.set_credential(tool=tool, version=version, credential=secrets.token_urlsafe(32))
@@ -108,19 +108,9 @@ class ByHand:
 
     async def _activate(self, tool: str, credential_id: str) -> None:
         await self._api.activate_credential(credential_id)
-        if (active := await self._active_credential(tool)) != credential_id:
+        if (active := await self._api.active_credential(tool)) != credential_id:
             msg = f"the gateway answered that {credential_id} is active for {tool}, but says that {active} is"
             raise TargetError(msg)
-
-    async def _active_credential(self, tool: str) -> str | None:
-        """Give the id of a tool's active credential; None when it has none."""
-        try:
-            active = await self._read(f"/api/admin/creds/{tool}")
-        except ApiError as exc:
-            if exc.status == HTTPStatus.NOT_FOUND and not exc.is_missing:
-                return None
-            raise
-        return str(active["id"]) if isinstance(active, dict) and "id" in active else None
 
     # -- chaos
 

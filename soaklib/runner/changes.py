@@ -267,7 +267,20 @@ class Changes:
             tool=change.tool, version=version, credential=secrets.token_urlsafe(32)
         )
         await self._context.api.activate_credential(credential_id)
+        await self._refuse_other_credential(change.tool, credential_id)
         return f"tool={change.tool} version={version} id={credential_id}"
+
+    async def _refuse_other_credential(self, tool: str, credential_id: str) -> None:
+        """Ask which credential is active: no call of the load would show that a rotation changed nothing."""
+        try:
+            active = await self._context.api.active_credential(tool)
+        except ApiError as exc:
+            if not exc.is_missing:
+                raise
+            return  # a gateway that cannot be asked has to be believed
+        if active != credential_id:
+            route = "POST /api/admin/creds/activate"
+            raise ApiError(route, HTTPStatus.OK, f"but {active} is the credential that is active for {tool}")
 
     async def _switch_chaos_on(self, change: ChaosChange) -> str:
         await self._context.guard.watch(f"{self._context.api.base_url}/api/admin/chaos/tool/{change.tool}")

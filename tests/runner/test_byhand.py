@@ -40,10 +40,6 @@ class FakeGateway:
             case ["api", "admin", "chaos"]:
                 pairs = [[tool, {"mode": mode, "pct": pct}] for tool, (mode, pct) in self.chaos.items()]
                 answer = 200, {"activeChaos": pairs}
-            case ["api", "admin", "creds", tool] if tool in self.active:
-                answer = 200, {"id": self.active[tool]}
-            case ["api", "admin", "creds", _]:
-                answer = 404, {"error": "No active credential found for tool"}
             case ["api", "policies", *ids]:
                 found = [policy for policy in self.policies if not ids or policy["id"] == ids[0]]
                 answer = 200, found[0] if ids else found
@@ -78,6 +74,13 @@ class FakeGateway:
             raise ApiError(route, 404, '{"error":"Credential not found"}')
         if "activate_credential" not in self.deaf:
             self.active["openai"] = credential_id
+
+    async def active_credential(self, tool):
+        """Say which credential is active."""
+        if (path := f"/api/admin/creds/{tool}") in self.missing:
+            route = f"GET {path}"
+            raise ApiError(route, 404, MISSING.decode())
+        return self.active.get(tool)
 
     async def update_policy(self, policy_id, *, spec):
         """Replace a spec."""

@@ -22,7 +22,7 @@ class FakeApi:
     base_url = "http://127.0.0.1:1"
 
     def __init__(self):
-        self.calls, self.errors, self.healthy, self.specs = [], {}, [True], {}
+        self.calls, self.errors, self.healthy, self.specs, self.active = [], {}, [True], {}, None
 
     async def get(self, path):
         if path == "/health":
@@ -36,6 +36,8 @@ class FakeApi:
             errors = self.errors.get(name, [])
             if errors and (error := errors.pop(0)) is not None:
                 raise error
+            if name == "active_credential":
+                return self.active or next(call[1] for call in self.calls if call[0] == "activate_credential")
             if "spec" in keywords:
                 self.specs[name] = keywords["spec"]
             return f"id-{len(self.calls)}"
@@ -107,12 +109,30 @@ def test_credentials_are_stored_and_then_activated(bench):
     """The event has the change's key, and no secret is in it."""
     assert isinstance(CREDENTIALS, CredentialsChange)
     assert run(bench.changes.apply(CREDENTIALS, key="k"))
-    assert bench.api.called() == ["set_credential", "activate_credential"]
+    assert bench.api.called() == ["set_credential", "activate_credential", "active_credential"]
     assert bench.api.calls[1][1] == "id-1"
     secret = bench.api.calls[0][3]
     assert bench.events.names() == ["HEALTH_GATE_PASSED", "CREDENTIALS_ROTATED_SUCCESSFULLY", "HEALTH_GATE_PASSED"]
     assert [key for *_, key in bench.events.written] == [None, "k", None]
     assert all(secret not in detail for _, detail, _ in bench.events.written)
+
+
+def test_a_rotation_after_which_another_credential_is_active_has_failed(bench):
+    """The gateway answered 200 and changed nothing."""
+    bench.api.active = "the-old-one"
+    assert not run(bench.changes.apply(CREDENTIALS, key="k"))
+    assert bench.events.written[-1] == (
+        "CHANGE_FAILED",
+        "rotate-credentials: POST /api/admin/creds/activate was answered with 200: but the-old-one is the credential that "
+        "is active for openai",
+        "k",
+    )
+
+
+def test_a_gateway_that_cannot_say_which_credential_is_active_is_believed(bench):
+    """It has no route to ask."""
+    bench.api.errors = {"active_credential": [MISSING]}
+    assert run(bench.changes.apply(CREDENTIALS, key="k"))
 
 
 def test_a_change_that_fails_its_gate_does_not_happen(bench):

@@ -81,7 +81,7 @@ def quota_cut_works(run: Run) -> Verdict:
 
 def changes_made(run: Run) -> Verdict:
     """Was every scheduled change made that the gateway has a route for, and was all chaos ended when it was due?"""
-    names = ", ".join(f"'{name}'" for name in {str(change.event) for change in run.info.plan.changes}) or "''"
+    names = ", ".join(f"'{name}'" for name in sorted({str(change.event) for change in run.info.plan.changes})) or "''"
     ends = ", ".join(
         f"({number}, {(change.at + change.lasts) * run.info.planned_soak_s!r})"
         for number, change in enumerate(run.info.plan.changes)

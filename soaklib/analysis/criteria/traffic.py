@@ -59,20 +59,24 @@ def _success(run: Run, name: str, condition: str, least: float) -> Verdict:
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no call counts", query)
     rate = 100 * interval.rate
     low, high = 100 * interval.low, 100 * interval.high
-    detail = f"{interval.successes:,} of {interval.n:,} calls, {rate:.3f} % ({low:.3f} to {high:.3f})"
+    detail = f"{interval.successes:,} of {interval.n:,} calls, {_percent(rate)} % ({_percent(low)} to {_percent(high)})"
     state = passed(rate >= least)
     succeeded, n = run.sql(
         f"select count(*) filter (succeeded), count(*) from calls where counted and {condition}"  # noqa: S608 - ours
     ).row(0)
     if n > interval.n:
-        detail += (
-            f"; with the {n - interval.n:,} in windows in which the generator was late {100 * succeeded / n:.3f} %"
-        )
+        all_calls = _percent(100 * succeeded / n)
+        detail += f"; with the {n - interval.n:,} in windows in which the generator was late {all_calls} %"
     if state == State.PASS and interval.n < _LEAST_SHARE * n:
         state, detail = State.INSUFFICIENT, f"{detail}: less than half of the calls could be judged"
     elif state == State.PASS and interval.n < (needed := _RULE_OF_THREE * 100 / max(100 - least, _FINEST)):
         state, detail = State.INSUFFICIENT, f"{detail}: at least {math.ceil(needed):,} calls are needed to show so much"
     return Verdict(name, rate, threshold, interval.n, low, high, state, detail, query)
+
+
+def _percent(value: float) -> str:
+    """Word a percentage; only what is 100 % is called so."""
+    return f"{value if value >= 100 else min(value, 99.999):.3f}"  # noqa: PLR2004 - percent
 
 
 def healthy(run: Run) -> Verdict:
