@@ -121,11 +121,11 @@ def test_a_rotation_after_which_another_credential_is_active_has_failed(bench):
     """The gateway answered 200 and changed nothing."""
     bench.api.active = "the-old-one"
     assert not run(bench.changes.apply(CREDENTIALS, key="k"))
-    assert bench.events.written[-1] == (
-        "CHANGE_FAILED",
-        "rotate-credentials: POST /api/admin/creds/activate was answered with 200: but the-old-one is the credential that "
-        "is active for openai",
-        "k",
+    name, detail, key = bench.events.written[-1]
+    assert (name, key) == ("CHANGE_FAILED", "k")
+    assert detail == (
+        "rotate-credentials: POST /api/admin/creds/activate was answered with 200: "
+        "but the-old-one is the credential that is active for openai"
     )
 
 
