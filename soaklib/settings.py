@@ -131,6 +131,9 @@ class Thresholds(BaseModel):
     drift_errors: float = Field(0.5, gt=0, description="most change of the share of failed calls, percent")
     drift_memory_mib: float = Field(64.0, gt=0, description="most change of memory, MiB")
     drift_files: float = Field(64.0, gt=0, description="most change of the number of open files")
+    drift_loop_lag_ms: float = Field(
+        20.0, gt=0, description="most change of the gateway's event-loop lag, milliseconds"
+    )
     late_ms: float = Field(100.0, gt=0, description="lag from which the generator counts as late, wall milliseconds")
 
 

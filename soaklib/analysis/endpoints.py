@@ -1,16 +1,22 @@
-"""What is watched for drift and compared between runs: each endpoint as a series over windows of soak time."""
+"""What is watched for drift and compared between runs: each endpoint as a series over windows of soak time.
+
+Each tool has a series of its own. Together they would take a change of the mix for a change of the gateway: a quota
+that is cut takes a slow tool's calls out of the ok ones, and the latency of all falls though no tool got faster.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from soaklib.analysis.gauges import in_soak_time
+
 if TYPE_CHECKING:
     import polars as pl
 
     from soaklib.analysis.load import Run
 
-__all__ = ["ENDPOINTS", "Endpoint", "endpoint_query", "endpoint_series"]
+__all__ = ["ENDPOINTS", "Endpoint", "endpoint_query", "endpoint_series", "window_s"]
 
 _WINDOWS: Final = 144  # ten minutes each in a run of 24 hours
 _LEAST_WINDOW_S: Final = 60.0
@@ -26,40 +32,66 @@ class Endpoint:
         What it is called.
     unit
         Of its values.
-    value
-        SQL over the ``valid_calls`` of a window.
+    quantile
+        Which quantile of the service time of ok calls it is; None for the share of counted calls that failed.
     threshold
         The setting that holds its margin.
     """
 
     name: str
     unit: str
-    value: str
+    quantile: float | None
     threshold: str
+
+    @property
+    def calls(self) -> str:
+        """SQL that says whether a call of ``valid_calls`` is one that the value is of."""
+        return "counted" if self.quantile is None else "kind = 'ok'"
+
+    @property
+    def value(self) -> str:
+        """SQL of the value over a window of ``valid_calls``."""
+        if self.quantile is None:
+            return "100 * count(*) filter (counted and not succeeded) / nullif(count(*) filter (counted), 0)"
+        return f"quantile_cont(service_us, {self.quantile}) filter (kind = 'ok') / 1000"
 
 
 ENDPOINTS: Final = (
-    Endpoint("latency (median)", "ms", "quantile_cont(service_us, 0.5) filter (kind = 'ok') / 1000", "drift_median_ms"),
-    Endpoint("latency (p99)", "ms", "quantile_cont(service_us, 0.99) filter (kind = 'ok') / 1000", "drift_tail_ms"),
-    Endpoint(
-        "errors",
-        "percent",
-        "100 * count(*) filter (counted and not succeeded) / nullif(count(*) filter (counted), 0)",
-        "drift_errors",
-    ),
+    Endpoint("latency (median)", "ms", 0.5, "drift_median_ms"),
+    Endpoint("latency (p99)", "ms", 0.99, "drift_tail_ms"),
+    Endpoint("errors", "percent", None, "drift_errors"),
 )
 """Every endpoint, in the order in which they are read."""
 
 
+def window_s(run: Run) -> float:
+    """Give the length of a window in soak seconds: at most 144 in the run, a minute at least."""
+    return max(run.info.planned_soak_s / _WINDOWS, _LEAST_WINDOW_S)
+
+
 def endpoint_query(run: Run, endpoint: Endpoint) -> str:
-    """Give the SQL of an endpoint's series: at most 144 windows, a soak-minute at least."""
-    window_s = max(run.info.planned_soak_s / _WINDOWS, _LEAST_WINDOW_S)
+    """Give the SQL of an endpoint's series; see :func:`endpoint_series`."""
+    length = repr(window_s(run))
     return f"""
-        select min("at") as "at", floor(soak_s / {window_s!r}) * {window_s!r} as soak_s,
-               ({endpoint.value})::DOUBLE as "value"
-        from valid_calls where purpose = 'load' group by 2 order by 1"""  # noqa: S608 - our own texts
+        with windows as (
+            select tool, floor(soak_s / {length}) * {length} as soak_s, count(*) filter ({endpoint.calls}) as n,
+                   ({endpoint.value})::DOUBLE as "value"
+            from valid_calls where purpose = 'load' group by 1, 2
+        )
+        select tool, soak_s, n,
+               case when 2 * n >= median(nullif(n, 0)) over (partition by tool) then "value" end as "value"
+        from windows order by tool, soak_s"""  # noqa: S608 - our own texts
 
 
 def endpoint_series(run: Run, endpoint: Endpoint) -> pl.DataFrame:
-    """Give ``at`` (UTC), ``soak_s`` (start of the window) and ``value`` of an endpoint."""
-    return run.sql(endpoint_query(run, endpoint))
+    """Give an endpoint's series, one a tool.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``tool``, ``soak_s`` (start of the window), ``n`` (calls that the value is of), ``value`` and ``at`` (soak time,
+        see :func:`~soaklib.analysis.gauges.in_soak_time`), by tool and in order of time. ``value`` is null where a
+        window has less than half of the calls that the tool's windows have in the middle: the tail of few calls lies
+        lower than that of many, which would pass for a change.
+    """
+    return in_soak_time(run.sql(endpoint_query(run, endpoint)))

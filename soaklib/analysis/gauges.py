@@ -39,26 +39,38 @@ def gauge(run: Run, metric: str) -> pl.DataFrame:
 
 
 def in_soak_time(frame: pl.DataFrame) -> pl.DataFrame:
-    """Put soak time in place of ``at``, so that what is judged by the hour is judged by the soak-hour.
+    """Put soak time in place of UTC, so that what is judged by the hour is judged by the soak-hour.
+
+    Soak time stands still while no runner lives: a series of a resumed run has no hole in it, and the windows of
+    :func:`~soaklib.analysis.timeline.planned_windows` lie where they belong.
 
     Parameters
     ----------
     frame
-        It has ``soak_s``.
+        A series, which has ``soak_s``, or windows, which have ``start_s`` and ``end_s``.
 
     Returns
     -------
     polars.DataFrame
-        The frame; ``at`` is soak time counted from 2000-01-01 UTC, whatever it was before.
+        The frame; ``at`` of a series, ``start`` and ``end`` of windows are soak time counted from 2000-01-01 UTC,
+        whatever they were before. Windows in this form are a mask for such a series.
 
     Raises
     ------
     SettingsError
-        There is no ``soak_s``.
+        There is neither.
+
+    Examples
+    --------
+    ``drift(in_soak_time(series), mask=in_soak_time(planned_windows(run)))``
     """
-    if "soak_s" not in frame.columns:
-        msg = "the frame has no column soak_s; pass one that soaklib made from a run"
-        raise SettingsError(msg)
-    return frame.with_columns(
-        at=_SOAK_EPOCH + pl.duration(microseconds=(pl.col("soak_s") * 1e6).round().cast(pl.Int64))
-    )
+    if "soak_s" in frame.columns:
+        return frame.with_columns(at=_soak_time("soak_s"))
+    if {"start_s", "end_s"} <= set(frame.columns):
+        return frame.with_columns(start=_soak_time("start_s"), end=_soak_time("end_s"))
+    msg = "the frame has neither soak_s nor start_s and end_s; pass one that soaklib made from a run"
+    raise SettingsError(msg)
+
+
+def _soak_time(column: str) -> pl.Expr:
+    return _SOAK_EPOCH + pl.duration(microseconds=(pl.col(column) * 1e6).round().cast(pl.Int64))

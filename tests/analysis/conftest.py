@@ -27,3 +27,20 @@ def broken(rehearsal, tmp_path):
             return {row["name"]: row for row in soaklib.criteria(run).iter_rows(named=True)}
 
     return break_and_judge
+
+
+@pytest.fixture
+def judged(rehearsal, tmp_path):
+    """Give a function that changes a copy of the rehearsal with SQL and judges it by one criterion."""
+
+    def change_and_judge(criterion, *statements):
+        folder = tmp_path / f"changed-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        shutil.copy(rehearsal.folder / DATABASE_NAME, folder)
+        with duckdb.connect(str(folder / DATABASE_NAME)) as connection:
+            for statement in (PUNCTUAL, *statements):
+                connection.execute(statement).fetchall()
+        with soaklib.open_run(folder) as run:
+            return criterion(run)
+
+    return change_and_judge

@@ -53,6 +53,7 @@ CRITERIA: Final[tuple[Callable[[Run], Verdict], ...]] = (
     stability.no_drift_in_errors,
     stability.no_drift_in_gateway_memory,
     stability.no_drift_in_gateway_files,
+    stability.no_drift_in_event_loop_lag,
     stability.no_drift_in_generator_memory,
     completeness.measurement_valid,
 )

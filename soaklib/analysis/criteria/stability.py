@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from soaklib.analysis.aligned import aligned
 from soaklib.analysis.criteria.verdicts import passed
-from soaklib.analysis.drift import drift
-from soaklib.analysis.endpoints import ENDPOINTS, endpoint_query
+from soaklib.analysis.drift import LEVEL, drift
+from soaklib.analysis.endpoints import ENDPOINTS, endpoint_query, endpoint_series
+from soaklib.analysis.gauges import in_soak_time
+from soaklib.analysis.multiplicity import adjusted
+from soaklib.analysis.processes import gateway_query, generator_query, longest_lived
 from soaklib.analysis.timeline import planned_windows
 from soaklib.records import State, Verdict
 
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "no_drift_in_errors",
+    "no_drift_in_event_loop_lag",
     "no_drift_in_gateway_files",
     "no_drift_in_gateway_memory",
     "no_drift_in_generator_memory",
@@ -31,57 +36,60 @@ __all__ = [
 _LEAST_MEMORY_WALL_S: Final = 1800.0
 _LEAST_ERRORS: Final = 5
 _STATES: Final = {"stable": State.PASS, "drift": State.FAIL, "inconclusive": State.INSUFFICIENT}
-_MIB: Final = 1 << 20
+_WORST_FIRST: Final = (State.FAIL, State.INSUFFICIENT, State.PASS)
+_RESAMPLES: Final = 999
+_RESAMPLES_A_TEST: Final = 100
+_PER_MIB: Final = 1 / (1 << 20)
+_MS_PER_S: Final = 1000.0
 
 
 def no_drift_in_latency_median(run: Run) -> Verdict:
-    """Does the median service time of ok calls stay where it is?"""
+    """Does the median service time of each tool's ok calls stay where it is?"""
     return _of_endpoint(run, ENDPOINTS[0])
 
 
 def no_drift_in_latency_tail(run: Run) -> Verdict:
-    """Does the 99th percentile of the service time of ok calls stay where it is?"""
+    """Does the 99th percentile of the service time of each tool's ok calls stay where it is?"""
     return _of_endpoint(run, ENDPOINTS[1])
 
 
 def no_drift_in_errors(run: Run) -> Verdict:
-    """Does the share of calls that fail stay where it is?"""
+    """Does the share of each tool's calls that fail stay where it is?"""
     return _of_endpoint(run, ENDPOINTS[2])
 
 
 def no_drift_in_gateway_memory(run: Run) -> Verdict:
     """Does the gateway's memory stay where it is, by its resident size or else by what /health says?"""
-    metric = "process_resident_memory_bytes"
-    if run.samples(metric).is_empty():
-        metric = "health_memory_used_bytes"
-    query = f"""select utc(at_us) as "at", "value" / {_MIB} as "value" from samples
-            where metric = '{metric}' order by at_us"""  # noqa: S608 - our own name
-    return _of_memory(run, "no drift in gateway memory", query)
+    metric = _first_exposed(run, "process_resident_memory_bytes", "health_memory_used_bytes")
+    return _of_memory(run, "no drift in gateway memory", gateway_query(run, metric, _PER_MIB))
 
 
 def no_drift_in_generator_memory(run: Run) -> Verdict:
     """Does the generator's own memory stay where it is?"""
-    query = f"""select utc(at_us) as "at", rss_bytes / {_MIB} as "value" from runner_health order by at_us"""  # noqa: S608
-    return _of_memory(run, "no drift in generator memory", query)
+    return _of_memory(run, "no drift in generator memory", generator_query("rss_bytes", _PER_MIB))
 
 
 def no_drift_in_gateway_files(run: Run) -> Verdict:
     """Does the number of files that the gateway holds open stay where it is?"""
-    query = """select utc(at_us) as "at", "value" from samples where metric = 'process_open_fds' order by at_us"""
-    name, margin = "no drift in gateway files", run.thresholds.drift_files
-    series = run.sql(query)
-    if series.is_empty():
-        detail = "the gateway does not say how many files it has open"
-        return Verdict(name, None, _within(margin, "files"), 0, None, None, State.NOT_APPLICABLE, detail, query)
-    return _judged(name, series, drift(series, margin=margin, mask=_mask(run)), _within(margin, "files"), query)
+    absent = "the gateway does not say how many files it has open"
+    gauge = _Gauge("no drift in gateway files", run.thresholds.drift_files, "files", absent, floor=True)
+    return _of_gauge(run, gauge, gateway_query(run, "process_open_fds"))
+
+
+def no_drift_in_event_loop_lag(run: Run) -> Verdict:
+    """Does the lag of the gateway's event loop stay where it is, by its 99th percentile or else by its last value?"""
+    metric = _first_exposed(run, "nodejs_eventloop_lag_p99_seconds", "nodejs_eventloop_lag_seconds")
+    absent = "the gateway does not say how late its event loop is"
+    gauge = _Gauge("no drift in event-loop lag", run.thresholds.drift_loop_lag_ms, "ms", absent)
+    return _of_gauge(run, gauge, gateway_query(run, metric, _MS_PER_S))
 
 
 def no_spike_at_rotations(run: Run) -> Verdict:
     """Do calls fail more in the minute after a token rotation, all rotations together, than at placebo times?"""
-    name, threshold = "no error spike at rotations", "failures within the placebo band"
+    name, threshold = "no error spike at rotations", f"failures within the placebo band, or below {_LEAST_ERRORS}"
     query = (
         "soaklib.aligned(run, 'TOKENS_ROTATED', window_s=240, step_s=60, leave_out=soaklib.planned_windows(run))"
-        "  -- measure = 'failures', offset_s = 0; its selects: calls and events"
+        "  # measure = 'failures', offset_s = 0; its selects: calls and events"
     )
     if run.sql("select count(*) from events where name = 'TOKENS_ROTATED'").item() == 0:
         return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, "no rotation happened", query)
@@ -97,37 +105,114 @@ def no_spike_at_rotations(run: Run) -> Verdict:
     return Verdict(name, value, threshold, n, after["low"], high, passed(not is_spike), detail, query)
 
 
+class _Gauge(NamedTuple):
+    """How readings of a process are judged.
+
+    ``absent`` says that there are none, of a gauge which not every gateway has; ``least_wall_s`` is how long the
+    readings of one that every run has must last.
+    """
+
+    name: str
+    margin: float
+    unit: str
+    absent: str = ""
+    floor: bool = False
+    least_wall_s: float = 0.0
+
+
+class _Found(NamedTuple):
+    """What was found of one series: the state of a verdict, change over the series, its bounds, points, a sentence."""
+
+    state: State
+    change: float | None
+    low: float | None
+    high: float | None
+    n: int
+    detail: str
+
+    @property
+    def reach(self) -> float:
+        """The largest change that the interval leaves possible."""
+        return np.inf if self.low is None or self.high is None else max(abs(self.low), abs(self.high))
+
+
 def _of_endpoint(run: Run, endpoint: Endpoint) -> Verdict:
-    """Judge an endpoint of the load."""
+    """Judge an endpoint of the load: as bad as its worst tool, chance alarms of several tools allowed for (Holm)."""
     name, query = f"no drift in {endpoint.name}", endpoint_query(run, endpoint)
     margin = float(getattr(run.thresholds, endpoint.threshold))
-    threshold = _within(margin, endpoint.unit)
-    series = run.sql(query)
-    if series.is_empty():
+    threshold = _within(margin, f"{endpoint.unit} for each tool")
+    series, mask = endpoint_series(run, endpoint), _mask(run)
+    tools = series["tool"].unique(maintain_order=True).to_list()
+    if not tools:
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no valid call", query)
-    return _judged(name, series, drift(series, margin=margin, mask=_mask(run)), threshold, query)
+    parts = [series.filter(tool=tool) for tool in tools]
+    resamples = max(_RESAMPLES, _RESAMPLES_A_TEST * len(tools))
+    drifts = [drift(part, margin=margin, mask=mask, resamples=resamples) for part in parts]
+    p_values = adjusted([np.nan if one.p_value is None else one.p_value for one in drifts]).tolist()
+    found = {
+        tool: _found(part, one, p_value, len(tools))
+        for tool, part, one, p_value in zip(tools, parts, drifts, p_values, strict=True)
+    }
+    state = next(state for state in _WORST_FIRST if any(one.state == state for one in found.values()))
+    alike = [tool for tool, one in found.items() if one.state == state]
+    tool = max(alike, key=lambda tool: found[tool].reach)
+    worst = found[tool]
+    detail = f"{tool}: {worst.detail}{_others(tool, found)}"
+    return Verdict(name, worst.change, threshold, worst.n, worst.low, worst.high, state, detail, query)
+
+
+def _others(judged: str, found: dict[str, _Found]) -> str:
+    """Name the states of the tools beside the one whose numbers are shown."""
+    words = {State.FAIL: "drifting", State.INSUFFICIENT: "not told", State.PASS: "stable"}
+    by_state = {
+        state: ", ".join(tool for tool, one in found.items() if one.state == state and tool != judged)
+        for state in _WORST_FIRST
+    }
+    said = "; ".join(f"{words[state]}: {tools}" for state, tools in by_state.items() if tools)
+    return f" Also {said}." if said else ""
+
+
+def _first_exposed(run: Run, *metrics: str) -> str:
+    """Give the first of the metrics that was ever read, or else the last."""
+    read = run.sql("select distinct metric from samples where list_contains($metrics, metric)", {"metrics": [*metrics]})
+    return next((metric for metric in metrics if metric in read["metric"]), metrics[-1])
 
 
 def _of_memory(run: Run, name: str, query: str) -> Verdict:
-    """Judge a series of memory readings on its floors; half an hour is the least that says anything about a leak."""
-    margin = run.thresholds.drift_memory_mib
-    series = run.sql(query)
-    wall_s = (series["at"][-1] - series["at"][0]).total_seconds() if series.height else 0.0
-    if wall_s < _LEAST_MEMORY_WALL_S:
-        detail = f"{wall_s / 60:.1f} wall minutes of readings; at least {_LEAST_MEMORY_WALL_S / 60:.0f} are needed"
-        return Verdict(name, None, _within(margin, "MiB"), series.height, None, None, State.INSUFFICIENT, detail, query)
-    found = drift(series, margin=margin, mask=_mask(run), floor=True)
-    return _judged(name, series, found, _within(margin, "MiB"), query)
+    """Judge memory on its floors; half an hour of readings is the least that says anything about a leak."""
+    gauge = _Gauge(name, run.thresholds.drift_memory_mib, "MiB", floor=True, least_wall_s=_LEAST_MEMORY_WALL_S)
+    return _of_gauge(run, gauge, query)
 
 
-def _judged(name: str, series: pl.DataFrame, found: Drift, threshold: str, query: str) -> Verdict:
+def _of_gauge(run: Run, gauge: _Gauge, query: str) -> Verdict:
+    """Judge readings of a process, of several the one that was read for longest."""
+    threshold, readings = _within(gauge.margin, gauge.unit), run.sql(query)
+    if readings.is_empty() and not gauge.least_wall_s:
+        return Verdict(gauge.name, None, threshold, 0, None, None, State.NOT_APPLICABLE, gauge.absent, query)
+    series, observed_s, processes = longest_lived(readings)
+    of = f" of the longest of {processes} processes" if processes > 1 else ""
+    seen = f"{observed_s / 60:.1f} wall minutes of readings{of}"
+    if observed_s < gauge.least_wall_s:
+        detail = f"{seen}; at least {gauge.least_wall_s / 60:.0f} are needed"
+        return Verdict(gauge.name, None, threshold, series.height, None, None, State.INSUFFICIENT, detail, query)
+    found = _found(series, drift(series, margin=gauge.margin, mask=_mask(run), floor=gauge.floor))
+    detail = f"{seen}: {found.detail}" if of else found.detail
+    return Verdict(gauge.name, found.change, threshold, found.n, found.low, found.high, found.state, detail, query)
+
+
+def _found(series: pl.DataFrame, drifts: Drift, p_value: float | None = None, tools: int = 1) -> _Found:
+    """Turn the slope of a series into its change; `p_value` is that among several tools."""
     hours = (series["at"][-1] - series["at"][0]).total_seconds() / 3600
-    low, high = found.interval or (None, None)
-    return Verdict(
-        name, None if found.slope_per_hour is None else found.slope_per_hour * hours, threshold, found.n,
-        None if low is None else low * hours, None if high is None else high * hours, _STATES[found.state],
-        found.detail, query,
-    )  # fmt: skip
+    low, high = drifts.interval or (None, None)
+    state, detail = _STATES[drifts.state], drifts.detail
+    if p_value is not None and tools > 1 and state == State.FAIL:
+        certain = p_value <= LEVEL
+        state = State.FAIL if certain else State.INSUFFICIENT
+        detail = f"{detail[:-1]}; among {tools} tools p = {p_value:.3f}{'' if certain else ', which chance may make'}."
+    change = None if drifts.slope_per_hour is None else drifts.slope_per_hour * hours
+    return _Found(
+        state, change, None if low is None else low * hours, None if high is None else high * hours, drifts.n, detail
+    )
 
 
 def _within(margin: float, unit: str) -> str:
@@ -135,10 +220,6 @@ def _within(margin: float, unit: str) -> str:
 
 
 def _mask(run: Run) -> pl.DataFrame:
-    """Give the planned and the invalid windows as `start` and `end` in UTC."""
-    windows = pl.concat([planned_windows(run), run.sql("select start_s, end_s from invalid_windows")])
-    per_second = pl.lit(1e6 / run.info.speed)
-    return windows.select(
-        (pl.lit(run.info.started_utc) + pl.duration(microseconds=(pl.col(name) * per_second).cast(pl.Int64))).alias(new)
-        for name, new in (("start_s", "start"), ("end_s", "end"))
-    )
+    """Give the planned and the invalid windows as a mask of series in soak time."""
+    invalid = run.sql("select start_s, end_s from invalid_windows")
+    return in_soak_time(pl.concat([planned_windows(run).select("start_s", "end_s"), invalid]))

@@ -1,0 +1,190 @@
+"""What must not drift: judged tool by tool, in soak time, of one process."""
+
+import math
+
+import pytest
+
+import soaklib
+from soaklib.analysis.criteria import stability
+from soaklib.analysis.drift import drift
+from soaklib.analysis.endpoints import ENDPOINTS, endpoint_series
+from soaklib.analysis.gauges import in_soak_time
+from soaklib.analysis.processes import longest_lived
+
+GAUGE = "insert into samples select i * {step_s} * 1000000, '{metric}', [], {value} from range({n}) r(i)"
+NO_START = "delete from samples where metric like '%process_start_time_seconds'"
+
+
+def gauge(metric, value, *, n=1440, step_s=60):
+    """Give statements that let a gauge of the gateway have other readings: by default every minute of a day."""
+    return (
+        f"delete from samples where metric = '{metric}'",
+        GAUGE.format(metric=metric, value=value, n=n, step_s=step_s),
+        "update events set name = 'CHANGE_FAILED' where name like 'CHAOS_MODE%'",
+        "delete from runner_health",
+        NO_START,
+    )
+
+
+def own_memory(value, n=3600, at="i * 1000000"):
+    """Give statements that let the generator have other readings of its memory."""
+    kept = "create table one as select * exclude (at_us, rss_bytes) from runner_health limit 1"
+    made = f"insert into runner_health by name select ({at})::BIGINT as at_us, ({value})::BIGINT as rss_bytes, *"
+    return kept, "delete from runner_health", f"{made} from range({n}) r(i), one".replace(", *", ", one.*")
+
+
+JITTER = "(hash(i) % 1000) / 1000.0"
+
+
+@pytest.mark.parametrize(
+    ("criterion", "statements"),
+    [
+        (stability.no_drift_in_latency_tail, ["update outcomes set done_at_us = done_at_us + slot * 40"]),
+        (stability.no_drift_in_gateway_files, gauge("process_open_fds", f"50 + i * 0.2 + 4 * {JITTER}")),
+        (
+            stability.no_drift_in_event_loop_lag,
+            gauge("nodejs_eventloop_lag_seconds", f"0.01 + i * 4e-5 + 0.01 * {JITTER}"),
+        ),
+        (stability.no_drift_in_generator_memory, own_memory(f"1e8 + i * 5e4 + 1e6 * {JITTER}")),
+    ],
+)
+def test_what_drifts_fails(judged, criterion, statements):
+    """Of each there is a run that fails it."""
+    verdict = judged(criterion, *statements)
+    assert (verdict.state, "Drifts by" in verdict.detail) == ("fail", True), verdict
+    assert verdict.low <= verdict.measure <= verdict.high
+
+
+def test_the_tail_of_the_lag_is_judged_before_its_last_value(judged):
+    """A gateway that says both is judged by its 99th percentile; a level one passes."""
+    verdict = judged(
+        stability.no_drift_in_event_loop_lag,
+        *gauge("nodejs_eventloop_lag_seconds", f"0.01 + i * 4e-5 + 0.01 * {JITTER}"),
+        *gauge("nodejs_eventloop_lag_p99_seconds", f"0.02 + 0.01 * {JITTER}"),
+    )
+    assert (verdict.state, "lag_p99" in verdict.query) == ("pass", True)
+
+
+def test_files_that_are_swept_are_judged_on_their_floors(judged):
+    """A pool that fills in twenty minutes and is swept, again and again, holds no more after a day: no drift."""
+    files = gauge("process_open_fds", f"50 + 15 * (i % 20) + 4 * {JITTER}")
+    verdict = judged(stability.no_drift_in_gateway_files, *files)
+    assert (verdict.state, "floors of a sawtooth" in verdict.detail) == ("pass", True), verdict
+
+
+SLOW_CHATS = "update outcomes set done_at_us = sent_at_us + 300000 + (hash(slot) % 2000) where tool = 'openai'"
+
+
+def test_a_change_of_the_mix_is_no_change_of_latency(judged):
+    """A slow tool of which no call is ok for half of the last third lowers the tail of all, and of no tool."""
+    fewer = "update outcomes set kind = 'denied', reason = 'quota', expected = 'either' where tool = 'openai'"
+    verdict = judged(stability.no_drift_in_latency_tail, SLOW_CHATS, f"{fewer} and slot > 4800 and slot % 1200 >= 600")
+    assert verdict.state == "pass", verdict
+
+
+def test_one_tool_that_gets_slower_is_named(judged):
+    """One of four that gets 100 ms slower fails the criterion, with its name and numbers, and the others' states."""
+    slower = "update outcomes set done_at_us = done_at_us + slot * 14 where tool = 'gmail_send'"
+    verdict = judged(stability.no_drift_in_latency_median, slower)
+    assert verdict.state == "fail"
+    assert verdict.detail.startswith("gmail_send: Drifts by")
+    assert "among 4 tools p = " in verdict.detail
+    assert " Also " in verdict.detail
+    assert verdict.measure == pytest.approx(100, rel=0.15)
+
+
+def test_a_window_with_few_calls_is_a_gap(rehearsal):
+    """What is left of a tool in a window with less than half of its usual calls is not judged."""
+    with soaklib.open_run(rehearsal.folder) as run:
+        series = endpoint_series(run, ENDPOINTS[1])
+    for _, part in series.group_by("tool"):
+        usual = part.filter(n=part["n"]).filter(part["n"] > 0)["n"].median()
+        assert part.filter(part["n"] * 2 < usual)["value"].null_count() == part.filter(part["n"] * 2 < usual).height
+        assert part.filter(part["n"] * 2 >= usual)["value"].null_count() == 0
+
+
+GAP_US = 3_600_000_000
+
+
+def resumed():
+    """Give statements that put an hour, in which nobody ran, into the first half of a run, before chaos."""
+    third = "(select min(planned_at_us) + (max(planned_at_us) - min(planned_at_us)) // 3 from outcomes)"
+    soak_s = f"(select soak_started_s + ({third} - started_at_us) * (select speed from run) / 1e6 from segments)"
+    return (
+        f"create temp table cut as select {third} as us, {soak_s} as soak_s",
+        f"""insert into segments select 1, us + {GAP_US}, soak_s, ended_at_us + {GAP_US}, soak_ended_s, runner_pid
+            from segments, cut""",
+        "update segments set ended_at_us = us, soak_ended_s = soak_s from cut where segment = 0",
+        *(
+            f"update {table} set {at} = {at} + {GAP_US} where {at} > (select us from cut)"
+            for table, at in (
+                ("outcomes", "sent_at_us"), ("outcomes", "done_at_us"), ("outcomes", "planned_at_us"),
+                ("events", "at_us"), ("samples", "at_us"), ("scrapes", "at_us"), ("runner_health", "at_us"),
+            )
+        ),
+    )  # fmt: skip
+
+
+def test_a_gap_changes_nothing(judged):
+    """A run that stood still for an hour is judged in soak time: as the same run without the gap, chaos left out."""
+    whole = judged(stability.no_drift_in_errors)
+    gapped = judged(stability.no_drift_in_errors, *resumed())
+    assert (gapped.state, gapped.n, gapped.measure) == (whole.state, whole.n, whole.measure)
+
+
+def test_planned_windows_are_a_mask_of_a_series_in_soak_time(rehearsal):
+    """Both on the clock of the soak: the windows of chaos are left out and nothing else."""
+    with soaklib.open_run(rehearsal.folder) as run:
+        series = endpoint_series(run, ENDPOINTS[0]).filter(tool="serpapi")
+        windows = soaklib.planned_windows(run)
+        judged = drift(in_soak_time(series), mask=in_soak_time(windows), warm_up=0).n
+        reached = sum(
+            any(soak_s + 60 > start_s and soak_s < end_s for start_s, end_s in windows.iter_rows())
+            for soak_s in series.drop_nulls("value")["soak_s"]
+        )
+    assert judged == series["value"].count() - reached
+    assert reached > 0
+
+
+def test_time_in_which_nobody_read_does_not_count(judged):
+    """Twenty minutes of readings with a quarter of an hour between them are twenty minutes."""
+    twenty = own_memory("1e8", n=1200, at="i * 1000000 + if(i >= 600, 900000000, 0)")
+    verdict = judged(stability.no_drift_in_generator_memory, *twenty)
+    assert (verdict.state, verdict.detail[:4]) == ("insufficient", "20.0"), verdict
+
+
+def test_a_leak_that_a_restart_hides_is_found_in_the_longest_process(judged):
+    """100 MiB an hour, restarted every three hours: each process leaks, and its readings alone are judged."""
+    memory = gauge("process_resident_memory_bytes", f"2e8 + (i % 180) * 1.048e8 / 60 + 1e6 * {JITTER}")
+    started = GAUGE.format(metric="process_start_time_seconds", value="1e9 + i // 180", n=1440, step_s=60)
+    verdict = judged(stability.no_drift_in_gateway_memory, *memory, started)
+    assert verdict.state == "fail"
+    assert verdict.measure == pytest.approx(300, rel=0.05)
+    assert "179.0 wall minutes of readings of the longest of 8 processes" in verdict.detail
+
+
+def test_two_processes_behind_one_address_are_two_series(judged):
+    """Readings that alternate between two processes are judged as one process's."""
+    memory = gauge("process_resident_memory_bytes", f"2e8 + (i % 2) * 4e8 + 1e6 * {JITTER}")
+    started = GAUGE.format(metric="process_start_time_seconds", value="1e9 + 5 * (i % 2)", n=1440, step_s=60)
+    verdict = judged(stability.no_drift_in_gateway_memory, *memory, started)
+    assert (verdict.state, "of 2 processes" in verdict.detail) == ("pass", True), verdict
+
+
+def test_no_reading_is_no_process(rehearsal):
+    """Of nothing there is nothing."""
+    with soaklib.open_run(rehearsal.folder) as run:
+        empty = run.sql('select at_us, 0.0 as soak_s, 0.0 as "value", 0.0 as process from events where false')
+    assert longest_lived(empty)[1:] == (0.0, 0)
+
+
+def test_chance_alarms_of_many_tools_are_allowed_for(rehearsal):
+    """Among four tools a p of 0.03 is no drift."""
+    with soaklib.open_run(rehearsal.folder) as run:
+        part = endpoint_series(run, ENDPOINTS[0]).filter(tool="serpapi")
+    found = drift(part, margin=1e-6)
+    drifting = found.__class__(**{**vars(found), "state": "drift", "detail": "Drifts by it."})
+    assert stability._found(part, drifting, 0.04, 4).state == "fail"
+    told = stability._found(part, drifting, 0.12, 4)
+    assert (told.state, "which chance may make" in told.detail) == ("insufficient", True)
+    assert math.isfinite(told.reach)
