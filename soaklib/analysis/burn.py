@@ -9,6 +9,7 @@ h, never fills in a day.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -75,7 +76,7 @@ class Budget:
     allowed
         Errors that the objective leaves: ``(1 - objective) * n``.
     consumed_ratio
-        errors / allowed: 1 is the whole budget; None without calls.
+        errors / allowed: 1 is the whole budget; infinite for any error where none is allowed; None without calls.
     """
 
     n: int
@@ -92,7 +93,7 @@ def budget(counts: pl.DataFrame, *, objective: float, mask: pl.DataFrame | None 
     counts
         ``at`` (Datetime with a time zone), ``n`` and ``successes`` per window of time.
     objective
-        Share that should succeed, between 0 and 1.
+        Share that should succeed, above 0; 1 leaves no budget.
     mask
         ``start``, ``end`` of scheduled windows to leave out; None to leave them in.
 
@@ -104,7 +105,8 @@ def budget(counts: pl.DataFrame, *, objective: float, mask: pl.DataFrame | None 
     kept = _checked(counts, objective, mask)
     n, errors = int(kept["n"].sum()), int(kept["errors"].sum())
     allowed = (1 - objective) * n
-    return Budget(n, errors, allowed, errors / allowed if n else None)
+    used = errors / allowed if allowed else math.inf if errors else 0.0
+    return Budget(n, errors, allowed, used if n else None)
 
 
 def burn(
@@ -127,7 +129,8 @@ def burn(
     -------
     polars.DataFrame
         Columns of :data:`BURN_SCHEMA`: one row for each row of ``counts`` and pair; the rates over the window that ends
-        with the row, null where it holds no call; no alert before the long window has filled once.
+        with the row, null where it holds no call, infinite where a call failed and no budget is for it; no alert before
+        the long window has filled once.
 
     Raises
     ------
@@ -159,13 +162,13 @@ def _pair(rows: pl.DataFrame, objective: float, pair: BurnWindow, step: timedelt
 
 def _rate(length: timedelta, objective: float) -> pl.Expr:
     n, errors = (pl.col(column).rolling_sum_by("at", window_size=length) for column in ("n", "errors"))
-    return pl.when(n > 0).then(errors / n / (1 - objective))
+    return pl.when((n > 0) & (errors > 0)).then(errors / n / (1 - objective)).when(n > 0).then(0.0)
 
 
 def _checked(counts: pl.DataFrame, objective: float, mask: pl.DataFrame | None) -> pl.DataFrame:
     """Give ``at``, ``n``, ``errors`` in order of time, masked rows with counts of 0."""
-    if not 0 < objective < 1:
-        message = f"objective is {objective:g}; pass the share that should succeed, between 0 and 1, such as 0.97"
+    if not 0 < objective <= 1:
+        message = f"objective is {objective:g}; pass the share that should succeed, above 0 and up to 1, such as 0.97"
         raise SettingsError(message)
     time_us = times_us(counts, "at", "counts")
     for column in ("n", "successes"):

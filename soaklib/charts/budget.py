@@ -81,7 +81,9 @@ def _draw_used(ax: Axes, frame: pl.DataFrame, grid: Grid) -> list[Line2D]:
     used = on_grid(frame.unique("soak_s", keep="first"), "used_ratio", grid, absent=np.nan) * 100
     (line,) = ax.plot(*step_line(grid.edges_h, used), drawstyle="steps-post", color=BLACK, label="budget used")
     whole = ax.axhline(100.0, color=VERMILLION, linestyle="--", label="whole budget")
-    ax.set_ylim(0, 1.08 * max(100.0, float(np.nanmax(used))))
+    ax.set_ylim(0, 1.08 * max(100.0, float(used[np.isfinite(used)].max(initial=0.0))))
+    if np.isinf(used).any():
+        note(ax, "no failure was allowed: there was no budget to use")
     ax.yaxis.set_major_locator(MaxNLocator(nbins=4))
     return [line, whole]
 

@@ -107,3 +107,30 @@ def test_a_window_pair_that_cannot_alert_is_refused():
     """The short window is shorter than the long one."""
     with pytest.raises(SettingsError, match="long > short"):
         burn(counts([0] * 10), objective=0.9, windows=[BurnWindow(MINUTE, MINUTE, 1)])
+
+
+def test_an_objective_of_all_leaves_no_budget():
+    """Whoever allows no failure has used an infinite share with the first, and none without one."""
+    for failed, used in ((0, 0.0), (1, float("inf"))):
+        assert budget(counts([0, failed]), objective=1) == Budget(200, failed, 0.0, used)
+        found = burn(counts([0] * 60 + [failed] * 60), objective=1).filter(window="60m/5m")
+        assert (found["long_rate"][0], found["long_rate"][-1]) == (0.0, used)
+        assert found["alert"].any() == bool(failed)
+
+
+@pytest.mark.parametrize("objective", [0, -0.1, 1.01, float("nan"), float("inf")])
+def test_an_objective_that_is_no_share_is_refused(objective):
+    """NaN too."""
+    with pytest.raises(SettingsError, match="above 0 and up to 1"):
+        burn(counts([0]), objective=objective)
+
+
+def test_order_and_zone_of_rows_do_not_matter():
+    """Rows are taken by their time, and two of one time together."""
+    rows = outage(50, 60, minutes=120)
+    told = burn(rows, objective=0.99)
+    assert burn(rows.reverse().with_columns(pl.col("at").dt.convert_time_zone("Asia/Tokyo")), objective=0.99).equals(
+        told
+    )
+    halves = pl.concat([rows.with_columns(pl.col("n", "successes") // 2)] * 2)
+    assert burn(halves, objective=0.99).equals(told)

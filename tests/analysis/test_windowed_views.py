@@ -169,6 +169,25 @@ def test_the_budget_is_used_by_the_errors_so_far(run):
     assert budget["threshold"].unique().sort().to_list() == [6.0, 14.4]
 
 
+def test_planned_windows_can_be_left_out_of_the_budget(run):
+    """All 19 failures lie in chaos: without the rows that it reaches into nothing burns, and fewer calls count."""
+    budget = error_budget(run, leave_out=soaklib.planned_windows(run))
+    assert budget["used_ratio"].max() == 0.0
+    assert budget["long_rate"].drop_nulls().max() == 0.0
+    aside = pl.DataFrame({"start_s": [0.0], "end_s": [600.0]})  # the share of the rest: 19 failures of fewer calls
+    used = error_budget(run, leave_out=aside)["used_ratio"].max()
+    assert used == pytest.approx(19 / (0.03 * (3540 - 590)), rel=0.01)
+    with pytest.raises(SettingsError, match="pass"):
+        error_budget(run, leave_out=pl.DataFrame({"begin": [1.0]}))
+
+
+def test_a_run_that_may_not_fail_has_no_budget(run):
+    """With an objective of 1 the first failure uses infinitely much; before it nothing is used."""
+    used = error_budget(run, objective=1.0).unique("soak_s", maintain_order=True)["used_ratio"]
+    assert (used[0], used[-1]) == (0.0, float("inf"))
+    assert not used.is_nan().any()
+
+
 def test_burn_windows_are_of_soak_time(run):
     """The hour's burn rate at the end of a soak-hour is that of the whole hour, whatever the speed."""
     last = error_budget(run).filter(pl.col("window") == "60m/5m").row(-1, named=True)

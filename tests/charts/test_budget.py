@@ -48,3 +48,12 @@ def test_no_calls_are_told(figure):
     """A run without calls that count says so."""
     charts.error_budget_burn(_BUDGET.clear(), figure=figure)
     assert [text.get_text() for text in figure.axes[0].texts] == ["no call counts"]
+
+
+def test_a_budget_of_nothing_is_told(figure):
+    """Where no failure was allowed, the first uses infinitely much, which no axis holds and a note says."""
+    infinite = pl.when(pl.col("soak_s") > 0).then(float("inf")).otherwise(0.0)
+    charts.error_budget_burn(_BUDGET.with_columns(used_ratio=infinite, long_rate=infinite), figure=figure)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["no failure was allowed: there was no budget to use"]
+    assert figure.axes[0].get_ylim()[1] < 200
+    figure.canvas.draw()
