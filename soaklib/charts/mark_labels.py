@@ -138,7 +138,10 @@ class MarkLabels(Artist):
         moments = tuple(moment for moment in (*self.moments, *squeezed) if self._sees(moment.x))
         stems = tuple(self._x(moment.x) for moment in moments)
         widths = tuple(self._width(moment.text, renderer) for moment in moments)
-        spots = place(stems, widths, low=box.x0, high=box.x1, air=_AIR_POINTS * pixel)
+        air = _AIR_POINTS * pixel
+        spots = place(stems, widths, low=box.x0, high=box.x1, air=air)
+        if None in spots:  # the room above what is written beside the axes is empty
+            spots = place(stems, widths, low=air, high=box.x1, air=air)
         return _Arrangement(pixel, named, moments, spots)
 
     def _sees(self, x: float) -> bool:

@@ -8,7 +8,7 @@ import polars as pl
 from matplotlib.patches import Patch
 
 from soaklib.charts.legend import legend_below
-from soaklib.charts.looks import GREY, LIGHT, VERMILLION, YELLOW, Look
+from soaklib.charts.looks import GREY, LIGHT, ORANGE, VERMILLION, Look
 from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
 from soaklib.charts.theme import MM_PER_INCH, PAGE_MM, themed
@@ -23,11 +23,12 @@ _COLUMNS: Final = ("start_s", "end_s", "outcome", "client_rows", "residual", "ex
 _LOOKS: Final = {
     "balanced": Look(LIGHT, "", "-", "o"),
     "not known": Look(GREY, "xxxx", "-", "o"),
-    "explained": Look(YELLOW, "////", "-", "o"),
+    "explained": Look(ORANGE, "////", "-", "o"),
     "discrepancy": Look(VERMILLION, "", "-", "o"),
 }
 """What a window can be, the worst last."""
 _BAR_HEIGHT: Final = 0.7
+_FINDING_HEIGHT: Final = 0.95  # told from all else in grey, too, however narrow
 _WIDE_MM: Final = 1.0
 _AXES_SHARE: Final = 0.8  # of a figure's width, about
 
@@ -69,8 +70,9 @@ def reconciliation_residuals(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFra
             look = _LOOKS[names[rank]]
             # A window of a minute in a day is a tenth of a millimetre wide: hatch and dark edge would be all of it.
             hatch = look.hatch if end_s - start_s >= wide_s else ""
+            height = _FINDING_HEIGHT if names[rank] == "discrepancy" else _BAR_HEIGHT
             ax.barh(
-                row, (end_s - start_s) / SECONDS_PER_HOUR, left=start_s / SECONDS_PER_HOUR, height=_BAR_HEIGHT,
+                row, (end_s - start_s) / SECONDS_PER_HOUR, left=start_s / SECONDS_PER_HOUR, height=height,
                 facecolor=look.colour, hatch=hatch or None, edgecolor="#404040" if hatch else look.colour,
                 linewidth=0.3, zorder=2 + 0.1 * rank, gid=names[rank],
             )  # fmt: skip

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 
 from soaklib.charts.looks import BLACK, looks_for
+from soaklib.charts.numbers import number_formatter
 from soaklib.charts.windows import on_grid, step_area
 
 if TYPE_CHECKING:
@@ -79,5 +80,5 @@ def count_axis(ax: Axes, label: str) -> None:
     """Make a y axis one of counts, from 0."""
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.yaxis.set_major_formatter(number_formatter())  # counts that are spread over windows can be below 1
     ax.set_ylabel(label)

@@ -29,6 +29,17 @@ def test_a_phase_is_named_once(marks, width_mm):
     assert "chaos" not in texts
 
 
+def test_beside_long_names_every_change_is_told(marks):
+    """Where names of rows leave a narrow axes, labels begin left of it rather than being left out."""
+    figure = charts.figure(charts.COLUMN_MM)
+    ax = figure.subplots()
+    ax.set_yticks([0.0], ["answers of the gateway"])
+    late = pl.DataFrame({"start_s": [74_000.0], "end_s": [74_300.0], "kind": ["invalid"], "label": ["late by 0.1 s"]})
+    draw_time_axis(ax, pl.concat([marks, late]), _DAY)
+    changes = set(marks.filter(pl.col("kind") == "change")["label"])
+    assert changes | {"late by 0.1 s"} <= set(_texts(figure))
+
+
 def test_a_narrow_phase_that_no_change_begins_is_still_told(marks):
     """Without a change at its start, a phase too narrow for its name gets a label with a stem."""
     figure = charts.figure()
