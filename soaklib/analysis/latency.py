@@ -68,7 +68,7 @@ def latency(
     every
         Length of a window in soak time; ``"all"`` for one over everything.
     by
-        Columns of ``calls`` to tell apart; empty for all calls together.
+        Columns of ``calls`` to tell apart, null by itself; empty for all calls together.
     quantiles
         Levels between 0 and 1.
 
@@ -211,8 +211,10 @@ def _groups(
     for name in names[1:]:
         values = cells[name].unique().sort()
         places = dict(zip(values, range(len(values)), strict=True))
-        whens = " ".join(f"when {_text(value)} then {place}" for value, place in places.items())
-        number = f"({number}) * {len(values)} + case {name} {whens} end"
+        whens = " ".join(
+            f"when {name} is not distinct from {_text(value)} then {place}" for value, place in places.items()
+        )
+        number = f"({number}) * {len(values)} + case {whens} end"
         numbers = numbers * len(values) + np.array([places[value] for value in cells[name]])
     censored = "(" + ", ".join(f"'{kind}'" for kind in CENSORED_KINDS) + ")"
     key = f"* {1 << _US_BITS} + if(kind in {censored}, {1 << _PART_BITS}, 0) + {part_sql(every)}"
@@ -251,6 +253,6 @@ def _picked(keys: Mapping[str, Ints], own: npt.NDArray[np.intp], measure: str) -
     return keys[measure][own]
 
 
-def _text(value: str) -> str:
+def _text(value: str | None) -> str:
     """Give a value as text in SQL."""
-    return "'" + value.replace("'", "''") + "'"
+    return "null" if value is None else "'" + value.replace("'", "''") + "'"

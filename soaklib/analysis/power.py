@@ -37,6 +37,8 @@ _TERMS_LOST = 2
 _WINDOW_SHARE = 12
 _PILOT_SERIES = 99
 _MAX_POINTS = 1440
+_SAME_DISTANCE = 0.01
+_NOTHING = 1e-9
 _SEED = 19_910_701
 
 
@@ -102,7 +104,7 @@ def power(
     sd, phi
         Spread of a point and correlation of neighbours, below 1 in size; ``phi`` is 0 where nothing says otherwise.
     pilot
-        ``at``, ``value`` of a quiet run with the same point distance: gives both.
+        ``at``, ``value`` of a quiet run, ``every_s`` from point to point: gives both.
     rate
         Share that succeeds, between 0 and 1.
     latencies
@@ -119,7 +121,8 @@ def power(
     Raises
     ------
     SettingsError
-        When not exactly one source of noise is given, one needs ``rps`` and has none, or a number is out of range.
+        When not exactly one source of noise is given, one needs ``rps`` and has none, a number is out of range, the
+        pilot's points lie at another distance, or the pilot or the latencies do not vary.
 
     Examples
     --------
@@ -138,7 +141,7 @@ def power(
         raise SettingsError(message)
     calls = _calls(rps, every_s) if rate is not None or latencies is not None else math.inf
     if pilot is not None:
-        spread, memory = _of_pilot(pilot)
+        spread, memory = _of_pilot(pilot, every_s)
     elif rate is not None:
         spread, memory = _of_rate(rate, calls / design_effect), 0.0
     elif latencies is not None:
@@ -157,14 +160,24 @@ def power(
     return Power(chance, detectable, spread, memory, points, detail)
 
 
-def _of_pilot(pilot: pl.DataFrame) -> tuple[float, float]:
+def _of_pilot(pilot: pl.DataFrame, every_s: float) -> tuple[float, float]:
     """Spread around a line, and the memory of first order that has the same long-run variance."""
     grid = gridded(pilot, max_cells=_MAX_POINTS)
     seen = grid.seen
     if int(seen.sum()) < MIN_POINTS:
         message = f"the pilot has {int(seen.sum())} points with a value; pass at least {MIN_POINTS}"
         raise SettingsError(message)
+    pilot_s = grid.cell_h * 3600
+    if not math.isclose(pilot_s, every_s, rel_tol=_SAME_DISTANCE):
+        message = (
+            f"the pilot's points lie {pilot_s:g} s apart and those asked about {every_s:g} s; "
+            "pass the pilot's mean over every_s, or its distance as every_s"
+        )
+        raise SettingsError(message)
     rest = remove_trend(np.nan_to_num(grid.value)[None, :], seen, grid.time_h)[0]
+    if float(rest[seen].std()) <= _NOTHING * float(np.abs(grid.value[seen]).max()):
+        message = "the pilot's values lie on a line and show no noise; pass a pilot that varies, or sd"
+        raise SettingsError(message)
     rng = np.random.default_rng(_SEED)
     sieve = fit_sieve(np.where(seen, rest, np.nan), partial(remove_trend, seen=seen, time=grid.time_h), rng)
     inflation = sieve.inflation(sieve.simulate(_PILOT_SERIES, len(rest), rng))
@@ -184,8 +197,16 @@ def _of_quantile(latencies: npt.ArrayLike, q: float, calls: float) -> float:
     if not 0 < q < 1 or value.ndim != 1 or not len(value) * min(q, 1 - q) >= TAIL_OBSERVATIONS:
         message = f"{value.size} latencies do not show the quantile {q:g}; pass at least {TAIL_OBSERVATIONS} beyond it"
         raise SettingsError(message)
+    if not np.isfinite(value).all():
+        message = "latencies hold NaN or infinite values; pass the calls that were answered"
+        raise SettingsError(message)
     step = math.sqrt(q * (1 - q) / calls)
     low, high = np.quantile(value, [max(q - step, 0.0), min(q + step, 1.0)])
+    if high <= low:
+        message = (
+            f"the latencies around their quantile {q:g} are all alike and show no noise; pass finer or more of them"
+        )
+        raise SettingsError(message)
     return float(high - low) / 2
 
 

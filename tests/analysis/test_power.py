@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from dayseries import day, noise
+from dayseries import STEP, day, noise
 
 from soaklib.analysis.power import power
 from soaklib.errors import SettingsError
@@ -78,6 +78,16 @@ def test_a_pilot_gives_noise_and_memory():
         ({"sd": 1.0, "wanted": 80}, "wanted"),
         ({"latencies": [1.0] * 100, "rps": 1}, "at least 10 beyond it"),
         ({"pilot": day([1.0] * 10)}, "pilot has 10 points"),
+        ({"pilot": day([1.0] * 100)}, "lie on a line and show no noise"),
+        ({"pilot": day(np.arange(100) / 3)}, "lie on a line and show no noise"),
+        ({"pilot": day(noise(1), step=STEP / 10)}, "60 s apart and those asked about 600 s"),
+        ({"pilot": day(noise(1, points=3000))}, "1800 s apart"),
+        ({"latencies": [*range(2000), float("nan")], "rps": 1}, "NaN"),
+        ({"latencies": [*range(2000), float("inf")], "rps": 1}, "infinite"),
+        ({"latencies": [5.0] * 2000, "rps": 1}, "all alike and show no noise"),
+        ({"sd": float("nan")}, "sd is nan"),
+        ({"rate": float("nan"), "rps": 1}, "rate is nan"),
+        ({"rate": 0.9, "rps": float("inf")}, "rps is inf"),
     ],
 )
 def test_what_cannot_be_computed_is_refused(arguments, sentence):

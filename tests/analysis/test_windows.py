@@ -95,3 +95,41 @@ def test_how_alike_calls_are_is_measured_within_windows():
     assert found.of(96).factor < found.of(960).factor / 5
     assert alikeness(n, n) is None
     assert alikeness(bursts[:1, :8], n[:1, :8]) is None
+
+
+def test_latency_groups_null_as_null():
+    """Calls of which a group's column says nothing are a group of their own, not lost and not an error."""
+    tools = ["openai", None, "it's", None]
+    told = soaklib.latency(calls(["ok"] * 4, tool=tools), "2s", by=["tool"], quantiles=[0.5]).filter(measure="service")
+    assert sorted(told.select("soak_s", "tool", "n").rows(), key=str) == [
+        (0.0, "openai", 1), (0.0, None, 1), (2.0, "it's", 1), (2.0, None, 1)
+    ]  # fmt: skip
+
+
+_FUNCTIONS = [soaklib.success_rate, soaklib.denials, soaklib.outcome_counts, soaklib.latency]
+
+
+@pytest.mark.parametrize("function", _FUNCTIONS)
+@pytest.mark.parametrize("every", ["1m", "all"])
+def test_no_call_makes_an_empty_frame(function, every):
+    """With the columns and types of a full one; success over all is one gap."""
+    full = calls(["ok", "denied"] * 30, reason=[None, "scope"] * 30)
+    told = function(full.clear(), every)
+    assert told.schema == function(full, every).schema
+    assert told.height == (function is soaklib.success_rate and every == "all")
+
+
+@pytest.mark.parametrize("function", _FUNCTIONS)
+def test_order_and_zone_of_calls_do_not_matter(function):
+    """Shuffled calls whose times are told in Tokyo give the same."""
+    frame = calls(["ok", "timeout", "denied"] * 200, reason=[None, None, "scope"] * 200)
+    moved = frame.sample(fraction=1, shuffle=True, seed=1).with_columns(pl.col("at").dt.convert_time_zone("Asia/Tokyo"))
+    assert function(moved, "1m").equals(function(frame, "1m"))
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("ok", 100.0), ("timeout", 0.0)])
+def test_one_call_is_a_window_with_an_honest_interval(kind, rate):
+    """A single call says nearly nothing, and never more than 100 % or less than nothing."""
+    told = soaklib.success_rate(calls([kind]), "1m").row(0, named=True)
+    assert (told["n"], told["success_rate"], told["method"]) == (1, rate, "one-sided")
+    assert (told["low"], told["high"]) == pytest.approx((5, 100) if rate else (0, 95))
