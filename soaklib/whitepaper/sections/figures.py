@@ -43,7 +43,7 @@ _TOO_FEW_CALLS: Final = (
     "and ended there are too few to tell a median."
 )
 _MEMORY_CRITERION: Final = (
-    " The criterion, which has a margin and judges by wall time, says: {{criteria[{name}].state}} "
+    " The criterion, which has a margin and wants enough wall time, says: {{criteria[{name}].state}} "
     "({{criteria[{name}].detail}})."
 )
 _NO_INTERVAL: Final = " All calls are counted, so that no interval applies."
@@ -113,11 +113,11 @@ FIGURES: Final = {
         "A strip of breaker states for each tool over soak time, above areas of fast-fails and upstream errors.",
     ),
     "rotation-impact": Captioned(
-        "Failed calls and mean response time around all n = {rotations.made} rotations of tokens, laid over one "
-        "another, without the calls of the planned windows, which the criterion leaves out too. The band holds "
-        "{levels.placebo} of placebo times, where no token was rotated, at each step. A rotation is written down when "
-        "the last new token is in use, so that what the requests for tokens cost the calls beside them shows just "
-        "before that moment, in a mean response outside of the band there.",
+        "Failed calls and mean response time around all n = {rotations.made} {rotations.made?rotation:rotations} of "
+        "tokens, laid over one another, without the calls of the planned windows, which the criterion leaves out too. "
+        "The band holds {levels.placebo} of placebo times, where no token was rotated, at each step. A rotation is "
+        "written down when the last new token is in use: a mean response above the band just before that moment is "
+        "what the requests for tokens cost the calls beside them.",
         "Lines over the time before and after a rotation of tokens: share of failed calls above, mean response time "
         "below, each with the band of placebo times.",
         needs="rotations.made:true", otherwise="No token was rotated.",
@@ -146,13 +146,13 @@ FIGURES: Final = {
         "{totals.load_ended} calls. Percentiles beyond which too few calls lie are neither drawn nor told.",
     ),
     "drift-gateway-memory": Captioned(
-        "Memory of the gateway, by window the median of its scrapes and from the least to the largest of them, with "
-        "the line of the median slope of all scrapes: {memory.slope_per_hour} ({levels.drift} interval "
-        "{memory.slope_per_hour:interval}), n = {memory.n} points judged: {memory.state}." + _MEMORY_CRITERION.format(
-            name="no drift in gateway memory"),
+        "Memory of the gateway as its health endpoint tells it, by window the median of the scrapes and from the "
+        "least to the largest of them, with the line of the median slope of all scrapes: {memory.slope_per_hour} "
+        "({levels.drift} interval {memory.slope_per_hour:interval}), n = {memory.n} points judged: {memory.state}."
+        + _MEMORY_CRITERION.format(name="no drift in gateway memory"),
         "A line over soak time with a straight line and a band: the gateway's memory and its slope.",
         needs="memory.slope_per_hour:interval",
-        otherwise="Memory of the gateway, by window the median of its scrapes: "
+        otherwise="Memory of the gateway as its health endpoint tells it, by window the median of the scrapes: "
         "too few to tell a slope (n = {memory.n})." + _MEMORY_CRITERION.format(name="no drift in gateway memory"),
     ),
     "drift-latency": Captioned(
