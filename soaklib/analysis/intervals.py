@@ -136,7 +136,7 @@ def rate_interval(
     Raises
     ------
     SettingsError
-        When counts are negative, not finite, more successes than trials, or of different shapes, or ``blocks`` is
+        When counts are negative, no whole numbers, more successes than trials, or of different shapes, or ``blocks`` is
         below 2, or ``confidence`` out of range.
     """
     _check_confidence(confidence)
@@ -325,8 +325,12 @@ def _counts(successes: npt.ArrayLike, n: npt.ArrayLike) -> tuple[FloatArray, Flo
     if won.shape != tried.shape or won.ndim != 1:
         message = f"successes has shape {won.shape} and n {tried.shape}; pass one of each per window"
         raise SettingsError(message)
-    if not (np.isfinite(won) & np.isfinite(tried) & (won >= 0) & (won <= tried)).all():
-        message = "a window has a count that is negative, missing, or more successes than n; pass 0 <= successes <= n"
+    whole = np.isfinite(won) & np.isfinite(tried) & (won == np.rint(won)) & (tried == np.rint(tried))
+    if not (whole & (won >= 0) & (won <= tried)).all():
+        message = (
+            "a window has a count that is negative, missing, no whole number, or more successes than n; "
+            "pass 0 <= successes <= n"
+        )
         raise SettingsError(message)
     return won, tried
 

@@ -89,6 +89,7 @@ def latency(
     if not quantiles or not all(0 < level < 1 for level in quantiles):
         msg = f"quantiles={list(quantiles)} must lie between 0 and 1; pass for example [0.5, 0.99]"
         raise SettingsError(msg)
+    by = (by,) if isinstance(by, str) else by
     if unknown := [name for name in by if name not in _GROUPS]:
         msg = f"cannot group by {', '.join(unknown)}; pass some of {', '.join(sorted(_GROUPS))}"
         raise SettingsError(msg)

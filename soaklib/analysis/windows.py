@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import duckdb
+import numpy as np
 import polars as pl
 
 from soaklib.analysis.frames import frame_of
 from soaklib.analysis.load import Run
+from soaklib.analysis.series import times_us
 from soaklib.errors import SettingsError
 from soaklib.records import SUCCESS_SQL
 
@@ -36,6 +38,7 @@ WholeRun: Final = "all"
 PARTS: Final = 16
 """Parts of a window; see :func:`part_sql`."""
 _LONG_PART_S: Final = 60.0
+_NEVER_US: Final = np.iinfo(np.int64).max
 _ROUND: Final = (
     "1s", "2s", "5s", "10s", "15s", "30s", "1m", "2m", "5m", "10m", "15m", "30m", "1h", "2h", "3h", "6h", "12h", "1d",
 )  # fmt: skip
@@ -51,7 +54,7 @@ def seconds_of(every: str) -> float | None:
     """
     if every == WholeRun:
         return None
-    match = _EVERY.fullmatch(every)
+    match = _EVERY.fullmatch(str(every))
     length_s = round(float(match[1]) * _UNIT_S[match[2]], 6) if match else 0.0  # 1.1 h are 3960 s, not a hair more
     if not 0 < length_s < math.inf:
         msg = f'every={every!r} is no length of time; pass for example "1m", "15m", "1h" or "all"'
@@ -116,8 +119,8 @@ def aggregate(source: Run | pl.DataFrame, query: str, params: Mapping[str, objec
     Parameters
     ----------
     source
-        A run, or a frame such as ``run.outcomes()`` with at least ``at``, purpose, kind, expected and reason. Without
-        ``soak_s``, soak time is taken to be the seconds since the first ``at``.
+        A run, or a frame such as ``run.outcomes()`` with at least ``at`` (with a time zone), purpose, kind, expected
+        and reason. Without ``soak_s``, soak time is taken to be the seconds since the first ``at``.
     query
         A SELECT over ``calls``.
     params
@@ -126,7 +129,7 @@ def aggregate(source: Run | pl.DataFrame, query: str, params: Mapping[str, objec
     Raises
     ------
     RunError, SettingsError
-        The query fails; the frame lacks columns.
+        The query fails; the frame lacks columns or has times that are none.
     """
     with asking(source) as ask:
         return ask(query, params)
@@ -151,18 +154,24 @@ def asking(source: Run | pl.DataFrame) -> Iterator[Ask]:
 
 
 @contextmanager
-def _frame_connection(frame: pl.DataFrame) -> Iterator[duckdb.DuckDBPyConnection]:
+def _frame_connection(frame: object) -> Iterator[duckdb.DuckDBPyConnection]:
     """Give a connection in which ``calls`` is the frame.
 
     It goes by way of a temporary Parquet file: reading a polars frame in place would need pyarrow.
     """
+    if not isinstance(frame, pl.DataFrame):
+        msg = f"a {type(frame).__name__} is neither a run nor a frame; pass soaklib.open_run(...) or its outcomes()"
+        raise SettingsError(msg)
     missing = [name for name in ("at", *_NEEDED) if name not in frame.columns]
     if missing:
         msg = f"the frame has no column {', '.join(missing)}; pass run.outcomes() or a part of it with these columns"
         raise SettingsError(msg)
+    at_us = times_us(frame, "at", "frame")
     if "soak_s" not in frame.columns:
-        since_us = (pl.col("at") - pl.col("at").min()).dt.total_microseconds()
-        frame = frame.with_columns(soak_s=since_us.cast(pl.Float64) / 1e6)
+        frame = frame.with_columns(soak_s=pl.Series((at_us - at_us.min(initial=_NEVER_US)) / 1e6, dtype=pl.Float64))
+    elif not frame.schema["soak_s"].is_numeric() or not frame["soak_s"].is_finite().fill_null(value=False).all():
+        msg = "column soak_s of the frame holds something that is no finite number; drop those rows or the column"
+        raise SettingsError(msg)
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
         path = Path(folder) / "calls.parquet"
         frame.drop("succeeded", "counted", strict=False).write_parquet(path)

@@ -75,6 +75,8 @@ def test_empty_windows_are_gaps():
         (([3], [2]), "successes <= n"),
         (([-1], [2]), "successes <= n"),
         (([float("nan")], [2]), "successes <= n"),
+        (([1.5], [2]), "no whole number"),
+        (([1], [float("inf")]), "no whole number"),
         (([1], [2], 1), "at least 2"),
     ],
 )

@@ -133,3 +133,38 @@ def test_one_call_is_a_window_with_an_honest_interval(kind, rate):
     told = soaklib.success_rate(calls([kind]), "1m").row(0, named=True)
     assert (told["n"], told["success_rate"], told["method"]) == (1, rate, "one-sided")
     assert (told["low"], told["high"]) == pytest.approx((5, 100) if rate else (0, 95))
+
+
+@pytest.mark.parametrize("function", _FUNCTIONS)
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (pl.col("at").dt.replace_time_zone(None), "no time zone"),
+        (pl.col("at").cast(pl.String), "pass Datetime"),
+        (pl.when(pl.col("soak_s") > 5).then("at").alias("at"), "holds nulls"),
+        (pl.when(pl.col("soak_s") > 5).then("soak_s").alias("soak_s"), "no finite number"),
+        (pl.lit(float("nan")).alias("soak_s"), "no finite number"),
+        (pl.lit(float("inf")).alias("soak_s"), "no finite number"),
+        (pl.col("soak_s").cast(pl.String), "no finite number"),
+    ],
+)
+def test_times_that_are_none_are_refused(function, changed, sentence):
+    """A call that nobody knows the time of has no window; one sentence says which column."""
+    with pytest.raises(SettingsError, match=sentence):
+        function(calls(["ok"] * 10).with_columns(changed), "1m")
+
+
+def test_what_is_neither_a_run_nor_a_frame_is_refused():
+    """A list of calls, a number for a length."""
+    with pytest.raises(SettingsError, match="a list is neither a run nor a frame"):
+        soaklib.success_rate([1, 2], "1m")
+    with pytest.raises(SettingsError, match="every=60 is no length of time"):
+        soaklib.success_rate(calls(["ok"]), 60)
+
+
+def test_soak_time_is_counted_from_the_first_call_where_the_frame_has_none():
+    """Without soak_s the first call's time is 0, in whatever order and zone the calls come."""
+    frame = calls(["ok"] * 120).drop("soak_s")
+    shuffled = frame.reverse().with_columns(pl.col("at").dt.convert_time_zone("America/New_York"))
+    assert soaklib.success_rate(shuffled, "1m")["n"].to_list() == [60, 60]
+    assert soaklib.success_rate(frame.clear(), "1m").is_empty()
