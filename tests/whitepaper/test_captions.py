@@ -1,0 +1,58 @@
+"""Captions: what is said under a figure, and what is not said where it cannot be known."""
+
+import pytest
+
+from soaklib.whitepaper.claims import Claim
+from soaklib.whitepaper.document import plain
+from soaklib.whitepaper.ledger import Ledger
+from soaklib.whitepaper.prose import Writer
+from soaklib.whitepaper.sections.figures import caption
+
+
+class _Claims(Ledger):
+    """Claims by name, and no run."""
+
+    def __init__(self, **claims):
+        self.claims = {}
+        for name, (value, low) in claims.items():
+            self.claims[name] = Claim.made(name, "", "", {}, value=value, unit="", n=None, low=low, high=low)
+
+
+def _said(name, **claims):
+    return plain(caption(Writer(_Claims(**claims)), name))
+
+
+def _memory(low):
+    judged = {"criteria[no drift in gateway memory].state": ("insufficient", None)}
+    judged |= {"criteria[no drift in gateway memory].detail": ("4 wall minutes of readings", None)}
+    known = {"memory.n": (2, None), "memory.state": ("inconclusive", None), "levels.drift": (90.0, None)}
+    return _said("drift-gateway-memory", **{"memory.slope_per_hour": (50.89, low)}, **known, **judged)
+
+
+def test_a_slope_without_an_interval_is_not_told():
+    """Two points have a slope, which says nothing; with its interval it is told. Why the criterion cannot is said."""
+    assert "50.89" not in _memory(None)
+    assert "too few to tell a slope (n = 2)" in _memory(None)
+    assert "50.89" in _memory(48.0)
+    assert _memory(None).endswith("says: insufficient (4 wall minutes of readings).")
+
+
+@pytest.mark.parametrize(("sufficient", "is_told"), [(True, True), (False, False)])
+def test_a_percentile_that_too_few_calls_lie_beyond_is_not_told(sufficient, is_told):
+    """The tail of a short run is neither drawn nor told."""
+    tail = {
+        "latency[response/0.99].latency_ms": (9.411, 9.0), "latency[response/0.99].quantile": (0.99, None),
+        "latency[response/0.99].sufficient": (sufficient, None), "totals.load_ended": (198, None),
+        "levels.rate": (95.0, None),
+    }  # fmt: skip
+    assert ("9.411" in _said("percentile-plot", **tail)) is is_told
+
+
+def test_a_run_without_calls_has_a_caption_all_the_same():
+    """Where there is not even a row of quantiles, the caption says how many calls there were."""
+    assert "n = 0" in _said("percentile-plot", **{"totals.load_ended": (0, None)})
+
+
+def test_no_rotations_are_not_laid_over_one_another():
+    """Of no rotation nothing is said but that."""
+    assert _said("rotation-impact", **{"rotations.made": (0, None)}) == "No token was rotated."
