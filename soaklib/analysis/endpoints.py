@@ -59,7 +59,7 @@ class Endpoint:
 ENDPOINTS: Final = (
     Endpoint("latency (median)", "ms", 0.5, "drift_median_ms"),
     Endpoint("latency (p99)", "ms", 0.99, "drift_tail_ms"),
-    Endpoint("errors", "percent", None, "drift_errors"),
+    Endpoint("errors", "percentage points", None, "drift_errors"),
 )
 """Every endpoint, in the order in which they are read."""
 

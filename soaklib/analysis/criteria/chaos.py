@@ -126,8 +126,12 @@ def breaker_recovers(run: Run) -> Verdict:
         after.to_dicts(),
         "tool",
         lambda chaos: (
-            f"last failure {chaos['recovery_s']:.0f} soak s after chaos ended, {chaos['ok']} ok calls of the "
-            "tool after chaos"
+            (
+                f"last failure {chaos['recovery_s']:.0f} soak s after chaos ended"
+                if chaos["failed"]
+                else "no failure for it after chaos ended"
+            )
+            + f", {chaos['ok']} ok calls of the tool after chaos"
         ),
     )
     return Verdict(
