@@ -28,7 +28,8 @@ def _texts(*names: str) -> dict[str, Stated]:
 
 _CRITERION_UNITS: Final = {
     "full duration": "soak h", "success rate": "%", "success rate outside planned windows": "%", "healthy": "%",
-    "no error spike at rotations": "%", "breaker recovers after chaos": "soak s", "no drift in latency (median)": "ms",
+    "no error spike at rotations": "%", "chaos shows in the data": "%",
+    "breaker recovers after chaos": "soak s", "no drift in latency (median)": "ms",
     "no drift in latency (p99)": "ms", "no drift in errors": _POINTS, "no drift in gateway memory": "MiB",
     "no drift in gateway files": "files", "no drift in event-loop lag": "ms",
     "no drift in generator memory": "MiB", "measurement valid": "%",
