@@ -124,7 +124,13 @@ def remove_trend(series: FloatArray, seen: BoolArray, time: FloatArray) -> Float
     return np.asarray(level - slope[:, None] * centred)
 
 
-def fit_sieve(residuals: FloatArray, remove: Callable[[FloatArray], FloatArray], rng: np.random.Generator) -> Sieve:
+def fit_sieve(
+    residuals: FloatArray,
+    remove: Callable[[FloatArray], FloatArray],
+    rng: np.random.Generator,
+    *,
+    least_order: int = 0,
+) -> Sieve:
     """Fit a sieve to the residuals of one series.
 
     The order is the one of least AICc, up to 4 and to one for every 34 points, by Yule-Walker on the pairs that are
@@ -139,11 +145,13 @@ def fit_sieve(residuals: FloatArray, remove: Callable[[FloatArray], FloatArray],
         is measured and undone.
     rng
         Source of randomness for that measurement.
+    least_order
+        Lowest order to take, 0 or 1: of few points AICc takes mild memory for none.
     """
     seen = np.isfinite(residuals)
     row = remove_mean(np.nan_to_num(residuals)[None, :], seen)
     covariance = _autocovariance(row, seen, min(_MAX_ORDER, int(seen.sum()) // _POINTS_PER_ORDER))
-    order = _best_order(covariance, int(seen.sum()))
+    order = max(_best_order(covariance, int(seen.sum())), least_order)
     coefficients, variance = _yule_walker(covariance, order)
     raw = Sieve(_stationary(coefficients[0]), _innovations(row[0], seen, coefficients[0]))
     again = _autocovariance(remove(raw.simulate(_BIAS_ROUNDS, len(residuals), rng)), seen, order)

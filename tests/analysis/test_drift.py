@@ -269,7 +269,7 @@ def test_steps_down_are_no_teeth():
 
 
 def test_a_sawtooth_of_few_teeth_is_judged_whole():
-    """Twelve floors are too few to judge by; the whole still shows a leak as high as two teeth, and none where none is."""
+    """Twelve floors are too few to judge by; the whole shows a leak as high as two teeth, and no other."""
     teeth = np.tile(np.linspace(0, 40, 120), 12) + noise(4, points=1440)
     quiet = drift(day(teeth, step=STEP / 10), floor=True, margin=60)
     leaking = drift(day(teeth + np.linspace(0, 80, 1440), step=STEP / 10), floor=True, margin=60)
