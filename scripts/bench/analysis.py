@@ -11,11 +11,10 @@ import argparse
 import resource
 import time
 
-import polars as pl
-
 import soaklib
 from soaklib.analysis.criteria import CRITERIA
 from soaklib.analysis.endpoints import ENDPOINTS, endpoint_series
+from soaklib.analysis.gauges import in_soak_time
 from soaklib.analysis.summary import summary
 
 MIB_KB = 1024
@@ -27,10 +26,16 @@ def peak_mib():
 
 
 def chaos_effect(run):
-    """Measure what chaos did to errors, with its placebo null."""
-    chaos = run.events().filter(pl.col("name").is_in(["CHAOS_MODE_ON", "CHAOS_MODE_OFF"]))
-    series = endpoint_series(run, ENDPOINTS[2]).drop_nulls("value")
-    return soaklib.effect(series, at=chaos["at"][0], until=chaos["at"][-1]) if chaos.height else None
+    """Measure what chaos did to the errors of a tool, with its placebo null."""
+    chaos = in_soak_time(soaklib.planned_windows(run))
+    series = first_tool(run, ENDPOINTS[2])
+    return soaklib.effect(series, at=chaos["start"][0], until=chaos["end"][-1]) if chaos.height else None
+
+
+def first_tool(run, endpoint):
+    """Give the series of the tool that comes first."""
+    series = endpoint_series(run, endpoint)
+    return series.filter(tool=series["tool"][0])
 
 
 STAGES = {
@@ -47,7 +52,7 @@ STAGES = {
     "error budget": soaklib.error_budget,
     "measurement validity": soaklib.measurement_validity,
     "effect of chaos": chaos_effect,
-    "change points": lambda run: soaklib.change_points(endpoint_series(run, ENDPOINTS[0]).drop_nulls("value")),
+    "change points": lambda run: soaklib.change_points(first_tool(run, ENDPOINTS[0])),
     "aligned at rotations": soaklib.aligned,
     "reconcile": soaklib.reconcile,
     **{f"criterion {criterion.__name__}": criterion for criterion in CRITERIA},

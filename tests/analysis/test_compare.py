@@ -65,6 +65,40 @@ def test_a_change_within_the_margin_is_the_same(rehearsal, changed):
     assert frame["difference"][0] == pytest.approx(1.0, abs=1e-6)
 
 
+def test_a_quantile_is_that_of_the_calls_compared(rehearsal):
+    """Not a mean of the windows' quantiles, which lies far from it where some minutes are slower than others."""
+    with soaklib.open_run(rehearsal.folder) as run:
+        [(start_s, end_s)] = soaklib.planned_windows(run).select("start_s", "end_s").rows()
+        minute = "floor(soak_s / 60) * 60"
+        for level, value in zip((0.5, 0.99), soaklib.compare(run, run)["a"].to_list(), strict=False):
+            assert value == pytest.approx(
+                run.sql(
+                    f"""select quantile_cont(service_us, {level}) / 1000 from valid_calls
+                    where purpose = 'load' and kind = 'ok'
+                      and not ({minute} < {end_s} and {minute} + 60 > {start_s})"""
+                ).item()
+            )
+
+
+def test_slow_minutes_weigh_as_their_calls_do(changed):
+    """One minute of ten a second slower: the p99 of all calls is a second, the mean of the minutes' a tenth of one."""
+    run = changed(
+        "update outcomes set done_at_us = sent_at_us + 1000000 + hash(slot) % 90000"
+        " where kind = 'ok' and slot // 60 % 10 = 1"
+    )
+    tail = soaklib.compare(run, run).filter(endpoint="latency (p99)").row(0, named=True)
+    assert tail["a"] == pytest.approx(1080, rel=0.05)
+    assert tail["high"] - tail["low"] > 0
+
+
+@pytest.mark.parametrize("hours", [2, 12, 168])
+def test_chaos_is_left_out_whatever_the_length_of_a_window(changed, hours):
+    """A window that reaches into chaos is not compared, be it a minute long or an hour."""
+    run = changed(f"update run set hours = {hours}")
+    errors = soaklib.compare(run, run).filter(endpoint="errors").row(0, named=True)
+    assert errors["a"] == 0.0
+
+
 def test_too_few_windows_are_inconclusive(rehearsal, changed):
     """A run of which ten minutes are left says nothing."""
     with soaklib.open_run(rehearsal.folder) as run:
