@@ -1,7 +1,7 @@
 """How often the statistics are wrong, on noise whose truth is known: the calibration study.
 
 ``python scripts/bench/calibration.py [--trials N] [NAME ...]`` runs the full tier and prints a table; the exit code is
-1 when a limit is broken beyond what chance allows. ``tests/calibration`` runs the same studies with fewer trials.
+1 when a limit is broken. ``tests/calibration`` runs the same studies with fewer trials, and allows for chance.
 
 The series are days of 144 ten-minute points. Noise is first-order with a spread of 1: normal, heavy-tailed (Student
 t with 3 degrees of freedom), with gaps, or made of a real gateway's latency by resampling its residuals in long blocks.
@@ -25,7 +25,7 @@ import polars as pl
 from scipy.stats import binom
 
 from soaklib.analysis.changepoints import change_points
-from soaklib.analysis.compare import mean_difference
+from soaklib.analysis.compare import OFFSETS, mean_difference, quantile_windows
 from soaklib.analysis.drift import drift
 from soaklib.analysis.effects import effect
 from soaklib.analysis.intervals import quantile_interval, rate_interval
@@ -34,6 +34,8 @@ from soaklib.analysis.resampling import alikeness, stationary_indices
 from soaklib.analysis.windows import PARTS
 
 POINTS = 144
+MINUTES = 1440
+TOOTH = 40.0
 STEP = timedelta(minutes=10)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 REAL = Path(__file__).parents[2] / "tests" / "data" / "calibration" / "gateway-latency.csv"
@@ -43,7 +45,7 @@ AGREEMENT = 0.10
 _WARM = 200
 
 Noise = Callable[[np.random.Generator], np.ndarray]
-Trial = Callable[[np.random.Generator, int], Mapping[str, bool]]
+Trial = Callable[[np.random.Generator, int], Mapping[str, bool | None]]
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,10 @@ class Limit:
     side: Literal["at most", "at least"]
     share: float
 
-    def broken(self, hits: int, trials: int) -> bool:
-        """Say whether the hits lie beyond the limit by more than one run in a hundred would."""
+    def broken(self, hits: int, trials: int, *, chance: bool = False) -> bool:
+        """Say whether the share of hits is beyond the limit; with `chance`, by more than one run in a hundred would."""
+        if not chance:
+            return hits > self.share * trials if self.side == "at most" else hits < self.share * trials
         if self.side == "at most":
             return hits > binom.ppf(0.99, trials, self.share)
         return hits < binom.ppf(0.01, trials, self.share)
@@ -69,7 +73,7 @@ class Study:
     name
         Of the study; seeds it, too.
     trial
-        (randomness, resamples) -> outcomes, true or false.
+        (randomness, resamples) -> outcomes, true or false; None for one that could not be told.
     limits
         For each outcome.
     fast, full
@@ -82,13 +86,16 @@ class Study:
     fast: int = 60
     full: int = 1000
 
-    def run(self, trials: int, resamples: int) -> dict[str, int]:
-        """Count how often each outcome was true."""
+    def run(self, trials: int, resamples: int) -> dict[str, tuple[int, int]]:
+        """Count how often each outcome was true, and in how many trials it could be told."""
         rng = np.random.default_rng(list(self.name.encode()))
-        hits: Counter[str] = Counter(dict.fromkeys(self.limits, 0))
+        hits: Counter[str] = Counter()
+        told: Counter[str] = Counter()
         for _ in range(trials):
-            hits.update(name for name, true in self.trial(rng, resamples).items() if true)
-        return dict(hits)
+            outcomes = self.trial(rng, resamples)
+            hits.update(name for name, true in outcomes.items() if true)
+            told.update(name for name, true in outcomes.items() if true is not None)
+        return {name: (hits[name], told[name]) for name in self.limits}
 
 
 def frame(value: np.ndarray) -> pl.DataFrame:
@@ -140,15 +147,15 @@ NOISES: dict[str, Noise] = {
 }
 
 
-def quiet_drift(rng: np.random.Generator, resamples: int, *, noise: Noise) -> dict[str, bool]:
-    """Nothing drifts."""
-    found = drift(frame(noise(rng)), resamples=resamples)
+def quiet_drift(rng: np.random.Generator, resamples: int, *, noise: Noise, points: int = POINTS) -> dict[str, bool]:
+    """Nothing drifts, in a day or in its first points."""
+    found = drift(frame(noise(rng)[:points]), resamples=resamples)
     return {"false alarm": found.state == "drift", "covered": found.interval[0] <= 0 <= found.interval[1]}
 
 
 def drifting(rng: np.random.Generator, resamples: int, *, phi: float) -> dict[str, bool]:
-    """1.5 standard deviations over the points judged."""
-    found = drift(frame(normal(rng, phi) + np.linspace(0, 1.5, POINTS)), warm_up=0, resamples=resamples)
+    """1.5 standard deviations over the run, of which the first 5 % are left out as always."""
+    found = drift(frame(normal(rng, phi) + np.linspace(0, 1.5, POINTS)), resamples=resamples)
     return {"detected": found.state == "drift"}
 
 
@@ -158,13 +165,44 @@ def drifting_by_margin(rng: np.random.Generator, resamples: int, *, phi: float) 
     return {"wrongly stable": found.state == "stable"}
 
 
-def quiet_event(rng: np.random.Generator, resamples: int, *, noise: Noise, events: int = 1) -> dict[str, bool]:
+def wandering(rng: np.random.Generator, *, phi: float) -> np.ndarray:
+    """Minutes of a day that have no teeth, however they wander."""
+    return _first_order(rng.standard_normal(MINUTES + _WARM), phi)
+
+
+def sawtooth(rng: np.random.Generator, *, teeth: int) -> np.ndarray:
+    """Minutes of a day of memory that climbs and is collected about so often, over a floor with noise of 1."""
+    length = MINUTES / teeth
+    ends = np.cumsum(length * rng.uniform(0.5, 1.5, 2 * teeth + 4))
+    minute = np.arange(MINUTES) + ends[0] * rng.random()
+    since = minute - np.concatenate([[0.0], ends])[np.searchsorted(ends, minute, side="right")]
+    return TOOTH * since / length + wandering(rng, phi=0.9)
+
+
+def by_the_minute(value: np.ndarray) -> pl.DataFrame:
+    """Give values the minutes of a day."""
+    return frame(value).with_columns(at=START + pl.duration(minutes=pl.int_range(pl.len())))
+
+
+def quiet_floor(rng: np.random.Generator, resamples: int, *, noise: Noise) -> dict[str, bool]:
+    """Memory that does not leak, judged on its floors where it has any."""
+    found = drift(by_the_minute(noise(rng)), floor=True, resamples=resamples)
+    return {"false alarm": found.state == "drift", "covered": found.interval[0] <= 0 <= found.interval[1]}
+
+
+def leaking(rng: np.random.Generator, resamples: int, *, noise: Noise, leak: float) -> dict[str, bool]:
+    """Leak over the day; a margin of half of it must neither let it pass nor leave it open."""
+    value = noise(rng) + np.linspace(0, leak, MINUTES)
+    return {"found": drift(by_the_minute(value), margin=leak / 2, floor=True, resamples=resamples).state == "drift"}
+
+
+def quiet_event(rng: np.random.Generator, resamples: int, *, noise: Noise, events: int = 1) -> dict[str, bool | None]:
     """Nothing happens at the event, or at any of several."""
     cells = np.linspace(0, POINTS, events + 2).astype(int)[1:-1]
     at = [START + STEP * int(cell) for cell in cells]
     found = effect(frame(noise(rng)), at=at, resamples=resamples)
     if found.interval is None:  # gaps can leave too few quiet times to judge by: nothing is claimed
-        return {"false alarm": False, "covered": True}
+        return {"false alarm": None, "covered": None}
     low, high = found.interval
     return {"false alarm": found.p_value <= LEVEL, "covered": low <= 0 <= high}
 
@@ -181,7 +219,23 @@ def shifted(rng: np.random.Generator, resamples: int, *, phi: float) -> dict[str
 
 def alike(rng: np.random.Generator, _: int, *, phi: float) -> dict[str, bool]:
     """Two runs of the same thing."""
-    found = mean_difference(normal(rng, phi), normal(rng, phi))
+    return _told_apart(normal(rng, phi), normal(rng, phi))
+
+
+def alike_quantile(rng: np.random.Generator, _: int, *, phi: float, level: float) -> dict[str, bool]:
+    """Two runs of the same thing, by a quantile of all calls; a window is slow or fast as a whole."""
+    return _told_apart(*(_quantile_of_a_run(rng, phi, level) for _ in range(2)))
+
+
+def _quantile_of_a_run(rng: np.random.Generator, phi: float, level: float) -> np.ndarray:
+    value = np.exp(0.2 * normal(rng, phi)[:, None] + 0.5 * rng.standard_normal((POINTS, 60)))
+    neighbours = np.concatenate([level - (1 - level) * OFFSETS, [level], level + (1 - level) * OFFSETS[::-1]])
+    beyond = (value > np.quantile(value, level)).sum(axis=1).astype(float)
+    return quantile_windows(level, neighbours, np.quantile(value, neighbours), beyond, np.full(POINTS, 60.0))
+
+
+def _told_apart(a: np.ndarray, b: np.ndarray) -> dict[str, bool]:
+    found = mean_difference(a, b)
     return {"false alarm": found.p_value <= LEVEL, "covered": found.low <= 0 <= found.high}
 
 
@@ -252,10 +306,44 @@ def _bursty_truth() -> float:
     return float(brentq(below, 0.1, 20))
 
 
+MEMORIES: dict[str, Noise] = {
+    **{f"{teeth} teeth": partial(sawtooth, teeth=teeth) for teeth in (6, 12, 60, 200)},
+    **{f"wandering phi {phi}": partial(wandering, phi=phi) for phi in (0.5, 0.95)},
+}
+
 QUIET = {"false alarm": Limit("at most", 0.07), "covered": Limit("at least", 0.90)}
 
 STUDIES = [
     *(Study(f"drift, quiet, {name}", partial(quiet_drift, noise=noise), QUIET) for name, noise in NOISES.items()),
+    *(
+        Study(
+            f"drift, quiet, {points} points, phi {phi}",
+            partial(quiet_drift, noise=partial(normal, phi=phi), points=points),
+            QUIET,
+            40,
+        )
+        for points in (39, 48, 60, 90)
+        for phi in (0.3, 0.8)
+    ),
+    *(
+        Study(f"floors, quiet, {name}", partial(quiet_floor, noise=noise), QUIET, 40)
+        for name, noise in MEMORIES.items()
+    ),
+    *(
+        Study(
+            f"floors, leak of {leak:g}, {name}",
+            partial(leaking, noise=MEMORIES[name], leak=leak),
+            {"found": Limit("at least", 0.90)},
+            40,
+            400,
+        )
+        for name, leak in (
+            ("60 teeth", 10.0),
+            ("12 teeth", 80.0),
+            ("wandering phi 0.5", 4.0),
+            ("wandering phi 0.95", 8.0),
+        )
+    ),
     *(
         Study(f"drift, 1.5 sd, phi {phi}", partial(drifting, phi=phi), {"detected": Limit("at least", share)})
         for phi, share in ((0.0, 0.95), (0.3, 0.90), (0.6, 0.65))
@@ -269,6 +357,11 @@ STUDIES = [
         {"detected": Limit("at least", 0.95), "covered": Limit("at least", 0.90)},
     ),
     *(Study(f"compare, alike, phi {phi}", partial(alike, phi=phi), QUIET) for phi in (0.0, 0.6, 0.8)),
+    *(
+        Study(f"compare, alike, quantile {level}, phi {phi}", partial(alike_quantile, phi=phi, level=level), QUIET)
+        for level in (0.5, 0.99)
+        for phi in (0.0, 0.8)
+    ),
     *(
         Study(
             f"change points, quiet, {name}",
@@ -367,10 +460,11 @@ def main() -> int:
         began, trials = time.perf_counter(), options.trials or study.full
         hits = study.run(trials, options.resamples)
         for outcome, limit in study.limits.items():
-            bad = limit.broken(hits[outcome], trials)
+            hit, told = hits[outcome]
+            bad = limit.broken(hit, told)
             broken += bad
-            share = f"{hits[outcome] / trials:.3f}"
-            verdict = f"{limit.side} {limit.share:.2f}  n {trials}  {'BROKEN' if bad else ''}"
+            share = f"{hit / told:.3f}"
+            verdict = f"{limit.side} {limit.share:.2f}  n {told}  {'BROKEN' if bad else ''}"
             print(f"{study.name:38} {outcome:18} {share}  {verdict}")
         print(f"{'':38} {(time.perf_counter() - began) / trials * 1000:.0f} ms a trial", flush=True)
     for agreement in [
