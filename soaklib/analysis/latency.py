@@ -85,6 +85,12 @@ def latency(
     ------
     SettingsError
         A level is not between 0 and 1, or a column cannot be grouped by.
+
+    Notes
+    -----
+    An interval knows of the bursts of its own window, not of those that fell into others, as that of
+    :func:`soaklib.analysis.rates.success_rate` does: it says how well the window's own calls tell its quantile. For the
+    quantile that the run has in the long run, take ``"all"``.
     """
     if not quantiles or not all(0 < level < 1 for level in quantiles):
         msg = f"quantiles={list(quantiles)} must lie between 0 and 1; pass for example [0.5, 0.99]"
