@@ -57,14 +57,17 @@ _SECTIONS: Final = (
         ),
         ranked as (
             select *, sum(n) over (partition by tool, action, measure order by us)
-                       / sum(n) over (partition by tool, action, measure) as share
+                       / sum(n) over (partition by tool, action, measure) as share,
+                   sum(n) over (partition by tool, action, measure) >= 1000 as is_enough
             from waited
         ),
         latencies as (
             select tool, action,
                    round(min(us) filter (measure = 'service' and share >= 0.5) / 1000, 3) as service_p50_ms,
-                   round(min(us) filter (measure = 'service' and share >= 0.99) / 1000, 3) as service_p99_ms,
-                   round(min(us) filter (measure = 'response' and share >= 0.99) / 1000, 3) as response_p99_ms,
+                   round(min(us) filter (measure = 'service' and share >= 0.99 and is_enough) / 1000, 3)
+                       as service_p99_ms,
+                   round(min(us) filter (measure = 'response' and share >= 0.99 and is_enough) / 1000, 3)
+                       as response_p99_ms,
                    round(max(us) filter (measure = 'response') / 1000, 3) as response_max_ms
             from ranked group by tool, action
         )
@@ -75,7 +78,7 @@ _SECTIONS: Final = (
             from outcomes where purpose = 'load' group by tool, action
         ) left join latencies using (tool, action) order by tool, action""",
         "Service time runs from the sending, response time from the planned moment. Wall milliseconds, of ok calls; a "
-        "percentile is the smallest time that so many calls did not exceed.",
+        "percentile is the smallest time that so many calls did not exceed, and the 99th needs ten calls beyond it.",
     ),
     _Section(
         "Why calls were not ok",

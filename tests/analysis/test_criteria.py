@@ -52,7 +52,7 @@ CUT = "(select min(at_us) from events where name like 'POLICY_UPDATED_%')"
         (
             "every slot accounted for",
             "insert into outcomes select * from outcomes where purpose = 'load' and slot = 7",
-            "1 keys twice",
+            "1 key twice",
         ),
         (
             "all tools exercised",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from soaklib.analysis.breakers import recoveries, recoveries_sql
-from soaklib.analysis.criteria.verdicts import change_not_made, each, passed
+from soaklib.analysis.criteria.verdicts import change_not_made, each, many, passed
 from soaklib.analysis.intervals import rate_interval
 from soaklib.plan import ChaosChange
 from soaklib.records import State, Verdict
@@ -94,8 +94,8 @@ def breaker_engages(run: Run) -> Verdict:
         found,
         "tool",
         lambda chaos: (
-            f"{chaos['errors']} upstream errors and {chaos['fast_fails']} fast-fails in {chaos['sent']} "
-            "calls of the tool during chaos"
+            f"{many(chaos['errors'], 'upstream error')} and {many(chaos['fast_fails'], 'fast-fail')} "
+            f"in {chaos['sent']} calls of the tool during chaos"
         ),
     )
     silent = [chaos for chaos in found if chaos["fast_fails"] == 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.criteria.verdicts import number, passed, planned_probes
+from soaklib.analysis.criteria.verdicts import many, number, passed, planned_probes
 from soaklib.records import RunStatus, State, Verdict
 
 if TYPE_CHECKING:
@@ -81,15 +81,16 @@ def every_slot_accounted_for(run: Run) -> Verdict:
               from outcomes group by purpose, step)"""  # noqa: S608 - our own numbers, names of the plan
     slots, duplicates, steps_missing, probes, beyond = run.sql(query).row(0)
     probes_planned = planned_probes(run)
-    faults = [
-        f"{steps_missing} steps of chains are missing" if steps_missing else "",
+    found = [
+        f"{slots} of {planned} slots have rows",
+        f"{many(duplicates, 'key')} twice",
+        f"{many(steps_missing, 'step of a chain is', 'steps of chains are')} missing" if steps_missing else "",
         f"{probes} of {probes_planned} probes" if probes < probes_planned else "",
         f"slot {beyond} is none of the plan's" if beyond else "",
     ]
     return Verdict(
         "every slot accounted for", float(slots), f"{planned} slots, none twice", planned, None, None,
-        passed(slots == planned and duplicates == 0 and not any(faults)),
-        "; ".join([f"{slots} of {planned} slots have rows", f"{duplicates} keys twice", *filter(None, faults)]), query,
+        passed(slots == planned and duplicates == 0 and not any(found[2:])), "; ".join(filter(None, found)), query,
     )  # fmt: skip
 
 
@@ -123,8 +124,8 @@ def snapshots_complete(run: Run) -> Verdict:
     else:
         found = f"missing: {', '.join(missing)}" if missing else "all key metrics"
     return Verdict(
-        "snapshots complete", float(taken), f"{planned} hourly snapshots and all key metrics", planned, None, None,
-        state, f"{taken} of {planned} snapshots; {found}", query,
+        "snapshots complete", float(taken), f"{many(planned, 'hourly snapshot')} and all key metrics", planned, None,
+        None, state, f"{taken} of {planned} snapshots; {found}", query,
     )  # fmt: skip
 
 

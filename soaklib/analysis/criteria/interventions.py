@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.criteria.verdicts import change_not_made, each, number, passed
+from soaklib.analysis.criteria.verdicts import change_not_made, each, many, number, passed
 from soaklib.plan import ChaosChange, PolicyChange
 from soaklib.records import EventName, State, Verdict
 
@@ -127,6 +127,6 @@ def tokens_rotate_unnoticed(run: Run) -> Verdict:
     elif state == State.PASS and sent <= number(run, "select count(*) / 2 from outcomes where attempts > 0"):
         state, detail = State.INSUFFICIENT, f"{detail}: less than half of the calls could be judged"
     return Verdict(
-        "token rotations go unnoticed", float(refused), f"{planned} rotations, 0 calls refused for their token", sent,
-        None, None, state, detail, query,
+        "token rotations go unnoticed", float(refused), f"{many(planned, 'rotation')}, 0 calls refused for their token",
+        sent, None, None, state, detail, query,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.criteria.verdicts import number, passed, planned_probes
+from soaklib.analysis.criteria.verdicts import many, number, passed, planned_probes
 from soaklib.analysis.intervals import rate_interval
 from soaklib.analysis.timeline import planned_windows
 from soaklib.plan import PolicyChange
@@ -109,7 +109,7 @@ def denials_happen(run: Run) -> Verdict:
     if n == 0 and not plan.probes and not any(isinstance(change, PolicyChange) for change in plan.changes):
         detail = "the plan has neither a probe nor a quota cut"
         return Verdict("denials happen", None, "> 0 denials", 0, None, None, State.NOT_APPLICABLE, detail, query)
-    return Verdict("denials happen", float(n), "> 0 denials", n, None, None, passed(n > 0), f"{n} denials", query)
+    return Verdict("denials happen", float(n), "> 0 denials", n, None, None, passed(n > 0), many(n, "denial"), query)
 
 
 def no_false_allow(run: Run) -> Verdict:
@@ -126,7 +126,7 @@ def no_false_allow(run: Run) -> Verdict:
         return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
     planned = planned_probes(run)
     state = passed(denied > 0 and let_through == 0)
-    detail = f"{sent} probes sent, {denied} denied, {let_through} let through"
+    detail = f"{many(sent, 'probe')} sent, {denied} denied, {let_through} let through"
     if state == State.PASS and denied < _LEAST_SHARE * planned:
         state, detail = State.INSUFFICIENT, f"{detail}: less than half of the {planned} planned ones were answered"
     return Verdict(name, float(let_through), threshold, sent, None, None, state, detail, query)

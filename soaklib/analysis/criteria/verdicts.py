@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.load import Run
     from soaklib.plan import Change
 
-__all__ = ["change_not_made", "each", "number", "passed", "planned_probes"]
+__all__ = ["change_not_made", "each", "many", "number", "passed", "planned_probes"]
 
 
 def passed(condition: bool) -> State:
@@ -33,6 +33,11 @@ def number(run: Run, query: str) -> float | None:
 def planned_probes(run: Run) -> int:
     """Give how many probes the plan has over the whole soak."""
     return sum(math.ceil(run.info.planned_soak_s / probe.every_s - 1e-9) for probe in run.info.plan.probes)
+
+
+def many(n: int, one: str, several: str | None = None) -> str:
+    """Word a count of things."""
+    return f"{n} {one if n == 1 else several or f'{one}s'}"
 
 
 def each(found: Sequence[dict[str, Any]], key: str, words: Callable[[dict[str, Any]], str]) -> str:
