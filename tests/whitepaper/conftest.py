@@ -20,6 +20,12 @@ def sample_ledger():
         return Ledger(run)
 
 
+@pytest.fixture(scope="session")
+def oks(sample_ledger):
+    """How many calls of the sample were answered ok."""
+    return sample_ledger.claims["totals.ok"].value
+
+
 @pytest.fixture
 def writer(sample_ledger):
     """A writer who knows the sample's claims."""
