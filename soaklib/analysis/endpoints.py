@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import polars as pl
+
 from soaklib.analysis.gauges import in_soak_time
+from soaklib.analysis.timeline import planned_windows
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from soaklib.analysis.load import Run
 
-__all__ = ["ENDPOINTS", "Endpoint", "endpoint_query", "endpoint_series", "window_s"]
+__all__ = ["ENDPOINTS", "Endpoint", "endpoint_query", "endpoint_series", "not_judged", "window_s"]
 
 _WINDOWS: Final = 144  # ten minutes each in a run of 24 hours
 _LEAST_WINDOW_S: Final = 60.0
@@ -95,3 +96,9 @@ def endpoint_series(run: Run, endpoint: Endpoint) -> pl.DataFrame:
         lower than that of many, which would pass for a change.
     """
     return in_soak_time(run.sql(endpoint_query(run, endpoint)))
+
+
+def not_judged(run: Run) -> pl.DataFrame:
+    """Give the planned and the invalid windows as a mask of series in soak time: drift is looked for outside them."""
+    invalid = run.sql("select start_s, end_s from invalid_windows")
+    return in_soak_time(pl.concat([planned_windows(run), invalid]))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import polars as pl
-
 from soaklib.analysis.drift import drift
-from soaklib.analysis.endpoints import endpoint_series
-from soaklib.analysis.gauges import in_soak_time
-from soaklib.analysis.timeline import planned_windows
+from soaklib.analysis.endpoints import endpoint_series, not_judged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import polars as pl
 
     from soaklib.analysis.drift import Drift
     from soaklib.analysis.endpoints import Endpoint
@@ -40,8 +38,7 @@ class EndpointTrends(NamedTuple):
 def endpoint_trends(run: Run, endpoint: Endpoint) -> EndpointTrends:
     """Give an endpoint's series and their trends."""
     series = endpoint_series(run, endpoint)
-    invalid = run.sql("select start_s, end_s from invalid_windows")
-    mask = in_soak_time(pl.concat([planned_windows(run).select("start_s", "end_s"), invalid]))
+    mask = not_judged(run)
     margin = float(getattr(run.thresholds, endpoint.threshold))
     tools = series["tool"].unique(maintain_order=True)
     return EndpointTrends(series, {tool: drift(series.filter(tool=tool), margin=margin, mask=mask) for tool in tools})

@@ -196,8 +196,8 @@ def test_losses_are_told(copy_sample):
     )
     assert "Could the generator itself be trusted? The criterion says fail: " in text
     assert re.search(
-        r"of \d\d,\d{3} valid calls that count succeeded .* Of all 43,\d{3} calls that count, those of moments in which "
-        r"the generator was late included, 99\.\d{3} % succeeded",
+        r"of \d\d,\d{3} valid calls that count succeeded .* Of all 43,\d{3} calls that count, those of moments in "
+        r"which the generator was late included, 99\.\d{3} % succeeded",
         text,
     )
 

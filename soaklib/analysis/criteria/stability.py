@@ -10,8 +10,7 @@ import polars as pl
 from soaklib.analysis.aligned import aligned
 from soaklib.analysis.criteria.verdicts import passed
 from soaklib.analysis.drift import LEVEL, drift
-from soaklib.analysis.endpoints import ENDPOINTS, endpoint_query, endpoint_series
-from soaklib.analysis.gauges import in_soak_time
+from soaklib.analysis.endpoints import ENDPOINTS, endpoint_query, endpoint_series, not_judged
 from soaklib.analysis.multiplicity import adjusted
 from soaklib.analysis.processes import gateway_query, generator_query, longest_lived
 from soaklib.analysis.timeline import planned_windows
@@ -141,7 +140,7 @@ def _of_endpoint(run: Run, endpoint: Endpoint) -> Verdict:
     name, query = f"no drift in {endpoint.name}", endpoint_query(run, endpoint)
     margin = float(getattr(run.thresholds, endpoint.threshold))
     threshold = _within(margin, f"{endpoint.unit} for each tool")
-    series, mask = endpoint_series(run, endpoint), _mask(run)
+    series, mask = endpoint_series(run, endpoint), not_judged(run)
     tools = series["tool"].unique(maintain_order=True).to_list()
     if not tools:
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no valid call", query)
@@ -195,7 +194,7 @@ def _of_gauge(run: Run, gauge: _Gauge, query: str) -> Verdict:
     if observed_s < gauge.least_wall_s:
         detail = f"{seen}; at least {gauge.least_wall_s / 60:.0f} are needed"
         return Verdict(gauge.name, None, threshold, series.height, None, None, State.INSUFFICIENT, detail, query)
-    found = _found(series, drift(series, margin=gauge.margin, mask=_mask(run), floor=gauge.floor))
+    found = _found(series, drift(series, margin=gauge.margin, mask=not_judged(run), floor=gauge.floor))
     detail = f"{seen}: {found.detail}" if of else found.detail
     return Verdict(gauge.name, found.change, threshold, found.n, found.low, found.high, found.state, detail, query)
 
@@ -217,9 +216,3 @@ def _found(series: pl.DataFrame, drifts: Drift, p_value: float | None = None, to
 
 def _within(margin: float, unit: str) -> str:
     return f"change over the run within {margin:g} {unit}"
-
-
-def _mask(run: Run) -> pl.DataFrame:
-    """Give the planned and the invalid windows as a mask of series in soak time."""
-    invalid = run.sql("select start_s, end_s from invalid_windows")
-    return in_soak_time(pl.concat([planned_windows(run).select("start_s", "end_s"), invalid]))
