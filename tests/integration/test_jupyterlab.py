@@ -19,7 +19,6 @@ import pytest
 from lab_browser import ShownCell, faults, notebook_page
 from lab_server import Outside, lab_server, stop
 
-
 pytestmark = pytest.mark.slow
 
 _PROJECT = Path(__file__).parents[2]
