@@ -4,9 +4,8 @@ Made to be started by a timer. Every flag that is not its own goes to ``python -
 of its own. After the soak come the report, the comparison, the bundle and its check; then it is said which runs of
 earlier weeks are no longer needed, and with ``--remove`` they are removed.
 
-*Good* is a run that is complete, fails no criterion, got worse in no endpoint, and whose bundle verifies. A week that
-got worse is therefore never the measure of the next one, which keeps being compared with what was good, until
-``--against`` names another run.
+A run that got worse is not good (:mod:`soaklib.baseline`), and so never the measure of the next one, which keeps being
+compared with what was good, until ``--against`` names another run.
 
 Cut off at any point, it can be started again: ``--resume RUN`` goes on with a soak that is not complete, and does what
 is left for one that is. Without it, a new week begins, and what was found of an older one is said.
@@ -28,16 +27,16 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.load import find_run, open_run
-from soaklib.artifacts.comparison import compared, other_load, read_comparison, write_comparison
+from soaklib.artifacts.comparison import compared, read_comparison, write_comparison
 from soaklib.artifacts.retention import bundle_of, fates, remove_run, run_folders
+from soaklib.baseline import choose_baseline, verdicts_code, why_unverified
 from soaklib.collect import collect
 from soaklib.command import command, find_folder, stopping_signals
 from soaklib.errors import ExitCode, RunError, SettingsError, SoaklibError
-from soaklib.judgement import exit_code
-from soaklib.records import RunStatus, Verdict
+from soaklib.records import RunStatus
 from soaklib.report import build_report
 from soaklib.runlock import RunLock, is_owned
 from soaklib.settings import load_settings
@@ -47,20 +46,13 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from types import FrameType
 
-    from soaklib.analysis.load import Run, RunInfo
+    from soaklib.baseline import Baseline
     from soaklib.settings import SoakSettings
 
 __all__ = ["main"]
 
 _LOCK_NAME: Final = ".weekly.lock"
 _KEEP: Final = 4
-
-
-class _Baseline(NamedTuple):
-    """The run to compare with, None if there is none; and why."""
-
-    folder: Path | None
-    why: str
 
 
 def _say(text: str) -> None:
@@ -126,7 +118,7 @@ class _Week:
             info = run.info
         completed = info.status == RunStatus.COMPLETED
         if code in {ExitCode.OK, ExitCode.CRITERION_FAILED}:
-            baseline = self._baseline(info, against)
+            baseline = choose_baseline(self._out, info, against)
             self._report(folder, baseline.folder)  # without the lock: its kernels are readers, and wait for a writer
             with RunLock(folder):
                 if completed:
@@ -134,7 +126,7 @@ class _Week:
                 self._pack(folder)
             if completed:
                 is_good = code == ExitCode.OK and not self._bad
-                good = folder if is_good else self._baseline(info, None).folder
+                good = folder if is_good else choose_baseline(self._out, info, None).folder
                 self._let_old_runs_go({held for held in (baseline.folder, good) if held is not None})
         if not completed:
             _say(f"the run is {info.status} and was not compared; go on with it: --resume {folder}")
@@ -185,7 +177,7 @@ class _Week:
             with open_run(self._resumed) as run:
                 if run.info.status == RunStatus.COMPLETED:
                     _say("the soak is complete; doing what is left")
-                    return _verdicts_code(run), self._resumed
+                    return verdicts_code(run), self._resumed
         # a file, not a pipe, for its standard output: the soak must not depend on who started it
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             code = _run_soak(["--no-report", *self._for_soak], output.fileno())
@@ -204,21 +196,6 @@ class _Week:
 
     # -- after
 
-    def _baseline(self, info: RunInfo, against: Path | None) -> _Baseline:
-        """Choose the run to compare with."""
-        if against is not None:
-            return _Baseline(against, "as --against says")
-        passed_over = []
-        for folder in run_folders(self._out):
-            if folder.name >= info.run_id:
-                continue
-            why_not = _why_not_good(folder, info)
-            if why_not is None:
-                return _Baseline(folder, "the last good run")
-            passed_over.append(f"{folder.name}: {why_not}")
-        why = "; ".join(passed_over) or "it is the first"
-        return _Baseline(None, f"there is no good run before it ({why})")
-
     def _report(self, folder: Path, against: Path | None) -> None:
         if not self._settings.report:
             return
@@ -229,7 +206,7 @@ class _Week:
         except SoaklibError as exc:
             self._bad.append(f"NO REPORT: {exc}")
 
-    def _compare(self, folder: Path, baseline: _Baseline) -> None:
+    def _compare(self, folder: Path, baseline: Baseline) -> None:
         with open_run(folder) as run:
             if baseline.folder is None:
                 comparison = compared(run, None, baseline.why)
@@ -258,7 +235,7 @@ class _Week:
 
     def _let_old_runs_go(self, held: set[Path]) -> None:
         """Remove the runs that are no longer needed, or say which ones they are."""
-        for fate in fates(self._out, keep=self._options.keep, held=held, why_unverified=_why_unverified):
+        for fate in fates(self._out, keep=self._options.keep, held=held, why_unverified=why_unverified):
             if fate.goes and self._options.remove:
                 remove_run(fate.folder)
                 _say(f"removed {fate.folder.name}: {fate.why}")
@@ -266,50 +243,6 @@ class _Week:
                 _say(f"would remove {fate.folder.name}: {fate.why}; pass --remove to do so")
             elif fate.is_old:
                 _say(f"kept {fate.folder.name}: {fate.why}")
-
-
-def _why_not_good(folder: Path, info: RunInfo) -> str | None:
-    """Say why a run is no measure of the run with this manifest; None if it is one."""
-    try:
-        with open_run(folder) as run:
-            if (other := other_load(run.info, info)) is not None:
-                return other
-            if run.info.status != RunStatus.COMPLETED:
-                return f"it is {run.info.status}"
-            if _verdicts_code(run) != ExitCode.OK:
-                return "a criterion failed"
-        comparison = read_comparison(folder)
-    except SoaklibError as exc:
-        return str(exc)
-    if comparison is not None and comparison.regressions:
-        return f"it is worse than {comparison.against}"
-    return _why_unverified(folder, also_folder=False)
-
-
-def _why_unverified(folder: Path, *, also_folder: bool = True) -> str | None:
-    """Say why a run's bundle does not hold all that its folder does; None if it does.
-
-    Parameters
-    ----------
-    folder
-        The run's folder.
-    also_folder
-        Whether to hold the folder itself to its manifest too, so that what was added to it after it was packed counts.
-    """
-    try:
-        for evidence in [bundle_of(folder), *[folder] * also_folder]:
-            problems, _ = verify(evidence)
-            if problems:
-                return problems[0].text
-    except RunError as exc:
-        return str(exc)
-    return None
-
-
-def _verdicts_code(run: Run) -> ExitCode:
-    """Give the exit code that a run's verdicts call for."""
-    verdicts = [Verdict(*row) for row in run.verdicts().rows()]
-    return exit_code(verdicts, strict=bool(run.info.settings.get("strict")))
 
 
 def _run_soak(arguments: list[str], output: int) -> int:

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from soak_hour import write_soak_hour
 
-from soaklib import weekly
+from soaklib import baseline, weekly
 from soaklib.artifacts.comparison import read_comparison
 from soaklib.bundle import bundle_name
 from soaklib.errors import RecordingError, RunError, SoaklibError
@@ -29,7 +29,8 @@ class Weeks:
         self._template, self.out, self._patch, self._capsys = template, out, monkeypatch, capsys
         self.asked, self.count, self.unauthentic = [], 0, set()
         monkeypatch.setattr(weekly, "collect", self._collect)
-        monkeypatch.setattr(weekly, "verify", self._verify)
+        for module in (weekly, baseline):
+            monkeypatch.setattr(module, "verify", self._verify)
 
     def week(
         self,

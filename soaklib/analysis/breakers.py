@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.load import Run
 
-__all__ = ["BREAKER_STATES", "breaker_states", "fast_fails", "recoveries", "recoveries_sql"]
+__all__ = ["BREAKER_STATES", "FAILED_SQL", "breaker_states", "fast_fails", "recoveries", "recoveries_sql"]
 
 BREAKER_STATES: Final = {0: "closed", 1: "half-open", 2: "open"}
 """What the values of ``gateway_breaker_state`` mean."""
 
-_FAILED: Final = "kind in ('fast_fail', 'upstream_error')"
+FAILED_SQL: Final = "kind in ('fast_fail', 'upstream_error', 'timeout')"
+"""What a call looks like that failed for its tool, as it does under chaos."""
 
 
 def breaker_states(run: Run) -> pl.DataFrame:
@@ -88,14 +89,14 @@ def recoveries_sql(run: Run) -> str:
             from chaos_windows where off_us is not null
         ),
         usual as (
-            select tool, count(*) filter ({_FAILED}) / count(*) as share
+            select tool, count(*) filter ({FAILED_SQL}) / count(*) as share
             from outcomes semi join ended using (tool)
             where attempts > 0 and not exists (select 1 from chaos_windows as chaos where chaos.tool = outcomes.tool
                                                and planned_at_us >= on_us and planned_at_us < off_us)
             group by tool
         ),
         later as not materialized (
-            select number, planned_at_us, soak_seconds(planned_at_us) as soak_s, ended_s, kind, {_FAILED} as is_failed
+            select number, soak_seconds(planned_at_us) as soak_s, ended_s, kind, {FAILED_SQL} as is_failed
             from ended join outcomes using (tool)
             where planned_at_us >= off_us and coalesce(planned_at_us < next_us, true) and attempts > 0
         ),

@@ -52,7 +52,7 @@ def gateway_query(run: Run, metric: str, scale: float = 1.0) -> str:
     scale
         What its values are multiplied with.
     """
-    else_ = "segment" if run.info.embedded else "0"
+    otherwise = "segment" if run.info.embedded else "0"
     return f"""
         with readings as (
             select at_us, sum("value") * {scale!r} as "value" from samples where metric = '{metric}' group by at_us
@@ -60,7 +60,7 @@ def gateway_query(run: Run, metric: str, scale: float = 1.0) -> str:
             select at_us, round(max("value")) as started from samples where metric in ({_STARTED}) group by at_us
         )
         select readings.at_us, soak_seconds(readings.at_us) as soak_s, "value",
-               coalesce(started, {else_}, 0)::DOUBLE as process
+               coalesce(started, {otherwise}, 0)::DOUBLE as process
         from readings
         asof left join starts on readings.at_us >= starts.at_us
         asof left join segments on readings.at_us >= segments.started_at_us
@@ -72,7 +72,7 @@ def generator_query(column: str, scale: float = 1.0) -> str:
     return f"""
         select at_us, soak_seconds(at_us) as soak_s, {column} * {scale!r} as "value",
                coalesce(segment, 0)::DOUBLE as process
-        from runner_health asof left join segments on at_us >= started_at_us order by at_us"""  # noqa: S608
+        from runner_health asof left join segments on at_us >= started_at_us order by at_us"""  # noqa: S608 - a column's name
 
 
 def longest_lived(readings: pl.DataFrame) -> Readings:

@@ -381,12 +381,6 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         "memory", "soaklib.gauge(run, 'health_memory_used_bytes').with_columns(pl.col('value') / 1e6)",
         "MB a soak-hour",
     ),
-    _drift_family(
-        "response",
-        "soaklib.latency(run, every='10m', by=(), quantiles=[0.5]).filter(measure='response')"
-        ".select('soak_s', value='latency_ms')",
-        "ms a soak-hour",
-    ),
     _drift_family("own_memory", "run.health().select('soak_s', value=pl.col('rss_bytes') / 1e6)", "MB a soak-hour"),
     Family(
         name="levels",

@@ -5,15 +5,17 @@ Each chaos of the plan is judged by itself: that the breaker of one tool opened 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.analysis.breakers import recoveries, recoveries_sql
+from soaklib.analysis.breakers import FAILED_SQL, recoveries, recoveries_sql
 from soaklib.analysis.criteria.verdicts import change_not_made, each, many, passed
 from soaklib.analysis.intervals import rate_interval
 from soaklib.plan import ChaosChange
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from soaklib.analysis.load import Run
 
 __all__ = ["breaker_engages", "breaker_recovers", "chaos_shows"]
@@ -24,11 +26,9 @@ _JITTER: Final = "jitter"
 _SLOWEST: Final = 0.01
 """The share of a tool's calls without chaos that are slower than what counts as late."""
 
-_FAILED: Final = "kind in ('upstream_error', 'fast_fail', 'timeout')"
-
 _DURING: Final = f"""
         with usual as (
-            select tool, count(*) as other_sent, count(*) filter ({_FAILED}) as other_failed,
+            select tool, count(*) as other_sent, count(*) filter ({FAILED_SQL}) as other_failed,
                    quantile_disc(service_us, {1 - _SLOWEST}) filter (tool in (
                        select tool from chaos_windows where mode = '{_JITTER}')) as late_us
             from valid_calls semi join chaos_windows using (tool)
@@ -37,7 +37,7 @@ _DURING: Final = f"""
                 and coalesce(done_at_us, planned_at_us) >= on_us and planned_at_us < off_us)
             group by tool
         )
-        select number, tool, mode, count(*) as sent, count(*) filter ({_FAILED}) as failed,
+        select number, tool, mode, count(*) as sent, count(*) filter ({FAILED_SQL}) as failed,
                count(*) filter (kind = 'upstream_error') as errors,
                count(*) filter (kind = 'fast_fail') as fast_fails,
                count(*) filter (service_us > late_us) as late,
@@ -46,6 +46,41 @@ _DURING: Final = f"""
         where coalesce(done_at_us, planned_at_us) >= on_us and planned_at_us < off_us and attempts > 0
         group by all order by number"""  # noqa: S608 - our own words
 """What became of the calls of the tool that touch each chaos, and of its others; how late they were for jitter only."""
+
+
+class _Chaos(NamedTuple):
+    """A row of :data:`_DURING`."""
+
+    number: int
+    tool: str
+    mode: str
+    sent: int
+    failed: int
+    errors: int
+    fast_fails: int
+    late: int
+    other_sent: int
+    other_failed: int
+
+    @property
+    def affected(self) -> int:
+        """Calls during chaos that were as its mode makes them."""
+        return self.late if self.mode == _JITTER else self.failed
+
+    @property
+    def usual(self) -> float:
+        """The share of calls that are so without chaos."""
+        if self.mode == _JITTER:
+            return _SLOWEST
+        return self.other_failed / self.other_sent if self.other_sent else 0.0
+
+    def __str__(self) -> str:
+        if self.mode == _JITTER:
+            return f"{self.late} of {self.sent} calls of the tool were late while chaos was on"
+        return (
+            f"{self.failed} of {self.sent} calls of the tool failed while chaos was on, {self.other_failed} of "
+            f"{self.other_sent} without it"
+        )
 
 
 def chaos_shows(run: Run) -> Verdict:
@@ -58,26 +93,15 @@ def chaos_shows(run: Run) -> Verdict:
     changes = [change for change in run.info.plan.changes if isinstance(change, ChaosChange)]
     if (verdict := change_not_made(run, name, threshold, changes, _DURING)) is not None:
         return verdict
-    found = run.sql(_DURING).to_dicts()
-    n = sum(chaos["sent"] for chaos in found)
+    found = _during(run)
+    n = sum(chaos.sent for chaos in found)
     if len(found) < len(changes):
         return Verdict(name, None, threshold, n, None, None, State.INSUFFICIENT, "no call to judge by", _DURING)
-    shares = [rate_interval([_affected(chaos)], [chaos["sent"]]) for chaos in found]
-    shows = [share.low is not None and share.low > _usual(chaos) for share, chaos in zip(shares, found, strict=True)]
+    shares = [rate_interval([chaos.affected], [chaos.sent]) for chaos in found]
+    shows = [share.low is not None and share.low > chaos.usual for share, chaos in zip(shares, found, strict=True)]
     [rate, low, high] = min([100 * (value or 0.0) for value in (share.rate, share.low, share.high)] for share in shares)
-    details = each(
-        found,
-        "tool",
-        lambda chaos: (
-            f"{_affected(chaos)} of {chaos['sent']} calls of the tool "
-            + (
-                "were late while chaos was on"
-                if chaos["mode"] == _JITTER
-                else f"failed while chaos was on, {chaos['other_failed']} of {chaos['other_sent']} without it"
-            )
-        ),
-    )
-    return Verdict(name, rate, threshold, n, low, high, passed(all(shows)), details, _DURING)
+    detail = each(found, lambda chaos: chaos.tool, str)
+    return Verdict(name, rate, threshold, n, low, high, passed(all(shows)), detail, _DURING)
 
 
 def breaker_engages(run: Run) -> Verdict:
@@ -86,25 +110,24 @@ def breaker_engages(run: Run) -> Verdict:
     changes = [change for change in run.info.plan.changes if isinstance(change, ChaosChange)]
     if (verdict := _not_to_be_judged(run, name, threshold, changes, _DURING)) is not None:
         return verdict
-    found = [chaos for chaos in run.sql(_DURING).to_dicts() if chaos["mode"] != _JITTER]
-    n = sum(chaos["sent"] for chaos in found)
+    found = [chaos for chaos in _during(run) if chaos.mode != _JITTER]
+    n = sum(chaos.sent for chaos in found)
     if len(found) < sum(change.mode != _JITTER for change in changes):
         return Verdict(name, None, threshold, n, None, None, State.INSUFFICIENT, "no call to judge by", _DURING)
-    details = each(
+    detail = each(
         found,
-        "tool",
+        lambda chaos: chaos.tool,
         lambda chaos: (
-            f"{many(chaos['errors'], 'upstream error')} and {many(chaos['fast_fails'], 'fast-fail')} "
-            f"in {chaos['sent']} calls of the tool during chaos"
+            f"{many(chaos.errors, 'upstream error')} and {many(chaos.fast_fails, 'fast-fail')} "
+            f"in {chaos.sent} calls of the tool during chaos"
         ),
     )
-    silent = [chaos for chaos in found if chaos["fast_fails"] == 0]
+    silent = [chaos for chaos in found if not chaos.fast_fails]
     state = passed(not silent)
-    if silent and all(chaos["sent"] < _ENOUGH_TO_OPEN for chaos in silent):
-        state, details = State.INSUFFICIENT, f"{details}: too few to open a breaker"
-    return Verdict(
-        name, float(min(chaos["fast_fails"] for chaos in found)), threshold, n, None, None, state, details, _DURING
-    )
+    if silent and all(chaos.sent < _ENOUGH_TO_OPEN for chaos in silent):
+        state, detail = State.INSUFFICIENT, f"{detail}: too few to open a breaker"
+    least = min(chaos.fast_fails for chaos in found)
+    return Verdict(name, float(least), threshold, n, None, None, state, detail, _DURING)
 
 
 def breaker_recovers(run: Run) -> Verdict:
@@ -115,29 +138,22 @@ def breaker_recovers(run: Run) -> Verdict:
     query = recoveries_sql(run)
     if (verdict := _not_to_be_judged(run, name, threshold, changes, query)) is not None:
         return verdict
-    if not any(chaos["fast_fails"] for chaos in run.sql(_DURING).to_dicts()):
+    if not any(chaos.fast_fails for chaos in _during(run)):
         detail = "no breaker opened during chaos: there is nothing to recover from"
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, detail, query)
     after = recoveries(run)
     if after.height < len(changes):
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no call after chaos", query)
     recovery_s, n = max(after["recovery_s"]), int(after["calls"].sum())
-    details = each(
-        after.to_dicts(),
-        "tool",
-        lambda chaos: (
-            (
-                f"last failure {chaos['recovery_s']:.0f} soak s after chaos ended"
-                if chaos["failed"]
-                else "no failure for it after chaos ended"
-            )
-            + f", {chaos['ok']} ok calls of the tool after chaos"
-        ),
-    )
-    return Verdict(
-        name, recovery_s, threshold, n, None, None, passed(recovery_s <= within_s and min(after["ok"]) > 0),
-        details, query,
-    )  # fmt: skip
+    detail = each(after.to_dicts(), lambda chaos: chaos["tool"], _recovery_words)
+    state = passed(recovery_s <= within_s and min(after["ok"]) > 0)
+    return Verdict(name, recovery_s, threshold, n, None, None, state, detail, query)
+
+
+def _recovery_words(row: Mapping[str, object]) -> str:
+    """Word a row of :func:`~soaklib.analysis.breakers.recoveries`."""
+    last = f"last failure {row['recovery_s']:.0f} soak s after" if row["failed"] else "no failure for it after"
+    return f"{last} chaos ended, {row['ok']} ok calls of the tool after chaos"
 
 
 def _not_to_be_judged(run: Run, name: str, threshold: str, changes: list[ChaosChange], query: str) -> Verdict | None:
@@ -148,12 +164,5 @@ def _not_to_be_judged(run: Run, name: str, threshold: str, changes: list[ChaosCh
     return change_not_made(run, name, threshold, changes, query)
 
 
-def _affected(chaos: dict[str, Any]) -> int:
-    return int(chaos["late" if chaos["mode"] == _JITTER else "failed"])
-
-
-def _usual(chaos: dict[str, Any]) -> float:
-    """Give the share of calls that would be affected without chaos."""
-    if chaos["mode"] == _JITTER:
-        return _SLOWEST
-    return float(chaos["other_failed"] / chaos["other_sent"]) if chaos["other_sent"] else 0.0
+def _during(run: Run) -> list[_Chaos]:
+    return [_Chaos(*row) for row in run.sql(_DURING).rows()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.criteria.verdicts import change_not_made, each, many, number, passed
 from soaklib.plan import ChaosChange, PolicyChange
@@ -53,29 +53,39 @@ _QUOTA_REACHED: Final = f"""{_CUTS}
 """The most calls in one of its windows after each cut that counted towards the quota."""
 
 
+class _Cut(NamedTuple):
+    """A row of :data:`_QUOTA_DENIALS`."""
+
+    number: int
+    scope: str
+    most: int
+    before: int
+    after: int
+
+
 def quota_cut_works(run: Run) -> Verdict:
     """Do quota denials come after each cut, and none before?"""
     name, threshold = "quota cut works", "denials for quota after the cut, none before"
     changes = [change for change in run.info.plan.changes if isinstance(change, PolicyChange)]
     if (verdict := change_not_made(run, name, threshold, changes, _QUOTA_DENIALS)) is not None:
         return verdict
-    cuts = run.sql(_QUOTA_DENIALS).to_dicts()
+    cuts = [_Cut(*row) for row in run.sql(_QUOTA_DENIALS).rows()]
     reached = dict(run.sql(_QUOTA_REACHED).iter_rows())
-    before, after = cuts[0]["before"], sum(cut["after"] for cut in cuts)
-    silent = [cut for cut in cuts if cut["after"] == 0]
-    unused = [cut for cut in silent if reached.get(cut["number"], 0) < cut["most"]]
-    value, n = float(min(cut["after"] for cut in cuts)), before + after
+    before, n = cuts[0].before, cuts[0].before + sum(cut.after for cut in cuts)
+    silent = [cut for cut in cuts if not cut.after]
+    unused = [cut for cut in silent if reached.get(cut.number, 0) < cut.most]
+    value = float(min(cut.after for cut in cuts))
     if before == 0 and silent and len(unused) == len(silent):
         detail = each(
             unused,
-            "scope",
+            lambda cut: cut.scope,
             lambda cut: (
-                f"at most {reached.get(cut['number'], 0)} calls in a quota window after the cut, of {cut['most']} "
+                f"at most {reached.get(cut.number, 0)} calls in a quota window after the cut, of {cut.most} "
                 "that it allows"
             ),
         )
         return Verdict(name, value, threshold, n, None, None, State.INSUFFICIENT, detail, _QUOTA_DENIALS)
-    detail = f"{before} quota denials before the cut, {', '.join(str(cut['after']) for cut in cuts)} after"
+    detail = f"{before} quota denials before the cut, {', '.join(str(cut.after) for cut in cuts)} after"
     return Verdict(name, value, threshold, n, None, None, passed(before == 0 and not silent), detail, _QUOTA_DENIALS)
 
 

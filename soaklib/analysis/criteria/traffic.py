@@ -32,6 +32,11 @@ _FINEST: Final = 0.01
 """A threshold closer to 100 %, in percent, asks for no more calls than this one does."""
 
 
+_ALL: Final = 100.0
+_NEARLY_ALL: Final = 99.999
+"""What less than all is at most when it is said with three decimals."""
+
+
 def success_overall(run: Run) -> Verdict:
     """Is the success rate high enough over the whole soak?"""
     return _success(run, "success rate", "true", run.thresholds.success_rate)
@@ -76,7 +81,7 @@ def _success(run: Run, name: str, condition: str, least: float) -> Verdict:
 
 def _percent(value: float) -> str:
     """Word a percentage; only what is 100 % is called so."""
-    return f"{value if value >= 100 else min(value, 99.999):.3f}"  # noqa: PLR2004 - percent
+    return f"{value if value >= _ALL else min(value, _NEARLY_ALL):.3f}"
 
 
 def healthy(run: Run) -> Verdict:
@@ -88,7 +93,7 @@ def healthy(run: Run) -> Verdict:
         "not exists (select 1 from invalid_windows where soak_seconds(at_us) >= start_s"
         " and soak_seconds(at_us - duration_us) < end_s)"
     )
-    query = f"select count(*) filter (ok) as healthy, count(*) as n from scrapes where {condition} and {valid}"  # noqa: S608
+    query = f"select count(*) filter (ok) as healthy, count(*) as n from scrapes where {condition} and {valid}"  # noqa: S608 - our own conditions
     good, n = run.sql(query).row(0)
     threshold = "100 % of health samples outside planned windows"
     if n == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from soaklib.plan import Change
 
 __all__ = ["change_not_made", "each", "many", "number", "passed", "planned_probes"]
+
+_T = TypeVar("_T")
 
 
 def passed(condition: bool) -> State:
@@ -40,11 +42,11 @@ def many(n: int, one: str, several: str | None = None) -> str:
     return f"{n} {one if n == 1 else several or f'{one}s'}"
 
 
-def each(found: Sequence[dict[str, Any]], key: str, words: Callable[[dict[str, Any]], str]) -> str:
+def each(found: Sequence[_T], named: Callable[[_T], str], words: Callable[[_T], str]) -> str:
     """Word each of what was found; where there are several, each with what tells it apart."""
     if len(found) == 1:
         return words(found[0])
-    return "; ".join(f"{row[key]}: {words(row)}" for row in found)
+    return "; ".join(f"{named(one)}: {words(one)}" for one in found)
 
 
 def change_not_made(run: Run, name: str, threshold: str, changes: Sequence[Change], query: str) -> Verdict | None:
