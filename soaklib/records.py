@@ -39,6 +39,7 @@ from typing import Final, NamedTuple
 __all__ = [
     "FAILED_KINDS",
     "HEALTH_METRIC_PREFIX",
+    "NOT_MADE",
     "SUCCESS_SQL",
     "Event",
     "EventName",
@@ -192,9 +193,21 @@ class EventName(StrEnum):
     HEALTH_GATE_PASSED = "HEALTH_GATE_PASSED"
     HEALTH_GATE_FAILED = "HEALTH_GATE_FAILED"
     CHANGE_FAILED = "CHANGE_FAILED"
+    CHANGE_UNCERTAIN = "CHANGE_UNCERTAIN"  #: the answer was lost or no answer at all: it may have been made
     CHANGE_UNSUPPORTED = "CHANGE_UNSUPPORTED"
     RATE_LIMITED = "RATE_LIMITED"
     LATE_SENDING = "LATE_SENDING"
+
+
+NOT_MADE: Final = frozenset(
+    {
+        EventName.HEALTH_GATE_FAILED,
+        EventName.CHANGE_FAILED,
+        EventName.CHANGE_UNCERTAIN,
+        EventName.CHANGE_UNSUPPORTED,
+    }
+)
+"""Events that say of a scheduled change that it was tried and is not known to have come about."""
 
 
 class Outcome(NamedTuple):

@@ -378,7 +378,8 @@ def _run_on_the_fastest_loop(work: Coroutine[Any, Any, SoakResult]) -> SoakResul
 def _end(job: SoakJob, result: SoakResult) -> None:
     """Finish the manifest."""
     writer = RunWriter(job.folder / DATABASE_NAME)
-    writer.end_segment(result.segment)
+    for segment in result.segments:
+        writer.end_segment(segment)
     [(lived_us,)] = writer.read("select coalesce(sum(ended_at_us - started_at_us), 0) from segments")
     writer.end_run(result.status, completed_utc=dt.datetime.now(dt.UTC), duration_s=lived_us / 1e6)
     writer.close()

@@ -16,6 +16,7 @@ import duckdb
 import orjson
 import polars as pl
 import pytest
+from kept_events import KeptEvents
 
 import soaklib
 from soaklib.changes import _default_tool, main
@@ -120,11 +121,7 @@ class _Ended(Exception):  # noqa: N818 - no error
 
 def test_a_run_that_is_going_on_has_the_change_as_events(run_folder, capsys):
     """The run's own gateway is changed, and the runner finds gate, change and gate in its inbox."""
-    written, stop = [], threading.Event()
-
-    class Events:
-        def write(self, name, detail, *, key):
-            written.append((str(name), detail.partition(": ")[2], key.partition(":")[0]))
+    events, stop = KeptEvents(), threading.Event()
 
     async def soon(_seconds):
         if stop.is_set():
@@ -133,7 +130,7 @@ def test_a_run_that_is_going_on_has_the_change_as_events(run_folder, capsys):
 
     def watch():
         with pytest.raises(_Ended):
-            asyncio.run(watch_inbox(run_folder, Events(), sleep=soon))
+            asyncio.run(watch_inbox(run_folder, events, sleep=soon))
 
     runner = threading.Thread(target=watch)
     with RunLock(run_folder):
@@ -144,6 +141,7 @@ def test_a_run_that_is_going_on_has_the_change_as_events(run_folder, capsys):
         finally:
             stop.set()
             runner.join()
+    written = [(name, detail.partition(": ")[2], key.partition(":")[0]) for name, detail, key in events.written]
     assert written == [
         ("HEALTH_GATE_PASSED", "before chaos-on: healthy and ready", "inbox"),
         ("CHAOS_MODE_ON", "tool=openai mode=500 pct=50", "inbox"),

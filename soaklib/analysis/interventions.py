@@ -57,6 +57,7 @@ _LOOK_S: Final = 3600.0
 _STATES: Final = {
     EventName.CHANGE_UNSUPPORTED: "unsupported",
     EventName.CHANGE_FAILED: "failed",
+    EventName.CHANGE_UNCERTAIN: "not known to be made",
     EventName.HEALTH_GATE_FAILED: "stopped by its health gate",
 }
 
@@ -70,8 +71,8 @@ def planned_changes(run: Run) -> pl.DataFrame:
         ``number`` (place in the plan), ``change`` (what is done), ``tool`` (whose calls it meets), ``phase``,
         ``planned_s``, ``made_s`` and ``ended_s`` (soak seconds; null where it was not made or has no end; of chaos
         from the gate before it on, for it works before its answer is here), ``state`` (``made``, ``unsupported``,
-        ``failed``, ``stopped by its health gate``, ``not made``), ``event`` and ``detail`` (of its last event; null
-        where there is none), in order of the plan.
+        ``failed``, ``not known to be made``, ``stopped by its health gate``, ``not made``), ``event`` and ``detail``
+        (of its last event; null where there is none), in order of the plan.
     """
     events = run.sql(
         """
@@ -87,8 +88,8 @@ def planned_changes(run: Run) -> pl.DataFrame:
     }
     rows = []
     for number, change in enumerate(run.info.plan.changes):
-        own = events.filter(number=number)
-        begun = own.filter(~pl.col("is_end"), name=str(change.event)).head(1)
+        own = events.filter(~pl.col("is_end"), number=number)
+        begun = own.filter(name=str(change.event)).head(1)
         last = (begun if begun.height else own).tail(1)
         name = last["name"].item() if last.height else None
         state = "made" if begun.height else _STATES.get(name, "not made") if name else "not made"

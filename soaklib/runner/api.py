@@ -41,12 +41,16 @@ class ApiError(TargetError):
         HTTP status; None when there was no answer.
     is_missing
         Whether the gateway has no such route, as against saying no.
+    is_refusal
+        Whether what was asked for has surely not been done. No answer, a server's error, and an answer that is none of
+        its own may all come after it was done.
     """
 
     def __init__(self, what: str, status: int | None, words: str) -> None:
         answer = "got no answer" if status is None else f"was answered with {status}"
         super().__init__(f"{what} {answer}: {words}"[:_MOST_WORDS])
         self.status = status
+        self.is_refusal = status is not None and HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
         self.is_missing = status == HTTPStatus.METHOD_NOT_ALLOWED or (
             status == HTTPStatus.NOT_FOUND and _THING_NOT_FOUND.search(words) is None
         )

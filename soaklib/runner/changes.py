@@ -1,7 +1,12 @@
 """The scheduled changes, really done through the gateway's admin routes, and undone on every way out.
 
 Around each stands the health gate. A change that fails its gate does not happen; one whose route the gateway does not
-have is said to be unsupported. Whether a change had an effect is for the data to show, not for an answer of 200.
+have is said to be unsupported; one whose answer was lost is said to be uncertain. Whether a change had an effect is for
+the data to show, not for an answer of 200.
+
+Chaos is owed its end from the moment at which it *may* be on. That it is about to come on is on disk before the gateway
+is asked; only a refusal or a confirmed end takes the debt away. It is paid by the first of these that can: the timeline
+when the end is due, the clean-up, the guard when the runner was killed, the next runner of a resumed run.
 """
 
 from __future__ import annotations
@@ -16,46 +21,26 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from soaklib.errors import SoaklibError
+from soaklib.errors import TargetError
 from soaklib.plan import Change, ChaosChange, CredentialsChange, Plan, PolicyChange
-from soaklib.records import EventName, Expected
+from soaklib.records import EventName
 from soaklib.runner.api import ApiError
+from soaklib.runner.change_keys import again_key, begun_key, change_key, off_key
 from soaklib.runner.gate import health_gate
+from soaklib.runner.policies import RunPolicies
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from soaklib.plan import Quota, Role
     from soaklib.runner.api import GatewayApi
     from soaklib.runner.events import EventLog
     from soaklib.runner.recovery import Past
 
-__all__ = ["ChangeContext", "Changes", "ChaosGuard", "policy_spec", "quota_limit"]
+__all__ = ["ChangeContext", "Changes", "ChaosGuard"]
 
-_ROLLBACK_TRIES: Final = 5
-_ROLLBACK_PAUSE_S: Final = 0.5
-
-
-def quota_limit(plan: Plan, role: str, quota: Quota, *, rps: float, planned_ratio: float | None = None) -> int:
-    """Give a quota's limit in calls a window: a multiple of the calls planned in it, at least 1."""
-    planned = plan.planned_calls(role, quota.action, rps=rps, seconds=quota.window_s)
-    return max(1, round(planned * (quota.planned_ratio if planned_ratio is None else planned_ratio)))
-
-
-def policy_spec(plan: Plan, name: str, *, rps: float, ratios: Mapping[str, float] | None = None) -> dict[str, object]:
-    """Give the baseline policy of a role as the gateway takes it; `ratios` overrides the quota of an action."""
-    role: Role = plan.roles[name]
-    spec: dict[str, object] = {"scopes": list(role.scopes)}
-    if role.quotas:
-        spec["quotas"] = [
-            {
-                "action": quota.action,
-                "limit": quota_limit(plan, name, quota, rps=rps, planned_ratio=(ratios or {}).get(quota.action)),
-                "window": quota.window,
-            }
-            for quota in role.quotas
-        ]
-    return spec
+_FIRST_PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 15.0
+_BEFORE_THE_LOAD_S: Final = 10.0
 
 
 class ChaosGuard:
@@ -92,6 +77,12 @@ class ChaosGuard:
             await self._process.wait()
             self._process = None
 
+    async def hand_over(self) -> None:
+        """Let the guard clear the chaos, as it does when the runner is killed: the run ends, and it may be on."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+            self._process = None
+
     async def _tell(self, line: bytes) -> None:
         if self._process is not None and self._process.stdin is not None:
             with suppress(BrokenPipeError, ConnectionResetError):  # it is gone: nothing to tell
@@ -115,6 +106,8 @@ class ChangeContext:
         Part of what the run makes, so that its maker can be found.
     guard
         Clears chaos should the runner be killed.
+    written_down
+        Waits until everything recorded so far is on disk; says whether it is.
     """
 
     api: GatewayApi
@@ -123,79 +116,37 @@ class ChangeContext:
     rps: float
     run_id: str
     guard: ChaosGuard
+    written_down: Callable[[], Awaitable[bool]]
 
 
 class Changes:
-    """Makes the run's policies and changes, and takes them back.
+    """Makes the run's changes, and takes them back.
 
     Parameters
     ----------
     context
         What the changes need to know of the run.
+
+    Attributes
+    ----------
+    policies
+        The run's own policies, which a change of a quota is made in.
     """
 
     def __init__(self, context: ChangeContext) -> None:
         self._context = context
-        self._policies: dict[str, str] = {}
-        self._chaos_on: set[str] = set()
-        self._quota_reduced: set[tuple[str, str]] = set()
-        self._policy_changes_made: list[PolicyChange] = []
+        self._chaos: set[str] = set()
+        self.policies = RunPolicies(
+            context.api, context.events, context.plan, rps=context.rps, run_id=context.run_id
+        )  # fmt: skip
 
-    # -- what policy should say
-
-    def expected(self, role: str, tool: str, action: str, baseline: Expected) -> Expected:
-        """Give what policy should say to a call now: a reduced quota may or may not deny it."""
-        if self._quota_reduced and (role, f"{tool}:{action}") in self._quota_reduced:
-            return Expected.EITHER
-        return baseline
-
-    # -- the run's own policies
-
-    async def create_policies(self) -> None:
-        """Create the baseline policy of each role; a gateway without any denies everything."""
-        context = self._context
-        for role in context.plan.roles:
-            ratios = {
-                change.action: change.planned_ratio for change in self._policy_changes_made if change.role == role
-            }
-            spec = policy_spec(context.plan, role, rps=context.rps, ratios=ratios)
-            try:
-                self._policies[role] = await context.api.create_policy(
-                    name=f"{context.run_id}-{role}", role=role, spec=spec
-                )
-            except ApiError as exc:
-                if not exc.is_missing:
-                    raise
-                context.events.write(EventName.CHANGE_UNSUPPORTED, f"baseline policies: {exc}")
-                return
-        context.events.write(
-            EventName.POLICIES_CREATED, " ".join(f"{role}={policy}" for role, policy in self._policies.items())
-        )
-
-    async def renew_policies(self) -> None:
-        """Make the policies that are due now anew, for a gateway that has restarted and may have forgotten them."""
-        await self._remove_left_policies(self._policies.values())
-        self._policies.clear()
-        await self.create_policies()
-
-    async def remove_policies(self) -> None:
-        """Remove the run's own policies; what cannot be removed is said with its id."""
-        removed, left = [], []
-        for role, policy in self._policies.items():
-            try:
-                await self._context.api.delete_policy(policy)
-                removed.append(role)
-            except ApiError as exc:
-                left.append(f"{role}={policy} ({exc})")
-        self._policies.clear()
-        if removed:
-            self._context.events.write(EventName.POLICIES_REMOVED, " ".join(removed))
-        if left:
-            self._context.events.write(EventName.POLICIES_NOT_REMOVED, "; ".join(left))
+    def chaos_may_be_on(self, tool: str) -> bool:
+        """Say whether a tool may have chaos of this run's making."""
+        return tool in self._chaos
 
     # -- a resumed run
 
-    async def restore(self, past: Past, *, gateway_is_new: bool) -> None:
+    async def restore(self, past: Past, *, gateway_is_new: bool, duration_s: float) -> None:
         """Bring the gateway to the state that is due after the changes already made, before the load goes on.
 
         Parameters
@@ -204,58 +155,93 @@ class Changes:
             The run's past.
         gateway_is_new
             Whether this gateway has seen none of it, as an embedded one that died with its runner.
+        duration_s
+            Length of the soak, soak seconds.
         """
+        events = self._context.events
         for number, change in enumerate(self._context.plan.changes):
-            key = f"change:{number}:{change.do}"
-            match change:
-                case PolicyChange() if key in past.done:
-                    self._policy_changes_made.append(change)
-                    self._quota_reduced.add((change.role, change.action))
-                case CredentialsChange() if key in past.done and gateway_is_new:
-                    await self._rotate_credentials(change)
-                case ChaosChange() if f"{key}:off" not in past.done and not gateway_is_new:
-                    # even when no event says that it came on: the runner may have died before it could say so
-                    self._chaos_on.add(change.tool)
-                    await self.switch_chaos_off()
+            if events.is_made(change_key(number, change)):
+                if isinstance(change, PolicyChange):
+                    self.policies.restore_cut(change)
+                elif isinstance(change, CredentialsChange) and gateway_is_new:
+                    await self._rotate_again(change)
         if not gateway_is_new:
-            await self._remove_left_policies(past.policies)
+            self._chaos |= past.chaos
+            await self.end_chaos_cut_short(past.soak_s / duration_s)
+            await self.policies.remove_left(past.policies)
 
-    async def _remove_left_policies(self, policies: Iterable[str]) -> None:
-        for policy in policies:
-            try:
-                await self._context.api.delete_policy(policy)
-            except ApiError as exc:
-                if exc.status != HTTPStatus.NOT_FOUND:
-                    raise
+    async def end_chaos_cut_short(self, share: float) -> None:
+        """Switch off, before the load goes on, what chaos is on; what cannot be for now is left to the timeline.
+
+        Parameters
+        ----------
+        share
+            How much of the soak is over; chaos whose time is not is made once more, and has its end still to come.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BEFORE_THE_LOAD_S):
+                await self._switch_all_off(share)
+
+    async def end_all_chaos(self, share: float) -> None:
+        """Switch off what is on at the end of the run; what stays on then is the guard's to clear.
+
+        Parameters
+        ----------
+        share
+            How much of the soak is over.
+        """
+        try:
+            await self._switch_all_off(share)
+        finally:
+            if self._chaos:
+                await self._context.guard.hand_over()
+
+    async def _switch_all_off(self, share: float) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number, change in enumerate(self._context.plan.changes):
+                if not isinstance(change, ChaosChange) or change.tool not in self._chaos:
+                    continue
+                key = change_key(number, change)
+                is_given_up = self._context.events.is_done(key) and not self._context.events.is_made(key)
+                is_over = is_given_up or change.at + change.lasts <= share
+                group.create_task(self.switch_chaos_off(change.tool, key=off_key(key) if is_over else None))
+
+    async def _rotate_again(self, change: CredentialsChange) -> None:
+        try:
+            await self._rotate_credentials(change)
+        except TargetError as exc:
+            self._context.events.write(EventName.CHANGE_FAILED, f"{change.do} at the new gateway: {exc}")
 
     # -- changes
 
-    async def apply(self, change: Change, *, key: str | None) -> bool:
+    async def apply(self, change: Change, *, key: str) -> bool:
         """Do a change between two health gates and write down what happened; say whether it was done."""
         match change:
             case CredentialsChange():
-                return await self._gated(change.do, change.event, key, lambda: self._rotate_credentials(change))
+                return await self._gated(change, key, lambda: self._rotate_credentials(change))
             case ChaosChange():
-                return await self._gated(change.do, change.event, key, lambda: self._switch_chaos_on(change))
+                return await self._gated(change, key, lambda: self._switch_chaos_on(change))
             case PolicyChange():
-                return await self._gated(change.do, change.event, key, lambda: self._reduce_quota(change))
+                return await self._gated(change, key, lambda: self.policies.cut(change))
 
-    async def _gated(self, what: str, event: str, key: str | None, act: Callable[[], Awaitable[str]]) -> bool:
-        events = self._context.events
+    async def _gated(self, change: Change, key: str, act: Callable[[], Awaitable[str]]) -> bool:
+        events, what = self._context.events, change.do
         before = await health_gate(self._context.api)
         if not before.passed:
             events.write(
                 EventName.HEALTH_GATE_FAILED, f"before {what}: {before.detail}; the change does not happen", key=key
             )
             return False
-        events.write(EventName.HEALTH_GATE_PASSED, f"before {what}: {before.detail}")
+        begun = begun_key(key, events.is_done)
+        events.write(EventName.HEALTH_GATE_PASSED, f"before {what}: {before.detail}", key=begun)
         try:
             detail = await act()
-        except ApiError as exc:
-            name = EventName.CHANGE_UNSUPPORTED if exc.is_missing else EventName.CHANGE_FAILED
-            events.write(name, f"{what}: {exc}", key=key)
+        except (TargetError, OSError) as exc:
+            may_be_made = isinstance(change, ChaosChange) and self.chaos_may_be_on(change.tool)
+            name = EventName.CHANGE_UNCERTAIN if may_be_made else _what_became_of_it(exc)
+            events.write(name, f"{what}: {exc}", key=again_key(begun) if events.is_done(key) else key)
             return False
-        events.write(event, detail, key=key)
+        events.write(change.event, detail, key=key)
         after = await health_gate(self._context.api)
         name = EventName.HEALTH_GATE_PASSED if after.passed else EventName.HEALTH_GATE_FAILED
         events.write(name, f"after {what}: {after.detail}")
@@ -279,68 +265,67 @@ class Changes:
                 raise
             return  # a gateway that cannot be asked has to be believed
         if active != credential_id:
-            route = "POST /api/admin/creds/activate"
-            raise ApiError(route, HTTPStatus.OK, f"but {active} is the credential that is active for {tool}")
+            msg = (
+                f"POST /api/admin/creds/activate was answered with {HTTPStatus.OK}: but {active} is the credential "
+                f"that is active for {tool}"
+            )
+            raise TargetError(msg)
+
+    # -- chaos
 
     async def _switch_chaos_on(self, change: ChaosChange) -> str:
-        await self._context.guard.watch(f"{self._context.api.base_url}/api/admin/chaos/tool/{change.tool}")
-        self._chaos_on.add(change.tool)  # before the call: an answer that gets lost may have switched it on
+        context = self._context
+        if not await context.written_down():
+            msg = "that it is about to come on cannot be written down, so that a later runner could not end it"
+            raise TargetError(msg)
+        await context.guard.watch(f"{context.api.base_url}/api/admin/chaos/tool/{change.tool}")
+        self._chaos.add(change.tool)  # before the call: an answer that gets lost may have switched it on
         try:
-            await self._context.api.chaos_on(tool=change.tool, mode=change.mode, pct=change.pct)
+            await context.api.chaos_on(tool=change.tool, mode=change.mode, pct=change.pct)
         except ApiError as exc:
-            if exc.status is not None:
-                self._chaos_on.discard(change.tool)
-                await self._context.guard.dismiss()
+            if exc.is_refusal:
+                self._chaos.discard(change.tool)
+                await self._dismiss_guard()
             raise
         return f"tool={change.tool} mode={change.mode} pct={change.pct}"
 
-    async def switch_chaos_off(self, tool: str | None = None, *, key: str | None = None) -> bool:
-        """Switch off the chaos that this run switched on; never gated, tried several times.
+    async def switch_chaos_off(self, tool: str, *, key: str | None = None) -> None:
+        """Switch off the chaos of a tool, if this run may have switched it on; never gated.
+
+        It is tried, with pauses that grow, until the gateway confirms it: the caller says for how long by a time limit.
+        The first failure is written down, and so is the end.
 
         Parameters
         ----------
         tool
-            Which; None for all that is still on.
+            Which.
         key
-            Key of the scheduled event.
-
-        Returns
-        -------
-        bool
-            Whether nothing of it is left on.
+            Key of the event of the end.
         """
-        for name in sorted(self._chaos_on) if tool is None else [tool] if tool in self._chaos_on else []:
-            for attempt in range(_ROLLBACK_TRIES):
-                try:
-                    await self._context.api.chaos_off(name)
-                except SoaklibError as exc:
-                    if attempt == _ROLLBACK_TRIES - 1:
-                        self._context.events.write(EventName.CHANGE_FAILED, f"chaos off for {name}: {exc}", key=key)
-                        break
-                    await asyncio.sleep(_ROLLBACK_PAUSE_S)
-                else:
-                    self._chaos_on.discard(name)
-                    self._context.events.write(EventName.CHAOS_MODE_OFF, f"tool={name}", key=key)
-                    break
-        if not self._chaos_on:
-            await self._context.guard.dismiss()
-        return not self._chaos_on
+        events, pause_s = self._context.events, _FIRST_PAUSE_S
+        while tool in self._chaos:
+            try:
+                await self._context.api.chaos_off(tool)
+            except TargetError as exc:
+                if pause_s == _FIRST_PAUSE_S:
+                    events.write(EventName.CHANGE_FAILED, f"chaos off for {tool}, tried again until it is off: {exc}")
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            else:
+                self._chaos.discard(tool)
+                events.write(EventName.CHAOS_MODE_OFF, f"tool={tool}", key=key)
+        await self._dismiss_guard()
 
-    async def _reduce_quota(self, change: PolicyChange) -> str:
-        context = self._context
-        if change.role not in self._policies:
-            route = "PATCH /api/policies"
-            raise ApiError.missing(route)
-        spec = policy_spec(context.plan, change.role, rps=context.rps, ratios={change.action: change.planned_ratio})
-        entry = (change.role, change.action)
-        self._quota_reduced.add(entry)  # before the call: it takes effect before its answer is here
-        try:
-            await context.api.update_policy(self._policies[change.role], spec=spec)
-        except ApiError as exc:
-            if exc.status is not None:
-                self._quota_reduced.discard(entry)
-            raise
-        [quota] = [quota for quota in context.plan.roles[change.role].quotas if quota.action == change.action]
-        limit = quota_limit(context.plan, change.role, quota, rps=context.rps, planned_ratio=change.planned_ratio)
-        self._policy_changes_made.append(change)
-        return f"role={change.role} action={change.action} limit={limit} window={quota.window}"
+    async def _dismiss_guard(self) -> None:
+        if not self._chaos:
+            await self._context.guard.dismiss()
+
+
+def _what_became_of_it(exc: TargetError | OSError) -> EventName:
+    """Name what an error says of a change."""
+    if not isinstance(exc, ApiError):
+        return EventName.CHANGE_FAILED
+    if exc.is_missing:
+        return EventName.CHANGE_UNSUPPORTED
+    is_unknown = exc.status is None or exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return EventName.CHANGE_UNCERTAIN if is_unknown else EventName.CHANGE_FAILED

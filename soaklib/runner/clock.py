@@ -6,14 +6,34 @@ import asyncio
 import datetime as dt
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from soaklib.errors import SoaklibError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from soaklib.store import Segment
 
-__all__ = ["RunClock", "SoakClock"]
+__all__ = ["ClockJumpedError", "RunClock", "SoakClock"]
+
+_MICROSECOND: Final = dt.timedelta(microseconds=1)
+_GAP_US: Final = 1_000_000
+"""A jump of the wall clock from which on the machine is taken to have slept."""
+
+
+class ClockJumpedError(SoaklibError):
+    """The machine slept, or its clock was set ahead: what is planned by the old time must be planned anew.
+
+    Attributes
+    ----------
+    gap_s
+        For how long, in seconds.
+    """
+
+    def __init__(self, gap_s: float) -> None:
+        super().__init__(f"the machine's clock jumped ahead by {gap_s:.1f} s")
+        self.gap_s = gap_s
 
 
 class RunClock:
@@ -41,8 +61,9 @@ class RunClock:
         self.anchor_utc = anchor_utc
         self._monotonic_ns = monotonic_ns
         self._utc_now = utc_now
-        since_anchor_us = (utc_now() - anchor_utc) // dt.timedelta(microseconds=1)
+        since_anchor_us = (utc_now() - anchor_utc) // _MICROSECOND
         self._zero_ns = monotonic_ns() - max(since_anchor_us, not_before_us) * 1000
+        self._last_offset_us = 0
 
     def now_us(self) -> int:
         """Give the time in microseconds since the anchor."""
@@ -59,7 +80,31 @@ class RunClock:
 
     def offset_us(self) -> int:
         """Give how far the machine's wall clock is ahead of this one; jumps by the size of an NTP step."""
-        return (self._utc_now() - self.utc(self.now_us())) // dt.timedelta(microseconds=1)
+        return (self._utc_now() - self.utc(self.now_us())) // _MICROSECOND
+
+    def raise_if_jumped(self) -> None:
+        """Look whether this clock has stood still since the last look.
+
+        A machine that sleeps stops the monotonic clock and not the wall clock, which then has jumped ahead. So it has
+        when somebody set it; from inside one cannot be told from the other, and both leave times that are wrong from
+        here on. Small steps, and steps back, are no gap: :meth:`offset_us` tells of them.
+
+        Raises
+        ------
+        ClockJumpedError
+            It has; :meth:`catch_up` puts it right.
+        """
+        offset_us = self.offset_us()
+        gap_us = min(offset_us - self._last_offset_us, offset_us)
+        self._last_offset_us = offset_us
+        if gap_us > _GAP_US:
+            raise ClockJumpedError(gap_us / 1e6)
+
+    def catch_up(self) -> None:
+        """Put this clock on the time that the wall clock says it is; never back."""
+        offset_us = max(0, self.offset_us())
+        self._zero_ns -= offset_us * 1000
+        self._last_offset_us = self.offset_us()
 
 
 @dataclass(frozen=True)

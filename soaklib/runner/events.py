@@ -1,4 +1,8 @@
-"""The run's event log: one line an event in soak-events.log, and one row in ``events``."""
+"""The run's event log: one line an event in soak-events.log, and one row in ``events``.
+
+Some events have a key, and happen once in a run. The log knows which have happened, also before the run was resumed:
+whether a thing is still to be done is asked of it and of nothing else.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,10 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from soaklib.errors import RecordingError
-from soaklib.records import Event
+from soaklib.records import NOT_MADE, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from typing import Self
 
@@ -32,10 +36,22 @@ class EventLog:
         The run's clock.
     record
         Takes the row for the table ``events``.
+    done
+        Keys of the events that happened before, each with the name of its event.
+
+    Attributes
+    ----------
+    last
+        The last event's line, for the eye.
+    error
+        What keeps the file from being written; the run ends by it when what has to be done is done.
     """
 
-    def __init__(self, path: Path, clock: RunClock, record: Callable[[Event], None]) -> None:
+    def __init__(
+        self, path: Path, clock: RunClock, record: Callable[[Event], None], *, done: Mapping[str, str] | None = None
+    ) -> None:
         self._clock = clock
+        self._done = dict(done or {})
         self._record = record
         self._path = path
         self._file = path.open("a", encoding="utf-8", buffering=1)
@@ -48,8 +64,30 @@ class EventLog:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
+    def is_done(self, key: str) -> bool:
+        """Say whether the event of a key has happened: what it is about was made, or was tried in vain."""
+        return key in self._done
+
+    def is_made(self, key: str) -> bool:
+        """Say whether what a key is about was really made."""
+        return key in self._done and self._done[key] not in NOT_MADE
+
     def write(self, name: str, detail: str = "", *, key: str | None = None) -> None:
-        """Write an event; `key` names one that must happen exactly once in a run."""
+        """Write an event.
+
+        Parameters
+        ----------
+        name
+            What happened, an :class:`~soaklib.records.EventName` or ``POLICY_UPDATED_...``.
+        detail
+            One line on it.
+        key
+            Names an event that happens once in a run; one whose key has been used is written without it.
+        """
+        if key in self._done:
+            key = None
+        elif key is not None:
+            self._done[key] = str(name)
         at_us = self._clock.now_us()
         line = " ".join(detail.split())  # one line, whatever a gateway's message holds
         try:

@@ -66,7 +66,6 @@ async def watch_inbox(
     folder: Path,
     events: EventLog,
     *,
-    done: frozenset[str] = frozenset(),
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Write notes down as events, looking once a wall second, until cancelled.
@@ -80,16 +79,13 @@ async def watch_inbox(
         The run's folder.
     events
         The run's event log.
-    done
-        Keys of the events that happened before the run was resumed.
     sleep
         Injected by tests.
     """
-    written = set(done)
     has_failed = False
     while True:
         try:
-            _take_notes(folder / _FOLDER, events, written)
+            _take_notes(folder / _FOLDER, events)
         except OSError as exc:
             if not has_failed:
                 events.write(EventName.CHANGE_FAILED, f"notes of changes by hand cannot be taken: {exc}")
@@ -97,14 +93,13 @@ async def watch_inbox(
         await sleep(_LOOK_EVERY_S)
 
 
-def _take_notes(inbox: Path, events: EventLog, written: set[str]) -> None:
+def _take_notes(inbox: Path, events: EventLog) -> None:
     """Write down the notes that are there now, in their order, and remove them."""
     for note in sorted(inbox.glob("[0-9]*.json")):
         key = f"inbox:{note.stem}"
-        if key not in written:
+        if not events.is_done(key):
             name, detail = _read(note)
             events.write(name, detail, key=key)
-            written.add(key)
         note.unlink()
 
 

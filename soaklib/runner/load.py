@@ -17,11 +17,11 @@ from soaklib.runner.workload import probe_slot
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from soaklib.runner.changes import Changes
     from soaklib.runner.client import Answer, Client
     from soaklib.runner.clock import RunClock, SoakClock
     from soaklib.runner.events import EventLog
     from soaklib.runner.pacer import Pacer
+    from soaklib.runner.policies import RunPolicies
     from soaklib.runner.tokens import AgentPool
     from soaklib.runner.vitals import Vitals
     from soaklib.runner.workload import Call, Workload
@@ -34,6 +34,10 @@ _YIELD_EVERY: Final = 32  # overdue slots started in a row before answers get th
 _GRAIN_S: Final = 0.001
 _LATE_US: Final = 1_000_000
 _ON_TIME_US: Final = 100_000
+_INVALID_IN_A_ROW: Final = 5
+"""So many calls in a row refused for their token, whatever their role, say that the gateway takes none of them."""
+_TAKEN: Final = frozenset({Kind.OK, Kind.DENIED, Kind.RATE_LIMITED})
+"""What a call becomes whose token was taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,7 @@ class LoadParts:
         When each slot is due, and what it does.
     client, pool
         Send its calls, with the tokens of its role's agents.
-    changes
+    policies
         Know what policy should say now.
     clock, soak_clock
         The run's clocks.
@@ -64,7 +68,7 @@ class LoadParts:
     workload: Workload
     client: Client
     pool: AgentPool
-    changes: Changes
+    policies: RunPolicies
     clock: RunClock
     soak_clock: SoakClock
     vitals: Vitals
@@ -82,6 +86,15 @@ class Load:
     ----------
     parts
         What the load works with.
+
+    Attributes
+    ----------
+    next_slot, next_turns
+        The slot, and the turn of each probe, that is to be started next.
+    agents_lost
+        Set when the gateway does not take the run's agents or tokens.
+    rate_limited
+        Set when it has answered with 429.
     """
 
     def __init__(self, parts: LoadParts) -> None:
@@ -91,38 +104,60 @@ class Load:
         self._phase_names = [name for _, name in parts.phases]
         self._late_slots = 0
         self._latest_us = 0
+        self._invalid_in_a_row = 0
+        self.next_slot = 0
+        self.next_turns = [0] * len(parts.workload.probes)
+        self._next_probes_us: dict[int, int] = {}
         self.agents_lost = asyncio.Event()
         self.rate_limited = asyncio.Event()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def send_slots(self, first: int) -> None:
-        """Start every slot from `first` on at its planned time; returns when the last one has left."""
+        """Start every slot from `first` on at its planned time; returns when the last one has left.
+
+        Raises
+        ------
+        ClockJumpedError
+            The machine slept: what is due now was planned by a time that is past.
+        """
         parts = self._parts
         now_us, due_s, at_us = parts.clock.now_us, parts.pacer.due_s, parts.soak_clock.at_us
-        slot = first
+        slot = self.next_slot = first
         while slot < parts.total_slots:
             started = 0
             now = now_us()
             while slot < parts.total_slots and (due := at_us(due_s(slot))) <= now:
                 self._start_slot(slot, due, now)
-                slot += 1
+                slot = self.next_slot = slot + 1
                 started += 1
                 if started % _YIELD_EVERY == 0:
                     await asyncio.sleep(0)
                     now = now_us()
             if slot < parts.total_slots:
                 await asyncio.sleep(max(_GRAIN_S, (due - now_us()) / 1e6))
+                parts.clock.raise_if_jumped()
         self._note_lateness(0)
 
     async def send_probes(self, which: int, every_s: float, first: int, count: int) -> None:
         """Send a probe every `every_s` soak seconds, from its turn `first` up to `count` in all."""
         parts = self._parts
         probes = parts.workload.probes
+        self.next_turns[which] = first
         for turn in range(first, count):
-            due = parts.soak_clock.at_us(turn * every_s)
+            due = self._next_probes_us[which] = parts.soak_clock.at_us(turn * every_s)
             await parts.clock.sleep_until(due)
+            parts.clock.raise_if_jumped()
             slot = probe_slot(turn, which, len(probes))
             self._start(Purpose.PROBE, slot, (probes[which],), slot, due)
+            self.next_turns[which] = turn + 1
+        self._next_probes_us.pop(which, None)
+
+    @property
+    def next_due_us(self) -> int:
+        """When the next slot or probe is due that has not been started, on the run's clock; at the last slot's end."""
+        parts = self._parts
+        slot_us = parts.soak_clock.at_us(parts.pacer.due_s(self.next_slot))
+        return min([slot_us, *self._next_probes_us.values()])
 
     async def watch(self) -> None:
         """Wait for an operation that ends with an exception, and raise it; answers never do."""
@@ -187,10 +222,7 @@ class Load:
         call = plan.calls[step]
         parts = self._parts
         parts.vitals.saw_answer(plan.purpose, call.tool, answer.kind, answer.done_at_us - answer.sent_at_us)
-        if answer.reason is Reason.AGENT_NOT_FOUND:
-            self.agents_lost.set()
-        elif answer.kind is Kind.RATE_LIMITED:
-            self.rate_limited.set()
+        self._look_at_token(answer)
         parts.record(
             Outcome(
                 plan.purpose, plan.slot, step, call.role, call.tool, call.action, planned_us, answer.sent_at_us,
@@ -198,6 +230,19 @@ class Load:
                 answer.correlation_id, plan.phase,
             )
         )  # fmt: skip
+
+    def _look_at_token(self, answer: Answer) -> None:
+        """See whether the gateway still takes the run's agents: after a restart it may know none, or have a new key."""
+        if answer.kind in _TAKEN:
+            self._invalid_in_a_row = 0
+            if answer.kind is Kind.RATE_LIMITED:
+                self.rate_limited.set()
+        elif answer.reason is Reason.AGENT_NOT_FOUND:
+            self.agents_lost.set()
+        elif answer.reason is Reason.TOKEN_INVALID:
+            self._invalid_in_a_row += 1
+            if self._invalid_in_a_row >= _INVALID_IN_A_ROW:
+                self.agents_lost.set()
 
     def _record_cut_off(self, plan: _Planned, step: int, planned_us: int, sent_us: int, generation: int) -> None:
         call = plan.calls[step]
@@ -225,7 +270,7 @@ class Load:
 
     def _expected(self, call: Call) -> Expected:
         """Ask at the end of a call: one that left before a quota was cut and came back after it may be denied."""
-        return self._parts.changes.expected(call.role, call.tool, call.action, call.expected)
+        return self._parts.policies.expected(call.role, call.tool, call.action, call.expected)
 
     def _note_lateness(self, lag_us: int) -> None:
         """Say once for every stall how many slots left late and by how much at most."""

@@ -28,6 +28,8 @@ __all__ = ["MOST_QUEUED_ROWS", "Recorder"]
 _FLUSH_EVERY_S: Final = 0.1
 MOST_QUEUED_ROWS: Final = 500_000
 _CLOSE_WITHIN_S: Final = 120.0
+_WRITTEN_WITHIN_S: Final = 30.0
+_LOOK_EVERY_S: Final = 0.005
 
 
 class Recorder:
@@ -78,6 +80,16 @@ class Recorder:
     def rows_on_disk(self) -> int:
         """Rows that are safe whatever happens now."""
         return self._rows_on_disk
+
+    async def is_written_down(self) -> bool:
+        """Wait until everything taken so far is on disk; say whether it is, or not within a while."""
+        self._flush()
+        taken, ends = self._rows_taken, time.monotonic() + _WRITTEN_WITHIN_S
+        while self._rows_on_disk < taken:
+            if self._error is not None or time.monotonic() > ends:
+                return False
+            await asyncio.sleep(_LOOK_EVERY_S)
+        return True
 
     def outcome(self, row: Outcome) -> None:
         """Take a row for ``outcomes``."""

@@ -8,18 +8,21 @@ they become rows of kind ``missed``, so that every planned call still ends as ex
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import RunError
+from soaklib.plan import ChaosChange
 from soaklib.records import EventName, Kind, Outcome, Purpose, Reason, RunStatus
+from soaklib.runner.change_keys import number_of
 from soaklib.runner.clock import SoakClock
 from soaklib.runner.pacer import Pacer
 from soaklib.runner.workload import Workload, probe_slot
 from soaklib.store import Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from soaklib.plan import Plan
     from soaklib.runner.workload import Call
@@ -55,13 +58,18 @@ class Past:
     first_probes
         The same for each probe of the plan, as its own turn.
     done
-        Keys of the events that have happened and must not happen again.
+        Keys of the events that have happened and must not happen again, each with the name of its event: a change that
+        was tried and failed has its key too.
+    chaos
+        Tools whose chaos may be on: that it would be switched on was written down, and not that it is off again.
     generation
         The last token generation; -1 when there was none.
     outcomes, sent_calls
         Rows so far by (purpose, tool, kind), and of these the calls that were sent by (purpose, tool).
     policies
-        Ids of the policies that the run made and did not remove.
+        Role -> id of the policies that the run made and did not remove, as far as its events tell.
+    was_begun
+        Whether a runner has worked on the run before, if only on its set-up.
     missed
         How many calls became rows of kind ``missed``.
     """
@@ -71,11 +79,13 @@ class Past:
     last_us: int = 0
     first_slot: int = 0
     first_probes: tuple[int, ...] = ()
-    done: frozenset[str] = frozenset()
+    done: Mapping[str, str] = field(default_factory=dict)
+    chaos: frozenset[str] = frozenset()
     generation: int = -1
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     sent_calls: Counter[tuple[str, str]] = field(default_factory=Counter)
-    policies: tuple[str, ...] = ()
+    policies: Mapping[str, str] = field(default_factory=dict)
+    was_begun: bool = False
     missed: int = 0
 
     @property
@@ -99,9 +109,13 @@ def recover(writer: RunWriter, settings: SoakSettings, plan: Plan) -> Past:
     [(last_us,)] = writer.read(_LAST_SIGN_OF_LIFE)
     rows = writer.read("select segment, started_at_us, soak_started_s, ended_at_us from segments order by segment")
     writer.reopen_run()
-    done = frozenset(key for (key,) in writer.read("select event_key from events where event_key is not null"))
+    done = dict(writer.read("select event_key, name from events where event_key is not null"))
     if not rows:  # it died during its first set-up: no load had been sent
-        return Past(last_us=last_us or 0, first_probes=(0,) * len(plan.probes), policies=_policies(writer), done=done)
+        return Past(
+            last_us=last_us or 0, first_probes=(0,) * len(plan.probes), policies=_policies(writer), done=done,
+            was_begun=True,
+        )  # fmt: skip
+    _end_earlier_segments(writer, rows, settings.speed)
     number, started_at_us, soak_started_s, ended_at_us = rows[-1]
     clock = SoakClock(
         Segment(segment=number, started_at_us=started_at_us, soak_started_s=soak_started_s), settings.speed
@@ -114,10 +128,7 @@ def recover(writer: RunWriter, settings: SoakSettings, plan: Plan) -> Past:
             soak_ended_s=soak_s,
         )
     )  # fmt: skip
-    first_slot = min(
-        Pacer(settings.rps, settings.arrivals, settings.seed).first_slot_from(soak_s), settings.total_slots
-    )
-    first_probes = tuple(int(-(-soak_s // probe.every_s)) for probe in plan.probes)
+    first_slot, first_probes = _first_of_each(writer, settings, plan, soak_s)
     missed = list(_Missed(writer, settings, plan, clock, last_us).rows(first_slot, first_probes))
     writer.append({"outcomes": missed})
     outcomes, sent_calls = _counts(writer)
@@ -125,8 +136,41 @@ def recover(writer: RunWriter, settings: SoakSettings, plan: Plan) -> Past:
     return Past(
         segment=number + 1, soak_s=soak_s, last_us=last_us, first_slot=first_slot, first_probes=first_probes, done=done,
         generation=generation, outcomes=outcomes, sent_calls=sent_calls,
-        policies=_policies(writer), missed=sum(row.kind == Kind.MISSED for row in missed),
+        policies=_policies(writer), chaos=_chaos(writer, plan), was_begun=True,
+        missed=sum(row.kind == Kind.MISSED for row in missed),
     )  # fmt: skip
+
+
+def _end_earlier_segments(writer: RunWriter, rows: list[tuple[int, int, float, int | None]], speed: float) -> None:
+    """Fill in where segments ended that their runner did not live to end: where the one after each goes on."""
+    for (number, started_at_us, soak_started_s, ended_at_us), (_, _, soak_ended_s, _) in pairwise(rows):
+        if ended_at_us is None:
+            segment = Segment(segment=number, started_at_us=started_at_us, soak_started_s=soak_started_s)
+            end_us = SoakClock(segment, speed).at_us(soak_ended_s)
+            writer.end_segment(replace(segment, ended_at_us=end_us, soak_ended_s=soak_ended_s))
+
+
+def _first_of_each(writer: RunWriter, settings: SoakSettings, plan: Plan, soak_s: float) -> tuple[int, tuple[int, ...]]:
+    """Give the first slot, and the first turn of each probe, that have not been dealt with.
+
+    Which are due follows from the time; but one that has a row has been dealt with, also when its time, rounded to
+    whole microseconds and mapped back, falls just after the last sign of life.
+    """
+    pacer = Pacer(settings.rps, settings.arrivals, settings.seed)
+    [(last_slot,)] = writer.read("select coalesce(max(slot), -1) from outcomes where purpose = ?", [Purpose.LOAD])
+    first_slot = min(max(pacer.first_slot_from(soak_s), last_slot + 1), settings.total_slots)
+    probes = len(plan.probes)
+    last_turns = dict(
+        writer.read(
+            "select slot % $2, max(slot // $2) from outcomes where purpose = $1 group by all", [Purpose.PROBE, probes]
+        )
+        if probes
+        else ()
+    )
+    first_turns = (
+        max(int(-(-soak_s // probe.every_s)), last_turns.get(which, -1) + 1) for which, probe in enumerate(plan.probes)
+    )
+    return first_slot, tuple(first_turns)
 
 
 def _counts(writer: RunWriter) -> tuple[Counter[tuple[str, str, str]], Counter[tuple[str, str]]]:
@@ -141,15 +185,34 @@ def _counts(writer: RunWriter) -> tuple[Counter[tuple[str, str, str]], Counter[t
     return outcomes, sent
 
 
-def _policies(writer: RunWriter) -> tuple[str, ...]:
-    """Give the ids of policies that events say were made and not removed."""
-    made: list[str] = []
+def _policies(writer: RunWriter) -> dict[str, str]:
+    """Give role -> id of the policies that events say were made and not removed."""
+    made: dict[str, str] = {}
     for name, detail in writer.read(
         "select name, detail from events where name in (?, ?) order by at_us, rowid",
         [EventName.POLICIES_CREATED, EventName.POLICIES_REMOVED],
     ):
-        made = [pair.partition("=")[2] for pair in detail.split()] if name == EventName.POLICIES_CREATED else []
-    return tuple(made)
+        if name == EventName.POLICIES_CREATED:
+            made |= {role: policy for role, _, policy in (pair.partition("=") for pair in detail.split())}
+        else:
+            made = {role: policy for role, policy in made.items() if role not in detail.split()}
+    return made
+
+
+def _chaos(writer: RunWriter, plan: Plan) -> frozenset[str]:
+    """Give the tools whose chaos may be on: the events say that it was about to come on, and not that it is off."""
+    on: set[str] = set()
+    for name, detail, key in writer.read("select name, detail, event_key from events order by at_us, rowid"):
+        number = None if key is None else number_of(key)
+        change = plan.changes[number] if number is not None and number < len(plan.changes) else None
+        if name == EventName.CHAOS_MODE_OFF:
+            on -= {part.partition("=")[2] for part in detail.split()}
+        elif isinstance(change, ChaosChange):
+            if name in (EventName.CHANGE_FAILED, EventName.CHANGE_UNSUPPORTED):
+                on.discard(change.tool)
+            elif name != EventName.HEALTH_GATE_FAILED:
+                on.add(change.tool)
+    return frozenset(on)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""The loop: one soak from its set-up to the last row, with every change taken back on every way out."""
+"""The loop: one soak from its set-up to the last row, with every change taken back on every way out.
+
+A soak is made of segments. In each, soak time goes on steadily; it stands still between two of them, when the runner
+was killed and the run resumed, or when the machine slept under a living runner.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +10,49 @@ import asyncio
 import gc
 import os
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import SoaklibError
 from soaklib.records import EventName, RunStatus
 from soaklib.runner.abort import AbortRule, watch_for_abort
-from soaklib.runner.api import GatewayApi
-from soaklib.runner.changes import ChangeContext, Changes, ChaosGuard
-from soaklib.runner.client import Client
-from soaklib.runner.clock import RunClock, SoakClock
+from soaklib.runner.agent_keeper import keep_agents
+from soaklib.runner.api import ApiError
+from soaklib.runner.changes import ChangeContext, Changes
+from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EVENT_LOG_NAME, EventLog
 from soaklib.runner.inbox import watch_inbox
 from soaklib.runner.load import Load, LoadParts
 from soaklib.runner.pacer import Pacer
-from soaklib.runner.recorder import Recorder
+from soaklib.runner.rate_limit import say_rate_limit
 from soaklib.runner.recovery import Past
 from soaklib.runner.scraper import Scraper
+from soaklib.runner.side_by_side import run_side_by_side
+from soaklib.runner.surroundings import Surroundings
 from soaklib.runner.timeline import Timeline, occurrences
 from soaklib.runner.tokens import AgentPool
-from soaklib.runner.vitals import Vitals, watch_vitals
+from soaklib.runner.vitals import Vitals
 from soaklib.runner.workload import Workload
 from soaklib.settings import ADMIN_TOKEN_VARIABLE
-from soaklib.store import DATABASE_NAME, Segment
+from soaklib.store import Segment
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Awaitable, Coroutine, Sequence
+    from collections.abc import Awaitable, Coroutine
     from pathlib import Path
 
     from soaklib.plan import Plan
+    from soaklib.runner.api import GatewayApi
+    from soaklib.runner.client import Client
     from soaklib.settings import SoakSettings
 
 __all__ = ["Soak", "SoakJob", "SoakResult"]
 
 _GC_THRESHOLDS: Final = (20_000, 20, 50)
 _CLEAN_UP_WITHIN_S: Final = 30.0
-_RATE_LIMIT_CALLS: Final = 5  # the real gateway's limit: calls an agent may make ...
-_RATE_LIMIT_WINDOW_S: Final = 60.0  # ... in this many seconds
+_AWAKE_WITHIN_S: Final = 300.0
+"""For how long after the machine slept the gateway is waited for: the network comes back later than the processes."""
+_LOOK_AT_CLOCK_S: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +90,14 @@ class SoakResult:
     ----------
     status
         ``completed``, ``interrupted`` or ``failed``.
-    segment
-        The stretch of the run that this runner made, its end filled in.
+    segments
+        The stretches of the run that this runner made, their ends filled in.
     error
         Why it failed; None otherwise.
     """
 
     status: RunStatus
-    segment: Segment
+    segments: tuple[Segment, ...]
     error: SoaklibError | None = None
 
 
@@ -99,19 +108,23 @@ class Soak:
     ----------
     job
         The soak to be run.
+    surroundings
+        What it works with outside of itself; None for the real ones.
     """
 
-    def __init__(self, job: SoakJob) -> None:
+    def __init__(self, job: SoakJob, surroundings: Surroundings | None = None) -> None:
         settings = job.settings
         self.job = job
+        self._surroundings = surroundings or Surroundings(
+            settings, job.target, headers=settings.headers(), admin_token=os.environ.get(ADMIN_TOKEN_VARIABLE)
+        )
         self.vitals = Vitals(outcomes=Counter(job.past.outcomes), sent_calls=Counter(job.past.sent_calls))
-        self.clock = RunClock(job.anchor_utc, not_before_us=job.past.last_us + 1)
-        self.recorder = Recorder(job.folder / DATABASE_NAME)
-        self.events = EventLog(job.folder / EVENT_LOG_NAME, self.clock, self.recorder.event)
+        self.clock = self._surroundings.clock(job.anchor_utc, not_before_us=job.past.last_us + 1)
+        self.recorder = self._surroundings.recorder(job.folder)
+        self.events = EventLog(job.folder / EVENT_LOG_NAME, self.clock, self.recorder.event, done=job.past.done)
         self.segment = Segment(segment=job.past.segment, started_at_us=0, soak_started_s=job.past.soak_s)
         self.timeline: Timeline | None = None
-        self._headers = settings.headers()
-        self._admin_token = os.environ.get(ADMIN_TOKEN_VARIABLE)
+        self._ended: list[Segment] = []
 
     @property
     def soak_clock(self) -> SoakClock:
@@ -127,25 +140,14 @@ class Soak:
 
     async def run(self, stop: asyncio.Event) -> SoakResult:
         """Run the soak until it is complete or `stop` is set; everything recorded is on disk when it returns."""
-        settings = self.job.settings
-        timeout_s = settings.http_timeout_ms / 1000
         await self.recorder.start()
         with self.events:
-            async with (
-                GatewayApi(
-                    self.job.target, timeout_s=timeout_s, headers=self._headers, admin_token=self._admin_token,
-                    ca_file=settings.ca_file,
-                ) as api,
-                Client(
-                    self.job.target, now_us=self.clock.now_us, timeout_s=timeout_s,
-                    max_connections=settings.in_flight_cap, headers=self._headers, ca_file=settings.ca_file,
-                ) as client,
-            ):  # fmt: skip
+            async with self._surroundings.api() as api, self._surroundings.client(self.clock) as client:
                 result = await self._run_between_set_up_and_clean_up(api, client, stop)
             try:
                 await self.recorder.close()
             except SoaklibError as exc:
-                return SoakResult(status=RunStatus.FAILED, segment=result.segment, error=result.error or exc)
+                return replace(result, status=RunStatus.FAILED, error=result.error or exc)
         return result
 
     async def _run_between_set_up_and_clean_up(
@@ -155,45 +157,28 @@ class Soak:
         changes = Changes(
             ChangeContext(
                 api=api, events=self.events, plan=job.plan, rps=job.settings.rps, run_id=job.run_id,
-                guard=self._chaos_guard(),
+                guard=self._surroundings.guard(), written_down=self.recorder.is_written_down,
             )
         )  # fmt: skip
         status, error = RunStatus.FAILED, None
-        scraper: Scraper | None = None
         try:
             pool = await self._set_up(api, changes)
-            self._begin_segment()
-            scraper = Scraper(
-                api, clock=self.clock, soak_clock=self.soak_clock, recorder=self.recorder, events=self.events,
-                folder=job.folder,
-            )  # fmt: skip
-            load = Load(self._load_parts(client, pool, changes))
-            self.timeline = Timeline(
-                plan=job.plan, duration_s=job.settings.duration_s, clock=self.clock, soak_clock=self.soak_clock,
-                events=self.events, pool=pool, changes=changes, scraper=scraper, done=job.past.done,
-            )  # fmt: skip
-            completed = await self._run_tasks(load, self.timeline, client, stop)
+            completed = await self._run_segments(api, client, pool, changes, stop)
             status = RunStatus.COMPLETED if completed else RunStatus.INTERRUPTED
         except SoaklibError as exc:
             error = exc
         finally:
-            segment = self._ended_segment()
-            await self._clean_up(changes.switch_chaos_off())
-            if scraper is not None:
+            await self._clean_up(changes.end_all_chaos(self.soak_s / job.settings.duration_s))
+            if self.timeline is not None:
                 key = "snapshot:final" if status is RunStatus.COMPLETED else None  # a run may be resumed and end again
-                await self._clean_up(scraper.snapshot("soak-final.prom", key=key))
-            await self._clean_up(changes.remove_policies())
+                await self._clean_up(self.timeline.scraper.snapshot("soak-final.prom", key=key))
+            await self._clean_up(changes.policies.remove())
         if error is None and self.events.error is not None:
             status, error = RunStatus.FAILED, self.events.error
         self._say_how_it_ended(status, error)
-        return SoakResult(status=status, segment=segment, error=error)
+        return SoakResult(status=status, segments=tuple(self._ended), error=error)
 
     # -- set-up
-
-    def _chaos_guard(self) -> ChaosGuard:
-        headers = self._headers | ({} if self._admin_token is None else {"X-Admin-Token": self._admin_token})
-        ca_file = None if self.job.settings.ca_file is None else str(self.job.settings.ca_file.resolve())
-        return ChaosGuard(headers, ca_file=ca_file, dies_with_runner=self.job.settings.embedded)
 
     async def _set_up(self, api: GatewayApi, changes: Changes) -> AgentPool:
         """Make agents, baseline policies and the first tokens."""
@@ -201,30 +186,60 @@ class Soak:
         pool = AgentPool(
             api, job.plan, agents_per_role=job.settings.agents_per_role, run_id=job.run_id,
             lifetime_s=job.plan.intervals.token_lifetime_s / job.settings.speed, generation=job.past.generation,
+            utc_now=self._surroundings.utc_now,
         )  # fmt: skip
         await pool.create()
         self.events.write(
             EventName.AGENTS_CREATED, f"{job.settings.agents_per_role} each for {', '.join(job.plan.roles)}"
         )
-        await changes.restore(job.past, gateway_is_new=job.settings.embedded)
-        await changes.create_policies()
+        if job.past.was_begun:
+            await changes.restore(job.past, gateway_is_new=job.settings.embedded, duration_s=job.settings.duration_s)
+        await changes.policies.create()
         await pool.rotate(within_s=job.settings.http_timeout_ms / 1000)
         gc.collect()
         gc.freeze()  # what is there now stays: collections in the middle of the load have less to look at,
         gc.set_threshold(*_GC_THRESHOLDS)  # and come seldom; calls leave next to nothing in cycles
         return pool
 
-    def _begin_segment(self) -> None:
+    # -- segments
+
+    async def _run_segments(
+        self, api: GatewayApi, client: Client, pool: AgentPool, changes: Changes, stop: asyncio.Event
+    ) -> bool:
+        """Run a segment, and another one whenever the machine has slept; say whether the soak ran to its end."""
+        job, past = self.job, self.job.past
+        gap_us = 0 if not past.is_resumed else past.last_us
+        why = f"no runner for {(self.clock.now_us() - gap_us) / 1e6:.1f} s"
+        while True:
+            self._begin_segment(past, why)
+            load = Load(self._load_parts(client, pool, changes))
+            self.timeline = Timeline(
+                plan=job.plan, duration_s=job.settings.duration_s, clock=self.clock, soak_clock=self.soak_clock,
+                events=self.events, pool=pool, changes=changes, agents_lost=load.agents_lost,
+                scraper=Scraper(
+                    api, clock=self.clock, soak_clock=self.soak_clock, recorder=self.recorder, events=self.events,
+                    folder=job.folder,
+                ),
+            )  # fmt: skip
+            end = await run_side_by_side(
+                self._scheduled(load, self.timeline, past), self._watchers(load, self.timeline, client),
+                load=load, stop=stop, drain_s=job.settings.drain_s, clock=self.clock,
+            )  # fmt: skip
+            self._end_segment(end.at_us if end.completed else min(end.at_us, load.next_due_us))
+            if not isinstance(end.error, ClockJumpedError):
+                if end.error is not None:
+                    raise end.error
+                return end.completed
+            past = await self._wake_up(load, pool, changes)
+            why = f"{end.error}: it slept, or was set"
+
+    def _begin_segment(self, past: Past, why: str) -> None:
         """Start soak time, or let it go on."""
-        settings, past = self.job.settings, self.job.past
+        settings = self.job.settings
         self.segment = Segment(segment=past.segment, started_at_us=self.clock.now_us(), soak_started_s=past.soak_s)
         self.recorder.segment(self.segment, os.getpid())
         if past.is_resumed:
-            gap_s = (self.segment.started_at_us - past.last_us) / 1e6
-            self.events.write(
-                EventName.RUN_GAP,
-                f"no runner for {gap_s:.1f} s at H+{past.soak_s / 3600:.3f}; {past.missed} calls missed",
-            )
+            self.events.write(EventName.RUN_GAP, f"{why} at H+{past.soak_s / 3600:.3f}; {past.missed} calls missed")
             self.events.write(EventName.SOAK_TEST_RESUMED, f"run={self.job.run_id} segment={past.segment}")
             return
         self.events.write(
@@ -234,99 +249,80 @@ class Soak:
             f"in_flight_cap={settings.in_flight_cap}",
         )
 
+    def _end_segment(self, at_us: int) -> None:
+        """Let soak time stand still from where the load ended: what is waited for after it is no part of the soak."""
+        at_us = max(at_us, self.segment.started_at_us)
+        soak_s = min(self.soak_clock.soak_s(at_us), self.job.settings.duration_s)
+        self._ended.append(replace(self.segment, ended_at_us=at_us, soak_ended_s=soak_s))
+
+    async def _wake_up(self, load: Load, pool: AgentPool, changes: Changes) -> Past:
+        """Get ready to go on after the machine slept: the time, what was under way at the gateway, and tokens."""
+        self.clock.catch_up()
+        before = self._ended[-1]
+        soak_s = before.soak_started_s if before.soak_ended_s is None else before.soak_ended_s
+        await changes.end_chaos_cut_short(soak_s / self.job.settings.duration_s)
+        try:
+            await pool.rotate(within_s=_AWAKE_WITHIN_S)
+        except ApiError as exc:
+            if not exc.is_missing_agent:
+                raise
+            await changes.policies.renew()
+            await pool.create()
+            await pool.rotate(within_s=_AWAKE_WITHIN_S)
+        self.events.write(EventName.TOKENS_ROTATED, f"generation={pool.generation} agents={pool.agent_count}")
+        return Past(
+            segment=before.segment + 1, soak_s=soak_s, last_us=before.ended_at_us or 0, first_slot=load.next_slot,
+            first_probes=tuple(load.next_turns), was_begun=True,
+        )  # fmt: skip
+
     def _load_parts(self, client: Client, pool: AgentPool, changes: Changes) -> LoadParts:
         settings = self.job.settings
         return LoadParts(
             pacer=Pacer(settings.rps, settings.arrivals, settings.seed),
             workload=Workload(self.job.plan, settings.seed),
-            client=client, pool=pool, changes=changes, clock=self.clock, soak_clock=self.soak_clock,
+            client=client, pool=pool, policies=changes.policies, clock=self.clock, soak_clock=self.soak_clock,
             vitals=self.vitals, events=self.events, record=self.recorder.outcome,
             phases=self.job.plan.phase_starts(settings.duration_s),
             total_slots=settings.total_slots, max_in_flight=settings.in_flight_cap,
         )  # fmt: skip
 
-    # -- the tasks of a soak
-
-    async def _run_tasks(self, load: Load, timeline: Timeline, client: Client, stop: asyncio.Event) -> bool:
-        """Run everything that goes on at the same time; say whether the soak ran to its end."""
-        plan, settings = self.job.plan, self.job.settings
-        first_probes = self.job.past.first_probes or (0,) * len(plan.probes)
+    def _scheduled(self, load: Load, timeline: Timeline, past: Past) -> list[Coroutine[object, object, None]]:
+        """Give what the soak is made of; it is over when all of it is."""
+        plan, duration_s = self.job.plan, self.job.settings.duration_s
+        first_probes = past.first_probes or (0,) * len(plan.probes)
         probes = [
-            load.send_probes(which, probe.every_s, first, occurrences(settings.duration_s, probe.every_s))
+            load.send_probes(which, probe.every_s, first, occurrences(duration_s, probe.every_s))
             for which, (probe, first) in enumerate(zip(plan.probes, first_probes, strict=True))
         ]
-        watching_for_abort = (
-            []
-            if settings.abort_when is None
-            else [watch_for_abort(AbortRule.parse(settings.abort_when), self.vitals, self.clock, self.soak_clock)]
-        )
-        stopping = asyncio.create_task(stop.wait())
-        main = asyncio.create_task(_all([load.send_slots(self.job.past.first_slot), *probes, *timeline.tasks()]))
-        around = asyncio.create_task(
-            _all(
-                [
-                    self.recorder.run(),
-                    watch_vitals(
-                        self.vitals, clock=self.clock, recorder=self.recorder, client=client, folder=self.job.folder
-                    ),
-                    timeline.scraper.run(plan.intervals.scrape_s),
-                    self._replace_lost_agents(load, timeline),
-                    self._say_rate_limit(load),
-                    load.watch(),
-                    watch_inbox(self.job.folder, self.events, done=self.job.past.done),
-                    *watching_for_abort,
-                ]
-            )
-        )
-        try:
-            await asyncio.wait({stopping, main, around}, return_when=asyncio.FIRST_COMPLETED)
-            completed = main.done()
-            if around.done():
-                await around  # raises what went wrong: nothing around the load ends by itself
-            if completed:
-                await main
-            await _cancel(main)
-            await load.drain(settings.drain_s)
-        finally:
-            await _cancel(stopping, main)
-            await load.drain(0.0)
-            await _cancel(around)
-        return completed
+        return [load.send_slots(past.first_slot), *probes, *timeline.tasks()]
 
-    async def _replace_lost_agents(self, load: Load, timeline: Timeline) -> None:
-        """Make new agents when the gateway has forgotten the old ones, as it does when it restarts."""
-        while True:
-            await load.agents_lost.wait()
-            self.events.write(EventName.AGENTS_LOST, "the gateway does not know the run's agents any more")
-            try:
-                await timeline.changes.renew_policies()
-                await timeline.pool.create()
-            except SoaklibError as exc:
-                self.events.write(EventName.CHANGE_FAILED, f"new agents: {exc}")
-            else:
-                self.events.write(EventName.AGENTS_CREATED, f"{timeline.pool.agent_count} in place of the lost ones")
-                await timeline.rotate(within_s=1.0)
-            await asyncio.sleep(1.0)  # calls that left with the old tokens come back first
-            load.agents_lost.clear()
-
-    async def _say_rate_limit(self, load: Load) -> None:
-        """Say once how many agents a role would need: by the limit that is known, and how to tell by another."""
-        await load.rate_limited.wait()
+    def _watchers(self, load: Load, timeline: Timeline, client: Client) -> list[Coroutine[object, object, None]]:
+        """Give what goes on around it, and ends only by what went wrong."""
         plan, settings = self.job.plan, self.job.settings
-        # the reference gateway shortens the limit's window by its speed, so that in soak time it is the same
-        rps = settings.rps * (1 if settings.embedded else settings.speed)
-        calls_per_s = max(
-            rps * sum(operation.share * len(operation.steps) for operation in plan.operations if operation.role == role)
-            for role in plan.roles
-        )
-        agents = int(calls_per_s * _RATE_LIMIT_WINDOW_S / _RATE_LIMIT_CALLS) + 1
-        self.events.write(
-            EventName.RATE_LIMITED,
-            f"calls are answered with 429; the busiest role plans {calls_per_s * 60:.0f} calls a minute: divide by "
-            f"what the gateway allows an agent, which is --agents-per-role {agents} where it is {_RATE_LIMIT_CALLS} in "
-            f"{_RATE_LIMIT_WINDOW_S:g} s",
-        )
-        await asyncio.Event().wait()
+        watchers: list[Coroutine[object, object, None]] = [
+            self.recorder.run(),
+            self._surroundings.watch(
+                self.vitals, clock=self.clock, recorder=self.recorder, client=client, folder=self.job.folder
+            ),
+            self._watch_clock(),
+            timeline.scraper.run(plan.intervals.scrape_s),
+            keep_agents(
+                load.agents_lost, pool=timeline.pool, policies=timeline.changes.policies, events=self.events,
+                rotate=lambda: timeline.rotate(within_s=1.0),
+            ),
+            say_rate_limit(load.rate_limited, self.events, plan, settings),
+            load.watch(),
+            watch_inbox(self.job.folder, self.events),
+        ]  # fmt: skip
+        if settings.abort_when is not None:
+            rule = AbortRule.parse(settings.abort_when)
+            watchers.append(watch_for_abort(rule, self.vitals, self.clock, self.soak_clock))
+        return watchers
+
+    async def _watch_clock(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_AT_CLOCK_S)
+            self.clock.raise_if_jumped()
 
     # -- the end
 
@@ -338,14 +334,6 @@ class Soak:
         except (SoaklibError, TimeoutError) as exc:
             self.events.write(EventName.CHANGE_FAILED, f"clean-up: {exc or 'it took too long'}")
 
-    def _ended_segment(self) -> Segment:
-        now_us = self.clock.now_us()
-        soak_s = min(self.soak_clock.soak_s(now_us), self.job.settings.duration_s)
-        return Segment(
-            segment=self.segment.segment, started_at_us=self.segment.started_at_us,
-            soak_started_s=self.segment.soak_started_s, ended_at_us=now_us, soak_ended_s=soak_s,
-        )  # fmt: skip
-
     def _say_how_it_ended(self, status: RunStatus, error: SoaklibError | None) -> None:
         name = {
             RunStatus.COMPLETED: EventName.SOAK_TEST_COMPLETED,
@@ -353,20 +341,3 @@ class Soak:
         }.get(status, EventName.SOAK_TEST_FAILED)
         counts = " ".join(f"{kind}={count}" for kind, count in sorted(self.vitals.kinds.items()))
         self.events.write(name, f"{counts} {error or ''}")
-
-
-async def _all(works: Sequence[Coroutine[object, object, None]]) -> None:
-    """Wait for all; the first failure cancels the rest and is raised as itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for work in works:
-                group.create_task(work)
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
-
-
-async def _cancel(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait until they are gone; what they raised has been looked at before."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)

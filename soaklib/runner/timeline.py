@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from soaklib.errors import SoaklibError
+from soaklib.errors import TargetError
 from soaklib.plan import ChaosChange
 from soaklib.records import EventName
+from soaklib.runner.api import ApiError
+from soaklib.runner.change_keys import change_key, off_key
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -41,8 +45,8 @@ class Timeline:
         Takes what happened.
     pool, changes, scraper
         Do it.
-    done
-        Keys of what has happened before the run was resumed; it does not happen again.
+    agents_lost
+        Set when the gateway does not know the run's agents any more.
     """
 
     plan: Plan
@@ -53,7 +57,7 @@ class Timeline:
     pool: AgentPool
     changes: Changes
     scraper: Scraper
-    done: frozenset[str] = frozenset()
+    agents_lost: asyncio.Event
 
     def tasks(self) -> list[Coroutine[object, object, None]]:
         """Give what is to run beside the load; each ends when its last occurrence is over."""
@@ -76,8 +80,10 @@ class Timeline:
         started_us = self.clock.now_us()
         try:
             await self.pool.rotate(within_s=within_s)
-        except SoaklibError as exc:
+        except TargetError as exc:
             self.events.write(EventName.TOKENS_ROTATION_FAILED, str(exc), key=key)
+            if isinstance(exc, ApiError) and exc.is_missing_agent:
+                self.agents_lost.set()
         else:
             took_ms = (self.clock.now_us() - started_us) / 1000
             self.events.write(
@@ -89,31 +95,51 @@ class Timeline:
     async def _sleep_until(self, soak_s: float) -> None:
         await self.clock.sleep_until(self.soak_clock.at_us(soak_s))
 
+    def _end_of(self, change: ChaosChange) -> float:
+        return (change.at + change.lasts) * self.duration_s
+
     async def _make_change(self, number: int) -> None:
         change = self.plan.changes[number]
-        key = f"change:{number}:{change.do}"
-        end_key = f"{key}:off"
-        is_finished = key in self.done and (end_key in self.done or not isinstance(change, ChaosChange))
-        if is_finished:
-            return
-        await self._sleep_until(change.at * self.duration_s)
-        # chaos that a crash cut short has its key already, and is switched on once more without it
-        made = await self.changes.apply(change, key=None if key in self.done else key)
+        key = change_key(number, change)
         if isinstance(change, ChaosChange):
-            await self._sleep_until((change.at + change.lasts) * self.duration_s)
-            if made:
-                await self.changes.switch_chaos_off(change.tool, key=end_key)
+            await self._inject_chaos(change, key)
+        elif not self.events.is_done(key):
+            await self._sleep_until(change.at * self.duration_s)
+            await self.changes.apply(change, key=key)
+
+    async def _inject_chaos(self, change: ChaosChange, key: str) -> None:
+        """Switch chaos on at its time and off at its end; what a crash cut short is made once more, without its key."""
+        is_given_up = self.events.is_done(key) and not self.events.is_made(key)
+        if not is_given_up and not self.events.is_done(off_key(key)):
+            await self._sleep_until(change.at * self.duration_s)
+            if self.changes.chaos_may_be_on(change.tool):
+                await self._switch_off(change, None)
+            if self.soak_clock.soak_s(self.clock.now_us()) >= self._end_of(change):
+                self.events.write(
+                    EventName.CHANGE_FAILED, f"{change.do}: its time was over when it came to it", key=key
+                )
+            elif await self.changes.apply(change, key=key):
+                await self._sleep_until(self._end_of(change))
+        if self.changes.chaos_may_be_on(change.tool):
+            await self._switch_off(change, off_key(key))
+
+    async def _switch_off(self, change: ChaosChange, key: str | None) -> None:
+        """Try until the chaos is off or the soak ends; what is on then is for the clean-up."""
+        left_s = max(0.0, (self.soak_clock.at_us(self.duration_s) - self.clock.now_us()) / 1e6)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left_s):
+                await self.changes.switch_chaos_off(change.tool, key=key)
 
     async def _rotate_tokens(self) -> None:
-        intervals = self.plan.intervals
-        slack_s = (intervals.token_lifetime_s - intervals.rotate_tokens_s) / self.soak_clock.speed
-        for number in range(1, occurrences(self.duration_s, intervals.rotate_tokens_s)):
-            if (key := f"rotation:{number}") not in self.done:
-                await self._sleep_until(number * intervals.rotate_tokens_s)
-                await self.rotate(within_s=slack_s, key=key)
+        every_s = self.plan.intervals.rotate_tokens_s
+        for number in range(1, occurrences(self.duration_s, every_s)):
+            if not self.events.is_done(key := f"rotation:{number}"):
+                await self._sleep_until(number * every_s)
+                # tried until the next one is due: when a gateway comes back late, tokens are renewed at once
+                await self.rotate(within_s=every_s / self.soak_clock.speed, key=key)
 
     async def _take_snapshots(self) -> None:
         for number in range(occurrences(self.duration_s, self.plan.intervals.snapshot_s)):
-            if (key := f"snapshot:{number}") not in self.done:
+            if not self.events.is_done(key := f"snapshot:{number}"):
                 await self._sleep_until(number * self.plan.intervals.snapshot_s)
                 await self.scraper.snapshot(f"soak-h{number}.prom", key=key)

@@ -16,7 +16,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_e
 from soaklib.runner.api import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from soaklib.plan import Plan
     from soaklib.runner.api import GatewayApi
@@ -44,19 +44,31 @@ class AgentPool:
         What a token is asked to live, in wall seconds.
     generation
         The last generation of tokens that the run has had; the next rotation makes the one after it.
+    utc_now
+        The wall clock, by which the gateway will judge whether a token has expired.
     """
 
     def __init__(
-        self, api: GatewayApi, plan: Plan, *, agents_per_role: int, run_id: str, lifetime_s: float, generation: int = -1
+        self,
+        api: GatewayApi,
+        plan: Plan,
+        *,
+        agents_per_role: int,
+        run_id: str,
+        lifetime_s: float,
+        generation: int = -1,
+        utc_now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         self._api = api
         self._scopes = {role: spec.scopes for role, spec in plan.roles.items()}
         self._agents_per_role = agents_per_role
         self._run_id = run_id
         self._lifetime_s = lifetime_s
+        self._utc_now = utc_now
         self._agents: dict[str, list[str]] = {}
         self._tokens: dict[str, list[bytes]] = {}
         self._turn = dict.fromkeys(self._scopes, 0)
+        self._one_at_a_time = asyncio.Lock()
         self.generation = generation
 
     @property
@@ -84,8 +96,11 @@ class AgentPool:
             async with places:
                 return await self._api.create_agent(name=f"{self._run_id}-{role}-{number}", role=role)
 
-        for role in self._scopes:
-            self._agents[role] = await _together(*(one(role, number) for number in range(self._agents_per_role)))
+        async with self._one_at_a_time:
+            self._agents = {
+                role: await _together(*(one(role, number) for number in range(self._agents_per_role)))
+                for role in self._scopes
+            }
 
     async def rotate(self, *, within_s: float) -> None:
         """Fetch new tokens for all agents, then swap them in.
@@ -100,9 +115,6 @@ class AgentPool:
         TargetError
             It did not work; the tokens in place stay.
         """
-        expires_at = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self._lifetime_s)).isoformat(
-            timespec="milliseconds"
-        )
         places = asyncio.Semaphore(_AT_A_TIME)
 
         async def one(agent_id: str, scopes: tuple[str, ...]) -> bytes:
@@ -114,16 +126,20 @@ class AgentPool:
                     reraise=True,
                 ):
                     with attempt:
-                        token = await self._api.generate_token(
-                            agent_id, scopes=scopes, expires_at=expires_at.replace("+00:00", "Z")
-                        )
+                        token = await self._api.generate_token(agent_id, scopes=scopes, expires_at=self._expiry())
                 return orjson.dumps(token)[1:-1]  # as it stands inside a JSON string
 
-        fetched = {
-            role: await _together(*(one(agent_id, self._scopes[role]) for agent_id in agents))
-            for role, agents in self._agents.items()
-        }
-        self._tokens, self.generation = fetched, self.generation + 1
+        async with self._one_at_a_time:
+            fetched = {
+                role: await _together(*(one(agent_id, self._scopes[role]) for agent_id in agents))
+                for role, agents in self._agents.items()
+            }
+            self._tokens, self.generation = fetched, self.generation + 1
+
+    def _expiry(self) -> str:
+        """Give when a token that is asked for now is to expire: it may be asked for long after the first try."""
+        expires_at = self._utc_now() + dt.timedelta(seconds=self._lifetime_s)
+        return expires_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _is_passing(exc: BaseException) -> bool:

@@ -3,11 +3,14 @@
 import asyncio
 
 import pytest
+from kept_events import KeptEvents
+from virtual_time import run_virtually
 
 from soaklib.plan import ChaosChange, CredentialsChange, PolicyChange, load_plan
 from soaklib.records import Expected
 from soaklib.runner.api import ApiError, Reply
-from soaklib.runner.changes import ChangeContext, Changes, policy_spec
+from soaklib.runner.changes import ChangeContext, Changes
+from soaklib.runner.policies import policy_spec
 from soaklib.runner.recovery import Past
 
 CREDENTIALS, CHAOS, POLICY = load_plan().changes
@@ -36,6 +39,8 @@ class FakeApi:
             errors = self.errors.get(name, [])
             if errors and (error := errors.pop(0)) is not None:
                 raise error
+            if name == "policies":
+                return []
             if name == "active_credential":
                 return self.active or next(call[1] for call in self.calls if call[0] == "activate_credential")
             if "spec" in keywords:
@@ -48,20 +53,9 @@ class FakeApi:
         return [call[0] for call in self.calls]
 
 
-class FakeEvents:
-    def __init__(self):
-        self.written = []
-
-    def write(self, name, detail="", *, key=None):
-        self.written.append((str(name), detail, key))
-
-    def names(self):
-        return [name for name, *_ in self.written]
-
-
 class FakeGuard:
     def __init__(self):
-        self.watching = False
+        self.watching = self.took_over = False
 
     async def watch(self, url):
         assert url == "http://127.0.0.1:1/api/admin/chaos/tool/openai"
@@ -70,29 +64,36 @@ class FakeGuard:
     async def dismiss(self):
         self.watching = False
 
+    async def hand_over(self):
+        self.took_over = True
+
 
 @pytest.fixture
 def bench():
     class Bench:
-        api, events, guard = FakeApi(), FakeEvents(), FakeGuard()
-
         def __init__(self):
+            self.api, self.events, self.guard, self.is_disk_well = FakeApi(), KeptEvents(), FakeGuard(), True
             self.changes = Changes(
                 ChangeContext(
-                    api=self.api, events=self.events, plan=load_plan(), rps=1.0, run_id="r1", guard=self.guard
+                    api=self.api, events=self.events, plan=load_plan(), rps=1.0, run_id="r1", guard=self.guard,
+                    written_down=self.written_down,
                 )
-            )
+            )  # fmt: skip
+
+        async def written_down(self):
+            return self.is_disk_well
 
         def expected(self):
-            return self.changes.expected("enricher", "openai", "chat", Expected.ALLOW)
+            return self.changes.policies.expected("enricher", "openai", "chat", Expected.ALLOW)
 
-    for part in ("api", "events", "guard"):
-        setattr(Bench, part, type(getattr(Bench, part))())
     return Bench()
 
 
 def run(coroutine):
-    return asyncio.run(coroutine)
+    async def main(_loop):
+        return await coroutine
+
+    return run_virtually(main)
 
 
 def test_the_baseline_policies_allow_each_roles_calls_and_bound_the_chats():
@@ -113,7 +114,7 @@ def test_credentials_are_stored_and_then_activated(bench):
     assert bench.api.calls[1][1] == "id-1"
     secret = bench.api.calls[0][3]
     assert bench.events.names() == ["HEALTH_GATE_PASSED", "CREDENTIALS_ROTATED_SUCCESSFULLY", "HEALTH_GATE_PASSED"]
-    assert [key for *_, key in bench.events.written] == [None, "k", None]
+    assert [key for *_, key in bench.events.written] == ["begun:k", "k", None]
     assert all(secret not in detail for _, detail, _ in bench.events.written)
 
 
@@ -166,48 +167,71 @@ def test_chaos_is_watched_before_it_comes_on_and_until_it_is_off(bench):
     assert run(bench.changes.apply(CHAOS, key="k"))
     assert bench.api.calls == [("chaos_on", "openai", "500", 50)]
     assert bench.guard.watching
-    assert run(bench.changes.switch_chaos_off("openai", key="k:off"))
+    run(bench.changes.switch_chaos_off("openai", key="k:off"))
     assert bench.api.calls[-1] == ("chaos_off", "openai")
     assert bench.events.written[-1] == ("CHAOS_MODE_OFF", "tool=openai", "k:off")
     assert not bench.guard.watching
 
 
-def test_chaos_whose_answer_got_lost_is_switched_off_all_the_same(bench):
-    """No answer may mean that it is on: the clean-up clears it."""
-    bench.api.errors["chaos_on"] = [UNREACHABLE]
+@pytest.mark.parametrize("error", [UNREACHABLE, ApiError("POST", 500, "no"), ApiError("POST", 200, "no JSON")])
+def test_chaos_whose_answer_got_lost_may_be_on_and_is_owed_its_end(bench, error):
+    """No answer, a server's error and an answer that is none may all come after it was done."""
+    bench.api.errors["chaos_on"] = [error]
     assert not run(bench.changes.apply(CHAOS, key="k"))
+    assert bench.events.written[-1][0] == "CHANGE_UNCERTAIN"
     assert bench.guard.watching
-    assert run(bench.changes.switch_chaos_off())
+    assert bench.changes.chaos_may_be_on("openai")
+    run(bench.changes.end_all_chaos(0.6))
     assert bench.api.called() == ["chaos_on", "chaos_off"]
+    assert not bench.guard.watching
 
 
-def test_switching_off_is_tried_again_and_what_stays_on_is_said(bench, monkeypatch):
-    """Two failures and a success clear it; failures without end leave the guard in place."""
-    monkeypatch.setattr("soaklib.runner.changes._ROLLBACK_PAUSE_S", 0.0)
+def test_chaos_that_cannot_be_written_down_does_not_come_on(bench):
+    """A later runner could not know that it is to be ended."""
+    bench.is_disk_well = False
+    assert not run(bench.changes.apply(CHAOS, key="k"))
+    assert bench.api.called() == []
+    assert bench.events.written[-1][0] == "CHANGE_FAILED"
+
+
+def test_switching_off_is_tried_until_it_is_done_and_its_first_failure_is_said(bench):
+    """Two failures and a success clear it."""
     run(bench.changes.apply(CHAOS, key="k"))
     bench.api.errors["chaos_off"] = [UNREACHABLE, UNREACHABLE]
-    assert run(bench.changes.switch_chaos_off())
+    run(bench.changes.switch_chaos_off("openai", key="k:off"))
+    assert bench.events.names()[-2:] == ["CHANGE_FAILED", "CHAOS_MODE_OFF"]
+    assert not bench.changes.chaos_may_be_on("openai")
+
+
+def test_what_stays_on_at_the_end_is_handed_over_to_the_guard(bench):
+    """The runner's time is over, and the debt is not."""
+
+    async def end():
+        async with asyncio.timeout(30):
+            await bench.changes.end_all_chaos(1.0)
+
     run(bench.changes.apply(CHAOS, key="k"))
     bench.api.errors["chaos_off"] = [UNREACHABLE] * 99
-    assert not run(bench.changes.switch_chaos_off())
+    with pytest.raises(TimeoutError):
+        run(end())
+    assert bench.guard.took_over
     assert bench.events.names()[-1] == "CHANGE_FAILED"
-    assert bench.guard.watching
 
 
 def test_from_the_cut_on_chats_may_be_denied(bench):
     """Expected is `either` from before the PATCH is sent, and `allow` again when the gateway refuses it."""
     assert isinstance(POLICY, PolicyChange)
-    run(bench.changes.create_policies())
+    run(bench.changes.policies.create())
     assert bench.expected() is Expected.ALLOW
     assert run(bench.changes.apply(POLICY, key="k"))
     assert bench.api.specs["update_policy"]["quotas"][0]["limit"] == 540
     assert bench.expected() is Expected.EITHER
-    assert bench.changes.expected("scraper", "serpapi", "search", Expected.ALLOW) is Expected.ALLOW
+    assert bench.changes.policies.expected("scraper", "serpapi", "search", Expected.ALLOW) is Expected.ALLOW
 
 
 def test_a_refused_cut_changes_no_expectation(bench):
     """The plan's allow stands."""
-    run(bench.changes.create_policies())
+    run(bench.changes.policies.create())
     bench.api.errors["update_policy"] = [REFUSED]
     assert not run(bench.changes.apply(POLICY, key="k"))
     assert bench.expected() is Expected.ALLOW
@@ -215,9 +239,9 @@ def test_a_refused_cut_changes_no_expectation(bench):
 
 def test_the_runs_policies_are_removed_and_what_is_left_is_named(bench):
     """One that cannot be removed is an event with its id."""
-    run(bench.changes.create_policies())
+    run(bench.changes.policies.create())
     bench.api.errors["delete_policy"] = [None, REFUSED, None]
-    run(bench.changes.remove_policies())
+    run(bench.changes.policies.remove())
     assert bench.events.written[-2:] == [
         ("POLICIES_REMOVED", "scraper engager", None),
         ("POLICIES_NOT_REMOVED", 'enricher=id-2 (POST /api/admin was answered with 400: {"error":"no"})', None),
@@ -227,17 +251,20 @@ def test_the_runs_policies_are_removed_and_what_is_left_is_named(bench):
 def test_a_gateway_without_policies_is_no_crash(bench):
     """The missing route is said once, and the cut is unsupported too."""
     bench.api.errors["create_policy"] = [MISSING]
-    run(bench.changes.create_policies())
+    run(bench.changes.policies.create())
     assert not run(bench.changes.apply(POLICY, key="k"))
     assert bench.events.names() == ["CHANGE_UNSUPPORTED", "HEALTH_GATE_PASSED", "CHANGE_UNSUPPORTED"]
 
 
 def test_a_resumed_run_on_a_new_gateway_is_brought_to_the_state_that_is_due(bench):
     """Credentials are rotated again and the policies are made with the cut in place."""
-    past = Past(segment=1, done=frozenset({"change:0:rotate-credentials", "change:1:chaos", "change:1:chaos:off",
-                                            "change:2:update-policy"}))  # fmt: skip
-    run(bench.changes.restore(past, gateway_is_new=True))
-    run(bench.changes.create_policies())
+    done = {
+        "change:0:rotate-credentials": "CREDENTIALS_ROTATED_SUCCESSFULLY", "change:1:chaos": "CHAOS_MODE_ON",
+        "change:1:chaos:off": "CHAOS_MODE_OFF", "change:2:update-policy": "POLICY_UPDATED_OPENAI_QUOTA_REDUCED",
+    }  # fmt: skip
+    bench.events._done.update(done)
+    run(bench.changes.restore(Past(segment=1, done=done), gateway_is_new=True, duration_s=86_400.0))
+    run(bench.changes.policies.create())
     assert bench.api.called()[:2] == ["set_credential", "activate_credential"]
     assert "chaos_off" not in bench.api.called()
     enricher = next(call for call in bench.api.calls if call[0] == "create_policy" and call[2] == "enricher")
@@ -245,8 +272,28 @@ def test_a_resumed_run_on_a_new_gateway_is_brought_to_the_state_that_is_due(benc
     assert bench.expected() is Expected.EITHER
 
 
+@pytest.mark.parametrize("name", ["CHANGE_FAILED", "CHANGE_UNCERTAIN", "CHANGE_UNSUPPORTED", "HEALTH_GATE_FAILED"])
+def test_what_was_tried_in_vain_is_not_taken_for_made(bench, name):
+    """A resumed run rotates nothing and cuts nothing that is not known to have been."""
+    bench.events._done.update({"change:0:rotate-credentials": name, "change:2:update-policy": name})
+    run(bench.changes.restore(Past(segment=1), gateway_is_new=True, duration_s=86_400.0))
+    assert bench.api.called() == []
+    assert bench.expected() is Expected.ALLOW
+
+
 def test_a_resumed_run_on_the_old_gateway_first_clears_chaos_and_its_old_policies(bench):
-    """Chaos is cleared even when no event tells of it, and a policy that is gone already is no error."""
-    bench.api.errors["delete_policy"] = [None, ApiError("DELETE", 404, "Policy not found")]
-    run(bench.changes.restore(Past(segment=1, policies=("p1", "p2")), gateway_is_new=False))
-    assert bench.api.calls == [("chaos_off", "openai"), ("delete_policy", "p1"), ("delete_policy", "p2")]
+    """A policy that is gone already is no error."""
+    bench.api.errors["delete_policy"] = [None, ApiError("DELETE", 404, '{"error":"Policy not found"}')]
+    past = Past(segment=1, policies={"scraper": "p1", "enricher": "p2"}, chaos=frozenset({"openai"}))
+    run(bench.changes.restore(past, gateway_is_new=False, duration_s=86_400.0))
+    assert [call for call in bench.api.calls if call[0] != "policies"] == [
+        ("chaos_off", "openai"), ("delete_policy", "p1"), ("delete_policy", "p2"),
+    ]  # fmt: skip
+    assert bench.events.names() == ["CHAOS_MODE_OFF"]
+
+
+def test_a_resumed_run_whose_chaos_never_began_asks_for_no_end(bench):
+    """No event without an effect."""
+    run(bench.changes.restore(Past(segment=1), gateway_is_new=False, duration_s=86_400.0))
+    assert bench.events.written == []
+    assert "chaos_off" not in bench.api.called()

@@ -4,7 +4,7 @@ import datetime as dt
 import pytest
 from virtual_time import run_virtually
 
-from soaklib.runner.clock import RunClock, SoakClock
+from soaklib.runner.clock import ClockJumpedError, RunClock, SoakClock
 from soaklib.store import Segment
 
 ANCHOR = dt.datetime(2026, 11, 24, 8, 0, tzinfo=dt.UTC)
@@ -81,3 +81,22 @@ def test_sleeping_until_a_time_never_ends_before_it():
     now_us, times = run_virtually(main)
     assert now_us >= 5_000_000
     assert times > 1
+
+
+def test_a_clock_that_stood_still_is_noticed_once_and_caught_up():
+    """The wall clock went on for two hours and the monotonic one did not; steps back and small steps are no gap."""
+    machine = Machine()
+    clock = machine.clock()
+    machine.wall += dt.timedelta(seconds=0.9)
+    clock.raise_if_jumped()
+    machine.wall -= dt.timedelta(hours=1)
+    clock.raise_if_jumped()
+    machine.wall += dt.timedelta(hours=1)
+    clock.raise_if_jumped()
+    machine.wall += dt.timedelta(hours=2)
+    with pytest.raises(ClockJumpedError, match=r"jumped ahead by 7200\.0 s"):
+        clock.raise_if_jumped()
+    clock.raise_if_jumped()
+    clock.catch_up()
+    assert clock.utc(clock.now_us()) == machine.wall
+    clock.raise_if_jumped()

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from kept_events import KeptEvents
 
 from soaklib.runner.inbox import leave_note, watch_inbox
 
@@ -23,29 +24,18 @@ class Looks:
             self._between(len(self.seconds))
 
 
-class FakeEvents:
-    """Remembers what is written."""
-
-    def __init__(self):
-        self.written = []
-
-    def write(self, name, detail="", *, key=None):
-        """Write an event."""
-        self.written.append((str(name), detail, key))
-
-
-def watched(folder, events, *, looks=1, between=None, done=frozenset()):
+def watched(folder, events, *, looks=1, between=None):
     """Watch for so many looks."""
     sleep = Looks(looks, between)
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(watch_inbox(folder, events, done=done, sleep=sleep))
+        asyncio.run(watch_inbox(folder, events, sleep=sleep))
     return sleep
 
 
 def test_notes_become_events_in_their_order_and_are_gone(tmp_path):
     """Each once, with a key of its own."""
     notes = [leave_note(tmp_path, name, f"tool={name}") for name in ("CHAOS_MODE_ON", "CHAOS_MODE_OFF")]
-    events = FakeEvents()
+    events = KeptEvents()
     assert watched(tmp_path, events, looks=3).seconds == [1.0] * 3
     assert events.written == [
         ("CHAOS_MODE_ON", "tool=CHAOS_MODE_ON", f"inbox:{notes[0].stem}"),
@@ -56,7 +46,7 @@ def test_notes_become_events_in_their_order_and_are_gone(tmp_path):
 
 def test_a_note_that_comes_later_is_found_at_the_next_look(tmp_path):
     """The inbox need not be there from the start."""
-    events = FakeEvents()
+    events = KeptEvents()
     watched(tmp_path, events, looks=3, between=lambda look: look == 1 and leave_note(tmp_path, "CHAOS_MODE_ON", "x"))
     assert [name for name, *_ in events.written] == ["CHAOS_MODE_ON"]
 
@@ -64,8 +54,8 @@ def test_a_note_that_comes_later_is_found_at_the_next_look(tmp_path):
 def test_a_note_that_was_written_down_before_the_run_was_resumed_is_only_removed(tmp_path):
     """The runner died between writing it down and removing it."""
     note = leave_note(tmp_path, "CHAOS_MODE_ON", "x")
-    events = FakeEvents()
-    watched(tmp_path, events, done=frozenset({f"inbox:{note.stem}"}))
+    events = KeptEvents(done={f"inbox:{note.stem}": "CHAOS_MODE_ON"})
+    watched(tmp_path, events)
     assert events.written == []
     assert not note.exists()
 
@@ -77,7 +67,7 @@ def test_a_note_that_is_none_is_told_and_removed(tmp_path, content):
     """It does not end the run, and is not tried for ever."""
     note = leave_note(tmp_path, "CHAOS_MODE_ON", "x")
     note.write_bytes(content)
-    events = FakeEvents()
+    events = KeptEvents()
     watched(tmp_path, events, looks=2)
     [(name, detail, _)] = events.written
     assert (name, detail) == ("CHANGE_FAILED", f"the note {note.name} of a change by hand cannot be read")
@@ -87,7 +77,7 @@ def test_a_note_that_is_none_is_told_and_removed(tmp_path, content):
 def test_a_half_written_note_is_left_alone(tmp_path):
     """Only what was renamed into place counts."""
     part = leave_note(tmp_path, "CHAOS_MODE_ON", "x").rename(tmp_path / "inbox" / ".1-1.json.part")
-    events = FakeEvents()
+    events = KeptEvents()
     watched(tmp_path, events)
     assert events.written == []
     assert part.exists()
@@ -96,7 +86,7 @@ def test_a_half_written_note_is_left_alone(tmp_path):
 def test_an_inbox_that_cannot_be_cleared_is_told_once_and_no_event_is_written_twice(tmp_path):
     """What cannot be removed is a folder here; the note beside it waits behind it."""
     (tmp_path / "inbox" / "0-1.json").mkdir(parents=True)
-    events = FakeEvents()
+    events = KeptEvents()
     watched(tmp_path, events, looks=4)
     [(name, detail, _)] = events.written
     assert name == "CHANGE_FAILED"
@@ -111,6 +101,6 @@ def test_a_note_that_cannot_be_removed_is_written_down_once(tmp_path, monkeypatc
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    events = FakeEvents()
+    events = KeptEvents()
     watched(tmp_path, events, looks=4)
     assert [name for name, *_ in events.written] == ["CHAOS_MODE_ON", "CHANGE_FAILED"]

@@ -29,7 +29,7 @@ class FakePool:
         return role.encode(), 3
 
 
-class FakeChanges:
+class FakePolicies:
     """Policies as at the start."""
 
     def expected(self, role, tool, action, baseline):
@@ -84,7 +84,7 @@ class Bench:
                 workload=Workload(plan or load_plan(), 1),
                 client=self.client,
                 pool=FakePool(),
-                changes=FakeChanges(),
+                policies=FakePolicies(),
                 clock=self.clock,
                 soak_clock=SoakClock(Segment(segment=0, started_at_us=0, soak_started_s=0.0), SPEED),
                 vitals=self.vitals,

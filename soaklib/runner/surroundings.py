@@ -1,0 +1,88 @@
+"""What a soak works with outside of itself: clocks, connections, the recorder's process, the guard's.
+
+A soak takes them from here, so that all of it runs in a test on virtual time, against a gateway and a recorder that are
+objects, with every fault at the moment at which a test wants it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from soaklib.runner.api import GatewayApi
+from soaklib.runner.changes import ChaosGuard
+from soaklib.runner.client import Client
+from soaklib.runner.clock import RunClock
+from soaklib.runner.recorder import Recorder
+from soaklib.runner.vitals import watch_vitals
+from soaklib.store import DATABASE_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from soaklib.runner.vitals import Vitals
+    from soaklib.settings import SoakSettings
+
+__all__ = ["Surroundings"]
+
+
+class Surroundings:
+    """The real ones.
+
+    Parameters
+    ----------
+    settings
+        Time limits, the in-flight cap, what TLS is verified by.
+    target
+        Base URL of the gateway.
+    headers
+        What every call needs to be let in.
+    admin_token
+        What the admin routes need; None for nothing.
+    """
+
+    def __init__(
+        self, settings: SoakSettings, target: str, *, headers: Mapping[str, str], admin_token: str | None
+    ) -> None:
+        self._settings = settings
+        self._target = target
+        self._headers = dict(headers)
+        self._admin_token = admin_token
+        self._timeout_s = settings.http_timeout_ms / 1000
+
+    def utc_now(self) -> dt.datetime:
+        """Give the time of the wall clock."""
+        return dt.datetime.now(dt.UTC)
+
+    def clock(self, anchor_utc: dt.datetime, *, not_before_us: int) -> RunClock:
+        """Give the run's clock."""
+        return RunClock(anchor_utc, not_before_us=not_before_us)
+
+    def recorder(self, folder: Path) -> Recorder:
+        """Give what rows are handed to."""
+        return Recorder(folder / DATABASE_NAME)
+
+    def api(self) -> GatewayApi:
+        """Give the way to the gateway's routes, to be entered and left."""
+        return GatewayApi(
+            self._target, timeout_s=self._timeout_s, headers=self._headers, admin_token=self._admin_token,
+            ca_file=self._settings.ca_file,
+        )  # fmt: skip
+
+    def client(self, clock: RunClock) -> Client:
+        """Give the way of the load's calls, to be entered and left."""
+        return Client(
+            self._target, now_us=clock.now_us, timeout_s=self._timeout_s,
+            max_connections=self._settings.in_flight_cap, headers=self._headers, ca_file=self._settings.ca_file,
+        )  # fmt: skip
+
+    def guard(self) -> ChaosGuard:
+        """Give the guard that clears chaos should the runner be killed."""
+        headers = self._headers | ({} if self._admin_token is None else {"X-Admin-Token": self._admin_token})
+        ca_file = None if self._settings.ca_file is None else str(self._settings.ca_file.resolve())
+        return ChaosGuard(headers, ca_file=ca_file, dies_with_runner=self._settings.embedded)
+
+    async def watch(self, vitals: Vitals, *, clock: RunClock, recorder: Recorder, client: Client, folder: Path) -> None:
+        """Record how the generator itself is doing, until cancelled."""
+        await watch_vitals(vitals, clock=clock, recorder=recorder, client=client, folder=folder)
