@@ -85,3 +85,46 @@ def test_what_was_counted_goes_on_from_the_rows(past):
     assert found.outcomes["probe", "slack", "denied"] == found.sent_calls["probe", "slack"] == 8
     assert sum(found.outcomes.values()) == len(rows)
     assert sum(found.sent_calls.values()) == len(rows) - 3 - steps
+
+
+BEGUN = ("HEALTH_GATE_PASSED", "before chaos: healthy", "begun:change:1:chaos")
+ON = ("CHAOS_MODE_ON", "tool=openai mode=500 pct=50", "change:1:chaos")
+OFF = ("CHAOS_MODE_OFF", "tool=openai", "change:1:chaos:off")
+
+
+@pytest.mark.parametrize(
+    ("events", "tools"),
+    [
+        ([], set()),
+        ([BEGUN], {"openai"}),
+        ([BEGUN, ON], {"openai"}),
+        ([ON], {"openai"}),  # of a version that wrote no beginning down
+        ([BEGUN, ("CHANGE_UNCERTAIN", "chaos: no answer", "change:1:chaos")], {"openai"}),
+        ([BEGUN, ("CHANGE_FAILED", "chaos: refused", "change:1:chaos")], set()),
+        ([BEGUN, ("CHANGE_UNSUPPORTED", "chaos: no route", "change:1:chaos")], set()),
+        ([("HEALTH_GATE_FAILED", "before chaos: down", "change:1:chaos")], set()),
+        ([BEGUN, ON, OFF], set()),
+        ([BEGUN, ON, ("CHAOS_MODE_OFF", "tool=openai", None), ("x", "", "begun:change:1:chaos:2")], {"openai"}),
+        ([BEGUN, ON, ("CHAOS_MODE_OFF", "tool=jira", None)], {"openai"}),
+        ([("CHAOS_MODE_ON", "tool=openai", "inbox:1-1")], set()),  # by hand, and for a hand to end
+        ([("HEALTH_GATE_PASSED", "before update-policy", "begun:change:2:update-policy")], set()),
+    ],
+)
+def test_chaos_may_be_on_from_its_beginning_until_its_end_or_a_refusal(tmp_path, events, tools):
+    """The events say it, in their order."""
+    settings = load_settings(["--hours", "2", "--rps", "0.1", "--speed", "1"])
+    writer = RunWriter(tmp_path / DATABASE_NAME)
+    writer.begin_run(
+        Manifest(
+            run_id="r1", soaklib_version="0", anchor_utc=dt.datetime(2026, 11, 24, tzinfo=dt.UTC), speed=1.0, rps=0.1,
+            hours=2.0, seed=settings.seed, target="", embedded=False, settings=settings.public_json(),
+            plan=load_plan().model_dump_json(), environment="{}",
+        )
+    )  # fmt: skip
+    segment = Segment(segment=0, started_at_us=0, soak_started_s=0.0)
+    rows = [(at_us, *event) for at_us, event in enumerate(events)]
+    writer.append({"segments": [segment_row(segment, runner_pid=1)], "events": rows})
+    found = recover(writer, settings, load_plan())
+    writer.close()
+    assert found.chaos == tools
+    assert found.done == {key: name for name, _, key in events if key is not None}

@@ -146,11 +146,11 @@ def test_chaos_of_a_runner_that_was_killed_as_it_came_on_is_found_by_the_next(wo
         if run.gateway.made:
             break
     run.kill(everything=True)
+    assert run.gateway.chaos == {"openai"}
+    run.gateway.fault, run.gateway.hits = "403", f"POST {CHAOS}"  # or it would come on, and go off, once more
     run.start()
     run.live(0.5)
-    run.stop()
     assert run.gateway.chaos == set()
-    run.start()
     run.finish()
     assert_clean(run)
 
@@ -277,6 +277,24 @@ def test_a_cut_that_is_due_while_policies_are_made_anew_is_made(world):
     assert "POLICY_UPDATED_OPENAI_QUOTA_REDUCED" in names_of(run)
     [policy_limit] = {limit for _, limit in run.gateway.cuts[-1:]}
     assert policy_limit == min(limit for _, limit in run.gateway.cuts)
+
+
+def test_a_cut_that_is_due_while_a_role_has_no_policy_makes_it_with_the_cut(world):
+    """They could not be made anew after a restart, and that is tried again only later."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(CUT_S - 20)
+    run.gateway.fault, run.gateway.hits = "500", "POST /api/policies"
+    run.gateway.restart()
+    run.live(19.5)
+    assert run.gateway.policies == {}
+    run.gateway.fault = None
+    run.live(1.5)
+    assert [policy["role"] for policy in run.gateway.policies.values()] == ["enricher"]
+    run.finish()
+    assert_clean(run)
+    assert "POLICY_UPDATED_OPENAI_QUOTA_REDUCED" in names_of(run)
+    assert "CHANGE_UNSUPPORTED" not in names_of(run)
 
 
 @pytest.mark.parametrize("fault", ["lost", "late"])
