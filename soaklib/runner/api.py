@@ -1,7 +1,9 @@
 """The gateway's other routes, as the soak uses them: health, agents, tokens, policies, chaos, credentials, metrics.
 
 Load does not go through here (see :mod:`soaklib.runner.client`). A call that is answered with anything but success
-raises :class:`ApiError`, which knows the status and the gateway's own words, never what was sent.
+raises :class:`ApiError`, and so does a success without what it must hold: no answer raises anything else. The error
+knows the status and the gateway's own words, without what was secret in the request. A redirect is followed by a GET
+alone, and never to another origin, so that no header goes where it was not meant to go.
 """
 
 from __future__ import annotations
@@ -9,25 +11,37 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import ssl
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from urllib.parse import quote
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from soaklib.errors import TargetError
-from soaklib.runner.client import read_bounded, tls_context
+from soaklib.foreign_text import plain_text
+from soaklib.reaching import refuse_bad_header
+from soaklib.redaction import redacted
+from soaklib.runner.transport import TimedConnector, connect_limit_s, open_session, read_bounded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
 
 __all__ = ["ApiError", "GatewayApi", "Reply"]
 
 MAX_REPLY_BYTES: Final = 64 << 20  # /metrics of many agents is large; a body without end is refused all the same
-_TOO_LARGE: Final = f"the body is over {MAX_REPLY_BYTES} bytes"
-_MOST_WORDS: Final = 200
+_MOST_ADMIN_BYTES: Final = 1 << 20
+_MOST_NAME: Final = 256
+_MOST_TOKEN: Final = 16 << 10
+_MOST_SAID_BYTES: Final = 16 << 10  # of an error's body, looked through for secrets before it is cut short
+_LEAST_SECRET: Final = 4  # a shorter header value is no secret, and masking it would make words unreadable
+_MOST_MOVES: Final = 3
+_MOVED: Final = frozenset({301, 302, 303, 307, 308})
+_CONNECTIONS: Final = 16
 _THING_NOT_FOUND: Final = re.compile(r'"error"\s*:\s*"(?!Route |Not Found")[^"]* found\b', re.IGNORECASE)
 """The words of a route that is there and misses an agent or a policy; a framework has others for a missing route."""
 
@@ -48,7 +62,7 @@ class ApiError(TargetError):
 
     def __init__(self, what: str, status: int | None, words: str) -> None:
         answer = "got no answer" if status is None else f"was answered with {status}"
-        super().__init__(f"{what} {answer}: {words}"[:_MOST_WORDS])
+        super().__init__(plain_text(f"{what} {answer}: {words}"))
         self.status = status
         self.is_refusal = status is not None and HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
         self.is_missing = status == HTTPStatus.METHOD_NOT_ALLOWED or (
@@ -67,10 +81,42 @@ class ApiError(TargetError):
 
 
 class Reply(NamedTuple):
-    """A whole answer of any status."""
+    """A whole answer of any status.
+
+    Attributes
+    ----------
+    status, body
+        As they came.
+    moved_to
+        Where the answer came from in the end, or where it points to and was not followed; None without a redirect.
+    """
 
     status: int
     body: bytes
+    moved_to: str | None = None
+
+
+class _Answer(NamedTuple):
+    """The JSON of a successful answer."""
+
+    route: str
+    status: int
+    value: Any
+
+    def text(self, name: str, *, most: int = _MOST_NAME, secret: str | None = None) -> str:
+        """Give a member that must be a text: not empty, not over long, of characters that can be shown."""
+        value = self.value.get(name) if isinstance(self.value, dict) else None
+        if not isinstance(value, str) or not value:
+            msg = f"but has no {name}"
+            raise self.wrong(msg)
+        if len(value) > most or not value.isprintable() or (secret is not None and secret in value):
+            msg = f"but its {name} cannot be one"
+            raise self.wrong(msg)
+        return value
+
+    def wrong(self, why: str) -> ApiError:
+        """Give the error of an answer that does not hold what it must."""
+        return ApiError(self.route, self.status, why)
 
 
 class GatewayApi:
@@ -102,13 +148,11 @@ class GatewayApi:
         self.base_url = base_url
         self._timeout_s = timeout_s
         self._admin_headers = {} if admin_token is None else {"X-Admin-Token": admin_token}
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=16, keepalive_timeout=4.0, ssl=tls_context(ca_file) if base_url.startswith("https:") else True
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=dict(headers or {}),
-        )
+        for name, value in self._admin_headers.items():
+            refuse_bad_header(name, value)
+        self._secrets = frozenset(_forms((*(headers or {}).values(), *self._admin_headers.values())))
+        connector = TimedConnector(base_url, limit=_CONNECTIONS, ca_file=ca_file)
+        self._session = open_session(connector, timeout_s=timeout_s, headers=headers)
 
     async def __aenter__(self) -> Self:
         return self
@@ -121,8 +165,28 @@ class GatewayApi:
     # -- health and metrics
 
     async def get(self, path: str) -> Reply:
-        """GET a path and give its answer whatever its status; raise ApiError only when there is none."""
-        return await self._exchange("GET", path, None, {})
+        """GET a path and give its answer whatever its status; raise ApiError only when there is none.
+
+        A redirect within the gateway's own origin is followed; one to another is the answer.
+        """
+        url, moved_to = URL(self.base_url + path), None
+        for _ in range(_MOST_MOVES):
+            reply = await self._exchange("GET", path, None, {}, url=url)
+            if reply.status not in _MOVED or reply.moved_to is None:
+                return reply._replace(moved_to=moved_to)
+            there = _joined(url, reply.moved_to)
+            if there is None or there.origin() != url.origin():
+                return reply
+            url, moved_to = there, there.path_qs
+        return reply
+
+    async def read(self, path: str) -> Any:
+        """GET a path and give the JSON of its answer."""
+        route = f"GET {path}"
+        reply = await self.get(path)
+        if reply.status != HTTPStatus.OK:
+            raise self._refused(route, reply)
+        return _loads(route, reply)
 
     async def try_route(self, method: str, path: str) -> ApiError:
         """Send a request without content, which a route that is there refuses; give the answer as the error it is."""
@@ -131,40 +195,35 @@ class GatewayApi:
             reply = await self._exchange(method, path, None if method == "DELETE" else {}, headers)
         except ApiError as exc:
             return exc
-        return ApiError(f"{method} {path}", reply.status, reply.body[:_MOST_WORDS].decode("utf-8", "replace"))
+        return self._refused(f"{method} {path}", reply)
 
     # -- agents and tokens
 
     async def create_agent(self, *, name: str, role: str) -> str:
         """Create an agent; give its id. Its private key is dropped on the floor: the soak never needs it."""
         reply = await self._call("POST", "/api/create-agent", {"name": name, "created_by": "soaklib", "role": role})
-        return _text(reply, "agent_id")
+        return reply.text("agent_id")
 
     async def generate_token(self, agent_id: str, *, scopes: tuple[str, ...], expires_at: str) -> str:
         """Give a new token of an agent; builds of the gateway answer 200 or 201."""
         tools = list(dict.fromkeys(scope.split(":")[0] for scope in scopes))
         body = {"agent_id": agent_id, "tools": tools, "permissions": list(scopes), "expires_at": expires_at}
-        return _text(await self._call("POST", "/api/generate-token", body), "agent_token")
+        return (await self._call("POST", "/api/generate-token", body)).text("agent_token", most=_MOST_TOKEN)
 
     # -- policies
 
     async def create_policy(self, *, name: str, role: str, spec: Mapping[str, object]) -> str:
         """Create a policy for a role; give its id."""
         body = {"name": name, "description": "made by a soak", "role": role, "spec": spec}
-        return _text(await self._call("POST", "/api/policies", body, admin=True), "id")
-
-    async def policies(self, role: str) -> list[dict[str, Any]]:
-        """Give the policies of a role."""
-        reply = await self._call("GET", f"/api/policies?role={role}", None, admin=True)
-        return [policy for policy in reply if isinstance(policy, dict)] if isinstance(reply, list) else []
+        return (await self._call("POST", "/api/policies", body, admin=True)).text("id")
 
     async def update_policy(self, policy_id: str, *, spec: Mapping[str, object]) -> None:
         """Replace a policy's spec as a whole."""
-        await self._call("PATCH", f"/api/policies/{policy_id}", {"spec": spec}, admin=True)
+        await self._call("PATCH", f"/api/policies/{quote(policy_id, safe='')}", {"spec": spec}, admin=True)
 
     async def delete_policy(self, policy_id: str) -> None:
         """Remove a policy."""
-        await self._call("DELETE", f"/api/policies/{policy_id}", None, admin=True)
+        await self._call("DELETE", f"/api/policies/{quote(policy_id, safe='')}", None, admin=True)
 
     # -- admin
 
@@ -174,12 +233,13 @@ class GatewayApi:
 
     async def chaos_off(self, tool: str) -> None:
         """Clear a tool's chaos; clearing none is fine."""
-        await self._call("DELETE", f"/api/admin/chaos/tool/{tool}", None, admin=True)
+        await self._call("DELETE", f"/api/admin/chaos/tool/{quote(tool, safe='')}", None, admin=True)
 
     async def set_credential(self, *, tool: str, version: str, credential: str) -> str:
         """Store a new version of a tool's credential; give its id."""
         body = {"tool": tool, "version": version, "credential": credential}
-        return _text(await self._call("POST", "/api/admin/creds/set", body, admin=True), "id")
+        answer = await self._call("POST", "/api/admin/creds/set", body, admin=True, secrets=(credential,))
+        return answer.text("id", secret=credential)
 
     async def activate_credential(self, credential_id: str) -> None:
         """Make a stored credential the one in use."""
@@ -188,28 +248,44 @@ class GatewayApi:
     async def active_credential(self, tool: str) -> str | None:
         """Give the id of a tool's active credential; None when it has none."""
         try:
-            active = await self._call("GET", f"/api/admin/creds/{tool}", None, admin=True)
+            active = await self._call("GET", f"/api/admin/creds/{quote(tool, safe='')}", None, admin=True)
         except ApiError as exc:
             if exc.status == HTTPStatus.NOT_FOUND and not exc.is_missing:
                 return None
             raise
-        return str(active["id"]) if isinstance(active, dict) and "id" in active else None
+        return None if active.value is None else active.text("id")
 
     # -- the wire
 
-    async def _call(self, method: str, path: str, body: object, *, admin: bool = False) -> Any:
+    async def _call(
+        self, method: str, path: str, body: object, *, admin: bool = False, secrets: Iterable[str] = ()
+    ) -> _Answer:
+        """Call a route; give its answer's JSON, None where there is no body. `secrets` are those of this call alone."""
         route = f"{method} {path}"
-        reply = await self._exchange(method, path, body, self._admin_headers if admin else {})
+        headers = self._admin_headers if admin else {}
+        reply = await self._exchange(method, path, body, headers, most_bytes=_MOST_ADMIN_BYTES)
         if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
-            raise ApiError(route, reply.status, reply.body[:_MOST_WORDS].decode("utf-8", "replace"))
-        if reply.status == HTTPStatus.NO_CONTENT or not reply.body:
-            return None
-        try:
-            return orjson.loads(reply.body)
-        except orjson.JSONDecodeError as exc:
-            raise ApiError(route, reply.status, "the body is no JSON") from exc
+            raise self._refused(route, reply, secrets)
+        return _Answer(route, reply.status, _loads(route, reply) if reply.body else None)
 
-    async def _exchange(self, method: str, path: str, body: object, headers: dict[str, str]) -> Reply:
+    def _refused(self, route: str, reply: Reply, secrets: Iterable[str] = ()) -> ApiError:
+        """Give an answer as the error that it is, without the secrets of the request, which it may echo."""
+        return ApiError(route, reply.status, self._without_secrets(reply.body[:_MOST_SAID_BYTES], secrets))
+
+    def _without_secrets(self, said: bytes | str, secrets: Iterable[str] = ()) -> str:
+        text = said if isinstance(said, str) else said.decode("utf-8", "replace")
+        return redacted(text, self._secrets.union(_forms(secrets)))
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        body: object,
+        headers: dict[str, str],
+        *,
+        url: URL | None = None,
+        most_bytes: int = MAX_REPLY_BYTES,
+    ) -> Reply:
         # a content type without a body is refused by the real gateway (400), so it goes only where there is one
         route = f"{method} {path}"
         data = None if body is None else orjson.dumps(body)
@@ -219,33 +295,62 @@ class GatewayApi:
             async with (
                 asyncio.timeout(self._timeout_s),
                 self._session.request(
-                    method, self.base_url + path, data=data, headers=headers, allow_redirects=False
+                    method, url or URL(self.base_url + path), data=data, headers=headers, allow_redirects=False
                 ) as response,
             ):
-                text = await read_bounded(response.content, MAX_REPLY_BYTES)
+                text = await read_bounded(response.content, most_bytes)
                 if text is None:
                     response.close()
-                    raise ApiError(route, response.status, _TOO_LARGE)
-                return Reply(response.status, text)
+                    raise ApiError(route, response.status, f"the body is over {most_bytes} bytes")
+                return Reply(response.status, text, response.headers.get("Location"))
+        except aiohttp.ConnectionTimeoutError as exc:
+            raise ApiError(route, None, f"no connection within {connect_limit_s(self._timeout_s):.3g} s") from exc
         except TimeoutError as exc:
             raise ApiError(route, None, f"nothing within {self._timeout_s:g} s") from exc
         except (aiohttp.ClientError, OSError) as exc:
-            raise ApiError(route, None, _why_no_answer(exc)) from exc
+            raise ApiError(route, None, self._without_secrets(_why_no_answer(exc))) from exc
+
+
+def _loads(route: str, reply: Reply) -> Any:
+    try:
+        return orjson.loads(reply.body)
+    except orjson.JSONDecodeError as exc:
+        raise ApiError(route, reply.status, "the body is no JSON") from exc
+
+
+def _joined(url: URL, location: str) -> URL | None:
+    """Give where a redirect leads; None where its words are no address of the web."""
+    try:
+        there = url.join(URL(location))
+    except ValueError:
+        return None
+    return there if there.scheme in {"http", "https"} and there.host else None
+
+
+def _forms(secrets: Iterable[str]) -> Iterable[str]:
+    """Give secrets as an answer may echo them: whole, without their scheme (``Bearer``), and inside a JSON string."""
+    for secret in secrets:
+        for form in {secret, secret.rpartition(" ")[2]}:
+            if len(form) >= _LEAST_SECRET:
+                yield form
+                yield orjson.dumps(form)[1:-1].decode()
 
 
 def _why_no_answer(exc: aiohttp.ClientError | OSError) -> str:
     """Word what kept an answer away; of a connection that was never made the cause, without the library's wording."""
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        cause = exc.certificate_error
+        words = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else str(cause)
+        return (
+            f"the certificate of {exc.host} port {exc.port} is not trusted ({words}): where its authority is a private "
+            "one, pass --ca-file"
+        )
+    if isinstance(exc, aiohttp.ClientSSLError):
+        why = getattr(exc.os_error, "reason", None) or "no reason given"
+        return f"{exc.host} port {exc.port} does not speak TLS as it must ({why}): is it http in place of https?"
     if isinstance(exc, aiohttp.ClientConnectorError) and exc.os_error.errno is not None:
         code = exc.os_error.errno
         # a name that is not found has a negative number of its own, and its words with it
-        words = exc.os_error.strerror if code < 0 else os.strerror(code)
-        return f"cannot connect to {exc.host} port {exc.port}: {words}"
+        said = exc.os_error.strerror if code < 0 else os.strerror(code)
+        return f"cannot connect to {exc.host} port {exc.port}: {said}"
     return str(exc) or type(exc).__name__
-
-
-def _text(reply: object, name: str) -> str:
-    value = reply.get(name) if isinstance(reply, dict) else None
-    if not isinstance(value, str) or not value:
-        msg = f"the gateway's answer has no {name}"
-        raise TargetError(msg)
-    return value

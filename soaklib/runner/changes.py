@@ -13,13 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
-
-import orjson
 
 from soaklib.errors import TargetError
 from soaklib.plan import Change, ChaosChange, CredentialsChange, Plan, PolicyChange
@@ -30,64 +27,18 @@ from soaklib.runner.gate import health_gate
 from soaklib.runner.policies import RunPolicies
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from soaklib.runner.api import GatewayApi
+    from soaklib.runner.chaos_guard import ChaosGuard
     from soaklib.runner.events import EventLog
     from soaklib.runner.recovery import Past
 
-__all__ = ["ChangeContext", "Changes", "ChaosGuard"]
+__all__ = ["ChangeContext", "Changes"]
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 15.0
 _BEFORE_THE_LOAD_S: Final = 10.0
-
-
-class ChaosGuard:
-    """The process that clears chaos should the runner be killed (see :mod:`soaklib.runner.guard`).
-
-    Parameters
-    ----------
-    headers
-        What the DELETE needs to be let in; handed over through the pipe, never on a command line.
-    ca_file
-        Further authorities to verify TLS by.
-    dies_with_runner
-        Whether the gateway ends with the runner, so that there is nothing to clear.
-    """
-
-    def __init__(self, headers: Mapping[str, str], *, ca_file: str | None, dies_with_runner: bool) -> None:
-        self._headers = dict(headers)
-        self._ca_file = ca_file
-        self._dies_with_runner = dies_with_runner
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def watch(self, url: str) -> None:
-        """Start watching; `url` is what to DELETE."""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "soaklib.runner.guard", stdin=asyncio.subprocess.PIPE
-        )
-        order = {"url": url, "headers": self._headers, "ca_file": self._ca_file}
-        await self._tell(orjson.dumps(order | {"dies_with_runner": self._dies_with_runner}))
-
-    async def dismiss(self) -> None:
-        """Stop watching: the chaos is off."""
-        if self._process is not None:
-            await self._tell(b"done")
-            await self._process.wait()
-            self._process = None
-
-    async def hand_over(self) -> None:
-        """Let the guard clear the chaos, as it does when the runner is killed: the run ends, and it may be on."""
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
-            self._process = None
-
-    async def _tell(self, line: bytes) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            with suppress(BrokenPipeError, ConnectionResetError):  # it is gone: nothing to tell
-                self._process.stdin.write(line + b"\n")
-                await self._process.stdin.drain()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,15 +1,14 @@
 """Sends one call and says what became of it; a failed call is data, and only cancellation is raised.
 
 The load is POST, which aiohttp never sends twice by itself (it repeats only idempotent methods on a dropped kept-alive
-connection), so one attempt on the wire is one row. Idle connections are given up before servers do (Node's default is
-5 s), because a server that closes one just as it is used again would look like a reset of its own making.
+connection), so one attempt on the wire is one row. Idle connections are given up before servers do, because a server
+that closes one just as it is used again would look like a reset of its own making.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import ssl
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -19,7 +18,9 @@ from aiohttp import hdrs
 from yarl import URL
 
 from soaklib.classify import classify_answer
+from soaklib.foreign_text import plain_text
 from soaklib.records import Kind, Reason
+from soaklib.runner.transport import TimedConnector, open_session, read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-__all__ = ["FAILURES", "Answer", "Client", "classify_failure", "read_bounded", "tls_context"]
+__all__ = ["FAILURES", "Answer", "Client", "classify_failure"]
 
 MAX_BODY_BYTES: Final = 1 << 20
-_KEEP_ALIVE_S: Final = 4.0
+MOST_ID_CHARACTERS: Final = 128
+"""Of a correlation id; what is longer is cut off, for each row of a day holds one."""
+
 _SEND_HEADERS: Final = {hdrs.CONTENT_TYPE: "application/json", hdrs.ACCEPT: "application/json"}
 
 
@@ -76,32 +79,6 @@ def classify_failure(exc: BaseException) -> tuple[Kind, Reason]:
     raise exc
 
 
-def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Give a verifying TLS context; `ca_file` adds authorities to the system's."""
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        context.load_verify_locations(cafile=ca_file)
-    return context
-
-
-class _TimedConnector(aiohttp.TCPConnector):
-    """A connector that remembers the longest wait for a connection since it was last asked."""
-
-    longest_wait_s = 0.0
-
-    async def connect(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[aiohttp.tracing.Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class's signature
-    ) -> aiohttp.connector.Connection:
-        started = self._loop.time()
-        try:
-            return await super().connect(req, traces, timeout)
-        finally:
-            self.longest_wait_s = max(self.longest_wait_s, self._loop.time() - started)
-
-
 class Client:
     """Sends calls to POST /api/proxy-request of one gateway.
 
@@ -134,19 +111,8 @@ class Client:
         self._url = URL(base_url + "/api/proxy-request")
         self._now_us = now_us
         self._timeout_s = timeout_s
-        self._connector = _TimedConnector(
-            limit=max_connections,
-            keepalive_timeout=_KEEP_ALIVE_S,
-            ssl=tls_context(ca_file) if self._url.scheme == "https" else True,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=self._connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout_s),
-            headers=dict(headers or {}) | _SEND_HEADERS,
-            skip_auto_headers=(hdrs.USER_AGENT,),
-            auto_decompress=True,
-        )
+        self._connector = TimedConnector(base_url, limit=max_connections, ca_file=ca_file)
+        self._session = open_session(self._connector, timeout_s=timeout_s, headers=dict(headers or {}) | _SEND_HEADERS)
 
     async def __aenter__(self) -> Self:
         return self
@@ -158,8 +124,7 @@ class Client:
 
     def take_longest_wait_us(self) -> int:
         """Give the longest wait for a connection since the last time this was asked."""
-        longest, self._connector.longest_wait_s = self._connector.longest_wait_s, 0.0
-        return round(longest * 1e6)
+        return round(self._connector.take_longest_wait_s() * 1e6)
 
     async def send(self, body: bytes) -> Answer:
         """Send one call and wait for its whole answer, its failure, or the time limit."""
@@ -172,7 +137,8 @@ class Client:
                 self._session.post(self._url, data=body, allow_redirects=False) as response,
             ):
                 status = response.status
-                correlation_id = response.headers.get("X-Correlation-Id")
+                if (correlation_id := response.headers.get("X-Correlation-Id")) is not None:
+                    correlation_id = plain_text(correlation_id, most=MOST_ID_CHARACTERS)
                 text = await read_bounded(response.content, MAX_BODY_BYTES)
                 if text is None:
                     response.close()
@@ -184,18 +150,6 @@ class Client:
             return Answer(sent_at_us, done_at_us, status, Kind.INVALID_RESPONSE, Reason.BODY_TOO_LARGE, correlation_id)
         kind, why = _classify_body(status, response.content_type, text)
         return Answer(sent_at_us, done_at_us, status, kind, why, correlation_id)
-
-
-async def read_bounded(content: aiohttp.StreamReader, limit_bytes: int) -> bytes | None:
-    """Read a body, or give None once it is larger than the limit."""
-    chunks: list[bytes] = []
-    size_bytes = 0
-    async for chunk in content.iter_any():
-        size_bytes += len(chunk)
-        if size_bytes > limit_bytes:
-            return None
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _classify_body(status: int, content_type: str, text: bytes) -> tuple[Kind, Reason | None]:

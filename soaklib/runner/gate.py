@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
+from soaklib.foreign_text import plain_text
 from soaklib.runner.api import ApiError
 
 if TYPE_CHECKING:
     from soaklib.runner.api import GatewayApi, Reply
 
 __all__ = ["GateResult", "health_gate", "is_healthy", "open_breakers"]
+
+
+_MOST_TOOL: Final = 64
 
 
 class GateResult(NamedTuple):
@@ -42,7 +46,7 @@ def open_breakers(reply: Reply) -> list[str] | None:
     others = [name for name, ok in checks.items() if name != "circuitBreakers" and ok is not True]
     if not isinstance(breakers, dict) or others:
         return None
-    return sorted(str(tool) for tool, closed in breakers.items() if closed is not True) or None
+    return sorted(plain_text(tool, most=_MOST_TOOL) for tool, closed in breakers.items() if closed is not True) or None
 
 
 async def health_gate(api: GatewayApi) -> GateResult:
@@ -59,7 +63,7 @@ async def health_gate(api: GatewayApi) -> GateResult:
     if ready.status == HTTPStatus.NOT_FOUND:
         return GateResult(passed=True, detail="healthy; the gateway has no /ready")
     if tools := open_breakers(ready):
-        return GateResult(passed=True, detail=f"healthy; breaker open: {', '.join(tools)}")
+        return GateResult(passed=True, detail=plain_text(f"healthy; breaker open: {', '.join(tools)}"))
     return GateResult(passed=False, detail=f"/ready answered {ready.status} and no open breaker explains it")
 
 

@@ -1,54 +1,142 @@
 """Switches chaos off when the runner is killed before it could do so itself.
 
 ``python -m soaklib.runner.guard`` is started just before chaos is switched on. Its standard input is a pipe from the
-runner: the first line says what to call, and the end of the pipe without the line ``done`` means that the runner is
-gone. It then clears the chaos, trying for a while, and ends. Standard library only: it must start fast and not fail.
+runner (:mod:`soaklib.runner.chaos_guard`). A line of JSON says what to call should the runner be gone: ``url``,
+``headers``, ``ca_file``, ``dies_with_runner``. ``done URL`` takes one back, ``done`` all. The end of the pipe without
+``done`` means that the runner is gone: the guard then clears what is left, and whatever is answered in the meantime, it
+tries for ten minutes. Standard library only: it must start fast and not fail.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import signal
-import ssl
+import socket
 import sys
 import time
-import urllib.error
-import urllib.request
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
 
-_TRIES: Final = 30
-_PAUSE_S: Final = 2.0
+from soaklib.reaching import USER_AGENT, tls_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+__all__ = ["DONE", "Order", "ask", "clear_all", "read_orders"]
+
+DONE: Final = "done"
+_GIVES_UP_AFTER_S: Final = 600.0
+_FIRST_PAUSE_S: Final = 0.5
+_MOST_PAUSE_S: Final = 15.0
+_TRY_WITHIN_S: Final = 10.0
+_MOST_HEAD_BYTES: Final = 64 << 10
+_FINAL_STATUS: Final = re.compile(
+    rb"(?:HTTP/1\.[01] 1\d\d[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n)*HTTP/1\.[01] ([2-5]\d\d)\b[^\n]*\n"
+)
+"""The status of an answer, after any interim ones (100 Continue, 103 Early Hints)."""
 
 
-def clear(url: str, headers: dict[str, str], ca_file: str | None) -> bool:
-    """DELETE the URL; say whether the gateway confirmed (no chaos to clear counts as confirmed)."""
-    request = urllib.request.Request(url, method="DELETE", headers=headers)  # noqa: S310 - http(s), checked by settings
-    context = ssl.create_default_context(cafile=ca_file) if url.startswith("https:") else None
+class Order(NamedTuple):
+    """What to DELETE, and what that needs."""
+
+    url: str
+    headers: Mapping[str, str]
+    ca_file: str | None
+    dies_with_runner: bool
+
+
+def ask(order: Order) -> int:
+    """Send the DELETE on a connection of its own, straight to the gateway; give the status of the answer.
+
+    Raises
+    ------
+    OSError
+        There was no answer.
+    SettingsError
+        The file with the authorities cannot be used.
+    """
+    parts = urlsplit(order.url)
+    host, is_tls = parts.hostname or "", parts.scheme == "https"
+    ends_s = time.monotonic() + _TRY_WITHIN_S
+    with socket.create_connection((host, parts.port or (443 if is_tls else 80)), _TRY_WITHIN_S) as plain:
+        wire = tls_context(order.ca_file).wrap_socket(plain, server_hostname=host) if is_tls else plain
+        with wire:
+            wire.sendall(_request(order))
+            return _status(wire, ends_s)
+
+
+def _request(order: Order) -> bytes:
+    parts = urlsplit(order.url)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = {"User-Agent": USER_AGENT} | dict(order.headers) | {"Host": parts.netloc, "Connection": "close"}
+    lines = (f"DELETE {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()))
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
+
+
+def _status(wire: socket.socket, ends_s: float) -> int:
+    """Read as much as it takes to know the status."""
+    said = b""
+    while (match := _FINAL_STATUS.match(said)) is None:
+        wire.settimeout(max(0.001, ends_s - time.monotonic()))
+        chunk = wire.recv(4096)
+        if not chunk or len(said) > _MOST_HEAD_BYTES or time.monotonic() > ends_s:
+            msg = "what was answered is no HTTP"
+            raise ConnectionError(msg)
+        said += chunk
+    return int(match[1])
+
+
+def read_orders(lines: Iterable[str]) -> list[Order]:
+    """Read what the runner says until it is gone or done; give what is left to clear."""
+    orders: dict[str, Order] = {}
+    for line in lines:
+        word, _, url = line.strip().partition(" ")
+        if word == DONE and not url:
+            return []
+        if word == DONE:
+            orders.pop(url, None)
+        elif line.endswith("\n"):  # else the runner was killed as it wrote it, before it switched anything on
+            order = Order(**json.loads(line))
+            orders[order.url] = order
+    return list(orders.values())
+
+
+def clear_all(
+    orders: list[Order], *, now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+) -> dict[str, str]:
+    """Try until everything is cleared, with growing pauses; give what is not after ten minutes, URL to reason."""
+    pause_s, gives_up_at_s = _FIRST_PAUSE_S, now() + _GIVES_UP_AFTER_S
+    while True:
+        tried = [(order, _problem(order)) for order in orders]
+        # a gateway of the runner's own is gone with it, and its chaos as well: there it is enough to have tried
+        left = [(order, problem) for order, problem in tried if problem is not None and not order.dies_with_runner]
+        if not left or now() + pause_s > gives_up_at_s:
+            return {order.url: problem for order, problem in left}
+        sleep(pause_s)
+        orders, pause_s = [order for order, _ in left], min(pause_s * 2, _MOST_PAUSE_S)
+
+
+def _problem(order: Order) -> str | None:
+    """Try once; say what stood in the way, None when it is cleared."""
     try:
-        with urllib.request.urlopen(request, timeout=10, context=context) as answer:  # noqa: S310
-            return bool(200 <= answer.status < 300)  # noqa: PLR2004 - success
-    except urllib.error.HTTPError as exc:
-        return exc.code == 404  # noqa: PLR2004 - the route or the tool is not there: nothing to clear
-    except OSError:
-        return False
+        status = ask(order)
+    except Exception as exc:  # noqa: BLE001 - nobody else is left who could clear it: whatever it was, it is tried again
+        return f"{type(exc).__name__}: {exc}"
+    # chaos that the gateway does not know is none; a redirect is followed nowhere, least of all with the token
+    return None if 200 <= status < 300 or status == 404 else f"answered with {status}"  # noqa: PLR2004 - HTTP's classes
 
 
 def main() -> int:
     """Wait for the runner's end and clear up after it; 0 when nothing is left on."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    order = json.loads(sys.stdin.readline())
-    if sys.stdin.readline().strip() == "done":
-        return 0
-    for attempt in range(_TRIES):
-        if clear(order["url"], order["headers"], order["ca_file"]):
-            return 0
-        if order["dies_with_runner"]:
-            return 0  # the embedded gateway is gone, and its chaos with it
-        if attempt < _TRIES - 1:
-            time.sleep(_PAUSE_S)
-    sys.stderr.write(f"soaklib: chaos may still be on; clear it with: curl -X DELETE {order['url']}\n")
-    return 1
+    left = clear_all(read_orders(sys.stdin))
+    with contextlib.suppress(OSError):  # the terminal may be gone with the runner
+        for url, problem in left.items():
+            sys.stderr.write(f"soaklib: chaos may still be on ({problem}); clear it with: curl -X DELETE {url}\n")
+    return 1 if left else 0
 
 
 if __name__ == "__main__":

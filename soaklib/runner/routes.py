@@ -10,11 +10,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.errors import TargetError
+from soaklib.foreign_text import plain_text
 from soaklib.plan import ChaosChange, CredentialsChange, PolicyChange
+from soaklib.runner.api import ApiError
 
 if TYPE_CHECKING:
     from soaklib.plan import Change, Plan
-    from soaklib.runner.api import ApiError, GatewayApi
+    from soaklib.runner.api import GatewayApi
 
 __all__ = ["Route", "check_routes", "routes_of"]
 
@@ -64,7 +66,8 @@ async def check_routes(api: GatewayApi, plan: Plan) -> tuple[dict[int, str], lis
     dict of int to str
         What stands in the way of a change of the plan, by its place; none for a change whose routes are there.
     list of str
-        What is missing beside the changes: without a route for policies the gateway must have its own.
+        What is missing beside the changes: without a route for policies the gateway must have its own, and without
+        metrics there are no samples.
 
     Raises
     ------
@@ -87,7 +90,22 @@ async def check_routes(api: GatewayApi, plan: Plan) -> tuple[dict[int, str], lis
         if problems := [text for route in routes_of(change) if (text := await problem(route))]:
             hindered[number] = problems[0]
     policies = await problem(_POLICIES)
-    return hindered, [] if policies is None else [f"baseline policies: {policies}"]
+    notes = [] if policies is None else [f"baseline policies: {policies}"]
+    return hindered, notes + await _about_metrics(api)
+
+
+async def _about_metrics(api: GatewayApi) -> list[str]:
+    """Say what /metrics answers that is worth knowing before a day without samples."""
+    try:
+        reply = await api.get("/metrics")
+    except ApiError as exc:
+        return [f"no samples and no snapshots: {exc}"]
+    there = None if reply.moved_to is None else plain_text(reply.moved_to)
+    if reply.status == HTTPStatus.OK:
+        return [] if there is None else [f"GET /metrics is redirected, and read at {there}"]
+    if there is not None:
+        return [f"no samples and no snapshots: GET /metrics is redirected to {there}, which is not followed"]
+    return [f"no samples and no snapshots: GET /metrics was answered with {reply.status}"]
 
 
 def _problem(route: Route, answer: ApiError) -> str | None:

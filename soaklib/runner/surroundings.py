@@ -10,7 +10,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from soaklib.runner.api import GatewayApi
-from soaklib.runner.changes import ChaosGuard
+from soaklib.runner.chaos_guard import ChaosGuard
 from soaklib.runner.client import Client
 from soaklib.runner.clock import RunClock
 from soaklib.runner.recorder import Recorder

@@ -1,19 +1,24 @@
 """The client against real loopback servers that answer as they should not."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
 import ssl
 import struct
+from importlib.metadata import version
 
 import aiohttp
+import orjson
 import pytest
 import trustme
 from aiohttp.client_reqrep import ConnectionKey
 
+from soaklib.errors import SettingsError
 from soaklib.records import Kind, Reason
 from soaklib.runner.client import FAILURES, MAX_BODY_BYTES, Client, classify_failure
+from soaklib.runner.transport import connect_limit_s
 
 
 def http(status_line, body=b"", content_type=b"application/json", extra=b""):
@@ -26,6 +31,7 @@ def http(status_line, body=b"", content_type=b"application/json", extra=b""):
 
 async def _read_request(reader):
     head = await reader.readuntil(b"\r\n\r\n")
+    reader.head = head.decode()  # for a handler that looks at it
     length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
     await reader.readexactly(length)
 
@@ -217,6 +223,93 @@ def test_the_correlation_id_is_kept():
     """The gateway's X-Correlation-Id is in the answer."""
     answer = answer_from(says(http(b"200 OK", OK, extra=b"x-correlation-id: req_1_abc\r\n")))
     assert answer.correlation_id == "req_1_abc"
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (b"req_\xff", "req_\ufffd"),  # Latin-1, which no JSON encoder takes as it comes
+        (b"req_\xc3\xa9", "req_\u00e9"),
+        (b"req_\x1b[31m", "req_\ufffd[31m"),
+        (b"r" * 128, "r" * 128),
+        (b"r" * 8000, "r" * 127 + "\u2026"),
+    ],
+)
+def test_a_correlation_id_is_text_and_of_bounded_length(sent, kept):
+    """Whatever the header holds is a row's text: clipped, and without what no encoder takes."""
+    answer = answer_from(says(http(b"200 OK", OK, extra=b"x-correlation-id: " + sent + b"\r\n")))
+    assert (answer.kind, answer.correlation_id) == (Kind.OK, kept)
+    assert orjson.loads(orjson.dumps(answer.correlation_id)) == kept
+
+
+@pytest.mark.parametrize("extra", [b"x-long: " + b"x" * 9000 + b"\r\n", b"x-many: y\r\n" * 200])
+def test_long_and_many_headers_are_no_failure(extra):
+    """Nine thousand bytes of a header, or two hundred headers: other clients take them, and so does the load."""
+    assert answer_from(says(http(b"200 OK", OK, extra=extra))).kind == Kind.OK
+
+
+@pytest.mark.parametrize(
+    ("headers", "name"), [({}, f"soaklib/{version('soaklib')}"), ({"user-agent": "mine/1"}, "mine/1")]
+)
+def test_the_load_says_who_it_is(headers, name):
+    """A gateway that refuses calls without a User-Agent answers them; another name may be given."""
+
+    async def refuses_the_nameless(reader, writer):
+        named = f"\r\nuser-agent: {name}\r\n".lower() in reader.head.lower()
+        writer.write(http(b"200 OK", OK) if named else http(b"403 Forbidden", b'{"message":"Forbidden"}'))
+        await writer.drain()
+        return "close"
+
+    assert answer_from(refuses_the_nameless, headers=headers).kind == Kind.OK
+
+
+def test_a_gateway_that_takes_no_connections_is_told_from_one_that_does_not_answer():
+    """With a full backlog the connection's own limit, a third of the call's, ends the call as connect_timeout."""
+
+    async def main():
+        with contextlib.ExitStack() as stack:
+            listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+            for _ in range(4):  # the backlog is full after one or two, and the kernel drops what comes after
+                other = stack.enter_context(socket.socket())
+                other.setblocking(False)  # noqa: FBT003 - a socket's own method
+                other.connect_ex(listening.getsockname())
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            async with Client(url, now_us=_now_us, timeout_s=1.5, max_connections=1) as client:
+                return await client.send(b"{}")
+
+    answer = asyncio.run(main())
+    assert (answer.status, answer.kind, answer.reason) == (None, Kind.TIMEOUT, Reason.CONNECT_TIMEOUT)
+    assert 500_000 <= answer.done_at_us - answer.sent_at_us < 1_500_000
+
+
+def test_the_limit_of_a_connection_is_well_below_that_of_a_call():
+    """A third of it, and ten seconds at most."""
+    assert [connect_limit_s(timeout_s) for timeout_s in (0.3, 3, 30, 3600)] == pytest.approx([0.1, 1, 10, 10])
+
+
+def test_no_proxy_is_asked_and_none_sees_a_call(monkeypatch):
+    """Whatever the environment says: the call goes straight to the gateway."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        assert answer_from(says(http(b"200 OK", OK))).kind == Kind.OK
+        proxy.setblocking(False)  # noqa: FBT003 - a socket's own method
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Other: b", "a\x00", "a\udcff"])
+def test_a_header_that_cannot_be_sent_is_refused_before_anything_is(value):
+    """With its name, and without its value."""
+
+    async def main():
+        async with Client(
+            "http://127.0.0.1:9", now_us=_now_us, timeout_s=1, max_connections=1, headers={"X-Key": value}
+        ):
+            pass
+
+    with pytest.raises(SettingsError, match=r"^the value of the header X-Key (?!.*Other)"):
+        asyncio.run(main())
 
 
 @pytest.mark.parametrize("trusts", [False, True])

@@ -29,6 +29,8 @@ class Server:
         for start, status in self._answers.items():
             if f"{request.method} {request.path}".startswith(start):
                 return web.json_response({"error": "no"}, status=status)
+        if request.method == "GET":
+            return web.Response(text="up 1\n")
         if request.method == "PATCH":
             return web.json_response({"error": "Policy not found"}, status=404)
         return web.json_response({"error": "Missing required fields"}, status=400)
@@ -64,6 +66,7 @@ def test_nothing_that_is_asked_could_change_anything():
     check(server)
     assert {(method, body, content_type) for method, _, body, content_type in server.asked} == {
         ("POST", "{}", "application/json"), ("PATCH", "{}", "application/json"), ("DELETE", "", "application/json"),
+        ("GET", "", None),
     }  # fmt: skip
     named = [path for method, path, _, _ in server.asked if method in {"PATCH", "DELETE"}]
     assert named == ["/api/admin/chaos/tool/soaklib-route-check", "/api/policies/soaklib-route-check"]
@@ -116,6 +119,37 @@ def test_no_call_is_made():
     server = Server()
     check(server)
     assert "/api/proxy-request" not in {path for _, path, _, _ in server.asked}
+
+
+class _Metrics(Server):
+    """A gateway whose /metrics is answered with a status and a location, and whose /metrics/ has samples."""
+
+    def __init__(self, status, location):
+        super().__init__()
+        self._status, self._location = status, location
+
+    async def answer(self, request):
+        if request.method == "GET" and request.path == "/metrics":
+            self.asked.append((request.method, request.path, "", None))
+            return web.Response(status=self._status, headers={"Location": self._location} if self._location else {})
+        return await super().answer(request)
+
+
+@pytest.mark.parametrize(
+    ("status", "location", "note"),
+    [
+        (307, "/metrics/", "GET /metrics is redirected, and read at /metrics/"),
+        (
+            307, "http://127.0.0.1:9/metrics",
+            "no samples and no snapshots: GET /metrics is redirected to http://127.0.0.1:9/metrics, which is not followed",
+        ),
+        (301, "/metrics", "no samples and no snapshots: GET /metrics is redirected to /metrics, which is not followed"),
+        (404, None, "no samples and no snapshots: GET /metrics was answered with 404"),
+    ],
+)  # fmt: skip
+def test_what_metrics_answers_is_said_before_the_start(status, location, note):
+    """A redirect within the origin is followed, another never; a day without samples is known beforehand."""
+    assert check(_Metrics(status, location)) == ({}, [note])
 
 
 @pytest.mark.parametrize(

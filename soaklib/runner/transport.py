@@ -1,0 +1,121 @@
+"""Connections to the gateway, made one way for the load and for every other route (see :mod:`soaklib.reaching`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from aiohttp import hdrs
+from multidict import CIMultiDict
+from yarl import URL
+
+from soaklib.reaching import USER_AGENT, refuse_bad_header, tls_context
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["TimedConnector", "connect_limit_s", "open_session", "read_bounded"]
+
+_KEEP_ALIVE_S: Final = 4.0  # idle connections are given up before servers do (Node's default is 5 s)
+_CONNECT_SHARE: Final = 1 / 3
+_MOST_CONNECT_S: Final = 10.0
+_MOST_FIELD_BYTES: Final = 64 << 10  # of one header of an answer: browsers and curl take as much or more
+_MOST_FIELDS: Final = 512
+
+
+def connect_limit_s(timeout_s: float) -> float:
+    """Give the time limit of making a connection: a third of a call's own, 10 s at most.
+
+    It must be well below the call's, else a gateway that takes no connections would look like one that does not answer.
+    """
+    return min(timeout_s * _CONNECT_SHARE, _MOST_CONNECT_S)
+
+
+class TimedConnector(aiohttp.TCPConnector):
+    """Makes connections to one gateway, and remembers the longest wait for one since it was last asked.
+
+    Parameters
+    ----------
+    base_url
+        The gateway's base URL.
+    limit
+        Most connections at a time.
+    ca_file
+        Further authorities to verify TLS by.
+
+    Raises
+    ------
+    SettingsError
+        The file holds no certificate.
+    """
+
+    def __init__(self, base_url: str, *, limit: int, ca_file: Path | None) -> None:
+        tls = tls_context(ca_file) if URL(base_url).scheme == "https" else True
+        super().__init__(limit=limit, keepalive_timeout=_KEEP_ALIVE_S, ssl=tls)
+        self._longest_wait_s = 0.0
+
+    def take_longest_wait_s(self) -> float:
+        """Give the longest wait for a connection since the last time this was asked."""
+        longest, self._longest_wait_s = self._longest_wait_s, 0.0
+        return longest
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[aiohttp.tracing.Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the base class's signature
+    ) -> aiohttp.connector.Connection:
+        """Give a connection, waiting for one if need be."""
+        started = self._loop.time()
+        try:
+            return await super().connect(req, traces, timeout)
+        finally:
+            self._longest_wait_s = max(self._longest_wait_s, self._loop.time() - started)
+
+
+def open_session(
+    connector: TimedConnector, *, timeout_s: float, headers: Mapping[str, str] | None
+) -> aiohttp.ClientSession:
+    """Give a session with one gateway: straight to it, without cookies; closing it closes its connections.
+
+    Parameters
+    ----------
+    connector
+        Makes the connections.
+    timeout_s
+        Time limit of a call, which the caller keeps; that of a connection follows from it (:func:`connect_limit_s`).
+    headers
+        Headers for every request.
+
+    Raises
+    ------
+    SettingsError
+        A header cannot be sent.
+    """
+    sent = CIMultiDict({hdrs.USER_AGENT: USER_AGENT})
+    for name, value in (headers or {}).items():
+        refuse_bad_header(name, value)
+        sent[name] = value
+    connect_s = connect_limit_s(timeout_s)
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_s, ceil_threshold=connect_s),
+        headers=sent,
+        trust_env=False,  # neither a proxy's address nor a password from ~/.netrc
+        max_field_size=_MOST_FIELD_BYTES,
+        max_headers=_MOST_FIELDS,
+    )
+
+
+async def read_bounded(content: aiohttp.StreamReader, limit_bytes: int) -> bytes | None:
+    """Read a body, or give None once it is larger than the limit."""
+    chunks: list[bytes] = []
+    size_bytes = 0
+    async for chunk in content.iter_any():
+        size_bytes += len(chunk)
+        if size_bytes > limit_bytes:
+            return None
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
