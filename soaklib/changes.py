@@ -3,6 +3,10 @@
 Each is really done, between two health gates (switching chaos off is never gated); asking twice changes nothing the
 second time, but for credentials, which rotate again; ``--restore`` puts back what was in force before the first change.
 With ``--run`` the gateway is that of the run, and what was done becomes events of the run, if it is going on.
+
+What the run's row names (headers' variables, a file with authorities, where to send them) is used only while the run is
+going on in a folder of this user's own. Of any other folder somebody else may be the author: what is secret must then
+be named on the command line, or in the environment, and so must the gateway that it is sent to.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ from typing import TYPE_CHECKING, Final, get_args
 from soaklib.analysis.load import find_run, open_run
 from soaklib.command import command
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
+from soaklib.foreign_text import plain_text
+from soaklib.ownership import is_own_folder
 from soaklib.plan import NAME_PATTERN, ChaosChange, CredentialsChange, PolicyChange
 from soaklib.runlock import is_owned
 from soaklib.runner.api import GatewayApi
@@ -78,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         info, notes = _run(options)
         if options.change in _OF_ONE_TOOL and options.tool is None:
             options.tool = _default_tool(options.change, info)
-        settings = _settings(options, info)
+        settings = _settings(options, info, is_trusted=notes.folder is not None and is_own_folder(notes.folder))
         said = asyncio.run(_change(options, settings, notes, None if info is None else info.run_id))
     except SoaklibError as exc:
         print(f"soaklib: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
@@ -124,7 +130,8 @@ def _run(options: argparse.Namespace) -> tuple[RunInfo | None, _Notes]:
     with open_run(folder) as run:
         info = run.info
     if options.gateway_url is not None and options.gateway_url.rstrip("/") != info.target:
-        msg = f"--gateway-url {options.gateway_url} is not the gateway of the run, {info.target}: leave one of them out"
+        target = plain_text(info.target)
+        msg = f"--gateway-url {options.gateway_url} is not the gateway of the run, {target}: leave one of them out"
         raise SettingsError(msg)
     if not is_owned(folder):
         print(f"the run {info.run_id} is not going on: no event is written", file=sys.stderr)  # noqa: T201
@@ -147,11 +154,12 @@ def _default_tool(what: str, info: RunInfo | None) -> str:
     return info.plan.tools[0]
 
 
-def _settings(options: argparse.Namespace, info: RunInfo | None) -> SoakSettings:
+def _settings(options: argparse.Namespace, info: RunInfo | None, *, is_trusted: bool) -> SoakSettings:
     """Give the settings of a soak, of which the gateway's address and what lets a call in are of use here."""
     url = options.gateway_url if info is None else info.target
-    headers = list(options.header_env) or ([] if info is None else info.settings.get("header_env", []))
-    ca_file = options.ca_file or (None if info is None else info.settings.get("ca_file"))
+    of_run = info.settings if info is not None and is_trusted else {}
+    headers = list(options.header_env) or of_run.get("header_env", [])
+    ca_file = options.ca_file or of_run.get("ca_file")
     flags = [word for pair in headers for word in ("--header-env", str(pair))]
     flags += [] if ca_file is None else ["--ca-file", str(ca_file)]
     flags += [] if url is None else ["--gateway-url", url]
@@ -159,14 +167,40 @@ def _settings(options: argparse.Namespace, info: RunInfo | None) -> SoakSettings
     if settings.gateway_url is None:
         msg = "no gateway is named: pass --gateway-url URL, --run RUN, or set GATEWAY_URL"
         raise SettingsError(msg)
+    if info is not None and not is_trusted:
+        _refuse_what_only_the_run_names(options, settings, info)
     return settings
+
+
+def _refuse_what_only_the_run_names(options: argparse.Namespace, settings: SoakSettings, info: RunInfo) -> None:
+    """Refuse to send what is secret to where somebody else's file may say."""
+    named = options.gateway_url or os.environ.get("GATEWAY_URL", "")
+    sends_secrets = bool(settings.header_env) or ADMIN_TOKEN_VARIABLE in os.environ
+    unnamed = [
+        flag
+        for flag, is_unnamed in (
+            ("--header-env", bool(info.settings.get("header_env")) and not settings.header_env),
+            ("--ca-file", bool(info.settings.get("ca_file")) and settings.ca_file is None),
+            ("--gateway-url", sends_secrets and named.rstrip("/") != info.target),
+        )
+        if is_unnamed
+    ]
+    if unnamed:
+        msg = (
+            "the run is not going on in a folder that is yours alone, so what its file names is not used unseen: "
+            f"pass {' and '.join(unnamed)} as well"
+        )
+        raise SettingsError(msg)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m soaklib.changes",
         description="Make a change by hand, between two health gates.",
-        epilog=f"An admin token is read from {ADMIN_TOKEN_VARIABLE}. "
+        epilog=f"An admin token is read from {ADMIN_TOKEN_VARIABLE}. With --run, what the run's file names (headers, "
+        "authorities, gateway) is used while the run is going on in a folder that is yours alone; of any other folder, "
+        "what is secret and where it goes must be named here as well. Every request goes straight to the gateway: "
+        "http_proxy and the like are not obeyed. "
         "Exit codes: 0 done, or there was nothing to do; 2 bad usage; 3 the gateway cannot be used or did not do it.",
     )
     common = argparse.ArgumentParser(add_help=False)

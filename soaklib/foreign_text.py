@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["MOST_WORDS", "plain_text"]
+__all__ = ["MOST_NAME", "MOST_WORDS", "is_plain", "plain_text"]
 
 MOST_WORDS: Final = 200
 """Characters that are kept of what a gateway says of an error."""
+
+MOST_NAME: Final = 256
+"""Characters that a name or an id of a gateway's may have."""
 
 _LOOK_AT: Final = 16
 """How many times the characters that are kept are looked at: what is cut off need not be cleaned."""
@@ -36,3 +39,8 @@ def plain_text(said: str | bytes, *, most: int = MOST_WORDS) -> str:
         return text
     text = _UNSHOWN.sub("\ufffd", _BLANK.sub(" ", text).strip())
     return text if len(text) <= most else text[: most - 1] + "\u2026"
+
+
+def is_plain(said: str, *, most: int = MOST_NAME) -> bool:
+    """Say whether a text can be kept and shown as it is: for one that is sent back, and cannot be mended on the way."""
+    return 0 < len(said) <= most and said.isprintable()

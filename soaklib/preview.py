@@ -12,6 +12,7 @@ from rich.table import Table
 from soaklib.artifacts.text_table import plain_table
 from soaklib.forecast import ROW_BYTES, bytes_text
 from soaklib.plan import ChaosChange, CredentialsChange, PolicyChange
+from soaklib.reaching import proxy_note
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -167,7 +168,8 @@ def _warnings(preview: Preview) -> list[str]:
         f"the change {changes[number].do} at {_soak(changes[number].at * preview.settings.duration_s)}: {problem}"
         for number, problem in preview.hindered.items()
     ]
-    return [*hindered, *preview.notes, *preview.outlook.warnings()]
+    unused = None if preview.settings.embedded else proxy_note()
+    return [*hindered, *preview.notes, *([] if unused is None else [unused]), *preview.outlook.warnings()]
 
 
 # -- words for times

@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import SettingsError as SourceFault
 
 from soaklib.errors import SettingsError
+from soaklib.reaching import tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,7 +154,8 @@ class SoakSettings(BaseSettings):
 
     gateway_url: Annotated[str, AfterValidator(_gateway_url)] | None = Field(
         None,
-        description="base URL of the gateway under load; without it the reference gateway is started as a rehearsal",
+        description="base URL of the gateway under load, reached straight: http_proxy and the like are not obeyed; "
+        "without it the reference gateway is started as a rehearsal",
     )
     rps: float = Field(1.0, gt=0, le=100_000, allow_inf_nan=False, description="slots a soak-second [1; with a URL 10]")
     hours: float = Field(24.0, gt=0, le=24 * 366, allow_inf_nan=False, description="length in soak-hours")
@@ -169,10 +171,15 @@ class SoakSettings(BaseSettings):
     )
     agents_per_role: int = Field(1, ge=1, le=10_000, description="agents made for each role")
     arrivals: Literal["constant", "poisson"] = Field("constant", description="spacing of the slots")
-    http_timeout_ms: int = Field(30_000, ge=1, le=3_600_000, description="time limit of a call, wall time")
+    http_timeout_ms: int = Field(
+        30_000,
+        ge=1,
+        le=3_600_000,
+        description="time limit of a call, wall time; that of its connection is a third of it, 10 s at most",
+    )
     header_env: list[Pair] = Field([], description="header whose value is read from an environment variable")
     ca_file: Path | None = Field(
-        None, description="PEM file with the authorities that the gateway's TLS is verified by"
+        None, description="PEM file with authorities, beside the system's, that the gateway's TLS is verified by"
     )
     database_url: str | None = Field(None, description="the gateway's request log, for the evidence bundle")
     gateway_fault: list[Pair] = Field([], description="fault of the embedded gateway, see its --help")
@@ -226,6 +233,8 @@ class SoakSettings(BaseSettings):
             if path is not None and not path.is_file():
                 msg = f"{name} {path} is not a file"
                 raise ValueError(msg)
+        if self.ca_file is not None:
+            tls_context(self.ca_file)  # refuses what is no certificate
         return self
 
     @property

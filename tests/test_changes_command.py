@@ -1,6 +1,7 @@
 """The command for changes by hand, at the reference gateway."""
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import duckdb
 import orjson
 import polars as pl
 import pytest
+import trustme
 from kept_events import KeptEvents
 
 import soaklib
@@ -166,6 +168,51 @@ def test_another_gateway_than_the_runs_is_refused(run_folder, gateway, capsys):
     assert said == (
         f"soaklib: --gateway-url http://127.0.0.1:9 is not the gateway of the run, {gateway}: leave one of them out"
     )
+
+
+def _named_by_the_run(folder, **named):
+    """Let a run's row name what it was started with."""
+    with duckdb.connect(str(folder / "run.duckdb")) as connection:
+        [(settings,)] = connection.execute("select settings from run").fetchall()
+        settings = orjson.loads(settings) | named
+        connection.execute("update run set settings = ?", [orjson.dumps(settings).decode()]).fetchall()
+
+
+@pytest.mark.parametrize("going_on", [False, True])
+@pytest.mark.parametrize("mode", [0o700, 0o777])
+def test_what_a_strangers_folder_names_is_not_sent_where_it_says(run_folder, capsys, monkeypatch, going_on, mode):
+    """Only a run that is going on in a folder of one's own is believed; else the command line must say it too."""
+    monkeypatch.setenv("PRECIOUS", "secret")
+    _named_by_the_run(run_folder, header_env=["X-Key=PRECIOUS"])
+    run_folder.chmod(mode)
+    with RunLock(run_folder) if going_on else contextlib.nullcontext():
+        code, said = done(capsys, "health-check", "--run", str(run_folder))
+    if going_on and mode == 0o700:
+        assert (code, said) == (0, "healthy and ready")
+    else:
+        assert code == 2
+        assert said.endswith("so what its file names is not used unseen: pass --header-env as well")
+
+
+def test_the_admin_token_goes_to_a_strangers_gateway_only_if_it_is_named(run_folder, gateway, capsys, monkeypatch):
+    """On the command line, or in the environment."""
+    monkeypatch.setenv("SOAK_GATEWAY_ADMIN_TOKEN", "secret")
+    code, said = done(capsys, "health-check", "--run", str(run_folder))
+    assert (code, said.endswith("pass --gateway-url as well")) == (2, True)
+    assert main(["health-check", "--run", str(run_folder), "--gateway-url", gateway]) == 0
+    monkeypatch.setenv("GATEWAY_URL", f"{gateway}/")
+    assert main(["health-check", "--run", str(run_folder)]) == 0
+
+
+def test_headers_that_are_named_are_sent_with_the_gateway_that_is(run_folder, gateway, capsys, monkeypatch):
+    """Both together are enough, and a file with authorities must be named like them."""
+    monkeypatch.setenv("PRECIOUS", "secret")
+    _named_by_the_run(run_folder, header_env=["X-Key=PRECIOUS"], ca_file="/theirs.pem")
+    at = ("health-check", "--run", str(run_folder), "--header-env", "X-Key=PRECIOUS")
+    assert done(capsys, *at)[1].endswith("pass --ca-file and --gateway-url as well")
+    ca_file = run_folder / "ours.pem"
+    trustme.CA().cert_pem.write_to_path(ca_file)
+    assert main([*at, "--gateway-url", gateway, "--ca-file", str(ca_file)]) == 0
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,14 @@ from soaklib.settings import load_settings
 STARTS = dt.datetime(2026, 11, 24, 14, 30, 15, tzinfo=dt.UTC)
 
 
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch):
+    """What the caller's environment says of a proxy is not shown."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
 def _shown(*arguments, hindered=None, notes=(), zone="UTC", terminal=False):
     """Give what is shown, as text."""
     settings, plan = load_settings(list(arguments)), load_plan()
@@ -128,3 +136,14 @@ def test_a_terminal_gets_tables_with_rules_and_a_log_gets_columns():
 def test_a_soak_shorter_than_a_cadence_says_that_it_never_comes():
     """Six minutes see no rotation."""
     assert "never: the soak is shorter" in _row(_shown("--hours", "0.1"), of="token rotation")
+
+
+def test_a_proxy_that_the_environment_names_is_said_not_to_be_used(monkeypatch):
+    """In one line, by the variables' names and not their values; the embedded gateway is on this machine anyway."""
+    monkeypatch.setenv("https_proxy", "http://user:secret@proxy.example:3128")
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("all_proxy", "")
+    note = "HTTP_PROXY, https_proxy is not obeyed: every request goes straight to the gateway, none through a proxy"
+    assert _shown(*REAL).splitlines().count(note) == 1
+    assert "secret" not in _shown(*REAL)
+    assert "not obeyed" not in _shown()

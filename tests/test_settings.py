@@ -2,6 +2,7 @@ import resource
 from pathlib import Path
 
 import pytest
+import trustme
 
 import soaklib
 from soaklib.errors import SettingsError
@@ -160,3 +161,28 @@ def test_the_settings_of_a_stored_run_are_still_settings():
         settings = SoakSettings.model_validate(dict(run.info.settings))
     assert settings.metrics_port is None
     assert settings.total_slots == 34_560
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"# soaklib\n", "holds no certificate in PEM: pass the file of the authority that signed the gateway's"),
+        (b"", "holds no certificate in PEM"),
+        (b"\x30\x82\x01\x0a", "holds no certificate in PEM"),
+        (b"-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n", "holds no certificate in PEM"),
+        (None, "is not a file"),
+    ],
+)
+def test_a_file_of_authorities_that_is_none_is_refused(tmp_path, content, said):
+    """A text, nothing, DER, a damaged one, a folder: one sentence, before anything is sent."""
+    path = tmp_path / "ca"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(SettingsError, match=f"^--ca-file {path} {said}"):
+        load_settings(["--gateway-url", "https://gateway.example", "--ca-file", str(path)])
+
+
+def test_a_file_of_authorities_is_taken(tmp_path):
+    """Its twin."""
+    path = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(path)
+    assert load_settings(["--ca-file", str(path)]).ca_file == path

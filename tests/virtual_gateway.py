@@ -166,7 +166,8 @@ class VirtualApi(GatewayApi):
     """The runner's way to the routes, with the wire taken out."""
 
     def __init__(self, gateway, is_alive):
-        self._gateway, self._is_alive, self.base_url, self._admin_headers = gateway, is_alive, "http://gateway", {}
+        self._gateway, self._is_alive, self.base_url = gateway, is_alive, "http://gateway"
+        self._admin_headers, self._secrets = {}, frozenset()
 
     async def __aenter__(self):
         return self
@@ -174,7 +175,7 @@ class VirtualApi(GatewayApi):
     async def __aexit__(self, *_):
         """Close nothing."""
 
-    async def _exchange(self, method, path, body, headers):
+    async def _exchange(self, method, path, body, headers, **_):
         del headers
         if not self._is_alive():
             route = f"{method} {path}"

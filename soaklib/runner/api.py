@@ -21,7 +21,7 @@ import orjson
 from yarl import URL
 
 from soaklib.errors import TargetError
-from soaklib.foreign_text import plain_text
+from soaklib.foreign_text import MOST_NAME, is_plain, plain_text
 from soaklib.reaching import refuse_bad_header
 from soaklib.redaction import redacted
 from soaklib.runner.transport import TimedConnector, connect_limit_s, open_session, read_bounded
@@ -35,7 +35,6 @@ __all__ = ["ApiError", "GatewayApi", "Reply"]
 
 MAX_REPLY_BYTES: Final = 64 << 20  # /metrics of many agents is large; a body without end is refused all the same
 _MOST_ADMIN_BYTES: Final = 1 << 20
-_MOST_NAME: Final = 256
 _MOST_TOKEN: Final = 16 << 10
 _MOST_SAID_BYTES: Final = 16 << 10  # of an error's body, looked through for secrets before it is cut short
 _LEAST_SECRET: Final = 4  # a shorter header value is no secret, and masking it would make words unreadable
@@ -103,13 +102,13 @@ class _Answer(NamedTuple):
     status: int
     value: Any
 
-    def text(self, name: str, *, most: int = _MOST_NAME, secret: str | None = None) -> str:
+    def text(self, name: str, *, most: int = MOST_NAME, secret: str | None = None) -> str:
         """Give a member that must be a text: not empty, not over long, of characters that can be shown."""
         value = self.value.get(name) if isinstance(self.value, dict) else None
         if not isinstance(value, str) or not value:
             msg = f"but has no {name}"
             raise self.wrong(msg)
-        if len(value) > most or not value.isprintable() or (secret is not None and secret in value):
+        if not is_plain(value, most=most) or (secret is not None and secret in value):
             msg = f"but its {name} cannot be one"
             raise self.wrong(msg)
         return value
@@ -216,6 +215,14 @@ class GatewayApi:
         """Create a policy for a role; give its id."""
         body = {"name": name, "description": "made by a soak", "role": role, "spec": spec}
         return (await self._call("POST", "/api/policies", body, admin=True)).text("id")
+
+    async def policies(self, role: str) -> list[dict[str, Any]]:
+        """Give the policies of a role, each as the gateway has it."""
+        answer = await self._call("GET", f"/api/policies?role={quote(role, safe='')}", None, admin=True)
+        if not isinstance(answer.value, list):
+            why = "but is no list of policies"
+            raise answer.wrong(why)
+        return [policy for policy in answer.value if isinstance(policy, dict)]
 
     async def update_policy(self, policy_id: str, *, spec: Mapping[str, object]) -> None:
         """Replace a policy's spec as a whole."""

@@ -8,25 +8,39 @@ from __future__ import annotations
 
 import secrets
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from urllib.parse import quote
 
 import orjson
+from pydantic import AfterValidator, BaseModel, Field, RootModel, ValidationError
 
 from soaklib.errors import SettingsError, TargetError
+from soaklib.foreign_text import is_plain
 from soaklib.plan import quota_event
 from soaklib.records import EventName
 from soaklib.runner.api import ApiError
 from soaklib.runner.gate import health_gate
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from soaklib.runner.api import GatewayApi
-    from soaklib.runner.undo import UndoLog
+    from soaklib.runner.undo import Replaced, UndoLog
 
 __all__ = ["ByHand"]
 
-_MOST_WORDS: Final = 200
+_Form = TypeVar("_Form", bound=BaseModel)
+
+
+def _shown(value: str) -> str:
+    if not is_plain(value):
+        msg = "it cannot be a name"
+        raise ValueError(msg)
+    return value
+
+
+_Name = Annotated[str, AfterValidator(_shown)]
+"""A name or an id that is sent back, kept and shown."""
 
 
 class ByHand:
@@ -65,8 +79,8 @@ class ByHand:
         """Give a tool a new credential; what was active before the first rotation is remembered."""
 
         async def rotate() -> str:
-            if tool not in self._undo.credentials:
-                self._undo.credentials[tool] = await self._api.active_credential(tool)
+            if tool not in kept.credentials:
+                kept.credentials[tool] = await self._api.active_credential(tool)
                 self._undo.save()
             version = f"by-hand-{secrets.token_hex(4)}"
             new = await self._api.set_credential(tool=tool, version=version, credential=secrets.token_urlsafe(32))
@@ -75,35 +89,37 @@ class ByHand:
             self._note(EventName.CREDENTIALS_ROTATED_SUCCESSFULLY, detail)
             return f"credentials rotated: {detail}"
 
-        return await self._gated("rotate-credentials", rotate)
+        async with self._undo.held() as kept:
+            return await self._gated("rotate-credentials", rotate)
 
     async def restore_credentials(self, tool: str) -> str:
         """Make the credential active again that was so before the first rotation by hand."""
-        if tool not in self._undo.credentials:
-            return f"nothing to restore: the credentials of {tool} were not rotated by hand"
 
         async def restore() -> str:
-            before = self._undo.credentials[tool]
+            before = kept.credentials[tool]
             if before is not None:
                 try:
                     await self._activate(tool, before)
                 except ApiError as exc:
                     if exc.status != HTTPStatus.NOT_FOUND or exc.is_missing:
                         raise
-                    self._forget_credential(tool)
+                    self._forget_credential(kept, tool)
                     msg = f"the credential of {tool} from before is not there any more; the rotated one stays"
                     raise TargetError(msg) from exc
-            self._forget_credential(tool)
+            self._forget_credential(kept, tool)
             if before is None:
                 return f"{tool} had no credential before; the rotated one stays"
             detail = f"tool={tool} id={before} restored"
             self._note(EventName.CREDENTIALS_ROTATED_SUCCESSFULLY, detail)
             return f"credentials restored: {detail}"
 
-        return await self._gated("rotate-credentials --restore", restore)
+        async with self._undo.held() as kept:
+            if tool not in kept.credentials:
+                return f"nothing to restore: the credentials of {tool} were not rotated by hand"
+            return await self._gated("rotate-credentials --restore", restore)
 
-    def _forget_credential(self, tool: str) -> None:
-        del self._undo.credentials[tool]
+    def _forget_credential(self, kept: Replaced, tool: str) -> None:
+        del kept.credentials[tool]
         self._undo.save()
 
     async def _activate(self, tool: str, credential_id: str) -> None:
@@ -137,7 +153,12 @@ class ByHand:
 
     async def chaos_off(self, tool: str | None) -> str:
         """Clear the chaos of a tool, or of all; no gate stands before that."""
-        active = await self._active_chaos()
+        try:
+            active = await self._active_chaos()
+        except ApiError:
+            if tool is None:
+                raise
+            active = None  # whatever it says of its chaos, what is named is switched off first
         if active is None and tool is None:
             msg = "the gateway cannot say where chaos is on: pass --tool"
             raise SettingsError(msg)
@@ -155,14 +176,15 @@ class ByHand:
 
     async def _active_chaos(self) -> dict[str, tuple[str, float]] | None:
         """Give tool -> mode and percentage of the chaos that is on; None when the gateway has no route to ask."""
+        route = "/api/admin/chaos"
         try:
-            reply = await self._read("/api/admin/chaos")
+            reply = await self._api.read(route)
         except ApiError as exc:
             if exc.is_missing:
                 return None
             raise
-        pairs = reply.get("activeChaos", []) if isinstance(reply, dict) else []
-        return {str(tool): (str(setting["mode"]), float(setting["pct"])) for tool, setting in pairs}
+        active = _as(_Chaos, reply, route).active
+        return {tool: (setting.mode, setting.pct) for tool, setting in active}
 
     # -- policies
 
@@ -182,11 +204,11 @@ class ByHand:
         async def update() -> str:
             said, found = [], 0
             for policy_id, spec in await self._policies(run_id):
-                limits = {quota["action"]: quota["limit"] for quota in _quotas(spec, tool)}
+                limits = {action: limit for action, limit in _limits(spec).items() if _tool_of(action) == tool}
                 found += len(limits)
                 if set(limits.values()) <= {limit}:
                     continue
-                remembered = self._undo.limits.setdefault(policy_id, {})
+                remembered = kept.limits.setdefault(policy_id, {})
                 remembered |= limits | remembered  # what was remembered first stays
                 self._undo.save()
                 await self._set_limits(policy_id, spec, dict.fromkeys(limits, limit))
@@ -201,17 +223,16 @@ class ByHand:
                 raise TargetError(msg)
             return f"quota changed: {'; '.join(said)}" if said else f"the limit is {limit} already"
 
-        return await self._gated("update-policy", update)
+        async with self._undo.held() as kept:
+            return await self._gated("update-policy", update)
 
     async def restore_policy(self, tool: str) -> str:
         """Set the limits of a tool's quotas back to what they were before the first change by hand."""
-        if not any(_tool_of(action) == tool for limits in self._undo.limits.values() for action in limits):
-            return f"nothing to restore: no quota on {tool} was changed by hand"
 
         async def restore() -> str:
             said = []
             policies = dict(await self._policies(None))
-            for policy_id, limits in list(self._undo.limits.items()):
+            for policy_id, limits in list(kept.limits.items()):
                 wanted = {action: limit for action, limit in limits.items() if _tool_of(action) == tool}
                 if not wanted:
                     continue
@@ -221,28 +242,33 @@ class ByHand:
                 for action in wanted:
                     del limits[action]
                 if not limits:
-                    del self._undo.limits[policy_id]
+                    del kept.limits[policy_id]
                 self._undo.save()
             for detail in said:
                 self._note(quota_event(tool, "RESTORED"), detail)
             return f"quota restored: {'; '.join(said)}" if said else "nothing to restore: the policies are gone"
 
-        return await self._gated("update-policy --restore", restore)
+        async with self._undo.held() as kept:
+            if not any(_tool_of(action) == tool for limits in kept.limits.values() for action in limits):
+                return f"nothing to restore: no quota on {tool} was changed by hand"
+            return await self._gated("update-policy --restore", restore)
 
     async def _policies(self, run_id: str | None) -> list[tuple[str, dict[str, Any]]]:
         """Give id and spec of the active policies."""
-        reply = await self._read("/api/policies")
+        route = "/api/policies"
+        policies = _as(_Policies, await self._api.read(route), route)
         return [
-            (str(policy["id"]), _spec(policy))
-            for policy in (reply if isinstance(reply, list) else [])
-            if policy.get("active", True) and (run_id is None or str(policy.get("name")).startswith(f"{run_id}-"))
+            (str(policy.id), _spec(policy.spec, route))
+            for policy in policies.root
+            if policy.active and (run_id is None or (policy.name or "").startswith(f"{run_id}-"))
         ]
 
     async def _set_limits(self, policy_id: str, spec: dict[str, Any], limits: dict[str, int]) -> None:
-        quotas = [quota | {"limit": limits.get(quota["action"], quota["limit"])} for quota in spec.get("quotas", [])]
+        quotas = [quota | {"limit": limits.get(quota["action"], quota["limit"])} for quota in spec.get("quotas") or ()]
         await self._api.update_policy(policy_id, spec=spec | {"quotas": quotas})
-        policy = await self._read(f"/api/policies/{policy_id}")
-        now = {quota["action"]: quota["limit"] for quota in _spec(policy).get("quotas", [])}
+        route = f"/api/policies/{quote(policy_id, safe='')}"
+        policy = _as(_Policy, await self._api.read(route), route)
+        now = _limits(_spec(policy.spec, route))
         if any(now.get(action) != limit for action, limit in limits.items()):
             msg = f"the gateway answered that policy {policy_id} was changed, but says that its limits are {now}"
             raise TargetError(msg)
@@ -270,28 +296,73 @@ class ByHand:
             raise TargetError(msg)
         return said
 
-    async def _read(self, path: str) -> Any:
-        """GET a path and give its JSON."""
-        reply = await self._api.get(path)
+
+class _Setting(BaseModel):
+    mode: _Name
+    pct: float
+
+
+class _Chaos(BaseModel):
+    """The answer of GET /api/admin/chaos."""
+
+    active: list[tuple[_Name, _Setting]] = Field([], alias="activeChaos")
+
+
+class _Quota(BaseModel):
+    action: _Name
+    limit: int
+
+
+class _Quotas(BaseModel):
+    """What is of use in a policy's spec."""
+
+    quotas: list[_Quota] | None = None
+
+
+class _Policy(BaseModel):
+    """A policy as the gateway gives it; its spec stays as it came, since it goes back as a whole."""
+
+    id: _Name | int
+    name: str | None = None
+    active: bool = True
+    spec: dict[str, Any] | str | None = None
+
+
+class _Policies(RootModel[list[_Policy]]):
+    """The answer of GET /api/policies."""
+
+
+def _as(form: type[_Form], value: object, path: str) -> _Form:
+    """Give what a GET was answered with in the form that it must have."""
+    try:
+        return form.model_validate(value)
+    except ValidationError as exc:
+        error = exc.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in error["loc"])
         route = f"GET {path}"
-        if reply.status != HTTPStatus.OK:
-            raise ApiError(route, reply.status, reply.body[:_MOST_WORDS].decode("utf-8", "replace"))
+        raise ApiError(
+            route, HTTPStatus.OK, f"but {where or 'the whole'} is not what it must be: {error['msg']}"
+        ) from exc
+
+
+def _spec(spec: dict[str, Any] | str | None, path: str) -> dict[str, Any]:
+    """Give a policy's spec, which some routes give as a JSON text, and whose quotas are what they must be."""
+    value: Any = spec
+    if isinstance(spec, str):
         try:
-            return orjson.loads(reply.body)
+            value = orjson.loads(spec)
         except orjson.JSONDecodeError as exc:
-            raise ApiError(route, reply.status, "the body is no JSON") from exc
+            route = f"GET {path}"
+            raise ApiError(route, HTTPStatus.OK, "but a spec is no JSON") from exc
+    value = {} if value is None else value
+    _as(_Quotas, value, path)
+    return dict(value)
+
+
+def _limits(spec: dict[str, Any]) -> dict[str, int]:
+    """Give the limit of each action that has a quota."""
+    return {quota.action: quota.limit for quota in _Quotas.model_validate(spec).quotas or ()}
 
 
 def _tool_of(action: str) -> str:
     return action.partition(":")[0]
-
-
-def _spec(policy: dict[str, Any]) -> dict[str, Any]:
-    """Give a policy's spec, which some routes give as a JSON text."""
-    spec = policy.get("spec", {})
-    value = orjson.loads(spec) if isinstance(spec, str) else spec
-    return value if isinstance(value, dict) else {}
-
-
-def _quotas(spec: dict[str, Any], tool: str) -> Iterator[dict[str, Any]]:
-    return (quota for quota in spec.get("quotas") or () if _tool_of(str(quota["action"])) == tool)

@@ -20,6 +20,7 @@ class FakeGateway:
 
     def __init__(self):
         self.deaf, self.healthy, self.calls, self.missing = set(), [True], [], set()
+        self.answers = {}
         self.chaos, self.active, self.known = {}, {"openai": "first"}, {"first"}
         self.policies = [
             {"id": "p1", "name": "r1-enricher", "active": True, "spec": spec("openai:chat", 100)},
@@ -33,8 +34,18 @@ class FakeGateway:
         status, body = (404, MISSING) if path in self.missing else self._answer(path)
         return Reply(status, body if isinstance(body, bytes) else json.dumps(body).encode())
 
+    async def read(self, path):
+        """GET a path, give the JSON."""
+        reply = await self.get(path)
+        if reply.status != 200:
+            route = f"GET {path}"
+            raise ApiError(route, reply.status, reply.body.decode())
+        return json.loads(reply.body)
+
     def _answer(self, path):
         match path.strip("/").split("/"):
+            case _ if path in self.answers:
+                answer = 200, self.answers[path]
             case ["health"]:
                 answer = 200, {"ok": self.healthy.pop(0) if len(self.healthy) > 1 else self.healthy[0]}
             case ["api", "admin", "chaos"]:
@@ -317,11 +328,58 @@ def test_a_policy_that_did_not_change_is_told(bench):
         bench.do("update_policy", "openai", 50, None)
 
 
-def test_what_was_replaced_is_kept_by_gateway(bench):
-    """Another gateway has nothing to restore, and a damaged file is refused."""
-    bench.do("rotate_credentials", "openai")
-    assert UndoLog(bench.undo_path, bench.gateway.base_url).credentials == {"openai": "first"}
-    assert UndoLog(bench.undo_path, "http://another").credentials == {}
-    bench.undo_path.write_text("{")
-    with pytest.raises(SettingsError, match="which holds what to restore, cannot be read: remove it"):
-        UndoLog(bench.undo_path, "http://another")
+# -- answers that are not what they must be
+
+
+def _told(bench, method, *arguments):
+    with pytest.raises(ApiError) as caught:
+        bench.do(method, *arguments)
+    assert caught.value.status == 200
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [], 7, "no", {"activeChaos": {}}, {"activeChaos": None}, {"activeChaos": ["openai"]},
+        {"activeChaos": [["openai"]]}, {"activeChaos": [["openai", {}]]}, {"activeChaos": [[1, {"mode": "500"}]]},
+        {"activeChaos": [["openai", {"mode": "500", "pct": "many"}]]},
+        {"activeChaos": [["\x1b[31m", {"mode": "500", "pct": 5}]]},
+    ],
+)  # fmt: skip
+def test_chaos_that_is_told_in_another_form_is_an_error_of_the_answer(bench, answer):
+    """With the route and the status, whatever the JSON is; a tool that is named is switched off all the same."""
+    bench.gateway.answers["/api/admin/chaos"] = answer
+    for method, arguments in (("chaos_on", ("openai", "500", 50)), ("chaos_off", (None,)), ("chaos_off", ("openai",))):
+        assert _told(bench, method, *arguments).startswith("GET /api/admin/chaos was answered with 200: but ")
+    assert bench.gateway.calls == ["chaos_off"]
+
+
+def policy(**other):
+    """Make a list with one policy, which is as it should be but for what is given."""
+    return [{"id": "p1", "name": "r1-enricher", "active": True, "spec": spec("openai:chat", 100)} | other]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {}, 7, ["p1"], [None], [{"name": "x"}], policy(id=None), policy(id=["p"]), policy(id="p\n1"), policy(id=""),
+        policy(spec=7), policy(spec="{"), policy(spec="[1]"), policy(spec={"quotas": 1}),
+        policy(spec={"quotas": ["a"]}), policy(spec={"quotas": [{"limit": 1}]}),
+        policy(spec={"quotas": [{"action": "openai:chat"}]}), policy(spec={"quotas": [{"action": 1, "limit": 1}]}),
+        policy(spec={"quotas": [{"action": "openai:chat", "limit": None}]}), policy(name=5), policy(active="perhaps"),
+        policy(id="p" * 10_000),
+    ],
+)  # fmt: skip
+def test_policies_that_are_told_in_another_form_are_an_error_of_the_answer(bench, answer):
+    """Nothing is changed, and nothing else is raised."""
+    bench.gateway.answers["/api/policies"] = answer
+    assert _told(bench, "update_policy", "openai", 5, None).startswith("GET /api/policies was answered with 200: but ")
+    assert (bench.gateway.calls, bench.names()[-1]) == ([], "CHANGE_FAILED")
+
+
+def test_a_policy_with_a_number_for_an_id_is_changed(bench):
+    """Some gateways count them."""
+    bench.gateway.policies = [{"id": "7", "name": "x", "spec": spec("openai:chat", 100)}]  # as it stands in a path
+    bench.gateway.answers["/api/policies"] = policy(id=7)
+    assert bench.do("update_policy", "openai", 5, None).startswith("quota changed: policy=7 action=openai:chat limit=5")

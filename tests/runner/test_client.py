@@ -271,7 +271,7 @@ def test_a_gateway_that_takes_no_connections_is_told_from_one_that_does_not_answ
             listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
             for _ in range(4):  # the backlog is full after one or two, and the kernel drops what comes after
                 other = stack.enter_context(socket.socket())
-                other.setblocking(False)  # noqa: FBT003 - a socket's own method
+                other.setblocking(False)
                 other.connect_ex(listening.getsockname())
             url = f"http://127.0.0.1:{listening.getsockname()[1]}"
             async with Client(url, now_us=_now_us, timeout_s=1.5, max_connections=1) as client:
@@ -293,7 +293,7 @@ def test_no_proxy_is_asked_and_none_sees_a_call(monkeypatch):
         for name in ("http_proxy", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
         assert answer_from(says(http(b"200 OK", OK))).kind == Kind.OK
-        proxy.setblocking(False)  # noqa: FBT003 - a socket's own method
+        proxy.setblocking(False)
         with pytest.raises(BlockingIOError):
             proxy.accept()
 

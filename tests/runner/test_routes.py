@@ -121,6 +121,9 @@ def test_no_call_is_made():
     assert "/api/proxy-request" not in {path for _, path, _, _ in server.asked}
 
 
+NONE = "no samples and no snapshots: GET /metrics"
+
+
 class _Metrics(Server):
     """A gateway whose /metrics is answered with a status and a location, and whose /metrics/ has samples."""
 
@@ -139,14 +142,11 @@ class _Metrics(Server):
     ("status", "location", "note"),
     [
         (307, "/metrics/", "GET /metrics is redirected, and read at /metrics/"),
-        (
-            307, "http://127.0.0.1:9/metrics",
-            "no samples and no snapshots: GET /metrics is redirected to http://127.0.0.1:9/metrics, which is not followed",
-        ),
-        (301, "/metrics", "no samples and no snapshots: GET /metrics is redirected to /metrics, which is not followed"),
-        (404, None, "no samples and no snapshots: GET /metrics was answered with 404"),
+        (307, "http://127.0.0.1:9/m", f"{NONE} is redirected to http://127.0.0.1:9/m, which is not followed"),
+        (301, "/metrics", f"{NONE} is redirected to /metrics, which is not followed"),
+        (404, None, f"{NONE} was answered with 404"),
     ],
-)  # fmt: skip
+)
 def test_what_metrics_answers_is_said_before_the_start(status, location, note):
     """A redirect within the origin is followed, another never; a day without samples is known beforehand."""
     assert check(_Metrics(status, location)) == ({}, [note])
