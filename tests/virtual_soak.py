@@ -96,9 +96,9 @@ class MemoryGuard:
         if self._is_alive():
             self.urls.append(url)
 
-    async def dismiss(self):
+    async def dismiss(self, url=None):
         if self._is_alive():
-            self.urls.clear()
+            self.urls = [one for one in self.urls if url not in (None, one)]
 
     async def hand_over(self):
         if self._is_alive():

@@ -88,11 +88,14 @@ class Reply(NamedTuple):
         As they came.
     moved_to
         Where the answer came from in the end, or where it points to and was not followed; None without a redirect.
+    date
+        The ``Date`` that its server put on it; None without.
     """
 
     status: int
     body: bytes
     moved_to: str | None = None
+    date: str | None = None
 
 
 class _Answer(NamedTuple):
@@ -309,7 +312,7 @@ class GatewayApi:
                 if text is None:
                     response.close()
                     raise ApiError(route, response.status, f"the body is over {most_bytes} bytes")
-                return Reply(response.status, text, response.headers.get("Location"))
+                return Reply(response.status, text, response.headers.get("Location"), response.headers.get("Date"))
         except aiohttp.ConnectionTimeoutError as exc:
             raise ApiError(route, None, f"no connection within {connect_limit_s(self._timeout_s):.3g} s") from exc
         except TimeoutError as exc:

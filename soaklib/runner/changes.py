@@ -229,14 +229,14 @@ class Changes:
         if not await context.written_down():
             msg = "that it is about to come on cannot be written down, so that a later runner could not end it"
             raise TargetError(msg)
-        await context.guard.watch(f"{context.api.base_url}/api/admin/chaos/tool/{change.tool}")
+        await context.guard.watch(self._end_url(change.tool))
         self._chaos.add(change.tool)  # before the call: an answer that gets lost may have switched it on
         try:
             await context.api.chaos_on(tool=change.tool, mode=change.mode, pct=change.pct)
         except ApiError as exc:
             if exc.is_refusal:
                 self._chaos.discard(change.tool)
-                await self._dismiss_guard()
+                await context.guard.dismiss(self._end_url(change.tool))
             raise
         return f"tool={change.tool} mode={change.mode} pct={change.pct}"
 
@@ -265,11 +265,11 @@ class Changes:
             else:
                 self._chaos.discard(tool)
                 events.write(EventName.CHAOS_MODE_OFF, f"tool={tool}", key=key)
-        await self._dismiss_guard()
+                await self._context.guard.dismiss(self._end_url(tool))
 
-    async def _dismiss_guard(self) -> None:
-        if not self._chaos:
-            await self._context.guard.dismiss()
+    def _end_url(self, tool: str) -> str:
+        """Give what is to be DELETEd to end a tool's chaos."""
+        return f"{self._context.api.base_url}/api/admin/chaos/tool/{tool}"
 
 
 def _what_became_of_it(exc: TargetError | OSError) -> EventName:

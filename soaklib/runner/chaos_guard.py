@@ -93,7 +93,7 @@ class ChaosGuard:
             await asyncio.to_thread(process.wait)
 
     async def hand_over(self) -> None:
-        """Let the guard begin now: the run ends, and what is watched may be on. It goes on when this process is gone."""
+        """Let the guard begin now, for the run ends and what is watched may be on; it outlives this process."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
 

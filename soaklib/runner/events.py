@@ -7,9 +7,10 @@ whether a thing is still to be done is asked of it and of nothing else.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import RecordingError
+from soaklib.foreign_text import plain_text
 from soaklib.records import NOT_MADE, Event
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EVENT_LOG_NAME", "EventLog", "write_event_log"]
 
-EVENT_LOG_NAME = "soak-events.log"
+EVENT_LOG_NAME: Final = "soak-events.log"
+_MOST_CHARACTERS: Final = 4000
 
 
 class EventLog:
@@ -89,7 +91,7 @@ class EventLog:
         elif key is not None:
             self._done[key] = str(name)
         at_us = self._clock.now_us()
-        line = " ".join(detail.split())  # one line, whatever a gateway's message holds
+        line = plain_text(" ".join(detail.split()), most=_MOST_CHARACTERS)  # one line, whatever a gateway's words hold
         try:
             self._file.write(_line(self._clock.utc(at_us), name, line))
         except OSError as exc:  # what has to be done goes on; the run ends by this when it is done

@@ -6,6 +6,8 @@ a DELETE names a tool that is not there and says that its empty body is JSON, wh
 
 from __future__ import annotations
 
+import datetime as dt
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -16,11 +18,12 @@ from soaklib.runner.api import ApiError
 
 if TYPE_CHECKING:
     from soaklib.plan import Change, Plan
-    from soaklib.runner.api import GatewayApi
+    from soaklib.runner.api import GatewayApi, Reply
 
-__all__ = ["Route", "check_routes", "routes_of"]
+__all__ = ["Route", "about_clock", "check_routes", "routes_of"]
 
 _NOWHERE: Final = "soaklib-route-check"
+_CLOCKS_AGREE_S: Final = 60.0
 _REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
@@ -100,12 +103,40 @@ async def _about_metrics(api: GatewayApi) -> list[str]:
         reply = await api.get("/metrics")
     except ApiError as exc:
         return [f"no samples and no snapshots: {exc}"]
+    return _about_samples(reply) + about_clock(reply.date, dt.datetime.now(dt.UTC))
+
+
+def _about_samples(reply: Reply) -> list[str]:
     there = None if reply.moved_to is None else plain_text(reply.moved_to)
     if reply.status == HTTPStatus.OK:
         return [] if there is None else [f"GET /metrics is redirected, and read at {there}"]
     if there is not None:
         return [f"no samples and no snapshots: GET /metrics is redirected to {there}, which is not followed"]
     return [f"no samples and no snapshots: GET /metrics was answered with {reply.status}"]
+
+
+def about_clock(date: str | None, now: dt.datetime) -> list[str]:
+    """Say that the gateway's clock and this machine's differ, by which tokens expire too early or too late.
+
+    Parameters
+    ----------
+    date
+        The ``Date`` of an answer, to the second.
+    now
+        This machine's time.
+    """
+    try:
+        told = parsedate_to_datetime(date or "")
+    except ValueError:  # none, or none that can be read
+        return []
+    ahead_s = (told.replace(tzinfo=told.tzinfo or dt.UTC) - now).total_seconds()
+    if abs(ahead_s) <= _CLOCKS_AGREE_S:
+        return []
+    where = "ahead of" if ahead_s > 0 else "behind"
+    return [
+        f"the gateway's clock is {abs(ahead_s):.0f} s {where} this machine's: tokens expire by the one and are asked "
+        "for by the other; set them right"
+    ]
 
 
 def _problem(route: Route, answer: ApiError) -> str | None:

@@ -61,7 +61,7 @@ class FakeGuard:
         assert url == "http://127.0.0.1:1/api/admin/chaos/tool/openai"
         self.watching = True
 
-    async def dismiss(self):
+    async def dismiss(self, _url=None):
         self.watching = False
 
     async def hand_over(self):

@@ -1,6 +1,7 @@
 """Which routes a plan needs and whether a gateway has them, asked of real servers on the loopback."""
 
 import asyncio
+import datetime as dt
 
 import pytest
 from aiohttp import web
@@ -8,7 +9,7 @@ from aiohttp import web
 from soaklib.errors import TargetError
 from soaklib.plan import load_plan
 from soaklib.runner.api import ApiError, GatewayApi
-from soaklib.runner.routes import check_routes
+from soaklib.runner.routes import about_clock, check_routes
 
 EXPRESS = "<!DOCTYPE html><pre>Cannot POST /api/admin/creds/set</pre>"
 FASTIFY = '{"message":"Route POST:/api/admin/creds/set not found","error":"Not Found","statusCode":404}'
@@ -105,6 +106,25 @@ def test_only_routes_of_the_plans_changes_are_asked_for():
     server = Server()
     check(server, load_plan().model_copy(update={"changes": ()}))
     assert not [path for _, path, _, _ in server.asked if "admin" in path]
+
+
+NOW = dt.datetime(2026, 11, 28, 12, 0, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("date", "said"),
+    [
+        (None, None),
+        ("yesterday", None),
+        ("Sat, 28 Nov 2026 12:00:59 GMT", None),
+        ("Sat, 28 Nov 2026 12:01:01 GMT", "the gateway's clock is 61 s ahead of this machine's"),
+        ("Sat, 28 Nov 2026 10:00:00 GMT", "the gateway's clock is 7200 s behind this machine's"),
+        ("Sat, 28 Nov 2026 10:00:00", "the gateway's clock is 7200 s behind this machine's"),
+    ],
+)
+def test_clocks_that_differ_by_more_than_a_minute_are_told_before_the_start(date, said):
+    """Tokens expire by the gateway's clock."""
+    assert [note.partition(":")[0] for note in about_clock(date, NOW)] == ([] if said is None else [said])
 
 
 @pytest.mark.parametrize("route", ["POST /api/create-agent", "POST /api/generate-token"])
