@@ -133,10 +133,8 @@ def about_clock(date: str | None, now: dt.datetime) -> list[str]:
     if abs(ahead_s) <= _CLOCKS_AGREE_S:
         return []
     where = "ahead of" if ahead_s > 0 else "behind"
-    return [
-        f"the gateway's clock is {abs(ahead_s):.0f} s {where} this machine's: tokens expire by the one and are asked "
-        "for by the other; set them right"
-    ]
+    differs = f"the gateway's clock is {abs(ahead_s):.0f} s {where} this machine's"
+    return [f"{differs}: tokens expire by the one and are asked for by the other; set them right"]
 
 
 def _problem(route: Route, answer: ApiError) -> str | None:
