@@ -13,9 +13,11 @@ Names are resolved when they are first used, so that importing the package costs
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    __version__: str
     from soaklib import charts
     from soaklib.analysis.aligned import aligned
     from soaklib.analysis.bookkeeping.books import reconciliation_proofs
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Run",
     "SoaklibError",
+    "__version__",
     "aligned",
     "breaker_states",
     "budget",
@@ -130,6 +133,8 @@ _HOME: Final = {name: module for module, names in _MODULES.items() for name in n
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return version("soaklib")
     if name == "charts":
         return import_module("soaklib.charts")
     if name not in _HOME:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from soaklib.analysis.load import find_run, open_run
 from soaklib.command import command, find_folder
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
+from soaklib.shipped import NOTEBOOKS, shipped
 from soaklib.whitepaper.build import build_whitepaper, check_claims, made_claims
 from soaklib.whitepaper.claims import CLAIMS_NAME
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["build_report", "find_notebooks", "main"]
 
 EXECUTED_FOLDER: Final = "notebooks"
-_CHECKOUT_NOTEBOOKS: Final = Path(__file__).resolve().parents[1] / "notebooks"
 _NUMBERED: Final = "[0-9][0-9]-*.ipynb"
 _COMPARING: Final = "80-"  # takes a second run
 _SHOWING_THE_PAPER: Final = "90-"  # when it is built
@@ -53,7 +53,7 @@ def build_report(
     folder
         The run's folder.
     notebooks
-        Folder of the notebooks; None for ``notebooks/`` of the checkout that soaklib is installed from.
+        Folder of the notebooks; None for those that come with soaklib.
     against
         Folder of another run; with it the notebook that compares two runs is executed too.
     renew
@@ -129,17 +129,17 @@ def _execute_all(
 
 
 def find_notebooks(folder: Path | None = None) -> list[Path]:
-    """Give the numbered notebooks of a folder, in order; of the checkout's if None.
+    """Give the numbered notebooks of a folder, in order; those that come with soaklib if None.
 
     Raises
     ------
     SettingsError
         There are none.
     """
-    where = _CHECKOUT_NOTEBOOKS if folder is None else folder
+    where = shipped(NOTEBOOKS) if folder is None else folder
     found = sorted(where.glob(_NUMBERED))
     if not found:
-        msg = f"there are no notebooks in {where}: pass --notebooks with the folder notebooks/ of a checkout of soaklib"
+        msg = f"there are no notebooks in {where}: pass --notebooks with a folder that has some"
         raise SettingsError(msg)
     return found
 
@@ -192,7 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Execute the notebooks on a run, and write its figures and its whitepaper.",
     )
     parser.add_argument("run", metavar="RUN", help="folder or id of a run, or 'latest'")
-    parser.add_argument("--notebooks", type=Path, metavar="FOLDER", help="other notebooks than the checkout's")
+    parser.add_argument(
+        "--notebooks", type=Path, metavar="FOLDER", help="other notebooks than those that come with soaklib"
+    )
     parser.add_argument("--against", metavar="RUN", help="another run: compare the two as well")
     claims = parser.add_mutually_exclusive_group()
     claims.add_argument("--renew", action="store_true", help="replace recorded claims that do not follow any more")

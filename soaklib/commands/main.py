@@ -1,0 +1,102 @@
+"""``soaklib COMMAND``: one door to all commands; ``soaklib run`` and ``python -m soaklib.run`` are the same thing."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
+
+from soaklib.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["COMMANDS", "main"]
+
+
+class _Command(NamedTuple):
+    """A command: the module whose ``main`` takes its arguments, the extra that it needs, and what it is for."""
+
+    module: str
+    extra: str
+    purpose: str
+
+
+COMMANDS: Final = {
+    "run": _Command(
+        "soaklib.run", "all", "soak a gateway; without --gateway-url, rehearse the whole day in two minutes"
+    ),
+    "report": _Command("soaklib.report", "all", "draw a run's figures and write its whitepaper"),
+    "collect": _Command("soaklib.collect", "all", "pack a run's evidence into one bundle"),
+    "verify": _Command("soaklib.verify", "all", "check that a bundle is what it says it is"),
+    "compare": _Command("soaklib.commands.compare", "statistics", "hold two runs against each other"),
+    "changes": _Command(
+        "soaklib.changes", "runner", "make a change by hand: credentials, a quota, chaos, a health check"
+    ),
+    "weekly": _Command("soaklib.weekly", "all", "a soak, its report, and how it compares with the last good one"),
+    "gateway": _Command("soaklib.gateway.server", "gateway", "start the reference gateway"),
+    "notebooks": _Command(
+        "soaklib.commands.notebooks", "notebooks", "copy the notebooks into a folder and open JupyterLab on them"
+    ),
+    "sample": _Command("soaklib.commands.sample", "all", "copy the sample run into a folder"),
+    "schedules": _Command(
+        "soaklib.commands.schedules", "all", "copy what starts a weekly soak, and a Grafana dashboard"
+    ),
+}
+
+_BROUGHT_BY_EXTRAS: Final = frozenset(
+    {
+        "aiohttp", "arch", "jinja2", "jupyter_client", "jupyterlab", "matplotlib", "nbclient", "nbformat", "numpy",
+        "orjson", "papermill", "prometheus_api_client", "psutil", "psycopg", "rich", "scipy", "tenacity", "typst",
+        "yarl",
+    }
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; give its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in {"-h", "--help", "help"}:
+        print(_help())  # noqa: T201 - the command's own words
+        return ExitCode.OK if words else ExitCode.USAGE
+    if words[0] in {"-V", "--version"}:
+        print(f"soaklib {version('soaklib')}")  # noqa: T201
+        return ExitCode.OK
+    name, *rest = words
+    if name not in COMMANDS:
+        return _say(f"there is no command {name!r}{_near(name)}; soaklib --help lists them all")
+    try:
+        run = cast("Callable[[Sequence[str]], int]", import_module(COMMANDS[name].module).main)
+    except ModuleNotFoundError as exc:
+        package = (exc.name or "").partition(".")[0]
+        if package not in _BROUGHT_BY_EXTRAS:
+            raise
+        return _say(f"{name} needs {package}, which is not installed: pip install 'soaklib[{COMMANDS[name].extra}]'")
+    return run(rest)
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    return "\n".join(
+        [
+            "usage: soaklib COMMAND [...]   (soaklib COMMAND --help tells its flags)",
+            "",
+            "Long-run evidence about AI-agent gateways.",
+            "",
+            *(f"  {name:{width}}  {command.purpose}" for name, command in COMMANDS.items()),
+            "",
+            "  --version  say which soaklib this is",
+        ]
+    )
+
+
+def _near(name: str) -> str:
+    [*near] = difflib.get_close_matches(name, COMMANDS, n=1)
+    return f": did you mean {near[0]}?" if near else ""
+
+
+def _say(text: str) -> int:
+    print(f"soaklib: {text}", file=sys.stderr)  # noqa: T201 - the command's own words
+    return ExitCode.USAGE

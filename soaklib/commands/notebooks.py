@@ -1,0 +1,61 @@
+"""``soaklib notebooks``: the notebooks, copied to where they can be changed, and JupyterLab on them."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soaklib.command import command
+from soaklib.errors import ExitCode
+from soaklib.shipped import NOTEBOOKS, shipped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["copy_notebooks", "main"]
+
+
+def copy_notebooks(folder: Path) -> list[Path]:
+    """Copy the notebooks into a folder, made if it is not there; what is there already stays as it is.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Those that were copied.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    copied = []
+    for source in sorted(shipped(NOTEBOOKS).glob("*.ipynb")):
+        target = folder / source.name
+        if not target.exists():
+            shutil.copyfile(source, target)
+            copied.append(target)
+    return copied
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="soaklib notebooks", description="Copy the notebooks into a folder and open JupyterLab on them."
+    )
+    parser.add_argument(
+        "folder", metavar="FOLDER", nargs="?", type=Path, default=Path("soaklib-notebooks"), help="[soaklib-notebooks]"
+    )
+    parser.add_argument("--copy-only", action="store_true", help="open nothing")
+    options = parser.parse_args(arguments)
+    folder: Path = options.folder
+    copied = copy_notebooks(folder)
+    print(f"{len(copied)} notebooks copied to {folder.resolve()}", file=sys.stderr)  # noqa: T201 - its own words
+    if options.copy_only:
+        print(folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
+        return ExitCode.OK
+    if find_spec("jupyterlab") is None:
+        print("soaklib: JupyterLab is not installed: pip install 'soaklib[notebooks]'", file=sys.stderr)  # noqa: T201
+        return ExitCode.USAGE
+    return subprocess.call([sys.executable, "-m", "jupyterlab", str(folder)])  # noqa: S603 - our own words

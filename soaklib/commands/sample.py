@@ -1,0 +1,36 @@
+"""``soaklib sample``: the sample run, copied to where it can be looked at."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soaklib.command import command
+from soaklib.errors import ExitCode
+from soaklib.shipped import SAMPLE, shipped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="soaklib sample", description="Copy the sample run, a real rehearsal of a day, into a folder."
+    )
+    parser.add_argument(
+        "folder", metavar="FOLDER", nargs="?", type=Path, default=Path("soaklib-sample"), help="[soaklib-sample]"
+    )
+    folder: Path = parser.parse_args(arguments).folder
+    if folder.exists():
+        print(f"soaklib: {folder} is there already: name a folder that is not", file=sys.stderr)  # noqa: T201
+        return ExitCode.USAGE
+    shutil.copytree(shipped(SAMPLE), folder)
+    print(folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
+    return ExitCode.OK

@@ -1,0 +1,37 @@
+"""``soaklib schedules``: what starts a weekly soak, and a dashboard for Grafana, copied to be changed."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soaklib.command import command
+from soaklib.errors import ExitCode
+from soaklib.shipped import SCHEDULES, shipped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="soaklib schedules",
+        description="Copy systemd unit and timer, cron line, GitHub workflow and Grafana dashboard into a folder.",
+    )
+    parser.add_argument(
+        "folder", metavar="FOLDER", nargs="?", type=Path, default=Path("soaklib-schedules"), help="[soaklib-schedules]"
+    )
+    folder: Path = parser.parse_args(arguments).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in SCHEDULES:
+        source = shipped(name)
+        if not (folder / source.name).exists():  # what was changed there stays
+            shutil.copyfile(source, folder / source.name)
+    print(folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
+    return ExitCode.OK

@@ -1,0 +1,122 @@
+"""What somebody has who installs the wheel into an empty environment, in an empty folder, without a checkout."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True, text=True)
+    [built] = folder.glob("*.whl")
+    return built
+
+
+class Installed:
+    """An environment with the wheel in it, and an empty folder to work in."""
+
+    def __init__(self, folder, wheel, *, with_extras):
+        self.folder = folder / "empty"
+        self.folder.mkdir()
+        venv.create(folder / "env", with_pip=True)
+        self._bin = folder / "env" / "bin"
+        pip = [str(self._bin / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *(["--no-deps"] if with_extras else []), str(wheel)], check=True, capture_output=True)
+        if with_extras:  # what the extras bring is here already; soaklib itself is not found by way of such a file
+            [packages] = (folder / "env" / "lib").glob("python*/site-packages")
+            (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+    def __call__(self, *words):
+        """Run `soaklib` with these words."""
+        keep = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        return subprocess.run(
+            [str(self._bin / "soaklib"), *words], cwd=self.folder, env=keep, capture_output=True, text=True,
+            check=False, timeout=300, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(wheel, tmp_path_factory):
+    return Installed(tmp_path_factory.mktemp("whole"), wheel, with_extras=True)
+
+
+@pytest.fixture(scope="module")
+def alone(wheel, tmp_path_factory):
+    return Installed(tmp_path_factory.mktemp("alone"), wheel, with_extras=False)
+
+
+def test_a_wheel_holds_notebooks_sample_schedules_and_dashboard_and_no_tests(wheel):
+    """Everything that a user needs."""
+    names = set(zipfile.ZipFile(wheel).namelist())
+    notebooks = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert {f"soaklib/shipped_files/notebooks/{name}" for name in notebooks} <= names
+    assert "soaklib/shipped_files/data/sample/run.duckdb" in names
+    assert "soaklib/shipped_files/scripts/grafana-dashboard.json" in names
+    assert "soaklib/default_plan.toml" in names
+    assert not [name for name in names if name.startswith("tests/")]
+
+
+def test_a_source_distribution_holds_what_its_wheel_is_made_of(tmp_path):
+    """The wheel that is built from it has the same notebooks."""
+    program = "import sys; from hatchling.build import build_sdist; build_sdist(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    [built] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(built) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"notebooks/00-run-summary.ipynb", "scripts/soak-weekly.timer", "soaklib/shipped.py", "README.md"} <= names
+
+
+def test_a_rehearsal_its_report_its_bundle_and_the_check_of_it(whole):
+    """Some soak-hours, in a folder that was empty."""
+    ran = whole("run", "--hours", "2", "--speed", "720", "--rps", "2")
+    assert ran.returncode in {0, 1}, ran.stderr
+    folder = Path(ran.stdout.splitlines()[-1])
+    assert folder.parent == whole.folder / "data" / "runs"
+    assert (folder / "whitepaper.html").is_file()
+    assert list((folder / "figures").glob("*.svg"))
+    collected = whole("collect", "latest")
+    assert collected.returncode == 0, collected.stderr
+    [bundle] = folder.glob("soak-artifacts-*.tar.gz")
+    verified = whole("verify", str(bundle))
+    assert verified.returncode == 0, verified.stderr
+    compared = whole("compare", str(folder), str(folder))
+    assert (compared.returncode, "same" in compared.stdout) == (0, True)
+
+
+def test_the_sample_and_the_notebooks_are_at_hand(whole):
+    """Copied into the folder; what is there already stays."""
+    assert whole("sample", "kept").returncode == 0
+    assert whole("notebooks", "mine", "--copy-only").returncode == 0
+    (whole.folder / "mine" / "00-run-summary.ipynb").write_text("changed")
+    assert whole("notebooks", "mine", "--copy-only").returncode == 0
+    assert (whole.folder / "mine" / "00-run-summary.ipynb").read_text() == "changed"
+    assert whole("sample", "kept").returncode == 2
+
+
+def test_soaklib_alone_reads_a_run_and_names_the_extra_that_is_missing(alone):
+    """One sentence each, and no traceback."""
+    assert alone("--version").stdout.startswith("soaklib ")
+    assert alone("sample", "kept").returncode == 0
+    read = subprocess.run(
+        [alone._bin / "python", "-c", "import soaklib; run = soaklib.open_run('kept'); print(run.outcomes().height)"],
+        cwd=alone.folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert int(read.stdout) > 40_000, read.stderr
+    for name, extra in (("run", "all"), ("gateway", "gateway"), ("report", "all"), ("compare", "statistics")):
+        ended = alone(name, *(("kept", "kept") if name == "compare" else ("kept",) if name == "report" else ()))
+        assert ended.returncode == 2, ended.stderr
+        assert f"pip install 'soaklib[{extra}]'" in ended.stderr
+        assert "Traceback" not in ended.stderr
