@@ -12,6 +12,7 @@ from soaklib.plan import load_plan
 from soaklib.records import RunStatus
 from soaklib.runner.clock import RunClock
 from soaklib.runner.recovery import Past, recover
+from soaklib.runner.scraped import read_scrape
 from soaklib.runner.soak import Soak, SoakJob
 from soaklib.runner.surroundings import Surroundings
 from soaklib.settings import load_settings
@@ -68,6 +69,11 @@ class MemoryRecorder:
     def scrape(self, row):
         self._take("scrapes", tuple(row))
 
+    def metrics(self, row, text):
+        read = read_scrape(row, text)
+        self.scrape(read.scrape)
+        self.samples(read.samples)
+
     def samples(self, rows):
         for row in rows:
             self._take("samples", tuple(row))
@@ -120,8 +126,8 @@ class _Virtual(Surroundings):
             anchor_utc, not_before_us=not_before_us, monotonic_ns=world.loop.monotonic_ns, utc_now=world.utc_now
         )
 
-    def recorder(self, folder):
-        del folder
+    def recorder(self, folder, *, on_warning):
+        del folder, on_warning
         return self._world.recorder
 
     def api(self):

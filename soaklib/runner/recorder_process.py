@@ -1,10 +1,20 @@
 """The recorder's process: reads rows from its standard input, appends them to the run's file, acknowledges.
 
 ``python -m soaklib.runner.recorder_process RUN.duckdb`` is started by :class:`soaklib.runner.recorder.Recorder`. It is
-a process of its own so that the database never holds the interpreter lock of the loop that keeps the schedule. Each
-line of its input is a JSON object, table name -> list of rows; each line of its output says how many rows are on disk,
-or what went wrong. It ends when its input ends, with everything it was given written down, also when the runner is
-killed.
+a process of its own so that neither the database nor the reading of /metrics ever holds the interpreter lock of the
+loop that keeps the schedule. Its input is frames (:mod:`soaklib.runner.frames`). Each line of its output is a JSON
+object:
+
+================================== ================================================================================
+keys                               meaning
+================================== ================================================================================
+``frames``, ``rows``               frames dealt with and rows on disk, both since the start
+``refused_rows``, ``refused``      beside them, when rows could not be stored: how many, and "table: reason" of some
+``warning``                        one line for the person who looks after the run; it goes on
+``error``                          why recording has ended
+================================== ================================================================================
+
+It ends when its input ends, with everything it was given written down, also when the runner is killed.
 """
 
 from __future__ import annotations
@@ -12,69 +22,119 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from soaklib.errors import ExitCode, RecordingError
 from soaklib.live import Publisher
+from soaklib.runner.frames import FrameReader, dump
+from soaklib.runner.scraped import read_scrape
+from soaklib.runner.storing import store
 from soaklib.store import RunWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from soaklib.runner.frames import Frame
+    from soaklib.runner.storing import Refusal
 
 _STDIN: Final = 0
 _STDOUT: Final = 1
 _READ_BYTES: Final = 1 << 20
 _IGNORED_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MOST_TOLD: Final = 5
+_MOST_WORDS: Final = 400
+
+
+class Voice:
+    """Tells the runner what it must know, a line at a time, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._warned: set[str] = set()
+
+    def acknowledge(self, frames: int, rows: int, refused: Sequence[Refusal] = ()) -> None:
+        """Say what is dealt with and what is on disk, and which rows never will be."""
+        message: dict[str, object] = {"frames": frames, "rows": rows}
+        if refused:
+            told = dict.fromkeys(f"{refusal.table}: {refusal.reason}"[:_MOST_WORDS] for refusal in refused)
+            message |= {"refused_rows": len(refused), "refused": [*told][:_MOST_TOLD]}
+        self._say(message)
+
+    def warn(self, text: str) -> None:
+        """Say something that does not end the recording; the same thing once."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self._say({"warning": text[:_MOST_WORDS]})
+
+    def fail(self, text: str) -> None:
+        """Say why nothing more is recorded."""
+        self._say({"error": text[:_MOST_WORDS]})
+
+    def _say(self, message: dict[str, object]) -> None:
+        with self._lock, suppress(BrokenPipeError):  # the runner is gone; what it handed over is still written
+            os.write(_STDOUT, dump(message) + b"\n")
 
 
 def main(database: Path) -> int:
     """Record until standard input ends; give the exit code."""
     for number in _IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the end of the input is the only end
+    voice = Voice()
     try:
         writer = RunWriter(database)
         publisher = Publisher(database.parent, writer.cursor)
         publisher.start()
-        _say({"rows": 0})
-        rows_written = 0
-        for lines in _line_groups(_STDIN):
-            rows_written += writer.append(_merge(lines))
-            _say({"rows": rows_written})
+        record(writer, voice)
         publisher.stop()
         writer.close()
     except RecordingError as exc:
-        _say({"error": str(exc)})
+        voice.fail(str(exc))
         return ExitCode.RECORDING
     except MemoryError:
-        _say({"error": f"cannot write {database}: the recorder is out of memory"})
+        voice.fail(f"cannot write {database}: the recorder is out of memory")
         return ExitCode.RECORDING
+    except Exception as exc:
+        voice.fail(f"cannot write {database}: {exc!r}")
+        raise
     return ExitCode.OK
 
 
-def _line_groups(descriptor: int) -> Iterator[list[bytes]]:
-    """Give all whole lines that came in since the last time: a slow disk makes larger transactions, no queue."""
-    rest = b""
+def record(writer: RunWriter, voice: Voice) -> None:
+    """Store what comes in until the input ends."""
+    frames_stored = rows_stored = 0
+    voice.acknowledge(frames_stored, rows_stored)
+    for frames in _frame_groups(_STDIN):
+        stored = store(writer, _merge(frames, voice))
+        frames_stored += len(frames)
+        rows_stored += stored.rows
+        voice.acknowledge(frames_stored, rows_stored, stored.refused)
+
+
+def _frame_groups(descriptor: int) -> Iterator[list[Frame]]:
+    """Give all whole frames that came in since the last time: a slow disk makes larger transactions, no queue."""
+    reader = FrameReader()
     while chunk := os.read(descriptor, _READ_BYTES):
-        *lines, rest = (rest + chunk).split(b"\n")
-        if lines:
-            yield lines
+        if frames := list(reader.feed(chunk)):
+            yield frames
 
 
-def _merge(lines: list[bytes]) -> dict[str, list[list[object]]]:
-    merged: dict[str, list[list[object]]] = {}
-    for line in lines:
-        for table, rows in orjson.loads(line).items():
+def _merge(frames: list[Frame], voice: Voice) -> dict[str, list[Sequence[object]]]:
+    """Put the rows of some frames together; the samples of a scrape go with its row."""
+    merged: dict[str, list[Sequence[object]]] = {}
+    for frame in frames:
+        for table, rows in frame.rows.items():
             merged.setdefault(table, []).extend(rows)
+        if frame.scrape is not None:
+            read = read_scrape(frame.scrape, frame.text)
+            if read.fault is not None:
+                voice.warn(read.fault)
+            merged.setdefault("scrapes", []).append(read.scrape)
+            if read.samples:
+                merged.setdefault("samples", []).extend(read.samples)
     return merged
-
-
-def _say(message: dict[str, object]) -> None:
-    with suppress(BrokenPipeError):  # the runner is gone; what it handed over is still written
-        os.write(_STDOUT, orjson.dumps(message) + b"\n")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
-"""Reads /metrics, /health and /ready on a clock of its own; hourly /metrics is kept verbatim; failures are rows too."""
+"""Reads /metrics, /health and /ready on a clock of its own; hourly /metrics is kept verbatim; failures are rows too.
+
+What costs time is done elsewhere, for the loop keeps the schedule: the recorder's process reads the text of /metrics, a
+thread writes the snapshots.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
-from soaklib.errors import ExpositionError
-from soaklib.exposition import parse_exposition
 from soaklib.records import HEALTH_METRIC_PREFIX, EventName, Sample, Scrape
 from soaklib.runner.api import ApiError
 from soaklib.runner.gate import is_healthy, open_breakers
@@ -25,6 +27,17 @@ if TYPE_CHECKING:
 __all__ = ["Scraper"]
 
 _LEAST_PAUSE_S: Final = 1.0
+_SNAPSHOT_WITHIN_S: Final = 300.0
+_LEAST_WITHIN_S: Final = 1.0
+_FIRST_PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 15.0
+
+
+class _Tried(NamedTuple):
+    """A try of a snapshot: how many bytes were kept, or why none were."""
+
+    size: int | None
+    why: str = ""
 
 
 class Scraper:
@@ -73,37 +86,53 @@ class Scraper:
             due = max(due + period_s, loop.time())
             await asyncio.sleep(due - loop.time())
 
-    async def snapshot(self, name: str, *, key: str | None) -> None:
-        """Keep /metrics verbatim in the run's folder; an event says so, or says why not."""
-        reply = await self._read_metrics()
-        if reply is None or reply.status != HTTPStatus.OK or not reply.body:
-            why = "no answer" if reply is None else f"status {reply.status}, {len(reply.body)} bytes"
-            self._events.write(EventName.METRICS_SNAPSHOT_FAILED, f"{name} {why}", key=key)
-            return
-        part = self._folder / f".{name}.part"
+    async def snapshot(self, name: str, *, key: str | None, within_s: float = _SNAPSHOT_WITHIN_S) -> None:
+        """Keep /metrics verbatim in the run's folder; an event says so, or why not when it was tried for long enough.
+
+        Parameters
+        ----------
+        name
+            Of the file.
+        key
+            The event's key.
+        within_s
+            For how long it is tried, in wall seconds; no longer than some minutes, after which it would be another
+            hour's.
+        """
+        ends = asyncio.get_running_loop().time() + min(max(within_s, _LEAST_WITHIN_S), _SNAPSHOT_WITHIN_S)
+        pause_s = _FIRST_PAUSE_S
         try:
-            part.write_bytes(reply.body)
-            part.replace(self._folder / name)
+            why = f"nothing within {within_s:g} s"
+            async with asyncio.timeout_at(ends):
+                while (kept := await self._try_snapshot(name)).size is None:
+                    why = kept.why
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        except TimeoutError:
+            self._events.write(EventName.METRICS_SNAPSHOT_FAILED, f"{name} {why}", key=key)
+        else:
+            self._events.write(EventName.METRICS_SNAPSHOT, f"{name} {kept.size} bytes", key=key)
+
+    async def _try_snapshot(self, name: str) -> _Tried:
+        reply = await self._read_metrics()
+        if reply is None:
+            return _Tried(None, "no answer")
+        if reply.status != HTTPStatus.OK or not reply.body:
+            return _Tried(None, f"status {reply.status}, {len(reply.body)} bytes")
+        try:
+            await asyncio.to_thread(_keep, self._folder / name, reply.body)
         except OSError as exc:
-            self._events.write(EventName.METRICS_SNAPSHOT_FAILED, f"{name} {exc.strerror}", key=key)
-            return
-        self._events.write(EventName.METRICS_SNAPSHOT, f"{name} {len(reply.body)} bytes", key=key)
+            return _Tried(None, exc.strerror or str(exc))
+        return _Tried(len(reply.body))
 
     async def _read_metrics(self) -> Reply | None:
         reply, scrape = await self._get("metrics")
         if reply is None:
             return None
         if reply.status == HTTPStatus.OK:
-            try:
-                exposed = parse_exposition(reply.body).samples
-            except ExpositionError as exc:
-                scrape = scrape._replace(ok=False, detail=str(exc))
-            else:
-                self._recorder.samples(
-                    [Sample(scrape.at_us, sample.metric, sample.labels, sample.value) for sample in exposed]
-                )
-                scrape = scrape._replace(ok=bool(exposed), detail=None if exposed else "no samples")
-        self._recorder.scrape(scrape)
+            self._recorder.metrics(scrape, reply.body)
+        else:
+            self._recorder.scrape(scrape)
         return reply
 
     async def _read_health(self) -> None:
@@ -141,6 +170,16 @@ class Scraper:
             now_us, endpoint, reply.status, ok=False, duration_us=now_us - started_us,
             size_bytes=len(reply.body), detail=detail,
         )  # fmt: skip
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _memory_samples(at_us: int, body: bytes) -> list[Sample]:

@@ -50,6 +50,7 @@ __all__ = ["Soak", "SoakJob", "SoakResult"]
 
 _GC_THRESHOLDS: Final = (20_000, 20, 50)
 _CLEAN_UP_WITHIN_S: Final = 30.0
+_FINAL_SNAPSHOT_WITHIN_S: Final = 20.0
 _AWAKE_WITHIN_S: Final = 300.0
 """For how long after the machine slept the gateway is waited for: the network comes back later than the processes."""
 _LOOK_AT_CLOCK_S: Final = 1.0
@@ -120,7 +121,9 @@ class Soak:
         )
         self.vitals = Vitals(outcomes=Counter(job.past.outcomes), sent_calls=Counter(job.past.sent_calls))
         self.clock = self._surroundings.clock(job.anchor_utc, not_before_us=job.past.last_us + 1)
-        self.recorder = self._surroundings.recorder(job.folder)
+        self.recorder = self._surroundings.recorder(
+            job.folder, on_warning=lambda text: self.events.write(EventName.RECORDER_WARNING, text)
+        )
         self.events = EventLog(job.folder / EVENT_LOG_NAME, self.clock, self.recorder.event, done=job.past.done)
         self.segment = Segment(segment=job.past.segment, started_at_us=0, soak_started_s=job.past.soak_s)
         self.timeline: Timeline | None = None
@@ -171,7 +174,9 @@ class Soak:
             await self._clean_up(changes.end_all_chaos(self.soak_s / job.settings.duration_s))
             if self.timeline is not None:
                 key = "snapshot:final" if status is RunStatus.COMPLETED else None  # a run may be resumed and end again
-                await self._clean_up(self.timeline.scraper.snapshot("soak-final.prom", key=key))
+                await self._clean_up(
+                    self.timeline.scraper.snapshot("soak-final.prom", key=key, within_s=_FINAL_SNAPSHOT_WITHIN_S)
+                )
             await self._clean_up(changes.policies.remove())
         if error is None and self.events.error is not None:
             status, error = RunStatus.FAILED, self.events.error

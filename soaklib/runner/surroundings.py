@@ -18,7 +18,7 @@ from soaklib.runner.vitals import watch_vitals
 from soaklib.store import DATABASE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from soaklib.runner.vitals import Vitals
@@ -59,9 +59,9 @@ class Surroundings:
         """Give the run's clock."""
         return RunClock(anchor_utc, not_before_us=not_before_us)
 
-    def recorder(self, folder: Path) -> Recorder:
-        """Give what rows are handed to."""
-        return Recorder(folder / DATABASE_NAME)
+    def recorder(self, folder: Path, *, on_warning: Callable[[str], None]) -> Recorder:
+        """Give what rows are handed to, and whom it tells what does not end the run."""
+        return Recorder(folder / DATABASE_NAME, on_warning=on_warning)
 
     def api(self) -> GatewayApi:
         """Give the way to the gateway's routes, to be entered and left."""

@@ -95,6 +95,10 @@ class Timeline:
     async def _sleep_until(self, soak_s: float) -> None:
         await self.clock.sleep_until(self.soak_clock.at_us(soak_s))
 
+    def _left_s(self, soak_s: float) -> float:
+        """Give the wall seconds until a soak second, 0 when it is over."""
+        return max(0.0, (self.soak_clock.at_us(soak_s) - self.clock.now_us()) / 1e6)
+
     def _end_of(self, change: ChaosChange) -> float:
         return (change.at + change.lasts) * self.duration_s
 
@@ -125,9 +129,8 @@ class Timeline:
 
     async def _switch_off(self, change: ChaosChange, key: str | None) -> None:
         """Try until the chaos is off or the soak ends; what is on then is for the clean-up."""
-        left_s = max(0.0, (self.soak_clock.at_us(self.duration_s) - self.clock.now_us()) / 1e6)
         with suppress(TimeoutError):
-            async with asyncio.timeout(left_s):
+            async with asyncio.timeout(self._left_s(self.duration_s)):
                 await self.changes.switch_chaos_off(change.tool, key=key)
 
     async def _rotate_tokens(self) -> None:
@@ -139,7 +142,9 @@ class Timeline:
                 await self.rotate(within_s=every_s / self.soak_clock.speed, key=key)
 
     async def _take_snapshots(self) -> None:
-        for number in range(occurrences(self.duration_s, self.plan.intervals.snapshot_s)):
+        every_s = self.plan.intervals.snapshot_s
+        for number in range(occurrences(self.duration_s, every_s)):
             if not self.events.is_done(key := f"snapshot:{number}"):
-                await self._sleep_until(number * self.plan.intervals.snapshot_s)
-                await self.scraper.snapshot(f"soak-h{number}.prom", key=key)
+                await self._sleep_until(number * every_s)
+                left_s = self._left_s(min((number + 1) * every_s, self.duration_s))
+                await self.scraper.snapshot(f"soak-h{number}.prom", key=key, within_s=left_s)
