@@ -140,8 +140,8 @@ class _Virtual(Surroundings):
         self._world.guard = MemoryGuard(lambda: self._world.is_alive)
         return self._world.guard
 
-    async def watch(self, vitals, *, clock, recorder, client, folder):
-        del vitals, clock, recorder, client, folder
+    async def watch(self, vitals, *, clock, recorder, client, folder, warn):
+        del vitals, clock, recorder, client, folder, warn
         await asyncio.Event().wait()
 
 

@@ -218,8 +218,9 @@ class Recorder:
             return
         try:
             async with asyncio.timeout(_CLOSE_WITHIN_S):
-                while self._flush() and self._handed_over and not self._acknowledging.done():
-                    await asyncio.sleep(_LOOK_EVERY_S)  # a warning that comes now is an event, which is still written
+                # a warning that comes now is an event, which is still written
+                while self._flush() and self._handed_over and not self._acknowledging.done():  # noqa: ASYNC110 - 3 facts
+                    await asyncio.sleep(_LOOK_EVERY_S)
                 self._is_closing = True
                 with suppress(BrokenPipeError, ConnectionResetError):  # told below, by what was not acknowledged
                     self._process.stdin.close()
@@ -336,7 +337,7 @@ class Recorder:
             self._acknowledging.result()
 
 
-def _refusal(database: Path, told: Mapping[str, object]) -> str:
+def _refusal(database: Path, told: Mapping[object, object]) -> str:
     """Say which rows could not be stored."""
     reasons = told.get("refused")
     words = "; ".join(map(str, reasons)) if isinstance(reasons, list) else ""

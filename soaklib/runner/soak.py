@@ -121,9 +121,7 @@ class Soak:
         )
         self.vitals = Vitals(outcomes=Counter(job.past.outcomes), sent_calls=Counter(job.past.sent_calls))
         self.clock = self._surroundings.clock(job.anchor_utc, not_before_us=job.past.last_us + 1)
-        self.recorder = self._surroundings.recorder(
-            job.folder, on_warning=lambda text: self.events.write(EventName.RECORDER_WARNING, text)
-        )
+        self.recorder = self._surroundings.recorder(job.folder, on_warning=self._warn)
         self.events = EventLog(job.folder / EVENT_LOG_NAME, self.clock, self.recorder.event, done=job.past.done)
         self.segment = Segment(segment=job.past.segment, started_at_us=0, soak_started_s=job.past.soak_s)
         self.timeline: Timeline | None = None
@@ -307,7 +305,8 @@ class Soak:
         watchers: list[Coroutine[object, object, None]] = [
             self.recorder.run(),
             self._surroundings.watch(
-                self.vitals, clock=self.clock, recorder=self.recorder, client=client, folder=self.job.folder
+                self.vitals, clock=self.clock, recorder=self.recorder, client=client, folder=self.job.folder,
+                warn=self._warn,
             ),
             self._watch_clock(),
             timeline.scraper.run(plan.intervals.scrape_s),
@@ -328,6 +327,9 @@ class Soak:
         while True:
             await asyncio.sleep(_LOOK_AT_CLOCK_S)
             self.clock.raise_if_jumped()
+
+    def _warn(self, text: str) -> None:
+        self.events.write(EventName.RECORDER_WARNING, text)
 
     # -- the end
 

@@ -83,6 +83,15 @@ class Surroundings:
         ca_file = None if self._settings.ca_file is None else str(self._settings.ca_file.resolve())
         return ChaosGuard(headers, ca_file=ca_file, dies_with_runner=self._settings.embedded)
 
-    async def watch(self, vitals: Vitals, *, clock: RunClock, recorder: Recorder, client: Client, folder: Path) -> None:
+    async def watch(
+        self,
+        vitals: Vitals,
+        *,
+        clock: RunClock,
+        recorder: Recorder,
+        client: Client,
+        folder: Path,
+        warn: Callable[[str], None],
+    ) -> None:
         """Record how the generator itself is doing, until cancelled."""
-        await watch_vitals(vitals, clock=clock, recorder=recorder, client=client, folder=folder)
+        await watch_vitals(vitals, clock=clock, recorder=recorder, client=client, folder=folder, warn=warn)

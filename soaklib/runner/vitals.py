@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import psutil
@@ -14,6 +15,7 @@ from soaklib.records import HealthTick, Kind
 from soaklib.runner.histogram import Histogram
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from soaklib.runner.client import Client
@@ -142,9 +144,63 @@ class Vitals:
         return taken
 
 
-async def watch_vitals(vitals: Vitals, *, clock: RunClock, recorder: Recorder, client: Client, folder: Path) -> None:
-    """Record a :class:`~soaklib.records.HealthTick` each wall second until cancelled."""
-    process = psutil.Process()
+class _Figures:
+    """What the system says of this process and its disk; a figure that cannot be had now is the last one that could.
+
+    Parameters
+    ----------
+    folder
+        Is on the disk.
+    warn
+        Takes a line when a figure begins to be missing.
+    """
+
+    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._warn = warn
+        self._last: dict[str, float] = {}
+        self._missing: set[str] = set()
+
+    def rss_bytes(self) -> int:
+        """Give the resident memory."""
+        return int(self._read("rss_bytes", lambda: self._process.memory_info().rss))
+
+    def cpu_s(self) -> float:
+        """Give the CPU time used so far."""
+        return self._read("cpu_s", lambda: sum(self._process.cpu_times()[:2]))
+
+    def open_files(self) -> int:
+        """Give the number of open files."""
+        return int(self._read("open_files", lambda: self._process.num_fds()))  # noqa: PLW0108 - `_process` may raise
+
+    def disk_free_bytes(self) -> int:
+        """Give the room left on the disk."""
+        return int(self._read("disk_free_bytes", lambda: shutil.disk_usage(self._folder).free))
+
+    @cached_property
+    def _process(self) -> psutil.Process:
+        return psutil.Process()
+
+    def _read(self, name: str, read: Callable[[], float]) -> float:
+        try:
+            self._last[name] = read()
+        except Exception as exc:  # noqa: BLE001 - psutil raises what /proc of the day makes it; no figure is worth a run
+            if name not in self._missing:
+                self._missing.add(name)
+                self._warn(f"{name} cannot be read, runner_health repeats its last value: {exc}")
+        else:
+            self._missing.discard(name)
+        return self._last.get(name, 0)
+
+
+async def watch_vitals(
+    vitals: Vitals, *, clock: RunClock, recorder: Recorder, client: Client, folder: Path, warn: Callable[[str], None]
+) -> None:
+    """Record a :class:`~soaklib.records.HealthTick` each wall second until cancelled.
+
+    What the system cannot say at the moment, `warn` is told once; the run goes on.
+    """
+    figures = _Figures(folder, warn)
     loop = asyncio.get_running_loop()
     second_ends = loop.time() + _TICK_S
     while True:
@@ -158,14 +214,12 @@ async def watch_vitals(vitals: Vitals, *, clock: RunClock, recorder: Recorder, c
         second_ends = now + _TICK_S
         planned, sent, done, schedule_lag_us, loop_lag_us = vitals.take_second()
         vitals.sent_per_s = sent / elapsed_s
-        with process.oneshot():
-            cpu = process.cpu_times()
-            recorder.health_tick(
-                HealthTick(
-                    at_us=clock.now_us(), planned=planned, sent=sent, done=done, in_flight=vitals.in_flight,
-                    queue_rows=recorder.queued_rows, schedule_lag_max_us=schedule_lag_us,
-                    loop_lag_max_us=loop_lag_us, connect_wait_max_us=client.take_longest_wait_us(),
-                    rss_bytes=process.memory_info().rss, cpu_s=cpu.user + cpu.system, open_files=process.num_fds(),
-                    disk_free_bytes=shutil.disk_usage(folder).free, clock_offset_us=clock.offset_us(),
-                )
-            )  # fmt: skip
+        recorder.health_tick(
+            HealthTick(
+                at_us=clock.now_us(), planned=planned, sent=sent, done=done, in_flight=vitals.in_flight,
+                queue_rows=recorder.queued_rows, schedule_lag_max_us=schedule_lag_us, loop_lag_max_us=loop_lag_us,
+                connect_wait_max_us=client.take_longest_wait_us(), rss_bytes=figures.rss_bytes(),
+                cpu_s=figures.cpu_s(), open_files=figures.open_files(), disk_free_bytes=figures.disk_free_bytes(),
+                clock_offset_us=clock.offset_us(),
+            )
+        )  # fmt: skip
