@@ -1,0 +1,49 @@
+"""The text of a scrape as the recorder's process reads it."""
+
+import math
+
+import pytest
+
+from soaklib.records import Sample, Scrape
+from soaklib.runner import scraped
+from soaklib.runner.scraped import read_scrape
+
+SCRAPE = Scrape(7, "metrics", 200, ok=False, duration_us=2, size_bytes=3, detail=None)
+
+
+def test_samples_have_the_time_of_the_scrape():
+    """Names, labels and values are as exposed, and the row says ok."""
+    read = read_scrape(SCRAPE, b'a{x="y"} 1\nb NaN\n')
+    assert read.samples[0] == Sample(7, "a", (("x", "y"),), 1.0)
+    assert (read.samples[1][:3], math.isnan(read.samples[1].value)) == ((7, "b", ()), True)
+    assert (read.scrape, read.fault) == (SCRAPE._replace(ok=True), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"", "the exposition is empty"),
+        (b"<html>", "the text is a page of markup"),
+        (b"# HELP up A text.\n", "no samples"),
+        (b"\xff\x00garbage\n" * 9, "the text is no metrics exposition"),
+    ],
+)
+def test_a_text_without_samples_is_a_failed_scrape(text, said):
+    """The row says why."""
+    read = read_scrape(SCRAPE, text)
+    assert (read.samples, read.scrape.ok, read.fault) == ([], False, None)
+    assert read.scrape.detail.startswith(said)
+
+
+@pytest.mark.parametrize("error", [TypeError("x \udcff"), RecursionError(), MemoryError(), KeyError("k" * 9000)])
+def test_whatever_the_parser_raises_is_a_failed_scrape(monkeypatch, error):
+    """A text that the parser cannot bear costs that scrape, and is told as a fault."""
+
+    def fail(text):
+        raise error
+
+    monkeypatch.setattr(scraped, "parse_exposition", fail)
+    read = read_scrape(SCRAPE, b"up 1\n")
+    assert (read.samples, read.scrape.ok, read.scrape.detail) == ([], False, read.fault)
+    assert read.fault.startswith(f"the reader of /metrics failed: {type(error).__name__}(")
+    assert len(read.fault.encode()) <= 200
