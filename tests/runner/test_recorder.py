@@ -3,13 +3,18 @@
 import asyncio
 import os
 import signal
+import sys
+import time
 
 import pytest
 from test_store import MANIFEST
 
 from soaklib.errors import RecordingError
-from soaklib.records import Event, Outcome, Sample
+from soaklib.records import Event, Outcome, Sample, Scrape
+from soaklib.runner.frames import scrape_header
 from soaklib.runner.recorder import Recorder
+from soaklib.runner.recorder_process import Voice, record
+from soaklib.runner.scraped import Scraped
 from soaklib.store import DATABASE_NAME, RunWriter, open_read_only
 
 
@@ -131,3 +136,216 @@ def test_a_file_that_cannot_be_written_is_told_before_the_load(tmp_path):
             await recorder.close()
 
     asyncio.run(main())
+
+
+SCRAPE = Scrape(5, "metrics", 200, ok=False, duration_us=1, size_bytes=1, detail=None)
+SERIES = 20_000
+TEXT = b"".join(
+    b'gateway_requests_total{agent="agent-%06d",tool="serpapi",zone="eu"} %d\n' % (n, n) for n in range(SERIES)
+)
+
+
+def read_rows(database, query):
+    with open_read_only(database) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_the_text_of_a_scrape_is_read_by_the_other_process(database):
+    """Its samples and its row come at once, the row says what came of it, and what is queued goes back to nothing."""
+
+    async def main():
+        recorder = Recorder(database)
+        await recorder.start()
+        recorder.metrics(SCRAPE, b'a{b="c"} 1\nd NaN\n')
+        recorder.metrics(SCRAPE._replace(at_us=6), b"<html>")
+        recorder.metrics(SCRAPE._replace(at_us=7), b"")
+        assert recorder.queued_rows == 3
+        assert await recorder.is_written_down()
+        assert (recorder.queued_rows, recorder.rows_on_disk, recorder.lag_s) == (0, 5, 0.0)
+        await recorder.close()
+
+    asyncio.run(main())
+    assert read_rows(database, "select at_us, metric, labels, value::varchar from samples") == [
+        (5, "a", [{"key": "b", "value": "c"}], "1.0"), (5, "d", [], "nan"),
+    ]  # fmt: skip
+    scrapes = read_rows(database, "select at_us, ok, detail from scrapes order by at_us")
+    assert scrapes[0] == (5, True, None)
+    assert [row[:2] for row in scrapes[1:]] == [(6, False), (7, False)]
+    assert ["page of markup" in scrapes[1][2], "is empty" in scrapes[2][2]] == [True, True]
+
+
+def test_some_megabytes_are_handed_over_without_a_wait(database):
+    """20,000 series cost the loop milliseconds, and everything of them is stored."""
+    took = []
+
+    async def main():
+        recorder = Recorder(database)
+        await recorder.start()
+        for number in range(5):
+            began = time.thread_time()
+            recorder.metrics(SCRAPE._replace(at_us=number), TEXT)
+            took.append(time.thread_time() - began)
+            assert await recorder.is_written_down()
+        await recorder.close()
+
+    asyncio.run(main())
+    assert min(took) < 0.02
+    assert read_rows(database, "select count(*) from samples") == [(5 * SERIES,)]
+
+
+def test_a_text_for_which_there_is_no_room_is_left_out_and_its_row_says_so(database):
+    """The recorder does not keep up: what waits stays bounded, and no scrape goes by without a row."""
+
+    async def main():
+        recorder = Recorder(database, most_queued_text_bytes=3000)
+        await recorder.start()
+        os.kill(recorder._process.pid, signal.SIGSTOP)
+        for at_us in range(4):
+            recorder.metrics(SCRAPE._replace(at_us=at_us), b"a 1\n" * 300)
+        assert recorder.queued_rows == 4
+        os.kill(recorder._process.pid, signal.SIGCONT)
+        assert await recorder.is_written_down()
+        recorder.metrics(SCRAPE._replace(at_us=4), b"a 1\n" * 300)
+        await recorder.close()
+
+    asyncio.run(main())
+    scrapes = read_rows(database, "select ok, detail from scrapes order by at_us")
+    left_out = "1200 bytes left out: 2400 bytes of earlier scrapes wait to be read (at most 3000 may)"
+    assert scrapes == [(True, None), (True, None), (False, left_out), (False, left_out), (True, None)]
+
+
+def test_a_value_that_json_cannot_hold_costs_no_row(database):
+    """An id with a lone surrogate is kept, escaped, and everything beside it as it is."""
+
+    async def main():
+        recorder = Recorder(database)
+        await recorder.start()
+        recorder.outcome(outcome(1))
+        recorder.outcome(outcome(2)._replace(correlation_id="req_\udcff"))
+        recorder.event(Event(1, "CHANGE_FAILED", "\ud800", None))
+        await recorder.close()
+
+    asyncio.run(main())
+    assert read_rows(database, "select slot, correlation_id from outcomes order by slot") == [
+        (1, outcome(1).correlation_id), (2, "req_\\udcff"),
+    ]  # fmt: skip
+    assert read_rows(database, "select detail from events") == [("\\ud800",)]
+
+
+def test_a_row_that_is_refused_ends_the_run_when_all_others_are_stored(database):
+    """The run is told table and reason; rows before, beside and after it are there."""
+
+    async def main():
+        recorder = Recorder(database)
+        await recorder.start()
+        streaming = asyncio.create_task(recorder.run())
+        for slot in range(100):
+            recorder.outcome(outcome(slot))
+        recorder.outcome(outcome(100)._replace(kind=None))
+        with pytest.raises(RecordingError, match=r"1 rows could not be written to .*: outcomes: .*NOT NULL .*kind"):
+            await asyncio.wait_for(streaming, 10)
+        assert not await recorder.is_written_down()
+        for slot in range(101, 200):
+            recorder.outcome(outcome(slot))
+        with pytest.raises(RecordingError, match="1 rows could not be written"):
+            await recorder.close()
+        return recorder.rows_on_disk
+
+    assert asyncio.run(main()) == 199
+    assert rows_in(database) == 199
+
+
+@pytest.fixture
+def process(tmp_path, monkeypatch):
+    """Give what puts a Python text in place of the recorder's process; `say(x)` in it acknowledges."""
+
+    def replace(text):
+        script = tmp_path / "recorder"
+        script.write_text(
+            f"#!{sys.executable}\nimport json, os, sys, time\n"
+            "def say(text): os.write(1, text.encode() + b'\\n')\n"
+            f'say(\'{{"frames": 0, "rows": 0}}\')\n{text}\n'
+        )
+        script.chmod(0o700)
+        monkeypatch.setattr(sys, "executable", os.fspath(script))
+
+    return replace
+
+
+async def started_and_streaming(recorder):
+    """Start it, give it a row and stream until something ends it."""
+    await recorder.start()
+    recorder.outcome(outcome(1))
+    await asyncio.wait_for(recorder.run(), 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("say('hello'); sys.stdin.read()", "says what is no acknowledgement: 'hello'"),
+        ("say('5'); sys.stdin.read()", "says what is no acknowledgement: '5'"),
+        ('say(\'{"frames": "x"}\'); sys.stdin.read()', "says what is no acknowledgement"),
+        ("say('x' * 200_000); sys.stdin.read()", "says what is no acknowledgement"),
+        ("os.write(1, b'{\"fr'); sys.exit(0)", "says what is no acknowledgement: '{\"fr'"),
+        ("os.close(1); sys.stdin.read()", "acknowledges nothing more"),
+        ("os.close(0); time.sleep(30)", "takes no more rows"),
+        ("sys.exit(3)", "ended by itself with code 3"),
+        ('say(\'{"error": "the disk is full"}\'); time.sleep(30)', "the disk is full"),
+    ],
+)
+def test_a_recorder_that_does_not_acknowledge_ends_the_run(tmp_path, process, monkeypatch, text, said):
+    """Whatever it says or does instead is told, and nothing waits for it for long."""
+    monkeypatch.setattr("soaklib.runner.recorder._TELLS_WITHIN_S", 0.5)
+    monkeypatch.setattr("soaklib.runner.recorder._CLOSE_WITHIN_S", 2.0)
+    process(text)
+
+    async def main():
+        recorder = Recorder(tmp_path / "x")
+        with pytest.raises(RecordingError) as told:
+            await started_and_streaming(recorder)
+        assert said in str(told.value)
+        with pytest.raises(RecordingError):
+            await asyncio.wait_for(recorder.close(), 10)
+        assert recorder.queued_rows in (0, 1)
+
+    asyncio.run(main())
+
+
+def test_what_the_process_warns_of_is_handed_on_and_the_run_goes_on(tmp_path, process):
+    """A line, whole, whenever it comes."""
+    process('say(\'{"warning": "the publisher: no space left"}\'); sys.stdin.read()')
+    said = []
+
+    async def main():
+        recorder = Recorder(tmp_path / "x", on_warning=said.append)
+        await recorder.start()
+        async with asyncio.timeout(10):
+            while not said:  # noqa: ASYNC110 - it has no event for what only tests want
+                await asyncio.sleep(0.01)
+        await recorder.close()
+
+    asyncio.run(main())
+    assert said == ["the publisher: no space left"]
+
+
+def test_a_fault_of_the_parser_is_warned_of_once(tmp_path, monkeypatch, capfdbinary):
+    """The recorder's own part of it: the scrapes' rows say it each time, the warning once."""
+    monkeypatch.setattr("soaklib.runner.recorder_process.read_scrape", lambda scrape, _: Scraped(scrape, [], "bad"))
+    writer = RunWriter(tmp_path / DATABASE_NAME)
+    read_end, write_end = os.pipe()
+    frame = scrape_header(SCRAPE, b"up 1\n") + b"up 1\n"
+    os.write(write_end, frame + frame)
+    os.close(write_end)
+    monkeypatch.setattr("soaklib.runner.recorder_process._STDIN", read_end)
+    record(writer, Voice())
+    os.close(read_end)
+    assert capfdbinary.readouterr().out.splitlines() == [
+        b'{"frames":0,"rows":0}', b'{"warning":"bad"}', b'{"frames":2,"rows":2}',
+    ]  # fmt: skip
+
+
+def test_a_process_that_cannot_be_started_is_told(tmp_path, monkeypatch):
+    """As what it is: recording has failed."""
+    monkeypatch.setattr(sys, "executable", os.fspath(tmp_path / "nothing"))
+    with pytest.raises(RecordingError, match=r"the recorder of .* cannot be started: No such file"):
+        asyncio.run(Recorder(tmp_path / "x").start())

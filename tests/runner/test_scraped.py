@@ -39,7 +39,7 @@ def test_a_text_without_samples_is_a_failed_scrape(text, said):
 def test_whatever_the_parser_raises_is_a_failed_scrape(monkeypatch, error):
     """A text that the parser cannot bear costs that scrape, and is told as a fault."""
 
-    def fail(text):
+    def fail(_):
         raise error
 
     monkeypatch.setattr(scraped, "parse_exposition", fail)

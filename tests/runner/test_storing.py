@@ -75,7 +75,8 @@ def test_a_disk_that_takes_nothing_is_no_matter_of_rows(monkeypatch, writer):
 
     def append(batch):
         tries.append(batch)
-        raise RecordingError("cannot write") from duckdb.IOException("No space left on device")
+        msg = "cannot write"
+        raise RecordingError(msg) from duckdb.IOException("No space left on device")
 
     monkeypatch.setattr(writer, "append", append)
     with pytest.raises(RecordingError, match="cannot write"):
