@@ -1,0 +1,275 @@
+"""The scraper on virtual time: what it records of each endpoint, and how hard it tries for a snapshot."""
+
+import asyncio
+import datetime as dt
+import threading
+
+import orjson
+import pytest
+from virtual_time import run_virtually
+
+from soaklib.records import Sample, Scrape
+from soaklib.runner.api import ApiError, Reply
+from soaklib.runner.clock import RunClock, SoakClock
+from soaklib.runner.scraper import Scraper
+from soaklib.store import Segment
+
+ANCHOR = dt.datetime(2026, 11, 28, tzinfo=dt.UTC)
+HEALTHY = Reply(200, b'{"ok":true}')
+METRICS = Reply(200, b"up 1\n")
+
+
+class Api:
+    """Answers after 10 ms what `answers` has for a path: a reply, or a call that gives one, or raises."""
+
+    def __init__(self, **answers):
+        self.answers = {"metrics": METRICS, "health": HEALTHY, "ready": HEALTHY, **answers}
+        self.asked = []
+
+    async def get(self, path):
+        """GET it."""
+        self.asked.append((asyncio.get_running_loop().time(), path))
+        await asyncio.sleep(0.01)
+        answer = self.answers[path.removeprefix("/")]
+        if callable(answer):
+            answer = await answer()
+        return answer
+
+
+class Rows:
+    """Takes what the recorder would."""
+
+    def __init__(self):
+        self.scrapes, self.texts, self.rows = [], [], []
+
+    def scrape(self, row):
+        self.scrapes.append(row)
+
+    def metrics(self, row, text):
+        self.texts.append((row, text))
+
+    def samples(self, rows):
+        self.rows += rows
+
+
+class Events:
+    """Takes events."""
+
+    def __init__(self):
+        self.written = []
+
+    def write(self, name, detail, *, key):
+        self.written.append((name, detail, key))
+
+
+class Parts:
+    """A scraper and all that it works with; `folder` may be missing."""
+
+    def __init__(self, loop, folder, speed=1.0, **answers):
+        self.api, self.rows, self.events, self.folder, self.loop = Api(**answers), Rows(), Events(), folder, loop
+        clock = RunClock(
+            ANCHOR, monotonic_ns=loop.monotonic_ns, utc_now=lambda: ANCHOR + dt.timedelta(seconds=loop.time())
+        )
+        soak_clock = SoakClock(Segment(segment=0, started_at_us=0, soak_started_s=0.0), speed)
+        self.scraper = Scraper(
+            self.api, clock=clock, soak_clock=soak_clock, recorder=self.rows, events=self.events, folder=folder
+        )
+
+    async def run_for(self, seconds, every_s=15.0):
+        """Let it scrape."""
+        running = asyncio.create_task(self.scraper.run(every_s))
+        await asyncio.sleep(seconds)
+        running.cancel()
+
+
+def scraping(tmp_path, seconds=1.0, **parts):
+    """Give a scraper's parts when it has scraped for some virtual seconds."""
+
+    async def main(loop):
+        made = Parts(loop, tmp_path, **parts)
+        await made.run_for(seconds)
+        return made
+
+    return run_virtually(main)
+
+
+def snapshot(tmp_path, *, within_s=300.0, **answers):
+    """Give a scraper's parts when it has taken a snapshot, or tried to, and how long it took."""
+
+    async def main(loop):
+        made = Parts(loop, tmp_path, **answers)
+        await made.scraper.snapshot("soak-h3.prom", key="snapshot:3", within_s=within_s)
+        return made, loop.time()
+
+    return run_virtually(main)
+
+
+def failing(times, then=METRICS, reply=None):
+    """Give what fails some times, without an answer or with `reply`."""
+    left = iter(range(times))
+
+    async def answer():
+        if next(left, None) is None:
+            return then
+        if reply is None:
+            msg = "GET /metrics"
+            raise ApiError(msg, None, "cannot connect")
+        return reply
+
+    return answer
+
+
+@pytest.mark.parametrize(("speed", "every_s", "apart_s"), [(1.0, 15.0, 15.0), (5.0, 15.0, 3.0), (720.0, 15.0, 1.0)])
+def test_scrapes_come_by_soak_time_and_at_most_once_a_second(tmp_path, speed, every_s, apart_s):
+    """Three endpoints one after the other, again when their time has come, however long the answers took."""
+
+    async def main(loop):
+        made = Parts(loop, tmp_path, speed)
+        await made.run_for(2.5 * apart_s, every_s)
+        return [(at, path) for at, path in made.api.asked]
+
+    asked = run_virtually(main)
+    assert [path for _, path in asked] == ["/metrics", "/health", "/ready"] * 3
+    assert [at for at, path in asked if path == "/metrics"] == pytest.approx([0.0, apart_s, 2 * apart_s])
+
+
+def test_a_scrape_that_took_longer_than_its_period_is_followed_at_once_by_one(tmp_path):
+    """Those that were due meanwhile are not made up for."""
+
+    async def slow():
+        await asyncio.sleep(40)
+        return METRICS
+
+    made = scraping(tmp_path, 100.0, metrics=slow)
+    assert [round(at) for at, path in made.api.asked if path == "/metrics"] == [0, 40, 80]
+
+
+def test_the_text_of_metrics_goes_to_the_recorder_as_it_came(tmp_path):
+    """With a row that says nothing of what is in it; that is for the reader of it."""
+    made = scraping(tmp_path, metrics=Reply(200, b"\xff not looked into"))
+    row = Scrape(10_000, "metrics", 200, ok=False, duration_us=10_000, size_bytes=17, detail=None)
+    assert made.rows.texts == [(row, b"\xff not looked into")]
+    assert "metrics" not in [scrape.endpoint for scrape in made.rows.scrapes]
+
+
+@pytest.mark.parametrize("status", [301, 404, 503])
+def test_metrics_of_another_status_are_a_failed_scrape(tmp_path, status):
+    """Its text is none of the gateway's numbers."""
+    made = scraping(tmp_path, metrics=Reply(status, b"up 1\n"))
+    assert made.rows.texts == []
+    assert made.rows.scrapes[0] == Scrape(
+        10_000, "metrics", status, ok=False, duration_us=10_000, size_bytes=5, detail=f"status {status}"
+    )
+
+
+def test_no_answer_is_a_failed_scrape_of_each_endpoint_and_the_others_are_asked(tmp_path):
+    """A row each, with the words of what went wrong."""
+    nothing = {name: failing(9) for name in ("metrics", "health", "ready")}
+    made = scraping(tmp_path, **nothing)
+    assert [(row.endpoint, row.status, row.ok, row.size_bytes) for row in made.rows.scrapes] == [
+        ("metrics", None, False, 0), ("health", None, False, 0), ("ready", None, False, 0),
+    ]  # fmt: skip
+    assert {row.detail for row in made.rows.scrapes} == {"GET /metrics got no answer: cannot connect"}
+
+
+@pytest.mark.parametrize(
+    ("health", "ready", "said"),
+    [
+        (HEALTHY, HEALTHY, [(True, None), (True, None)]),
+        (Reply(200, b'{"ok":false}'), Reply(200, b""), [(False, None), (True, None)]),
+        (
+            Reply(503, b""),
+            Reply(503, b'{"checks":{"circuitBreakers":{"openai":false,"serpapi":true}}}'),
+            [(False, None), (False, "breaker open: openai")],
+        ),
+        (Reply(200, b"<html>"), Reply(503, b"<html>"), [(False, None), (False, "status 503")]),
+    ],
+)
+def test_health_and_readiness_are_what_the_gateway_says(tmp_path, health, ready, said):
+    """Healthy, not healthy, a breaker that is open, and a page."""
+    made = scraping(tmp_path, health=health, ready=ready)
+    assert [(row.ok, row.detail) for row in made.rows.scrapes] == said
+
+
+@pytest.mark.parametrize(
+    ("memory", "samples"),
+    [
+        ({"used": 5, "total": 7.5}, [("health_memory_total_bytes", 7.5), ("health_memory_used_bytes", 5.0)]),
+        ({"used": True, "free": None, "text": "5"}, []),
+        ([1], []),
+        (None, []),
+    ],
+)
+def test_the_memory_of_health_is_samples(tmp_path, memory, samples):
+    """Numbers only."""
+    made = scraping(tmp_path, health=Reply(200, orjson.dumps({"ok": True, "memory": memory})))
+    assert made.rows.rows == [Sample(20_000, name, (), value) for name, value in samples]
+
+
+def test_a_snapshot_is_the_text_as_it_came_and_an_event(tmp_path):
+    """Its samples and its scrape are recorded too, and no part of a file is left."""
+    made, _ = snapshot(tmp_path, metrics=Reply(200, b"\xffup 1\n"))
+    assert made.events.written == [("METRICS_SNAPSHOT", "soak-h3.prom 6 bytes", "snapshot:3")]
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("soak-h3.prom", b"\xffup 1\n")]
+    assert len(made.rows.texts) == 1
+
+
+@pytest.mark.parametrize("reply", [None, Reply(503, b""), Reply(200, b"")])
+def test_a_snapshot_that_fails_is_tried_again(tmp_path, reply):
+    """Half a minute without an answer loses no hour: one event, and every failed scrape is a row."""
+    made, took_s = snapshot(tmp_path, metrics=failing(6, reply=reply))
+    assert made.events.written == [("METRICS_SNAPSHOT", "soak-h3.prom 5 bytes", "snapshot:3")]
+    assert (tmp_path / "soak-h3.prom").read_bytes() == b"up 1\n"
+    assert took_s == pytest.approx(0.5 + 1 + 2 + 4 + 8 + 15, abs=0.1)
+    assert len(made.rows.scrapes) + len(made.rows.texts) == 7
+
+
+@pytest.mark.parametrize(("within_s", "tried_s"), [(20.0, 20.0), (3600.0, 300.0), (0.0, 1.0)])
+@pytest.mark.parametrize(("reply", "why"), [(None, "no answer"), (Reply(503, b"no"), "status 503, 2 bytes")])
+def test_a_snapshot_is_given_up_when_its_time_is_over(tmp_path, reply, why, within_s, tried_s):
+    """Not past what it is given, nor past five minutes; the event says what the last try met with."""
+    made, took_s = snapshot(tmp_path, within_s=within_s, metrics=failing(10**6, reply=reply))
+    assert made.events.written == [("METRICS_SNAPSHOT_FAILED", f"soak-h3.prom {why}", "snapshot:3")]
+    assert took_s == pytest.approx(tried_s)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_snapshot_waits_for_no_answer_longer_than_its_time(tmp_path):
+    """A gateway that hangs."""
+
+    async def hang():
+        await asyncio.sleep(10**6)
+
+    made, took_s = snapshot(tmp_path, within_s=20.0, metrics=hang)
+    assert took_s == pytest.approx(20.0)
+    assert made.events.written == [("METRICS_SNAPSHOT_FAILED", "soak-h3.prom nothing within 20 s", "snapshot:3")]
+
+
+def test_a_snapshot_that_the_disk_does_not_take_is_tried_again(tmp_path):
+    """The folder comes back after a while; until then the error is the disk's."""
+    folder = tmp_path / "mounted later"
+    made, _ = snapshot(folder, within_s=5.0)
+    assert made.events.written == [("METRICS_SNAPSHOT_FAILED", "soak-h3.prom No such file or directory", "snapshot:3")]
+
+    async def main(loop):
+        made = Parts(loop, folder)
+        loop.call_later(10, folder.mkdir)
+        await made.scraper.snapshot("soak-h3.prom", key=None)
+        return made.events.written
+
+    assert run_virtually(main) == [("METRICS_SNAPSHOT", "soak-h3.prom 5 bytes", None)]
+
+
+def test_a_snapshot_is_written_by_another_thread(tmp_path, monkeypatch):
+    """However slow the disk is, the loop goes on."""
+    writers = []
+    monkeypatch.setattr("soaklib.runner.scraper._keep", lambda *_: writers.append(threading.current_thread()))
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.monotonic_ns = lambda: 0
+        await Parts(loop, tmp_path).scraper.snapshot("soak-h3.prom", key=None)
+
+    asyncio.run(main())
+    assert len(writers) == 1
+    assert writers[0] is not threading.main_thread()
