@@ -6,6 +6,7 @@ import threading
 
 import orjson
 import pytest
+from virtual_soak import World
 from virtual_time import run_virtually
 
 from soaklib.records import Sample, Scrape
@@ -273,3 +274,33 @@ def test_a_snapshot_is_written_by_another_thread(tmp_path, monkeypatch):
     asyncio.run(main())
     assert len(writers) == 1
     assert writers[0] is not threading.main_thread()
+
+
+def soak_with_metrics_down(from_s, for_s):
+    """Give the snapshots' events of a soak of four hours, a minute each, with /metrics down for a while."""
+    world = World("--hours", "4", "--speed", "60", "--rps", "0.05")
+    try:
+        world.start()
+        world.live(from_s)
+        world.gateway.fault, world.gateway.hits = "down", "GET /metrics"
+        world.live(for_s)
+        world.gateway.fault = None
+        if world.is_alive:
+            world.finish()
+        assert world.is_completed
+        names = world.events("METRICS_SNAPSHOT", "METRICS_SNAPSHOT_FAILED", "CHANGE_FAILED")
+        return [(name.removeprefix("METRICS_SNAPSHOT"), key) for name, _, key in names]
+    finally:
+        world.close()
+
+
+def test_a_stretch_without_metrics_loses_the_snapshots_that_fall_into_it_whole():
+    """One that ends before the next is due loses none; the next is never waited past."""
+    taken = [("", f"snapshot:{number}") for number in (0, 1, 2, 3, "final")]
+    assert soak_with_metrics_down(115, 35) == taken
+    assert soak_with_metrics_down(115, 67) == [*taken[:2], ("_FAILED", "snapshot:2"), *taken[3:]]
+
+
+def test_the_last_snapshot_is_given_up_before_the_clean_up_is():
+    """What failed is said by its own event, and the run ends."""
+    assert soak_with_metrics_down(238, 60)[-1] == ("_FAILED", "snapshot:final")
