@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import psutil
 
 from soaklib.errors import SettingsError
+from soaklib.memory import usable_memory_bytes
 from soaklib.runner.recorder import MOST_QUEUED_ROWS
 from soaklib.runner.timeline import occurrences
 from soaklib.runner.workload import Workload
@@ -79,7 +80,7 @@ class Forecast:
     disk_bytes, free_bytes
         What the run's folder takes at most, and what its file system has free.
     memory_bytes, available_bytes
-        What the runner takes at most, and what the machine has.
+        What the runner takes at most, and what this process may use of what the machine has.
     """
 
     slots: int
@@ -141,7 +142,7 @@ def forecast(settings: SoakSettings, plan: Plan) -> Forecast:
         disk_bytes=2 * files_bytes,
         free_bytes=shutil.disk_usage(_nearest_folder(settings.out)).free,
         memory_bytes=_RUNNER_BYTES + settings.in_flight_cap * _OPERATION_BYTES + MOST_QUEUED_ROWS * _QUEUED_ROW_BYTES,
-        available_bytes=psutil.virtual_memory().available,
+        available_bytes=min(psutil.virtual_memory().available, usable_memory_bytes()),
     )
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from soaklib.errors import BusyError, RecordingError, RunError, SchemaError
+from soaklib.memory import database_memory
 from soaklib.records import RunStatus
-from soaklib.views import Segment, prepare_reader
+from soaklib.views import READER_MEMORY_BYTES, Segment, prepare_reader
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -152,7 +153,8 @@ class RunWriter:
     path
         The DuckDB file; made when it is not there.
     memory_limit_mb
-        Bound on DuckDB's buffer memory, so that the writer stays flat over a day.
+        Bound on DuckDB's buffer memory, so that the writer stays flat over a day; less where this process may not use
+        twice as much.
 
     Raises
     ------
@@ -163,7 +165,9 @@ class RunWriter:
     def __init__(self, path: Path, *, memory_limit_mb: int = 64) -> None:
         self.path = path
         with _recording_errors(path):
-            self._connection = _connect_to_write(path, {"memory_limit": f"{memory_limit_mb}MB", "threads": 1})
+            self._connection = _connect_to_write(
+                path, {"memory_limit": database_memory(memory_limit_mb * 1_000_000), "threads": 1}
+            )
             for table, columns in TABLES.items():
                 self._connection.execute(f"create table if not exists {table} ({columns})").fetchall()
             self._connection.execute(f"create temp table samples_staged ({_STAGED_SAMPLES})").fetchall()
@@ -232,9 +236,16 @@ class RunWriter:
 
     def replace_verdicts(self, verdicts: Iterable[Sequence[object]]) -> None:
         """Put these verdicts in place of any earlier ones."""
-        self._execute("delete from verdicts", [])
-        for verdict in verdicts:
-            self._insert("verdicts", list(verdict))
+        with _recording_errors(self.path):
+            self._connection.begin()  # the earlier ones go when their successors are whole
+            try:
+                self._connection.execute("delete from verdicts").fetchall()
+                for verdict in verdicts:
+                    self._insert("verdicts", list(verdict))
+            except BaseException:
+                self._connection.rollback()
+                raise
+            self._connection.commit()
 
     def close(self) -> None:
         """Checkpoint and close the file; nothing of the run is left in a write-ahead log."""
@@ -304,7 +315,10 @@ def open_read_only(path: Path) -> duckdb.DuckDBPyConnection:
         msg = f"{path} does not exist: pass the folder of a run (data/runs/<run-id>) or its id"
         raise RunError(msg)
     try:
-        connection = duckdb.connect(str(path), read_only=True)
+        # bounded from the start: what a killed recorder left in its log is read in by the connecting itself
+        connection = duckdb.connect(
+            str(path), read_only=True, config={"memory_limit": database_memory(READER_MEMORY_BYTES)}
+        )
     except duckdb.Error as exc:
         if _LOCKED in str(exc):
             msg = f"{path} is held by the process that writes it: look again in a moment"

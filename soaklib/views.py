@@ -9,7 +9,6 @@ on those, so that a gateway is not blamed for its tester. ``generator_ticks`` ar
 
 from __future__ import annotations
 
-import os
 import secrets
 import tempfile
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from soaklib.errors import RunError
+from soaklib.memory import database_memory
 from soaklib.records import SUCCESS_SQL
 
 if TYPE_CHECKING:
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     import duckdb
 
-__all__ = ["Segment", "prepare_reader", "read_segments", "soak_seconds_sql"]
+__all__ = ["READER_MEMORY_BYTES", "Segment", "prepare_reader", "read_segments", "soak_seconds_sql"]
 
 _BEFORE_THE_END_S: Final = 1e-6
-_READER_MEMORY_BYTES: Final = 5 << 29
+READER_MEMORY_BYTES: Final = 5 << 29
+"""How much memory DuckDB may take for the queries of a reader; what needs more goes by way of the disk."""
 _SPILL_PREFIX: Final = "soaklib-spill-"
 
 
@@ -95,7 +96,7 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
     segments = read_segments(connection) or [Segment(segment=0, started_at_us=0, soak_started_s=0.0)]
     statements = [
         "set timezone = 'UTC'",
-        f"set memory_limit = '{_reader_memory_bytes()}B'",
+        f"set memory_limit = '{database_memory(READER_MEMORY_BYTES)}'",
         f"create temp macro utc(us) as make_timestamptz({anchor_us} + us)",
         f"create temp macro soak_seconds(us) as {soak_seconds_sql(segments, speed)}",
         f"create temp macro is_success(kind, expected) as {SUCCESS_SQL['is_success']}",
@@ -167,12 +168,6 @@ def _spill_aside(connection: duckdb.DuckDBPyConnection) -> None:
     if row is None or not Path(row[0]).name.startswith(_SPILL_PREFIX):
         folder = Path(tempfile.gettempdir()) / f"{_SPILL_PREFIX}{secrets.token_hex(8)}"
         connection.execute(f"set temp_directory = '{folder}'").fetchall()
-
-
-def _reader_memory_bytes() -> int:
-    """Give how much memory DuckDB may take for the queries of a reader; what needs more goes by way of the disk."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(_READER_MEMORY_BYTES, physical // 2)
 
 
 def read_segments(connection: duckdb.DuckDBPyConnection) -> list[Segment]:

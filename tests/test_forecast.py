@@ -98,6 +98,13 @@ def test_memory_that_may_not_do_is_warned_of(monkeypatch):
     assert sentence.endswith("of 100 MiB available may be needed; lower --max-in-flight")
 
 
+def test_a_container_has_no_more_memory_than_its_limit(monkeypatch):
+    """Whatever the machine around it has free."""
+    monkeypatch.setattr(module, "usable_memory_bytes", lambda: 50 << 20)
+    [sentence] = [sentence for sentence in _outlook().warnings() if "memory" in sentence]
+    assert "of 50 MiB available" in sentence
+
+
 def test_the_disk_asked_about_is_the_one_that_the_run_goes_to(tmp_path):
     """The folder need not be there yet."""
     outlook = _outlook("--out", str(tmp_path / "not" / "yet"))

@@ -16,6 +16,8 @@ import duckdb
 
 from soaklib.analysis.database import read_batches
 from soaklib.errors import SourceError
+from soaklib.memory import database_memory
+from soaklib.views import READER_MEMORY_BYTES
 
 if TYPE_CHECKING:
     from soaklib.analysis.load import Run
@@ -67,7 +69,7 @@ def keep_request_log(run: Run, url: str) -> Path:
         parts = _still(url, Path(name))
         first, last = run.sql(_OURS, {"parts": str(parts)}).row(0)
         part = path.with_name(f".{path.name}.part")
-        with duckdb.connect() as connection:
+        with duckdb.connect(config={"memory_limit": database_memory(READER_MEMORY_BYTES)}) as connection:
             connection.execute("set timezone = 'UTC'").fetchall()
             during = "" if first is None else f'where "at" between $first - {_MARGIN} and $last + {_MARGIN}'
             query = f"""copy (select * from read_parquet($parts) {during} order by "at", correlation_id)

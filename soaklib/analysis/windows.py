@@ -17,7 +17,9 @@ from soaklib.analysis.frames import frame_of
 from soaklib.analysis.load import Run
 from soaklib.analysis.series import times_us
 from soaklib.errors import SettingsError
+from soaklib.memory import database_memory
 from soaklib.records import SUCCESS_SQL
+from soaklib.views import READER_MEMORY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -172,7 +174,8 @@ def _frame_connection(frame: object) -> Iterator[duckdb.DuckDBPyConnection]:
     elif not frame.schema["soak_s"].is_numeric() or not frame["soak_s"].is_finite().fill_null(value=False).all():
         msg = "column soak_s of the frame holds something that is no finite number; drop those rows or the column"
         raise SettingsError(msg)
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+    limits = {"memory_limit": database_memory(READER_MEMORY_BYTES)}
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect(config=dict(limits)) as connection:
         path = Path(folder) / "calls.parquet"
         frame.drop("succeeded", "counted", strict=False).write_parquet(path)
         connection.execute("set timezone = 'UTC'").fetchall()
