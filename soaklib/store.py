@@ -16,7 +16,7 @@ import duckdb
 from soaklib.errors import BusyError, RecordingError, RunError, SchemaError
 from soaklib.memory import database_memory
 from soaklib.records import RunStatus
-from soaklib.views import READER_MEMORY_BYTES, Segment, prepare_reader
+from soaklib.views import Segment, prepare_reader
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -315,10 +315,9 @@ def open_read_only(path: Path) -> duckdb.DuckDBPyConnection:
         msg = f"{path} does not exist: pass the folder of a run (data/runs/<run-id>) or its id"
         raise RunError(msg)
     try:
-        # bounded from the start: what a killed recorder left in its log is read in by the connecting itself
-        connection = duckdb.connect(
-            str(path), read_only=True, config={"memory_limit": database_memory(READER_MEMORY_BYTES)}
-        )
+        # DuckDB's own default heeds the control group while it reads in what a killed recorder left in its log. A limit
+        # given here would refuse every other connection of this process to the file that does not give the same.
+        connection = duckdb.connect(str(path), read_only=True)
     except duckdb.Error as exc:
         if _LOCKED in str(exc):
             msg = f"{path} is held by the process that writes it: look again in a moment"
