@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import select
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final, Self
 
 from soaklib.errors import ExitCode, SettingsError, TargetError
+from soaklib.gateway.settings import DATABASE_VARIABLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,15 +57,19 @@ class EmbeddedGateway:
             "--speed", repr(settings.speed), "--seed", str(settings.seed),
             *(word for fault in settings.gateway_fault for word in ("--fault", fault)),
             *(("--quirks", settings.gateway_quirks) if settings.gateway_quirks else ()),
-            *(("--database-url", settings.database_url) if settings.database_url else ()),
         ]  # fmt: skip
+        # Not on the command line, which every user of the machine can read: the URL may hold a password.
+        self._environment = {name: value for name, value in os.environ.items() if name != DATABASE_VARIABLE}
+        if settings.database_url is not None:
+            self._environment[DATABASE_VARIABLE] = settings.database_url
         self._log = log
 
     def __enter__(self) -> Self:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
-            )
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
+                env=self._environment,
+            )  # fmt: skip
         output = self._process.stdout
         ready = output is not None and select.select([output], [], [], _START_WITHIN_S)[0]
         line = output.readline() if output is not None and ready else b""

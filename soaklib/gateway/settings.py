@@ -12,6 +12,7 @@ from soaklib.gateway.quirks import NO_QUIRKS, REAL_QUIRKS, REAL_RATE_LIMIT, Quir
 
 ADMIN_TOKEN_VARIABLE = "SOAK_GATEWAY_ADMIN_TOKEN"  # noqa: S105 - the name of a variable, no secret
 SIGNING_KEY_VARIABLE = "SOAK_GATEWAY_SIGNING_KEY"
+DATABASE_VARIABLE = "SOAK_GATEWAY_DATABASE_URL"
 
 
 class SettingsError(ValueError):
@@ -152,7 +153,12 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
     add("--port", type=_port, default=0, help="port to listen on; 0 is any free one (default: %(default)s)")
     add("--speed", type=_positive_number, default=1.0, help="soak seconds in a wall second (default: 1)")
     add("--seed", type=_whole_number, default=0, help="seed of every random decision (default: %(default)s)")
-    add("--database-url", metavar="URL", help="sqlite:///PATH or postgresql://...; default: a temporary file")
+    add(
+        "--database-url",
+        metavar="URL",
+        help="sqlite:///PATH or postgresql://...; default: a temporary file. A URL with a password is better in "
+        f"{DATABASE_VARIABLE} than on a command line, which every user of the machine can read",
+    )
     add("--rate-limit", type=_positive_count, metavar="N", help="calls an agent may make in 60 soak seconds")
     add("--quirks", choices=["none", "real"], default="none", help="keep the warts of the real gateway")
     add("--fault", action="append", default=[], metavar="NAME=VALUE", help="switch a fault on (see below)")
@@ -165,7 +171,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
             port=options.port,
             speed=options.speed,
             seed=options.seed,
-            database_url=options.database_url,
+            database_url=options.database_url or environment.get(DATABASE_VARIABLE) or None,
             rate_limit=options.rate_limit or (REAL_RATE_LIMIT if real else None),
             quirks=REAL_QUIRKS if real else NO_QUIRKS,
             faults=parse_faults(options.fault),

@@ -10,6 +10,14 @@ def test_defaults():
     assert (GatewaySettings().host, GatewaySettings().port, GatewaySettings().quirks) == ("127.0.0.1", 0, NO_QUIRKS)
 
 
+def test_the_database_may_be_named_in_the_environment():
+    """Where no command line shows its password; a flag wins, and an empty variable is none."""
+    named = {"SOAK_GATEWAY_DATABASE_URL": "postgresql://u:p@h/d"}
+    assert parse_settings([], named).database_url == "postgresql://u:p@h/d"
+    assert parse_settings(["--database-url", "sqlite:///a"], named).database_url == "sqlite:///a"
+    assert parse_settings([], {"SOAK_GATEWAY_DATABASE_URL": ""}).database_url is None
+
+
 def test_real_quirks_bring_the_real_limit():
     """--quirks real limits to 5 calls; an explicit limit wins."""
     real = parse_settings(["--quirks", "real"], {})
