@@ -57,15 +57,19 @@ def command(main: _Main) -> _Main:
     SIGINT, SIGTERM and SIGHUP end it in order, what is open being closed and what is temporary removed, with one
     sentence and the code 128 + n; a lack of memory, of disk or of permission ends it with a sentence and the code 4.
     What it says goes nowhere, in place of failing it, once the terminal is closed or the other end of a pipe is gone.
+    Words on standard error that a full disk does not take fail nothing either; a result that standard output does not
+    take does.
     """
 
     @functools.wraps(main)
     def run(arguments: Sequence[str] | None = None) -> int:
         handlers = {number: signal.signal(number, _stop) for number in stopping_signals()}
         streams = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = (cast("TextIO", _Lasting(stream)) for stream in streams)
+        sys.stdout = cast("TextIO", _Lasting(streams[0]))
+        sys.stderr = cast("TextIO", _Words(streams[1]))
         try:
-            return main(arguments)
+            code = main(arguments)
+            sys.stdout.flush()
         except Stopped as exc:
             print(f"soaklib: stopped by {exc.number.name}", file=sys.stderr)  # noqa: T201 - the command's own words
             return 128 + exc.number
@@ -78,8 +82,9 @@ def command(main: _Main) -> _Main:
             where = "" if exc.filename is None else f"{exc.filename}: "
             print(f"soaklib: {where}{exc.strerror}", file=sys.stderr)  # noqa: T201 - the command's own words
             return ExitCode.RECORDING
+        else:
+            return code
         finally:
-            sys.stdout.flush()
             sys.stdout, sys.stderr = streams
             for number, handler in handlers.items():
                 signal.signal(number, handler)
@@ -130,18 +135,44 @@ class _Lasting:
         try:
             return self._stream.write(text)
         except OSError as exc:
-            self._let_go(exc)
+            self._failed(exc)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
         except OSError as exc:
-            self._let_go(exc)
+            self._failed(exc)
 
-    def _let_go(self, exc: OSError) -> None:
+    def _failed(self, exc: OSError) -> None:
+        self._let_go()  # also of what waits in its buffer: the interpreter would try, and fail, once more at its end
         if exc.errno not in _READER_IS_GONE:
             raise exc
+
+    def _let_go(self) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
+
+
+class _Words(_Lasting):
+    """Standard error, which holds words about the work and not the work: whatever it does not take costs nothing.
+
+    A full disk may have room again, so it is kept; the first words that get through then are that some are missing.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._missing: str | None = None
+
+    def write(self, text: str) -> int:
+        if self._missing is not None:
+            said, self._missing = f"[words are missing here: {self._missing}]\n", None
+            super().write(said)
+        return super().write(text)
+
+    def _failed(self, exc: OSError) -> None:
+        if exc.errno in _READER_IS_GONE:
+            self._let_go()
+        else:
+            self._missing = exc.strerror or str(exc)

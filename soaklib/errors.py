@@ -32,6 +32,7 @@ __all__ = [
     "SoaklibError",
     "SourceError",
     "TargetError",
+    "first_line",
 ]
 
 
@@ -103,3 +104,11 @@ class SourceError(SoaklibError):
     """Another source (a Prometheus server, the gateway's database) cannot be read."""
 
     exit_code = ExitCode.USAGE
+
+
+def first_line(exc: BaseException) -> str:
+    """Word any exception as one line: ours as it is, another's with the name of its type."""
+    said = str(exc).strip().splitlines()
+    if isinstance(exc, SoaklibError) and said:
+        return said[0]
+    return f"{type(exc).__name__}: {said[0]}" if said else type(exc).__name__

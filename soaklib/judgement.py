@@ -14,6 +14,7 @@ from soaklib.analysis.summary import SUMMARY_NAME, summary
 from soaklib.errors import ExitCode, RecordingError
 from soaklib.records import State
 from soaklib.store import DATABASE_NAME, RunWriter
+from soaklib.terminal import plain, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,34 +58,33 @@ def judge_folder(folder: Path) -> tuple[list[Verdict], dict[str, Any]]:
 def show_verdicts(verdicts: Iterable[Verdict], summed_up: dict[str, Any], console: Console) -> None:
     """Show the verdicts as a table, what did not pass first and with what is required, and the totals under it."""
     verdicts = sorted(verdicts, key=lambda verdict: _ORDER[State(verdict.state)])
-    table = Table(
-        title=f"run {summed_up['run_id']}: {summed_up['status']}", title_justify="left", title_style="bold",
-        box=box.SIMPLE_HEAD,
-    )  # fmt: skip
+    title = plain(f"run {summed_up['run_id']}: {summed_up['status']}")
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("verdict", no_wrap=True)
     table.add_column("criterion", min_width=20)
     table.add_column("seen")
     for verdict in verdicts:
         style = _STATE_STYLE.get(State(verdict.state), "dim")
         seen = verdict.detail if verdict.state == State.PASS else f"{verdict.detail} (required: {verdict.threshold})"
-        table.add_row(f"[{style}]{verdict.state}[/]", verdict.name, seen)
+        table.add_row(plain(verdict.state, style), plain(verdict.name), plain(seen))
     console.print(table)
     totals = summed_up["totals"]
     rates = ", ".join(
         f"{name.replace('_', ' ')} {'-' if summed_up[name] is None else format(summed_up[name], '.3f')} %"
         for name in ("success_rate", "denial_rate", "failure_rate")
     )
-    console.print(
+    say(
+        console,
         f"{totals['total']:,} planned calls: {totals['ok']:,} ok, {totals['denied']:,} denied, "
         f"{totals['fail']:,} failed; {rates}",
-        highlight=False,
     )
     if any(verdict.name == _MEASUREMENT and verdict.state == State.FAIL for verdict in verdicts):
-        console.print(
+        say(
+            console,
             "this machine could not keep the schedule, so the other verdicts say less of the gateway: give the soak "
             "cores of its own, or rehearse at a lower --speed",
-            style="yellow", highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            "yellow",
+        )
 
 
 def exit_code(verdicts: Iterable[Verdict], *, strict: bool) -> ExitCode:

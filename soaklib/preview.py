@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from soaklib.artifacts.text_table import plain_table
 from soaklib.forecast import ROW_BYTES, bytes_text
 from soaklib.plan import ChaosChange, CredentialsChange, PolicyChange
 from soaklib.reaching import proxy_note
+from soaklib.settings import ADMIN_TOKEN_VARIABLE, is_loopback
+from soaklib.terminal import plain, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from soaklib.plan import Change, Plan
     from soaklib.settings import SoakSettings
 
-__all__ = ["Preview", "show_plan"]
+__all__ = ["Preview", "show_plan", "spoken_openly"]
 
 _COLUMNS: Final = ("what", "soak time", "lasts", "wall clock", "in detail")
 
@@ -70,22 +73,22 @@ def show_plan(preview: Preview, console: Console) -> None:
     )
     _show_table(console, totals, ("purpose", "role", "tool", "action", "calls"), calls)
     for line in _needs(preview):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        say(console, line)
     for warning in _warnings(preview):
-        console.print(warning, style="yellow", soft_wrap=True, highlight=False, markup=False)
+        say(console, warning, "yellow")
 
 
 def _show_table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    console.print(title, style="bold", soft_wrap=True, highlight=False, markup=False)
+    say(console, title, "bold")
     if not console.is_terminal:
-        console.print(plain_table(columns, rows) + "\n", soft_wrap=True, highlight=False, markup=False)
+        say(console, plain_table(columns, rows) + "\n")
         return
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, value in zip(columns, rows[0], strict=True):
         is_number, is_first = isinstance(value, int), name == columns[0]
         table.add_column(name, justify="right" if is_number else "left", overflow="fold", no_wrap=is_first)
     for row in rows:
-        table.add_row(*(f"{value:,}" if isinstance(value, int) else escape(str(value)) for value in row))
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else plain(str(value)) for value in row))
     console.print(table)
 
 
@@ -169,7 +172,20 @@ def _warnings(preview: Preview) -> list[str]:
         for number, problem in preview.hindered.items()
     ]
     unused = None if preview.settings.embedded else proxy_note()
-    return [*hindered, *preview.notes, *([] if unused is None else [unused]), *preview.outlook.warnings()]
+    notes = [*preview.notes, *spoken_openly(preview.settings), *([] if unused is None else [unused])]
+    return [*hindered, *notes, *preview.outlook.warnings()]
+
+
+def spoken_openly(settings: SoakSettings) -> list[str]:
+    """Give a sentence where tokens would go over a network as they are: plain HTTP to another machine."""
+    url = settings.gateway_url
+    if url is None or urlsplit(url).scheme != "http" or is_loopback(url):
+        return []
+    names = ["the agents' tokens", *(f"the header {pair.partition('=')[0]}" for pair in settings.header_env)]
+    if ADMIN_TOKEN_VARIABLE in os.environ:
+        names.append("the admin token")
+    told = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return [f"{url} is not on this machine and speaks plain HTTP: {told} can be read on the way there; use https"]
 
 
 # -- words for times

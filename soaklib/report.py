@@ -12,6 +12,7 @@ meant.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -36,6 +37,10 @@ _COMPARING: Final = "80-"  # takes a second run
 _SHOWING_THE_PAPER: Final = "90-"  # when it is built
 _PAPER_STEPS: Final = 3  # its claims, its HTML, its PDF
 _CELL_LIMIT_S: Final = 1800
+_KERNEL_LIMIT_S: Final = 300  # on a machine that is busy with something else
+_SOCKET_PATH_BYTES: Final = 107  # the longest that the kernel of the system takes
+_MOST_PLACE_BYTES: Final = _SOCKET_PATH_BYTES - len("/soaklib-12345678/kernel-ipc-5")
+_SHORT_PLACES: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - a private folder is made there
 
 
 def build_report(
@@ -145,7 +150,7 @@ def find_notebooks(folder: Path | None = None) -> list[Path]:
 
 
 def _execute(source: Path, target: Path, parameters: dict[str, str]) -> None:
-    """Execute one notebook into `target`, which is written after every cell."""
+    """Execute one notebook into `target`; one from before stays until its successor is whole."""
     # The notebook machinery takes a second to import: only a report pays for it.
     try:
         import papermill  # noqa: PLC0415
@@ -153,35 +158,69 @@ def _execute(source: Path, target: Path, parameters: dict[str, str]) -> None:
         from nbclient.exceptions import CellTimeoutError, DeadKernelError  # noqa: PLC0415
         from papermill.exceptions import PapermillExecutionError  # noqa: PLC0415
         from traitlets.config import Config  # noqa: PLC0415
+        from zmq import ZMQError  # noqa: PLC0415
     except ModuleNotFoundError as exc:
         msg = f"a report needs {exc.name}, which is not installed: pip install 'soaklib[notebooks]'"
         raise SettingsError(msg) from exc
-    with tempfile.TemporaryDirectory(prefix="soaklib-") as sockets:
+    part = target.with_name(f".{target.name}")  # written after every cell
+    broken = target.with_stem(f"{target.stem}-broken") if target.exists() else target
+    with _socket_folder() as sockets:
         # Sockets in a private folder instead of TCP ports, which any local user could connect to.
         kernel = Config({"KernelManager": {"transport": "ipc", "connection_file": f"{sockets}/kernel.json"}})
         try:
             papermill.execute_notebook(
                 source,
-                target,
+                part,
                 parameters,
                 kernel_name="python3",
                 language="python",
                 progress_bar=False,
                 cwd=target.parent,
                 execution_timeout=_CELL_LIMIT_S,
+                start_timeout=_KERNEL_LIMIT_S,
                 config=kernel,
                 shutdown_kernel="immediate",  # a kernel reads; there is nothing that it would have to put away
             )
         except PapermillExecutionError as exc:
-            why = f"cell {exc.exec_count}: {exc.ename}: {exc.evalue}"
-            msg = f"notebook {source.name} failed in {why}; it is kept as {target}"
-            raise SoaklibError(msg) from exc
-        except (CellTimeoutError, DeadKernelError) as exc:
-            msg = f"notebook {source.name} did not come to its end: {_first_line(exc)}; it is kept as {target}"
-            raise SoaklibError(msg) from exc
+            why = f"failed in cell {exc.exec_count}: {exc.ename}: {exc.evalue}"
+            raise SoaklibError(_broken(source, why, part, broken)) from exc
+        # RuntimeError: a kernel that does not answer when it starts. ZMQError: its sockets cannot be had.
+        except (CellTimeoutError, DeadKernelError, RuntimeError, ZMQError) as exc:
+            why = f"did not come to its end: {_first_line(exc)}"
+            raise SoaklibError(_broken(source, why, part, broken)) from exc
         except NoSuchKernel as exc:
             msg = "there is no Jupyter kernel 'python3': pip install 'soaklib[notebooks]'"
             raise SettingsError(msg) from exc
+    part.replace(target)
+    target.with_stem(f"{target.stem}-broken").unlink(missing_ok=True)
+
+
+def _broken(source: Path, why: str, part: Path, kept: Path) -> str:
+    """Keep a notebook that is broken, and say so."""
+    part.replace(kept)
+    return f"notebook {source.name} {why}; it is kept as {kept}"
+
+
+@contextmanager
+def _socket_folder() -> Iterator[Path]:
+    """Give a private folder for a kernel's sockets, elsewhere than in TMPDIR where that is too long for them.
+
+    Raises
+    ------
+    SettingsError
+        There is no other place.
+    """
+    given = tempfile.gettempdir()
+    places = [place for place in (given, *_SHORT_PLACES) if len(os.fsencode(place)) <= _MOST_PLACE_BYTES]
+    usable = [place for place in places if os.access(place, os.W_OK | os.X_OK)]
+    if not usable:
+        msg = (
+            f"TMPDIR is {len(os.fsencode(given))} bytes long, and a notebook's kernel has its sockets there, for whose "
+            f"path the system takes {_MOST_PLACE_BYTES} at most: set it to a shorter one ({given})"
+        )
+        raise SettingsError(msg)
+    with tempfile.TemporaryDirectory(prefix="soaklib-", dir=usable[0]) as folder:
+        yield Path(folder)
 
 
 @command
@@ -235,9 +274,11 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         yield lambda name, place, total: print(f"[{place + 1}/{total}] {name}", file=sys.stderr)  # noqa: T201
         return
     from rich.console import Console  # noqa: PLC0415 - only for a terminal
-    from rich.progress import Progress  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("report", total=None)
         yield lambda name, place, total: bar.update(task, description=name, completed=place, total=total)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime as dt
 import gc
 import json
@@ -14,21 +15,22 @@ import shutil
 import signal
 import sys
 import tempfile
+import traceback
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.console import Console
-
-from soaklib.analysis.kept_log import REQUEST_LOG_NAME, keep_request_log
+from soaklib.analysis.kept_log import retire_request_log
 from soaklib.analysis.load import open_run
-from soaklib.command import Stopped, command, find_folder, stopping_signals
+from soaklib.command import command, find_folder, stopping_signals
 from soaklib.embedded import EmbeddedGateway
-from soaklib.errors import ExitCode, SettingsError, SoaklibError, TargetError
+from soaklib.ending import conclude
+from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError, TargetError, first_line
 from soaklib.forecast import Forecast, forecast, refuse_small_disk
-from soaklib.judgement import exit_code, judge_folder, show_verdicts
 from soaklib.plan import Plan, load_plan
-from soaklib.preview import Preview, show_plan
+from soaklib.preview import Preview, show_plan, spoken_openly
+from soaklib.records import RunStatus
+from soaklib.resuming import lacking, resumed_settings
 from soaklib.runlock import RunLock
 from soaklib.runner.api import GatewayApi
 from soaklib.runner.display import show_progress
@@ -40,10 +42,13 @@ from soaklib.runner.routes import check_routes
 from soaklib.runner.soak import Soak, SoakJob, SoakResult
 from soaklib.settings import ADMIN_TOKEN_VARIABLE, SoakSettings, is_loopback, load_settings
 from soaklib.store import DATABASE_NAME, Manifest, RunWriter
+from soaklib.terminal import new_console, say
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Coroutine, Generator, Sequence
+
+    from rich.console import Console
 
 __all__ = ["main"]
 
@@ -55,7 +60,7 @@ _STOPPING: Final = "stopping: open calls are waited for; once more to leave at o
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
-    console = Console(stderr=True)
+    console = new_console()
     try:
         settings = load_settings(sys.argv[1:] if arguments is None else arguments)
         if settings.resume is not None:
@@ -63,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = load_plan(settings.plan)
         return _check(settings, plan, console) if settings.check else _run(settings, plan, console)
     except SoaklibError as exc:
-        console.print(f"soaklib: {exc}", style="bold red", highlight=False, soft_wrap=True, markup=False)
+        say(console, f"soaklib: {exc}", "bold red")
         return exc.exit_code
 
 
@@ -77,7 +82,7 @@ def _check(settings: SoakSettings, plan: Plan, console: Console) -> int:
         _gateway(settings, Path(folder)) as (url, _),
     ):
         _show(settings, plan, outlook, url, console)
-        console.print("everything is in order; no load was sent", style="green")
+        say(console, "everything is in order; no load was sent", "green")
     return ExitCode.OK
 
 
@@ -106,20 +111,15 @@ def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
 
 
 def _resume(wanted: SoakSettings, console: Console) -> int:
-    """Go on with a run; every setting is the run's own, but for whether to ask and to report, and the metrics' port."""
+    """Go on with a run, by its own settings and plan."""
     folder = find_folder(wanted.resume or "")
     with RunLock(folder):
         with open_run(folder) as run:
             info = run.info
-        own: dict[str, object] = {"yes": wanted.yes}
-        if wanted.strict:
-            own["strict"] = True
-        if not wanted.report:
-            own["report"] = False
-        if wanted.metrics_port is not None:
-            own["metrics_port"] = wanted.metrics_port
-        settings = SoakSettings.model_validate(dict(info.settings) | own)
+        settings = resumed_settings(info.settings, wanted)
         _refuse_without_a_word(settings)
+        for warning in (*lacking(info.settings, settings), *spoken_openly(settings)):
+            say(console, warning, "yellow")
         _confirm(settings, console)
         with _listener(settings) as listener, _gateway(settings, folder) as (target, log_url):
             _preflight(settings, info.plan, target)
@@ -127,6 +127,7 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
             past = recover(writer, settings, info.plan)
             write_event_log(folder / EVENT_LOG_NAME, info.anchor_utc, writer)
             writer.close()
+            retire_request_log(folder, past.segment)
             job = SoakJob(
                 run_id=info.run_id,
                 folder=folder,
@@ -142,66 +143,9 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
 
 
 def _soak(job: SoakJob, listener: socket.socket | None, log_url: str | None, console: Console) -> int:
-    """Run the soak to its end, judge it, report; give the exit code."""
-    settings = job.settings
+    """Run the soak to its end, and conclude the run; give the exit code."""
     result, signal_number = _until_its_end(job, listener, console)
-    try:
-        _end(job, result)
-        _keep_log(job.folder, log_url, console)
-        verdicts, summed_up = judge_folder(job.folder)
-        show_verdicts(verdicts, summed_up, console)
-        if settings.report:
-            _report(job, console)
-        _collect(job, console)
-    except Stopped:
-        console.print(
-            f"everything recorded is in {job.folder}; python -m soaklib.collect packs it, soaklib.report draws it",
-            highlight=False, soft_wrap=True, markup=False,
-        )  # fmt: skip
-        raise
-    if signal_number is not None:
-        console.print(
-            f"go on with: python -m soaklib.run --resume {job.folder}", highlight=False, soft_wrap=True, markup=False
-        )
-    print(job.folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
-    if result.error is not None:
-        raise result.error
-    return exit_code(verdicts, strict=settings.strict) if signal_number is None else 128 + signal_number
-
-
-def _report(job: SoakJob, console: Console) -> None:
-    """Report; where that fails, it costs the figures and not the run, which can be reported later."""
-    from soaklib.report import build_report  # noqa: PLC0415 - it brings the notebook machinery, needed by none else
-
-    def say(name: str, place: int, count: int) -> None:
-        console.print(f"report {place + 1}/{count}: {name}", style="dim", highlight=False)
-
-    try:
-        build_report(job.folder, started=say)
-    except SoaklibError as exc:
-        console.print(f"no report: {exc}", style="yellow", highlight=False, soft_wrap=True, markup=False)
-
-
-def _keep_log(folder: Path, database_url: str | None, console: Console) -> None:
-    """Keep what the gateway's request log says of the run; where it cannot be read, the verdict says so."""
-    (folder / REQUEST_LOG_NAME).unlink(missing_ok=True)  # of an earlier segment
-    if database_url is None:
-        return
-    try:
-        with open_run(folder) as run:
-            keep_request_log(run, database_url)
-    except SoaklibError as exc:
-        console.print(f"no request log: {exc}", style="yellow", highlight=False, soft_wrap=True, markup=False)
-
-
-def _collect(job: SoakJob, console: Console) -> None:
-    """Pack the evidence; where that fails, it costs the bundle and not the run, which can be collected later."""
-    from soaklib.collect import collect  # noqa: PLC0415 - a soak can be run without what packing needs
-
-    try:
-        collect(job.folder, database_url=job.settings.database_url)  # the manifest's has no password
-    except SoaklibError as exc:
-        console.print(f"no bundle: {exc}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+    return conclude(job, result, log_url=log_url, signal_number=signal_number, console=console)
 
 
 def _needs_a_word(settings: SoakSettings) -> bool:
@@ -211,7 +155,7 @@ def _needs_a_word(settings: SoakSettings) -> bool:
 
 def _refuse_without_a_word(settings: SoakSettings) -> None:
     """Refuse, before anything is sent, a load that must be confirmed where there is nobody to ask."""
-    if _needs_a_word(settings) and not sys.stdin.isatty():
+    if _needs_a_word(settings) and (sys.stdin is None or not sys.stdin.isatty()):
         msg = f"{settings.gateway_url} is not on this machine: pass --yes to say that loading it is meant"
         raise SettingsError(msg)
 
@@ -220,10 +164,11 @@ def _confirm(settings: SoakSettings, console: Console) -> None:
     """Ask before loading a gateway that is not on this machine."""
     if not _needs_a_word(settings):
         return
-    answer = console.input(
+    question = (
         f"This sends {settings.rps * settings.speed:g} slots a second to {settings.gateway_url} for "
         f"{settings.wall_duration_s / 3600:.1f} hours. Go on? [y/N] "
     )
+    answer = console.input(question)
     if answer.strip().lower() not in {"y", "yes"}:
         msg = "not confirmed; no load was sent"
         raise SettingsError(msg)
@@ -278,7 +223,7 @@ def _preflight(settings: SoakSettings, plan: Plan, url: str) -> tuple[dict[int, 
 @contextlib.contextmanager
 def _new_folder(out: Path) -> Generator[Path]:
     """Make the run's folder, private to its user; take it away again if the run never begins."""
-    folder = out / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    folder = out.absolute() / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     try:
         out.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
@@ -338,7 +283,7 @@ def _until_its_end(job: SoakJob, listener: socket.socket | None, console: Consol
                 os._exit(128 + number)  # a second signal leaves at once; the recorder writes down what it was given
             stopped_by.append(number)
             stop.set()
-            console.print(_STOPPING, style="yellow")
+            say(console, _STOPPING, "yellow")
 
         for number in stopping_signals():
             loop.add_signal_handler(number, on_signal, number)
@@ -346,14 +291,13 @@ def _until_its_end(job: SoakJob, listener: socket.socket | None, console: Consol
         async with contextlib.AsyncExitStack() as stack:
             metrics = None if listener is None else await stack.enter_async_context(MetricsServer(soak, listener))
             if metrics is not None:
-                console.print(f"the runner's own metrics: {metrics.url}", highlight=False, soft_wrap=True)
+                say(console, f"the runner's own metrics: {metrics.url}")
             display = asyncio.create_task(show_progress(soak, console))
             try:
-                result = await soak.run(stop)
+                result = await _ended(soak, stop, console)
             finally:
                 display.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await display
+                await asyncio.wait({display})
             if metrics is not None:
                 await metrics.wait_for_last_scrape(stop)
             return result
@@ -366,6 +310,21 @@ def _until_its_end(job: SoakJob, listener: socket.socket | None, console: Consol
     return result, stopped_by[0] if stopped_by else None
 
 
+async def _ended(soak: Soak, stop: asyncio.Event, console: Console) -> SoakResult:
+    """Run a soak; one that ends by a defect of ours is a failed run like any other, with all that it recorded."""
+    try:
+        return await soak.run(stop)
+    except SoaklibError:
+        raise
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the rows so far deserve their verdicts, report and bundle
+        say(console, traceback.format_exc(), "dim")
+        with contextlib.suppress(RecordingError):  # how the soak ended is said already
+            await soak.recorder.close()
+        error = RecordingError(f"the soak was ended by a defect: {first_line(exc)}")
+        segment = dataclasses.replace(soak.segment, ended_at_us=soak.clock.now_us(), soak_ended_s=soak.soak_s)
+        return SoakResult(status=RunStatus.FAILED, segment=segment, error=error)
+
+
 def _run_on_the_fastest_loop(work: Coroutine[Any, Any, SoakResult]) -> SoakResult:
     try:
         import uvloop  # noqa: PLC0415 - not there on every platform
@@ -373,16 +332,6 @@ def _run_on_the_fastest_loop(work: Coroutine[Any, Any, SoakResult]) -> SoakResul
         return asyncio.run(work)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
-
-
-def _end(job: SoakJob, result: SoakResult) -> None:
-    """Finish the manifest."""
-    writer = RunWriter(job.folder / DATABASE_NAME)
-    for segment in result.segments:
-        writer.end_segment(segment)
-    [(lived_us,)] = writer.read("select coalesce(sum(ended_at_us - started_at_us), 0) from segments")
-    writer.end_run(result.status, completed_utc=dt.datetime.now(dt.UTC), duration_s=lived_us / 1e6)
-    writer.close()
 
 
 if __name__ == "__main__":

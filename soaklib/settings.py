@@ -16,6 +16,7 @@ import os
 import re
 import resource
 import tomllib
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -28,7 +29,7 @@ from soaklib.errors import SettingsError
 from soaklib.reaching import tls_context
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pydantic.fields import FieldInfo
 
@@ -40,6 +41,7 @@ __all__ = [
     "default_max_in_flight",
     "is_loopback",
     "load_settings",
+    "settings_from",
     "without_password",
 ]
 
@@ -95,6 +97,12 @@ def _gateway_url(value: str) -> str:
         msg = "must be a base URL without ? or #"
         raise ValueError(msg)
     return value.rstrip("/")
+
+
+def _absolute_database(url: str) -> str:
+    """Give the URL of an SQLite file with its whole path, so that it names the same file from any folder."""
+    path = url.removeprefix("sqlite:///")
+    return url if path in {url, ""} or path.startswith("/") else f"sqlite:///{Path(path).absolute()}"
 
 
 def _pair(value: str) -> str:
@@ -163,9 +171,15 @@ class SoakSettings(BaseSettings):
         720.0, gt=0, le=100_000, allow_inf_nan=False, description="soak seconds per wall second [720; with a URL 1]"
     )
     seed: int = Field(1, ge=0, lt=2**63, description="seed of the workload and of the embedded gateway")
-    plan: Path | None = Field(None, description="TOML file with another plan, and optionally a table [settings]")
+    plan: Annotated[Path, AfterValidator(Path.absolute)] | None = Field(
+        None, description="TOML file with another plan, and optionally a table [settings]"
+    )
     out: Path = Field(Path("data/runs"), description="folder in which the run's folder is made")
-    resume: str | None = Field(None, description="folder or id of a run to go on with; takes every setting from it")
+    resume: str | None = Field(
+        None,
+        description="folder or id of a run to go on with; takes every setting from it, and anew only --yes, --strict, "
+        "--no-report, --metrics-port, --ca-file and --database-url (a run keeps no password)",
+    )
     max_in_flight: int | None = Field(
         None, ge=1, description="operations under way at most; derived from the limit on open files"
     )
@@ -178,10 +192,12 @@ class SoakSettings(BaseSettings):
         description="time limit of a call, wall time; that of its connection is a third of it, 10 s at most",
     )
     header_env: list[Pair] = Field([], description="header whose value is read from an environment variable")
-    ca_file: Path | None = Field(
+    ca_file: Annotated[Path, AfterValidator(Path.absolute)] | None = Field(
         None, description="PEM file with authorities, beside the system's, that the gateway's TLS is verified by"
     )
-    database_url: str | None = Field(None, description="the gateway's request log, for the evidence bundle")
+    database_url: Annotated[str, AfterValidator(_absolute_database)] | None = Field(
+        None, description="the gateway's request log, for the evidence bundle"
+    )
     gateway_fault: list[Pair] = Field([], description="fault of the embedded gateway, see its --help")
     gateway_quirks: Literal["real"] | None = Field(
         None, description="let the embedded gateway have the real one's warts"
@@ -332,10 +348,29 @@ def load_settings(arguments: Sequence[str] | None = None) -> SoakSettings:
     SystemExit
         ``--help`` (code 0), or an unknown flag (code 2).
     """
-    try:
+    with _told(arguments or ()):
         return SoakSettings(_cli_parse_args=list(arguments) if arguments is not None else False)
+
+
+def settings_from(values: Mapping[str, Any]) -> SoakSettings:
+    """Make settings of values that are known already, such as those that a run has kept.
+
+    Raises
+    ------
+    SettingsError
+        A value is wrong; the text names it.
+    """
+    with _told(()):
+        return SoakSettings.model_validate(dict(values))
+
+
+@contextmanager
+def _told(arguments: Sequence[str]) -> Iterator[None]:
+    """Tell what is wrong with settings in words of what was set."""
+    try:
+        yield
     except ValidationError as exc:
-        problems = (_problem(dict(error), arguments or ()) for error in exc.errors())
+        problems = (_problem(dict(error), arguments) for error in exc.errors())
         raise SettingsError("; ".join(problems)) from exc
     except SourceFault as exc:
         raise SettingsError(str(exc)) from exc

@@ -35,6 +35,7 @@ from soaklib.artifacts.retention import bundle_of, fates, remove_run, run_folder
 from soaklib.baseline import choose_baseline, verdicts_code, why_unverified
 from soaklib.collect import collect
 from soaklib.command import command, find_folder, stopping_signals
+from soaklib.ending import costing
 from soaklib.errors import ExitCode, RunError, SettingsError, SoaklibError
 from soaklib.records import RunStatus
 from soaklib.report import build_report
@@ -122,8 +123,10 @@ class _Week:
             self._report(folder, baseline.folder)  # without the lock: its kernels are readers, and wait for a writer
             with RunLock(folder):
                 if completed:
-                    self._compare(folder, baseline)
-                self._pack(folder)
+                    with costing(lambda why: self._bad.append(f"NO COMPARISON: {why}")):
+                        self._compare(folder, baseline)
+                with costing(lambda why: self._bad.append(f"NO BUNDLE: {why}")):
+                    self._pack(folder)
             if completed:
                 is_good = code == ExitCode.OK and not self._bad
                 good = folder if is_good else choose_baseline(self._out, info, None).folder
@@ -199,12 +202,10 @@ class _Week:
     def _report(self, folder: Path, against: Path | None) -> None:
         if not self._settings.report:
             return
-        try:
+        with costing(lambda why: self._bad.append(f"NO REPORT: {why}")):
             build_report(
                 folder, against=against, started=lambda name, place, total: _say(f"report {place + 1}/{total}: {name}")
             )
-        except SoaklibError as exc:
-            self._bad.append(f"NO REPORT: {exc}")
 
     def _compare(self, folder: Path, baseline: Baseline) -> None:
         with open_run(folder) as run:
@@ -222,11 +223,7 @@ class _Week:
         self._bad += [f"WORSE than {comparison.against}: {change}" for change in comparison.regressions]
 
     def _pack(self, folder: Path) -> None:
-        try:
-            bundle = collect(folder, database_url=self._settings.database_url)
-        except SoaklibError as exc:
-            self._bad.append(f"NO BUNDLE: {exc}")
-            return
+        bundle = collect(folder, database_url=self._settings.database_url)
         problems, _ = verify(bundle)
         if problems:
             self._bad.append(f"{bundle} IS NOT AUTHENTIC: {'; '.join(problem.text for problem in problems)}")

@@ -22,7 +22,7 @@ from soaklib.views import READER_MEMORY_BYTES
 if TYPE_CHECKING:
     from soaklib.analysis.load import Run
 
-__all__ = ["REQUEST_LOG_NAME", "keep_request_log", "kept_request_log"]
+__all__ = ["REQUEST_LOG_NAME", "keep_request_log", "kept_request_log", "retire_request_log"]
 
 REQUEST_LOG_NAME: Final = "request-log.parquet"
 
@@ -82,6 +82,24 @@ def keep_request_log(run: Run, url: str) -> Path:
                 raise SourceError(msg) from exc
         part.replace(path)
     return path
+
+
+def retire_request_log(folder: Path, segment: int) -> None:
+    """Set aside what was kept of the log before a run goes on, as ``request-log-until-segment-<n>.parquet``.
+
+    It is compared with all calls of the run no more, since it holds those of its first segments alone; and it is not
+    thrown away, since what it was made of may be gone.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    segment
+        Number of the segment that is to come.
+    """
+    path = folder / REQUEST_LOG_NAME
+    if path.exists():
+        path.rename(path.with_stem(f"{path.stem}-until-segment-{segment}"))
 
 
 def _still(url: str, folder: Path) -> Path:

@@ -107,10 +107,11 @@ def save(
     try:
         folder.mkdir(exist_ok=True)
         paths = [folder / f"{name}.{extension}" for extension in FORMATS]
+        sidecar = folder / f"{name}.json"
+        parts = {path: path.with_name(f".{path.name}") for path in (*paths, sidecar)}
         with theme():
             for path, metadata in zip(paths, FORMATS.values(), strict=True):
-                figure.savefig(path, format=path.suffix[1:], metadata=dict(metadata))
-        sidecar = folder / f"{name}.json"
+                figure.savefig(parts[path], format=path.suffix[1:], metadata=dict(metadata))
         provenance = {
             "name": name,
             "caption": caption,
@@ -122,9 +123,11 @@ def save(
             ],
             "size_mm": [round(inches * MM_PER_INCH, 1) for inches in figure.get_size_inches()],
             "drawn_with": {"python": platform.python_version()} | {name: version(name) for name in _DREW},
-            "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths},
+            "files": {path.name: hashlib.sha256(parts[path].read_bytes()).hexdigest() for path in paths},
         }
-        sidecar.write_text(json.dumps(provenance, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        parts[sidecar].write_text(json.dumps(provenance, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        for path, part in parts.items():  # an earlier figure stays until all of its successor is there
+            part.replace(path)
     except OSError as exc:
         msg = f"the figure {name} cannot be written to {folder}: {exc.strerror or exc}"
         raise RunError(msg) from exc

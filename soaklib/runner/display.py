@@ -12,7 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from soaklib.errors import first_line
 from soaklib.records import Kind
+from soaklib.terminal import plain, say
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -29,7 +31,24 @@ _GOOD_KINDS: Final = frozenset({Kind.OK, Kind.DENIED})
 
 
 async def show_progress(soak: Soak, console: Console) -> None:
-    """Show how the soak goes until cancelled."""
+    """Show how the soak goes until cancelled; what goes wrong with that is said once, and it is tried again."""
+    is_said = False
+    while True:
+        try:
+            await _show(soak, console)
+        except Exception as exc:  # noqa: BLE001 - a terminal, its library and our own panel may raise whatever they
+            # like: what is shown is no part of the measurement, which goes on.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                return  # it was raised on the way out, in place of the cancellation
+            if not is_said:
+                is_said = True
+                say(console, f"how the soak goes cannot be shown ({first_line(exc)}); the soak goes on", "yellow")
+        await asyncio.sleep(_LINE_EVERY_S)
+
+
+async def _show(soak: Soak, console: Console) -> None:
+    """Show a panel that stays, or a line now and then."""
     if console.is_terminal:
         with Live(_panel(soak), console=console, auto_refresh=False, transient=True) as live:
             while True:
@@ -38,7 +57,7 @@ async def show_progress(soak: Soak, console: Console) -> None:
     pause_s = _LINE_EVERY_LONG_S if soak.job.settings.wall_duration_s > _LONG_RUN_S else _LINE_EVERY_S
     while True:
         await asyncio.sleep(pause_s)
-        console.print(_line(soak), soft_wrap=True, highlight=False)
+        console.print(plain(_line(soak)), soft_wrap=True)
 
 
 def _hours(seconds: float) -> str:
@@ -89,14 +108,20 @@ def _panel(soak: Soak) -> RenderableType:
         ("schedule lag", f"{_milliseconds(vitals.last_schedule_lag_us)} at most in the last second"),
         ("not yet on disk", f"{soak.recorder.queued_rows:,} rows"),
         ("next change", _next_change(soak, soak_s)),
-        ("last event", Text(soak.events.last, overflow="ellipsis", no_wrap=True)),
+        ("last event", _on_one_line(soak.events.last)),
     ]
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="ellipsis")
     for name, value in rows:
-        table.add_row(name, value)
-    return Group(Text(f"soak {soak.job.run_id} on {soak.job.target}", style="bold"), table)
+        table.add_row(name, plain(value) if isinstance(value, str) else value)
+    return Group(plain(f"soak {soak.job.run_id} on {soak.job.target}", "bold"), table)
+
+
+def _on_one_line(words: str) -> Text:
+    text = plain(words)
+    text.overflow, text.no_wrap = "ellipsis", True
+    return text
 
 
 def _kinds(soak: Soak) -> Text:

@@ -1,0 +1,86 @@
+"""The settings of a run that goes on: its own, but for what a run does not keep and what is asked for anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from soaklib.errors import SettingsError
+from soaklib.redaction import MASK
+from soaklib.settings import settings_from
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from soaklib.settings import SoakSettings
+
+__all__ = ["lacking", "resumed_settings"]
+
+
+def resumed_settings(stored: Mapping[str, Any], wanted: SoakSettings) -> SoakSettings:
+    """Give the settings of a run that is to go on.
+
+    Taken anew are ``--yes``, ``--strict``, ``--no-report``, ``--metrics-port``, ``--database-url`` and ``--ca-file``,
+    each for what the run has where it is not given. The plan is in the run: its file is not asked for.
+
+    Parameters
+    ----------
+    stored
+        The settings in the run's manifest.
+    wanted
+        What the command was called with.
+
+    Raises
+    ------
+    SettingsError
+        They are none that a soak can go on with.
+    """
+    own: dict[str, Any] = {
+        "plan": None, "resume": None, "check": False, "yes": wanted.yes,
+        "ca_file": _ca_file(stored, wanted), "database_url": _database_url(stored, wanted),
+    }  # fmt: skip
+    if wanted.strict:
+        own["strict"] = True
+    if not wanted.report:
+        own["report"] = False
+    if wanted.metrics_port is not None:
+        own["metrics_port"] = wanted.metrics_port
+    return settings_from(dict(stored) | own)
+
+
+def lacking(stored: Mapping[str, Any], settings: SoakSettings) -> list[str]:
+    """Give a sentence for what a run that goes on will lack, since it was not given again."""
+    if stored.get("database_url") is None or settings.database_url is not None:
+        return []
+    said = (
+        "the gateway's database had a password, which a run does not keep: pass --database-url or set "
+        "SOAK_DATABASE_URL, or there will be no request log and no database snapshot of the whole run"
+    )
+    return [said]
+
+
+def _ca_file(stored: Mapping[str, Any], wanted: SoakSettings) -> Path | None:
+    """Give the file with the gateway's authorities: the only file that a resumed run still reads."""
+    if wanted.ca_file is not None:
+        return wanted.ca_file
+    kept = stored.get("ca_file")
+    if kept is None or Path(kept).is_file():
+        return None if kept is None else Path(kept)
+    msg = f"the run verified its gateway by {kept}, which is not there: pass --ca-file with that file"
+    raise SettingsError(msg)
+
+
+def _database_url(stored: Mapping[str, Any], wanted: SoakSettings) -> str | None:
+    """Give the URL of the gateway's database; None where the run's had a password, which a run does not keep."""
+    if wanted.database_url is not None:
+        return wanted.database_url
+    kept = stored.get("database_url")
+    if kept is None or MASK not in kept:
+        return kept
+    if stored.get("gateway_url") is None:
+        msg = (
+            "the run's own gateway used a database with a password, which a run does not keep: "
+            "pass --database-url or set SOAK_DATABASE_URL"
+        )
+        raise SettingsError(msg)
+    return None
