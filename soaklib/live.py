@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 import duckdb
 
-from soaklib.errors import RunError
+from soaklib.errors import RunError, first_line
 from soaklib.runlock import RunLock, is_owned
 from soaklib.store import APPENDED, TABLES
 from soaklib.views import prepare_reader
@@ -44,6 +44,7 @@ _SMALL_ROWS: Final = 10_000
 _SEALED_ROWS: Final = 500_000
 _SEAL_EVERY_S: Final = 5.0
 _KEEP_MERGED_S: Final = 120.0
+_TRY_AGAIN_EVERY_S: Final = 60.0
 
 
 class _Part(TypedDict):
@@ -71,9 +72,13 @@ class Publisher:
         The run's folder.
     connect
         Gives a connection to the file that is being written.
+    warn
+        Takes, once, why readers get no answer.
     """
 
-    def __init__(self, run_folder: Path, connect: Callable[[], duckdb.DuckDBPyConnection]) -> None:
+    def __init__(
+        self, run_folder: Path, connect: Callable[[], duckdb.DuckDBPyConnection], *, warn: Callable[[str], None]
+    ) -> None:
         self._folder = run_folder / _FOLDER
         self._alive = RunLock(self._folder)  # readers see by it that someone answers, the kernel lets go of it
         self._connect = connect
@@ -81,9 +86,10 @@ class Publisher:
         self._merged: list[tuple[float, Path]] = []
         self._files = 0
         self._answered_ns = 0
+        self._seal_at_s = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-        self.error: str | None = None
+        self._warn = warn
 
     def start(self) -> None:
         """Start looking for requests."""
@@ -100,19 +106,30 @@ class Publisher:
         self._alive.__exit__()
 
     def _run(self) -> None:
-        try:
-            connection = self._connect()
-            seal_at = 0.0
-            while not self._stop.wait(_LOOK_EVERY_S):
-                if time.monotonic() >= seal_at:
-                    self._seal(connection)
-                    seal_at = time.monotonic() + _SEAL_EVERY_S
-                request = self._folder / _REQUEST
-                if request.exists() and (asked_ns := request.stat().st_mtime_ns) > self._answered_ns:
-                    self._publish(connection)
-                    self._answered_ns = asked_ns
-        except (duckdb.Error, OSError) as exc:  # a reader's wish must not end the run; the reader is told
-            self.error = str(exc)
+        connection: duckdb.DuckDBPyConnection | None = None
+        pause_s, was_told = _LOOK_EVERY_S, False
+        while not self._stop.wait(pause_s):
+            try:
+                connection = connection or self._connect()
+                self._look(connection)
+            except (duckdb.Error, OSError, MemoryError) as exc:  # a reader's wish must not end the run: it is tried
+                connection = None  # again, with another connection, less and less often
+                pause_s = min(2 * pause_s, _TRY_AGAIN_EVERY_S)
+                if not was_told:
+                    was_told = True
+                    self._warn(f"the run cannot be looked at while it goes on, tried again: {first_line(exc)}")
+            else:
+                pause_s = _LOOK_EVERY_S
+
+    def _look(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Seal what is due, and answer whoever has asked."""
+        if time.monotonic() >= self._seal_at_s:
+            self._seal(connection)
+            self._seal_at_s = time.monotonic() + _SEAL_EVERY_S
+        request = self._folder / _REQUEST
+        if request.exists() and (asked_ns := request.stat().st_mtime_ns) > self._answered_ns:
+            self._publish(connection)
+            self._answered_ns = asked_ns
 
     def _seal(self, connection: duckdb.DuckDBPyConnection) -> None:
         for table in APPENDED:
@@ -147,10 +164,15 @@ class Publisher:
     def _write(self, connection: duckdb.DuckDBPyConnection, table: str, start: int, end: int) -> _Part:
         self._files += 1
         name = f"{table}-{self._files}.parquet"
-        connection.execute(
-            f"copy (select * from {table} where rowid >= {start} and rowid < {end}) "  # noqa: S608 - our own names
-            f"to '{self._folder / name}' (format parquet, compression zstd)"
-        ).fetchall()
+        path = self._folder / name
+        try:
+            connection.execute(
+                f"copy (select * from {table} where rowid >= {start} and rowid < {end}) "  # noqa: S608 - our own names
+                f"to '{path}' (format parquet, compression zstd)"
+            ).fetchall()
+        except BaseException:
+            path.unlink(missing_ok=True)  # no half part takes room on a full disk
+            raise
         return {"file": name, "start": start, "end": end, "tier": _tier(end - start)}
 
     def _write_run(self, connection: duckdb.DuckDBPyConnection) -> _Part:

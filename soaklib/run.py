@@ -322,7 +322,7 @@ async def _ended(soak: Soak, stop: asyncio.Event, console: Console) -> SoakResul
             await soak.recorder.close()
         error = RecordingError(f"the soak was ended by a defect: {first_line(exc)}")
         segment = dataclasses.replace(soak.segment, ended_at_us=soak.clock.now_us(), soak_ended_s=soak.soak_s)
-        return SoakResult(status=RunStatus.FAILED, segment=segment, error=error)
+        return SoakResult(status=RunStatus.FAILED, segments=(segment,), error=error)
 
 
 def _run_on_the_fastest_loop(work: Coroutine[Any, Any, SoakResult]) -> SoakResult:

@@ -1,45 +1,63 @@
-"""The lock that says a live process owns a run; the kernel lets go of it however that process ends."""
+"""The lock that says a live process owns a run; the kernel lets go of it however that process ends.
+
+It is an exclusive ``flock`` on a file in the run's folder, and nothing but that lock is believed: it holds between all
+processes of one kernel, those of containers that share the folder included. Between machines it holds as far as the
+file system carries it, as NFS version 4 does and version 3 may not. What the file says (process id, host, boot, process
+namespace) is for the words of a message alone, since a process id names another process in another container.
+
+Asking takes a shared lock for a moment, so an owner to be asks again for a while before it believes that there is one.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import platform
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from soaklib.errors import RecordingError, RunError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 __all__ = ["RunLock", "is_owned", "owned_since"]
 
 _LOCK_NAME: Final = ".lock"
+_ASKING_S: Final = 1.0  # far longer than anyone's look at the lock
+_ASK_EVERY_S: Final = 0.01
+_MOST_WORDS_BYTES: Final = 1024
+
+_held: set[tuple[int, int]] = set()
+"""Device and inode of the locks that this process holds."""
 
 
 def is_owned(folder: Path) -> bool:
     """Say whether a live process owns the run in a folder."""
-    try:
-        descriptor = os.open(folder / _LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return _owned_lock(folder) is not None
 
 
 def owned_since(folder: Path) -> float | None:
     """Give since when another live process has owned the run in a folder, as a file time; None when none does."""
-    lock = folder / _LOCK_NAME
+    lock = _owned_lock(folder)
+    return None if lock is None or (lock.st_dev, lock.st_ino) in _held else lock.st_mtime
+
+
+def _owned_lock(folder: Path) -> os.stat_result | None:
+    """Give what is known of the lock's file while a live process holds it; None when none does."""
     try:
-        if not is_owned(folder) or lock.read_text("ascii").strip() == str(os.getpid()):
-            return None
-        return lock.stat().st_mtime
-    except FileNotFoundError:  # it has just let go
+        descriptor = os.open(folder / _LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
 
 
 class RunLock:
@@ -49,6 +67,8 @@ class RunLock:
     ----------
     folder
         The run's folder.
+    sleep, now_s
+        How to wait between two tries, and a monotonic clock.
 
     Raises
     ------
@@ -58,8 +78,16 @@ class RunLock:
         The folder cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._path = folder / _LOCK_NAME
+        self._sleep = sleep
+        self._now_s = now_s
 
     def __enter__(self) -> Self:
         try:
@@ -71,23 +99,28 @@ class RunLock:
                     os.close(self._descriptor)
                     raise
                 if self._is_in_place():
-                    return self
+                    break
                 os.close(self._descriptor)  # its owner removed it between our opening and locking it: take the next
         except OSError as exc:
             msg = f"cannot write {self._path.parent}: {exc.strerror or exc}"
             raise RecordingError(msg) from exc
+        _held.add(self._key())
+        return self
 
     def _take(self) -> None:
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            owner = os.pread(self._descriptor, 32, 0).decode("ascii").strip()
-            msg = (
-                f"the run in {self._path.parent} is owned by a live process (pid {owner}); wait for it or stop it first"
-            )
-            raise RunError(msg) from exc
+        ends_s = self._now_s() + _ASKING_S
+        while True:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as exc:
+                if self._now_s() >= ends_s:
+                    owner = _owner(os.pread(self._descriptor, _MOST_WORDS_BYTES, 0))
+                    msg = f"the run in {self._path.parent} is owned by {owner}; wait for it or stop it first"
+                    raise RunError(msg) from exc
+            self._sleep(_ASK_EVERY_S)
         os.truncate(self._descriptor, 0)
-        os.write(self._descriptor, b"%d\n" % os.getpid())
+        os.write(self._descriptor, json.dumps(_oneself()).encode() + b"\n")
 
     def _is_in_place(self) -> bool:
         try:
@@ -95,6 +128,42 @@ class RunLock:
         except FileNotFoundError:
             return False
 
+    def _key(self) -> tuple[int, int]:
+        status = os.fstat(self._descriptor)
+        return status.st_dev, status.st_ino
+
     def __exit__(self, *_: object) -> None:
+        _held.discard(self._key())
         self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
+
+
+def _oneself() -> dict[str, str]:
+    """Give what names this process to a person: its id, and what that id is to be read in."""
+    return {"pid": str(os.getpid()), "host": platform.node(), "boot": _boot(), "pid namespace": _pid_namespace()}
+
+
+def _owner(words: bytes) -> str:
+    """Word who owns a run by what its lock's file says, which an owner may not have written yet."""
+    try:
+        said = json.loads(words)
+        pid, host, place = said["pid"], said["host"], (said["boot"], said["pid namespace"])
+    except (ValueError, KeyError, TypeError):
+        return "a live process"
+    if place == (_boot(), _pid_namespace()):
+        return f"a live process (pid {pid})"
+    return f"a live process elsewhere (pid {pid} on {host}: another machine, or another container of this one)"
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:  # not this kernel's
+        return ""
+
+
+def _pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - no path: "pid:[4026531836]"
+    except OSError:
+        return ""

@@ -1,7 +1,9 @@
 import json
 import os
+import time
 from contextlib import closing, nullcontext
 
+import duckdb
 import pytest
 from stored_rows import MANIFEST, outcome
 
@@ -26,7 +28,7 @@ def publisher(writer, tmp_path, monkeypatch):
     """A publisher whose thread is not running: a test does by hand what the thread would do."""
     monkeypatch.setattr(live, "_SEALED_ROWS", 10)
     (tmp_path / "live").mkdir()
-    return Publisher(tmp_path, writer.cursor)
+    return Publisher(tmp_path, writer.cursor, warn=print)
 
 
 def spans(publisher):
@@ -67,7 +69,7 @@ def test_a_reader_sees_sealed_and_new_rows_once(writer, tmp_path, monkeypatch):
     """Asked through the folder, as from another process."""
     monkeypatch.setattr(live, "_SEALED_ROWS", 10)
     writer.append({"outcomes": [outcome(slot) for slot in range(37)]})
-    publisher = Publisher(tmp_path, writer.cursor)
+    publisher = Publisher(tmp_path, writer.cursor, warn=print)
     publisher.start()
     with RunLock(tmp_path), closing(open_live(tmp_path)) as connection:
         rows = connection.execute("select slot from outcomes order by slot").fetchall()
@@ -80,7 +82,7 @@ def test_a_reader_sees_sealed_and_new_rows_once(writer, tmp_path, monkeypatch):
 
 def test_what_a_dead_recorder_has_published_is_not_waited_for(writer, tmp_path):
     """Although the runner still lives and owns the run: it is the recorder that would have to answer."""
-    publisher = Publisher(tmp_path, writer.cursor)
+    publisher = Publisher(tmp_path, writer.cursor, warn=print)
     publisher.start()
     with RunLock(tmp_path):
         assert is_published(tmp_path)
@@ -103,3 +105,62 @@ def test_a_run_that_ends_while_it_is_opened_is_said(tmp_path):
     """The folder is gone between two steps."""
     with pytest.raises(RunError, match="has just ended; open it again"):
         open_live(tmp_path)
+
+
+def wait_for(condition, within_s=10.0):
+    """Wait for a real thread."""
+    ends = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < ends, "it did not come to pass"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (duckdb.IOException("No space left on device"), "IOException: No space left on device"),
+        (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_a_publisher_that_fails_tries_again_and_tells_once(writer, tmp_path, monkeypatch, error, told):
+    """Three failures, one word of them, and then readers are answered."""
+    monkeypatch.setattr(live, "_LOOK_EVERY_S", 0.001)
+    failures = iter([error] * 3)
+
+    def connect():
+        for failure in failures:
+            raise failure
+        return writer.cursor()
+
+    writer.append({"outcomes": [outcome(0)]})
+    news = []
+    publisher = Publisher(tmp_path, connect, warn=news.append)
+    publisher.start()
+    wait_for(lambda: news)
+    with closing(open_live(tmp_path)) as connection:
+        assert connection.execute("select count(*) from outcomes").fetchall() == [(1,)]
+    assert news == [f"the run cannot be looked at while it goes on, tried again: {told}"]
+    publisher.stop()
+
+
+def test_a_part_that_cannot_be_written_leaves_nothing_and_is_written_later(publisher, writer, tmp_path):
+    """Of a full disk: what there is of it takes no room, and no row is left out afterwards."""
+    writer.append({"outcomes": [outcome(slot) for slot in range(25)]})
+    cursor = writer.cursor()
+
+    class Full:
+        """Lets the part be begun, and then says that the disk is full."""
+
+        def execute(self, query):
+            if query.startswith("copy"):
+                cursor.execute(query).fetchall()
+                message = "No space left on device"
+                raise duckdb.IOException(message)
+            return cursor.execute(query)
+
+    with pytest.raises(duckdb.IOException):
+        publisher._seal(Full())
+    assert list((tmp_path / "live").iterdir()) == []
+    publisher._seal(cursor)
+    assert spans(publisher) == [(0, 10), (10, 20)]

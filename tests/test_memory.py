@@ -112,7 +112,7 @@ def test_every_connection_where_there_is_little_memory_is_bounded(tmp_path, monk
     writer = RunWriter(path, memory_limit_mb=1024)
     assert writer.read(ASKED) == [("300.0 MiB",)]
     writer.begin_run(MANIFEST)
-    publisher = Publisher(tmp_path, writer.cursor)
+    publisher = Publisher(tmp_path, writer.cursor, warn=print)
     publisher.start()
     with closing(open_live(tmp_path)) as live:
         assert live.execute(ASKED).fetchone() == ("300.0 MiB",)

@@ -66,7 +66,7 @@ def main():
             )  # fmt: skip
             begun = Segment(segment=0, started_at_us=0, soak_started_s=0.0)
             writer.append({"segments": [segment_row(begun, runner_pid=1)]})
-            publisher = Publisher(folder, writer.cursor)
+            publisher = Publisher(folder, writer.cursor, warn=print)
             publisher.start()
             written, times, resident = 0, [], 0
             while written < options.rows:

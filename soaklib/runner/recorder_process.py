@@ -85,7 +85,7 @@ def main(database: Path) -> int:
     voice = Voice()
     try:
         writer = RunWriter(database)
-        publisher = Publisher(database.parent, writer.cursor)
+        publisher = Publisher(database.parent, writer.cursor, warn=voice.warn)
         publisher.start()
         record(writer, voice)
         publisher.stop()
