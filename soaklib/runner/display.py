@@ -31,11 +31,11 @@ _GOOD_KINDS: Final = frozenset({Kind.OK, Kind.DENIED})
 
 
 async def show_progress(soak: Soak, console: Console) -> None:
-    """Show how the soak goes until cancelled; what goes wrong with that is said once, and it is tried again."""
+    """Show how the soak goes until cancelled; what goes wrong is said once, and lines are tried from then on."""
     is_said = False
     while True:
         try:
-            await _show(soak, console)
+            await (_show_panel if console.is_terminal and not is_said else _show_lines)(soak, console)
         except Exception as exc:  # noqa: BLE001 - a terminal, its library and our own panel may raise whatever they
             # like: what is shown is no part of the measurement, which goes on.
             task = asyncio.current_task()
@@ -47,13 +47,16 @@ async def show_progress(soak: Soak, console: Console) -> None:
         await asyncio.sleep(_LINE_EVERY_S)
 
 
-async def _show(soak: Soak, console: Console) -> None:
-    """Show a panel that stays, or a line now and then."""
-    if console.is_terminal:
-        with Live(_panel(soak), console=console, auto_refresh=False, transient=True) as live:
-            while True:
-                await asyncio.sleep(_REFRESH_S)
-                live.update(_panel(soak), refresh=True)
+async def _show_panel(soak: Soak, console: Console) -> None:
+    """Show a panel that stays in its place."""
+    with Live(_panel(soak), console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            await asyncio.sleep(_REFRESH_S)
+            live.update(_panel(soak), refresh=True)
+
+
+async def _show_lines(soak: Soak, console: Console) -> None:
+    """Show a line now and then."""
     pause_s = _LINE_EVERY_LONG_S if soak.job.settings.wall_duration_s > _LONG_RUN_S else _LINE_EVERY_S
     while True:
         await asyncio.sleep(pause_s)
