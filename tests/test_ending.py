@@ -1,0 +1,217 @@
+"""The end of a run: what goes wrong in a step costs what that step makes."""
+
+import errno
+import json
+import shutil
+import sys
+from types import SimpleNamespace
+
+import pytest
+from soak_hour import write_soak_hour
+
+import soaklib
+from soaklib import collect, ending, report, weekly
+from soaklib.command import Stopped
+from soaklib.ending import conclude
+from soaklib.errors import RecordingError, SettingsError, SoaklibError
+from soaklib.records import RunStatus
+from soaklib.runner.soak import SoakResult
+from soaklib.settings import load_settings
+from soaklib.store import DATABASE_NAME, RunWriter, Segment
+from soaklib.terminal import new_console
+
+MARKUP = "[/app/x.js:12] is no markup"
+FAILURES = [
+    RuntimeError("Kernel didn't respond in 60 seconds"), ZeroDivisionError("division by zero"), MemoryError(),
+    OSError(errno.ENOSPC, "No space left on device"), SoaklibError(f"a cell says {MARKUP}"), KeyError("x"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("template")
+    write_soak_hour(folder)
+    (folder / "soak-summary.json").unlink(missing_ok=True)
+    return folder
+
+
+@pytest.fixture
+def job(template, tmp_path):
+    """A soak that has come to its end, in a folder of its own."""
+    folder = shutil.copytree(template, tmp_path / "r1")
+    return SimpleNamespace(folder=folder, settings=load_settings([]), run_id="r1", target="http://127.0.0.1:1")
+
+
+@pytest.fixture(autouse=True)
+def steps(monkeypatch):
+    """Report and bundle in name only; give what was made."""
+    made = []
+    monkeypatch.setattr(report, "build_report", lambda *_, **__: made.append("report"))
+    monkeypatch.setattr(collect, "collect", lambda *_, **__: made.append("bundle"))
+    return made
+
+
+def result(job, error=None):
+    with soaklib.open_run(job.folder) as run:
+        [segment] = run.info.segments
+    ended = Segment(
+        segment=0, started_at_us=segment.started_at_us, soak_started_s=0.0,
+        ended_at_us=segment.started_at_us + 5_000_000, soak_ended_s=3600.0,
+    )  # fmt: skip
+    return SoakResult(status=RunStatus.FAILED if error else RunStatus.COMPLETED, segment=ended, error=error)
+
+
+def end(job, *, error=None, signal_number=None, log_url=None):
+    return conclude(
+        job, result(job, error), log_url=log_url, signal_number=signal_number, console=new_console()
+    )  # fmt: skip
+
+
+def raising(error):
+    def fail(*_, **__):
+        raise error
+
+    return fail
+
+
+def summary_of(job):
+    return json.loads((job.folder / "soak-summary.json").read_text())
+
+
+def expected_code(job):
+    return int(any(verdict["state"] == "fail" for verdict in summary_of(job)["verdicts"]))
+
+
+def test_a_good_end_has_everything(job, steps, capsys):
+    """Verdicts, summary, report, bundle, the folder on standard output, and the code of the verdicts."""
+    code = end(job)
+    assert steps == ["report", "bundle"]
+    assert code == expected_code(job)
+    said = capsys.readouterr()
+    assert said.out == f"{job.folder}\n"
+    assert " no " not in said.err.split("run r1")[0]
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+def test_whatever_fails_the_report_costs_the_report_alone(job, steps, monkeypatch, capsys, error):
+    """One sentence; the bundle is packed, and the code is that of the verdicts."""
+    monkeypatch.setattr(report, "build_report", raising(error))
+    assert end(job) == expected_code(job)
+    assert steps == ["bundle"]
+    said = capsys.readouterr().err
+    assert [line for line in said.splitlines() if line.startswith("no report: ")] != []
+    assert "Traceback" not in said
+    if isinstance(error, SoaklibError):
+        assert f"no report: a cell says {MARKUP}" in said
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+def test_whatever_fails_the_bundle_costs_the_bundle_alone(job, steps, monkeypatch, capsys, error):
+    """The code is that of the verdicts."""
+    monkeypatch.setattr(collect, "collect", raising(error))
+    assert end(job) == expected_code(job)
+    assert steps == ["report"]
+    assert "no bundle: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+def test_a_run_that_cannot_be_judged_is_kept_and_code_4(job, steps, monkeypatch, capsys, error):
+    """It is still reported and packed as far as that goes; the sentence says how to judge it later."""
+    monkeypatch.setattr(ending, "judge_folder", raising(error))
+    with pytest.raises(
+        RecordingError, match=r"the run is recorded and was not judged; python -m soaklib\.collect .* does"
+    ):
+        end(job)
+    assert steps == ["report", "bundle"]
+    said = capsys.readouterr()
+    assert "no verdicts: " in said.err
+    assert said.out == f"{job.folder}\n"
+
+
+def test_a_table_that_cannot_be_shown_costs_nothing_else(job, steps, monkeypatch):
+    """The verdicts are in the run all the same."""
+    monkeypatch.setattr(ending, "show_verdicts", raising(ValueError("a width")))
+    assert end(job) == expected_code(job)
+    assert steps == ["report", "bundle"]
+
+
+def test_a_request_log_that_cannot_be_had_costs_nothing_else(job, steps, capsys):
+    """No such database."""
+    assert end(job, log_url="sqlite:////nowhere/at/all.db") == expected_code(job)
+    assert steps == ["report", "bundle"]
+    assert "no request log: " in capsys.readouterr().err
+
+
+def test_an_end_that_cannot_be_written_down_is_code_4_and_everything_else_is_tried(job, steps, monkeypatch, capsys):
+    """The disk is full at that moment; what went wrong with the soak itself comes first."""
+    full = RecordingError("cannot write run.duckdb: No space left on device")
+    monkeypatch.setattr(ending, "_end", raising(full))
+    with pytest.raises(RecordingError) as caught:
+        end(job)
+    assert caught.value is full
+    assert steps == ["report", "bundle"]
+    assert capsys.readouterr().out == f"{job.folder}\n"
+    first = RecordingError("the recorder was killed by SIGKILL")
+    with pytest.raises(RecordingError) as caught:
+        end(job, error=first)
+    assert caught.value is first
+
+
+def test_a_signal_is_heard_at_the_end_too(job, monkeypatch, capsys):
+    """It is no failure of a step: everything recorded is said to be there, and the command ends."""
+    monkeypatch.setattr(report, "build_report", raising(Stopped(15)))
+    with pytest.raises(Stopped):
+        end(job)
+    assert "everything recorded is in" in capsys.readouterr().err
+
+
+def test_an_interrupted_soak_has_the_signals_code_even_without_verdicts(job, monkeypatch):
+    """128 + n."""
+    assert end(job, signal_number=2) == 130
+    monkeypatch.setattr(ending, "judge_folder", raising(KeyError("x")))
+    assert end(job, signal_number=15) == 143
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EPIPE, errno.ENOSPC])
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_streams_that_take_no_word_cost_nothing(job, steps, monkeypatch, number, stream):
+    """Verdicts, report, bundle and exit code are there without a word."""
+    monkeypatch.setattr(sys, stream, SimpleNamespace(write=raising(OSError(number, "no")), flush=lambda: None))
+    assert end(job) == expected_code(job)
+    assert steps == ["report", "bundle"]
+
+
+def test_verdicts_are_replaced_whole_or_not_at_all(job):
+    """A defect or a full disk in the middle of them leaves the earlier ones."""
+    end(job)
+    with soaklib.open_run(job.folder) as run:
+        before = run.verdicts().rows()
+    writer = RunWriter(job.folder / DATABASE_NAME)
+    with pytest.raises(RecordingError):
+        writer.replace_verdicts([before[0], ("one column",)])
+    writer.close()
+    with soaklib.open_run(job.folder) as run:
+        assert run.verdicts().rows() == before
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("step", [("build_report", "REPORT"), ("compared", "COMPARISON"), ("collect", "BUNDLE")])
+def test_a_week_goes_on_past_what_fails_in_it(job, monkeypatch, capsys, step, error):
+    """Each of its steps; the last lines say what is lacking, and the code is not that of a good week."""
+    name_of_step, lacks = step
+    code = end(job)
+    for name in ("build_report", "collect"):
+        monkeypatch.setattr(weekly, name, lambda *_, **__: job.folder)
+    monkeypatch.setattr(weekly, "verify", lambda _: ([], []))
+    monkeypatch.setattr(weekly, name_of_step, raising(error))
+    assert weekly.main(["--resume", str(job.folder)]) == max(code, 1)
+    said = capsys.readouterr()
+    assert f"weekly: NO {lacks}: " in said.err
+    assert said.out.splitlines()[-1] == str(job.folder)
+
+
+def test_a_missing_extra_costs_the_report_alone(job, steps, monkeypatch):
+    """The notebooks' packages are not installed."""
+    monkeypatch.setattr(report, "build_report", raising(SettingsError("a report needs papermill")))
+    assert end(job) == expected_code(job)
+    assert steps == ["bundle"]
