@@ -65,8 +65,8 @@ def command(main: _Main) -> _Main:
     def run(arguments: Sequence[str] | None = None) -> int:
         handlers = {number: signal.signal(number, _stop) for number in stopping_signals()}
         streams = sys.stdout, sys.stderr
-        sys.stdout = cast("TextIO", _Lasting(streams[0]))
-        sys.stderr = cast("TextIO", _Words(streams[1]))
+        sys.stdout = cast("TextIO", _Lasting(_there(streams[0])))
+        sys.stderr = cast("TextIO", _Words(_there(streams[1])))
         try:
             code = main(arguments)
             sys.stdout.flush()
@@ -120,6 +120,11 @@ def _is_of_the_machine(exc: OSError) -> bool:
     """Say whether an error is the machine's and no defect: a disk that is full or read-only, a lack of permission."""
     # tempfile says with ENOENT and without a name that it can write nowhere
     return exc.errno in _MACHINE or (exc.errno == errno.ENOENT and exc.filename is None)
+
+
+def _there(stream: TextIO | None) -> TextIO:
+    """Give a standard stream, or nowhere in its place: there is none when it was closed before the process began."""
+    return Path(os.devnull).open("w", encoding="utf-8") if stream is None else stream
 
 
 class _Lasting:

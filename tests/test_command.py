@@ -1,6 +1,7 @@
 """What every command shares as a process."""
 
 import errno
+import io
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import duckdb
 import pytest
 
 from soaklib.analysis.load import find_run
-from soaklib.command import command, find_folder
+from soaklib.command import _Words, command, find_folder
 from soaklib.errors import RunError
 
 
@@ -115,3 +116,56 @@ def test_nothing_is_written_beside_the_unpacked_copy_of_a_bundle(tmp_path):
     with pytest.raises(RunError, match="is a bundle, to which nothing is added: unpack it, and pass the folder"):
         find_folder(str(tmp_path / "soak-artifacts-x.tar.gz"))
     assert find_folder(str(tmp_path)) == tmp_path.resolve() == find_run(tmp_path).resolve()
+
+
+@pytest.mark.parametrize("flush", ["True", "False"])
+def test_words_that_a_full_disk_does_not_take_fail_nothing_and_a_result_does(flush):
+    """Standard error is for words, standard output for the result; neither ends in a traceback or code 120."""
+    program = (
+        "import sys\nfrom soaklib.command import command\n"
+        "@command\ndef main(_=None):\n"
+        "    for _ in range(3):\n        print('words', file=sys.stderr)\n"
+        f"    print('result', flush={flush})\n"
+        "    return 7\n"
+        "sys.exit(main())\n"
+    )
+    with Path("/dev/full").open("w") as full:
+        words = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=full, check=False)
+        result = subprocess.run([sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (words.returncode, words.stdout) == (7, b"result\n")
+    assert result.returncode == 4
+    assert result.stderr.decode().splitlines() == ["words"] * 3 + ["soaklib: No space left on device"]
+
+
+def test_words_that_are_missing_are_said_when_there_is_room_again():
+    """Once, before the first that get through."""
+
+    class Disk(io.StringIO):
+        full = True
+
+        def write(self, text):
+            if self.full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(text)
+
+    disk = Disk()
+    words = _Words(disk)
+    words.write("lost\n")
+    words.write("lost\n")
+    disk.full = False
+    words.write("there\n")
+    words.write("and there\n")
+    assert disk.getvalue() == "[words are missing here: No space left on device]\nthere\nand there\n"
+
+
+@pytest.mark.parametrize("closed", ["1", "2", "0"])
+def test_a_stream_that_is_closed_from_the_start_fails_nothing(closed):
+    """As under some schedulers: there is no standard output, no standard error, or no standard input at all."""
+    program = (
+        "import sys\nfrom soaklib.command import command\n"
+        "@command\ndef main(_=None):\n    print('out')\n    print('err', file=sys.stderr)\n"
+        "    sys.stdout.flush()\n    return 7\nsys.exit(main())\n"
+    )
+    redirection = {"0": "<&-", "1": ">&-", "2": "2>&-"}[closed]
+    ended = subprocess.run(["sh", "-c", f'exec "$0" -c "$1" {redirection}', sys.executable, program], check=False)  # noqa: S607
+    assert ended.returncode == 7

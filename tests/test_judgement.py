@@ -31,3 +31,14 @@ def test_what_did_not_pass_is_shown_first():
 def test_a_machine_that_was_too_slow_is_said_to_be(state, is_said):
     """The reader is told what the other verdicts are worth, and what to do."""
     assert ("rehearse at a lower --speed" in shown(("measurement valid", state))) is is_said
+
+
+def test_what_a_gateway_says_in_a_verdict_is_no_markup():
+    """Names, details and the run's own name are shown as they are."""
+    written = StringIO()
+    verdict = Verdict("a[/b]", 1.0, "[red]0[/]", 1, None, None, State.FAIL, "at [/app/x.js:12]", "select 1")
+    summed_up = SUMMED_UP | {"run_id": "r[/1]"}
+    show_verdicts([verdict], summed_up, Console(file=written, width=120))
+    text = written.getvalue()
+    for words in ("run r[/1]: completed", "a[/b]", "at [/app/x.js:12] (required: [red]0[/])"):
+        assert words in text

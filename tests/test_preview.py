@@ -147,3 +147,38 @@ def test_a_proxy_that_the_environment_names_is_said_not_to_be_used(monkeypatch):
     assert _shown(*REAL).splitlines().count(note) == 1
     assert "secret" not in _shown(*REAL)
     assert "not obeyed" not in _shown()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_words_of_a_plan_and_a_gateway_are_no_markup(terminal):
+    """In the tables, their titles and the warnings below them: all of it is shown as it is."""
+    words = "unsupported, the gateway says [/app/x.js:12] [red]no[/red]"
+    text = _shown(*REAL, hindered={1: words}, notes=["[bold]baseline[/nothing]"], terminal=terminal)
+    assert text.count("[/app/x.js:12] [red]no[/red]") == 2
+    assert text.endswith("[bold]baseline[/nothing]\n")
+
+
+OPEN = "http://gateway.example is not on this machine and speaks plain HTTP: "
+
+
+@pytest.mark.parametrize(
+    ("url", "flags", "token", "said"),
+    [
+        ("http://gateway.example", (), None, OPEN + "the agents' tokens can be read on the way there; use https"),
+        (
+            "http://gateway.example", ("--header-env", "Authorization=X"), "t",
+            OPEN + "the agents' tokens, the header Authorization and the admin token can be read on the way there; "
+            "use https",
+        ),
+        ("https://gateway.example", ("--header-env", "Authorization=X"), "t", None),
+        ("http://127.0.0.1:3000", ("--header-env", "Authorization=X"), "t", None),
+        ("http://[::1]:3000", (), "t", None),
+    ],
+)  # fmt: skip
+def test_tokens_that_would_go_openly_over_a_network_are_warned_of(monkeypatch, url, flags, token, said):
+    """One line before the start, for plain HTTP to another machine and for nothing else."""
+    monkeypatch.delenv("SOAK_GATEWAY_ADMIN_TOKEN", raising=False)
+    if token is not None:
+        monkeypatch.setenv("SOAK_GATEWAY_ADMIN_TOKEN", token)
+    lines = _shown("--gateway-url", url, "--max-in-flight", "100", *flags).splitlines()
+    assert [line for line in lines if "plain HTTP" in line] == ([] if said is None else [said])
