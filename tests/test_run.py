@@ -1,5 +1,7 @@
 """The command as a person or a script uses it."""
 
+import asyncio
+import io
 import os
 import re
 import signal
@@ -17,8 +19,11 @@ from rich.console import Console
 import soaklib
 from soaklib import run
 from soaklib.embedded import EmbeddedGateway
+from soaklib.errors import RecordingError, SettingsError, SoaklibError
 from soaklib.exposition import parse_exposition
 from soaklib.settings import load_settings
+from soaklib.store import Segment
+from soaklib.terminal import new_console
 
 SLOTS, PROBES, ROTATIONS = 7200, 120, 7  # of two soak-hours at 1 slot a second
 
@@ -276,3 +281,57 @@ def test_the_question_comes_after_the_plan_and_a_no_sends_no_load(tmp_path, monk
     assert code == 2
     assert "not confirmed; no load was sent" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+class DefectiveSoak:
+    """A soak whose loop meets a defect of ours, or a failure that is foreseen."""
+
+    def __init__(self, error):
+        self.error = error
+        self.closed = False
+        self.segment = Segment(segment=0, started_at_us=5, soak_started_s=0.0)
+        self.soak_s = 60.0
+        self.clock = SimpleNamespace(now_us=lambda: 1_000_005)
+        self.recorder = self
+
+    async def run(self, _):
+        raise self.error
+
+    async def close(self):
+        self.closed = True
+
+
+def test_a_defect_in_the_soak_makes_it_a_failed_run_with_all_it_recorded(capsys):
+    """The rows are written down, the segment ends, the traceback is shown, and the sentence has code 4."""
+    soak = DefectiveSoak(KeyError("[/x]"))
+    result = asyncio.run(run._ended(soak, asyncio.Event(), new_console()))
+    assert soak.closed
+    assert (result.status, result.segment.ended_at_us, result.segment.soak_ended_s) == ("failed", 1_000_005, 60.0)
+    assert str(result.error) == "the soak was ended by a defect: KeyError: '[/x]'"
+    assert result.error.exit_code == 4
+    assert "raise self.error" in capsys.readouterr().err
+
+
+def test_a_failure_that_is_foreseen_is_no_defect():
+    """It is raised as it is."""
+    soak = DefectiveSoak(RecordingError("the disk"))
+    with pytest.raises(RecordingError, match="the disk"):
+        asyncio.run(run._ended(soak, asyncio.Event(), new_console()))
+
+
+def test_the_question_and_errors_are_no_markup(monkeypatch, capsys):
+    """An address in brackets, and the choice at the end, are shown as they are; so is what an error says."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    settings = load_settings(["--gateway-url", "http://[fd00::1]:3000"])
+    with pytest.raises(SettingsError):
+        run._confirm(settings, new_console())
+    asked = " ".join(capsys.readouterr().err.split())
+    assert "10 slots a second to http://[fd00::1]:3000 for 24.0 hours. Go on? [y/N]" in asked
+
+    def fail(_):
+        message = "a gateway says [/app/x.js:12] [red]no[/red] :smile:"
+        raise SoaklibError(message)
+
+    monkeypatch.setattr(run, "load_plan", fail)
+    assert run.main([]) == 1
+    assert capsys.readouterr().err == "soaklib: a gateway says [/app/x.js:12] [red]no[/red] :smile:\n"

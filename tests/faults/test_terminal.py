@@ -111,3 +111,18 @@ def test_a_report_that_is_stopped_ends_in_order(tmp_path, number):
     assert f"soaklib: stopped by {number.name}" in stderr.splitlines()
     assert "Traceback" not in stderr
     assert psutil.wait_procs(kernels, timeout=10)[1] == []
+
+
+@pytest.mark.slow
+def test_a_log_on_a_full_disk_costs_the_run_nothing(tmp_path):
+    """Neither stream takes a byte: verdicts, summary and bundle are there, and the code is that of the verdicts."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        ended = subprocess.run(
+            [sys.executable, "-m", "soaklib.run", *SHORT, "--out", str(tmp_path)],
+            stdin=subprocess.DEVNULL, stdout=full, stderr=full, check=False, timeout=90,
+        )  # fmt: skip
+    folder = (tmp_path / "latest").resolve()
+    summary = json.loads((folder / "soak-summary.json").read_text())
+    assert summary["status"] == "completed"
+    assert ended.returncode == int(any(verdict["state"] == "fail" for verdict in summary["verdicts"]))
+    assert (folder / f"soak-artifacts-{folder.name}.tar.gz").exists()

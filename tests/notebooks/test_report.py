@@ -1,14 +1,19 @@
 """``soaklib.report``: notebooks executed on a run, and its figures."""
 
+import errno
 import importlib
 import json
 import re
 import shutil
+import tempfile
 
 import nbformat
+import papermill
 import pytest
+import zmq
 
 import soaklib
+from soaklib import report
 from soaklib.charts.saving import frame_digest
 from soaklib.errors import SettingsError, SoaklibError
 from soaklib.report import build_report, find_notebooks, main
@@ -175,3 +180,62 @@ def test_no_such_run_is_told(capsys):
     """A run that is not there is bad usage."""
     assert main(["no-such-run"]) == 2
     assert "there is no run 'no-such-run'" in capsys.readouterr().err
+
+
+def test_a_long_tmpdir_is_no_obstacle(run_folder, tmp_path, monkeypatch):
+    """Of 95 characters and more, where a kernel's sockets cannot be: they go elsewhere, and nothing is left there."""
+    long = tmp_path / ("x" * 95)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    _notebook(tmp_path / "notebooks", "00-fine", "run_id = None", "1 + 1")
+    assert [path.stem for path in build_report(run_folder, notebooks=tmp_path / "notebooks")] == ["00-fine"]
+    assert list(long.iterdir()) == []
+
+
+def test_where_no_folder_is_short_enough_tmpdir_is_named(run_folder, tmp_path, monkeypatch, capsys):
+    """One sentence, and bad usage."""
+    long = tmp_path / ("x" * 95)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    monkeypatch.setattr(report, "_SHORT_PLACES", ())
+    _notebook(tmp_path / "notebooks", "00-fine", "run_id = None")
+    assert main([str(run_folder), "--notebooks", str(tmp_path / "notebooks")]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"soaklib.report: TMPDIR is {len(str(long))} bytes long, ")
+    assert last.endswith(f"77 at most: set it to a shorter one ({long})")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("Kernel didn't respond in 300 seconds"), zmq.ZMQError(errno.ENAMETOOLONG, "File name too long")],
+)
+def test_a_kernel_that_does_not_start_is_a_sentence(run_folder, tmp_path, monkeypatch, capsys, error):
+    """On a machine that is too busy, or has no room for sockets."""
+
+    def fail(source, target, *_, **__):
+        shutil.copy(source, target)  # as papermill writes it before it starts the kernel
+        raise error
+
+    monkeypatch.setattr(papermill, "execute_notebook", fail)
+    _notebook(tmp_path / "notebooks", "00-fine", "run_id = None")
+    assert main([str(run_folder), "--notebooks", str(tmp_path / "notebooks")]) == 1
+    kept = run_folder / "notebooks" / "00-fine.ipynb"
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == f"soaklib.report: notebook 00-fine.ipynb did not come to its end: {error}; it is kept as {kept}"
+
+
+def test_an_executed_notebook_stays_until_its_successor_is_whole(run_folder, tmp_path, capsys):
+    """A broken one is kept beside it; a whole one takes the place of both."""
+    notebooks, executed = tmp_path / "notebooks", run_folder / "notebooks"
+    _notebook(notebooks, "00-one", "run_id = None", "print('first')")
+    assert main([str(run_folder), "--notebooks", str(notebooks)]) == 0
+    first = (executed / "00-one.ipynb").read_bytes()
+    _notebook(notebooks, "00-one", "run_id = None", "1 / 0")
+    assert main([str(run_folder), "--notebooks", str(notebooks)]) == 1
+    assert f"it is kept as {executed / '00-one-broken.ipynb'}" in capsys.readouterr().err
+    assert (executed / "00-one.ipynb").read_bytes() == first
+    assert "ZeroDivisionError" in (executed / "00-one-broken.ipynb").read_text()
+    _notebook(notebooks, "00-one", "run_id = None", "print('third')")
+    assert main([str(run_folder), "--notebooks", str(notebooks)]) == 0
+    assert "third" in (executed / "00-one.ipynb").read_text()
+    assert [path.name for path in executed.iterdir()] == ["00-one.ipynb"]
