@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 
+import psutil
 import pytest
 from test_store import MANIFEST
 
@@ -175,13 +176,15 @@ def test_the_text_of_a_scrape_is_read_by_the_other_process(database):
 
 
 def test_some_megabytes_are_handed_over_without_a_wait(database):
-    """20,000 series cost the loop milliseconds, and everything of them is stored."""
-    took = []
+    """20,000 series cost the loop milliseconds and the other process some memory; everything of them is stored."""
+    took, rss_mb = [], []
 
     async def main():
         recorder = Recorder(database)
         await recorder.start()
+        process = psutil.Process(recorder._process.pid)
         for number in range(5):
+            rss_mb.append(process.memory_info().rss >> 20)
             began = time.thread_time()
             recorder.metrics(SCRAPE._replace(at_us=number), TEXT)
             took.append(time.thread_time() - began)
@@ -190,6 +193,7 @@ def test_some_megabytes_are_handed_over_without_a_wait(database):
 
     asyncio.run(main())
     assert min(took) < 0.02
+    assert max(rss_mb) < rss_mb[0] + 150
     assert read_rows(database, "select count(*) from samples") == [(5 * SERIES,)]
 
 
