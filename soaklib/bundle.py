@@ -12,14 +12,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
-from soaklib.compression import DECOMPRESSION_ERRORS, Bounded, decompressed
+from soaklib.compression import DECOMPRESSION_ERRORS, Allowance, Bounded, decompressed
 from soaklib.errors import RecordingError, RunError
 from soaklib.store import DATABASE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MANIFEST_NAME", "bundle_name", "extract", "pack", "unpack"]
+__all__ = ["MANIFEST_NAME", "bundle_name", "extract", "is_unpacked", "pack", "unpack"]
 
 MANIFEST_NAME: Final = "manifest.json"
 
@@ -97,8 +97,9 @@ def extract(bundle: Path, into: Path) -> Path:
         with bundle.open("rb") as file:
             inner = decompressed(file)
             with closing(inner or file) as stream:
-                bounded = Bounded(stream, bundle.stat().st_size, str(bundle))
-                _extract_members(bounded, bundle, into)
+                size_bytes = bundle.stat().st_size
+                bounded = Bounded(stream, Allowance(size_bytes, str(bundle)))
+                _extract_members(bounded, bundle, into, written=Allowance(size_bytes, str(bundle)))
                 bounded.drain()
     except DECOMPRESSION_ERRORS as exc:
         msg = f"{bundle} is cut short or damaged and cannot be unpacked: {exc}"
@@ -136,7 +137,12 @@ def unpack(bundle: Path) -> Path:
     return _unpacked[key]
 
 
-def _extract_members(stream: Bounded, bundle: Path, into: Path) -> None:
+def is_unpacked(folder: Path) -> bool:
+    """Say whether a folder is where :func:`unpack` put a bundle: whoever made the bundle is its author."""
+    return folder.resolve() in {unpacked.resolve() for unpacked in _unpacked.values()}
+
+
+def _extract_members(stream: Bounded, bundle: Path, into: Path, *, written: Allowance) -> None:
     seen: set[str] = set()
     # the tar is read as a stream, front to back, so that the bound on its length is one on everything
     with tarfile.open(fileobj=cast("BinaryIO", stream), mode="r|") as archive:
@@ -152,10 +158,18 @@ def _extract_members(stream: Bounded, bundle: Path, into: Path) -> None:
                 msg = f"{bundle} holds {what}; that is no bundle"
                 raise RunError(msg)
             seen.add(name)
-            if member.size > shutil.disk_usage(into).free:
+            size_bytes = _written_bytes(member)
+            written.spend(size_bytes)  # a sparse file's holes are in no stream, and are bytes all the same
+            if size_bytes > shutil.disk_usage(into).free:
                 msg = f"{bundle} does not fit on the disk of {into}; set TMPDIR to a folder on a larger one"
                 raise RunError(msg)
             archive.extract(member, into, filter="data")
+
+
+def _written_bytes(member: tarfile.TarInfo) -> int:
+    """Give how long a member is when it is unpacked: of a sparse one, where the last of its parts ends."""
+    parts: list[tuple[int, int]] = getattr(member, "sparse", None) or []
+    return max([member.size, *(start + length for start, length in parts)])
 
 
 def _run_folder(bundle: Path, into: Path) -> Path:

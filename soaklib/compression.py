@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import re
 import zlib
 from typing import IO, TYPE_CHECKING, Final, cast
 
@@ -13,7 +14,12 @@ from soaklib.errors import RunError
 if TYPE_CHECKING:
     from io import BufferedIOBase
 
-__all__ = ["DECOMPRESSION_ERRORS", "Bounded", "decompressed"]
+__all__ = ["DECOMPRESSION_ERRORS", "Allowance", "Bounded", "DamagedError", "decompressed"]
+
+
+class DamagedError(EOFError):
+    """What is compressed is cut short or damaged, in the words of a library that has no error of its own for it."""
+
 
 DECOMPRESSION_ERRORS: Final = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 """What reading a compressed file that is cut short or damaged raises."""
@@ -24,24 +30,55 @@ _MOST_EXPANSION: Final = 200
 _ALWAYS_ALLOWED_BYTES: Final = 64 << 20
 _CHUNK_BYTES: Final = 1 << 20
 
+_BZIP2: Final = re.compile(rb"BZh[1-9]")
+"""Three letters alone may begin any text."""
+
+
+class Allowance:
+    """How many bytes all that is compressed in one file may give together: what is beyond is a decompression bomb.
+
+    Parameters
+    ----------
+    source_bytes
+        How long the file is, which the bound is a multiple of.
+    name
+        What to call it in the message.
+    """
+
+    def __init__(self, source_bytes: int, name: str) -> None:
+        self._left_bytes = self._most_bytes = _ALWAYS_ALLOWED_BYTES + _MOST_EXPANSION * source_bytes
+        self._name = name
+
+    def spend(self, size_bytes: int) -> None:
+        """Count bytes that were given, or are to be written.
+
+        Raises
+        ------
+        RunError
+            There are more than may be.
+        """
+        self._left_bytes -= size_bytes
+        if self._left_bytes < 0:
+            msg = (
+                f"{self._name} holds more than {self._most_bytes:,} bytes, far more than its size allows for; not read"
+            )
+            raise RunError(msg)
+
 
 class Bounded:
-    """A stream that may give only so many bytes: what is beyond is a decompression bomb.
+    """A stream that may give only so many bytes.
 
     Parameters
     ----------
     stream
         What to read from.
-    source_bytes
-        How long it is compressed, which the bound is a multiple of.
-    name
-        What to call it in the message.
+    allowance
+        What is spent by reading; streams of one file share it.
     """
 
-    def __init__(self, stream: BufferedIOBase, source_bytes: int, name: str) -> None:
+    def __init__(self, stream: BufferedIOBase, allowance: Allowance) -> None:
         self._stream = stream
-        self._left_bytes = self._most_bytes = _ALWAYS_ALLOWED_BYTES + _MOST_EXPANSION * source_bytes
-        self._name = name
+        self._allowance = allowance
 
     def read(self, size: int = _CHUNK_BYTES) -> bytes:
         """Read at most `size` bytes, fewer wherever that is all there is for now; none at the end.
@@ -53,13 +90,15 @@ class Bounded:
         RunError
             There are more than may be.
         """
-        data = self._stream.read1(size)
-        self._left_bytes -= len(data)
-        if self._left_bytes < 0:
-            msg = (
-                f"{self._name} holds more than {self._most_bytes:,} bytes, far more than its size allows for; not read"
-            )
-            raise RunError(msg)
+        try:
+            data = self._stream.read1(size)
+        except gzip.BadGzipFile:
+            raise
+        except OSError as exc:
+            if exc.errno is not None:  # the file system's; bzip2's damage has no number
+                raise
+            raise DamagedError(str(exc)) from exc
+        self._allowance.spend(len(data))
         return data
 
     def drain(self) -> None:
@@ -74,7 +113,7 @@ def decompressed(stream: BufferedIOBase) -> BufferedIOBase | None:
     stream.seek(0)
     if start.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=cast("IO[bytes]", stream), mode="rb")
-    if start.startswith(b"BZh"):
+    if _BZIP2.match(start):
         return bz2.BZ2File(cast("IO[bytes]", stream))
     if start.startswith(b"\xfd7zXZ\x00"):
         return lzma.LZMAFile(cast("IO[bytes]", stream))

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 import duckdb
 
 from soaklib.errors import RunError, first_line
+from soaklib.quoting import parquet_sql, text_sql
 from soaklib.runlock import RunLock, is_owned
 from soaklib.store import APPENDED, TABLES
 from soaklib.views import prepare_reader
@@ -168,7 +169,7 @@ class Publisher:
         try:
             connection.execute(
                 f"copy (select * from {table} where rowid >= {start} and rowid < {end}) "  # noqa: S608 - our own names
-                f"to '{path}' (format parquet, compression zstd)"
+                f"to {text_sql(path)} (format parquet, compression zstd)"
             ).fetchall()
         except BaseException:
             path.unlink(missing_ok=True)  # no half part takes room on a full disk
@@ -216,8 +217,8 @@ def open_live(run_folder: Path) -> duckdb.DuckDBPyConnection:
         for table, columns in TABLES.items():
             parts = published["tables"].get(table, [])
             if parts:
-                files = ", ".join(f"'{folder / part['file']}'" for part in parts)
-                source = f"create view {table} as select * from read_parquet([{files}])"  # noqa: S608
+                files = parquet_sql(*(folder / part["file"] for part in parts))
+                source = f"create view {table} as select * from {files}"  # noqa: S608 - quoted
             else:
                 source = f"create table {table} ({columns})"
             connection.execute(source).fetchall()

@@ -1,4 +1,4 @@
-"""The run's DuckDB file: every table's definition, how rows are appended, and how the file is opened to read.
+"""The run's DuckDB file: how rows are appended, and how the file is opened to read.
 
 One process at a time may hold the file open for writing: the recorder. Everything else reads through
 :func:`open_read_only`, which adds the views of :mod:`soaklib.views`.
@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from soaklib.errors import BusyError, RecordingError, RunError, SchemaError
+from soaklib.foreign import column_names, not_data, seal_off, unlike
 from soaklib.memory import database_memory
+from soaklib.quoting import file_pattern, text_sql
 from soaklib.records import RunStatus
+from soaklib.scratch import scratch_folder
+from soaklib.tables import APPENDED, DATABASE_NAME, SCHEMA_VERSION, TABLES, defined_columns
 from soaklib.views import Segment, prepare_reader
 
 if TYPE_CHECKING:
@@ -24,62 +28,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "APPENDED",
     "DATABASE_NAME",
     "SCHEMA_VERSION",
     "TABLES",
     "Manifest",
     "RunWriter",
     "Segment",
+    "connect_to_read",
+    "first_line",
     "open_read_only",
     "segment_row",
 ]
-
-SCHEMA_VERSION: Final = 1
-DATABASE_NAME: Final = "run.duckdb"
 
 READERS_LEAVE_S: Final = 10.0
 """How long, in wall seconds, a writer waits for readers to let go of the file: a look at a run is shorter."""
 
 _LOCKED: Final = "Could not set lock"  # DuckDB's words for another process that holds the file
-
-# No primary keys: DuckDB keeps their index in memory, and nothing here may grow with the length of a run. The keys
-# are proved unique by a query instead (`duplicate keys` is a criterion).
-TABLES: Final[Mapping[str, str]] = {
-    "run": """
-        run_id VARCHAR NOT NULL, schema_version INTEGER NOT NULL, soaklib_version VARCHAR NOT NULL,
-        anchor_utc TIMESTAMPTZ NOT NULL, speed DOUBLE NOT NULL, rps DOUBLE NOT NULL, hours DOUBLE NOT NULL,
-        seed BIGINT NOT NULL, target VARCHAR NOT NULL, embedded BOOLEAN NOT NULL, settings VARCHAR NOT NULL,
-        plan VARCHAR NOT NULL, environment VARCHAR NOT NULL, status VARCHAR NOT NULL, completed_utc TIMESTAMPTZ,
-        duration_s DOUBLE""",
-    "segments": """
-        segment SMALLINT NOT NULL, started_at_us BIGINT NOT NULL, soak_started_s DOUBLE NOT NULL,
-        ended_at_us BIGINT, soak_ended_s DOUBLE, runner_pid INTEGER NOT NULL""",
-    "outcomes": """
-        purpose VARCHAR NOT NULL, slot BIGINT NOT NULL, step SMALLINT NOT NULL, role VARCHAR NOT NULL,
-        tool VARCHAR NOT NULL, action VARCHAR NOT NULL, planned_at_us BIGINT NOT NULL, sent_at_us BIGINT,
-        done_at_us BIGINT, status SMALLINT, kind VARCHAR NOT NULL, expected VARCHAR NOT NULL, reason VARCHAR,
-        attempts SMALLINT NOT NULL, token_generation INTEGER, correlation_id VARCHAR, phase VARCHAR NOT NULL""",
-    "samples": """
-        at_us BIGINT NOT NULL, metric VARCHAR NOT NULL,
-        labels STRUCT("key" VARCHAR, "value" VARCHAR)[] NOT NULL, "value" DOUBLE NOT NULL""",
-    "scrapes": """
-        at_us BIGINT NOT NULL, endpoint VARCHAR NOT NULL, status SMALLINT, ok BOOLEAN NOT NULL,
-        duration_us BIGINT NOT NULL, size_bytes BIGINT NOT NULL, detail VARCHAR""",
-    "events": "at_us BIGINT NOT NULL, name VARCHAR NOT NULL, detail VARCHAR NOT NULL, event_key VARCHAR",
-    "runner_health": """
-        at_us BIGINT NOT NULL, planned BIGINT NOT NULL, sent BIGINT NOT NULL, done BIGINT NOT NULL,
-        in_flight BIGINT NOT NULL, queue_rows BIGINT NOT NULL, schedule_lag_max_us BIGINT NOT NULL,
-        loop_lag_max_us BIGINT NOT NULL, connect_wait_max_us BIGINT NOT NULL, rss_bytes BIGINT NOT NULL,
-        cpu_s DOUBLE NOT NULL, open_files INTEGER NOT NULL, disk_free_bytes BIGINT NOT NULL,
-        clock_offset_us BIGINT NOT NULL""",
-    "verdicts": """
-        name VARCHAR NOT NULL, measure DOUBLE, threshold VARCHAR NOT NULL, n BIGINT NOT NULL, low DOUBLE, high DOUBLE,
-        state VARCHAR NOT NULL, detail VARCHAR NOT NULL, query VARCHAR NOT NULL""",
-}
-"""Table name -> its columns, in the order of the matching record in :mod:`soaklib.records`."""
-
-APPENDED: Final = ("segments", "outcomes", "samples", "scrapes", "events", "runner_health")
-"""The tables that grow while a run goes on, which the recorder appends to."""
 
 # DuckDB's appender takes a dict with the keys `key` and `value` for a MAP, so labels travel as two lists.
 _STAGED_SAMPLES: Final = 'at_us BIGINT, metric VARCHAR, label_keys VARCHAR[], label_values VARCHAR[], "value" DOUBLE'
@@ -160,6 +125,8 @@ class RunWriter:
     ------
     RecordingError
         The file cannot be opened or written.
+    RunError
+        It holds more than the data of a run.
     """
 
     def __init__(self, path: Path, *, memory_limit_mb: int = 64) -> None:
@@ -168,6 +135,7 @@ class RunWriter:
             self._connection = _connect_to_write(
                 path, {"memory_limit": database_memory(memory_limit_mb * 1_000_000), "threads": 1}
             )
+            self._refuse_foreign()
             for table, columns in TABLES.items():
                 self._connection.execute(f"create table if not exists {table} ({columns})").fetchall()
             self._connection.execute(f"create temp table samples_staged ({_STAGED_SAMPLES})").fetchall()
@@ -175,6 +143,15 @@ class RunWriter:
                 table: self._connection.appender("samples_staged" if table == "samples" else table)
                 for table in APPENDED
             }
+
+    def _refuse_foreign(self) -> None:
+        """Refuse a file that holds more than data: a trigger, a default or a macro would run as rows are written."""
+        try:
+            seal_off(self._connection)
+            _refuse_what_is_no_data(self._connection, self.path)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def append(self, batch: Mapping[str, Iterable[Sequence[object]]]) -> int:
         """Append rows to several tables in one transaction; return how many rows are now on disk."""
@@ -273,7 +250,7 @@ def _recording_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, OSError) as exc:
-        msg = f"cannot write {path}: {_first_line(exc)}"
+        msg = f"cannot write {path}: {first_line(exc)}"
         raise RecordingError(msg) from exc
 
 
@@ -289,13 +266,18 @@ def _connect_to_write(path: Path, config: dict[str, str | bool | int | float | l
         time.sleep(0.1)
 
 
-def open_read_only(path: Path) -> duckdb.DuckDBPyConnection:
+def open_read_only(path: Path, *, is_foreign: bool = False) -> duckdb.DuckDBPyConnection:
     """Open a finished or crashed run's file for reading, with the macros and the view ``calls``.
+
+    A file that holds anything but a run's tables is refused before any of it is queried, whoever made it: a view, a
+    macro, a default could run what its maker wrote. No extension is loaded.
 
     Parameters
     ----------
     path
         The DuckDB file.
+    is_foreign
+        Whether somebody else handed it over. Its queries then reach no file outside its folder, and no network.
 
     Returns
     -------
@@ -305,73 +287,94 @@ def open_read_only(path: Path) -> duckdb.DuckDBPyConnection:
     Raises
     ------
     RunError
-        There is no such file, or it is no run.
+        There is no such file, or it is no run, or it holds more than data.
     BusyError
         A process holds it to write.
     SchemaError
         Its tables are of another schema version.
     """
-    if not path.is_file():
-        msg = f"{path} does not exist: pass the folder of a run (data/runs/<run-id>) or its id"
-        raise RunError(msg)
-    try:
-        # DuckDB's own default heeds the control group while it reads in what a killed recorder left in its log. A limit
-        # given here would refuse every other connection of this process to the file that does not give the same.
-        connection = duckdb.connect(str(path), read_only=True)
-    except duckdb.Error as exc:
-        if _LOCKED in str(exc):
-            msg = f"{path} is held by the process that writes it: look again in a moment"
-            raise BusyError(msg) from exc
-        msg = f"{path} cannot be opened as a run: {_first_line(exc)}"
-        raise RunError(msg) from exc
+    connection = connect_to_read(path)
     try:
         _check_schema(connection, path)
-        prepare_reader(connection)
+        with _reading_errors(path):
+            prepare_reader(connection)
+            if is_foreign:
+                _keep_inside(connection, path.parent)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Refuse a file whose tables are not exactly ours, naming the difference."""
-    found = {
-        str(row[0]): tuple(row[1])
-        for row in connection.execute(
-            "select table_name, list(column_name order by column_index) from duckdb_columns() "
-            "where database_name = current_database() and schema_name = 'main' group by table_name"
-        ).fetchall()
-    }
-    missing = sorted(set(TABLES) - set(found))
-    if missing:
-        msg = f"{path} is not a soaklib run: it has no table {missing[0]!r}"
+def connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:
+    """Connect to a file as it is, before it is known what it holds; errors are those of :func:`open_read_only`."""
+    if not path.is_file():
+        msg = f"{path} does not exist: pass the folder of a run (data/runs/<run-id>) or its id"
         raise RunError(msg)
-    row = connection.execute("select schema_version from run").fetchone()
-    if row is not None and int(row[0]) != SCHEMA_VERSION:
-        msg = (
-            f"{path} has schema version {row[0]}, this soaklib reads {SCHEMA_VERSION}: "
-            "open it with the version that made it"
-        )
-        raise SchemaError(msg)
-    for table, columns in TABLES.items():
-        expected = tuple(column.split()[0].strip('"') for column in _split_columns(columns))
-        if found[table] != expected:
-            msg = f"{path}: table {table!r} has columns {', '.join(found[table])}; expected {', '.join(expected)}"
+    with _reading_errors(path):
+        # All readers of this process share one database, by its path: with one each, the first to close its file would
+        # let go of the lock of all, since the kernel keeps such a lock a process. So nothing is configured here.
+        connection = duckdb.connect(str(path), read_only=True)
+        seal_off(connection)
+    return connection
+
+
+@contextmanager
+def _reading_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as exc:
+        if _LOCKED in str(exc):
+            msg = f"{path} is held by the process that writes it: look again in a moment"
+            raise BusyError(msg) from exc
+        msg = f"{path} cannot be opened as a run: {first_line(exc)}"
+        raise RunError(msg) from exc
+
+
+def _keep_inside(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Let queries reach no file outside a folder and this process's own, and no network, from now on."""
+    if connection.execute("select current_setting('enable_external_access')").fetchone() == (False,):
+        return  # another reader of this process has done so
+    # a folder is allowed by its name as written, which for a pattern that means only itself is another
+    inside = {str(way) for place in (folder, scratch_folder()) for way in (place, file_pattern(place))}
+    connection.execute(f"set allowed_directories = [{', '.join(map(text_sql, sorted(inside)))}]").fetchall()
+    connection.execute("set enable_external_access = false").fetchall()
+
+
+def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Refuse a file that is more than data, or whose tables are not exactly ours, naming the difference."""
+    with _reading_errors(path):
+        _refuse_what_is_no_data(connection, path)
+        differing = unlike(connection, TABLES)
+        missing = [text for text in differing if text.startswith("it has no table")]
+        if missing:
+            msg = f"{path} is not a soaklib run: {missing[0]}"
+            raise RunError(msg)
+        names = column_names(connection)
+        if "schema_version" in names["run"]:
+            row = connection.execute("select schema_version from run").fetchone()
+            if row is not None and int(row[0]) != SCHEMA_VERSION:
+                msg = (
+                    f"{path} has schema version {row[0]}, this soaklib reads {SCHEMA_VERSION}: "
+                    "open it with the version that made it"
+                )
+                raise SchemaError(msg)
+    for table in TABLES:
+        has, expected = names[table], defined_columns(table)
+        if has != expected:
+            msg = f"{path}: table {table!r} has columns {', '.join(has)}; expected {', '.join(expected)}"
             raise SchemaError(msg)
+    if differing:
+        msg = f"{path}: {differing[0]}"
+        raise SchemaError(msg)
 
 
-def _split_columns(columns: str) -> list[str]:
-    """Split a column list at its top-level commas (a STRUCT has its own)."""
-    parts, depth, current = [], 0, ""
-    for character in columns:
-        depth += (character == "(") - (character == ")")
-        if character == "," and depth == 0:
-            parts.append(current.strip())
-            current = ""
-        else:
-            current += character
-    return [*parts, current.strip()]
+def _refuse_what_is_no_data(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    if found := not_data(connection):
+        msg = f"{path} holds more than the data of a run, and none of it is read: {'; '.join(found)}"
+        raise RunError(msg)
 
 
-def _first_line(exc: BaseException) -> str:
+def first_line(exc: BaseException) -> str:
+    """Give the first line of what an error says, which with DuckDB's is the sentence."""
     return (str(exc) or type(exc).__name__).splitlines()[0]

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
-from soaklib.analysis.load import open_run
+from soaklib.analysis.load import open_foreign_run
 from soaklib.artifacts.dump import DUMP_NAME
 from soaklib.artifacts.dump_reading import count_dump
 from soaklib.artifacts.manifest import (
@@ -165,7 +165,7 @@ def _run(folder: Path, manifest: BundleManifest) -> tuple[list[Problem], list[st
         text = f"{DATABASE_NAME} is not the database of a run of this version: {'; '.join(foreign)}"
         return [Problem(VerifyCode.SCHEMA, text)], []
     try:
-        with open_run(folder) as run:
+        with open_foreign_run(folder) as run:
             unfounded, remarks = unfounded_results(run, manifest)
             is_same_version = software().source_sha256 == manifest.collected_with.source_sha256
             unfounded += unfounded_claims(run, is_same_version=is_same_version)

@@ -1,6 +1,8 @@
 """A bundle unpacked to be looked at."""
 
+import gzip
 import os
+import tarfile
 import time
 
 import pytest
@@ -63,3 +65,37 @@ def test_a_run_without_a_manifest_can_be_opened(tmp_path):
     (tmp_path / "files" / "run.duckdb").write_bytes(b"x")
     folder = unpack(repacked(tmp_path / "files", tmp_path / "x.tar", top=".", mode="w"))
     assert (folder / "run.duckdb").read_bytes() == b"x"
+
+
+def sparse_tar(length_bytes):
+    """Give a tar as GNU tar writes one with a file that is one hole."""
+    header = tarfile.TarInfo("run.duckdb")
+    header.type = tarfile.GNUTYPE_SPARSE
+    block = bytearray(header.tobuf(tarfile.GNU_FORMAT))
+    block[386:410] = b"%011o\0%011o\0" % (length_bytes, 0)  # one part, empty, where the file ends
+    block[483:495] = b"%011o\0" % length_bytes
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block) + bytes(1024)
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_the_holes_of_a_sparse_file_count(tmp_path, packed):
+    """A tar of some bytes does not become a file of hundreds of megabytes."""
+    bundle = tmp_path / "soak-artifacts-r.tar.gz"
+    bundle.write_bytes(packed(sparse_tar(300 << 20)))
+    with pytest.raises(RunError, match="far more than its size allows for"):
+        unpack(bundle)
+    bundle.write_bytes(packed(sparse_tar(3 << 20)))
+    assert (unpack(bundle) / "run.duckdb").stat().st_size == 3 << 20
+
+
+def test_files_are_bounded_together(tmp_path):
+    """Each of them alone would be allowed."""
+    bundle = tmp_path / "soak-artifacts-r.tar.gz"
+    one = sparse_tar(40 << 20)[:512]
+    other = one.replace(b"run.duckdb", b"run.duckdc")
+    other = other[:148] + b"%06o\0 " % (sum(other[:148]) + 8 * 32 + sum(other[156:])) + other[156:]
+    bundle.write_bytes(gzip.compress(one + other + bytes(1024)))
+    with pytest.raises(RunError, match="far more than its size allows for"):
+        unpack(bundle)

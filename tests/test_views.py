@@ -74,4 +74,5 @@ def test_a_reader_is_bounded_and_spills_aside(reader):
     ).fetchone()
     assert float(limit.split()[0]) <= 3
     assert limit.endswith(("GiB", "MiB"))
-    assert Path(folder).parent == Path(tempfile.gettempdir())
+    assert Path(folder).parent.parent == Path(tempfile.gettempdir())
+    assert Path(folder).parent.stat().st_mode & 0o777 == 0o700

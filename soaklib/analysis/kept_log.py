@@ -18,6 +18,8 @@ from soaklib.analysis.database import read_batches
 from soaklib.errors import SourceError
 from soaklib.memory import database_memory
 from soaklib.views import READER_MEMORY_BYTES
+from soaklib.quoting import file_pattern, text_sql
+from soaklib.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from soaklib.analysis.load import Run
@@ -65,16 +67,16 @@ def keep_request_log(run: Run, url: str) -> Path:
         The database cannot be read; an earlier file stays.
     """
     path = run.folder / REQUEST_LOG_NAME
-    with tempfile.TemporaryDirectory(prefix="soaklib-log-") as name:
-        parts = _still(url, Path(name))
-        first, last = run.sql(_OURS, {"parts": str(parts)}).row(0)
+    with tempfile.TemporaryDirectory(prefix="log-", dir=scratch_folder()) as name:
+        parts = f"{file_pattern(_still(url, Path(name)))}/*.parquet"
+        first, last = run.sql(_OURS, {"parts": parts}).row(0)
         part = path.with_name(f".{path.name}.part")
         with duckdb.connect(config={"memory_limit": database_memory(READER_MEMORY_BYTES)}) as connection:
             connection.execute("set timezone = 'UTC'").fetchall()
             during = "" if first is None else f'where "at" between $first - {_MARGIN} and $last + {_MARGIN}'
             query = f"""copy (select * from read_parquet($parts) {during} order by "at", correlation_id)
-                        to '{part}' (format parquet, compression zstd)"""  # noqa: S608 - our own names
-            values = {"parts": str(parts)} | ({} if first is None else {"first": first, "last": last})
+                        to {text_sql(part)} (format parquet, compression zstd)"""  # noqa: S608 - our own names
+            values = {"parts": parts} | ({} if first is None else {"first": first, "last": last})
             try:
                 connection.execute(query, values).fetchall()
             except duckdb.Error as exc:
@@ -103,7 +105,7 @@ def retire_request_log(folder: Path, segment: int) -> None:
 
 
 def _still(url: str, folder: Path) -> Path:
-    """Read the log until it has as many rows as before, at most for a while; give a pattern of its files."""
+    """Read the log until it has as many rows as before, at most for a while; give the folder of its files."""
     rows, ends = -1, time.monotonic() + _WAIT_S
     while True:
         parts = folder / f"{max(rows, 0)}"
@@ -113,6 +115,6 @@ def _still(url: str, folder: Path) -> Path:
             batch.write_parquet(parts / f"{number:06}.parquet")
             found += batch.height
         if found == rows or time.monotonic() > ends:
-            return parts / "*.parquet"
+            return parts
         rows = found
         time.sleep(_STILL_S)

@@ -25,6 +25,7 @@ from soaklib.analysis.intervals import TAIL_OBSERVATIONS, order_shares
 from soaklib.analysis.resampling import design_effect
 from soaklib.analysis.windows import asking, part_sql, seconds_of, window_sql
 from soaklib.errors import SettingsError
+from soaklib.quoting import text_sql
 from soaklib.records import Kind
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def _groups(
         values = cells[name].unique().sort()
         places = dict(zip(values, range(len(values)), strict=True))
         whens = " ".join(
-            f"when {name} is not distinct from {_text(value)} then {place}" for value, place in places.items()
+            f"when {name} is not distinct from {text_sql(value)} then {place}" for value, place in places.items()
         )
         number = f"({number}) * {len(values)} + case {whens} end"
         numbers = numbers * len(values) + np.array([places[value] for value in cells[name]])
@@ -258,8 +259,3 @@ def _groups(
 
 def _picked(keys: Mapping[str, Ints], own: npt.NDArray[np.intp], measure: str) -> Ints:
     return keys[measure][own]
-
-
-def _text(value: str | None) -> str:
-    """Give a value as text in SQL."""
-    return "null" if value is None else "'" + value.replace("'", "''") + "'"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import html
 import json
+import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ import duckdb
 
 from soaklib.analysis.frames import frame_of
 from soaklib.analysis.summary import SUMMARY_NAME
-from soaklib.bundle import unpack
+from soaklib.bundle import is_unpacked, unpack
 from soaklib.errors import BusyError, RunError
 from soaklib.live import is_published, open_live
 from soaklib.plan import Plan
+from soaklib.quoting import name_sql
 from soaklib.records import RunStatus
 from soaklib.runlock import owned_since
 from soaklib.settings import Thresholds
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from soaklib.views import Segment
 
-__all__ = ["Run", "RunInfo", "find_run", "is_being_written", "open_run"]
+__all__ = ["Run", "RunInfo", "find_run", "is_being_written", "open_foreign_run", "open_run"]
 
 FRESH_S: Final = 2.0
 """How old, in wall seconds, what is shown of a live run may get before it is read anew."""
@@ -41,6 +43,7 @@ PATIENCE_S: Final = 15.0
 """How long, in wall seconds, a run is waited for whose process has the file to itself."""
 
 _ASK_EVERY_S: Final = 0.1
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. +-]{0,199}")
 _CARD_CELL: Final = "text-align:left;vertical-align:top"
 _CARD_VALUE: Final = f"{_CARD_CELL};white-space:normal;overflow-wrap:anywhere"
 _RUNS_FOLDER: Final = Path("data") / "runs"
@@ -164,7 +167,7 @@ class Run:
         where
             A condition in SQL, for example ``"tool = 'openai' and kind <> 'ok'"``.
         """
-        wanted = "*" if columns is None else ", ".join(_quoted(column) for column in columns)
+        wanted = "*" if columns is None else ", ".join(name_sql(column) for column in columns)
         condition = "" if where is None else f"where {where}"
         return self.sql(f"select {wanted} from calls {condition} order by planned_at_us, purpose, slot, step")  # noqa: S608
 
@@ -296,6 +299,11 @@ def find_run(path_or_id: Path | str) -> Path:
 def open_run(path_or_id: Path | str = "latest") -> Run:
     """Open a run to read it.
 
+    A run's database is data: one that holds a view, a macro or anything else but the tables of a run is refused before
+    any of it is queried. Queries of a run from a bundle reach no file outside the folder that it was unpacked to, and
+    no network. Those of a folder may read other files, so that a run can be joined with one's own; what they read is
+    said by the query alone, never by the run.
+
     Parameters
     ----------
     path_or_id
@@ -305,15 +313,23 @@ def open_run(path_or_id: Path | str = "latest") -> Run:
     Raises
     ------
     RunError
-        There is no such run, or its file cannot be opened.
+        There is no such run, or its file cannot be opened, or holds more than the data of a run.
     BusyError
         Its process has had the file to itself for :data:`PATIENCE_S`: it starts, ends or judges the run.
     SchemaError
         It is of another schema version.
     """
     folder = find_run(path_or_id).resolve()
+    if is_unpacked(folder):
+        return open_foreign_run(folder)
     kind = LiveRun if is_being_written(folder) else Run
     return kind(folder, *_connect(folder))
+
+
+def open_foreign_run(folder: Path) -> Run:
+    """Open a run that somebody else may have made, as :func:`open_run` opens one from a bundle."""
+    folder = folder.resolve()
+    return Run(folder, *_with_info(open_read_only(folder / DATABASE_NAME, is_foreign=True), folder))
 
 
 def is_being_written(folder: Path) -> bool:
@@ -339,19 +355,23 @@ def _connect(folder: Path) -> tuple[duckdb.DuckDBPyConnection, RunInfo]:
             raise RunError(msg)
         if is_published(folder):
             with suppress(RunError, duckdb.IOException):  # it has ended meanwhile, and its parts have gone
-                return _with_info(open_live(folder))
+                return _with_info(open_live(folder), folder)
         if not is_being_written(folder):
             with suppress(BusyError):  # one that starts at this moment, or the recorder of a killed one
-                return _with_info(open_read_only(folder / DATABASE_NAME))
+                return _with_info(open_read_only(folder / DATABASE_NAME), folder)
         if time.monotonic() > deadline_s:
             msg = f"the run in {folder} is being started, ended or judged by its process: look again in a moment"
             raise BusyError(msg)
         time.sleep(_ASK_EVERY_S)
 
 
-def _with_info(connection: duckdb.DuckDBPyConnection) -> tuple[duckdb.DuckDBPyConnection, RunInfo]:
+def _with_info(connection: duckdb.DuckDBPyConnection, folder: Path) -> tuple[duckdb.DuckDBPyConnection, RunInfo]:
     try:
         return connection, _read_info(connection)
+    except ValueError as exc:  # settings, environment or plan that are no JSON, or a plan that is none
+        connection.close()
+        msg = f"the run in {folder} has a row that no run has: {' '.join(str(exc).split())}"
+        raise RunError(msg) from exc
     except BaseException:
         connection.close()
         raise
@@ -367,6 +387,9 @@ def _read_info(connection: duckdb.DuckDBPyConnection) -> RunInfo:
         msg = "the run has no manifest row"
         raise RunError(msg)
     values = dict(zip(names, row, strict=True))
+    if not _RUN_ID.fullmatch(values["run_id"]):
+        msg = f"the run's id {values['run_id']!r} is none: files are named by it"
+        raise RunError(msg)
     for name in ("anchor_utc", "completed_utc"):
         if values[name] is not None:
             values[name] = values[name].astimezone(dt.UTC)
@@ -374,7 +397,3 @@ def _read_info(connection: duckdb.DuckDBPyConnection) -> RunInfo:
     values["environment"] = json.loads(values["environment"])
     values["plan"] = Plan.model_validate_json(values["plan"])
     return RunInfo(**values, segments=tuple(read_segments(connection)))
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -18,7 +18,9 @@ from soaklib.analysis.load import Run
 from soaklib.analysis.series import times_us
 from soaklib.errors import SettingsError
 from soaklib.memory import database_memory
+from soaklib.quoting import parquet_sql
 from soaklib.records import SUCCESS_SQL
+from soaklib.scratch import scratch_folder
 from soaklib.views import READER_MEMORY_BYTES
 
 if TYPE_CHECKING:
@@ -175,13 +177,14 @@ def _frame_connection(frame: object) -> Iterator[duckdb.DuckDBPyConnection]:
         msg = "column soak_s of the frame holds something that is no finite number; drop those rows or the column"
         raise SettingsError(msg)
     limits = {"memory_limit": database_memory(READER_MEMORY_BYTES)}
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect(config=dict(limits)) as connection:
+    scratch = tempfile.TemporaryDirectory(dir=scratch_folder())
+    with scratch as folder, duckdb.connect(config=dict(limits)) as connection:
         path = Path(folder) / "calls.parquet"
         frame.drop("succeeded", "counted", strict=False).write_parquet(path)
         connection.execute("set timezone = 'UTC'").fetchall()
         connection.execute(
             "create view calls as select *, "  # noqa: S608 - our own texts
             f"{SUCCESS_SQL['is_success']} as succeeded, {SUCCESS_SQL['counts_towards_success']} as counted "
-            f"from read_parquet('{path}')"
+            f"from {parquet_sql(path)}"
         ).fetchall()
         yield connection

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.connections import opened
-from soaklib.artifacts.dump_reading import quoted
 from soaklib.artifacts.manifest import TableRows
 from soaklib.errors import SourceError
+from soaklib.quoting import name_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -204,7 +204,9 @@ def dump_postgres(
 def _tables(database: Database, holds_secrets: Callable[[str, Collection[str]], bool]) -> list[_Table]:
     return [
         _Table(
-            str(name), f"{quoted(str(schema))}.{quoted(str(table))}", holds_secrets(str(table), str(columns).split(","))
+            str(name),
+            f"{name_sql(str(schema))}.{name_sql(str(table))}",
+            holds_secrets(str(table), str(columns).split(",")),
         )
         for rows in database.batches(_TABLES)
         for name, schema, table, columns in rows

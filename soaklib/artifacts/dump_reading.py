@@ -11,8 +11,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soaklib.compression import DECOMPRESSION_ERRORS, Bounded
+from soaklib.compression import DECOMPRESSION_ERRORS, Allowance, Bounded
 from soaklib.errors import SourceError
+from soaklib.quoting import name_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,7 +49,7 @@ def dump_lines(dump: Path) -> Iterator[Iterator[str]]:
     """
     try:
         with dump.open("rb") as file, gzip.open(file) as stream:
-            bounded = Bounded(stream, dump.stat().st_size, dump.name)
+            bounded = Bounded(stream, Allowance(dump.stat().st_size, dump.name))
             yield _lines(bounded)
     except DECOMPRESSION_ERRORS as exc:
         msg = f"the dump is cut short or damaged: {exc}"
@@ -108,12 +109,7 @@ def sqlite_rows(connection: sqlite3.Connection) -> dict[str, int]:
     tables = connection.execute(
         "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\' order by name"
     ).fetchall()
-    return {table: connection.execute(f"select count(*) from {quoted(table)}").fetchone()[0] for (table,) in tables}  # noqa: S608
-
-
-def quoted(name: str) -> str:
-    """Give a name as SQL has it whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
+    return {table: connection.execute(f"select count(*) from {name_sql(table)}").fetchone()[0] for (table,) in tables}  # noqa: S608
 
 
 def _count_copied(lines: Iterable[str]) -> dict[str, int]:

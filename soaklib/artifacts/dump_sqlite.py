@@ -8,9 +8,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from soaklib.artifacts.dump_reading import dump_lines, quoted, restore_sqlite, sqlite_rows
+from soaklib.artifacts.dump_reading import dump_lines, restore_sqlite, sqlite_rows
 from soaklib.artifacts.manifest import TableRows
 from soaklib.errors import SourceError
+from soaklib.quoting import name_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -82,7 +83,7 @@ def _without_secrets(
     for table in sqlite_rows(copy):
         columns = [name for (name,) in copy.execute("select name from pragma_table_info(?)", [table])]
         if holds_secrets(table, columns):
-            copy.execute(f"delete from {quoted(table)}")  # noqa: S608 - quoted
+            copy.execute(f"delete from {name_sql(table)}")  # noqa: S608 - quoted
             secret.add(table)
     return tuple(
         TableRows(table=table, rows=rows, schema_only=table in secret) for table, rows in sqlite_rows(copy).items()

@@ -11,6 +11,7 @@ import duckdb
 from soaklib.artifacts.manifest import run_files
 from soaklib.errors import RunError
 from soaklib.live import open_live
+from soaklib.quoting import text_sql
 from soaklib.store import DATABASE_NAME, TABLES
 
 if TYPE_CHECKING:
@@ -27,10 +28,9 @@ def copy_live_run(folder: Path, into: Path) -> None:
     RunError
         The recorder does not answer, or has ended meanwhile.
     """
-    database = str(into / DATABASE_NAME).replace("'", "''")
     try:
         with closing(open_live(folder)) as connection:
-            connection.execute(f"attach '{database}' as copied").fetchall()
+            connection.execute(f"attach {text_sql(into / DATABASE_NAME)} as copied").fetchall()
             for table, columns in TABLES.items():
                 connection.execute(f"create table copied.{table} ({columns})").fetchall()
                 connection.execute(f"insert into copied.{table} select * from {table}").fetchall()  # noqa: S608 - our names

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from soaklib.errors import RecordingError, RunError
+from soaklib.quoting import parquet_sql, text_sql
 from soaklib.store import DATABASE_NAME, TABLES, open_read_only
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def write_seal(folder: Path) -> None:
             connection.execute("set threads = 1").fetchall()  # one thread writes row groups in their order
             for table in TABLES:
                 connection.execute(
-                    f"copy {table} to {_text(part / f'{table}.parquet')} (format parquet, compression zstd)"
+                    f"copy {table} to {text_sql(part / f'{table}.parquet')} (format parquet, compression zstd)"
                 ).fetchall()
         shutil.rmtree(sealed, ignore_errors=True)
         part.rename(sealed)
@@ -56,7 +57,7 @@ def broken_seals(folder: Path) -> Iterator[str]:
     RunError
         The run itself cannot be read.
     """
-    with open_read_only(folder / DATABASE_NAME) as connection:
+    with open_read_only(folder / DATABASE_NAME, is_foreign=True) as connection:
         for table in TABLES:
             path = folder / SEAL_FOLDER / f"{table}.parquet"
             if not path.is_file():
@@ -68,13 +69,9 @@ def broken_seals(folder: Path) -> Iterator[str]:
                 msg = f"table {table} cannot be read: {str(exc).splitlines()[0]}"
                 raise RunError(msg) from exc
             try:
-                sealed = connection.execute(_CONTENT.format(source=f"read_parquet({_text(path)})")).fetchone()
+                sealed = connection.execute(_CONTENT.format(source=parquet_sql(path))).fetchone()
             except duckdb.Error as exc:
                 yield f"{SEAL_FOLDER}/{table}.parquet cannot be read: {str(exc).splitlines()[0]}"
                 continue
             if sealed != recorded:
                 yield f"{SEAL_FOLDER}/{table}.parquet does not hold the rows of table {table} of {DATABASE_NAME}"
-
-
-def _text(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"

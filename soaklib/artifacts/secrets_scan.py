@@ -12,8 +12,11 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple, cast
 
 import duckdb
 
-from soaklib.compression import DECOMPRESSION_ERRORS, Bounded, decompressed
+from soaklib.compression import DECOMPRESSION_ERRORS, Allowance, Bounded, DamagedError, decompressed
 from soaklib.errors import RunError
+from soaklib.foreign import seal_off
+from soaklib.quoting import name_sql, parquet_sql, text_sql
+from soaklib.store import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,11 +31,17 @@ _BATCH_ROWS: Final = 20_000
 _DEEPEST: Final = 3
 _SHORTEST_KNOWN: Final = 8
 _TEXT: Final = re.compile("VARCHAR|BLOB|JSON|ENUM")
-_VIEWS: Final = "select view_name from duckdb_views() where not internal"
+_ZIP: Final = b"PK\x03\x04"
+_NOT_SEEN: Final = "something compressed that cannot be looked into"
+_TABLES: Final = """
+    select schema_name, table_name from system.main.duckdb_tables() where database_name = 'scanned' order by all"""
+_DEFINITIONS: Final = """(
+    select sql as definition from system.main.duckdb_views() where database_name = 'scanned' union all
+    select macro_definition from system.main.duckdb_functions() where database_name = 'scanned')"""
 
 
 class Finding(NamedTuple):
-    """A secret, or what looks like one: where it is, and what it is."""
+    """A secret, or what looks like one or may hold one: where it is, and what it is."""
 
     where: str
     what: str
@@ -72,6 +81,11 @@ _RULES: Final = (
         re.compile(rb"://[!-.0-9;-?A-~]{0,64}:(?!(?:\*\*\*|password|secret)@)[!-.0-?A-~]{1,256}@[\w.\[-]"),
     ),
     _Rule(
+        "a password in a URL",
+        (b"password",),
+        re.compile(rb"(?i)[?&](?:ssl)?password=(?!\*\*\*)[^&#\s\"'<>\\]{1,256}"),
+    ),
+    _Rule(
         "a credential",
         (b"private_key", b"privatekey", b"agent_token", b"credential", b"api_key", b"apikey", b"password", b"secret"),
         re.compile(
@@ -106,7 +120,8 @@ def find_secrets(path: Path, name: str, known: Sequence[str] = ()) -> list[Findi
     Returns
     -------
     list of Finding
-        Each kind once a place. A decompression bomb, which is not looked into, is a finding too.
+        Each kind once a place. What cannot be looked into is a finding too: a decompression bomb, an encrypted zip.
+        What is cut short is looked at as far as anyone can read it.
 
     Raises
     ------
@@ -115,76 +130,91 @@ def find_secrets(path: Path, name: str, known: Sequence[str] = ()) -> list[Findi
     """
     secrets = tuple(secret.encode() for secret in known if len(secret) >= _SHORTEST_KNOWN)
     with path.open("rb") as file:
-        found = list(_in_stream(file, path.stat().st_size, name, secrets, depth=0))
+        allowance = Allowance(path.stat().st_size, name)
+        found = list(_in_stream(file, allowance, name, secrets, depth=0))
     if path.suffix in {".duckdb", ".parquet"}:
         found += _in_columns(path, name, secrets)
     return list(dict.fromkeys(found))
 
 
 def _in_stream(
-    stream: BufferedIOBase, size_bytes: int, name: str, known: Sequence[bytes], *, depth: int
+    stream: BufferedIOBase, allowance: Allowance, name: str, known: Sequence[bytes], *, depth: int
 ) -> Iterator[Finding]:
-    bounded = Bounded(stream, size_bytes, name)
+    bounded = Bounded(stream, allowance)
     tail = b""
     while chunk := bounded.read(_CHUNK_BYTES):
         yield from _in_bytes(tail + chunk, name, known)
         tail = (tail + chunk)[-_OVERLAP_BYTES:]
     stream.seek(0)
-    if depth < _DEEPEST:
-        yield from _inside(stream, size_bytes, name, known, depth=depth + 1)
+    yield from _inside(stream, allowance, name, known, depth=depth + 1)
 
 
 def _inside(
-    stream: BufferedIOBase, size_bytes: int, name: str, known: Sequence[bytes], *, depth: int
+    stream: BufferedIOBase, allowance: Allowance, name: str, known: Sequence[bytes], *, depth: int
 ) -> Iterator[Finding]:
-    """Look into what is compressed."""
+    """Look into what is compressed; what cannot be looked into is told."""
     try:
-        if (inner := decompressed(stream)) is not None:
+        inner = decompressed(stream)
+        if inner is None and stream.read(4) != _ZIP:
+            return
+        if depth > _DEEPEST:
+            yield Finding(name, f"{_NOT_SEEN} (it is compressed more than {_DEEPEST} times over)")
+        elif inner is not None:
             with inner:
-                yield from _in_stream(inner, size_bytes, f"{name} (decompressed)", known, depth=depth)
-        elif stream.read(4) == b"PK\x03\x04":
+                yield from _in_stream(inner, allowance, f"{name} (decompressed)", known, depth=depth)
+        else:
             with zipfile.ZipFile(cast("IO[bytes]", stream)) as zipped:
                 for member in zipped.infolist():
                     with zipped.open(member) as file:
-                        where = f"{name} ({member.filename})"
                         packed = cast("BufferedIOBase", file)
-                        yield from _in_stream(packed, member.compress_size, where, known, depth=depth)
-    except (*DECOMPRESSION_ERRORS, zipfile.BadZipFile):
-        return  # damaged: it was looked at as far as anyone can read it; that it is damaged is for others to say
-    except RunError as exc:
-        yield Finding(name, f"something compressed that cannot be looked into ({exc})")
+                        yield from _in_stream(packed, allowance, f"{name} ({member.filename})", known, depth=depth)
+    except (DamagedError, zipfile.BadZipFile) as exc:  # there are tools that read what comes after the damage
+        yield Finding(name, f"{_NOT_SEEN} (it is damaged: {exc})")
+    except DECOMPRESSION_ERRORS:
+        return  # it was looked at as far as anyone can read it; that it is damaged is for others to say
+    except (RunError, RuntimeError, ValueError) as exc:  # a bomb; encrypted or by an unknown method; no zip in fact
+        yield Finding(name, f"{_NOT_SEEN} ({exc})")
 
 
 def _in_columns(path: Path, name: str, known: Sequence[bytes]) -> Iterator[Finding]:
     """Look at the text of every column, value by value."""
     try:
         with duckdb.connect(config={"threads": 1}) as connection:
-            for table, columns in _text_columns(connection, path):
+            seal_off(connection)
+            for source, of_table, columns in _text_columns(connection, path):
                 for column in columns:
-                    result = connection.execute(f"select distinct {column}::VARCHAR from {table}")  # noqa: S608 - quoted
+                    result = connection.execute(f"select distinct {column}::VARCHAR from {source}")  # noqa: S608 - quoted
                     while rows := result.fetchmany(_BATCH_ROWS):
                         text = "\n".join(row[0] for row in rows if row[0] is not None)
-                        where = f"{name}, column {column}{f' of {table}' * (path.suffix != '.parquet')}"
-                        yield from _in_bytes(text.encode(), where, known)
-    except duckdb.Error:
-        return  # no tables can be read out of it, by anyone; that it should have some is for others to say
+                        yield from _in_bytes(text.encode(), f"{name}, column {column}{of_table}", known)
+    except duckdb.Error as exc:
+        # Who has the key can read tables that are encrypted. Out of others no rows can be read, by anyone; that there
+        # should be some is for others to say.
+        if "encrypt" in str(exc).lower():
+            yield Finding(name, f"tables that cannot be looked into ({first_line(exc)})")
 
 
-def _text_columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[str, list[str]]]:
-    """Give the tables of a file, each with its columns that hold text; quoted."""
-    quoted = str(path).replace("'", "''")
+def _text_columns(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[tuple[str, str, list[str]]]:
+    """Give what to select from in a file, the words for where that is, and its columns that hold text, quoted.
+
+    The database is never the one that names are looked up in: whoever made it may have put macros and views into it.
+    Those hold no rows; what they say is looked at.
+    """
     if path.suffix == ".parquet":
-        connection.execute(f"create view rows as from read_parquet('{quoted}')").fetchall()
-        tables = ["rows"]
-    else:
-        connection.execute(f"attach '{quoted}' as scanned (read_only)").fetchall()
-        connection.execute("use scanned").fetchall()
-        # whoever made the file may have put a view into it that reads other files
-        connection.execute("set enable_external_access = false").fetchall()
-        tables = [name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()]
-        tables += [name for (name,) in connection.execute(_VIEWS).fetchall()]
-    described = [(_quoted(table), connection.execute(f"describe {_quoted(table)}").fetchall()) for table in tables]
-    return [(table, [_quoted(row[0]) for row in rows if _TEXT.search(row[1])]) for table, rows in described]
+        rows = parquet_sql(path)
+        yield rows, "", _texts_of(connection, rows)
+        return
+    connection.execute(f"attach {text_sql(path)} as scanned (read_only)").fetchall()
+    connection.execute("set enable_external_access = false").fetchall()
+    for schema, table in connection.execute(_TABLES).fetchall():
+        source = f"scanned.{name_sql(schema)}.{name_sql(table)}"
+        yield source, f" of {name_sql(table)}", _texts_of(connection, source)
+    yield _DEFINITIONS, "", ["definition"]
+
+
+def _texts_of(connection: duckdb.DuckDBPyConnection, source: str) -> list[str]:
+    described = connection.execute(f"describe select * from {source}").fetchall()  # noqa: S608 - quoted
+    return [name_sql(row[0]) for row in described if _TEXT.search(row[1])]
 
 
 def _in_bytes(data: bytes, where: str, known: Sequence[bytes]) -> Iterator[Finding]:
@@ -194,7 +224,3 @@ def _in_bytes(data: bytes, where: str, known: Sequence[bytes]) -> Iterator[Findi
             yield Finding(where, rule.what)
     if any(secret in data for secret in known):
         yield Finding(where, "a secret of this environment")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -142,3 +142,87 @@ def test_time_is_in_proportion_to_length(tmp_path):
     began_s = time.process_time()
     assert find_secrets(path, "x") == []
     assert time.process_time() - began_s < 20  # a quadratic pattern takes hours; this takes a fraction of a second
+
+
+@pytest.mark.parametrize("text", [b"BZh is how the word begins", b"BZh9 is not enough", b"PK\x03\x04 and no more"])
+def test_what_only_begins_like_something_compressed_is_looked_at_as_it_is(tmp_path, text):
+    """No crash, and a secret in it is found."""
+    path = tmp_path / "x"
+    path.write_bytes(text + b"\n" + TOKEN.encode())
+    assert "an agent token" in [finding.what for finding in find_secrets(path, "x")]
+
+
+def test_damage_that_can_be_read_past_is_a_finding(tmp_path):
+    """Of bzip2, whose blocks stand alone, and of a zip without its directory."""
+    path = tmp_path / "x"
+    whole = bz2.compress(os.urandom(50_000))
+    for damaged in (whole[:20_000] + b"?" * 200 + whole[20_200:], b"BZh9 no block", b"PK\x03\x04" + bytes(100)):
+        path.write_bytes(damaged)
+        [finding] = find_secrets(path, "x")
+        assert finding.what.startswith("something compressed that cannot be looked into (it is damaged: ")
+
+
+ENCRYPTED = bytes.fromhex(
+    "504b03040a0009000000587a6a5a0000000010000000040000000100000061"
+    "00112233445566778899aabbccddeeff"
+    "504b01021e030a0009000000587a6a5a000000001000000004000000010000000000000000000000a4810000000061"
+    "504b050600000000010001002f0000002f0000000000"
+)
+"""A zip with one member whose flags say that it is encrypted."""
+
+
+def test_an_encrypted_zip_is_a_finding(tmp_path):
+    """Nobody knows what is in it."""
+    path = tmp_path / "x.zip"
+    path.write_bytes(ENCRYPTED)
+    [finding] = find_secrets(path, "x.zip")
+    assert finding.what.startswith("something compressed that cannot be looked into (")
+    assert "encrypted" in finding.what
+
+
+def test_what_is_packed_too_deep_is_a_finding(tmp_path):
+    """Three times over is looked into, a fourth is told."""
+    packed = TOKEN.encode()
+    for _ in range(4):
+        packed = gzip.compress(packed)
+    path = tmp_path / "x.gz"
+    path.write_bytes(packed)
+    [finding] = find_secrets(path, "x.gz")
+    assert "compressed more than 3 times over" in finding.what
+
+
+def test_the_members_of_a_zip_are_bounded_together(tmp_path):
+    """Each of them alone would be allowed."""
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for number in range(6):
+            file.writestr(str(number), bytes(40 << 20))
+    [finding] = find_secrets(path, "x.zip")
+    assert "far more than its size allows for; not read" in finding.what
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://db/gateway?password=hunter22", "postgresql://u@db/g?sslmode=require&sslpassword=hunter22"]
+)
+def test_a_password_among_the_parameters_of_a_url_is_found(tmp_path, url):
+    """As libpq takes it; a masked one is none."""
+    path = tmp_path / "x"
+    path.write_text(f'"database_url":"{url}"')
+    assert find_secrets(path, "x") == [Finding("x", "a password in a URL")]
+    path.write_text(f'"database_url":"{url.replace("hunter22", "***")}"')
+    assert find_secrets(path, "x") == []
+
+
+def test_a_file_in_a_folder_of_any_name_is_the_one_looked_at(tmp_path):
+    """A bracket, a star and a quote are part of the name."""
+    for name in ("it's [a] *run*", "it's a long run!"):
+        (tmp_path / name).mkdir()
+        text = TOKEN if "*" in name else "nothing"
+        with duckdb.connect() as connection:
+            connection.execute(
+                f"create table rows as select i, '{text[:70]}' || i || '{text[70:]}' as t from range(9) r(i)"
+            )
+            target = str(tmp_path / name / "x.parquet").replace("'", "''")
+            connection.execute(f"copy rows to '{target}' (format parquet, compression zstd)").fetchall()
+    path = tmp_path / "it's [a] *run*" / "x.parquet"
+    assert Finding('x.parquet, column "t"', "an agent token") in find_secrets(path, "x.parquet")

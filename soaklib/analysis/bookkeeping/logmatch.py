@@ -13,6 +13,8 @@ from soaklib.analysis.bookkeeping.spare import SpareCalls
 from soaklib.analysis.bookkeeping.tallies import edges_of, window_sql
 from soaklib.analysis.database import REQUEST_LOG_SCHEMA, read_database
 from soaklib.errors import SettingsError, SourceError
+from soaklib.quoting import file_pattern
+from soaklib.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -104,12 +106,13 @@ def log_rows(run: Run, at: Sequence[Reading], database: str | Path | pl.DataFram
     SourceError
         The database cannot be read, or its log has no correlation ids.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=scratch_folder()) as folder:
         # By way of a file: DuckDB reads a polars frame in place only with pyarrow.
         path = database if isinstance(database, Path) else _written(database, Path(folder))
-        parameters = {**edges_of(at), "log": str(path)}
+        log = {"log": file_pattern(path)}
+        parameters = {**edges_of(at), **log}
         counted = "select count(*), count(correlation_id) from read_parquet($log)"
-        height, with_ids = run.sql(counted, {"log": str(path)}).row(0)
+        height, with_ids = run.sql(counted, log).row(0)
         if height and not with_ids:
             msg = (
                 "the request log has no correlation ids, so its rows cannot be told apart: reconcile without database="

@@ -1,0 +1,131 @@
+"""Is a DuckDB file a run's tables and nothing else? Asked of every file before any of it is queried.
+
+Whoever made a file may have put SQL into it that runs when the file is read: a view in place of a table, a macro that
+goes before ``round`` or ``=``, a generated column, a default. Such a file is refused. What asks is safe from the same
+tricks: it calls nothing but DuckDB's own table functions, by their full names, and compares in Python.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["column_names", "not_data", "seal_off", "unlike"]
+
+_OBJECTS: Final = {
+    sort: f"select database_name, schema_name, {name} from system.main.duckdb_{which}()"  # noqa: S608 - our own names
+    for sort, which, name in (
+        ("a view", "views", "view_name"),
+        ("a macro", "functions", "function_name"),
+        ("a sequence", "sequences", "sequence_name"),
+        ("a type", "types", "type_name"),
+        ("an index", "indexes", "index_name"),
+        ("a trigger", "triggers", "trigger_name"),
+        ("a schema", "schemas", "schema_name"),
+    )
+}
+"""What a run's file has none of of its own, and a query for all there are: the database, the schema, the name.
+
+Whether one is ``internal`` is not asked: a file could say so of anything.
+"""
+
+_DUCKDBS_OWN: Final = frozenset({"system", "temp"})
+_TABLES: Final = "select schema_name, table_name, sql from system.main.duckdb_tables()"
+_COLUMNS: Final = """
+    select table_name, column_name, data_type, is_nullable, column_default, is_generated
+    from system.main.duckdb_columns()"""
+
+
+def seal_off(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let a connection load no further extension, from the disk or from the network."""
+    connection.execute("set autoinstall_known_extensions = false").fetchall()
+    connection.execute("set autoload_known_extensions = false").fetchall()
+
+
+def not_data(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Give a sentence for each thing in a database that is no plain table: for what could run when it is read."""
+    found = []
+    for sort, query in _OBJECTS.items():
+        surplus = _objects(connection, query) - _in_every_database()[sort]
+        found += [f"it has {sort} {name!r}" for _, name in sorted(surplus)]
+    if found:
+        return found  # columns of a view are found out by looking at what it reads
+    return [
+        f"its column {table}.{name} is {'generated' if is_generated else f'by default {default}'}"
+        for table, name, _, _, default, is_generated in connection.execute(_COLUMNS).fetchall()
+        if is_generated or default is not None
+    ]
+
+
+def unlike(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str]) -> list[str]:
+    """Compare a database that is data alone with the tables that it should have.
+
+    Parameters
+    ----------
+    connection
+        A connection to it.
+    tables
+        Table name -> its columns, as in CREATE TABLE.
+
+    Returns
+    -------
+    list of str
+        A sentence for each table that is missing, too much, or has other columns, types or constraints.
+    """
+    expected, columns = _defined(tuple(tables.items()))
+    found = {str(name): str(sql) for _, name, sql in connection.execute(_TABLES).fetchall()}
+    problems = [f"it has no table {name!r}" for name in expected if name not in found]
+    has = _columns(connection)
+    for name in sorted(found):
+        if name not in expected:
+            problems.append(f"it has a table {name!r} that no run has")
+        elif found[name] != expected[name]:
+            differing = [column for column in has[name] if column not in columns[name]]
+            differing += [f"no {column}" for column in columns[name] if column not in has[name]]
+            if not differing:
+                differing = ["its columns in another order" if has[name] != columns[name] else "other constraints"]
+            problems.append(f"its table {name!r} has {', '.join(differing)}")
+    return problems
+
+
+def _objects(connection: duckdb.DuckDBPyConnection, query: str) -> Counter[tuple[str, str]]:
+    """Give the schemas and names of the objects in databases other than DuckDB's own."""
+    rows = connection.execute(query).fetchall()
+    return Counter((str(schema), str(name)) for database, schema, name in rows if database not in _DUCKDBS_OWN)
+
+
+@lru_cache(maxsize=1)
+def _in_every_database() -> dict[str, Counter[tuple[str, str]]]:
+    """Give the objects of an empty database, such as the names of DuckDB's types."""
+    with duckdb.connect() as connection:
+        return {sort: _objects(connection, query) for sort, query in _OBJECTS.items()}
+
+
+def column_names(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+    """Give the tables of a database that is data alone, each with the names of its columns in their order."""
+    names: dict[str, list[str]] = {}
+    for table, name, *_ in connection.execute(_COLUMNS).fetchall():
+        names.setdefault(table, []).append(name)
+    return names
+
+
+@lru_cache(maxsize=4)
+def _defined(tables: tuple[tuple[str, str], ...]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Give what DuckDB says of these tables when it has just made them: their definitions, and their columns."""
+    with duckdb.connect() as connection:
+        for name, columns in tables:
+            connection.execute(f"create table {name} ({columns})").fetchall()
+        return {str(name): str(sql) for _, name, sql in connection.execute(_TABLES).fetchall()}, _columns(connection)
+
+
+def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+    columns: dict[str, list[str]] = {}
+    for table, name, data_type, is_nullable, _, _ in connection.execute(_COLUMNS).fetchall():
+        columns.setdefault(table, []).append(f"{name} {data_type}{'' if is_nullable else ' NOT NULL'}")
+    return columns

@@ -1,0 +1,70 @@
+"""The tables of a run's database: the one place where they are defined."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["APPENDED", "DATABASE_NAME", "SCHEMA_VERSION", "TABLES", "defined_columns"]
+
+SCHEMA_VERSION: Final = 1
+DATABASE_NAME: Final = "run.duckdb"
+
+# No primary keys: DuckDB keeps their index in memory, and nothing here may grow with the length of a run. The keys
+# are proved unique by a query instead (`duplicate keys` is a criterion).
+TABLES: Final[Mapping[str, str]] = {
+    "run": """
+        run_id VARCHAR NOT NULL, schema_version INTEGER NOT NULL, soaklib_version VARCHAR NOT NULL,
+        anchor_utc TIMESTAMPTZ NOT NULL, speed DOUBLE NOT NULL, rps DOUBLE NOT NULL, hours DOUBLE NOT NULL,
+        seed BIGINT NOT NULL, target VARCHAR NOT NULL, embedded BOOLEAN NOT NULL, settings VARCHAR NOT NULL,
+        plan VARCHAR NOT NULL, environment VARCHAR NOT NULL, status VARCHAR NOT NULL, completed_utc TIMESTAMPTZ,
+        duration_s DOUBLE""",
+    "segments": """
+        segment SMALLINT NOT NULL, started_at_us BIGINT NOT NULL, soak_started_s DOUBLE NOT NULL,
+        ended_at_us BIGINT, soak_ended_s DOUBLE, runner_pid INTEGER NOT NULL""",
+    "outcomes": """
+        purpose VARCHAR NOT NULL, slot BIGINT NOT NULL, step SMALLINT NOT NULL, role VARCHAR NOT NULL,
+        tool VARCHAR NOT NULL, action VARCHAR NOT NULL, planned_at_us BIGINT NOT NULL, sent_at_us BIGINT,
+        done_at_us BIGINT, status SMALLINT, kind VARCHAR NOT NULL, expected VARCHAR NOT NULL, reason VARCHAR,
+        attempts SMALLINT NOT NULL, token_generation INTEGER, correlation_id VARCHAR, phase VARCHAR NOT NULL""",
+    "samples": """
+        at_us BIGINT NOT NULL, metric VARCHAR NOT NULL,
+        labels STRUCT("key" VARCHAR, "value" VARCHAR)[] NOT NULL, "value" DOUBLE NOT NULL""",
+    "scrapes": """
+        at_us BIGINT NOT NULL, endpoint VARCHAR NOT NULL, status SMALLINT, ok BOOLEAN NOT NULL,
+        duration_us BIGINT NOT NULL, size_bytes BIGINT NOT NULL, detail VARCHAR""",
+    "events": "at_us BIGINT NOT NULL, name VARCHAR NOT NULL, detail VARCHAR NOT NULL, event_key VARCHAR",
+    "runner_health": """
+        at_us BIGINT NOT NULL, planned BIGINT NOT NULL, sent BIGINT NOT NULL, done BIGINT NOT NULL,
+        in_flight BIGINT NOT NULL, queue_rows BIGINT NOT NULL, schedule_lag_max_us BIGINT NOT NULL,
+        loop_lag_max_us BIGINT NOT NULL, connect_wait_max_us BIGINT NOT NULL, rss_bytes BIGINT NOT NULL,
+        cpu_s DOUBLE NOT NULL, open_files INTEGER NOT NULL, disk_free_bytes BIGINT NOT NULL,
+        clock_offset_us BIGINT NOT NULL""",
+    "verdicts": """
+        name VARCHAR NOT NULL, measure DOUBLE, threshold VARCHAR NOT NULL, n BIGINT NOT NULL, low DOUBLE, high DOUBLE,
+        state VARCHAR NOT NULL, detail VARCHAR NOT NULL, query VARCHAR NOT NULL""",
+}
+"""Table name -> its columns, in the order of the matching record in :mod:`soaklib.records`."""
+
+APPENDED: Final = ("segments", "outcomes", "samples", "scrapes", "events", "runner_health")
+"""The tables that grow while a run goes on, which the recorder appends to."""
+
+
+def defined_columns(table: str) -> list[str]:
+    """Give the names of a table's columns in their order."""
+    return [column.split()[0].strip('"') for column in _split_columns(TABLES[table])]
+
+
+def _split_columns(columns: str) -> list[str]:
+    """Split a column list at its top-level commas (a STRUCT has its own)."""
+    parts, depth, current = [], 0, ""
+    for character in columns:
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            parts.append(current.strip())
+            current = ""
+        else:
+            current += character
+    return [*parts, current.strip()]
