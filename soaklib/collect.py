@@ -1,8 +1,11 @@
 """``python -m soaklib.collect RUN``: make a run's evidence whole and pack it into one bundle.
 
-Every file that is due is made anew from the run's data; the database snapshot is taken, and proved by restoring it,
-when the gateway's database is known; manifest and bundle come last. What cannot be had is named in the manifest with
+Every file that is due is made anew from the run's data; the database snapshot is taken, and its rows are counted,
+when the gateway's database is named; manifest and bundle come last. What cannot be had is named in the manifest with
 the reason, and never keeps the bundle from being made. A file in which a secret is found is left out.
+
+The run may be anybody's. What its row names, a database, headers, variables, a gateway, is neither read nor asked: what
+the gateway said of itself the run has kept, and its database is named by whoever collects.
 """
 
 from __future__ import annotations
@@ -17,7 +20,6 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
 
 from soaklib.analysis.criteria import judge
 from soaklib.analysis.load import open_run
@@ -46,8 +48,9 @@ from soaklib.command import command, find_folder
 from soaklib.errors import ExitCode, RecordingError, RunError, SoaklibError
 from soaklib.judgement import judge_folder
 from soaklib.live import is_published
+from soaklib.redaction import url_secrets
 from soaklib.runlock import RunLock
-from soaklib.settings import ADMIN_TOKEN_VARIABLE
+from soaklib.settings import ADMIN_TOKEN_VARIABLE, header_values
 from soaklib.store import DATABASE_NAME, RunWriter
 
 if TYPE_CHECKING:
@@ -58,11 +61,16 @@ if TYPE_CHECKING:
 __all__ = ["collect", "main"]
 
 _DATABASE_VARIABLE: Final = "SOAK_DATABASE_URL"
-_MASKED: Final = ":***@"
 
 
 def collect(
-    folder: Path, *, parquet: bool = False, include_secrets: bool = False, database_url: str | None = None
+    folder: Path,
+    *,
+    parquet: bool = False,
+    include_secrets: bool = False,
+    database_url: str | None = None,
+    prove_restore: bool = False,
+    secrets: Sequence[str] = (),
 ) -> Path:
     """Make every file of a run's evidence that is due, and pack it.
 
@@ -79,8 +87,12 @@ def collect(
     include_secrets
         Whether the database snapshot has the rows of the tables that hold tokens and credentials.
     database_url
-        The gateway's database. None for that of the run's settings, unless a snapshot is there already, which then
-        stays.
+        The gateway's database; None for no new snapshot: one that is there already stays.
+    prove_restore
+        Whether the dump of a PostgreSQL database is restored into a scratch database of the same server.
+    secrets
+        What may not be in the bundle either, besides the admin token and the password of the database: values of
+        headers, for example. They are only looked for.
 
     Returns
     -------
@@ -94,7 +106,10 @@ def collect(
     RecordingError
         The files or the bundle cannot be written.
     """
-    wanted = _Wanted(parquet=parquet, include_secrets=include_secrets, database_url=database_url)
+    wanted = _Wanted(
+        parquet=parquet, include_secrets=include_secrets, database_url=database_url, prove_restore=prove_restore,
+        secrets=tuple(secrets),
+    )  # fmt: skip
     return _collect(folder.resolve(), wanted)[0]
 
 
@@ -105,6 +120,13 @@ class _Wanted:
     parquet: bool
     include_secrets: bool
     database_url: str | None
+    prove_restore: bool
+    secrets: tuple[str, ...]
+
+    def known_secrets(self) -> list[str]:
+        """Give what is looked for as it is."""
+        of_database = () if self.database_url is None else url_secrets(self.database_url)
+        return [*self.secrets, os.environ.get(ADMIN_TOKEN_VARIABLE, ""), *of_database]
 
 
 def _collect(folder: Path, wanted: _Wanted) -> tuple[Path, BundleManifest]:
@@ -187,8 +209,7 @@ class _Evidence:
         if self.wanted.parquet or (self.folder / SEAL_FOLDER).is_dir():
             self._seal()
         snapshot = self._snapshot(earlier)
-        headers = _headers(info)
-        self._scan([*headers.values(), *_passwords(info, self.wanted.database_url)], snapshot)
+        self._scan(self.wanted.known_secrets(), snapshot)
         names = [name for name in run_files(self.folder) if name not in self.left_out]
         if DUMP_NAME in self.left_out:
             detail = f"{snapshot.detail}; left out: {self.left_out[DUMP_NAME]}"
@@ -208,13 +229,7 @@ class _Evidence:
             made_with=info.soaklib_version,
             environment=dict(info.environment),
             collected_with=software(),
-            gateway=gateway_facts(
-                info.target,
-                embedded=info.embedded,
-                headers=headers,
-                ca_file=_ca_file(info),
-                known=None if earlier is None else earlier.gateway,
-            ),
+            gateway=gateway_facts(info, None if earlier is None else earlier.gateway),
             database_snapshot=snapshot,
             parts=due_parts(info, names, failed=self.failed, left_out=self.left_out, snapshot=snapshot),
             files=tuple(file_entry(self.folder, name) for name in names),
@@ -249,11 +264,14 @@ class _Evidence:
     def _snapshot(self, earlier: BundleManifest | None) -> DatabaseSnapshot:
         """Take a snapshot of the gateway's database, or keep the one that is there."""
         kept = self._kept_snapshot(earlier)
-        url, why_not = _database(self.run.info, self.wanted.database_url)
-        if url is None or (kept is not None and self.wanted.database_url is None):
-            snapshot = kept or why_not
+        url = self.wanted.database_url
+        if url is None:
+            snapshot = kept or _no_snapshot(self.run.info)
         else:
-            snapshot = take_snapshot(url, self.folder / DUMP_NAME, include_secrets=self.wanted.include_secrets)
+            snapshot = take_snapshot(
+                url, self.folder / DUMP_NAME, include_secrets=self.wanted.include_secrets,
+                prove_restore=self.wanted.prove_restore,
+            )  # fmt: skip
             if snapshot.kind is None and kept is not None:
                 snapshot = kept.model_copy(update={"detail": f"{kept.detail}; a newer one was {snapshot.detail}"})
         if snapshot.kind is None and (self.folder / DUMP_NAME).exists():
@@ -289,35 +307,13 @@ class _Evidence:
             self.left_out[name] = said
 
 
-def _database(info: RunInfo, given: str | None) -> tuple[str | None, DatabaseSnapshot]:
-    """Give the URL of the gateway's database; and what to say of the snapshot if there is none."""
-    url = given or info.settings.get("database_url")
-    if not isinstance(url, str):
+def _no_snapshot(info: RunInfo) -> DatabaseSnapshot:
+    """Say of a run without a snapshot why there is none: the database that its row names is not opened."""
+    if info.settings.get("database_url") is None:
         detail = "the run knows of no database of the gateway; pass --database-url to add one"
-        return None, DatabaseSnapshot(state=SnapshotState.NOT_APPLICABLE, detail=detail)
-    detail = f"not taken: a run does not keep passwords; pass --database-url or set {_DATABASE_VARIABLE}"
-    return (None if _MASKED in url else url), DatabaseSnapshot(state=SnapshotState.INSUFFICIENT, detail=detail)
-
-
-def _headers(info: RunInfo) -> dict[str, str]:
-    """Give the headers that let a call in, as far as this environment has them."""
-    pairs = (str(pair).partition("=") for pair in info.settings.get("header_env", ()))
-    headers = {name: os.environ[variable] for name, _, variable in pairs if variable in os.environ}
-    if (token := os.environ.get(ADMIN_TOKEN_VARIABLE)) is not None:
-        headers["X-Admin-Token"] = token
-    return headers
-
-
-def _ca_file(info: RunInfo) -> Path | None:
-    path = info.settings.get("ca_file")
-    return Path(path) if isinstance(path, str) and Path(path).is_file() else None
-
-
-def _passwords(info: RunInfo, given: str | None) -> list[str]:
-    """Give the password of the database's URL, as written and as meant."""
-    url, _ = _database(info, given)
-    password = None if url is None else urlsplit(url).password
-    return [] if password is None else [password, unquote(password)]
+        return DatabaseSnapshot(state=SnapshotState.NOT_APPLICABLE, detail=detail)
+    detail = f"not taken: what a run names is not opened; pass --database-url or set {_DATABASE_VARIABLE}"
+    return DatabaseSnapshot(state=SnapshotState.INSUFFICIENT, detail=detail)
 
 
 @command
@@ -337,11 +333,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="the gateway's database, sqlite:///path or postgresql://user:password@host/name; "
         f"a password is better in {_DATABASE_VARIABLE} than on a command line",
     )  # fmt: skip
+    parser.add_argument(
+        "--prove-restore", action="store_true",
+        help="restore the dump of a PostgreSQL database into a scratch database of its server, and drop that again",
+    )  # fmt: skip
+    parser.add_argument(
+        "--header-env", metavar="NAME=VARIABLE", action="append", default=[],
+        help="a header of the run, whose value is looked for and never packed",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
-    wanted = _Wanted(
-        parquet=options.parquet, include_secrets=options.include_secrets, database_url=options.database_url
-    )
     try:
+        wanted = _Wanted(
+            parquet=options.parquet, include_secrets=options.include_secrets, database_url=options.database_url,
+            prove_restore=options.prove_restore, secrets=tuple(header_values(options.header_env).values()),
+        )  # fmt: skip
         folder = find_folder(options.run)
         with nullcontext() if is_published(folder) else RunLock(folder):
             bundle, manifest = _collect(folder, wanted)

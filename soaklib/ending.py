@@ -15,6 +15,7 @@ from soaklib.analysis.load import open_run
 from soaklib.command import Stopped
 from soaklib.errors import RecordingError, first_line
 from soaklib.judgement import exit_code, judge_folder, show_verdicts
+from soaklib.runner.gateway_facts import ask_gateway
 from soaklib.store import DATABASE_NAME, RunWriter
 from soaklib.terminal import say
 
@@ -84,6 +85,8 @@ def _draw_and_pack(job: SoakJob, log_url: str | None, console: Console) -> tuple
         return lambda why: say(console, f"no {what}: {why}", "yellow")
 
     judged = None
+    with costing(lacking("word of the gateway on itself")):
+        _note_gateway(job)
     if log_url is not None:
         with costing(lacking("request log")), open_run(job.folder) as run:
             keep_request_log(run, log_url)
@@ -98,7 +101,8 @@ def _draw_and_pack(job: SoakJob, log_url: str | None, console: Console) -> tuple
     with costing(lacking("bundle")):
         from soaklib.collect import collect  # noqa: PLC0415 - a soak can be run without what packing needs
 
-        collect(job.folder, database_url=job.settings.database_url)  # the manifest's has no password
+        secrets = tuple(job.settings.headers().values())
+        collect(job.folder, database_url=job.settings.database_url, secrets=secrets)  # the manifest's has no password
     return judged
 
 
@@ -117,6 +121,14 @@ def costing(tell: Callable[[str], None]) -> Iterator[None]:
         # statistics on data that nobody has seen before, and any of them may raise anything. A day was spent on the
         # rows: a defect here must not cost the other steps, nor the exit code. A signal is no such exception.
         tell(first_line(exc))
+
+
+def _note_gateway(job: SoakJob) -> None:
+    """Keep what the gateway says of itself as the run ends: it may be another than the one that the run began with."""
+    said = ask_gateway(job.settings, job.target)
+    writer = RunWriter(job.folder / DATABASE_NAME)
+    writer.note_environment("gateway", {"end": said})
+    writer.close()
 
 
 def _report(folder: Path, console: Console) -> None:

@@ -36,6 +36,7 @@ from soaklib.runner.api import GatewayApi
 from soaklib.runner.display import show_progress
 from soaklib.runner.events import EVENT_LOG_NAME, write_event_log
 from soaklib.runner.gate import health_gate
+from soaklib.runner.gateway_facts import ask_gateway
 from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
 from soaklib.runner.recovery import recover
 from soaklib.runner.routes import check_routes
@@ -246,6 +247,7 @@ def _begin(job: SoakJob) -> None:
         "python": platform.python_version(),
         "cpus": os.cpu_count(),
         "packages": {name: version(name) for name in _PACKAGES},
+        "gateway": {"begin": ask_gateway(settings, job.target)},
     }
     writer = RunWriter(job.folder / DATABASE_NAME)
     writer.begin_run(

@@ -1,4 +1,4 @@
-"""This process's private folder for what is only there for a while; nobody else of the machine may look into it."""
+"""A private folder of this process for what is only there for a while; nobody else of the machine may look into it."""
 
 from __future__ import annotations
 

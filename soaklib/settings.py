@@ -19,7 +19,7 @@ import tomllib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -27,9 +27,10 @@ from pydantic_settings import SettingsError as SourceFault
 
 from soaklib.errors import SettingsError
 from soaklib.reaching import tls_context
+from soaklib.redaction import mask_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pydantic.fields import FieldInfo
 
@@ -39,10 +40,10 @@ __all__ = [
     "SoakSettings",
     "Thresholds",
     "default_max_in_flight",
+    "header_values",
     "is_loopback",
     "load_settings",
     "settings_from",
-    "without_password",
 ]
 
 ADMIN_TOKEN_VARIABLE: Final = "SOAK_GATEWAY_ADMIN_TOKEN"  # noqa: S105 - the variable's name
@@ -74,15 +75,6 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def without_password(url: str) -> str:
-    """Give a URL with any password in it replaced by three asterisks."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
 
 
 def _gateway_url(value: str) -> str:
@@ -117,6 +109,25 @@ def _abort_condition(value: str) -> str:
         msg = 'must have the form "success_rate < 50 for 10m"'
         raise ValueError(msg)
     return value.strip()
+
+
+def header_values(pairs: Iterable[str]) -> dict[str, str]:
+    """Read headers of the form NAME=VARIABLE from the environment.
+
+    Raises
+    ------
+    SettingsError
+        One has another form, or its variable is not set.
+    """
+    headers = {}
+    for pair in pairs:
+        name, equals, variable = pair.partition("=")
+        if not equals or variable not in os.environ:
+            what = f"the environment variable {variable} is not set" if equals else "must have the form NAME=VARIABLE"
+            msg = f"--header-env {pair}: {what}"
+            raise SettingsError(msg)
+        headers[name] = os.environ[variable]
+    return headers
 
 
 Pair = Annotated[str, AfterValidator(_pair)]
@@ -286,18 +297,11 @@ class SoakSettings(BaseSettings):
         SettingsError
             A variable is not set.
         """
-        headers = {}
-        for pair in self.header_env:
-            name, _, variable = pair.partition("=")
-            if variable not in os.environ:
-                msg = f"--header-env {pair}: the environment variable {variable} is not set"
-                raise SettingsError(msg)
-            headers[name] = os.environ[variable]
-        return headers
+        return header_values(self.header_env)
 
     def public_json(self) -> str:
         """Give the settings as JSON for the run's manifest, free of passwords."""
-        database_url = None if self.database_url is None else without_password(self.database_url)
+        database_url = None if self.database_url is None else mask_url(self.database_url)
         return self.model_copy(update={"database_url": database_url}).model_dump_json()
 
 

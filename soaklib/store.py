@@ -6,6 +6,7 @@ One process at a time may hold the file open for writing: the recorder. Everythi
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -210,6 +211,13 @@ class RunWriter:
         self._execute(
             "update run set status = ?, completed_utc = ?, duration_s = ?", [status.value, completed_utc, duration_s]
         )
+
+    def note_environment(self, name: str, value: Mapping[str, object]) -> None:
+        """Add to an entry of the manifest's environment what became known later."""
+        [(text,)] = self.read("select environment from run")
+        environment = json.loads(text)
+        environment[name] = {**environment.get(name, {}), **value}
+        self._execute("update run set environment = ?", [json.dumps(environment)])
 
     def replace_verdicts(self, verdicts: Iterable[Sequence[object]]) -> None:
         """Put these verdicts in place of any earlier ones."""

@@ -223,7 +223,8 @@ class _Week:
         self._bad += [f"WORSE than {comparison.against}: {change}" for change in comparison.regressions]
 
     def _pack(self, folder: Path) -> None:
-        bundle = collect(folder, database_url=self._settings.database_url)
+        secrets = tuple(self._settings.headers().values())
+        bundle = collect(folder, database_url=self._settings.database_url, secrets=secrets)
         problems, _ = verify(bundle)
         if problems:
             self._bad.append(f"{bundle} IS NOT AUTHENTIC: {'; '.join(problem.text for problem in problems)}")

@@ -5,10 +5,12 @@ import hashlib
 import json
 import os
 import shutil
+import socketserver
 import sqlite3
 import subprocess
 import sys
 import tarfile
+import threading
 
 import pytest
 from bundles import TOKEN, edit_database, gateway_database, manifest_of
@@ -83,7 +85,9 @@ def test_the_manifest_says_where_everything_comes_from(folder):
     assert manifest.environment == info.environment
     assert manifest.collected_with.packages["duckdb"] == info.environment["packages"]["duckdb"]
     assert manifest.gateway.embedded
-    assert manifest.gateway.detail.startswith("its /health told nothing when the bundle was made: ")
+    assert manifest.gateway.facts == info.environment["gateway"]["begin"]["facts"]
+    assert info.environment["gateway"]["end"] == info.environment["gateway"]["begin"]
+    assert manifest.gateway.detail.startswith("as its /health says: process.version v")
 
 
 def test_the_same_run_gives_the_same_bytes(folder, tmp_path):
@@ -235,14 +239,10 @@ def test_a_snapshot_stays_when_the_database_is_gone(folder, tmp_path):
     assert snapshot.detail.endswith(f"a newer one was not taken: there is no SQLite file {database}")
 
 
-def test_a_snapshot_that_was_taken_when_the_run_ended_is_not_taken_anew_unasked(folder, tmp_path):
-    """The run's own database is dumped once; what its gateway wrote later belongs to another run."""
+def test_a_snapshot_is_not_taken_anew_unasked(folder, tmp_path):
+    """What the gateway wrote later belongs to another run."""
     url = gateway_database(tmp_path / "gateway.sqlite")
-    edit_database(
-        folder,
-        f"""update run set settings = json_merge_patch(settings::json, '{{"database_url": "{url}"}}')::varchar""",
-    )
-    first = manifest_of(collect(folder)).database_snapshot
+    first = manifest_of(collect(folder, database_url=url)).database_snapshot
     assert first.state == "good"
     with contextlib.closing(sqlite3.connect(tmp_path / "gateway.sqlite")) as database:
         database.execute("delete from agents")
@@ -286,18 +286,74 @@ def test_a_database_that_cannot_be_reached_leaves_the_bundle_whole(folder):
     assert verify(bundle).problems == []
 
 
-def test_a_password_that_the_run_did_not_keep_is_asked_for(folder):
-    """The run's own URL is masked, and cannot be used."""
+def named_by_the_row(folder, **settings):
+    """Let a run's row name something, as anyone can who hands a folder over."""
     edit_database(
-        folder,
-        "update run set settings = json_merge_patch(settings::json,"
-        """ '{"database_url": "postgresql://soak:***@db/gateway"}')::varchar""",
+        folder, f"update run set settings = json_merge_patch(settings::json, '{json.dumps(settings)}')::varchar"
     )
-    snapshot = manifest_of(collect(folder)).database_snapshot
-    assert (snapshot.state, snapshot.detail) == (
+
+
+def test_a_database_that_only_the_run_names_is_not_opened(folder, tmp_path):
+    """It may be any file of whoever collects; it is said how to name one."""
+    named_by_the_row(folder, database_url=gateway_database(tmp_path / "private.sqlite"))
+    manifest = manifest_of(collect(folder))
+    assert "database-snapshot.sql.gz" not in {entry.path for entry in manifest.files}
+    assert (manifest.database_snapshot.state, manifest.database_snapshot.detail) == (
         "insufficient",
-        "not taken: a run does not keep passwords; pass --database-url or set SOAK_DATABASE_URL",
+        "not taken: what a run names is not opened; pass --database-url or set SOAK_DATABASE_URL",
     )
+
+
+@pytest.fixture
+def listener():
+    """A port that counts who connects to it."""
+    with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
+        server.heard = []
+        server.process_request = lambda request, address: (server.heard.append(address), request.close())
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_nobody_is_asked_and_nothing_of_the_environment_is_sent(folder, listener, monkeypatch):
+    """Neither the gateway that the row names, nor with the header that it names."""
+    monkeypatch.setenv("PRIVATE_KEY_OF_MINE", "a secret of this environment")
+    edit_database(folder, f"update run set target = 'http://127.0.0.1:{listener.server_address[1]}', embedded = false")
+    named_by_the_row(folder, header_env=["X-Leak=PRIVATE_KEY_OF_MINE"], gateway_url="http://127.0.0.1:1")
+    collect(folder)
+    assert listener.heard == []
+
+
+def test_what_a_row_names_is_no_oracle(folder, monkeypatch):
+    """A file that guesses a variable which only the row names is packed, right or wrong: nothing is learnt from it."""
+    monkeypatch.setenv("HOME", "/home/somebody")
+    named_by_the_row(folder, header_env=["X-Guess=HOME"])
+    (folder / "gateway.log").write_text("is it /home/somebody\n")
+    assert "gateway.log" in {entry.path for entry in manifest_of(collect(folder)).files}
+
+
+def test_a_header_that_is_named_by_whoever_collects_is_looked_for(folder, monkeypatch, capsys):
+    """By the command and by its function; a variable that is not there is told."""
+    monkeypatch.setenv("GATEWAY_AUTH", "the word of the day")
+    (folder / "gateway.log").write_text("echo the word of the day\n")
+    assert "gateway.log" not in {
+        entry.path for entry in manifest_of(collect(folder, secrets=["the word of the day"])).files
+    }
+    assert "gateway.log" in {entry.path for entry in manifest_of(collect(folder)).files}
+    assert main([str(folder), "--header-env", "Authorization=GATEWAY_AUTH"]) == 0
+    assert "left out: gateway.log (gateway.log holds a secret of this environment)" in capsys.readouterr().err
+    assert main([str(folder), "--header-env", "Authorization=NOT_THERE"]) == 2
+
+
+def test_the_password_of_a_database_is_looked_for_wherever_the_url_has_it(folder):
+    """As its user's, and among its parameters."""
+    (folder / "gateway.log").write_text("connecting with hunter22hunter\n")
+    for url in ("postgresql://soak:hunter22hunter@127.0.0.1:1/g", "postgresql://127.0.0.1:1/g?password=hunter22hunter"):
+        manifest = manifest_of(collect(folder, database_url=url))
+        assert "gateway.log" not in {entry.path for entry in manifest.files}
+        assert "hunter22hunter" not in manifest.model_dump_json()
 
 
 # -- what cannot be collected

@@ -7,7 +7,7 @@ import trustme
 import soaklib
 from soaklib.errors import SettingsError
 from soaklib.plan import load_plan
-from soaklib.settings import SoakSettings, default_max_in_flight, is_loopback, load_settings, without_password
+from soaklib.settings import SoakSettings, default_max_in_flight, is_loopback, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -143,8 +143,11 @@ def test_a_header_is_read_from_the_environment_and_a_missing_variable_is_told(mo
 
 def test_the_manifest_holds_no_password():
     """The database URL is kept without it."""
-    assert without_password("postgresql://u:secret@h:5432/db") == "postgresql://u:***@h:5432/db"
-    assert without_password("sqlite:///a/b") == "sqlite:///a/b"
+    for url in ("postgresql://u:hunter22@h:5432/db", "postgresql://u@h/db?password=hunter22&sslpassword=hunter22"):
+        kept = load_settings(["--database-url", url]).public_json()
+        assert "hunter22" not in kept
+        assert kept.count("***") == 1 + ("ssl" in url)
+    assert '"sqlite:////a/b"' in load_settings(["--database-url", "sqlite:////a/b"]).public_json()
 
 
 def test_every_setting_is_described():

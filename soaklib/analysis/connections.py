@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 import sqlite3
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from soaklib.errors import SettingsError, SourceError
+from soaklib.redaction import redacted, url_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,9 +23,6 @@ BATCH_ROWS: Final = 20_000
 """Rows held as Python objects at a time."""
 
 CONNECT_TIMEOUT_S: Final = 10
-
-_SECRET: Final = re.compile(r"(?<=//)[^/@]*?:([^/]+)@|[?&](?:ssl)?password=([^&#]+)")
-"""The password of a URL that need not be well formed, as its user or as its parameter has it."""
 
 Value = str | int | float | dt.datetime | None
 """What a column of a request log holds."""
@@ -133,16 +130,6 @@ def _postgres(url: str) -> Iterator[Database]:
             connection.read_only = True
             yield _Postgres(connection)
     except psycopg.Error as error:
-        message = f"the PostgreSQL database cannot be read: {_without_secrets(str(error), url)}"
+        message = f"the PostgreSQL database cannot be read: {' '.join(redacted(str(error), url_secrets(url)).split())}"
         # The cause is left out: a complaint about the URL quotes it, password included.
         raise SourceError(message) from None
-
-
-def _without_secrets(text: str, url: str) -> str:
-    """Give a message of libpq on one line, and without what of the URL is secret, as written or decoded."""
-    written = {match[1] or match[2] for match in _SECRET.finditer(url)}
-    # After an @ that should have been written %40, libpq takes the rest of a password for part of the host.
-    written |= {f"{rest}@" for password in written for rest in password.split("@")[1:]}
-    for secret in sorted(written | {unquote(one) for one in written}, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return " ".join(text.split())

@@ -17,9 +17,9 @@ import duckdb
 from soaklib.analysis.database import read_batches
 from soaklib.errors import SourceError
 from soaklib.memory import database_memory
-from soaklib.views import READER_MEMORY_BYTES
 from soaklib.quoting import file_pattern, text_sql
 from soaklib.scratch import scratch_folder
+from soaklib.views import READER_MEMORY_BYTES
 
 if TYPE_CHECKING:
     from soaklib.analysis.load import Run

@@ -36,8 +36,8 @@ def holds_secrets(table: str, columns: Collection[str]) -> bool:
     return _SECRET_TABLE.search(table) is not None or any(_SECRET_COLUMN.fullmatch(column) for column in columns)
 
 
-def take_snapshot(url: str, dump: Path, *, include_secrets: bool) -> DatabaseSnapshot:
-    """Dump a database, and prove the dump by restoring it.
+def take_snapshot(url: str, dump: Path, *, include_secrets: bool, prove_restore: bool = False) -> DatabaseSnapshot:
+    """Dump a database, and read the dump to its end to count its rows; one of SQLite is restored for that.
 
     Parameters
     ----------
@@ -47,12 +47,14 @@ def take_snapshot(url: str, dump: Path, *, include_secrets: bool) -> DatabaseSna
         The file to put in place, when there is a whole dump.
     include_secrets
         Whether tables that hold secrets go in with their rows.
+    prove_restore
+        Whether a dump of PostgreSQL is restored into a scratch database of the same server.
 
     Returns
     -------
     DatabaseSnapshot
         Its state is ``insufficient``, and its detail says why, when anything of it failed. `dump` is then as it was
-        before, unless only the proof by restoring failed.
+        before, unless only the count failed.
     """
     is_secret = _never if include_secrets else holds_secrets
     taken_at = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
@@ -66,16 +68,16 @@ def take_snapshot(url: str, dump: Path, *, include_secrets: bool) -> DatabaseSna
                 tables = dump_sqlite(Path(url.removeprefix("sqlite:///")), part, scratch, holds_secrets=is_secret)
             else:
                 kind = "postgresql"
-                tables, doubt = dump_postgres(url, part, holds_secrets=is_secret)
+                tables, doubt = dump_postgres(url, part, holds_secrets=is_secret, prove_restore=prove_restore)
         except (SoaklibError, OSError) as exc:
             return DatabaseSnapshot(state=SnapshotState.INSUFFICIENT, detail=f"not taken: {exc}")
         part.replace(dump)
     rows = sum(table.rows for table in tables)
     left = [table.table for table in tables if table.schema_only]
     detail = f"{rows:,} rows of {len(tables)} tables, as schema only: {', '.join(left) or 'none'}; "
-    detail += (
-        "restored into a scratch database and counted" if doubt is None else f"not shown to be restorable: {doubt}"
-    )
+    is_restored = kind == "sqlite" or prove_restore
+    proved = "restored into a scratch database and counted" if is_restored else "counted in the dump"
+    detail += proved if doubt is None else f"not shown to be {'restorable' if is_restored else 'whole'}: {doubt}"
     return DatabaseSnapshot(
         state=SnapshotState.GOOD if doubt is None else SnapshotState.INSUFFICIENT,
         detail=detail, kind=kind, taken_at=taken_at, tables=tables, includes_secrets=include_secrets,

@@ -83,8 +83,8 @@ class Part(_Model):
 class SnapshotState(StrEnum):
     """What the snapshot of the gateway's database is worth."""
 
-    GOOD = "good"  #: restored into a scratch database, and every table has the rows that it should have
-    INSUFFICIENT = "insufficient"  #: not taken, or not shown to be restorable
+    GOOD = "good"  #: read to its end or restored, and every table has the rows that it should have
+    INSUFFICIENT = "insufficient"  #: not taken, or not shown to be whole
     NOT_APPLICABLE = "not applicable"  #: the run knows of no database
 
 

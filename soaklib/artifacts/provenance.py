@@ -1,32 +1,39 @@
-"""Where a bundle comes from: the software that made it, and what the gateway under load says of itself."""
+"""Where a bundle comes from: the software that made it, and what its run kept of what the gateway says of itself."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import re
-import ssl
 import subprocess
-import urllib.error
-import urllib.request
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pydantic import BaseModel, JsonValue, ValidationError
+
 from soaklib.artifacts.manifest import GatewayFacts, Software
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pydantic import JsonValue
+    from soaklib.analysis.load import RunInfo
 
 __all__ = ["gateway_facts", "git_commit", "software"]
 
-_ANSWER_WITHIN_S: Final = 3.0
-_MOST_ANSWER_BYTES: Final = 64 << 10
-_CHANGING: Final = frozenset({"ok", "timestamp", "uptime", "memory", "pid"})
 _PACKAGE: Final = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class _Said(BaseModel):
+    """What the gateway said at one time."""
+
+    facts: dict[str, JsonValue]
+    detail: str
+
+
+class _Kept(BaseModel):
+    """What the run keeps of it, as :mod:`soaklib.runner.gateway_facts` writes it."""
+
+    begin: _Said
+    end: _Said | None = None
 
 
 def software() -> Software:
@@ -65,57 +72,31 @@ def git_commit() -> str | None:
     return told.stdout.strip()
 
 
-def gateway_facts(
-    target: str, *, embedded: bool, headers: Mapping[str, str], ca_file: Path | None, known: GatewayFacts | None
-) -> GatewayFacts:
-    """Ask a gateway's /health what it says of itself that stays the same: its version, platform, settings.
+def gateway_facts(info: RunInfo, known: GatewayFacts | None = None) -> GatewayFacts:
+    """Give what a run has kept of what its gateway said of itself; nobody is asked.
 
     Parameters
     ----------
-    target
-        Its base URL.
-    embedded
-        Whether it was the reference gateway started by the run.
-    headers, ca_file
-        What lets the call in, and what its TLS is verified by.
+    info
+        The run's manifest row.
     known
-        What an earlier bundle of the run knew; kept when the gateway does not answer any more.
+        What an earlier bundle of the run knew, for a run of a version that kept nothing.
     """
     try:
-        facts = _health(f"{target}/health", headers, ca_file)
-    except (OSError, ValueError) as exc:
-        if known is not None and known.facts:
+        kept = _Kept.model_validate(info.environment.get("gateway"))
+    except ValidationError:
+        if known is not None:
             return known
-        why = exc.reason if isinstance(exc, urllib.error.URLError) else exc
-        detail = f"its /health told nothing when the bundle was made: {why}"
-        return GatewayFacts(target=target, embedded=embedded, facts={}, detail=detail)
-    told = ", ".join(f"{name} {value}" for name, value in facts.items() if not isinstance(value, dict | list))
-    detail = f"as its /health says: {told}" if told else "its /health says nothing of its version or settings"
-    return GatewayFacts(target=target, embedded=embedded, facts=facts, detail=detail)
-
-
-def _health(url: str, headers: Mapping[str, str], ca_file: Path | None) -> dict[str, JsonValue]:
-    """Give the unchanging members of the answer, those of inner objects as ``outer.inner``."""
-    request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 - http(s), checked by the run's settings
-    context = ssl.create_default_context(cafile=ca_file) if url.startswith("https:") else None
-    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]  # as the load went: straight
-    if context is not None:
-        handlers.append(urllib.request.HTTPSHandler(context=context))
-    with urllib.request.build_opener(*handlers).open(request, timeout=_ANSWER_WITHIN_S) as answer:
-        body = json.loads(answer.read(_MOST_ANSWER_BYTES))
-    return _unchanging(body, "") if isinstance(body, dict) else {}
-
-
-def _unchanging(body: dict[str, JsonValue], prefix: str) -> dict[str, JsonValue]:
-    facts: dict[str, JsonValue] = {}
-    for name, value in body.items():
-        if name in _CHANGING:
-            continue
-        if isinstance(value, dict):
-            facts |= _unchanging(value, f"{prefix}{name}.")
-        else:
-            facts[prefix + name] = value
-    return facts
+        return GatewayFacts(target=info.target, embedded=info.embedded, facts={}, detail="the run kept nothing of it")
+    began, ended = kept.begin, kept.end
+    detail = began.detail
+    if ended is not None and not began.facts:
+        began, detail = ended, f"when the run ended: {ended.detail}"
+    elif ended is not None and ended.facts and ended.facts != began.facts:
+        names = sorted({name for name, _ in ended.facts.items() ^ began.facts.items()})
+        changed = ", ".join(f"{name} {ended.facts.get(name, 'gone')}" for name in names)
+        detail = f"{detail}; when the run ended it said otherwise: {changed}"
+    return GatewayFacts(target=info.target, embedded=info.embedded, facts=began.facts, detail=detail)
 
 
 def _version(name: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from soaklib.analysis.criteria import judge
 from soaklib.analysis.summary import SUMMARY_NAME, summary
 from soaklib.artifacts.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
-from soaklib.artifacts.provenance import software
+from soaklib.artifacts.provenance import gateway_facts, software
 from soaklib.artifacts.run_report import report_name, run_report
 from soaklib.bundle import MANIFEST_NAME
 from soaklib.errors import SoaklibError
@@ -72,6 +72,8 @@ def unfounded_results(run: Run, manifest: BundleManifest) -> tuple[list[str], li
     remarks = [f"the run itself fails: {', '.join(failing)}"] if failing else []
     if is_same:
         problems += _texts(run)
+        if "gateway" in run.info.environment and manifest.gateway != gateway_facts(run.info):
+            problems.append(f"gateway in {MANIFEST_NAME} is not what the run kept of it")
     else:
         remarks.append(f"the texts were made by another soaklib ({_name(there)}) and were not compared with the data")
     return problems, remarks

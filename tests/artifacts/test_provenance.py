@@ -1,8 +1,6 @@
 """What a gateway says of itself, and what software made a bundle."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,68 +9,43 @@ from soaklib.artifacts.manifest import GatewayFacts
 from soaklib.artifacts.provenance import gateway_facts, software
 
 
-@pytest.fixture
-def health():
-    """Serve an answer of /health; give the server, whose `answer` and `seen` headers a test looks at."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.server.seen = dict(self.headers)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(self.server.answer)
-
-        def log_message(self, *_):
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.answer, server.url = b"{}", f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def info(gateway):
+    """Give a run's row with what it has kept of its gateway."""
+    environment = {} if gateway is None else {"gateway": gateway}
+    return SimpleNamespace(target="http://gateway:3000", embedded=False, environment=environment)
 
 
-def facts(url, known=None, headers=()):
-    """Ask a gateway."""
-    return gateway_facts(url, embedded=False, headers=dict(headers), ca_file=None, known=known)
+def said(**facts):
+    """Give what a gateway said at one time."""
+    return {"facts": facts, "detail": f"as its /health says: {facts}"}
 
 
-def test_what_stays_the_same_is_kept_and_what_changes_is_not(health):
-    """Version, platform and settings, by their path; not time, uptime, memory or process id."""
-    health.answer = json.dumps(
-        {
-            "ok": True, "timestamp": "2026-11-24T08:00:00Z", "uptime": 5, "memory": {"used": 1},
-            "process": {"pid": 7, "version": "v22.1.0", "platform": "linux"}, "settings": {"cbFailThreshold": 5},
-        }
-    ).encode()  # fmt: skip
-    told = facts(health.url, headers=[("X-Admin-Token", "open sesame")])
-    assert told.facts == {
-        "process.version": "v22.1.0", "process.platform": "linux", "settings.cbFailThreshold": 5,
-    }  # fmt: skip
-    assert told.detail == (
-        "as its /health says: process.version v22.1.0, process.platform linux, settings.cbFailThreshold 5"
+def test_what_the_run_kept_is_what_is_known():
+    """As the run began; the end is told where it differs."""
+    told = gateway_facts(info({"begin": said(version="1"), "end": said(version="1")}))
+    assert (told.target, told.facts, told.detail) == (
+        "http://gateway:3000",
+        {"version": "1"},
+        said(version="1")["detail"],
     )
-    assert health.seen["X-Admin-Token"] == "open sesame"
+    told = gateway_facts(info({"begin": said(version="1", node="20"), "end": said(version="2", node="20")}))
+    assert told.facts == {"version": "1", "node": "20"}
+    assert told.detail.endswith("; when the run ended it said otherwise: version 2")
 
 
-@pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"ok": true}'])
-def test_a_gateway_that_says_nothing_of_itself(health, answer):
-    """That is said."""
-    health.answer = answer
-    assert (facts(health.url).facts, facts(health.url).detail) == (
-        {}, "its /health says nothing of its version or settings",
-    )  # fmt: skip
+def test_what_was_told_only_at_the_end_is_known_too():
+    """And it is said so; a run that was cut off knows its beginning."""
+    told = gateway_facts(info({"begin": said(), "end": said(version="2")}))
+    assert (told.facts, told.detail) == ({"version": "2"}, f"when the run ended: {said(version='2')['detail']}")
+    assert gateway_facts(info({"begin": said(version="1")})).facts == {"version": "1"}
 
 
-def test_what_was_known_stays_when_the_gateway_is_gone(health):
-    """An earlier bundle knew it; without one it is said why nothing is known."""
-    health.answer = b"<html>"
-    known = GatewayFacts(target=health.url, embedded=False, facts={"version": "1"}, detail="as before")
-    assert facts(health.url, known=known) == known
-    assert facts(health.url).detail.startswith("its /health told nothing when the bundle was made: Expecting value")
-    assert "Connection refused" in facts("http://127.0.0.1:1").detail
+@pytest.mark.parametrize("kept", [None, "nothing", {"begin": 1}, {"begin": {"facts": []}}])
+def test_a_run_that_kept_nothing(kept):
+    """What an earlier bundle knew stays; without one it is said that nothing is known."""
+    known = GatewayFacts(target="x", embedded=False, facts={"version": "1"}, detail="as before")
+    assert gateway_facts(info(kept), known) == known
+    assert (gateway_facts(info(kept)).facts, gateway_facts(info(kept)).detail) == ({}, "the run kept nothing of it")
 
 
 def test_the_software_is_named_by_what_it_is_made_of():

@@ -72,11 +72,26 @@ def rows_of(snapshot):
     return {table.table: (table.rows, table.schema_only) for table in snapshot.tables}
 
 
-def test_a_snapshot_is_restored_counted_and_without_secrets(url, admin, tmp_path):
+def test_nothing_is_written_to_the_gateways_server_unasked(url, tmp_path, monkeypatch):
+    """The dump's rows are counted in the dump; restoring it is for those who ask."""
+    made = []
+    scratch = dump_postgres._Client.scratch_database
+    monkeypatch.setattr(dump_postgres._Client, "scratch_database", lambda self: (made.append(1), scratch(self))[1])
+    snapshot = take_snapshot(url, tmp_path / "dump.sql.gz", include_secrets=False)
+    assert snapshot.state == "good", snapshot.detail
+    assert snapshot.detail.endswith("; counted in the dump")
+    assert made == []
+    snapshot = take_snapshot(url, tmp_path / "dump.sql.gz", include_secrets=False, prove_restore=True)
+    assert snapshot.detail.endswith("; restored into a scratch database and counted")
+    assert made == [1]
+
+
+@pytest.mark.parametrize("prove_restore", [False, True])
+def test_a_snapshot_is_counted_and_without_secrets(url, admin, tmp_path, prove_restore):
     """Tables of every schema are there, those with secrets as schema only; the scratch database is gone again."""
     before = databases(admin)
     dump = tmp_path / "dump.sql.gz"
-    snapshot = take_snapshot(url, dump, include_secrets=False)
+    snapshot = take_snapshot(url, dump, include_secrets=False, prove_restore=prove_restore)
     assert (snapshot.state, snapshot.kind) == ("good", "postgresql"), snapshot.detail
     assert rows_of(snapshot) == {
         "public.agents": (2, False), "public.credentials": (0, True), "public.policies": (0, False),
@@ -147,7 +162,10 @@ def test_a_login_that_may_make_no_database_gives_a_dump_that_is_not_proved(serve
     with psycopg.connect(url) as connection:
         connection.execute("grant pg_read_all_data to reader")
     dump = tmp_path / "dump.sql.gz"
-    snapshot = take_snapshot(f"postgresql://reader:reader%20word@{server}/gateway", dump, include_secrets=False)
+    address = f"postgresql://reader:reader%20word@{server}/gateway"
+    snapshot = take_snapshot(address, dump, include_secrets=False)
+    assert snapshot.state == "good", snapshot.detail  # nothing is written to the server, so it needs no more
+    snapshot = take_snapshot(address, dump, include_secrets=False, prove_restore=True)
     assert (snapshot.state, snapshot.kind) == ("insufficient", "postgresql")
     assert snapshot.detail.endswith(
         "not shown to be restorable: psql failed: ERROR: permission denied to create database"
