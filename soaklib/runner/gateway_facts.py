@@ -1,7 +1,7 @@
 """What the gateway says of itself that stays the same, asked while the run has its gateway, and kept in the run.
 
 Its version, platform and settings, as its /health tells them. They go into the run's ``environment``, under
-``gateway``: ``begin`` as the run began, ``end`` as it ended. What is made of the run later, by whomever, asks no gateway.
+``gateway``: ``begin`` as the run began, ``end`` as it ended. What is made of the run later, by anyone, asks no gateway.
 """
 
 from __future__ import annotations
