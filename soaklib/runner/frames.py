@@ -7,7 +7,7 @@ the schedule.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["Frame", "FrameReader", "dump", "rows_frame", "scrape_header"]
+
+
+_MOST_LEVELS: Final = 8
+"""Of lists in lists: a batch, a table, a row and a sample's labels are five; what is deeper is text."""
 
 
 class Frame(NamedTuple):
@@ -47,28 +51,31 @@ def scrape_header(scrape: Scrape, text: bytes) -> bytes:
 
 
 def dump(value: object) -> bytes:
-    """Give JSON of any value."""
+    """Give JSON of any value, whatever it is and however deep."""
     try:
         return orjson.dumps(value)
     except TypeError:
-        return orjson.dumps(_sendable(value))
+        return orjson.dumps(_sendable(value, _MOST_LEVELS))
 
 
-def _sendable(value: object) -> object:
+def _sendable(value: object, levels: int) -> object:
     """Give a value as JSON can hold it: the parts that it can hold as they are, all others as text."""
     try:
         orjson.dumps(value)
     except TypeError:
-        if isinstance(value, dict):
-            return {_escaped(key): _sendable(held) for key, held in value.items()}
-        if isinstance(value, list | tuple):
-            return [_sendable(held) for held in value]
+        if levels and isinstance(value, dict):
+            return {_escaped(key): _sendable(held, levels - 1) for key, held in value.items()}
+        if levels and isinstance(value, list | tuple):
+            return [_sendable(held, levels - 1) for held in value]
         return _escaped(value)
     return value
 
 
 def _escaped(value: object) -> str:
-    text = hex(value) if isinstance(value, int) else str(value)  # Python writes no decimal of over 4,300 digits
+    try:
+        text = hex(value) if isinstance(value, int) else str(value)  # Python writes no decimal of over 4,300 digits
+    except Exception as exc:  # noqa: BLE001 - it is the value's own code that raises, and its row has others
+        text = f"a {type(value).__name__} that cannot be shown: {type(exc).__name__}"
     return text.encode("utf-8", "backslashreplace").decode()
 
 

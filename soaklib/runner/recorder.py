@@ -198,6 +198,7 @@ class Recorder:
             await asyncio.sleep(_FLUSH_EVERY_S)
             self._raise_if_failed()
             if not self._flush():
+                self._raise_if_failed()
                 await self._wait_for_its_end()
             if self.queued_rows > self._most_queued_rows:
                 msg = (
@@ -247,8 +248,12 @@ class Recorder:
         if self._has_given_up or self._process.stdin.is_closing():
             return False
         if self._pending:
-            frame = rows_frame(self._pending)
             rows = sum(map(len, self._pending.values()))
+            try:
+                frame = rows_frame(self._pending)
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the rows stay, and the run ends by its words
+                self._fail(f"{rows} rows cannot be handed to the recorder of {self._database}: {exc!r}")
+                return False
             self._pending = {}
             self._hand_over(frame, rows=rows)
         return True
@@ -298,7 +303,7 @@ class Recorder:
             match orjson.loads(line):
                 case {"frames": int(frames), "rows": int(rows), **others}:
                     self._acknowledge(frames, rows)
-                    if others:
+                    if "refused" in others:  # whatever else may stand there is for a later reader
                         self._fail(_refusal(self._database, others))
                 case {"warning": str(text)}:
                     self._warn(text)

@@ -1,6 +1,7 @@
 """Frames between the runner and its recorder: whatever is handed over arrives, however the pipe cuts it."""
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,6 +62,35 @@ def test_every_row_arrives_whatever_is_in_it(batch):
 def test_a_lone_surrogate_is_escaped():
     """What it was can still be seen."""
     assert orjson.loads(dump(["req_\udcff", 1, ("a", "\ud800")])) == ["req_\\udcff", 1, ["a", "\\ud800"]]
+
+
+class _Unshown:
+    """What has no words."""
+
+    def __str__(self):
+        raise RuntimeError
+
+
+def _nested(levels, value):
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def _cyclic():
+    value = []
+    value.append(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    "value", [_Unshown(), _nested(5000, 1), _nested(300, "\ud800"), _cyclic(), {1: {2: _cyclic()}}]
+)
+def test_a_value_that_nothing_can_write_is_text_and_the_row_beside_it_whole(value):
+    """Without words, or deeper than anything that is meant, itself included."""
+    [frame] = read(rows_frame({"events": [(1, "A", value, None), (2, "B", "d", None)]}))
+    first, second = frame.rows["events"]
+    assert (first[:2], second) == ([1, "A"], [2, "B", "d", None])
 
 
 @given(st.lists(st.one_of(st.binary(max_size=40), batches), max_size=5), st.lists(st.integers(0, 30)))

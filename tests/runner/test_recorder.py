@@ -12,6 +12,7 @@ from test_store import MANIFEST
 
 from soaklib.errors import RecordingError
 from soaklib.records import Event, Outcome, Sample, Scrape
+from soaklib.runner import recorder as recorder_module
 from soaklib.runner.frames import scrape_header
 from soaklib.runner.recorder import Recorder
 from soaklib.runner.recorder_process import Voice, record
@@ -330,6 +331,51 @@ def test_what_the_process_warns_of_is_handed_on_and_the_run_goes_on(tmp_path, pr
 
     asyncio.run(main())
     assert said == ["the publisher: no space left"]
+
+
+def test_what_an_acknowledgement_says_besides_ends_nothing(tmp_path, process):
+    """A key that this version does not know."""
+    process('sys.stdin.read(9); say(\'{"frames": 1, "rows": 1, "live": "no space left"}\'); sys.stdin.read()')
+
+    async def main():
+        recorder = Recorder(tmp_path / "x")
+        await recorder.start()
+        streaming = asyncio.create_task(recorder.run())
+        recorder.outcome(outcome(1))
+        await all_acknowledged(recorder)
+        await asyncio.wait({streaming}, timeout=0.3)
+        assert not streaming.done()
+        streaming.cancel()
+        await recorder.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("x")])
+def test_whatever_is_raised_as_rows_are_handed_over_they_stay_and_the_run_ends_by_it(database, monkeypatch, error):
+    """In a sentence; what stayed is written as soon as it can be, at the latest at the end."""
+    frame = recorder_module.rows_frame
+
+    def fail(_):
+        raise error
+
+    async def main():
+        recorder = Recorder(database)
+        await recorder.start()
+        recorder.outcome(outcome(1))
+        monkeypatch.setattr(recorder_module, "rows_frame", fail)
+        recorder.event(Event(1, "CHAOS_MODE_ON", "x", None))
+        said = rf"2 rows cannot be handed to the recorder of .*run\.duckdb: {type(error).__name__}\("
+        with pytest.raises(RecordingError, match=said):
+            await asyncio.wait_for(recorder.run(), 3)
+        assert recorder.queued_rows == 2
+        monkeypatch.setattr(recorder_module, "rows_frame", frame)
+        with pytest.raises(RecordingError, match=said):
+            await recorder.close()
+        assert recorder.queued_rows == 0
+
+    asyncio.run(main())
+    assert (rows_in(database), rows_in(database, "events")) == (1, 1)
 
 
 def test_a_fault_of_the_parser_is_warned_of_once(tmp_path, monkeypatch, capfdbinary):
