@@ -26,6 +26,8 @@ __all__ = ["Vitals", "watch_vitals"]
 
 _TICK_S: Final = 1.0
 _PROBE_S: Final = 0.05
+_DISK_ANSWERS_WITHIN_S: Final = 0.02
+_DISK_IS_SLOW_S: Final = 10.0
 _RECENT_CALLS: Final = 4096
 _NEVER_SENT: Final = frozenset({Kind.DROPPED, Kind.SKIPPED, Kind.MISSED})
 _LAG_BOUNDS_US: Final = (
@@ -147,6 +149,8 @@ class Vitals:
 class _Figures:
     """What the system says of this process and its disk; a figure that cannot be had now is the last one that could.
 
+    The kernel answers for a process at once. A disk may be a server that is away: it is asked by a thread.
+
     Parameters
     ----------
     folder
@@ -160,6 +164,8 @@ class _Figures:
         self._warn = warn
         self._last: dict[str, float] = {}
         self._missing: set[str] = set()
+        self._asking: asyncio.Task[int] | None = None
+        self._asked_at_s = 0.0
 
     def rss_bytes(self) -> int:
         """Give the resident memory."""
@@ -173,9 +179,18 @@ class _Figures:
         """Give the number of open files."""
         return int(self._read("open_files", lambda: self._process.num_fds()))  # noqa: PLW0108 - `_process` may raise
 
-    def disk_free_bytes(self) -> int:
-        """Give the room left on the disk."""
-        return int(self._read("disk_free_bytes", lambda: shutil.disk_usage(self._folder).free))
+    async def disk_free_bytes(self) -> int:
+        """Give the room left on the disk; one that does not answer at once is not waited for."""
+        now_s = asyncio.get_running_loop().time()
+        if self._asking is None:
+            self._asking, self._asked_at_s = asyncio.create_task(asyncio.to_thread(_free_bytes, self._folder)), now_s
+        await asyncio.wait({self._asking}, timeout=_DISK_ANSWERS_WITHIN_S)
+        if self._asking.done():
+            asked, self._asking = self._asking, None
+            return int(self._read("disk_free_bytes", asked.result))
+        if now_s - self._asked_at_s > _DISK_IS_SLOW_S:
+            self._miss("disk_free_bytes", f"no answer within {_DISK_IS_SLOW_S:g} s")
+        return int(self._last.get("disk_free_bytes", 0))
 
     @cached_property
     def _process(self) -> psutil.Process:
@@ -185,12 +200,19 @@ class _Figures:
         try:
             self._last[name] = read()
         except Exception as exc:  # noqa: BLE001 - psutil raises what /proc of the day makes it; no figure is worth a run
-            if name not in self._missing:
-                self._missing.add(name)
-                self._warn(f"{name} cannot be read, runner_health repeats its last value: {exc}")
+            self._miss(name, str(exc))
         else:
             self._missing.discard(name)
         return self._last.get(name, 0)
+
+    def _miss(self, name: str, why: str) -> None:
+        if name not in self._missing:
+            self._missing.add(name)
+            self._warn(f"{name} cannot be read, runner_health repeats its last value: {why}")
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 async def watch_vitals(
@@ -214,12 +236,13 @@ async def watch_vitals(
         second_ends = now + _TICK_S
         planned, sent, done, schedule_lag_us, loop_lag_us = vitals.take_second()
         vitals.sent_per_s = sent / elapsed_s
+        at_us, disk_free_bytes = clock.now_us(), await figures.disk_free_bytes()
         recorder.health_tick(
             HealthTick(
-                at_us=clock.now_us(), planned=planned, sent=sent, done=done, in_flight=vitals.in_flight,
+                at_us=at_us, planned=planned, sent=sent, done=done, in_flight=vitals.in_flight,
                 queue_rows=recorder.queued_rows, schedule_lag_max_us=schedule_lag_us, loop_lag_max_us=loop_lag_us,
                 connect_wait_max_us=client.take_longest_wait_us(), rss_bytes=figures.rss_bytes(),
-                cpu_s=figures.cpu_s(), open_files=figures.open_files(), disk_free_bytes=figures.disk_free_bytes(),
+                cpu_s=figures.cpu_s(), open_files=figures.open_files(), disk_free_bytes=disk_free_bytes,
                 clock_offset_us=clock.offset_us(),
             )
         )  # fmt: skip

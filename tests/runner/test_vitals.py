@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import threading
 
 import psutil
 import pytest
@@ -152,6 +153,53 @@ def test_a_disk_that_goes_away_and_comes_back_is_said_each_time(tmp_path, monkey
     assert [tick.disk_free_bytes for tick in parts.ticks] == [100, 100, 100, 90, 90, 80]
     said = "disk_free_bytes cannot be read, runner_health repeats its last value: [Errno 5] Input/output error"
     assert parts.said == [said, said]
+
+
+def test_a_disk_that_does_not_answer_holds_up_nothing(tmp_path, monkeypatch):
+    """Every second has its row, with the last value; that it is slow is said once, and one thread waits for it."""
+    asked = []
+
+    async def slow(call, *args):
+        asked.append(call)
+        await asyncio.sleep(0.0 if len(asked) == 1 else 25.0)
+        return call(*args)
+
+    async def work(*_):
+        await asyncio.sleep(30.5)
+
+    monkeypatch.setattr(asyncio, "to_thread", slow)
+    parts = watched(tmp_path, work)
+    assert [round(tick.at_us / 1e6, 1) for tick in parts.ticks] == pytest.approx(list(range(1, 31)), abs=0.1)
+    assert min(tick.disk_free_bytes for tick in parts.ticks) > 0
+    assert max(tick.loop_lag_max_us for tick in parts.ticks) < 1000
+    assert parts.said == ["disk_free_bytes cannot be read, runner_health repeats its last value: no answer within 10 s"]
+    assert len(asked) == 3
+
+
+def test_the_disk_is_asked_by_another_thread(tmp_path, monkeypatch):
+    """However long it takes, the loop goes on."""
+    askers = []
+    disk_usage = shutil.disk_usage
+
+    def ask(folder):
+        askers.append(threading.current_thread())
+        return disk_usage(folder)
+
+    monkeypatch.setattr(shutil, "disk_usage", ask)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        parts = Parts(loop)
+        ticked = asyncio.Event()
+        parts.health_tick = lambda _: ticked.set()
+        watching = asyncio.create_task(
+            watch_vitals(Vitals(), clock=parts, recorder=parts, client=parts, folder=tmp_path, warn=parts.said.append)
+        )
+        await asyncio.wait_for(ticked.wait(), 10)
+        watching.cancel()
+
+    asyncio.run(main())
+    assert askers[0] is not threading.main_thread()
 
 
 def test_what_was_planned_is_what_was_sent_and_what_never_was():
