@@ -1,12 +1,14 @@
 """Serves the runner's own metrics on the loopback, by the loop that makes the load.
 
 A scrape is rendered in one go by that loop, which takes about 1 ms and needs no lock around what it reads. A thread was
-no better for the schedule: the two share the interpreter lock.
+no better for the schedule: the two share the interpreter lock. Whatever a client sends is
+between it and the server: the run does not end by it, nor has a stranger's bytes on its terminal.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from contextlib import suppress
@@ -27,6 +29,9 @@ _LOOPBACK: Final = "127.0.0.1"
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"  # the form that costs least; every Prometheus reads it
 _CLOSE_WITHIN_S: Final = 1.0
 _LAST_SCRAPE_WITHIN_S: Final = 60.0
+_LOG: Final = logging.getLogger(__name__)
+_CLIENTS_FAULTS: Final = logging.getLogger(f"{__name__}.clients")  # what is no HTTP: the client is told, with a 400
+_CLIENTS_FAULTS.disabled = True
 _LATE_SHARE: Final = 1.5  # a scrape may come this much later than the last two came apart
 
 
@@ -65,7 +70,8 @@ class MetricsServer:
         self._interval_s: float | None = None
         app = web.Application()
         app.router.add_get("/metrics", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_WITHIN_S)
+        self._runner = web.AppRunner(app, access_log=None, logger=_CLIENTS_FAULTS, shutdown_timeout=_CLOSE_WITHIN_S)
+        self._failed: str | None = None
 
     @property
     def url(self) -> str:
@@ -101,6 +107,16 @@ class MetricsServer:
         if self._scraped_at_s is not None:
             self._interval_s = now_s - self._scraped_at_s
         self._scraped_at_s = now_s
-        body = generate_latest(self._registry)
+        try:
+            body = generate_latest(self._registry)
+        except Exception as exc:  # noqa: BLE001 - a number that cannot be shown is no reason for anything but to say so
+            return self._refuse(f"the metrics cannot be shown: {exc!a}")
         self._scraped.set()
         return web.Response(body=body, headers={"Content-Type": _TEXT})
+
+    def _refuse(self, why: str) -> web.Response:
+        """Answer that there are no metrics; the same reason is said once."""
+        if why != self._failed:
+            self._failed = why
+            _LOG.warning(why)
+        return web.Response(status=500, text=why)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections import Counter
+from contextlib import suppress
 from types import SimpleNamespace
 
 import aiohttp
@@ -190,3 +191,59 @@ def test_a_stop_or_no_scraper_ends_the_wait_at_once():
         return True
 
     assert _serving(check)
+
+
+async def _exchange(server, request):
+    """Send bytes and give the beginning of the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server._listener.getsockname()[1])
+    writer.write(request)
+    answer = await asyncio.wait_for(reader.read(16), 10)
+    writer.close()
+    with suppress(ConnectionResetError):  # it has closed before all was read
+        await writer.wait_closed()
+    return answer
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\xff\xfe\x00\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: a\r\nX: \x00\x1b[2J\r\n\r\n",
+        b"GET /\xff\x1b[2J HTTP/1.1\r\n\r\n",
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
+    ],
+)
+def test_what_is_no_request_is_refused_and_leaves_nothing_on_the_terminal(caplog, request_bytes):
+    """A stranger's bytes are told to the stranger alone, and the next scrape is answered."""
+
+    async def check(server, session):
+        refused = await _exchange(server, request_bytes)
+        async with session.get(server.url) as answer:
+            return refused, answer.status
+
+    assert _serving(check) == (b"HTTP/1.0 400 Bad", 200)
+    assert caplog.records == []
+
+
+def test_metrics_that_cannot_be_shown_are_said_once_and_are_there_when_they_can_be(caplog):
+    """A label that is no text is an answer of 500, not a traceback a scrape; it is no scrape that the end waits for."""
+    soak = _soak()
+    soak.vitals.outcomes["load", "tool\udcff", "ok"] = 1
+
+    async def main():
+        async with MetricsServer(soak, listen_for_scrapes(0)) as server, aiohttp.ClientSession() as session:
+            answers = []
+            for _ in range(2):
+                async with session.get(server.url) as answer:
+                    answers.append((answer.status, await answer.text()))
+            was_scraped = server._scraped.is_set()
+            soak.vitals.outcomes.clear()
+            async with session.get(server.url) as answer:
+                return answers, was_scraped, answer.status
+
+    answers, was_scraped, then = asyncio.run(main())
+    assert [status for status, _ in answers] == [500, 500]
+    assert answers[0][1].startswith("the metrics cannot be shown: UnicodeEncodeError('utf-8', ")
+    assert [record.getMessage() for record in caplog.records] == [answers[0][1]]
+    assert (was_scraped, then) == (False, 200)
