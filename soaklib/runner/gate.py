@@ -13,7 +13,10 @@ from soaklib.runner.api import ApiError
 if TYPE_CHECKING:
     from soaklib.runner.api import GatewayApi, Reply
 
-__all__ = ["GateResult", "health_gate", "is_healthy", "open_breakers"]
+__all__ = ["GateResult", "answer_object", "health_gate", "is_healthy", "open_breakers"]
+
+_MOST_BYTES: Final = 64 << 10
+"""Of an answer that is looked into by the loop that keeps the schedule; a gateway's own are a hundredth of it."""
 
 
 _MOST_TOOL: Final = 64
@@ -28,7 +31,7 @@ class GateResult(NamedTuple):
 
 def is_healthy(reply: Reply) -> bool:
     """Say whether an answer of /health is a healthy one: 200 and ``ok`` true."""
-    return reply.status == HTTPStatus.OK and _object(reply.body).get("ok") is True
+    return reply.status == HTTPStatus.OK and answer_object(reply.body).get("ok") is True
 
 
 def open_breakers(reply: Reply) -> list[str] | None:
@@ -39,7 +42,7 @@ def open_breakers(reply: Reply) -> list[str] | None:
     list of str or None
         The tools; None when something else is not ready, or the body does not say.
     """
-    checks = _object(reply.body).get("checks")
+    checks = answer_object(reply.body).get("checks")
     if not isinstance(checks, dict):
         return None
     breakers = checks.get("circuitBreakers")
@@ -67,7 +70,10 @@ async def health_gate(api: GatewayApi) -> GateResult:
     return GateResult(passed=False, detail=f"/ready answered {ready.status} and no open breaker explains it")
 
 
-def _object(body: bytes) -> dict[str, object]:
+def answer_object(body: bytes) -> dict[str, object]:
+    """Give the JSON object of an answer of /health or /ready; an empty one for everything else."""
+    if len(body) > _MOST_BYTES:
+        return {}
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:

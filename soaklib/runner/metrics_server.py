@@ -32,6 +32,7 @@ _LAST_SCRAPE_WITHIN_S: Final = 60.0
 _LOG: Final = logging.getLogger(__name__)
 _CLIENTS_FAULTS: Final = logging.getLogger(f"{__name__}.clients")  # what is no HTTP: the client is told, with a 400
 _CLIENTS_FAULTS.disabled = True
+_MOST_WORDS: Final = 200
 _LATE_SHARE: Final = 1.5  # a scrape may come this much later than the last two came apart
 
 
@@ -110,7 +111,7 @@ class MetricsServer:
         try:
             body = generate_latest(self._registry)
         except Exception as exc:  # noqa: BLE001 - a number that cannot be shown is no reason for anything but to say so
-            return self._refuse(f"the metrics cannot be shown: {exc!a}")
+            return self._refuse(f"the metrics cannot be shown: {exc!a}"[:_MOST_WORDS])
         self._scraped.set()
         return web.Response(body=body, headers={"Content-Type": _TEXT})
 

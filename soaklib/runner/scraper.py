@@ -7,14 +7,13 @@ thread writes the snapshots.
 from __future__ import annotations
 
 import asyncio
+import os
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import orjson
-
 from soaklib.records import HEALTH_METRIC_PREFIX, EventName, Sample, Scrape
 from soaklib.runner.api import ApiError
-from soaklib.runner.gate import is_healthy, open_breakers
+from soaklib.runner.gate import answer_object, is_healthy, open_breakers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Scraper"]
 
 _LEAST_PAUSE_S: Final = 1.0
+_MOST_WORDS: Final = 200
 _SNAPSHOT_WITHIN_S: Final = 300.0
 _LEAST_WITHIN_S: Final = 1.0
 _FIRST_PAUSE_S: Final = 0.5
@@ -149,7 +149,7 @@ class Scraper:
         if reply is None:
             return
         tools = None if reply.status == HTTPStatus.OK else open_breakers(reply)
-        detail = f"breaker open: {', '.join(tools)}" if tools else scrape.detail
+        detail = f"breaker open: {', '.join(tools)}"[:_MOST_WORDS] if tools else scrape.detail
         self._recorder.scrape(scrape._replace(ok=reply.status == HTTPStatus.OK, detail=detail))
 
     async def _get(self, endpoint: str) -> tuple[Reply | None, Scrape]:
@@ -173,10 +173,13 @@ class Scraper:
 
 
 def _keep(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
+    """Write a file, whole or not at all, whatever becomes of the machine."""
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(content)
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # before it has its name: a machine that goes down leaves no empty snapshot
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -184,10 +187,7 @@ def _keep(path: Path, content: bytes) -> None:
 
 def _memory_samples(at_us: int, body: bytes) -> list[Sample]:
     """Give /health's memory figures as samples, in bytes."""
-    try:
-        memory = orjson.loads(body).get("memory")
-    except (orjson.JSONDecodeError, AttributeError):
-        return []
+    memory = answer_object(body).get("memory")
     if not isinstance(memory, dict):
         return []
     return [

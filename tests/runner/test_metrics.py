@@ -246,4 +246,5 @@ def test_metrics_that_cannot_be_shown_are_said_once_and_are_there_when_they_can_
     assert [status for status, _ in answers] == [500, 500]
     assert answers[0][1].startswith("the metrics cannot be shown: UnicodeEncodeError('utf-8', ")
     assert [record.getMessage() for record in caplog.records] == [answers[0][1]]
+    assert len(answers[0][1]) <= 200
     assert (was_scraped, then) == (False, 200)

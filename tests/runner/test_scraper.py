@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import os
 import threading
 
 import orjson
@@ -205,6 +206,28 @@ def test_the_memory_of_health_is_samples(tmp_path, memory, samples):
     """Numbers only."""
     made = scraping(tmp_path, health=Reply(200, orjson.dumps({"ok": True, "memory": memory})))
     assert made.rows.rows == [Sample(20_000, name, (), value) for name, value in samples]
+
+
+def test_what_is_too_long_for_health_is_not_looked_into(tmp_path):
+    """Megabytes of JSON would hold up the load: such an answer is none of a healthy gateway's."""
+    long = Reply(200, orjson.dumps({"ok": True, "memory": {f"m{number}": 1 for number in range(20_000)}}))
+    breakers = {"checks": {"circuitBreakers": {f"tool{number:04}": False for number in range(1000)}}}
+    made = scraping(tmp_path, health=long, ready=Reply(503, orjson.dumps(breakers)))
+    assert made.rows.rows == []
+    assert [(row.endpoint, row.ok, row.size_bytes) for row in made.rows.scrapes] == [
+        ("health", False, len(long.body)), ("ready", False, len(orjson.dumps(breakers))),
+    ]  # fmt: skip
+    assert made.rows.scrapes[1].detail.startswith("breaker open: tool0000, tool0001, ")
+    assert len(made.rows.scrapes[1].detail) == 200
+
+
+def test_a_snapshot_has_its_name_when_it_is_on_the_disk(tmp_path, monkeypatch):
+    """A machine that goes down at any moment leaves a whole one or none."""
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda _: seen.append([path.name for path in tmp_path.iterdir()]))
+    snapshot(tmp_path)
+    assert seen == [[".soak-h3.prom.part"]]
+    assert [path.name for path in tmp_path.iterdir()] == ["soak-h3.prom"]
 
 
 def test_a_snapshot_is_the_text_as_it_came_and_an_event(tmp_path):
