@@ -24,6 +24,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from functools import lru_cache
+from sys import intern
 from typing import Final, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -109,7 +110,7 @@ def read_line(line: str) -> SampleLine | Defect:
         labels = _plain_labels(plain[2]) if plain[2] else ()
         if labels is None:
             return Defect.DUPLICATE_LABEL
-        return SampleLine(plain[1], labels, float(plain[3]), plain[4])
+        return SampleLine(intern(plain[1]), labels, float(plain[3]), plain[4])
     if len(line) > LINE_LIMIT:
         return Defect.LINE_TOO_LONG
     if (unusual := _UNUSUAL.fullmatch(line)) and (series := _client_series(unusual[1])):
@@ -127,7 +128,7 @@ def write_line(line: SampleLine) -> str:
 @lru_cache(maxsize=16_384)  # the next scrape has the same series
 def _plain_labels(text: str) -> Labels | None:
     """Give the labels of well-formed text, None when a key comes twice."""
-    pairs = _PAIR.findall(text)
+    pairs = [(intern(key), intern(value)) for key, value in _PAIR.findall(text)]  # thousands of series share them
     if "\\" in text:
         pairs = [(key, _unescaped(value)) for key, value in pairs]
     return _sorted(pairs)

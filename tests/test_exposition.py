@@ -192,3 +192,13 @@ def test_any_text(text):
     """No text makes the reader raise anything but its own error, and what it tells about is bounded."""
     with suppress(ExpositionError):
         assert all(len(repair.text) <= TEXT_LIMIT for repair in parse_exposition(text).repairs)
+
+
+def test_series_share_the_words_that_they_have_in_common():
+    """A large exposition takes the memory of what differs: names, keys and repeated values are there once."""
+    lines = [f'calls_total{{agent="a{number:06}",tool="serpapi",code="200"}} 1\n' for number in range(2)]
+    first, second = parse_exposition("".join(lines)).samples
+    assert first.metric is second.metric
+    for (key, value), (other_key, other_value) in zip(first.labels, second.labels, strict=True):
+        assert key is other_key
+        assert (value is other_value) == (key != "agent")
