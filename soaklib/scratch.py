@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import atexit
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["scratch_folder"]
+from soaklib.quoting import text_sql
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["scratch_folder", "spill_aside"]
+
+_SPILL_PREFIX: Final = "spill-"
 
 _folders: dict[int, Path] = {}
 
@@ -21,6 +30,18 @@ def scratch_folder() -> Path:
         folder = _folders[owner] = Path(tempfile.mkdtemp(prefix="soaklib-scratch-"))  # mode 0700
         atexit.register(_remove, folder, owner)
     return folder
+
+
+def spill_aside(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let what does not fit into memory go to a private folder: not beside the database, nor into the one worked in.
+
+    DuckDB makes the folder when it needs it and removes it on closing. Connections of one process to one file share it,
+    and it cannot be changed once it is in use.
+    """
+    row = connection.execute("select current_setting('temp_directory')").fetchone()
+    if row is None or not Path(row[0]).name.startswith(_SPILL_PREFIX):
+        folder = scratch_folder() / f"{_SPILL_PREFIX}{secrets.token_hex(8)}"
+        connection.execute(f"set temp_directory = {text_sql(folder)}").fetchall()
 
 
 def _remove(folder: Path, owner: int) -> None:

@@ -9,16 +9,13 @@ on those, so that a gateway is not blamed for its tester. ``generator_ticks`` ar
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from soaklib.errors import RunError
 from soaklib.memory import database_memory
-from soaklib.quoting import text_sql
 from soaklib.records import SUCCESS_SQL
-from soaklib.scratch import scratch_folder
+from soaklib.scratch import spill_aside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +27,6 @@ __all__ = ["READER_MEMORY_BYTES", "Segment", "prepare_reader", "read_segments", 
 _BEFORE_THE_END_S: Final = 1e-6
 READER_MEMORY_BYTES: Final = 5 << 29
 """How much memory DuckDB may take for the queries of a reader; what needs more goes by way of the disk."""
-_SPILL_PREFIX: Final = "spill-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,19 +152,7 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
         statements.append("set enable_progress_bar = false")
     for statement in statements:
         connection.execute(statement).fetchall()
-    _spill_aside(connection)
-
-
-def _spill_aside(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let what does not fit into memory go to this process's private folder, not into the folder of the run.
-
-    DuckDB makes a folder in it when it needs one and removes it on closing. Connections of one process to one file
-    share it, and it cannot be changed once it is in use.
-    """
-    row = connection.execute("select current_setting('temp_directory')").fetchone()
-    if row is None or not Path(row[0]).name.startswith(_SPILL_PREFIX):
-        folder = scratch_folder() / f"{_SPILL_PREFIX}{secrets.token_hex(8)}"
-        connection.execute(f"set temp_directory = {text_sql(folder)}").fetchall()
+    spill_aside(connection)
 
 
 def read_segments(connection: duckdb.DuckDBPyConnection) -> list[Segment]:

@@ -18,7 +18,7 @@ from soaklib.analysis.database import read_batches
 from soaklib.errors import SourceError
 from soaklib.memory import database_memory
 from soaklib.quoting import file_pattern, text_sql
-from soaklib.scratch import scratch_folder
+from soaklib.scratch import scratch_folder, spill_aside
 from soaklib.views import READER_MEMORY_BYTES
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def keep_request_log(run: Run, url: str) -> Path:
         first, last = run.sql(_OURS, {"parts": parts}).row(0)
         part = path.with_name(f".{path.name}.part")
         with duckdb.connect(config={"memory_limit": database_memory(READER_MEMORY_BYTES)}) as connection:
+            spill_aside(connection)
             connection.execute("set timezone = 'UTC'").fetchall()
             during = "" if first is None else f'where "at" between $first - {_MARGIN} and $last + {_MARGIN}'
             query = f"""copy (select * from read_parquet($parts) {during} order by "at", correlation_id)

@@ -20,7 +20,7 @@ from soaklib.errors import SettingsError
 from soaklib.memory import database_memory
 from soaklib.quoting import parquet_sql
 from soaklib.records import SUCCESS_SQL
-from soaklib.scratch import scratch_folder
+from soaklib.scratch import scratch_folder, spill_aside
 from soaklib.views import READER_MEMORY_BYTES
 
 if TYPE_CHECKING:
@@ -181,6 +181,7 @@ def _frame_connection(frame: object) -> Iterator[duckdb.DuckDBPyConnection]:
     with scratch as folder, duckdb.connect(config=dict(limits)) as connection:
         path = Path(folder) / "calls.parquet"
         frame.drop("succeeded", "counted", strict=False).write_parquet(path)
+        spill_aside(connection)
         connection.execute("set timezone = 'UTC'").fetchall()
         connection.execute(
             "create view calls as select *, "  # noqa: S608 - our own texts

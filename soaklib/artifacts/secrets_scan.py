@@ -16,6 +16,7 @@ from soaklib.compression import DECOMPRESSION_ERRORS, Allowance, Bounded, Damage
 from soaklib.errors import RunError
 from soaklib.foreign import seal_off
 from soaklib.quoting import name_sql, parquet_sql, text_sql
+from soaklib.scratch import spill_aside
 from soaklib.store import first_line
 
 if TYPE_CHECKING:
@@ -181,6 +182,7 @@ def _in_columns(path: Path, name: str, known: Sequence[bytes]) -> Iterator[Findi
     try:
         with duckdb.connect(config={"threads": 1}) as connection:
             seal_off(connection)
+            spill_aside(connection)
             for source, of_table, columns in _text_columns(connection, path):
                 for column in columns:
                     result = connection.execute(f"select distinct {column}::VARCHAR from {source}")  # noqa: S608 - quoted
