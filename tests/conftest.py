@@ -1,4 +1,4 @@
-"""What tests of several parts share: a real rehearsal, made once, and helpers to look at it."""
+"""What tests of several parts share: a real rehearsal, made once, and in which order and where tests run."""
 
 import os
 import signal
@@ -14,13 +14,37 @@ hypothesis.settings.load_profile("soaklib")
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the helper modules beside this file
 
-from rehearsals import REHEARSAL, Rehearsal, run_command  # noqa: E402 - found by the line above
+from process_guard import ProcessGuard  # noqa: E402 - found by the line above
+from rehearsals import REHEARSAL, Rehearsal, run_command, shared  # noqa: E402 - found by the line above
+from sharing_out import group_of, place_of  # noqa: E402 - found by the line above
+
+_GUARD = ProcessGuard()
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m is asked, and before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """Mark what needs a rehearsal as slow, say what stays together in one worker, and put what takes long first."""
+    for item in items:
+        if "rehearsal" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
+        group = group_of(item)
+        if group is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=place_of)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Let no test start a process that is not marked as slow; fixtures that it is the first to need included."""
+    with _GUARD.watching(item):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
 def rehearsal(tmp_path_factory):
-    """A rehearsal of two soak-hours against the embedded gateway."""
-    return Rehearsal(run_command(*REHEARSAL, "--out", str(tmp_path_factory.mktemp("runs"))))
+    """A rehearsal of two soak-hours against the embedded gateway, one for all workers; nobody may change it."""
+    make = lambda folder: run_command(*REHEARSAL, "--out", str(folder))  # noqa: E731 - said once, here
+    return Rehearsal(shared(tmp_path_factory, "rehearsal", make))
 
 
 @pytest.fixture

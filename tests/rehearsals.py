@@ -1,5 +1,6 @@
 """A real rehearsal, run as a person would run it, and a look at what it left."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -17,6 +18,30 @@ def run_command(*arguments, **options):
         [sys.executable, "-m", "soaklib.run", *arguments],
         capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=180, env=environment, **options,
     )  # fmt: skip
+
+
+def shared(tmp_path_factory, name, make):
+    """Give the ended process of a run that several workers need, made by the first of them; the others wait.
+
+    Parameters
+    ----------
+    tmp_path_factory
+        The fixture.
+    name
+        What it is called.
+    make
+        Makes it in a folder that it is given; gives the ended process.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # of all workers
+    told = root / f"{name}.json"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not told.exists():
+            ended = make(root / name)
+            told.write_text(json.dumps({part: getattr(ended, part) for part in ("returncode", "stdout", "stderr")}))
+    return subprocess.CompletedProcess([], **json.loads(told.read_text()))
 
 
 class Rehearsal:

@@ -65,6 +65,7 @@ def done(capsys, *arguments):
     return code, told.out.strip() or told.err.strip()
 
 
+@pytest.mark.slow
 def test_each_change_is_really_done_and_put_back(gateway, capsys):
     """As the gateway's own routes show; asked twice, the second time is told to have had nothing to do."""
     at = ("--gateway-url", gateway)
@@ -94,6 +95,7 @@ def limits(gateway):
     return [quota["limit"] for policy in ask(gateway, "GET", "/api/policies") for quota in policy["spec"]["quotas"]]
 
 
+@pytest.mark.slow
 def test_a_rotation_is_put_back_to_the_credential_before_it(gateway, capsys):
     """The same id is active again."""
     at = ("--tool", "http_fetch", "--gateway-url", gateway)
@@ -263,6 +265,7 @@ def test_a_gateway_that_is_not_there_is_code_3(capsys):
     )
 
 
+@pytest.mark.slow
 def test_an_admin_token_goes_with_every_call(tmp_path, capsys, monkeypatch):
     """A gateway that asks for one is changed with it, and answers 401 without."""
     monkeypatch.setenv("SOAK_GATEWAY_ADMIN_TOKEN", "open sesame")

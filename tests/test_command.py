@@ -86,6 +86,7 @@ def test_a_defect_stays_one(error):
         main()
 
 
+@pytest.mark.slow
 def test_words_that_nobody_reads_any_more_fail_nothing():
     """The reader of both streams is gone: the command goes on and gives its own code; a full disk still counts."""
     program = (

@@ -3,11 +3,14 @@
 import subprocess
 import sys
 
+import pytest
+
 import soaklib
 
 HEAVY = ("aiohttp", "matplotlib", "pandas", "scipy")
 
 
+@pytest.mark.slow
 def test_importing_soaklib_is_cheap_and_loads_nothing_heavy():
     """Under half a second of CPU time, without aiohttp, matplotlib, pandas or scipy."""
     script = (
@@ -32,6 +35,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
     assert not hasattr(soaklib, "no_such_name")
 
 
+@pytest.mark.slow
 def test_the_import_contracts_hold():
     """As pyproject.toml states them."""
     ended = subprocess.run(

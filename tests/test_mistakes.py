@@ -98,6 +98,7 @@ def test_a_bundle_is_not_written_to(tmp_path, capsys, reader):
     assert "is a bundle, to which nothing is added: unpack it, and pass the folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["report", "collect", "resume", "weekly"])
 def test_a_disk_that_takes_nothing_is_code_4_and_changes_nothing(template, tmp_path, command):
     """No byte can be written anywhere: a sentence, no traceback, and the run is as it was."""

@@ -134,6 +134,7 @@ def _strings():
     return selectors.string()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -157,6 +158,7 @@ def test_bad_usage_is_a_sentence_and_code_2(tmp_path, arguments, code, message):
     assert not list((tmp_path / "runs").glob("*"))
 
 
+@pytest.mark.slow
 def test_a_gateway_that_is_not_there_is_code_3(tmp_path):
     """The sentence names the address, and no folder is left."""
     with socket.socket() as unused:
@@ -168,6 +170,7 @@ def test_a_gateway_that_is_not_there_is_code_3(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_check_validates_everything_and_sends_no_load(tmp_path):
     """It shows the plan on stderr, leaves nothing and ends with 0."""
     ended = run_command("--check", "--out", str(tmp_path / "runs"))
@@ -186,6 +189,7 @@ def test_the_plan_is_shown_before_the_soak_begins(rehearsal):
     assert 0 <= shown.index("rotate-credentials") < shown.index("full duration")
 
 
+@pytest.mark.slow
 def test_a_metrics_port_that_is_taken_is_code_2_and_nothing_is_sent(tmp_path):
     """One sentence, for a run and for its check; no folder is left."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -265,6 +269,7 @@ def _wait_for(condition, within_s=30.0):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_the_question_comes_after_the_plan_and_a_no_sends_no_load(tmp_path, monkeypatch, capsys):
     """For a gateway that is not on this machine: its routes were asked for, the plan is shown, no folder is made."""
     with EmbeddedGateway(load_settings([]), tmp_path / "gateway.log") as gateway:

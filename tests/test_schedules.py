@@ -105,6 +105,7 @@ def test_the_unit_stops_in_order_and_can_do_no_harm():
     assert timer["Install"]["WantedBy"] == "timers.target"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(SYSTEMD_ANALYZE is None, reason="systemd is not installed")
 def test_systemd_itself_finds_nothing_wrong_with_the_units(tmp_path):
     """`systemd-analyze verify`, with a Python that is here in place of the one in /opt."""
@@ -142,6 +143,7 @@ def test_the_workflow_reads_only_lasts_a_day_and_pins_what_it_uses():
     assert all(step["with"].keys() <= ACTION_OPTIONS for step in steps() if "uses" in step)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [0, 1, 4])
 def test_the_workflow_ends_with_the_verdict_and_shows_it_whatever_it_is(tmp_path, code):
     """Its steps, run by the shell as the runner would: the step's code is the soak's, and the texts are shown."""

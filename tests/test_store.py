@@ -80,6 +80,7 @@ def test_the_manifest_is_finished_at_the_end(writer, path):
         assert connection.execute("select ended_at_us, soak_ended_s from segments").fetchone() == (20, 0.0072)
 
 
+@pytest.mark.slow
 def test_rows_of_a_returned_append_survive_a_kill(path):
     """A writer killed with SIGKILL right after append() leaves every row."""
     script = (
@@ -127,6 +128,7 @@ def test_a_run_of_another_schema_is_refused(writer, path, statement, message):
         open_read_only(path)
 
 
+@pytest.mark.slow
 def test_a_file_that_a_writer_holds_says_so(writer, path):
     """Another process that opens it while it is written is told that it is locked."""
     script = f"from pathlib import Path; from soaklib.store import open_read_only; open_read_only(Path({str(path)!r}))"
@@ -155,6 +157,7 @@ def test_soak_time_stands_still_between_segments(at_us):
     assert soak_s == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_writer_waits_for_a_reader_that_leaves(writer, path):
     """Another process that has the file open for a moment does not end a run."""
     writer.close()
@@ -170,6 +173,7 @@ def test_a_writer_waits_for_a_reader_that_leaves(writer, path):
         RunWriter(path).close()
 
 
+@pytest.mark.slow
 def test_a_reader_that_stays_is_an_error(writer, path):
     """A writer does not wait for ever; its error has DuckDB's words, which name the process."""
     script = f"from pathlib import Path; from soaklib.store import RunWriter; RunWriter(Path({str(path)!r}))"

@@ -39,7 +39,9 @@ def test_a_damaged_archive(bundle, tmp_path, capsys):
     assert "is cut short or damaged and cannot be unpacked" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", gzip.compress(b"no tar at all" * 100)])
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>not found</html>", gzip.compress(b"no tar at all" * 100)], ids=["empty", "page", "no tar"]
+)
 def test_a_file_that_is_no_archive(tmp_path, capsys, content):
     """An empty file, a web page and a gzip of something else are told as no bundle."""
     path = tmp_path / "soak-artifacts-x.tar.gz"

@@ -19,6 +19,8 @@ from soaklib.errors import RecordingError, RunError, SoaklibError
 from soaklib.runlock import RunLock, is_owned
 from soaklib.verify import Problem, Verification, VerifyCode
 
+pytestmark = pytest.mark.slow  # each week is judged and compared
+
 SLOWER = "update outcomes set done_at_us = done_at_us + 20000 where done_at_us is not null"
 
 

@@ -48,6 +48,7 @@ def test_a_run_that_kept_nothing(kept):
     assert (gateway_facts(info(kept)).facts, gateway_facts(info(kept)).detail) == ({}, "the run kept nothing of it")
 
 
+@pytest.mark.slow
 def test_the_software_is_named_by_what_it_is_made_of():
     """Versions of what is installed, and a digest that two equal sources share."""
     made_with = software()

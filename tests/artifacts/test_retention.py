@@ -121,6 +121,7 @@ def test_removing_a_run_follows_no_link_in_it(out, tmp_path_factory):
     assert sorted(path.name for path in out.iterdir()) == [*IDS[1:], "latest"]
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_holds_is_not_removed(out):
     """Not even when it took hold only after it was said that the run may go."""
     code = "import sys, pathlib\nfrom soaklib.runlock import RunLock\n"

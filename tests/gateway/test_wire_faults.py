@@ -120,6 +120,7 @@ def test_answers_that_get_later(wire, fake_time):
     wire(scenario, faults=parse_faults(["slow_ms_per_hour=3"]), speed=10.0)
 
 
+@pytest.mark.slow
 def test_memory_that_leaks():
     """Leaked memory is resident: 32 MiB more show in /health's figure of a process with no freed memory to reuse."""
     script = (

@@ -1,5 +1,11 @@
-"""A gateway that miscounts by known amounts and the books that name exactly those; a clean one, whose books balance."""
+"""A gateway that miscounts by known amounts and the books that name exactly those; a clean one, whose books balance.
 
+A loss and a double of one counter can hide each other where calls are under way at every scrape between them, and on a
+busy machine they are; then the books name less, which is all that can be known. So each has a run, or a memory of the
+gateway, of its own: what goes one way only is certain when the last call has ended, however busy the machine.
+"""
+
+import re
 import sqlite3
 from collections import Counter
 
@@ -14,11 +20,15 @@ from soaklib.analysis.reconcile import books_balanced, reconcile
 pytestmark = pytest.mark.slow
 
 SPEED = 240.0
-DROPPED_S, DOUBLED_S, UNLOGGED_S, RESTART_S = 600.0, 1000.0, 1300.0, 1600.0
-FAULTS = {
-    "drop_increments": f"7@{DROPPED_S:g}", "duplicate_increments": f"3@{DOUBLED_S:g}",
-    "lose_log_rows": f"5@{UNLOGGED_S:g}", "restart_at": f"{RESTART_S:g}",
-}  # fmt: skip
+# on the gateway's clock, which is 10 s ahead of the load's if the machine is busy
+RESTART_S, DROPPED_S, UNLOGGED_S, DOUBLED_S = 2400.0, 2900.0, 3200.0, 2400.0
+FORGETFUL = {
+    "restart_at": f"{RESTART_S:g}",
+    "drop_increments": f"7@{DROPPED_S:g}",
+    "lose_log_rows": f"5@{UNLOGGED_S:g}",
+}
+GENEROUS = {"duplicate_increments": f"3@{DOUBLED_S:g}"}
+LONG = ("--hours", "1.2", "--rps", "0.5")
 
 
 class Soaked:
@@ -28,8 +38,8 @@ class Soaked:
         self.database = folder / "gateway.db"
         self.url = f"sqlite:///{self.database}"
         ended = run_command(
-            "--hours", "0.6", "--speed", f"{SPEED:g}", "--seed", "1", "--no-report", "--out", str(folder),
-            "--database-url", self.url, *arguments,
+            "--speed", f"{SPEED:g}", "--seed", "1", "--no-report", "--out", str(folder), "--database-url", self.url,
+            *arguments,
         )  # fmt: skip
         self.run = soaklib.open_run(ended.stdout.splitlines()[-1])
         self.frame = reconcile(self.run, database=self.url)
@@ -53,18 +63,33 @@ class Soaked:
         return self.run.sql("select soak_seconds($at_us)", {"at_us": at_us}).item()
 
 
-@pytest.fixture(scope="module")
-def faulty(tmp_path_factory):
-    options = [word for name, value in FAULTS.items() for word in ("--gateway-fault", f"{name}={value}")]
-    soaked = Soaked(tmp_path_factory.mktemp("faulty"), *options)
+def _soaked_with(faults, folder):
+    options = [word for name, value in faults.items() for word in ("--gateway-fault", f"{name}={value}")]
+    soaked = Soaked(folder, *LONG, *options)
     yield soaked
     soaked.run.close()
 
 
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
+    """A run whose gateway restarts, then counts too little, and writes too little down."""
+    yield from _soaked_with(FORGETFUL, tmp_path_factory.mktemp("forgetful"))
+
+
+@pytest.fixture
+def generous(tmp_path):
+    """A run whose gateway counts too much."""
+    yield from _soaked_with(GENEROUS, tmp_path)
+
+
 def _is_at(rows, at_s):
-    """Say whether all rows are of the window that holds a moment, or of the next, where it may become certain."""
+    """Say whether all rows are of the window that holds a moment, or of a later one that tells how old it may be."""
     window_s = 1.5 * SPEED  # scrapes are a wall second apart
-    return all(start_s - window_s <= at_s <= end_s for start_s, end_s in rows.select("start_s", "end_s").iter_rows())
+    for start_s, end_s, detail in rows.select("start_s", "end_s", "detail").iter_rows():
+        older = re.search(r"up to (\d+) windows older", detail)
+        if not start_s - window_s * (1 + int(older[1] if older else 0)) <= at_s <= end_s:
+            return False
+    return True
 
 
 def test_seven_increments_left_out_are_lost(faulty):
@@ -76,12 +101,16 @@ def test_seven_increments_left_out_are_lost(faulty):
     assert lost["detail"].str.contains("only the count is missing").all()
 
 
-def test_three_increments_made_twice_are_counted_twice(faulty):
-    """Three, in the window of the fault."""
-    doubled = faulty.findings().filter(cause="counted twice")
+def test_three_increments_made_twice_are_counted_twice(generous):
+    """Three, in the window of the fault, and nothing else; so says the verdict."""
+    doubled = generous.findings()
+    assert set(doubled["cause"]) == {"counted twice"}
     assert doubled["discrepancy"].sum() == 3
     assert set(doubled["outcome"]) <= {"ok", "failed"}
-    assert _is_at(doubled, faulty.at_s(DOUBLED_S))
+    assert _is_at(doubled, generous.at_s(DOUBLED_S))
+    verdict = books_balanced(generous.run, generous.url)
+    assert (verdict.state, verdict.measure) == ("fail", 3.0)
+    assert "counted twice (client and counter)" in verdict.detail
 
 
 def test_five_rows_left_out_of_the_log_are_lost(faulty):
@@ -123,18 +152,18 @@ def test_the_restart_is_found_with_what_it_forgot(faulty):
 
 
 def test_nothing_but_the_faults_is_found(faulty):
-    """Fifteen in all, and the verdict names them."""
-    assert faulty.findings()["discrepancy"].abs().sum() == 7 + 3 + 5
+    """Twelve in all, and the verdict names them."""
+    assert faulty.findings()["discrepancy"].abs().sum() == 7 + 5
     verdict = books_balanced(faulty.run, faulty.url)
-    assert (verdict.state, verdict.measure) == ("fail", 15.0)
-    for words in ("counted twice (client and counter)", "lost (client and counter)", "lost (client and database)"):
+    assert (verdict.state, verdict.measure) == ("fail", 12.0)
+    for words in ("lost (client and counter)", "lost (client and database)"):
         assert words in verdict.detail
 
 
 @pytest.mark.parametrize(("arguments", "factor"), [((), 1), (("--gateway-quirks", "real"), 2)], ids=["clean", "real"])
 def test_a_clean_rehearsal_balances_to_zero(tmp_path, arguments, factor):
     """Every window is explained, residuals add up to zero, and the log has every answer; also where 200 counts 2."""
-    soaked = Soaked(tmp_path, *arguments)
+    soaked = Soaked(tmp_path, "--hours", "0.6", *arguments)
     with soaked.run as run:
         assert soaked.findings().height == 0
         assert set(soaked.frame["cause"]) <= {"balanced", "in flight at the edge"}

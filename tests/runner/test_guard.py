@@ -22,6 +22,8 @@ from soaklib.runner.guard import DONE, Order, clear_all, read_orders
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 TOOL = "/api/admin/chaos/tool/openai"
 
+pytestmark = pytest.mark.slow
+
 
 class Gateway:
     """A server that answers each connection as told, with 200 when nothing is left, and keeps what it was asked."""

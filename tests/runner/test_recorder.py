@@ -19,6 +19,8 @@ from soaklib.runner.recorder_process import Voice, record
 from soaklib.runner.scraped import Scraped
 from soaklib.store import DATABASE_NAME, RunWriter, open_read_only
 
+pytestmark = pytest.mark.slow
+
 
 def outcome(slot):
     return Outcome(

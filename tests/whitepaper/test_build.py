@@ -15,6 +15,8 @@ from soaklib.whitepaper.build import build_whitepaper, check_claims, made_claims
 from soaklib.whitepaper.claims import read_claims
 from soaklib.whitepaper.ledger import ClaimError
 
+pytestmark = pytest.mark.slow  # seconds for each paper
+
 _FILES = ("claims.json", "whitepaper.html", "whitepaper.pdf")
 _ONE_ROW = "update outcomes set kind = 'timeout' where purpose = 'load' and slot = 17 and step = 0"
 
