@@ -119,6 +119,7 @@ def test_nothing_is_written_beside_the_unpacked_copy_of_a_bundle(tmp_path):
     assert find_folder(str(tmp_path)) == tmp_path.resolve() == find_run(tmp_path).resolve()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flush", ["True", "False"])
 def test_words_that_a_full_disk_does_not_take_fail_nothing_and_a_result_does(flush):
     """Standard error is for words, standard output for the result; neither ends in a traceback or code 120."""
@@ -159,6 +160,7 @@ def test_words_that_are_missing_are_said_when_there_is_room_again():
     assert disk.getvalue() == "[words are missing here: No space left on device]\nthere\nand there\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["1", "2", "0"])
 def test_a_stream_that_is_closed_from_the_start_fails_nothing(closed):
     """As under some schedulers: there is no standard output, no standard error, or no standard input at all."""

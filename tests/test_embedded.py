@@ -9,6 +9,8 @@ import pytest
 from soaklib.embedded import EmbeddedGateway
 from soaklib.settings import load_settings
 
+pytestmark = pytest.mark.slow
+
 
 def child():
     """Give the one process that was started here and listens."""

@@ -58,7 +58,7 @@ def result(job, error=None):
         segment=0, started_at_us=segment.started_at_us, soak_started_s=0.0,
         ended_at_us=segment.started_at_us + 5_000_000, soak_ended_s=3600.0,
     )  # fmt: skip
-    return SoakResult(status=RunStatus.FAILED if error else RunStatus.COMPLETED, segment=ended, error=error)
+    return SoakResult(status=RunStatus.FAILED if error else RunStatus.COMPLETED, segments=(ended,), error=error)
 
 
 def end(job, *, error=None, signal_number=None, log_url=None):

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+import trustme
 from rehearsals import Rehearsal, run_command
 
 import soaklib
@@ -47,7 +48,7 @@ def test_the_plan_file_is_not_asked_for(tmp_path, monkeypatch):
 
 def test_files_that_are_still_needed_are_kept_by_their_whole_path(tmp_path, monkeypatch):
     """From any folder they name the same: authorities, plan, SQLite file."""
-    (tmp_path / "ca.pem").touch()
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     (tmp_path / "plan.toml").touch()
     monkeypatch.chdir(tmp_path)
     kept = stored(*GATEWAY, "--ca-file", "ca.pem", "--plan", "plan.toml", "--database-url", "sqlite:///db/x.sqlite")
@@ -62,7 +63,7 @@ def test_files_that_are_still_needed_are_kept_by_their_whole_path(tmp_path, monk
 
 def test_authorities_that_are_gone_are_asked_for_in_a_sentence(tmp_path):
     """And taken when they are given."""
-    (tmp_path / "ca.pem").touch()
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     kept = stored(*GATEWAY) | {"ca_file": "certs/ca.pem"}  # as it was kept once
     with pytest.raises(SettingsError) as caught:
         resumed_settings(kept, load_settings(["--resume", "r"]))

@@ -311,7 +311,8 @@ def test_a_defect_in_the_soak_makes_it_a_failed_run_with_all_it_recorded(capsys)
     soak = DefectiveSoak(KeyError("[/x]"))
     result = asyncio.run(run._ended(soak, asyncio.Event(), new_console()))
     assert soak.closed
-    assert (result.status, result.segment.ended_at_us, result.segment.soak_ended_s) == ("failed", 1_000_005, 60.0)
+    [segment] = result.segments
+    assert (result.status, segment.ended_at_us, segment.soak_ended_s) == ("failed", 1_000_005, 60.0)
     assert str(result.error) == "the soak was ended by a defect: KeyError: '[/x]'"
     assert result.error.exit_code == 4
     assert "raise self.error" in capsys.readouterr().err

@@ -79,6 +79,7 @@ def test_a_run_that_is_looked_at_all_the_time_can_be_owned(tmp_path):
             thread.join()
 
 
+@pytest.mark.slow
 def test_an_owner_is_waited_for_and_named(tmp_path, owner):
     """A second of patience, then its process id."""
     clock = Clock()
@@ -87,6 +88,7 @@ def test_an_owner_is_waited_for_and_named(tmp_path, owner):
     assert clock.now_s == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.slow
 def test_an_owner_with_our_own_process_id_is_another(tmp_path, owner):
     """In a container that shares the folder any id may be that of this process, too."""
     assert owner.poll() is None
@@ -107,6 +109,7 @@ def test_what_this_process_owns_itself_is_nobody_elses(tmp_path):
     assert not (tmp_path / ".lock").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["", "4711\n", "[]", "{}"])
 def test_an_owner_that_says_nothing_is_one_all_the_same(tmp_path, owner, words):
     """It has not written who it is yet, or is of an older version."""
@@ -118,6 +121,7 @@ def test_an_owner_that_says_nothing_is_one_all_the_same(tmp_path, owner, words):
     assert owned_since(tmp_path) is not None
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_owner_is_free(tmp_path, owner):
     """Although its file is still there, and names a process."""
     owner.kill()

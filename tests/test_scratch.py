@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from soaklib.analysis.windows import asking
 from soaklib.scratch import scratch_folder
 
 
+@pytest.mark.slow
 def test_the_folder_is_private_and_goes_with_the_process():
     """Nobody else may look into it, and a child that only ends leaves it to its parent."""
     assert scratch_folder() == scratch_folder()

@@ -31,7 +31,12 @@ class _Row(NamedTuple):
 
 
 _ROWS: Final = (
-    _Row("run", frozenset(name for name in EventName if name.startswith(("SOAK_TEST", "RUN_GAP", "LIVE"))), "o", BLACK),
+    _Row(
+        "run",
+        frozenset(name for name in EventName if name.startswith(("SOAK_TEST", "RUN_GAP", "RECORDER"))),
+        "o",
+        BLACK,
+    ),
     _Row(
         "policies, agents",
         frozenset(name for name in EventName if name.startswith(("POLICIES", "AGENTS"))),
