@@ -16,20 +16,17 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the helper modules beside 
 
 from process_guard import ProcessGuard  # noqa: E402 - found by the line above
 from rehearsals import REHEARSAL, Rehearsal, run_command, shared  # noqa: E402 - found by the line above
-from sharing_out import group_of, place_of  # noqa: E402 - found by the line above
+from sharing_out import place_of  # noqa: E402 - found by the line above
 
 _GUARD = ProcessGuard()
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m is asked, and before pytest-xdist reads the groups
+@pytest.hookimpl(tryfirst=True)  # before -m is asked
 def pytest_collection_modifyitems(items):
-    """Mark what needs a rehearsal as slow, say what stays together in one worker, and put what takes long first."""
+    """Mark what needs a rehearsal as slow, and put what takes long first."""
     for item in items:
         if "rehearsal" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
-        group = group_of(item)
-        if group is not None:
-            item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=place_of)
 
 
