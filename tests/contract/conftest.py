@@ -62,7 +62,7 @@ def pytest_generate_tests(metafunc):
     if "gateway" in metafunc.fixturenames:
         modes = ["url"] if gateway_url(metafunc.config) else ["plain", "real"]
         # both gateways are started once where the whole contract stays together
-        marks = [pytest.mark.slow, pytest.mark.xdist_group("contract")]
+        marks = [pytest.mark.slow]
         values = [pytest.param(mode, marks=marks) for mode in modes]
         metafunc.parametrize("gateway", values, indirect=True, scope="session")
 
