@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soaklib.errors import SettingsError
+from soaklib.own_runs import is_remembered
 from soaklib.redaction import MASK
-from soaklib.settings import settings_from
+from soaklib.settings import ADMIN_TOKEN_VARIABLE, settings_from
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from soaklib.settings import SoakSettings
 
-__all__ = ["lacking", "resumed_settings"]
+__all__ = ["lacking", "refuse_what_a_stranger_names", "resumed_settings"]
 
 
 def resumed_settings(stored: Mapping[str, Any], wanted: SoakSettings) -> SoakSettings:
@@ -46,6 +48,42 @@ def resumed_settings(stored: Mapping[str, Any], wanted: SoakSettings) -> SoakSet
     if wanted.metrics_port is not None:
         own["metrics_port"] = wanted.metrics_port
     return settings_from(dict(stored) | own)
+
+
+def refuse_what_a_stranger_names(run_id: str, stored: Mapping[str, Any], wanted: SoakSettings) -> None:
+    """Refuse to send what is secret, or to open a database, where nobody but the run's own file says so.
+
+    A run that was begun here is believed. Of another one, what it names must be named again by who resumes it: the
+    gateway's URL if anything secret goes there, the headers that are read from the environment, and the database.
+
+    Parameters
+    ----------
+    run_id, stored
+        The run, and the settings in its manifest.
+    wanted
+        What the command was called with.
+
+    Raises
+    ------
+    SettingsError
+        Something is to be named again.
+    """
+    if is_remembered(run_id, stored):
+        return
+    url, headers = stored.get("gateway_url"), [str(pair) for pair in stored.get("header_env") or ()]
+    to_name = []
+    if url is not None and (headers or ADMIN_TOKEN_VARIABLE in os.environ) and wanted.gateway_url != url:
+        to_name.append(f"--gateway-url {url}")
+    to_name += [f"--header-env {pair}" for pair in headers if pair not in wanted.header_env]
+    database = stored.get("database_url")
+    if database is not None and MASK not in database and wanted.database_url is None:
+        to_name.append(f"--database-url {database}")
+    if to_name:
+        msg = (
+            "the run was not begun here by you, and what is secret goes only where you say: if it is meant, pass "
+            f"{' '.join(to_name)}"
+        )
+        raise SettingsError(msg)
 
 
 def lacking(stored: Mapping[str, Any], settings: SoakSettings) -> list[str]:

@@ -27,10 +27,11 @@ from soaklib.embedded import EmbeddedGateway
 from soaklib.ending import conclude
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError, TargetError, first_line
 from soaklib.forecast import Forecast, forecast, refuse_small_disk
+from soaklib.own_runs import remember
 from soaklib.plan import Plan, load_plan
 from soaklib.preview import Preview, show_plan, spoken_openly
 from soaklib.records import RunStatus
-from soaklib.resuming import lacking, resumed_settings
+from soaklib.resuming import lacking, refuse_what_a_stranger_names, resumed_settings
 from soaklib.runlock import RunLock
 from soaklib.runner.api import GatewayApi
 from soaklib.runner.display import show_progress
@@ -117,6 +118,7 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
     with RunLock(folder):
         with open_run(folder) as run:
             info = run.info
+        refuse_what_a_stranger_names(info.run_id, info.settings, wanted)
         settings = resumed_settings(info.settings, wanted)
         _refuse_without_a_word(settings)
         for warning in (*lacking(info.settings, settings), *spoken_openly(settings)):
@@ -267,6 +269,9 @@ def _begin(job: SoakJob) -> None:
         )
     )
     writer.close()
+    if not settings.embedded or settings.database_url is not None:
+        with contextlib.suppress(OSError):  # then a resume asks again for what is secret and where it goes
+            remember(job.run_id, json.loads(settings.public_json()))
     link = job.folder.parent / f".latest-{job.run_id}"
     link.symlink_to(job.folder.name, target_is_directory=True)
     link.replace(job.folder.parent / "latest")

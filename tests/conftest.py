@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -11,6 +12,10 @@ import pytest
 # a busy machine is slow, not wrong; and what CI says must be the same when it is asked again
 hypothesis.settings.register_profile("soaklib", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("soaklib")
+
+# what soaklib keeps of this user's runs is not to be mixed with the tests'
+_STATE = tempfile.TemporaryDirectory(prefix="soaklib-state-")
+os.environ["XDG_STATE_HOME"] = _STATE.name
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the helper modules beside this file
 

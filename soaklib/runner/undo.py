@@ -6,15 +6,16 @@ import asyncio
 import fcntl
 import os
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ValidationError
 
 from soaklib.errors import SettingsError
+from soaklib.own_runs import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
 __all__ = ["Replaced", "UndoLog", "default_undo_path"]
 
@@ -43,9 +44,8 @@ class _File(BaseModel):
 
 
 def default_undo_path() -> Path:
-    """Give the file, in the user's folder for state (XDG Base Directory Specification)."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "soaklib" / "changes-by-hand.json"
+    """Give the file, in the user's folder for state."""
+    return state_folder() / "changes-by-hand.json"
 
 
 class UndoLog:

@@ -61,9 +61,7 @@ def pytest_generate_tests(metafunc):
     """Run every row in both modes, or once against a URL."""
     if "gateway" in metafunc.fixturenames:
         modes = ["url"] if gateway_url(metafunc.config) else ["plain", "real"]
-        # both gateways are started once where the whole contract stays together
-        marks = [pytest.mark.slow]
-        values = [pytest.param(mode, marks=marks) for mode in modes]
+        values = [pytest.param(mode, marks=pytest.mark.slow) for mode in modes]
         metafunc.parametrize("gateway", values, indirect=True, scope="session")
 
 
