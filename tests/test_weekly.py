@@ -74,8 +74,8 @@ class Weeks:
         return ended, folder, said.err
 
     @staticmethod
-    def _collect(folder, *, database_url=None):
-        assert database_url is None
+    def _collect(folder, *, database_url=None, secrets=()):
+        assert (database_url, secrets) == (None, ())
         bundle = folder / bundle_name(folder.name)
         bundle.write_bytes(b"packed")
         return bundle
