@@ -170,7 +170,7 @@ def test_the_live_view_shows_a_run(run_folder, tmp_path):
 
 def test_no_notebooks_is_told(run_folder, tmp_path, capsys):
     """A folder without notebooks is an error that says what to pass, with exit code 2."""
-    with pytest.raises(SettingsError, match="pass --notebooks with the folder notebooks/"):
+    with pytest.raises(SettingsError, match="pass --notebooks with a folder that has some"):
         find_notebooks(tmp_path)
     assert main([str(run_folder), "--notebooks", str(tmp_path)]) == 2
     assert "there are no notebooks in" in capsys.readouterr().err
