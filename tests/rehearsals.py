@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-REHEARSAL = ("--hours", "2", "--speed", "240", "--seed", "1", "--no-report", "--thresholds.late-ms", "500")
-"""Two soak-hours in 30 s: slow enough that a busy machine does not fail it, long enough that the quota is reached."""
+REHEARSAL = ("--hours", "2", "--speed", "360", "--seed", "1", "--no-report", "--thresholds.late-ms", "500")
+"""Two soak-hours in 20 s: slow enough that a busy machine does not fail it, long enough that the quota is reached."""
 
 
 def run_command(*arguments, **options):
@@ -16,7 +16,7 @@ def run_command(*arguments, **options):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SOAK_", "GATEWAY_"))}
     return subprocess.run(
         [sys.executable, "-m", "soaklib.run", *arguments],
-        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=300, env=environment, **options,
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=180, env=environment, **options,
     )  # fmt: skip
 
 

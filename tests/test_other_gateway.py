@@ -17,7 +17,7 @@ from soaklib.report import find_notebooks
 pytestmark = pytest.mark.slow
 
 EXAMPLE = str(files("soaklib").joinpath("example_plan.toml"))
-SPEED = 240.0
+SPEED = 360.0
 SOAK = ("--plan", EXAMPLE, "--hours", "2", "--rps", "0.5", "--speed", f"{SPEED:g}", "--thresholds.late-ms", "500")
 
 

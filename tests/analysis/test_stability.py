@@ -28,7 +28,7 @@ def gauge(metric, value, *, n=1440, step_s=60):
 
 def own_memory(value, n=3600, at="i * 1000000"):
     """Give statements that let the generator have other readings of its memory."""
-    kept = "create table one as select * exclude (at_us, rss_bytes) from runner_health limit 1"
+    kept = "create temp table one as select * exclude (at_us, rss_bytes) from runner_health limit 1"
     made = f"insert into runner_health by name select ({at})::BIGINT as at_us, ({value})::BIGINT as rss_bytes, *"
     return kept, "delete from runner_health", f"{made} from range({n}) r(i), one".replace(", *", ", one.*")
 

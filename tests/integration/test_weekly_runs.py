@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-REHEARSAL = ("--hours", "2", "--speed", "360", "--rps", "0.75", "--no-report", "--thresholds.late-ms", "500")
+REHEARSAL = ("--hours", "2", "--speed", "480", "--rps", "0.75", "--no-report", "--thresholds.late-ms", "500")
 
 
 def week(out, *arguments):
@@ -16,7 +16,7 @@ def week(out, *arguments):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SOAK_", "GATEWAY_"))}
     ended = subprocess.run(
         [sys.executable, "-m", "soaklib.weekly", "--out", str(out), *REHEARSAL, *arguments],
-        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=240, env=environment,
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=120, env=environment,
     )  # fmt: skip
     [folder] = ended.stdout.splitlines()
     return ended, Path(folder)
