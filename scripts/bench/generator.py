@@ -46,7 +46,7 @@ class OneToken:
         return b"TOKEN" * 60, 0
 
 
-class NoChanges:
+class NoPolicies:
     """Policies as at the start."""
 
     def expected(self, role, tool, action, baseline):
@@ -117,7 +117,7 @@ async def leg(port, folder, *, rps, seconds, recording, scraped=False):
         load = Load(
             LoadParts(
                 pacer=Pacer(rps / plan.calls_per_slot), workload=Workload(plan, 1), client=client, pool=OneToken(),
-                changes=NoChanges(), clock=clock,
+                policies=NoPolicies(), clock=clock,
                 soak_clock=SoakClock(Segment(segment=0, started_at_us=started, soak_started_s=0.0), 1.0),
                 vitals=vitals, events=Silent(), record=record, phases=[(0.0, "baseline")], total_slots=slots,
                 max_in_flight=2000,
