@@ -12,17 +12,18 @@ from soaklib.settings import load_settings
 pytestmark = pytest.mark.slow
 
 
-def child():
-    """Give the one process that was started here and listens."""
-    [process] = [one for one in psutil.Process().children() if "soaklib.gateway" in " ".join(one.cmdline())]
-    return process
+def gateways():
+    """Give the gateways among this process's children: a fixture that lasts longer may have one, too."""
+    return {one for one in psutil.Process().children() if "soaklib.gateway" in " ".join(one.cmdline())}
 
 
 def test_no_command_line_shows_the_database(tmp_path):
     """Its URL may hold a password, and every user of a machine can read what processes were started with."""
     url = f"sqlite:///{tmp_path / 'gateway.sqlite'}"
+    before = gateways()
     with EmbeddedGateway(load_settings(["--database-url", url]), tmp_path / "gateway.log") as gateway:
-        shown = Path(f"/proc/{child().pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        [child] = gateways() - before
+        shown = Path(f"/proc/{child.pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
         assert gateway.database_url == url
     assert "gateway.sqlite" not in shown
     assert "--port 0 --exit-with-parent" in shown

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 import time
@@ -104,6 +105,33 @@ def test_acknowledged_rows_survive_the_death_of_the_recorder_and_it_is_told(data
 
     acknowledged = asyncio.run(main())
     assert rows_in(database) == acknowledged == 1000
+
+
+def test_a_recorder_that_gets_no_more_memory_ends_the_run_and_what_it_acknowledged_stays(database):
+    """Given its address space and not a page more, it stops with a sentence on memory before it has used it all up."""
+
+    async def main():
+        recorder = Recorder(database)
+        await recorder.start()
+        streaming = asyncio.create_task(recorder.run())
+        recorder.outcome(outcome(0))
+        await all_acknowledged(recorder)
+        have = psutil.Process(recorder._process.pid).memory_info().vms
+        resource.prlimit(recorder._process.pid, resource.RLIMIT_AS, (have, have))
+        for first in range(1, 2_000_000, 20_000):  # many more than it has room for: rows wait in pieces of megabytes
+            for slot in range(first, first + 20_000):
+                recorder.outcome(outcome(slot))
+            await asyncio.wait([streaming], timeout=0.1)
+            if streaming.done():
+                break
+        with pytest.raises(RecordingError, match="emory"):
+            await asyncio.wait_for(streaming, 30)
+        with pytest.raises(RecordingError):
+            await recorder.close()
+        return recorder.rows_on_disk
+
+    acknowledged = asyncio.run(main())
+    assert 1 <= acknowledged <= rows_in(database) < 2_000_000
 
 
 def test_a_recorder_that_does_not_keep_up_ends_the_run_loudly(database):
