@@ -48,8 +48,8 @@ from soaklib.command import command, find_folder
 from soaklib.errors import ExitCode, RecordingError, RunError, SoaklibError
 from soaklib.judgement import judge_folder
 from soaklib.live import is_published
-from soaklib.redaction import url_secrets
 from soaklib.runlock import RunLock
+from soaklib.safety.redaction import url_secrets
 from soaklib.settings import ADMIN_TOKEN_VARIABLE, header_values
 from soaklib.store import DATABASE_NAME, RunWriter
 

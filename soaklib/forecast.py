@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import psutil
 
 from soaklib.errors import SettingsError
-from soaklib.memory import usable_memory_bytes
 from soaklib.runner.recorder import MOST_QUEUED_ROWS
 from soaklib.runner.timeline import occurrences
 from soaklib.runner.workload import Workload
+from soaklib.safety.memory import usable_memory_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from rich.table import Table
 from soaklib.artifacts.text_table import plain_table
 from soaklib.forecast import ROW_BYTES, bytes_text
 from soaklib.plan import ChaosChange, CredentialsChange, PolicyChange
-from soaklib.reaching import proxy_note
+from soaklib.safety.reaching import proxy_note
 from soaklib.settings import ADMIN_TOKEN_VARIABLE, is_loopback
 from soaklib.terminal import plain, say
 

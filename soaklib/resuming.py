@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soaklib.errors import SettingsError
-from soaklib.own_runs import is_remembered
-from soaklib.redaction import MASK
+from soaklib.safety.own_runs import is_remembered
+from soaklib.safety.redaction import MASK
 from soaklib.settings import ADMIN_TOKEN_VARIABLE, settings_from
 
 if TYPE_CHECKING:

@@ -27,7 +27,6 @@ from soaklib.embedded import EmbeddedGateway
 from soaklib.ending import conclude
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError, TargetError, first_line
 from soaklib.forecast import Forecast, forecast, refuse_small_disk
-from soaklib.own_runs import remember
 from soaklib.plan import Plan, load_plan
 from soaklib.preview import Preview, show_plan, spoken_openly
 from soaklib.records import RunStatus
@@ -42,6 +41,7 @@ from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
 from soaklib.runner.recovery import recover
 from soaklib.runner.routes import check_routes
 from soaklib.runner.soak import Soak, SoakJob, SoakResult
+from soaklib.safety.own_runs import remember
 from soaklib.settings import ADMIN_TOKEN_VARIABLE, SoakSettings, is_loopback, load_settings
 from soaklib.store import DATABASE_NAME, Manifest, RunWriter
 from soaklib.terminal import new_console, say

@@ -26,8 +26,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import SettingsError as SourceFault
 
 from soaklib.errors import SettingsError
-from soaklib.reaching import tls_context
-from soaklib.redaction import mask_url
+from soaklib.safety.reaching import tls_context
+from soaklib.safety.redaction import mask_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -16,9 +16,9 @@ import duckdb
 
 from soaklib.errors import BusyError, RecordingError, RunError, SchemaError
 from soaklib.foreign import column_names, not_data, seal_off, unlike
-from soaklib.memory import database_memory
 from soaklib.quoting import file_pattern, text_sql
 from soaklib.records import RunStatus
+from soaklib.safety.memory import database_memory
 from soaklib.scratch import scratch_folder
 from soaklib.tables import APPENDED, DATABASE_NAME, SCHEMA_VERSION, TABLES, defined_columns
 from soaklib.views import Segment, prepare_reader

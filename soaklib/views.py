@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from soaklib.errors import RunError
-from soaklib.memory import database_memory
 from soaklib.records import SUCCESS_SQL
+from soaklib.safety.memory import database_memory
 from soaklib.scratch import spill_aside
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import quote
 
 from soaklib.errors import SettingsError, SourceError
-from soaklib.redaction import redacted, url_secrets
+from soaklib.safety.redaction import redacted, url_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

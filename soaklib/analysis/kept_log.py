@@ -16,8 +16,8 @@ import duckdb
 
 from soaklib.analysis.database import read_batches
 from soaklib.errors import SourceError
-from soaklib.memory import database_memory
 from soaklib.quoting import file_pattern, text_sql
+from soaklib.safety.memory import database_memory
 from soaklib.scratch import scratch_folder, spill_aside
 from soaklib.views import READER_MEMORY_BYTES
 

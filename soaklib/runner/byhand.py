@@ -15,11 +15,11 @@ import orjson
 from pydantic import AfterValidator, BaseModel, Field, RootModel, ValidationError
 
 from soaklib.errors import SettingsError, TargetError
-from soaklib.foreign_text import is_plain
 from soaklib.plan import quota_event
 from soaklib.records import EventName
 from soaklib.runner.api import ApiError
 from soaklib.runner.gate import health_gate
+from soaklib.safety.foreign_text import is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

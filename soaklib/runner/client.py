@@ -18,9 +18,9 @@ from aiohttp import hdrs
 from yarl import URL
 
 from soaklib.classify import classify_answer
-from soaklib.foreign_text import plain_text
 from soaklib.records import Kind, Reason
 from soaklib.runner.transport import TimedConnector, open_session, read_bounded
+from soaklib.safety.foreign_text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,8 +10,8 @@ import datetime as dt
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import RecordingError
-from soaklib.foreign_text import plain_text
 from soaklib.records import NOT_MADE, Event
+from soaklib.safety.foreign_text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

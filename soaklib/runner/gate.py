@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
-from soaklib.foreign_text import plain_text
 from soaklib.runner.api import ApiError
+from soaklib.safety.foreign_text import plain_text
 
 if TYPE_CHECKING:
     from soaklib.runner.api import GatewayApi, Reply

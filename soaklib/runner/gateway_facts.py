@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 import orjson
 
-from soaklib.foreign_text import MOST_NAME, plain_text
-from soaklib.redaction import redacted
 from soaklib.runner.api import ApiError, GatewayApi
+from soaklib.safety.foreign_text import MOST_NAME, plain_text
+from soaklib.safety.redaction import redacted
 from soaklib.settings import ADMIN_TOKEN_VARIABLE
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from soaklib.reaching import USER_AGENT, tls_context
+from soaklib.safety.reaching import USER_AGENT, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

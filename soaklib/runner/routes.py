@@ -12,9 +12,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.errors import TargetError
-from soaklib.foreign_text import plain_text
 from soaklib.plan import ChaosChange, CredentialsChange, PolicyChange
 from soaklib.runner.api import ApiError
+from soaklib.safety.foreign_text import plain_text
 
 if TYPE_CHECKING:
     from soaklib.plan import Change, Plan

@@ -1,4 +1,4 @@
-"""Connections to the gateway, made one way for the load and for every other route (see :mod:`soaklib.reaching`)."""
+"""Connections to the gateway, made one way for all that is sent (see :mod:`soaklib.safety.reaching`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aiohttp import hdrs
 from multidict import CIMultiDict
 from yarl import URL
 
-from soaklib.reaching import USER_AGENT, refuse_bad_header, tls_context
+from soaklib.safety.reaching import USER_AGENT, refuse_bad_header, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ValidationError
 
 from soaklib.errors import SettingsError
-from soaklib.own_runs import state_folder
+from soaklib.safety.own_runs import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

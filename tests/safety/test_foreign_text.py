@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soaklib.foreign_text import is_plain, plain_text
+from soaklib.safety.foreign_text import is_plain, plain_text
 
 
 @pytest.mark.parametrize(

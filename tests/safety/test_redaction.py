@@ -2,7 +2,7 @@
 
 import pytest
 
-from soaklib.redaction import mask_url, redacted, url_secrets
+from soaklib.safety.redaction import mask_url, redacted, url_secrets
 
 URLS = [
     ("postgresql://u:hunter22@h:5432/db", "postgresql://u:***@h:5432/db", {"hunter22"}),

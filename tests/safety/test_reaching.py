@@ -6,7 +6,7 @@ import pytest
 import trustme
 
 from soaklib.errors import SettingsError
-from soaklib.reaching import proxy_note, refuse_bad_header, tls_context
+from soaklib.safety.reaching import proxy_note, refuse_bad_header, tls_context
 
 
 def test_authorities_of_a_file_are_added_to_the_systems(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from soaklib.ownership import is_own_folder
+from soaklib.safety.ownership import is_own_folder
 
 
 @pytest.mark.parametrize(

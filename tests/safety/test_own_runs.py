@@ -5,8 +5,8 @@ import json
 import pytest
 
 from soaklib.errors import SettingsError
-from soaklib.own_runs import is_remembered, remember
 from soaklib.resuming import refuse_what_a_stranger_names
+from soaklib.safety.own_runs import is_remembered, remember
 from soaklib.settings import load_settings
 
 URL, HEADER = "http://127.0.0.1:3000", "Authorization=TOKEN"

@@ -8,7 +8,7 @@ import pytest
 from stored_rows import MANIFEST
 
 from soaklib.live import Publisher, open_live
-from soaklib.memory import database_memory, usable_memory_bytes
+from soaklib.safety.memory import database_memory, usable_memory_bytes
 from soaklib.store import DATABASE_NAME, RunWriter, open_read_only
 
 ASKED = "select current_setting('memory_limit')"
@@ -100,14 +100,14 @@ def test_the_address_space_counts(tmp_path, monkeypatch):
 
 def test_a_connection_takes_half_of_it_at_most(monkeypatch):
     """And no more than it asks for."""
-    monkeypatch.setattr("soaklib.memory.usable_memory_bytes", lambda: 1000 * MIB)
+    monkeypatch.setattr("soaklib.safety.memory.usable_memory_bytes", lambda: 1000 * MIB)
     assert database_memory(64 * MIB) == f"{64 * MIB}B"
     assert database_memory(2048 * MIB) == f"{500 * MIB}B"
 
 
 def test_every_connection_where_there_is_little_memory_is_bounded(tmp_path, monkeypatch):
     """A writer of a recovery, a reader of its file, and one of what a recorder publishes: half of 600 MB at most."""
-    monkeypatch.setattr("soaklib.memory.usable_memory_bytes", lambda: 600 * MIB)
+    monkeypatch.setattr("soaklib.safety.memory.usable_memory_bytes", lambda: 600 * MIB)
     path = tmp_path / DATABASE_NAME
     writer = RunWriter(path, memory_limit_mb=1024)
     assert writer.read(ASKED) == [("300.0 MiB",)]
