@@ -20,7 +20,7 @@ import soaklib
 from soaklib import run
 from soaklib.embedded import EmbeddedGateway
 from soaklib.errors import RecordingError, SettingsError, SoaklibError
-from soaklib.exposition import parse_exposition
+from soaklib.exposition.text import parse_exposition
 from soaklib.settings import load_settings
 from soaklib.store import Segment
 from soaklib.terminal import new_console

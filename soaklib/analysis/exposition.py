@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from soaklib.errors import ExpositionError, SettingsError
-from soaklib.exposition import Exposition, parse_exposition
+from soaklib.exposition.text import Exposition, parse_exposition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from soaklib.sample_line import Labels
+    from soaklib.exposition.line import Labels
 
 __all__ = [
     "AT",
@@ -121,7 +121,7 @@ def exposition_repairs(source: Path | str | bytes) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``line`` (1-based), ``what`` (a :class:`~soaklib.sample_line.Defect`), ``text`` (the line, its first 200
+        ``line`` (1-based), ``what`` (a :class:`~soaklib.exposition.line.Defect`), ``text`` (the line, its first 200
         characters) and ``result`` (the line as it was read; null when it was left out). Empty for a valid text.
 
     Raises

@@ -15,7 +15,7 @@ from soaklib.errors import ExpositionError, RunError
 from soaklib.records import EventName
 
 if TYPE_CHECKING:
-    from soaklib.exposition import Exposition
+    from soaklib.exposition.text import Exposition
 
 __all__ = ["SNAPSHOTS_SCHEMA", "read_snapshots", "snapshot_files"]
 

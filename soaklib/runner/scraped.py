@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.errors import ExpositionError
-from soaklib.exposition import parse_exposition
+from soaklib.exposition.text import parse_exposition
 from soaklib.records import Sample
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from soaklib.errors import ExpositionError
-from soaklib.exposition import TEXT_LIMIT, Exposed, Repair, parse_exposition
-from soaklib.sample_line import Defect
+from soaklib.exposition.line import Defect
+from soaklib.exposition.text import TEXT_LIMIT, Exposed, Repair, parse_exposition
 
-CAPTURES = Path(__file__).parent / "data" / "captures"
+CAPTURES = Path(__file__).parents[1] / "data" / "captures"
 TEXT = 'up 1\nrequests_total{tool="größe"} 5\n'
 SAMPLES = [Exposed("up", (), 1.0, None), Exposed("requests_total", (("tool", "größe"),), 5.0, None)]
 

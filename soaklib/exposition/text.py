@@ -1,8 +1,8 @@
 """Metrics text into samples, line by line: a malformed line costs that line and nothing else.
 
-How one line is read and mended is in :mod:`soaklib.sample_line`; here is what concerns the whole text: its encoding,
-its line ends, whether it is OpenMetrics, series that come twice, and whether it is an exposition at all. What was
-mended, skipped or ignored is in the list of repairs, one row a defect; nothing is silent. Names and values stay as
+How one line is read and mended is in :mod:`soaklib.exposition.line`; here is what concerns the whole text: its
+encoding, its line ends, whether it is OpenMetrics, series that come twice, and whether it is an exposition at all. What
+was mended, skipped or ignored is in the list of repairs, one row a defect; nothing is silent. Names and values stay as
 exposed. Metadata (HELP, TYPE, UNIT) and exemplars are not part of a sample and are left aside.
 
 The text is OpenMetrics, whose timestamps are seconds, if it says so in a way that only OpenMetrics has (``# EOF``,
@@ -16,7 +16,7 @@ import re
 from typing import Final, NamedTuple
 
 from soaklib.errors import ExpositionError
-from soaklib.sample_line import Defect, Labels, read_line, write_line
+from soaklib.exposition.line import Defect, Labels, read_line, write_line
 
 __all__ = ["Exposed", "Exposition", "Repair", "parse_exposition"]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from soaklib.sample_line import LINE_LIMIT, Defect, SampleLine, read_line, write_line
+from soaklib.exposition.line import LINE_LIMIT, Defect, SampleLine, read_line, write_line
 
 LEGAL = [
     ("up 1", "up", (), 1.0, None),

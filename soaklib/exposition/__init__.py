@@ -1,0 +1,1 @@
+"""Metrics text to samples: the whole text, and one line of it."""
