@@ -25,7 +25,6 @@ from soaklib.analysis.load import find_run, open_run
 from soaklib.command import command
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
 from soaklib.plan import NAME_PATTERN, ChaosChange, CredentialsChange, PolicyChange
-from soaklib.runlock import is_owned
 from soaklib.runner.api import GatewayApi
 from soaklib.runner.byhand import ByHand
 from soaklib.runner.inbox import leave_note
@@ -33,6 +32,7 @@ from soaklib.runner.undo import UndoLog, default_undo_path
 from soaklib.safety.foreign_text import plain_text
 from soaklib.safety.ownership import is_own_folder
 from soaklib.settings import ADMIN_TOKEN_VARIABLE, load_settings
+from soaklib.store.lock import is_owned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

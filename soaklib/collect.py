@@ -43,15 +43,16 @@ from soaklib.artifacts.provenance import gateway_facts, software
 from soaklib.artifacts.run_report import report_name, run_report
 from soaklib.artifacts.seal import SEAL_FOLDER, write_seal
 from soaklib.artifacts.secrets_scan import find_secrets
-from soaklib.bundle import bundle_name, pack
 from soaklib.command import command, find_folder
 from soaklib.errors import ExitCode, RecordingError, RunError, SoaklibError
 from soaklib.judgement import judge_folder
-from soaklib.live import is_published
-from soaklib.runlock import RunLock
 from soaklib.safety.redaction import url_secrets
 from soaklib.settings import ADMIN_TOKEN_VARIABLE, header_values
-from soaklib.store import DATABASE_NAME, RunWriter
+from soaklib.store.bundle import bundle_name, pack
+from soaklib.store.live import is_published
+from soaklib.store.lock import RunLock
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.writer import RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -16,7 +16,8 @@ from soaklib.command import Stopped
 from soaklib.errors import RecordingError, first_line
 from soaklib.judgement import exit_code, judge_folder, show_verdicts
 from soaklib.runner.gateway_facts import ask_gateway
-from soaklib.store import DATABASE_NAME, RunWriter
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.writer import RunWriter
 from soaklib.terminal import say
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from soaklib.analysis.load import open_run
 from soaklib.analysis.summary import SUMMARY_NAME, summary
 from soaklib.errors import ExitCode, RecordingError
 from soaklib.records import State
-from soaklib.store import DATABASE_NAME, RunWriter
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.writer import RunWriter
 from soaklib.terminal import plain, say
 
 if TYPE_CHECKING:

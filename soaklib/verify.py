@@ -52,13 +52,13 @@ from soaklib.artifacts.manifest import (
 )
 from soaklib.artifacts.provenance import software
 from soaklib.artifacts.results import unfounded_results
-from soaklib.artifacts.schema import foreign_schema
 from soaklib.artifacts.seal import SEAL_FOLDER, broken_seals
 from soaklib.artifacts.secrets_scan import find_secrets
-from soaklib.bundle import extract
 from soaklib.command import command
 from soaklib.errors import ExitCode, RunError, SourceError
-from soaklib.store import DATABASE_NAME
+from soaklib.store.bundle import extract
+from soaklib.store.schema import foreign_schema
+from soaklib.store.tables import DATABASE_NAME
 from soaklib.whitepaper.checking import unfounded_claims
 
 if TYPE_CHECKING:

@@ -39,8 +39,8 @@ from soaklib.ending import costing
 from soaklib.errors import ExitCode, RunError, SettingsError, SoaklibError
 from soaklib.records import RunStatus
 from soaklib.report import build_report
-from soaklib.runlock import RunLock, is_owned
 from soaklib.settings import load_settings
+from soaklib.store.lock import RunLock, is_owned
 from soaklib.verify import verify
 
 if TYPE_CHECKING:

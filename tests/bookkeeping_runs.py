@@ -10,7 +10,9 @@ from soaklib.analysis.bookkeeping.books import FINDINGS
 from soaklib.analysis.reconcile import reconcile
 from soaklib.plan import load_plan
 from soaklib.records import RunStatus
-from soaklib.store import DATABASE_NAME, Manifest, RunWriter, Segment, segment_row
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment
+from soaklib.store.writer import Manifest, RunWriter, segment_row
 
 ANCHOR = dt.datetime(2026, 11, 24, 8, 0, tzinfo=dt.UTC)
 ANCHOR_US = round(ANCHOR.timestamp() * 1_000_000)

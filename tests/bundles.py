@@ -7,9 +7,9 @@ import tarfile
 import duckdb
 
 from soaklib.artifacts.manifest import BundleManifest, file_entry, read_manifest, write_manifest
-from soaklib.bundle import extract
 from soaklib.gateway.database import SqliteDatabase
 from soaklib.gateway.records import AgentRow, CredentialRow, TokenRow
+from soaklib.store.bundle import extract
 
 # Of the right form, made for these tests, and good for nothing.
 TOKEN = "eyJhZ2VudF9pZCI6ImEiLCJ0b29scyI6WyJzZXJwYXBpIl0sIm5vbmNlIjoiMTIzNDU2Nzg5MCJ9" + "." + "0a1b2c3d" * 8

@@ -8,7 +8,9 @@ import json
 
 from soaklib.plan import load_plan
 from soaklib.records import RunStatus
-from soaklib.store import DATABASE_NAME, Manifest, RunWriter, Segment, segment_row
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment
+from soaklib.store.writer import Manifest, RunWriter, segment_row
 
 SPEED = 720.0
 _US_PER_SOAK_S = 1e6 / SPEED

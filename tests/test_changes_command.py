@@ -24,9 +24,9 @@ import soaklib
 from soaklib.changes import _default_tool, main
 from soaklib.embedded import EmbeddedGateway
 from soaklib.plan import load_plan
-from soaklib.runlock import RunLock
 from soaklib.runner.inbox import watch_inbox
 from soaklib.settings import load_settings
+from soaklib.store.lock import RunLock
 
 
 @pytest.fixture(scope="module")

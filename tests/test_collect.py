@@ -16,11 +16,11 @@ import pytest
 from bundles import TOKEN, edit_database, gateway_database, manifest_of
 
 import soaklib
-from soaklib.bundle import unpack
 from soaklib.collect import collect, main
 from soaklib.errors import RecordingError, RunError
 from soaklib.records import Event
-from soaklib.store import RunWriter
+from soaklib.store.bundle import unpack
+from soaklib.store.writer import RunWriter
 from soaklib.verify import verify
 
 
@@ -387,7 +387,7 @@ def test_the_command_refuses_what_is_no_run_or_not_its_own(folder, capsys):
     """Exit code 2 and a sentence."""
     assert main(["no-such-run"]) == 2
     assert "soaklib: there is no run 'no-such-run'" in capsys.readouterr().err
-    owner = "import sys, time; from pathlib import Path; from soaklib.runlock import RunLock\n"
+    owner = "import sys, time; from pathlib import Path; from soaklib.store.lock import RunLock\n"
     owner += "with RunLock(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", owner, str(folder)], stdout=subprocess.PIPE) as process:
         try:

@@ -17,7 +17,9 @@ from soaklib.errors import RecordingError, SettingsError, SoaklibError
 from soaklib.records import RunStatus
 from soaklib.runner.soak import SoakResult
 from soaklib.settings import load_settings
-from soaklib.store import DATABASE_NAME, RunWriter, Segment
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment
+from soaklib.store.writer import RunWriter
 from soaklib.terminal import new_console
 
 MARKUP = "[/app/x.js:12] is no markup"

@@ -22,7 +22,7 @@ from soaklib.embedded import EmbeddedGateway
 from soaklib.errors import RecordingError, SettingsError, SoaklibError
 from soaklib.exposition.text import parse_exposition
 from soaklib.settings import load_settings
-from soaklib.store import Segment
+from soaklib.store.views import Segment
 from soaklib.terminal import new_console
 
 SLOTS, PROBES, ROTATIONS = 7200, 120, 7  # of two soak-hours at 1 slot a second

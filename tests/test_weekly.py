@@ -14,9 +14,9 @@ from soak_hour import write_soak_hour
 
 from soaklib import baseline, weekly
 from soaklib.artifacts.comparison import read_comparison
-from soaklib.bundle import bundle_name
 from soaklib.errors import RecordingError, RunError, SoaklibError
-from soaklib.runlock import RunLock, is_owned
+from soaklib.store.bundle import bundle_name
+from soaklib.store.lock import RunLock, is_owned
 from soaklib.verify import Problem, Verification, VerifyCode
 
 pytestmark = pytest.mark.slow  # each week is judged and compared

@@ -16,7 +16,7 @@ from soaklib.runner.scraped import read_scrape
 from soaklib.runner.soak import Soak, SoakJob
 from soaklib.runner.surroundings import Surroundings
 from soaklib.settings import load_settings
-from soaklib.store import Manifest, RunWriter, segment_row
+from soaklib.store.writer import Manifest, RunWriter, segment_row
 
 ANCHOR = dt.datetime(2026, 11, 28, tzinfo=dt.UTC)
 _COMMIT_S = 0.02

@@ -25,9 +25,12 @@ import duckdb
 from soaklib.judgement import judge_folder
 from soaklib.plan import ChaosChange, CredentialsChange, PolicyChange, load_plan
 from soaklib.records import RunStatus
-from soaklib.runner.events import EVENT_LOG_NAME, write_event_log
+from soaklib.runner.events import write_event_log
 from soaklib.settings import SoakSettings
-from soaklib.store import DATABASE_NAME, Manifest, RunWriter, Segment, segment_row
+from soaklib.store.names import EVENT_LOG_NAME
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment
+from soaklib.store.writer import Manifest, RunWriter, segment_row
 
 ANCHOR = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 START_US = 300_000

@@ -34,7 +34,9 @@ from soaklib.runner.recorder import Recorder
 from soaklib.runner.vitals import Vitals
 from soaklib.runner.workload import Workload
 from soaklib.settings import load_settings
-from soaklib.store import DATABASE_NAME, Manifest, RunWriter, Segment
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment
+from soaklib.store.writer import Manifest, RunWriter
 
 
 class OneToken:

@@ -30,7 +30,9 @@ from soaklib.gateway.database import SqliteDatabase
 from soaklib.gateway.records import Outcome, ProxyLogRow
 from soaklib.plan import load_plan
 from soaklib.records import Sample
-from soaklib.store import DATABASE_NAME, Manifest, RunWriter, Segment, segment_row
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment
+from soaklib.store.writer import Manifest, RunWriter, segment_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import psutil
 
-from soaklib.live import Publisher, open_live
-from soaklib.runlock import RunLock
-from soaklib.store import DATABASE_NAME, Manifest, RunWriter, Segment, segment_row
+from soaklib.store.live import Publisher, open_live
+from soaklib.store.lock import RunLock
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment
+from soaklib.store.writer import Manifest, RunWriter, segment_row
 
 BATCH_ROWS = 400
 SETTLED_ROWS = 400_000

@@ -19,7 +19,7 @@ import psutil
 
 from soaklib.analysis.load import find_run
 from soaklib.report import build_report
-from soaklib.store import DATABASE_NAME
+from soaklib.store.tables import DATABASE_NAME
 
 LOOK_S = 0.2
 MIB = 1 << 20

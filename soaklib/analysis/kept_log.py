@@ -16,10 +16,10 @@ import duckdb
 
 from soaklib.analysis.database import read_batches
 from soaklib.errors import SourceError
-from soaklib.quoting import file_pattern, text_sql
 from soaklib.safety.memory import database_memory
-from soaklib.scratch import scratch_folder, spill_aside
-from soaklib.views import READER_MEMORY_BYTES
+from soaklib.store.quoting import file_pattern, text_sql
+from soaklib.store.scratch import scratch_folder, spill_aside
+from soaklib.store.views import READER_MEMORY_BYTES
 
 if TYPE_CHECKING:
     from soaklib.analysis.load import Run

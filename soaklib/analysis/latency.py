@@ -25,8 +25,8 @@ from soaklib.analysis.intervals import TAIL_OBSERVATIONS, order_shares
 from soaklib.analysis.resampling import design_effect
 from soaklib.analysis.windows import asking, part_sql, seconds_of, window_sql
 from soaklib.errors import SettingsError
-from soaklib.quoting import text_sql
 from soaklib.records import Kind
+from soaklib.store.quoting import text_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

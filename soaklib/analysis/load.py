@@ -16,23 +16,24 @@ import duckdb
 
 from soaklib.analysis.frames import frame_of
 from soaklib.analysis.summary import SUMMARY_NAME
-from soaklib.bundle import is_unpacked, unpack
 from soaklib.errors import BusyError, RunError
-from soaklib.live import is_published, open_live
 from soaklib.plan import Plan
-from soaklib.quoting import name_sql
 from soaklib.records import RunStatus
-from soaklib.runlock import owned_since
 from soaklib.settings import Thresholds
-from soaklib.store import DATABASE_NAME, open_read_only
-from soaklib.views import read_segments
+from soaklib.store.bundle import is_unpacked, unpack
+from soaklib.store.live import is_published, open_live
+from soaklib.store.lock import owned_since
+from soaklib.store.quoting import name_sql
+from soaklib.store.reader import open_read_only
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import read_segments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import polars as pl
 
-    from soaklib.views import Segment
+    from soaklib.store.views import Segment
 
 __all__ = ["Run", "RunInfo", "find_run", "is_being_written", "open_foreign_run", "open_run"]
 
@@ -135,7 +136,7 @@ class Run:
     def sql(self, query: str, params: Sequence[object] | Mapping[str, object] | None = None) -> pl.DataFrame:
         """Run SQL over the run's tables and give a frame.
 
-        Beside the tables of :mod:`soaklib.store` there are the view ``calls`` and the macros ``utc(us)``,
+        Beside the tables of :mod:`soaklib.store.writer` there are the view ``calls`` and the macros ``utc(us)``,
         ``soak_seconds(us)``, ``is_success(kind, expected)`` and ``counts_towards_success(...)``.
 
         Parameters

@@ -17,11 +17,11 @@ from soaklib.analysis.frames import frame_of
 from soaklib.analysis.load import Run
 from soaklib.analysis.series import times_us
 from soaklib.errors import SettingsError
-from soaklib.quoting import parquet_sql
 from soaklib.records import SUCCESS_SQL
 from soaklib.safety.memory import database_memory
-from soaklib.scratch import scratch_folder, spill_aside
-from soaklib.views import READER_MEMORY_BYTES
+from soaklib.store.quoting import parquet_sql
+from soaklib.store.scratch import scratch_folder, spill_aside
+from soaklib.store.views import READER_MEMORY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

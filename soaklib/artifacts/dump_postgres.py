@@ -21,7 +21,7 @@ from soaklib.analysis.connections import opened
 from soaklib.artifacts.dump_reading import count_dump
 from soaklib.artifacts.manifest import TableRows
 from soaklib.errors import SourceError
-from soaklib.quoting import name_sql
+from soaklib.store.quoting import name_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence

@@ -11,9 +11,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soaklib.compression import DECOMPRESSION_ERRORS, Allowance, Bounded
 from soaklib.errors import SourceError
-from soaklib.quoting import name_sql
+from soaklib.store.bounded import DECOMPRESSION_ERRORS, Allowance, Bounded
+from soaklib.store.quoting import name_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

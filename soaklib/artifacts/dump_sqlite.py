@@ -11,7 +11,7 @@ from urllib.parse import quote
 from soaklib.artifacts.dump_reading import dump_lines, restore_sqlite, sqlite_rows
 from soaklib.artifacts.manifest import TableRows
 from soaklib.errors import SourceError
-from soaklib.quoting import name_sql
+from soaklib.store.quoting import name_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -10,9 +10,9 @@ import duckdb
 
 from soaklib.artifacts.manifest import run_files
 from soaklib.errors import RunError
-from soaklib.live import open_live
-from soaklib.quoting import text_sql
-from soaklib.store import DATABASE_NAME, TABLES
+from soaklib.store.live import open_live
+from soaklib.store.quoting import text_sql
+from soaklib.store.tables import DATABASE_NAME, TABLES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from soaklib.bundle import MANIFEST_NAME
 from soaklib.errors import RunError
+from soaklib.store.bundle import MANIFEST_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path

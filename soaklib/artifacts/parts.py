@@ -12,8 +12,8 @@ from soaklib.artifacts.manifest import Part, PartState, SnapshotState
 from soaklib.artifacts.metrics_analysis import METRICS_ANALYSIS_NAME
 from soaklib.artifacts.run_report import report_name
 from soaklib.artifacts.seal import SEAL_FOLDER
-from soaklib.runner.events import EVENT_LOG_NAME
-from soaklib.store import DATABASE_NAME
+from soaklib.store.names import EVENT_LOG_NAME
+from soaklib.store.tables import DATABASE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

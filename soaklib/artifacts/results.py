@@ -11,8 +11,8 @@ from soaklib.analysis.summary import SUMMARY_NAME, summary
 from soaklib.artifacts.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
 from soaklib.artifacts.provenance import gateway_facts, software
 from soaklib.artifacts.run_report import report_name, run_report
-from soaklib.bundle import MANIFEST_NAME
 from soaklib.errors import SoaklibError
+from soaklib.store.bundle import MANIFEST_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

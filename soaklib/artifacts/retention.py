@@ -12,10 +12,10 @@ import shutil
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.artifacts.comparison import COMPARISON_NAME
-from soaklib.bundle import bundle_name
 from soaklib.errors import RecordingError
-from soaklib.runlock import RunLock, is_owned
-from soaklib.store import DATABASE_NAME
+from soaklib.store.bundle import bundle_name
+from soaklib.store.lock import RunLock, is_owned
+from soaklib.store.tables import DATABASE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

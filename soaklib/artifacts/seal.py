@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from soaklib.errors import RecordingError, RunError
-from soaklib.quoting import parquet_sql, text_sql
-from soaklib.store import DATABASE_NAME, TABLES, open_read_only
+from soaklib.store.quoting import parquet_sql, text_sql
+from soaklib.store.reader import open_read_only
+from soaklib.store.tables import DATABASE_NAME, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,12 +12,12 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple, cast
 
 import duckdb
 
-from soaklib.compression import DECOMPRESSION_ERRORS, Allowance, Bounded, DamagedError, decompressed
 from soaklib.errors import RunError
-from soaklib.foreign import seal_off
-from soaklib.quoting import name_sql, parquet_sql, text_sql
-from soaklib.scratch import spill_aside
-from soaklib.store import first_line
+from soaklib.store.bounded import DECOMPRESSION_ERRORS, Allowance, Bounded, DamagedError, decompressed
+from soaklib.store.faults import first_line
+from soaklib.store.foreign import seal_off
+from soaklib.store.quoting import name_sql, parquet_sql, text_sql
+from soaklib.store.scratch import spill_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,7 +13,7 @@ from soaklib.errors import SoaklibError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from soaklib.store import Segment
+    from soaklib.store.views import Segment
 
 __all__ = ["ClockJumpedError", "RunClock", "SoakClock"]
 

@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from soaklib.runner.clock import RunClock
-    from soaklib.store import RunWriter
+    from soaklib.store.writer import RunWriter
 
-__all__ = ["EVENT_LOG_NAME", "EventLog", "write_event_log"]
+__all__ = ["EventLog", "write_event_log"]
 
-EVENT_LOG_NAME: Final = "soak-events.log"
 _MOST_CHARACTERS: Final = 4000
 
 

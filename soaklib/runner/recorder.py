@@ -16,14 +16,14 @@ import orjson
 
 from soaklib.errors import RecordingError
 from soaklib.runner.frames import rows_frame, scrape_header
-from soaklib.store import segment_row
+from soaklib.store.writer import segment_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from soaklib.records import Event, HealthTick, Outcome, Sample, Scrape
-    from soaklib.store import Segment
+    from soaklib.store.views import Segment
 
 __all__ = ["MOST_QUEUED_ROWS", "MOST_QUEUED_TEXT_BYTES", "Recorder"]
 

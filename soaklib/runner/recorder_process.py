@@ -28,11 +28,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import ExitCode, RecordingError
-from soaklib.live import Publisher
 from soaklib.runner.frames import FrameReader, dump
 from soaklib.runner.scraped import read_scrape
 from soaklib.runner.storing import store
-from soaklib.store import RunWriter
+from soaklib.store.live import Publisher
+from soaklib.store.writer import RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

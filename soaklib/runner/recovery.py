@@ -19,7 +19,7 @@ from soaklib.runner.change_keys import number_of
 from soaklib.runner.clock import SoakClock
 from soaklib.runner.pacer import Pacer
 from soaklib.runner.workload import Workload, probe_slot
-from soaklib.store import Segment
+from soaklib.store.views import Segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from soaklib.plan import Plan
     from soaklib.runner.workload import Call
     from soaklib.settings import SoakSettings
-    from soaklib.store import RunWriter
+    from soaklib.store.writer import RunWriter
 
 __all__ = ["Past", "recover"]
 

@@ -20,7 +20,7 @@ from soaklib.runner.agent_keeper import keep_agents
 from soaklib.runner.api import ApiError
 from soaklib.runner.changes import ChangeContext, Changes
 from soaklib.runner.clock import ClockJumpedError, SoakClock
-from soaklib.runner.events import EVENT_LOG_NAME, EventLog
+from soaklib.runner.events import EventLog
 from soaklib.runner.inbox import watch_inbox
 from soaklib.runner.load import Load, LoadParts
 from soaklib.runner.pacer import Pacer
@@ -34,7 +34,8 @@ from soaklib.runner.tokens import AgentPool
 from soaklib.runner.vitals import Vitals
 from soaklib.runner.workload import Workload
 from soaklib.settings import ADMIN_TOKEN_VARIABLE
-from soaklib.store import Segment
+from soaklib.store.names import EVENT_LOG_NAME
+from soaklib.store.views import Segment
 
 if TYPE_CHECKING:
     import datetime as dt

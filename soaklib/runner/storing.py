@@ -15,7 +15,7 @@ from soaklib.errors import RecordingError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from soaklib.store import RunWriter
+    from soaklib.store.writer import RunWriter
 
 __all__ = ["Refusal", "Stored", "store"]
 

@@ -15,7 +15,7 @@ from soaklib.runner.client import Client
 from soaklib.runner.clock import RunClock
 from soaklib.runner.recorder import Recorder
 from soaklib.runner.vitals import watch_vitals
-from soaklib.store import DATABASE_NAME
+from soaklib.store.tables import DATABASE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,7 +7,7 @@ import pytest
 
 import soaklib
 from soaklib.analysis.criteria import CRITERIA
-from soaklib.store import DATABASE_NAME
+from soaklib.store.tables import DATABASE_NAME
 
 # the rows that a test breaks must count, also when the machine was busy as the rehearsal ran
 PUNCTUAL = "update runner_health set schedule_lag_max_us = 1000, loop_lag_max_us = 1000"

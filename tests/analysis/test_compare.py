@@ -5,7 +5,7 @@ import pytest
 
 import soaklib
 from soaklib.analysis.compare import COMPARISON_SCHEMA
-from soaklib.store import DATABASE_NAME
+from soaklib.store.tables import DATABASE_NAME
 
 
 @pytest.fixture

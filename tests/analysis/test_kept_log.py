@@ -14,7 +14,7 @@ from soaklib.analysis.database import REQUEST_LOG_SCHEMA, read_database
 from soaklib.analysis.kept_log import REQUEST_LOG_NAME, keep_request_log, kept_request_log
 from soaklib.analysis.reconcile import books_balanced
 from soaklib.errors import SourceError
-from soaklib.store import DATABASE_NAME
+from soaklib.store.tables import DATABASE_NAME
 
 
 @pytest.fixture

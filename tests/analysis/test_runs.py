@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 
 import soaklib
 from soaklib.errors import RunError, SettingsError
-from soaklib.store import DATABASE_NAME
+from soaklib.store.tables import DATABASE_NAME
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from soaklib.artifacts.comparison import COMPARISON_NAME
 from soaklib.artifacts.retention import fates, remove_run, run_folders
 from soaklib.errors import RunError
-from soaklib.runlock import RunLock
+from soaklib.store.lock import RunLock
 
 IDS = [f"2026010{day}T060000Z-000{day}" for day in range(1, 8)]
 
@@ -124,7 +124,7 @@ def test_removing_a_run_follows_no_link_in_it(out, tmp_path_factory):
 @pytest.mark.slow
 def test_a_run_that_another_process_holds_is_not_removed(out):
     """Not even when it took hold only after it was said that the run may go."""
-    code = "import sys, pathlib\nfrom soaklib.runlock import RunLock\n"
+    code = "import sys, pathlib\nfrom soaklib.store.lock import RunLock\n"
     code += "with RunLock(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
     with subprocess.Popen(
         [sys.executable, "-c", code, str(out / IDS[0])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -5,7 +5,7 @@ import pytest
 from virtual_time import run_virtually
 
 from soaklib.runner.clock import ClockJumpedError, RunClock, SoakClock
-from soaklib.store import Segment
+from soaklib.store.views import Segment
 
 ANCHOR = dt.datetime(2026, 11, 24, 8, 0, tzinfo=dt.UTC)
 

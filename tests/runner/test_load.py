@@ -16,7 +16,7 @@ from soaklib.runner.load import Load, LoadParts
 from soaklib.runner.pacer import Pacer
 from soaklib.runner.vitals import Vitals
 from soaklib.runner.workload import Workload
-from soaklib.store import Segment
+from soaklib.store.views import Segment
 
 SPEED = 10.0
 CALLS_OF_200_SLOTS = 200 + sum(len(Workload(load_plan(), 1).operation(n)[0]) - 1 for n in range(200))

@@ -9,7 +9,7 @@ import time
 
 import psutil
 import pytest
-from test_store import MANIFEST
+from stored_rows import MANIFEST
 
 from soaklib.errors import RecordingError
 from soaklib.records import Event, Outcome, Sample, Scrape
@@ -18,7 +18,9 @@ from soaklib.runner.frames import scrape_header
 from soaklib.runner.recorder import Recorder
 from soaklib.runner.recorder_process import Voice, record
 from soaklib.runner.scraped import Scraped
-from soaklib.store import DATABASE_NAME, RunWriter, open_read_only
+from soaklib.store.reader import open_read_only
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.writer import RunWriter
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,8 @@ from stored_rows import outcome
 from soaklib.records import Event, HealthTick, Sample, Scrape
 from soaklib.runner.frames import FrameReader, rows_frame
 from soaklib.runner.storing import store
-from soaklib.store import RunWriter, Segment, segment_row
+from soaklib.store.views import Segment
+from soaklib.store.writer import RunWriter, segment_row
 
 GOOD = {
     "outcomes": tuple(outcome(1)),

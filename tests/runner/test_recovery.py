@@ -10,7 +10,9 @@ from soaklib.plan import load_plan
 from soaklib.runner.recovery import recover
 from soaklib.runner.workload import Workload, probe_slot
 from soaklib.settings import load_settings
-from soaklib.store import DATABASE_NAME, Manifest, RunWriter, Segment, segment_row
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment
+from soaklib.store.writer import Manifest, RunWriter, segment_row
 
 PLAN = load_plan(Path(str(files("soaklib").joinpath("example_plan.toml"))))
 EVERY_S = (60, 300)

@@ -14,7 +14,7 @@ from soaklib.records import Sample, Scrape
 from soaklib.runner.api import ApiError, Reply
 from soaklib.runner.clock import RunClock, SoakClock
 from soaklib.runner.scraper import Scraper
-from soaklib.store import Segment
+from soaklib.store.views import Segment
 
 ANCHOR = dt.datetime(2026, 11, 28, tzinfo=dt.UTC)
 HEALTHY = Reply(200, b'{"ok":true}')

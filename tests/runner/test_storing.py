@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from soaklib.errors import RecordingError
 from soaklib.runner.storing import Refusal, Stored, store
-from soaklib.store import RunWriter
+from soaklib.store.writer import RunWriter
 
 BAD = [
     (None, "A", "d", None),  # NOT NULL

@@ -7,9 +7,11 @@ from contextlib import closing
 import pytest
 from stored_rows import MANIFEST
 
-from soaklib.live import Publisher, open_live
 from soaklib.safety.memory import database_memory, usable_memory_bytes
-from soaklib.store import DATABASE_NAME, RunWriter, open_read_only
+from soaklib.store.live import Publisher, open_live
+from soaklib.store.reader import open_read_only
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.writer import RunWriter
 
 ASKED = "select current_setting('memory_limit')"
 MACHINE_BYTES = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -13,8 +13,8 @@ from soaklib.analysis.bookkeeping.spare import SpareCalls
 from soaklib.analysis.bookkeeping.tallies import edges_of, window_sql
 from soaklib.analysis.database import REQUEST_LOG_SCHEMA, read_database
 from soaklib.errors import SettingsError, SourceError
-from soaklib.quoting import file_pattern
-from soaklib.scratch import scratch_folder
+from soaklib.store.quoting import file_pattern
+from soaklib.store.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from stored_rows import MANIFEST, outcome
 
-from soaklib.store import DATABASE_NAME, RunWriter, Segment, open_read_only, segment_row
+from soaklib.store.reader import open_read_only
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment
+from soaklib.store.writer import RunWriter, segment_row
 
 SPEED = MANIFEST.speed
 AT_ONCE = """

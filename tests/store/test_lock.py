@@ -10,10 +10,10 @@ import threading
 import pytest
 
 from soaklib.errors import RunError
-from soaklib.runlock import RunLock, is_owned, owned_since
+from soaklib.store.lock import RunLock, is_owned, owned_since
 
 OWNER = (
-    "import sys; from pathlib import Path; from soaklib.runlock import RunLock\n"
+    "import sys; from pathlib import Path; from soaklib.store.lock import RunLock\n"
     "with RunLock(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
 )
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from soaklib.analysis.windows import asking
-from soaklib.scratch import scratch_folder
+from soaklib.store.scratch import scratch_folder
 
 
 @pytest.mark.slow
@@ -17,7 +17,7 @@ def test_the_folder_is_private_and_goes_with_the_process():
     assert scratch_folder() == scratch_folder()
     assert scratch_folder().stat().st_mode & 0o777 == 0o700
     script = (
-        "import os, sys; from soaklib.scratch import scratch_folder\n"
+        "import os, sys; from soaklib.store.scratch import scratch_folder\n"
         "folder = scratch_folder(); print(folder, flush=True)\n"
         "child = os.fork()\n"
         "if child == 0: assert scratch_folder() != folder; sys.exit()\n"

@@ -7,11 +7,13 @@ import duckdb
 import pytest
 from stored_rows import MANIFEST, outcome
 
-from soaklib import live
 from soaklib.errors import RunError
-from soaklib.live import Publisher, is_published, open_live
-from soaklib.runlock import RunLock
-from soaklib.store import DATABASE_NAME, RunWriter, Segment, segment_row
+from soaklib.store import live
+from soaklib.store.live import Publisher, is_published, open_live
+from soaklib.store.lock import RunLock
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment
+from soaklib.store.writer import RunWriter, segment_row
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import time
 import pytest
 from bundles import repacked
 
-from soaklib.bundle import pack, unpack
 from soaklib.errors import RunError
+from soaklib.store.bundle import pack, unpack
 
 
 @pytest.fixture

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Final, TypedDict
 import duckdb
 
 from soaklib.errors import RunError, first_line
-from soaklib.quoting import parquet_sql, text_sql
-from soaklib.runlock import RunLock, is_owned
-from soaklib.store import APPENDED, TABLES
-from soaklib.views import prepare_reader
+from soaklib.store.lock import RunLock, is_owned
+from soaklib.store.quoting import parquet_sql, text_sql
+from soaklib.store.tables import APPENDED, TABLES
+from soaklib.store.views import prepare_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable

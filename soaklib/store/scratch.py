@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soaklib.quoting import text_sql
+from soaklib.store.quoting import text_sql
 
 if TYPE_CHECKING:
     import duckdb

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from soaklib.errors import RunError
 from soaklib.records import SUCCESS_SQL
 from soaklib.safety.memory import database_memory
-from soaklib.scratch import spill_aside
+from soaklib.store.scratch import spill_aside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

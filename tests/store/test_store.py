@@ -14,8 +14,10 @@ from stored_rows import ANCHOR, MANIFEST, outcome
 
 from soaklib.errors import RecordingError, RunError, SchemaError
 from soaklib.records import RunStatus
-from soaklib.store import DATABASE_NAME, RunWriter, Segment, open_read_only, segment_row
-from soaklib.views import soak_seconds_sql
+from soaklib.store.reader import open_read_only
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment, soak_seconds_sql
+from soaklib.store.writer import RunWriter, segment_row
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_rows_of_a_returned_append_survive_a_kill(path):
     """A writer killed with SIGKILL right after append() leaves every row."""
     script = (
         "import sys, time; sys.path.insert(0, 'tests'); from pathlib import Path\n"
-        "from test_store import MANIFEST, RunWriter, outcome\n"
+        "from stored_rows import MANIFEST, outcome; from soaklib.store.writer import RunWriter\n"
         f"writer = RunWriter(Path({str(path)!r})); writer.begin_run(MANIFEST)\n"
         "writer.append({'outcomes': [outcome(n) for n in range(5000)]}); print('done', flush=True); time.sleep(60)"
     )
@@ -131,7 +133,10 @@ def test_a_run_of_another_schema_is_refused(writer, path, statement, message):
 @pytest.mark.slow
 def test_a_file_that_a_writer_holds_says_so(writer, path):
     """Another process that opens it while it is written is told that it is locked."""
-    script = f"from pathlib import Path; from soaklib.store import open_read_only; open_read_only(Path({str(path)!r}))"
+    script = (
+        "from pathlib import Path; from soaklib.store.reader import open_read_only; "
+        f"open_read_only(Path({str(path)!r}))"
+    )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     writer.close()
     assert "is held by the process that writes it: look again in a moment" in ended.stderr
@@ -162,7 +167,7 @@ def test_a_writer_waits_for_a_reader_that_leaves(writer, path):
     """Another process that has the file open for a moment does not end a run."""
     writer.close()
     script = (
-        "import sys; from pathlib import Path; from soaklib.store import open_read_only\n"
+        "import sys; from pathlib import Path; from soaklib.store.reader import open_read_only\n"
         f"open_read_only(Path({str(path)!r})); print('open', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -176,8 +181,8 @@ def test_a_writer_waits_for_a_reader_that_leaves(writer, path):
 @pytest.mark.slow
 def test_a_reader_that_stays_is_an_error(writer, path):
     """A writer does not wait for ever; its error has DuckDB's words, which name the process."""
-    script = f"from pathlib import Path; from soaklib.store import RunWriter; RunWriter(Path({str(path)!r}))"
-    script = f"import soaklib.store; soaklib.store.READERS_LEAVE_S = 0.2; {script}"
+    script = f"from pathlib import Path; from soaklib.store.writer import RunWriter; RunWriter(Path({str(path)!r}))"
+    script = f"import soaklib.store.writer; soaklib.store.writer.READERS_LEAVE_S = 0.2; {script}"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     writer.close()
     assert "RecordingError: cannot write" in ended.stderr

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from soaklib.errors import RunError
-from soaklib.foreign import not_data, unlike
-from soaklib.store import TABLES, connect_to_read, first_line
+from soaklib.store.faults import first_line
+from soaklib.store.foreign import not_data, unlike
+from soaklib.store.reader import connect_to_read
+from soaklib.store.tables import TABLES
 
 if TYPE_CHECKING:
     from pathlib import Path

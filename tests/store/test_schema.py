@@ -5,8 +5,8 @@ import contextlib
 import duckdb
 import pytest
 
-from soaklib.artifacts.schema import foreign_schema
-from soaklib.store import RunWriter
+from soaklib.store.schema import foreign_schema
+from soaklib.store.writer import RunWriter
 
 
 @pytest.fixture

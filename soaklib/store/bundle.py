@@ -12,9 +12,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
-from soaklib.compression import DECOMPRESSION_ERRORS, Allowance, Bounded, decompressed
 from soaklib.errors import RecordingError, RunError
-from soaklib.store import DATABASE_NAME
+from soaklib.store.bounded import DECOMPRESSION_ERRORS, Allowance, Bounded, decompressed
+from soaklib.store.tables import DATABASE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,10 +11,11 @@ from bundles import edit_database, rehash, repacked, unpacked
 
 import soaklib
 from soaklib.artifacts.secrets_scan import find_secrets
-from soaklib.bundle import bundle_name
 from soaklib.collect import collect
 from soaklib.errors import RunError, SchemaError, SoaklibError
-from soaklib.store import RunWriter, open_read_only
+from soaklib.store.bundle import bundle_name
+from soaklib.store.reader import open_read_only
+from soaklib.store.writer import RunWriter
 from soaklib.verify import VerifyCode, verify
 
 ATTACKS = {

@@ -1,7 +1,7 @@
-"""The run's DuckDB file: how rows are appended, and how the file is opened to read.
+"""The one writer of a run's DuckDB file, and what a run is when it starts.
 
 One process at a time may hold the file open for writing: the recorder. Everything else reads through
-:func:`open_read_only`, which adds the views of :mod:`soaklib.views`.
+:func:`~soaklib.store.writer.reader.open_read_only`, which adds the views of :mod:`soaklib.store.views`.
 """
 
 from __future__ import annotations
@@ -14,38 +14,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
-from soaklib.errors import BusyError, RecordingError, RunError, SchemaError
-from soaklib.foreign import column_names, not_data, seal_off, unlike
-from soaklib.quoting import file_pattern, text_sql
+from soaklib.errors import RecordingError, RunError
 from soaklib.records import RunStatus
 from soaklib.safety.memory import database_memory
-from soaklib.scratch import scratch_folder
-from soaklib.tables import APPENDED, DATABASE_NAME, SCHEMA_VERSION, TABLES, defined_columns
-from soaklib.views import Segment, prepare_reader
+from soaklib.store.faults import LOCKED, first_line
+from soaklib.store.foreign import not_data, seal_off
+from soaklib.store.tables import APPENDED, SCHEMA_VERSION, TABLES
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = [
-    "APPENDED",
-    "DATABASE_NAME",
-    "SCHEMA_VERSION",
-    "TABLES",
-    "Manifest",
-    "RunWriter",
-    "Segment",
-    "connect_to_read",
-    "first_line",
-    "open_read_only",
-    "segment_row",
-]
+    from soaklib.store.views import Segment
+
+__all__ = ["Manifest", "RunWriter", "refuse_what_is_no_data", "segment_row"]
 
 READERS_LEAVE_S: Final = 10.0
 """How long, in wall seconds, a writer waits for readers to let go of the file: a look at a run is shorter."""
-
-_LOCKED: Final = "Could not set lock"  # DuckDB's words for another process that holds the file
 
 # DuckDB's appender takes a dict with the keys `key` and `value` for a MAP, so labels travel as two lists.
 _STAGED_SAMPLES: Final = 'at_us BIGINT, metric VARCHAR, label_keys VARCHAR[], label_values VARCHAR[], "value" DOUBLE'
@@ -149,7 +135,7 @@ class RunWriter:
         """Refuse a file that holds more than data: a trigger, a default or a macro would run as rows are written."""
         try:
             seal_off(self._connection)
-            _refuse_what_is_no_data(self._connection, self.path)
+            refuse_what_is_no_data(self._connection, self.path)
         except BaseException:
             self._connection.close()
             raise
@@ -269,120 +255,12 @@ def _connect_to_write(path: Path, config: dict[str, str | bool | int | float | l
         try:
             return duckdb.connect(str(path), config=config)
         except duckdb.IOException as exc:
-            if _LOCKED not in str(exc) or time.monotonic() > deadline_s:
+            if LOCKED not in str(exc) or time.monotonic() > deadline_s:
                 raise
         time.sleep(0.1)
 
 
-def open_read_only(path: Path, *, is_foreign: bool = False) -> duckdb.DuckDBPyConnection:
-    """Open a finished or crashed run's file for reading, with the macros and the view ``calls``.
-
-    A file that holds anything but a run's tables is refused before any of it is queried, whoever made it: a view, a
-    macro, a default could run what its maker wrote. No extension is loaded.
-
-    Parameters
-    ----------
-    path
-        The DuckDB file.
-    is_foreign
-        Whether somebody else handed it over. Its queries then reach no file outside its folder, and no network.
-
-    Returns
-    -------
-    duckdb.DuckDBPyConnection
-        Its session time zone is UTC; close it when done.
-
-    Raises
-    ------
-    RunError
-        There is no such file, or it is no run, or it holds more than data.
-    BusyError
-        A process holds it to write.
-    SchemaError
-        Its tables are of another schema version.
-    """
-    connection = connect_to_read(path)
-    try:
-        _check_schema(connection, path)
-        with _reading_errors(path):
-            prepare_reader(connection)
-            if is_foreign:
-                _keep_inside(connection, path.parent)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:
-    """Connect to a file as it is, before it is known what it holds; errors are those of :func:`open_read_only`."""
-    if not path.is_file():
-        msg = f"{path} does not exist: pass the folder of a run (data/runs/<run-id>) or its id"
-        raise RunError(msg)
-    with _reading_errors(path):
-        # All readers of this process share one database, by its path: with one each, the first to close its file would
-        # let go of the lock of all, since the kernel keeps such a lock a process. So nothing is configured here.
-        connection = duckdb.connect(str(path), read_only=True)
-        seal_off(connection)
-    return connection
-
-
-@contextmanager
-def _reading_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except duckdb.Error as exc:
-        if _LOCKED in str(exc):
-            msg = f"{path} is held by the process that writes it: look again in a moment"
-            raise BusyError(msg) from exc
-        msg = f"{path} cannot be opened as a run: {first_line(exc)}"
-        raise RunError(msg) from exc
-
-
-def _keep_inside(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """Let queries reach no file outside a folder and this process's own, and no network, from now on."""
-    if connection.execute("select current_setting('enable_external_access')").fetchone() == (False,):
-        return  # another reader of this process has done so
-    # a folder is allowed by its name as written, which for a pattern that means only itself is another
-    inside = {str(way) for place in (folder, scratch_folder()) for way in (place, file_pattern(place))}
-    connection.execute(f"set allowed_directories = [{', '.join(map(text_sql, sorted(inside)))}]").fetchall()
-    connection.execute("set enable_external_access = false").fetchall()
-
-
-def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Refuse a file that is more than data, or whose tables are not exactly ours, naming the difference."""
-    with _reading_errors(path):
-        _refuse_what_is_no_data(connection, path)
-        differing = unlike(connection, TABLES)
-        missing = [text for text in differing if text.startswith("it has no table")]
-        if missing:
-            msg = f"{path} is not a soaklib run: {missing[0]}"
-            raise RunError(msg)
-        names = column_names(connection)
-        if "schema_version" in names["run"]:
-            row = connection.execute("select schema_version from run").fetchone()
-            if row is not None and int(row[0]) != SCHEMA_VERSION:
-                msg = (
-                    f"{path} has schema version {row[0]}, this soaklib reads {SCHEMA_VERSION}: "
-                    "open it with the version that made it"
-                )
-                raise SchemaError(msg)
-    for table in TABLES:
-        has, expected = names[table], defined_columns(table)
-        if has != expected:
-            msg = f"{path}: table {table!r} has columns {', '.join(has)}; expected {', '.join(expected)}"
-            raise SchemaError(msg)
-    if differing:
-        msg = f"{path}: {differing[0]}"
-        raise SchemaError(msg)
-
-
-def _refuse_what_is_no_data(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def refuse_what_is_no_data(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     if found := not_data(connection):
         msg = f"{path} holds more than the data of a run, and none of it is read: {'; '.join(found)}"
         raise RunError(msg)
-
-
-def first_line(exc: BaseException) -> str:
-    """Give the first line of what an error says, which with DuckDB's is the sentence."""
-    return (str(exc) or type(exc).__name__).splitlines()[0]

@@ -1,0 +1,1 @@
+"""What a run leaves on disk: its database, its lock, its bundle, and names of files."""
