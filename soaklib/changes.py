@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, Final, get_args
 from soaklib.analysis.load import find_run, open_run
 from soaklib.command import command
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
-from soaklib.plan import NAME_PATTERN, ChaosChange, CredentialsChange, PolicyChange
+from soaklib.plan.model import NAME_PATTERN, ChaosChange, CredentialsChange, PolicyChange
+from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, load_settings
 from soaklib.runner.api import GatewayApi
 from soaklib.runner.byhand import ByHand
 from soaklib.runner.inbox import leave_note
 from soaklib.runner.undo import UndoLog, default_undo_path
 from soaklib.safety.foreign_text import plain_text
 from soaklib.safety.ownership import is_own_folder
-from soaklib.settings import ADMIN_TOKEN_VARIABLE, load_settings
 from soaklib.store.lock import is_owned
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from soaklib.analysis.load import RunInfo
-    from soaklib.settings import SoakSettings
+    from soaklib.plan.settings import SoakSettings
 
 __all__ = ["main"]
 

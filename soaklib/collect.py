@@ -46,8 +46,8 @@ from soaklib.artifacts.secrets_scan import find_secrets
 from soaklib.command import command, find_folder
 from soaklib.errors import ExitCode, RecordingError, RunError, SoaklibError
 from soaklib.judgement import judge_folder
+from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, header_values
 from soaklib.safety.redaction import url_secrets
-from soaklib.settings import ADMIN_TOKEN_VARIABLE, header_values
 from soaklib.store.bundle import bundle_name, pack
 from soaklib.store.live import is_published
 from soaklib.store.lock import RunLock

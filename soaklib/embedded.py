@@ -16,7 +16,7 @@ from soaklib.gateway.settings import DATABASE_VARIABLE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from soaklib.settings import SoakSettings
+    from soaklib.plan.settings import SoakSettings
 
 __all__ = ["EmbeddedGateway"]
 

@@ -11,10 +11,10 @@ from rich import box
 from rich.table import Table
 
 from soaklib.artifacts.text_table import plain_table
-from soaklib.forecast import ROW_BYTES, bytes_text
-from soaklib.plan import ChaosChange, CredentialsChange, PolicyChange
+from soaklib.plan.forecast import ROW_BYTES, bytes_text
+from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange
+from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, is_loopback
 from soaklib.safety.reaching import proxy_note
-from soaklib.settings import ADMIN_TOKEN_VARIABLE, is_loopback
 from soaklib.terminal import plain, say
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from soaklib.forecast import Forecast
-    from soaklib.plan import Change, Plan
-    from soaklib.settings import SoakSettings
+    from soaklib.plan.forecast import Forecast
+    from soaklib.plan.model import Change, Plan
+    from soaklib.plan.settings import SoakSettings
 
 __all__ = ["Preview", "show_plan", "spoken_openly"]
 

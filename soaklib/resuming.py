@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soaklib.errors import SettingsError
+from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, settings_from
 from soaklib.safety.own_runs import is_remembered
 from soaklib.safety.redaction import MASK
-from soaklib.settings import ADMIN_TOKEN_VARIABLE, settings_from
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from soaklib.settings import SoakSettings
+    from soaklib.plan.settings import SoakSettings
 
 __all__ = ["lacking", "refuse_what_a_stranger_names", "resumed_settings"]
 

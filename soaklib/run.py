@@ -26,8 +26,9 @@ from soaklib.command import command, find_folder, stopping_signals
 from soaklib.embedded import EmbeddedGateway
 from soaklib.ending import conclude
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError, TargetError, first_line
-from soaklib.forecast import Forecast, forecast, refuse_small_disk
-from soaklib.plan import Plan, load_plan
+from soaklib.plan.forecast import Forecast, forecast, refuse_small_disk
+from soaklib.plan.model import Plan, load_plan
+from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, SoakSettings, is_loopback, load_settings
 from soaklib.preview import Preview, show_plan, spoken_openly
 from soaklib.records import RunStatus
 from soaklib.resuming import lacking, refuse_what_a_stranger_names, resumed_settings
@@ -41,7 +42,6 @@ from soaklib.runner.recovery import recover
 from soaklib.runner.routes import check_routes
 from soaklib.runner.soak import Soak, SoakJob, SoakResult
 from soaklib.safety.own_runs import remember
-from soaklib.settings import ADMIN_TOKEN_VARIABLE, SoakSettings, is_loopback, load_settings
 from soaklib.store.lock import RunLock
 from soaklib.store.names import EVENT_LOG_NAME
 from soaklib.store.tables import DATABASE_NAME

@@ -37,9 +37,9 @@ from soaklib.collect import collect
 from soaklib.command import command, find_folder, stopping_signals
 from soaklib.ending import costing
 from soaklib.errors import ExitCode, RunError, SettingsError, SoaklibError
+from soaklib.plan.settings import load_settings
 from soaklib.records import RunStatus
 from soaklib.report import build_report
-from soaklib.settings import load_settings
 from soaklib.store.lock import RunLock, is_owned
 from soaklib.verify import verify
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from soaklib.baseline import Baseline
-    from soaklib.settings import SoakSettings
+    from soaklib.plan.settings import SoakSettings
 
 __all__ = ["main"]
 

@@ -8,7 +8,7 @@ import polars as pl
 import soaklib
 from soaklib.analysis.bookkeeping.books import FINDINGS
 from soaklib.analysis.reconcile import reconcile
-from soaklib.plan import load_plan
+from soaklib.plan.model import load_plan
 from soaklib.records import RunStatus
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment

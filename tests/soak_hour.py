@@ -6,7 +6,7 @@
 import datetime as dt
 import json
 
-from soaklib.plan import load_plan
+from soaklib.plan.model import load_plan
 from soaklib.records import RunStatus
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment

@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from soaklib.plan import load_plan
+from soaklib.plan.model import load_plan
 from soaklib.store.writer import Manifest
 
 ANCHOR = dt.datetime(2026, 11, 24, 8, 0, tzinfo=dt.UTC)

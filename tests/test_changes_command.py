@@ -23,9 +23,9 @@ from kept_events import KeptEvents
 import soaklib
 from soaklib.changes import _default_tool, main
 from soaklib.embedded import EmbeddedGateway
-from soaklib.plan import load_plan
+from soaklib.plan.model import load_plan
+from soaklib.plan.settings import load_settings
 from soaklib.runner.inbox import watch_inbox
-from soaklib.settings import load_settings
 from soaklib.store.lock import RunLock
 
 
@@ -308,7 +308,7 @@ def test_a_real_run_writes_a_change_by_hand_down_among_its_own(tmp_path, capsys)
 )
 def test_without_a_tool_the_one_of_the_runs_own_change_is_meant(change, of_the_default, of_the_example):
     """That of the plan where a run is named; the default plan's without one."""
-    example = load_plan(Path(str(files("soaklib").joinpath("example_plan.toml"))))
+    example = load_plan(Path(str(files("soaklib.plan").joinpath("example_plan.toml"))))
     assert _default_tool(change, None) == of_the_default
     assert _default_tool(change, SimpleNamespace(plan=load_plan())) == of_the_default
     assert _default_tool(change, SimpleNamespace(plan=example)) == of_the_example

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from soaklib.embedded import EmbeddedGateway
-from soaklib.settings import load_settings
+from soaklib.plan.settings import load_settings
 
 pytestmark = pytest.mark.slow
 

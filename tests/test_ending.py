@@ -14,9 +14,9 @@ from soaklib import collect, ending, report, weekly
 from soaklib.command import Stopped
 from soaklib.ending import conclude
 from soaklib.errors import RecordingError, SettingsError, SoaklibError
+from soaklib.plan.settings import load_settings
 from soaklib.records import RunStatus
 from soaklib.runner.soak import SoakResult
-from soaklib.settings import load_settings
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
 from soaklib.store.writer import RunWriter

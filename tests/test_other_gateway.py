@@ -11,12 +11,12 @@ import pytest
 from rehearsals import Rehearsal, run_command
 
 import soaklib
-from soaklib.plan import load_plan
+from soaklib.plan.model import load_plan
 from soaklib.report import find_notebooks
 
 pytestmark = pytest.mark.slow
 
-EXAMPLE = str(files("soaklib").joinpath("example_plan.toml"))
+EXAMPLE = str(files("soaklib.plan").joinpath("example_plan.toml"))
 SPEED = 360.0
 SOAK = ("--plan", EXAMPLE, "--hours", "2", "--rps", "0.5", "--speed", f"{SPEED:g}", "--thresholds.late-ms", "500")
 

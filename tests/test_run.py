@@ -21,7 +21,7 @@ from soaklib import run
 from soaklib.embedded import EmbeddedGateway
 from soaklib.errors import RecordingError, SettingsError, SoaklibError
 from soaklib.exposition.text import parse_exposition
-from soaklib.settings import load_settings
+from soaklib.plan.settings import load_settings
 from soaklib.store.views import Segment
 from soaklib.terminal import new_console
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from soaklib.settings import SoakSettings, load_settings
+from soaklib.plan.settings import SoakSettings, load_settings
 from soaklib.weekly import _parser
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"

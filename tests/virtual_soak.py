@@ -8,14 +8,14 @@ from pathlib import Path
 from virtual_gateway import TIMEOUT_S, VirtualApi, VirtualClient, VirtualGateway
 from virtual_time import VirtualTimeLoop
 
-from soaklib.plan import load_plan
+from soaklib.plan.model import load_plan
+from soaklib.plan.settings import load_settings
 from soaklib.records import RunStatus
 from soaklib.runner.clock import RunClock
 from soaklib.runner.recovery import Past, recover
 from soaklib.runner.scraped import read_scrape
 from soaklib.runner.soak import Soak, SoakJob
 from soaklib.runner.surroundings import Surroundings
-from soaklib.settings import load_settings
 from soaklib.store.writer import Manifest, RunWriter, segment_row
 
 ANCHOR = dt.datetime(2026, 11, 28, tzinfo=dt.UTC)

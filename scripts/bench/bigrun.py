@@ -23,10 +23,10 @@ from pathlib import Path
 import duckdb
 
 from soaklib.judgement import judge_folder
-from soaklib.plan import ChaosChange, CredentialsChange, PolicyChange, load_plan
+from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange, load_plan
+from soaklib.plan.settings import SoakSettings
 from soaklib.records import RunStatus
 from soaklib.runner.events import write_event_log
-from soaklib.settings import SoakSettings
 from soaklib.store.names import EVENT_LOG_NAME
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment

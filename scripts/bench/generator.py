@@ -23,17 +23,17 @@ import duckdb
 import psutil
 import uvloop
 
-from soaklib.plan import load_plan
+from soaklib.plan.model import load_plan
+from soaklib.plan.pacer import Pacer
+from soaklib.plan.settings import load_settings
+from soaklib.plan.workload import Workload
 from soaklib.records import Outcome
 from soaklib.runner.client import Client
 from soaklib.runner.clock import RunClock, SoakClock
 from soaklib.runner.load import Load, LoadParts
 from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
-from soaklib.runner.pacer import Pacer
 from soaklib.runner.recorder import Recorder
 from soaklib.runner.vitals import Vitals
-from soaklib.runner.workload import Workload
-from soaklib.settings import load_settings
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
 from soaklib.store.writer import Manifest, RunWriter

@@ -28,7 +28,7 @@ from soaklib.analysis.prometheus import read_prometheus
 from soaklib.analysis.snapshots import read_snapshots
 from soaklib.gateway.database import SqliteDatabase
 from soaklib.gateway.records import Outcome, ProxyLogRow
-from soaklib.plan import load_plan
+from soaklib.plan.model import load_plan
 from soaklib.records import Sample
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment

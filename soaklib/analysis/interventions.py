@@ -10,7 +10,7 @@ import polars as pl
 from soaklib.analysis.effects import effect
 from soaklib.analysis.gauges import in_soak_time
 from soaklib.analysis.intervals import rate_interval
-from soaklib.plan import PolicyChange
+from soaklib.plan.model import PolicyChange
 from soaklib.records import EventName
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.effects import Effect
     from soaklib.analysis.load import Run
-    from soaklib.plan import Change
+    from soaklib.plan.model import Change
 
 __all__ = ["EFFECTS_OF_CHANGES_SCHEMA", "WINDOWS_SCHEMA", "change_shifts", "change_windows", "planned_changes"]
 

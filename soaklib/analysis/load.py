@@ -17,9 +17,9 @@ import duckdb
 from soaklib.analysis.frames import frame_of
 from soaklib.analysis.summary import SUMMARY_NAME
 from soaklib.errors import BusyError, RunError
-from soaklib.plan import Plan
+from soaklib.plan.model import Plan
+from soaklib.plan.settings import Thresholds
 from soaklib.records import RunStatus
-from soaklib.settings import Thresholds
 from soaklib.store.bundle import is_unpacked, unpack
 from soaklib.store.live import is_published, open_live
 from soaklib.store.lock import owned_since

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.plan import ChaosChange, PolicyChange
+from soaklib.plan.model import ChaosChange, PolicyChange
 from soaklib.records import EventName
 
 if TYPE_CHECKING:

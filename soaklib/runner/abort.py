@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 from soaklib.errors import AbortedError
+from soaklib.plan.settings import ABORT_PATTERN
 from soaklib.records import Kind
-from soaklib.settings import ABORT_PATTERN
 
 if TYPE_CHECKING:
     from soaklib.runner.clock import RunClock, SoakClock

@@ -15,7 +15,7 @@ import orjson
 from pydantic import AfterValidator, BaseModel, Field, RootModel, ValidationError
 
 from soaklib.errors import SettingsError, TargetError
-from soaklib.plan import quota_event
+from soaklib.plan.model import quota_event
 from soaklib.records import EventName
 from soaklib.runner.api import ApiError
 from soaklib.runner.gate import health_gate

@@ -19,7 +19,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import TargetError
-from soaklib.plan import Change, ChaosChange, CredentialsChange, Plan, PolicyChange
+from soaklib.plan.model import Change, ChaosChange, CredentialsChange, Plan, PolicyChange
 from soaklib.records import EventName
 from soaklib.runner.api import ApiError
 from soaklib.runner.change_keys import again_key, begun_key, change_key, off_key

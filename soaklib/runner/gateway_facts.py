@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 import orjson
 
+from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
 from soaklib.runner.api import ApiError, GatewayApi
 from soaklib.safety.foreign_text import MOST_NAME, plain_text
 from soaklib.safety.redaction import redacted
-from soaklib.settings import ADMIN_TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from soaklib.settings import SoakSettings
+    from soaklib.plan.settings import SoakSettings
 
 __all__ = ["GatewaySaid", "ask_gateway", "facts_of"]
 

@@ -11,20 +11,20 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from soaklib.plan.workload import probe_slot
 from soaklib.records import EventName, Expected, Kind, Outcome, Purpose, Reason
-from soaklib.runner.workload import probe_slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from soaklib.plan.pacer import Pacer
+    from soaklib.plan.workload import Call, Workload
     from soaklib.runner.client import Answer, Client
     from soaklib.runner.clock import RunClock, SoakClock
     from soaklib.runner.events import EventLog
-    from soaklib.runner.pacer import Pacer
     from soaklib.runner.policies import RunPolicies
     from soaklib.runner.tokens import AgentPool
     from soaklib.runner.vitals import Vitals
-    from soaklib.runner.workload import Call, Workload
 
 __all__ = ["Load", "LoadParts"]
 

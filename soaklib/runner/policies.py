@@ -17,7 +17,7 @@ from soaklib.runner.api import ApiError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from soaklib.plan import Plan, PolicyChange, Quota, Role
+    from soaklib.plan.model import Plan, PolicyChange, Quota, Role
     from soaklib.runner.api import GatewayApi
     from soaklib.runner.events import EventLog
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from soaklib.records import EventName
 
 if TYPE_CHECKING:
-    from soaklib.plan import Plan
+    from soaklib.plan.model import Plan
+    from soaklib.plan.settings import SoakSettings
     from soaklib.runner.events import EventLog
-    from soaklib.settings import SoakSettings
 
 __all__ = ["busiest_role", "say_rate_limit"]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import orjson
 
 from soaklib.errors import RecordingError
+from soaklib.plan.limits import MOST_QUEUED_ROWS
 from soaklib.runner.frames import rows_frame, scrape_header
 from soaklib.store.writer import segment_row
 
@@ -25,10 +26,9 @@ if TYPE_CHECKING:
     from soaklib.records import Event, HealthTick, Outcome, Sample, Scrape
     from soaklib.store.views import Segment
 
-__all__ = ["MOST_QUEUED_ROWS", "MOST_QUEUED_TEXT_BYTES", "Recorder"]
+__all__ = ["MOST_QUEUED_TEXT_BYTES", "Recorder"]
 
 _FLUSH_EVERY_S: Final = 0.1
-MOST_QUEUED_ROWS: Final = 500_000
 MOST_QUEUED_TEXT_BYTES: Final = 32 << 20
 _CLOSE_WITHIN_S: Final = 120.0
 _WRITTEN_WITHIN_S: Final = 30.0

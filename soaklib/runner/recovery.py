@@ -13,20 +13,20 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import RunError
-from soaklib.plan import ChaosChange
+from soaklib.plan.model import ChaosChange
+from soaklib.plan.pacer import Pacer
+from soaklib.plan.workload import Workload, probe_slot
 from soaklib.records import EventName, Kind, Outcome, Purpose, Reason, RunStatus
 from soaklib.runner.change_keys import number_of
 from soaklib.runner.clock import SoakClock
-from soaklib.runner.pacer import Pacer
-from soaklib.runner.workload import Workload, probe_slot
 from soaklib.store.views import Segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from soaklib.plan import Plan
-    from soaklib.runner.workload import Call
-    from soaklib.settings import SoakSettings
+    from soaklib.plan.model import Plan
+    from soaklib.plan.settings import SoakSettings
+    from soaklib.plan.workload import Call
     from soaklib.store.writer import RunWriter
 
 __all__ = ["Past", "recover"]

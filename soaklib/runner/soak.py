@@ -14,6 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import SoaklibError
+from soaklib.plan.cadence import occurrences
+from soaklib.plan.pacer import Pacer
+from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
+from soaklib.plan.workload import Workload
 from soaklib.records import EventName, RunStatus
 from soaklib.runner.abort import AbortRule, watch_for_abort
 from soaklib.runner.agent_keeper import keep_agents
@@ -23,17 +27,14 @@ from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
 from soaklib.runner.inbox import watch_inbox
 from soaklib.runner.load import Load, LoadParts
-from soaklib.runner.pacer import Pacer
 from soaklib.runner.rate_limit import say_rate_limit
 from soaklib.runner.recovery import Past
 from soaklib.runner.scraper import Scraper
 from soaklib.runner.side_by_side import run_side_by_side
 from soaklib.runner.surroundings import Surroundings
-from soaklib.runner.timeline import Timeline, occurrences
+from soaklib.runner.timeline import Timeline
 from soaklib.runner.tokens import AgentPool
 from soaklib.runner.vitals import Vitals
-from soaklib.runner.workload import Workload
-from soaklib.settings import ADMIN_TOKEN_VARIABLE
 from soaklib.store.names import EVENT_LOG_NAME
 from soaklib.store.views import Segment
 
@@ -42,10 +43,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
     from pathlib import Path
 
-    from soaklib.plan import Plan
+    from soaklib.plan.model import Plan
+    from soaklib.plan.settings import SoakSettings
     from soaklib.runner.api import GatewayApi
     from soaklib.runner.client import Client
-    from soaklib.settings import SoakSettings
 
 __all__ = ["Soak", "SoakJob", "SoakResult"]
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from soaklib.plan.settings import SoakSettings
     from soaklib.runner.vitals import Vitals
-    from soaklib.settings import SoakSettings
 
 __all__ = ["Surroundings"]
 

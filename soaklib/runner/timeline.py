@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from soaklib.errors import TargetError
-from soaklib.plan import ChaosChange
+from soaklib.plan.cadence import occurrences
+from soaklib.plan.model import ChaosChange
 from soaklib.records import EventName
 from soaklib.runner.api import ApiError
 from soaklib.runner.change_keys import change_key, off_key
@@ -16,19 +17,14 @@ from soaklib.runner.change_keys import change_key, off_key
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from soaklib.plan import Plan
+    from soaklib.plan.model import Plan
     from soaklib.runner.changes import Changes
     from soaklib.runner.clock import RunClock, SoakClock
     from soaklib.runner.events import EventLog
     from soaklib.runner.scraper import Scraper
     from soaklib.runner.tokens import AgentPool
 
-__all__ = ["Timeline", "occurrences"]
-
-
-def occurrences(duration_s: float, every_s: float) -> int:
-    """Give how many of the times 0, every_s, 2 every_s, ... fall before the end."""
-    return int(-(-duration_s // every_s))
+__all__ = ["Timeline"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from soaklib.runner.api import ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from soaklib.plan import Plan
+    from soaklib.plan.model import Plan
     from soaklib.runner.api import GatewayApi
 
 __all__ = ["AgentPool"]

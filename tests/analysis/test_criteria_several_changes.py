@@ -4,7 +4,7 @@ import pytest
 from stored_rows import with_plan
 
 import soaklib
-from soaklib.plan import load_plan
+from soaklib.plan.model import load_plan
 
 PLAN = load_plan()
 CHAOS = next(change for change in PLAN.changes if change.do == "chaos")

@@ -55,7 +55,7 @@ def wait_for(what, *, within_s=60):
 @pytest.fixture
 def plan(tmp_path):
     """A plan whose chaos begins early and lasts."""
-    text = files("soaklib").joinpath("default_plan.toml").read_text("utf-8")
+    text = files("soaklib.plan").joinpath("default_plan.toml").read_text("utf-8")
     [change] = re.findall(r"\[\[changes\]\]\ndo = \"chaos\"(?:\n.+)*", text)
     longer = re.sub(r"lasts = .*", "lasts = 0.3", re.sub(r"\nat = .*", "\nat = 0.02", change))
     path = tmp_path / "plan.toml"

@@ -8,7 +8,7 @@ from postgres_server import postgres_server
 from rehearsals import run_command
 
 from soaklib.embedded import EmbeddedGateway
-from soaklib.settings import SoakSettings
+from soaklib.plan.settings import SoakSettings
 from soaklib.verify import verify
 
 pytestmark = pytest.mark.slow

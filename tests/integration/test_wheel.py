@@ -65,7 +65,7 @@ def test_a_wheel_holds_notebooks_sample_schedules_and_dashboard_and_no_tests(whe
     assert {f"soaklib/shipped_files/notebooks/{name}" for name in notebooks} <= names
     assert "soaklib/shipped_files/data/sample/run.duckdb" in names
     assert "soaklib/shipped_files/scripts/grafana-dashboard.json" in names
-    assert "soaklib/default_plan.toml" in names
+    assert "soaklib/plan/default_plan.toml" in names
     assert not [name for name in names if name.startswith("tests/")]
 
 

@@ -1,8 +1,8 @@
 import pytest
 
 from soaklib.errors import SettingsError
+from soaklib.plan.settings import load_settings
 from soaklib.runner.abort import AbortRule
-from soaklib.settings import load_settings
 
 
 def fed(rule, *counts):

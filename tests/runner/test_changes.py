@@ -6,7 +6,7 @@ import pytest
 from kept_events import KeptEvents
 from virtual_time import run_virtually
 
-from soaklib.plan import ChaosChange, CredentialsChange, PolicyChange, load_plan
+from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange, load_plan
 from soaklib.records import Expected
 from soaklib.runner.api import ApiError, Reply
 from soaklib.runner.changes import ChangeContext, Changes

@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from soaklib.plan.settings import load_settings
 from soaklib.runner.gateway_facts import ask_gateway
-from soaklib.settings import load_settings
 
 
 @pytest.fixture

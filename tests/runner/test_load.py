@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import pytest
 from virtual_time import run_virtually
 
-from soaklib.plan import load_plan
+from soaklib.plan.model import load_plan
+from soaklib.plan.pacer import Pacer
+from soaklib.plan.workload import Workload
 from soaklib.records import Expected, Kind, Reason
 from soaklib.runner.client import Answer
 from soaklib.runner.clock import RunClock, SoakClock
 from soaklib.runner.load import Load, LoadParts
-from soaklib.runner.pacer import Pacer
 from soaklib.runner.vitals import Vitals
-from soaklib.runner.workload import Workload
 from soaklib.store.views import Segment
 
 SPEED = 10.0

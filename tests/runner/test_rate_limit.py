@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from soaklib.plan import load_plan
+from soaklib.plan.model import load_plan
+from soaklib.plan.workload import Workload
 from soaklib.runner.rate_limit import busiest_role
-from soaklib.runner.workload import Workload
 
 MINUTES, SLOTS_A_MINUTE = 1440, 600
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from soaklib.plan import load_plan
+from soaklib.plan.model import load_plan
+from soaklib.plan.settings import load_settings
+from soaklib.plan.workload import Workload, probe_slot
 from soaklib.runner.recovery import recover
-from soaklib.runner.workload import Workload, probe_slot
-from soaklib.settings import load_settings
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
 from soaklib.store.writer import Manifest, RunWriter, segment_row
 
-PLAN = load_plan(Path(str(files("soaklib").joinpath("example_plan.toml"))))
+PLAN = load_plan(Path(str(files("soaklib.plan").joinpath("example_plan.toml"))))
 EVERY_S = (60, 300)
 
 

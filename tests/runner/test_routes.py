@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from soaklib.errors import TargetError
-from soaklib.plan import load_plan
+from soaklib.plan.model import load_plan
 from soaklib.runner.api import ApiError, GatewayApi
 from soaklib.runner.routes import about_clock, check_routes
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from soaklib.plan import load_plan
+from soaklib.plan.model import load_plan
 from soaklib.runner.api import ApiError
 from soaklib.runner.tokens import AgentPool
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from soaklib.errors import SettingsError
+from soaklib.plan.settings import load_settings
 from soaklib.resuming import refuse_what_a_stranger_names
 from soaklib.safety.own_runs import is_remembered, remember
-from soaklib.settings import load_settings
 
 URL, HEADER = "http://127.0.0.1:3000", "Authorization=TOKEN"
 EXTERNAL = ("--gateway-url", URL, "--max-in-flight", "10")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.criteria.verdicts import change_not_made, each, many, number, passed
-from soaklib.plan import ChaosChange, PolicyChange
+from soaklib.plan.model import ChaosChange, PolicyChange
 from soaklib.records import EventName, State, Verdict
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from soaklib.analysis.criteria.verdicts import many, number, passed, planned_probes
 from soaklib.analysis.intervals import rate_interval
 from soaklib.analysis.timeline import planned_windows
-from soaklib.plan import PolicyChange
+from soaklib.plan.model import PolicyChange
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from soaklib.analysis.load import Run
-    from soaklib.plan import Change
+    from soaklib.plan.model import Change
 
 __all__ = ["change_not_made", "each", "many", "number", "passed", "planned_probes"]
 

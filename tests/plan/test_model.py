@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from soaklib.errors import SettingsError
-from soaklib.plan import PolicyChange, load_plan
+from soaklib.plan.model import PolicyChange, load_plan
 
-DEFAULT = files("soaklib").joinpath("default_plan.toml").read_text("utf-8")
+DEFAULT = files("soaklib.plan").joinpath("default_plan.toml").read_text("utf-8")
 
 
 def test_the_default_plan_is_the_whitepapers():
@@ -72,7 +72,7 @@ def test_a_plan_that_cannot_work_is_refused_before_anything_runs(tmp_path, old, 
 
 def test_the_example_plan_knows_none_of_the_default_plans_tools():
     """Jira and Slack, with roles of their own; the event of its quota cut bears the tool's name."""
-    plan = load_plan(Path(str(files("soaklib").joinpath("example_plan.toml"))))
+    plan = load_plan(Path(str(files("soaklib.plan").joinpath("example_plan.toml"))))
     assert plan.tools == ("jira", "slack")
     assert set(plan.roles).isdisjoint(load_plan().roles)
     assert [change.event for change in plan.changes][-1] == "POLICY_UPDATED_SLACK_QUOTA_REDUCED"

@@ -3,9 +3,9 @@ from collections import Counter
 
 import pytest
 
-from soaklib.plan import load_plan
+from soaklib.plan.model import load_plan
+from soaklib.plan.workload import Workload
 from soaklib.records import Expected
-from soaklib.runner.workload import Workload
 
 SLOTS = 20_000
 

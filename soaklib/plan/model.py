@@ -303,12 +303,12 @@ def load_plan(path: Path | None = None) -> Plan:
     name = "the default plan" if path is None else str(path)
     try:
         text = (
-            files("soaklib").joinpath("default_plan.toml").read_text("utf-8")
+            files("soaklib.plan").joinpath("default_plan.toml").read_text("utf-8")
             if path is None
             else path.read_text("utf-8")
         )
         content = tomllib.loads(text)
-        content.pop("settings", None)  # read by soaklib.settings
+        content.pop("settings", None)  # read by soaklib.plan.settings
         return Plan.model_validate(content)
     except (OSError, UnicodeDecodeError) as exc:
         msg = f"--plan: cannot read {name}: {exc}"

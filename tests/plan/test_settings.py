@@ -6,8 +6,8 @@ import trustme
 
 import soaklib
 from soaklib.errors import SettingsError
-from soaklib.plan import load_plan
-from soaklib.settings import SoakSettings, default_max_in_flight, is_loopback, load_settings
+from soaklib.plan.model import load_plan
+from soaklib.plan.settings import SoakSettings, default_max_in_flight, is_loopback, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +152,7 @@ def test_the_manifest_holds_no_password():
 
 def test_every_setting_is_described():
     """--help says what each is."""
-    from soaklib.settings import SoakSettings  # noqa: PLC0415 - used by this test alone
+    from soaklib.plan.settings import SoakSettings  # noqa: PLC0415 - used by this test alone
 
     assert [name for name, field in SoakSettings.model_fields.items() if not field.description] == []
     assert load_plan().name == "24-hour soak"
@@ -160,7 +160,7 @@ def test_every_setting_is_described():
 
 def test_the_settings_of_a_stored_run_are_still_settings():
     """Those of the committed sample, made before the runner served metrics: it could be resumed."""
-    with soaklib.open_run(Path(__file__).parents[1] / "data" / "sample") as run:
+    with soaklib.open_run(Path(__file__).parents[2] / "data" / "sample") as run:
         settings = SoakSettings.model_validate(dict(run.info.settings))
     assert settings.metrics_port is None
     assert settings.total_slots == 34_560

@@ -15,7 +15,7 @@ import orjson
 from soaklib.records import Expected
 
 if TYPE_CHECKING:
-    from soaklib.plan import Operation, Plan, Probe, Step
+    from soaklib.plan.model import Operation, Plan, Probe, Step
 
 __all__ = ["Call", "Workload", "probe_slot"]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soaklib.runner.pacer import Pacer
+from soaklib.plan.pacer import Pacer
 
 
 @pytest.mark.parametrize(("rps", "slot", "due_s"), [(1, 0, 0.0), (1, 86_399, 86_399.0), (10, 5, 0.5), (0.5, 3, 6.0)])

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import psutil
 
 from soaklib.errors import SettingsError
-from soaklib.runner.recorder import MOST_QUEUED_ROWS
-from soaklib.runner.timeline import occurrences
-from soaklib.runner.workload import Workload
+from soaklib.plan.cadence import occurrences
+from soaklib.plan.limits import MOST_QUEUED_ROWS
+from soaklib.plan.workload import Workload
 from soaklib.safety.memory import usable_memory_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from soaklib.plan import Plan
-    from soaklib.settings import SoakSettings
+    from soaklib.plan.model import Plan
+    from soaklib.plan.settings import SoakSettings
 
 __all__ = ["ROW_BYTES", "Forecast", "PlannedCalls", "bytes_text", "forecast", "refuse_small_disk"]
 
