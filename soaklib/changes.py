@@ -26,13 +26,13 @@ from soaklib.command import command
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
 from soaklib.plan.model import NAME_PATTERN, ChaosChange, CredentialsChange, PolicyChange
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, load_settings
-from soaklib.runner.api import GatewayApi
-from soaklib.runner.byhand import ByHand
 from soaklib.runner.inbox import leave_note
-from soaklib.runner.undo import UndoLog, default_undo_path
 from soaklib.safety.foreign_text import plain_text
 from soaklib.safety.ownership import is_own_folder
 from soaklib.store.lock import is_owned
+from soaklib.targets.fourrunr.api import GatewayApi
+from soaklib.targets.fourrunr.byhand import ByHand
+from soaklib.targets.undo import UndoLog, default_undo_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

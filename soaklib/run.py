@@ -32,20 +32,20 @@ from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, SoakSettings, is_loopbac
 from soaklib.preview import Preview, show_plan, spoken_openly
 from soaklib.records import RunStatus
 from soaklib.resuming import lacking, refuse_what_a_stranger_names, resumed_settings
-from soaklib.runner.api import GatewayApi
 from soaklib.runner.display import show_progress
 from soaklib.runner.events import write_event_log
-from soaklib.runner.gate import health_gate
 from soaklib.runner.gateway_facts import ask_gateway
 from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
 from soaklib.runner.recovery import recover
-from soaklib.runner.routes import check_routes
 from soaklib.runner.soak import Soak, SoakJob, SoakResult
 from soaklib.safety.own_runs import remember
 from soaklib.store.lock import RunLock
 from soaklib.store.names import EVENT_LOG_NAME
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.writer import Manifest, RunWriter
+from soaklib.targets.fourrunr.api import GatewayApi
+from soaklib.targets.fourrunr.health import health_gate
+from soaklib.targets.fourrunr.routes import check_routes
 from soaklib.terminal import new_console, say
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import orjson
 
 from soaklib.records import Kind, Reason
-from soaklib.runner.api import ApiError, GatewayApi, Reply
 from soaklib.runner.client import Answer
+from soaklib.targets.fourrunr.api import ApiError, GatewayApi, Reply
 
 TIMEOUT_S = 2.0
 FAULTS = {

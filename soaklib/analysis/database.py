@@ -4,8 +4,8 @@ It is read from a table ``proxy_logs`` or ``RequestLog``, whose columns tell who
 
 - The reference gateway names outcome and reason itself (see ``soaklib.gateway.records``).
 - The real gateway has status and one text, which is classified as the client classifies answers
-  (:mod:`soaklib.classify`); where it keeps no text, a 403 is no more than ``unauthorized_other``, and where it keeps no
-  correlation id, that is null. It has no rows for refused parameters, and whole milliseconds.
+  (:mod:`soaklib.targets.fourrunr.answers`); where it keeps no text, a 403 is no more than ``unauthorized_other``, and
+  where it keeps no correlation id, that is null. It has no rows for refused parameters, and whole milliseconds.
 
 ============== ================ ==========================================================================
 column         type             meaning
@@ -32,9 +32,9 @@ import polars as pl
 
 from soaklib.analysis.connections import opened
 from soaklib.analysis.exposition import AT
-from soaklib.classify import classify_answer
 from soaklib.errors import SourceError
 from soaklib.records import Kind, Reason
+from soaklib.targets.fourrunr.answers import classify_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -21,18 +21,18 @@ from typing import TYPE_CHECKING, Final
 from soaklib.errors import TargetError
 from soaklib.plan.model import Change, ChaosChange, CredentialsChange, Plan, PolicyChange
 from soaklib.records import EventName
-from soaklib.runner.api import ApiError
 from soaklib.runner.change_keys import again_key, begun_key, change_key, off_key
-from soaklib.runner.gate import health_gate
 from soaklib.runner.policies import RunPolicies
+from soaklib.targets.fourrunr.api import ApiError
+from soaklib.targets.fourrunr.health import health_gate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from soaklib.runner.api import GatewayApi
     from soaklib.runner.chaos_guard import ChaosGuard
     from soaklib.runner.events import EventLog
     from soaklib.runner.recovery import Past
+    from soaklib.targets.fourrunr.api import GatewayApi
 
 __all__ = ["ChangeContext", "Changes"]
 

@@ -17,17 +17,16 @@ import orjson
 from aiohttp import hdrs
 from yarl import URL
 
-from soaklib.classify import classify_answer
 from soaklib.records import Kind, Reason
-from soaklib.runner.transport import TimedConnector, open_session, read_bounded
 from soaklib.safety.foreign_text import plain_text
+from soaklib.targets.fourrunr.answers import classify_answer
+from soaklib.targets.transport import TimedConnector, open_session, read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
     from typing import Self
-
 
 __all__ = ["FAILURES", "Answer", "Client", "classify_failure"]
 

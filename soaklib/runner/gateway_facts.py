@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final, TypedDict
 import orjson
 
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
-from soaklib.runner.api import ApiError, GatewayApi
 from soaklib.safety.foreign_text import MOST_NAME, plain_text
 from soaklib.safety.redaction import redacted
+from soaklib.targets.fourrunr.api import ApiError, GatewayApi
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

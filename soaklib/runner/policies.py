@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from soaklib.errors import TargetError
 from soaklib.records import EventName, Expected
-from soaklib.runner.api import ApiError
+from soaklib.targets.fourrunr.api import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from soaklib.plan.model import Plan, PolicyChange, Quota, Role
-    from soaklib.runner.api import GatewayApi
     from soaklib.runner.events import EventLog
+    from soaklib.targets.fourrunr.api import GatewayApi
 
 __all__ = ["RunPolicies", "policy_spec", "quota_limit"]
 

@@ -12,16 +12,16 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.records import HEALTH_METRIC_PREFIX, EventName, Sample, Scrape
-from soaklib.runner.api import ApiError
-from soaklib.runner.gate import answer_object, is_healthy, open_breakers
+from soaklib.targets.fourrunr.api import ApiError
+from soaklib.targets.fourrunr.health import answer_object, is_healthy, open_breakers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from soaklib.runner.api import GatewayApi, Reply
     from soaklib.runner.clock import RunClock, SoakClock
     from soaklib.runner.events import EventLog
     from soaklib.runner.recorder import Recorder
+    from soaklib.targets.fourrunr.api import GatewayApi, Reply
 
 __all__ = ["Scraper"]
 

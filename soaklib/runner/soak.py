@@ -21,7 +21,6 @@ from soaklib.plan.workload import Workload
 from soaklib.records import EventName, RunStatus
 from soaklib.runner.abort import AbortRule, watch_for_abort
 from soaklib.runner.agent_keeper import keep_agents
-from soaklib.runner.api import ApiError
 from soaklib.runner.changes import ChangeContext, Changes
 from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
@@ -37,6 +36,7 @@ from soaklib.runner.tokens import AgentPool
 from soaklib.runner.vitals import Vitals
 from soaklib.store.names import EVENT_LOG_NAME
 from soaklib.store.views import Segment
+from soaklib.targets.fourrunr.api import ApiError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
     from soaklib.plan.model import Plan
     from soaklib.plan.settings import SoakSettings
-    from soaklib.runner.api import GatewayApi
     from soaklib.runner.client import Client
+    from soaklib.targets.fourrunr.api import GatewayApi
 
 __all__ = ["Soak", "SoakJob", "SoakResult"]
 

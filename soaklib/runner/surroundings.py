@@ -9,13 +9,13 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from soaklib.runner.api import GatewayApi
 from soaklib.runner.chaos_guard import ChaosGuard
 from soaklib.runner.client import Client
 from soaklib.runner.clock import RunClock
 from soaklib.runner.recorder import Recorder
 from soaklib.runner.vitals import watch_vitals
 from soaklib.store.tables import DATABASE_NAME
+from soaklib.targets.fourrunr.api import GatewayApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,8 +11,8 @@ from soaklib.errors import TargetError
 from soaklib.plan.cadence import occurrences
 from soaklib.plan.model import ChaosChange
 from soaklib.records import EventName
-from soaklib.runner.api import ApiError
 from soaklib.runner.change_keys import change_key, off_key
+from soaklib.targets.fourrunr.api import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import orjson
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential, wait_random
 
-from soaklib.runner.api import ApiError
+from soaklib.targets.fourrunr.api import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from soaklib.plan.model import Plan
-    from soaklib.runner.api import GatewayApi
+    from soaklib.targets.fourrunr.api import GatewayApi
 
 __all__ = ["AgentPool"]
 

@@ -8,10 +8,10 @@ from virtual_time import run_virtually
 
 from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange, load_plan
 from soaklib.records import Expected
-from soaklib.runner.api import ApiError, Reply
 from soaklib.runner.changes import ChangeContext, Changes
 from soaklib.runner.policies import policy_spec
 from soaklib.runner.recovery import Past
+from soaklib.targets.fourrunr.api import ApiError, Reply
 
 CREDENTIALS, CHAOS, POLICY = load_plan().changes
 MISSING = ApiError("POST /api/admin", 404, '{"message":"Route POST:/api/admin not found"}')

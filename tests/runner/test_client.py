@@ -18,7 +18,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from soaklib.errors import SettingsError
 from soaklib.records import Kind, Reason
 from soaklib.runner.client import FAILURES, MAX_BODY_BYTES, Client, classify_failure
-from soaklib.runner.transport import connect_limit_s
+from soaklib.targets.transport import connect_limit_s
 
 
 def http(status_line, body=b"", content_type=b"application/json", extra=b""):

@@ -11,10 +11,10 @@ from virtual_soak import World
 from virtual_time import run_virtually
 
 from soaklib.records import Sample, Scrape
-from soaklib.runner.api import ApiError, Reply
 from soaklib.runner.clock import RunClock, SoakClock
 from soaklib.runner.scraper import Scraper
 from soaklib.store.views import Segment
+from soaklib.targets.fourrunr.api import ApiError, Reply
 
 ANCHOR = dt.datetime(2026, 11, 28, tzinfo=dt.UTC)
 HEALTHY = Reply(200, b'{"ok":true}')

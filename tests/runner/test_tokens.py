@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from soaklib.plan.model import load_plan
-from soaklib.runner.api import ApiError
 from soaklib.runner.tokens import AgentPool
+from soaklib.targets.fourrunr.api import ApiError
 
 
 class FakeApi:

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from soaklib.runner.api import ApiError, Reply
-from soaklib.runner.gate import health_gate, open_breakers
+from soaklib.targets.fourrunr.api import ApiError, Reply
+from soaklib.targets.fourrunr.health import health_gate, open_breakers
 
 HEALTHY = Reply(200, b'{"ok":true}')
 READY = Reply(200, b'{"ready":true}')

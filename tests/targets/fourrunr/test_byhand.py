@@ -6,9 +6,9 @@ import json
 import pytest
 
 from soaklib.errors import SettingsError, TargetError
-from soaklib.runner.api import ApiError, Reply
-from soaklib.runner.byhand import ByHand
-from soaklib.runner.undo import UndoLog
+from soaklib.targets.fourrunr.api import ApiError, Reply
+from soaklib.targets.fourrunr.byhand import ByHand
+from soaklib.targets.undo import UndoLog
 
 MISSING = b'{"message":"Route GET:/x not found","error":"Not Found","statusCode":404}'
 

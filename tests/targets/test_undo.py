@@ -9,7 +9,7 @@ import pytest
 from virtual_time import VirtualTimeLoop
 
 from soaklib.errors import SettingsError
-from soaklib.runner.undo import UndoLog
+from soaklib.targets.undo import UndoLog
 
 URL = "http://127.0.0.1:1"
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
-from soaklib.runner.api import ApiError
 from soaklib.safety.foreign_text import plain_text
+from soaklib.targets.fourrunr.api import ApiError
 
 if TYPE_CHECKING:
-    from soaklib.runner.api import GatewayApi, Reply
+    from soaklib.targets.fourrunr.api import GatewayApi, Reply
 
 __all__ = ["GateResult", "answer_object", "health_gate", "is_healthy", "open_breakers"]
 

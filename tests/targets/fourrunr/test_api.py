@@ -11,7 +11,7 @@ import trustme
 from aiohttp import web
 
 from soaklib.errors import SettingsError
-from soaklib.runner.api import ApiError, GatewayApi
+from soaklib.targets.fourrunr.api import ApiError, GatewayApi
 
 NOW = dt.datetime.now(dt.UTC)
 

@@ -1,7 +1,7 @@
 """Changes made by hand: between two health gates, once however often asked for, and put back on request.
 
 An answer of 200 is not taken for the change: what the gateway then says of its own state is. What was in force before
-the first change is kept in an :class:`~soaklib.runner.undo.UndoLog` before it is changed.
+the first change is kept in an :class:`~soaklib.targets.undo.UndoLog` before it is changed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pydantic import AfterValidator, BaseModel, Field, RootModel, ValidationErro
 from soaklib.errors import SettingsError, TargetError
 from soaklib.plan.model import quota_event
 from soaklib.records import EventName
-from soaklib.runner.api import ApiError
-from soaklib.runner.gate import health_gate
 from soaklib.safety.foreign_text import is_plain
+from soaklib.targets.fourrunr.api import ApiError
+from soaklib.targets.fourrunr.health import health_gate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from soaklib.runner.api import GatewayApi
-    from soaklib.runner.undo import Replaced, UndoLog
+    from soaklib.targets.fourrunr.api import GatewayApi
+    from soaklib.targets.undo import Replaced, UndoLog
 
 __all__ = ["ByHand"]
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soaklib.classify import classify_answer
 from soaklib.records import Kind, Reason
+from soaklib.targets.fourrunr.answers import classify_answer
 
 DENIED = "Policy denied"
 FAILED = "External API request failed"

@@ -21,10 +21,10 @@ import orjson
 from yarl import URL
 
 from soaklib.errors import TargetError
-from soaklib.runner.transport import TimedConnector, connect_limit_s, open_session, read_bounded
 from soaklib.safety.foreign_text import MOST_NAME, is_plain, plain_text
 from soaklib.safety.reaching import refuse_bad_header
 from soaklib.safety.redaction import redacted
+from soaklib.targets.transport import TimedConnector, connect_limit_s, open_session, read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

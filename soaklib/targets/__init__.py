@@ -1,0 +1,1 @@
+"""What a gateway is to soaklib: one folder for each kind."""
