@@ -23,13 +23,10 @@ if TYPE_CHECKING:
     from soaklib.analysis.bookkeeping.books import reconciliation_proofs
     from soaklib.analysis.breakers import breaker_states, fast_fails, recoveries
     from soaklib.analysis.burn import budget, burn
-    from soaklib.analysis.changepoints import change_points
     from soaklib.analysis.compare import compare
     from soaklib.analysis.counters import increase, prometheus_increase, rate
     from soaklib.analysis.criteria import criteria
     from soaklib.analysis.database import read_database
-    from soaklib.analysis.drift import drift
-    from soaklib.analysis.effects import effect, effects
     from soaklib.analysis.error_budget import error_budget
     from soaklib.analysis.events import read_events
     from soaklib.analysis.exposition import canonical_names, exposition_repairs, read_exposition
@@ -40,11 +37,14 @@ if TYPE_CHECKING:
     from soaklib.analysis.latency_bins import latency_bins
     from soaklib.analysis.load import Run, open_run
     from soaklib.analysis.metered import metered
-    from soaklib.analysis.power import power
     from soaklib.analysis.prometheus import read_prometheus
     from soaklib.analysis.rates import denials, outcome_counts, success_rate, tool_usage
     from soaklib.analysis.reconcile import reconcile
     from soaklib.analysis.snapshots import read_snapshots, snapshot_files
+    from soaklib.analysis.statistics.changepoints import change_points
+    from soaklib.analysis.statistics.drift import drift
+    from soaklib.analysis.statistics.effect import effect, effects
+    from soaklib.analysis.statistics.power import power
     from soaklib.analysis.timeline import marks, planned_windows
     from soaklib.analysis.validity import measurement_validity
     from soaklib.errors import SoaklibError
@@ -103,13 +103,10 @@ _MODULES: Final = {
     "soaklib.analysis.bookkeeping.books": ("reconciliation_proofs",),
     "soaklib.analysis.breakers": ("breaker_states", "fast_fails", "recoveries"),
     "soaklib.analysis.burn": ("budget", "burn"),
-    "soaklib.analysis.changepoints": ("change_points",),
     "soaklib.analysis.compare": ("compare",),
     "soaklib.analysis.counters": ("increase", "prometheus_increase", "rate"),
     "soaklib.analysis.criteria": ("criteria",),
     "soaklib.analysis.database": ("read_database",),
-    "soaklib.analysis.drift": ("drift",),
-    "soaklib.analysis.effects": ("effect", "effects"),
     "soaklib.analysis.error_budget": ("error_budget",),
     "soaklib.analysis.events": ("read_events",),
     "soaklib.analysis.exposition": ("canonical_names", "exposition_repairs", "read_exposition"),
@@ -120,11 +117,14 @@ _MODULES: Final = {
     "soaklib.analysis.latency_bins": ("latency_bins",),
     "soaklib.analysis.load": ("Run", "open_run"),
     "soaklib.analysis.metered": ("metered",),
-    "soaklib.analysis.power": ("power",),
     "soaklib.analysis.prometheus": ("read_prometheus",),
     "soaklib.analysis.rates": ("denials", "outcome_counts", "success_rate", "tool_usage"),
     "soaklib.analysis.reconcile": ("reconcile",),
     "soaklib.analysis.snapshots": ("read_snapshots", "snapshot_files"),
+    "soaklib.analysis.statistics.changepoints": ("change_points",),
+    "soaklib.analysis.statistics.drift": ("drift",),
+    "soaklib.analysis.statistics.effect": ("effect", "effects"),
+    "soaklib.analysis.statistics.power": ("power",),
     "soaklib.analysis.timeline": ("marks", "planned_windows"),
     "soaklib.analysis.validity": ("measurement_validity",),
     "soaklib.errors": ("SoaklibError",),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from soaklib.analysis.series import in_mask, require, times_us
+from soaklib.analysis.statistics.series import in_mask, require, times_us
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:

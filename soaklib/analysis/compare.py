@@ -5,10 +5,10 @@ calls, not a mean of the windows'. How it scatters is told by windows of soak ti
 value, its influence, has the value for its mean when the value is added to each (for a quantile: the share of the
 window's calls beyond it over the density there, Bahadur, *A note on quantiles in large samples*, Ann. Math. Stat. 37,
 1966). Windows next to each other are alike, so test and interval of the difference are a bootstrap-t over series that
-an AR-sieve of each run's own windows makes (:mod:`soaklib.analysis.sieve`), as those of
-:func:`soaklib.analysis.drift.drift` are. Two runs are the ``same`` in an endpoint when the whole 90 % interval lies
-within the margin (two one-sided tests at 5 %, Schuirmann 1987), ``different`` when the test rejects at 5 % and the
-interval is not within the margin.
+an AR-sieve of each run's own windows makes (:mod:`soaklib.analysis.statistics.sieve`), as those of
+:func:`soaklib.analysis.statistics.drift.drift` are. Two runs are the ``same`` in an endpoint when the whole 90 %
+interval lies within the margin (two one-sided tests at 5 %, Schuirmann 1987), ``different`` when the test rejects at 5
+% and the interval is not within the margin.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 import numpy as np
 import polars as pl
 
-from soaklib.analysis.drift import COVERING, LEVEL
 from soaklib.analysis.endpoints import ENDPOINTS, Endpoint, window_s
-from soaklib.analysis.sieve import fit_sieve, long_run_sd, remove_mean
+from soaklib.analysis.statistics.drift import COVERING, LEVEL
+from soaklib.analysis.statistics.sieve import fit_sieve, long_run_sd, remove_mean
 from soaklib.analysis.timeline import planned_windows
 
 if TYPE_CHECKING:
     from soaklib.analysis.load import Run
-    from soaklib.analysis.series import FloatArray
+    from soaklib.analysis.statistics.series import FloatArray
 
 __all__ = ["COMPARISON_SCHEMA", "OFFSETS", "MeanDifference", "compare", "mean_difference", "quantile_windows"]
 

@@ -9,7 +9,7 @@ import polars as pl
 from soaklib.analysis.burn import WINDOWS, burn
 from soaklib.analysis.gauges import in_soak_time
 from soaklib.analysis.rates import success_rate
-from soaklib.analysis.series import in_mask, times_us
+from soaklib.analysis.statistics.series import in_mask, times_us
 from soaklib.analysis.windows import seconds_of
 
 if TYPE_CHECKING:

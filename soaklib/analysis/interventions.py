@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.effects import effect
 from soaklib.analysis.gauges import in_soak_time
-from soaklib.analysis.intervals import rate_interval
+from soaklib.analysis.statistics.effect import effect
+from soaklib.analysis.statistics.intervals import rate_interval
 from soaklib.plan.model import PolicyChange
 from soaklib.records import EventName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from soaklib.analysis.effects import Effect
     from soaklib.analysis.load import Run
+    from soaklib.analysis.statistics.effect import Effect
     from soaklib.plan.model import Change
 
 __all__ = ["EFFECTS_OF_CHANGES_SCHEMA", "WINDOWS_SCHEMA", "change_shifts", "change_windows", "planned_changes"]

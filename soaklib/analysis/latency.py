@@ -5,9 +5,9 @@ right-censored there. Every quantile therefore places those calls behind all oth
 its value is unknown but bounded, and what is reported is that lower bound, flagged `at_least`. Nothing is left out, and
 quantiles of windows are never averaged.
 
-Interval bounds are order statistics too, at the ranks that :func:`soaklib.analysis.intervals.order_shares` gives for
-calls that are alike when they lie close together. They are sorted here and not in DuckDB, which takes five times as
-long for it; so the calls come out of it in chunks of bounded size, but for the largest windows.
+Interval bounds are order statistics too, at the ranks that :func:`soaklib.analysis.statistics.intervals.order_shares`
+gives for calls that are alike when they lie close together. They are sorted here and not in DuckDB, which takes five
+times as long for it; so the calls come out of it in chunks of bounded size, but for the largest windows.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from soaklib.analysis.intervals import TAIL_OBSERVATIONS, order_shares
-from soaklib.analysis.resampling import design_effect
+from soaklib.analysis.statistics.blocks import design_effect
+from soaklib.analysis.statistics.intervals import TAIL_OBSERVATIONS, order_shares
 from soaklib.analysis.windows import asking, part_sql, seconds_of, window_sql
 from soaklib.errors import SettingsError
 from soaklib.records import Kind

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from soaklib.analysis import aligned, drift, effects, intervals
+from soaklib.analysis import aligned
+from soaklib.analysis.statistics import drift, effect, intervals
 
 __all__ = ["confidence_levels"]
 
@@ -12,6 +13,6 @@ def confidence_levels() -> dict[str, float]:
     return {
         "rate": 100 * intervals.CONFIDENCE,
         "drift": 100 * drift.CONFIDENCE,
-        "effect": 100 * effects.CONFIDENCE,
+        "effect": 100 * effect.CONFIDENCE,
         "placebo": 100 * aligned.CONFIDENCE,
     }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.intervals import rate_interval
+from soaklib.analysis.statistics.intervals import rate_interval
 
 if TYPE_CHECKING:
     from soaklib.analysis.load import Run
@@ -30,7 +30,7 @@ def success_by_phase(run: Run) -> pl.DataFrame:
     polars.DataFrame
         ``phase``, ``soak_s`` (when its first call was planned), ``calls`` (planned), ``denied``, ``failed`` (neither ok
         nor denied), ``n`` (calls that count towards success), ``success_rate``, ``low`` and ``high`` (percent; the
-        95 % interval, see :func:`soaklib.analysis.intervals.rate_interval`), in order of time.
+        95 % interval, see :func:`soaklib.analysis.statistics.intervals.rate_interval`), in order of time.
     """
     minutes = run.sql(
         """

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from soaklib.analysis.intervals import rate_interval
-from soaklib.analysis.resampling import alikeness
+from soaklib.analysis.statistics.blocks import alikeness
+from soaklib.analysis.statistics.intervals import rate_interval
 from soaklib.analysis.timeline import planned_windows
 from soaklib.analysis.windows import PARTS, aggregate, part_sql, seconds_of, window_sql
 from soaklib.errors import SettingsError
@@ -16,9 +16,9 @@ from soaklib.errors import SettingsError
 if TYPE_CHECKING:
     import datetime as dt
 
-    from soaklib.analysis.intervals import RateInterval
     from soaklib.analysis.load import Run
-    from soaklib.analysis.resampling import Alikeness
+    from soaklib.analysis.statistics.blocks import Alikeness
+    from soaklib.analysis.statistics.intervals import RateInterval
 
 __all__ = ["DENIALS_SCHEMA", "SUCCESS_SCHEMA", "denials", "outcome_counts", "success_rate", "tool_usage"]
 
@@ -141,7 +141,8 @@ def success_rate(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
     bursts: its design effect is the larger of what the window's own parts show and what those of all windows show
     together, so that a window without a burst knows of those of others. The planned windows of a run are left aside
     for that; a frame knows none. A window shorter than the bursts cannot know them: its interval is about its own
-    calls. See :func:`soaklib.analysis.intervals.rate_interval` and :func:`soaklib.analysis.resampling.alikeness`.
+    calls. See :func:`soaklib.analysis.statistics.intervals.rate_interval` and
+    :func:`soaklib.analysis.statistics.blocks.alikeness`.
 
     Parameters
     ----------

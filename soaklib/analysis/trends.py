@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from soaklib.analysis.drift import drift
 from soaklib.analysis.endpoints import endpoint_series, not_judged
+from soaklib.analysis.statistics.drift import drift
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import polars as pl
 
-    from soaklib.analysis.drift import Drift
     from soaklib.analysis.endpoints import Endpoint
     from soaklib.analysis.load import Run
+    from soaklib.analysis.statistics.drift import Drift
 
 __all__ = ["EndpointTrends", "endpoint_trends"]
 

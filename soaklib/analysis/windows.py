@@ -15,7 +15,7 @@ import polars as pl
 
 from soaklib.analysis.frames import frame_of
 from soaklib.analysis.load import Run
-from soaklib.analysis.series import times_us
+from soaklib.analysis.statistics.series import times_us
 from soaklib.errors import SettingsError
 from soaklib.records import SUCCESS_SQL
 from soaklib.safety.memory import database_memory

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 import soaklib
-from soaklib.analysis.resampling import alikeness
+from soaklib.analysis.statistics.blocks import alikeness
 from soaklib.analysis.windows import seconds_of
 from soaklib.errors import SettingsError
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.breakers import FAILED_SQL, recoveries, recoveries_sql
 from soaklib.analysis.criteria.verdicts import change_not_made, each, many, passed
-from soaklib.analysis.intervals import rate_interval
+from soaklib.analysis.statistics.intervals import rate_interval
 from soaklib.plan.model import ChaosChange
 from soaklib.records import State, Verdict
 

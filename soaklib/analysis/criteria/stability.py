@@ -9,17 +9,17 @@ import polars as pl
 
 from soaklib.analysis.aligned import aligned
 from soaklib.analysis.criteria.verdicts import passed
-from soaklib.analysis.drift import LEVEL, drift
 from soaklib.analysis.endpoints import ENDPOINTS, endpoint_query, endpoint_series, not_judged
-from soaklib.analysis.multiplicity import adjusted
 from soaklib.analysis.processes import gateway_query, generator_query, longest_lived
+from soaklib.analysis.statistics.drift import LEVEL, drift
+from soaklib.analysis.statistics.multiplicity import adjusted
 from soaklib.analysis.timeline import planned_windows
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
-    from soaklib.analysis.drift import Drift
     from soaklib.analysis.endpoints import Endpoint
     from soaklib.analysis.load import Run
+    from soaklib.analysis.statistics.drift import Drift
 
 __all__ = [
     "no_drift_in_errors",

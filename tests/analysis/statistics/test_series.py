@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from dayseries import START, STEP, day, window
 
-from soaklib.analysis.series import epoch_us, gridded
+from soaklib.analysis.statistics.series import epoch_us, gridded
 from soaklib.errors import SettingsError
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from soaklib.analysis.series import Grid, regular
+from soaklib.analysis.statistics.series import Grid, regular
 
 __all__ = ["floors"]
 

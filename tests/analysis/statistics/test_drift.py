@@ -3,9 +3,9 @@ import polars as pl
 import pytest
 from dayseries import POINTS, START, STEP, day, noise, window
 
-from soaklib.analysis.drift import drift, theil_sen
-from soaklib.analysis.floors import floors
-from soaklib.analysis.series import gridded
+from soaklib.analysis.statistics.drift import drift, theil_sen
+from soaklib.analysis.statistics.floors import floors
+from soaklib.analysis.statistics.series import gridded
 from soaklib.errors import SettingsError
 
 LINE = np.linspace(0, 10, POINTS)

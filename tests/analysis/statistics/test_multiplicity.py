@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from soaklib.analysis.multiplicity import adjusted
+from soaklib.analysis.statistics.multiplicity import adjusted
 from soaklib.errors import SettingsError
 
 

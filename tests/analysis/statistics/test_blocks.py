@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from dayseries import noise
 
-from soaklib.analysis.resampling import block_weights, design_effect, stationary_block_length, stationary_indices
+from soaklib.analysis.statistics.blocks import block_weights, design_effect, stationary_block_length, stationary_indices
 
 
 def test_blocks_are_longer_where_memory_is():

@@ -2,10 +2,10 @@
 
 Circular binary segmentation (Olshen, Venkatraman, Lucito, Wise, *Biostatistics* 5, 2004) looks for the stretch whose
 mean differs most from the rest, which finds a step as well as a bump, and looks again inside the parts. Whether a
-stretch counts is asked of an AR-sieve of the residuals beside it (:mod:`soaklib.analysis.sieve`): PELT with its
-textbook penalty takes the memory of quiet noise for changes in 82 to 94 % of 24-hour series.
+stretch counts is asked of an AR-sieve of the residuals beside it (:mod:`soaklib.analysis.statistics.sieve`): PELT with
+its textbook penalty takes the memory of quiet noise for changes in 82 to 94 % of 24-hour series.
 
-A drift shows as a staircase: ask :func:`soaklib.analysis.drift.drift` first.
+A drift shows as a staircase: ask :func:`soaklib.analysis.statistics.drift.drift` first.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
-from soaklib.analysis.series import gridded
-from soaklib.analysis.sieve import fit_sieve, long_run_sd
+from soaklib.analysis.statistics.series import gridded
+from soaklib.analysis.statistics.sieve import fit_sieve, long_run_sd
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from soaklib.analysis.series import BoolArray, FloatArray
+    from soaklib.analysis.statistics.series import BoolArray, FloatArray
 
 __all__ = ["CHANGE_POINTS_SCHEMA", "change_points"]
 
@@ -62,7 +62,7 @@ def change_points(series: pl.DataFrame, *, mask: pl.DataFrame | None = None, war
     Parameters
     ----------
     series, mask
-        As for :func:`soaklib.analysis.drift.drift`.
+        As for :func:`soaklib.analysis.statistics.drift.drift`.
     warm_up
         Share of the span left out at its start.
 

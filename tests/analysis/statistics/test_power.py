@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from dayseries import STEP, day, noise
 
-from soaklib.analysis.power import power
+from soaklib.analysis.statistics.power import power
 from soaklib.errors import SettingsError
 
 

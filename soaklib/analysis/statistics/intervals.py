@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from soaklib.analysis.resampling import block_weights, design_effect
+from soaklib.analysis.statistics.blocks import block_weights, design_effect
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from soaklib.analysis.resampling import Alikeness, DesignEffect
-    from soaklib.analysis.series import BoolArray, FloatArray
+    from soaklib.analysis.statistics.blocks import Alikeness, DesignEffect
+    from soaklib.analysis.statistics.series import BoolArray, FloatArray
 
 __all__ = ["QuantileInterval", "RateInterval", "order_shares", "quantile_interval", "rate_interval"]
 
@@ -129,7 +129,7 @@ def rate_interval(
         How many blocks to join the windows to; each has to be longer than a burst. None to choose from the data.
     alike
         How alike such trials are elsewhere, which counts where it makes a larger design effect than these counts show;
-        see :func:`soaklib.analysis.resampling.alikeness`.
+        see :func:`soaklib.analysis.statistics.blocks.alikeness`.
     confidence
         Nominal coverage, between 0 and 1.
 

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from soaklib.analysis.drift import MIN_POINTS
-from soaklib.analysis.intervals import TAIL_OBSERVATIONS
-from soaklib.analysis.series import gridded
-from soaklib.analysis.sieve import fit_sieve, remove_trend
+from soaklib.analysis.statistics.drift import MIN_POINTS
+from soaklib.analysis.statistics.intervals import TAIL_OBSERVATIONS
+from soaklib.analysis.statistics.series import gridded
+from soaklib.analysis.statistics.sieve import fit_sieve, remove_trend
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
-    from soaklib.analysis.series import FloatArray
+    from soaklib.analysis.statistics.series import FloatArray
 
 __all__ = ["Power", "power"]
 
@@ -97,8 +97,9 @@ def power(
     hours
         Length of the run in hours of ``at``.
     kind
-        ``drift``: :func:`soaklib.analysis.drift.drift` finds it; ``shift``: :func:`soaklib.analysis.effects.effect`
-        does, for an event in the run's middle and with its own window.
+        ``drift``: :func:`soaklib.analysis.statistics.drift.drift` finds it; ``shift``:
+        :func:`soaklib.analysis.statistics.effect.effect` does, for an event in the run's middle and with its own
+        window.
     every_s
         Seconds from point to point.
     sd, phi
@@ -114,7 +115,8 @@ def power(
     rps
         Calls a second.
     design_effect
-        Of the rate or quantile within a point, for bursts; see :func:`soaklib.analysis.resampling.design_effect`.
+        Of the rate or quantile within a point, for bursts; see
+        :func:`soaklib.analysis.statistics.blocks.design_effect`.
     wanted
         Chance of detection that ``detectable`` is for.
 

@@ -4,7 +4,7 @@ The slope is Theil-Sen's: the median of the slopes between all pairs of points, 
 move (Sen, *Estimates of the regression coefficient based on Kendall's tau*, JASA 63, 1968). How far it scatters when
 nothing drifts is measured, not assumed: test and interval are a bootstrap-t (Hall, *Theoretical comparison of bootstrap
 confidence intervals*, Ann. Stat. 16, 1988) over 999 series that an AR-sieve of the series' own residuals makes
-(:mod:`soaklib.analysis.sieve`), each with its own slope over its own rough standard error.
+(:mod:`soaklib.analysis.statistics.sieve`), each with its own slope over its own rough standard error.
 Textbook Mann-Kendall takes points for independent and raises false alarms in 29 % of quiet 24-hour series at a lag-one
 correlation of 0.6; here it is 4 to 7 % (``tests/calibration``, ``scripts/bench/calibration.py``).
 
@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from soaklib.analysis.floors import floors
-from soaklib.analysis.series import FloatArray, Grid, gridded, regular
-from soaklib.analysis.sieve import fit_sieve, long_run_sd, remove_trend
+from soaklib.analysis.statistics.floors import floors
+from soaklib.analysis.statistics.series import FloatArray, Grid, gridded, regular
+from soaklib.analysis.statistics.sieve import fit_sieve, long_run_sd, remove_trend
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def drift(
     ----------
     series
         ``at`` (Datetime with a time zone), ``value`` (number; null and NaN are gaps); see
-        :mod:`soaklib.analysis.series`.
+        :mod:`soaklib.analysis.statistics.series`.
     margin
         Largest change over the whole series, in value units, that does not matter; above 0.
     mask
@@ -123,7 +123,8 @@ def drift(
         Share of the series' span left out at its start, besides the mask.
     floor
         Judge what a sawtooth falls back to (memory, files), not what it climbs to. A series without teeth, or with
-        fewer than 36 floors, is judged whole; see :func:`soaklib.analysis.floors.floors` for what a tooth is.
+        fewer than 36 floors, is judged whole; see :func:`soaklib.analysis.statistics.floors.floors` for what a tooth
+        is.
     resamples
         Series to simulate, at least 99; fewer are faster and coarser.
 

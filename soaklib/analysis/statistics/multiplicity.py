@@ -11,7 +11,7 @@ from soaklib.errors import SettingsError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from soaklib.analysis.series import FloatArray
+    from soaklib.analysis.statistics.series import FloatArray
 
 __all__ = ["Correction", "adjusted"]
 

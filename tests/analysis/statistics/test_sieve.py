@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from dayseries import noise
 
-from soaklib.analysis.sieve import Sieve, fit_sieve, long_run_sd, remove_mean, remove_trend
+from soaklib.analysis.statistics.sieve import Sieve, fit_sieve, long_run_sd, remove_mean, remove_trend
 
 
 def fitted(value):

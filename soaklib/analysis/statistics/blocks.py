@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from soaklib.analysis.series import FloatArray
+    from soaklib.analysis.statistics.series import FloatArray
 
 __all__ = [
     "Alikeness",

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
-from soaklib.analysis.eventwindows import event_windows
-from soaklib.analysis.multiplicity import Correction, adjusted
-from soaklib.analysis.resampling import stationary_block_length, stationary_indices
-from soaklib.analysis.series import gridded
+from soaklib.analysis.statistics.blocks import stationary_block_length, stationary_indices
+from soaklib.analysis.statistics.moments import event_windows
+from soaklib.analysis.statistics.multiplicity import Correction, adjusted
+from soaklib.analysis.statistics.series import gridded
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from soaklib.analysis.eventwindows import Differences, EventWindows, Moments
-    from soaklib.analysis.series import FloatArray, Grid
+    from soaklib.analysis.statistics.moments import Differences, EventWindows, Moments
+    from soaklib.analysis.statistics.series import FloatArray, Grid
 
 __all__ = ["EFFECTS_SCHEMA", "Effect", "effect", "effects"]
 
@@ -123,7 +123,7 @@ def effect(
     Parameters
     ----------
     series
-        ``at``, ``value``; see :mod:`soaklib.analysis.series`. Up to 1440 cells; more are averaged.
+        ``at``, ``value``; see :mod:`soaklib.analysis.statistics.series`. Up to 1440 cells; more are averaged.
     at
         When it happened, with a time zone; a sequence or a Series for several events in any order, which are judged as
         one. Events that begin in the same cell are one event.
@@ -198,7 +198,7 @@ def effects(
     at, until, mask, window
         As in :func:`effect`.
     correction
-        ``holm`` or ``bh``, see :func:`soaklib.analysis.multiplicity.adjusted`.
+        ``holm`` or ``bh``, see :func:`soaklib.analysis.statistics.multiplicity.adjusted`.
 
     Returns
     -------

@@ -21,7 +21,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from soaklib.analysis.series import BoolArray, FloatArray
+    from soaklib.analysis.statistics.series import BoolArray, FloatArray
 
 __all__ = ["Sieve", "fit_sieve", "long_run_sd", "remove_mean", "remove_trend"]
 

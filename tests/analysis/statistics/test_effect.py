@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from dayseries import POINTS, START, STEP, day, noise, window
 
-from soaklib.analysis.effects import EFFECTS_SCHEMA, effect, effects
+from soaklib.analysis.statistics.effect import EFFECTS_SCHEMA, effect, effects
 from soaklib.errors import SettingsError
 
 AT = START + STEP * 72

@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from soaklib.analysis.series import epoch_us
+from soaklib.analysis.statistics.series import epoch_us
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from soaklib.analysis.series import BoolArray, FloatArray, Grid
+    from soaklib.analysis.statistics.series import BoolArray, FloatArray, Grid
 
 __all__ = ["Differences", "EventWindows", "Moments", "event_windows"]
 
@@ -134,7 +134,7 @@ def event_windows(
     until: Moments | None,
     window: timedelta | None,
 ) -> EventWindows:
-    """Lay the windows on a grid; parameters and errors as in :func:`soaklib.analysis.effects.effect`."""
+    """Lay the windows on a grid; parameters and errors as in :func:`soaklib.analysis.statistics.effect.effect`."""
     starts = _moments_us(at, "at")
     ends = starts if until is None else _moments_us(until, "until")
     if len(starts) != len(ends):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from dayseries import POINTS, START, STEP, day, noise, window
 
-from soaklib.analysis.changepoints import CHANGE_POINTS_SCHEMA, _widest, change_points
+from soaklib.analysis.statistics.changepoints import CHANGE_POINTS_SCHEMA, _widest, change_points
 from soaklib.errors import SettingsError
 
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from soaklib.analysis.intervals import quantile_interval, rate_interval
+from soaklib.analysis.statistics.intervals import quantile_interval, rate_interval
 from soaklib.errors import SettingsError
 
 

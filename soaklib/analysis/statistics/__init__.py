@@ -1,0 +1,1 @@
+"""Arrays and series in, numbers out: no run, no query, no gateway."""
