@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from soaklib.analysis.compare import compare
     from soaklib.analysis.counters import increase, prometheus_increase, rate
     from soaklib.analysis.criteria import criteria
-    from soaklib.analysis.database import read_database
     from soaklib.analysis.error_budget import error_budget
-    from soaklib.analysis.events import read_events
-    from soaklib.analysis.exposition import canonical_names, exposition_repairs, read_exposition
-    from soaklib.analysis.following import follow
     from soaklib.analysis.gauges import gauge, in_soak_time
     from soaklib.analysis.histograms import histogram_quantile
     from soaklib.analysis.latency import latency
     from soaklib.analysis.latency_bins import latency_bins
-    from soaklib.analysis.load import Run, open_run
     from soaklib.analysis.metered import metered
-    from soaklib.analysis.prometheus import read_prometheus
     from soaklib.analysis.rates import denials, outcome_counts, success_rate, tool_usage
     from soaklib.analysis.reconcile import reconcile
-    from soaklib.analysis.snapshots import read_snapshots, snapshot_files
+    from soaklib.analysis.sources.event_log import read_events
+    from soaklib.analysis.sources.following import follow
+    from soaklib.analysis.sources.prometheus import read_prometheus
+    from soaklib.analysis.sources.request_log import read_database
+    from soaklib.analysis.sources.run import Run, open_run
+    from soaklib.analysis.sources.samples import canonical_names, exposition_repairs, read_exposition
+    from soaklib.analysis.sources.snapshots import read_snapshots, snapshot_files
     from soaklib.analysis.statistics.changepoints import change_points
     from soaklib.analysis.statistics.drift import drift
     from soaklib.analysis.statistics.effect import effect, effects
@@ -106,21 +106,21 @@ _MODULES: Final = {
     "soaklib.analysis.compare": ("compare",),
     "soaklib.analysis.counters": ("increase", "prometheus_increase", "rate"),
     "soaklib.analysis.criteria": ("criteria",),
-    "soaklib.analysis.database": ("read_database",),
     "soaklib.analysis.error_budget": ("error_budget",),
-    "soaklib.analysis.events": ("read_events",),
-    "soaklib.analysis.exposition": ("canonical_names", "exposition_repairs", "read_exposition"),
-    "soaklib.analysis.following": ("follow",),
     "soaklib.analysis.gauges": ("gauge", "in_soak_time"),
     "soaklib.analysis.histograms": ("histogram_quantile",),
     "soaklib.analysis.latency": ("latency",),
     "soaklib.analysis.latency_bins": ("latency_bins",),
-    "soaklib.analysis.load": ("Run", "open_run"),
     "soaklib.analysis.metered": ("metered",),
-    "soaklib.analysis.prometheus": ("read_prometheus",),
     "soaklib.analysis.rates": ("denials", "outcome_counts", "success_rate", "tool_usage"),
     "soaklib.analysis.reconcile": ("reconcile",),
-    "soaklib.analysis.snapshots": ("read_snapshots", "snapshot_files"),
+    "soaklib.analysis.sources.event_log": ("read_events",),
+    "soaklib.analysis.sources.following": ("follow",),
+    "soaklib.analysis.sources.prometheus": ("read_prometheus",),
+    "soaklib.analysis.sources.request_log": ("read_database",),
+    "soaklib.analysis.sources.run": ("Run", "open_run"),
+    "soaklib.analysis.sources.samples": ("canonical_names", "exposition_repairs", "read_exposition"),
+    "soaklib.analysis.sources.snapshots": ("read_snapshots", "snapshot_files"),
     "soaklib.analysis.statistics.changepoints": ("change_points",),
     "soaklib.analysis.statistics.drift": ("drift",),
     "soaklib.analysis.statistics.effect": ("effect", "effects"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from soaklib.analysis.load import open_run
+from soaklib.analysis.sources.run import open_run
 from soaklib.artifacts.comparison import other_load, read_comparison
 from soaklib.artifacts.retention import bundle_of, run_folders
 from soaklib.errors import ExitCode, RunError, SoaklibError
@@ -18,7 +18,7 @@ from soaklib.verify import verify
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from soaklib.analysis.load import Run, RunInfo
+    from soaklib.analysis.sources.run import Run, RunInfo
 
 __all__ = ["Baseline", "choose_baseline", "verdicts_code", "why_unverified"]
 

@@ -21,7 +21,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, get_args
 
-from soaklib.analysis.load import find_run, open_run
+from soaklib.analysis.sources.run import find_run, open_run
 from soaklib.command import command
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
 from soaklib.plan.model import NAME_PATTERN, ChaosChange, CredentialsChange, PolicyChange
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from soaklib.analysis.load import RunInfo
+    from soaklib.analysis.sources.run import RunInfo
     from soaklib.plan.settings import SoakSettings
 
 __all__ = ["main"]

@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.criteria import judge
-from soaklib.analysis.load import open_run
-from soaklib.analysis.summary import SUMMARY_NAME
+from soaklib.analysis.sources.run import open_run
 from soaklib.artifacts.dump import DUMP_NAME, take_snapshot
 from soaklib.artifacts.livecopy import copy_live_run
 from soaklib.artifacts.manifest import (
@@ -51,13 +50,14 @@ from soaklib.safety.redaction import url_secrets
 from soaklib.store.bundle import bundle_name, pack
 from soaklib.store.live import is_published
 from soaklib.store.lock import RunLock
+from soaklib.store.names import SUMMARY_NAME
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.writer import RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from soaklib.analysis.load import Run, RunInfo
+    from soaklib.analysis.sources.run import Run, RunInfo
 
 __all__ = ["collect", "main"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, cast
 
 import duckdb
 
-from soaklib.analysis.load import find_run
+from soaklib.analysis.sources.run import find_run
 from soaklib.errors import ExitCode, RunError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def stopping_signals() -> list[signal.Signals]:
 
 
 def find_folder(path_or_id: str) -> Path:
-    """Find the folder of a run to write into; as :func:`soaklib.analysis.load.find_run`, without its bundles.
+    """Find the folder of a run to write into; as :func:`soaklib.analysis.sources.run.find_run`, without its bundles.
 
     Raises
     ------

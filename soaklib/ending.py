@@ -10,8 +10,8 @@ import datetime as dt
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from soaklib.analysis.kept_log import keep_request_log
-from soaklib.analysis.load import open_run
+from soaklib.analysis.sources.kept_log import keep_request_log
+from soaklib.analysis.sources.run import open_run
 from soaklib.command import Stopped
 from soaklib.errors import RecordingError, first_line
 from soaklib.judgement import exit_code, judge_folder, show_verdicts

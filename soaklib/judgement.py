@@ -9,10 +9,11 @@ from rich import box
 from rich.table import Table
 
 from soaklib.analysis.criteria import judge
-from soaklib.analysis.load import open_run
-from soaklib.analysis.summary import SUMMARY_NAME, summary
+from soaklib.analysis.sources.run import open_run
+from soaklib.analysis.summary import summary
 from soaklib.errors import ExitCode, RecordingError
 from soaklib.records import State
+from soaklib.store.names import SUMMARY_NAME
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.writer import RunWriter
 from soaklib.terminal import plain, say

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.load import find_run, open_run
+from soaklib.analysis.sources.run import find_run, open_run
 from soaklib.command import command, find_folder
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
 from soaklib.shipped import NOTEBOOKS, shipped

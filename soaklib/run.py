@@ -20,8 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from soaklib.analysis.kept_log import retire_request_log
-from soaklib.analysis.load import open_run
+from soaklib.analysis.sources.kept_log import retire_request_log
+from soaklib.analysis.sources.run import open_run
 from soaklib.command import command, find_folder, stopping_signals
 from soaklib.embedded import EmbeddedGateway
 from soaklib.ending import conclude

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
-from soaklib.analysis.load import open_foreign_run
+from soaklib.analysis.sources.run import open_foreign_run
 from soaklib.artifacts.dump import DUMP_NAME
 from soaklib.artifacts.dump_reading import count_dump
 from soaklib.artifacts.manifest import (

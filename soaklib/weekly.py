@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.load import find_run, open_run
+from soaklib.analysis.sources.run import find_run, open_run
 from soaklib.artifacts.comparison import compared, read_comparison, write_comparison
 from soaklib.artifacts.retention import bundle_of, fates, remove_run, run_folders
 from soaklib.baseline import choose_baseline, verdicts_code, why_unverified

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from soaklib.analysis.load import find_run
+from soaklib.analysis.sources.run import find_run
 from soaklib.command import _Words, command, find_folder
 from soaklib.errors import RunError
 

@@ -13,7 +13,7 @@ import trustme
 from rehearsals import Rehearsal, run_command
 
 import soaklib
-from soaklib.analysis.kept_log import kept_request_log, retire_request_log
+from soaklib.analysis.sources.kept_log import kept_request_log, retire_request_log
 from soaklib.errors import SettingsError
 from soaklib.plan.settings import load_settings
 from soaklib.resuming import lacking, resumed_settings

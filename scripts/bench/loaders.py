@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.counters import increase
-from soaklib.analysis.database import read_database
-from soaklib.analysis.load import open_run
-from soaklib.analysis.prometheus import read_prometheus
-from soaklib.analysis.snapshots import read_snapshots
+from soaklib.analysis.sources.prometheus import read_prometheus
+from soaklib.analysis.sources.request_log import read_database
+from soaklib.analysis.sources.run import open_run
+from soaklib.analysis.sources.snapshots import read_snapshots
 from soaklib.gateway.database import SqliteDatabase
 from soaklib.gateway.records import Outcome, ProxyLogRow
 from soaklib.plan.model import load_plan

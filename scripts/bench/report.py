@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from soaklib.analysis.load import find_run
+from soaklib.analysis.sources.run import find_run
 from soaklib.report import build_report
 from soaklib.store.tables import DATABASE_NAME
 

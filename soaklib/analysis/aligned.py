@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
     Ints = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]

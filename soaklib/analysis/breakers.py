@@ -9,7 +9,7 @@ from soaklib.analysis.windows import aggregate, window_sql
 if TYPE_CHECKING:
     import polars as pl
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["BREAKER_STATES", "FAILED_SQL", "breaker_states", "fast_fails", "recoveries", "recoveries_sql"]
 

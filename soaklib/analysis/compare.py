@@ -26,7 +26,7 @@ from soaklib.analysis.statistics.sieve import fit_sieve, long_run_sd, remove_mea
 from soaklib.analysis.timeline import planned_windows
 
 if TYPE_CHECKING:
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
     from soaklib.analysis.statistics.series import FloatArray
 
 __all__ = ["COMPARISON_SCHEMA", "OFFSETS", "MeanDifference", "compare", "mean_difference", "quantile_windows"]

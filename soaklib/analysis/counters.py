@@ -2,7 +2,7 @@
 
 Nothing here knows which metrics are counters: apply it to ``_total``, ``_bucket``, ``_count`` and ``_sum`` series. A
 series is a metric with its labels; a scrape is an instant at which samples were taken. Frames are those of
-:mod:`soaklib.analysis.exposition`; `at` may not be null.
+:mod:`soaklib.analysis.sources.samples`; `at` may not be null.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
 
-from soaklib.analysis.exposition import AT, LABELS, checked_samples, utc_us
+from soaklib.analysis.sources.samples import AT, LABELS, checked_samples, utc_us
 from soaklib.errors import SettingsError
 from soaklib.records import HEALTH_METRIC_PREFIX
 

@@ -15,7 +15,7 @@ from soaklib.analysis.gauges import in_soak_time
 from soaklib.analysis.timeline import planned_windows
 
 if TYPE_CHECKING:
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["ENDPOINTS", "Endpoint", "endpoint_query", "endpoint_series", "not_judged", "window_s"]
 

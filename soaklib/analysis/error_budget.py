@@ -13,7 +13,7 @@ from soaklib.analysis.statistics.series import in_mask, times_us
 from soaklib.analysis.windows import seconds_of
 
 if TYPE_CHECKING:
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["error_budget"]
 

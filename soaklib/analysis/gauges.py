@@ -9,7 +9,7 @@ import polars as pl
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["gauge", "in_soak_time"]
 

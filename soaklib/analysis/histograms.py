@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from soaklib.analysis.exposition import AT, LABELS, checked_samples
+from soaklib.analysis.sources.samples import AT, LABELS, checked_samples
 from soaklib.errors import SettingsError
 
 __all__ = ["QUANTILE_SCHEMA", "histogram_quantile"]

@@ -16,7 +16,7 @@ from soaklib.records import EventName
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
     from soaklib.analysis.statistics.effect import Effect
     from soaklib.plan.model import Change
 

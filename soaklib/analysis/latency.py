@@ -31,7 +31,7 @@ from soaklib.store.quoting import text_sql
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
     from soaklib.analysis.windows import Ask
 
 __all__ = ["CENSORED_KINDS", "QUANTILES", "latency"]

@@ -11,7 +11,7 @@ from soaklib.errors import SettingsError
 if TYPE_CHECKING:
     import polars as pl
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["latency_bins"]
 

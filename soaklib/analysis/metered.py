@@ -11,7 +11,7 @@ from soaklib.analysis.windows import seconds_of
 from soaklib.records import HEALTH_METRIC_PREFIX
 
 if TYPE_CHECKING:
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["metered"]
 

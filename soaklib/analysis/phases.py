@@ -9,7 +9,7 @@ import polars as pl
 from soaklib.analysis.statistics.intervals import rate_interval
 
 if TYPE_CHECKING:
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["PHASES_SCHEMA", "success_by_phase"]
 

@@ -11,7 +11,7 @@ from soaklib.analysis.gauges import in_soak_time
 if TYPE_CHECKING:
     import polars as pl
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["Readings", "gateway_query", "generator_query", "longest_lived"]
 

@@ -16,7 +16,7 @@ from soaklib.errors import SettingsError
 if TYPE_CHECKING:
     import datetime as dt
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
     from soaklib.analysis.statistics.blocks import Alikeness
     from soaklib.analysis.statistics.intervals import RateInterval
 

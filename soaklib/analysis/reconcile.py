@@ -17,8 +17,8 @@ from soaklib.analysis.bookkeeping.logmatch import log_rows
 from soaklib.analysis.bookkeeping.readings import readings
 from soaklib.analysis.bookkeeping.spare import spare_calls
 from soaklib.analysis.bookkeeping.tallies import answers_in_windows, counter_names, counters_at_readings
-from soaklib.analysis.exposition import AT
-from soaklib.analysis.kept_log import kept_request_log
+from soaklib.analysis.sources.kept_log import kept_request_log
+from soaklib.analysis.sources.samples import AT
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.bookkeeping.lines import Line
     from soaklib.analysis.bookkeeping.readings import Reading
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["RECONCILIATION_SCHEMA", "books_balanced", "reconcile"]
 
@@ -56,7 +56,7 @@ def reconcile(run: Run, *, database: str | Path | pl.DataFrame | None = None) ->
     database
         The gateway's request log: its URL, what :func:`soaklib.read_database` gave, or a Parquet file of that. Rows
         reach it a moment after their answers, so read it when the load is over. None for the one that the run has kept
-        (:mod:`soaklib.analysis.kept_log`), if any.
+        (:mod:`soaklib.analysis.sources.kept_log`), if any.
 
     Returns
     -------

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
     from soaklib.records import Verdict
 
-__all__ = ["SUMMARY_NAME", "summary"]
-
-SUMMARY_NAME: Final = "soak-summary.json"
+__all__ = ["summary"]
 
 
 def summary(run: Run, verdicts: Iterable[Verdict]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from soaklib.plan.model import ChaosChange, PolicyChange
 from soaklib.records import EventName
 
 if TYPE_CHECKING:
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["MARKS_SCHEMA", "change_events", "marks", "planned_windows"]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from soaklib.analysis.endpoints import Endpoint
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
     from soaklib.analysis.statistics.drift import Drift
 
 __all__ = ["EndpointTrends", "endpoint_trends"]

@@ -9,7 +9,7 @@ from soaklib.analysis.windows import window_sql
 if TYPE_CHECKING:
     import polars as pl
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["measurement_validity"]
 

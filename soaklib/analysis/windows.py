@@ -13,8 +13,8 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from soaklib.analysis.frames import frame_of
-from soaklib.analysis.load import Run
+from soaklib.analysis.sources.frames import frame_of
+from soaklib.analysis.sources.run import Run
 from soaklib.analysis.statistics.series import times_us
 from soaklib.errors import SettingsError
 from soaklib.records import SUCCESS_SQL

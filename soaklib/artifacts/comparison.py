@@ -13,7 +13,7 @@ from soaklib.errors import RecordingError, RunError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from soaklib.analysis.load import Run, RunInfo
+    from soaklib.analysis.sources.run import Run, RunInfo
 
 __all__ = [
     "COMPARISON_NAME",

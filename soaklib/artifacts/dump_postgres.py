@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.analysis.connections import opened
+from soaklib.analysis.sources.databases import opened
 from soaklib.artifacts.dump_reading import count_dump
 from soaklib.artifacts.manifest import TableRows
 from soaklib.errors import SourceError
@@ -26,7 +26,7 @@ from soaklib.store.quoting import name_sql
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from soaklib.analysis.connections import Database
+    from soaklib.analysis.sources.databases import Database
 
 __all__ = ["dump_postgres"]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from soaklib.analysis.counters import increase
-from soaklib.analysis.exposition import canonical_names
 from soaklib.analysis.histograms import histogram_quantile
+from soaklib.analysis.sources.samples import canonical_names
 from soaklib.artifacts.text_table import cell, plain_table
 from soaklib.errors import SoaklibError
 from soaklib.records import HEALTH_METRIC_PREFIX
 
 if TYPE_CHECKING:
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["METRICS_ANALYSIS_NAME", "metrics_analysis"]
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.kept_log import REQUEST_LOG_NAME
-from soaklib.analysis.summary import SUMMARY_NAME
+from soaklib.analysis.sources.kept_log import REQUEST_LOG_NAME
 from soaklib.artifacts.dump import DUMP_NAME
 from soaklib.artifacts.manifest import Part, PartState, SnapshotState
 from soaklib.artifacts.metrics_analysis import METRICS_ANALYSIS_NAME
 from soaklib.artifacts.run_report import report_name
 from soaklib.artifacts.seal import SEAL_FOLDER
-from soaklib.store.names import EVENT_LOG_NAME
+from soaklib.store.names import EVENT_LOG_NAME, SUMMARY_NAME
 from soaklib.store.tables import DATABASE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from soaklib.analysis.load import RunInfo
+    from soaklib.analysis.sources.run import RunInfo
     from soaklib.artifacts.manifest import DatabaseSnapshot
 
 __all__ = ["SEAL_PART", "due_parts"]

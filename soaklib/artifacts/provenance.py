@@ -15,7 +15,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from soaklib.artifacts.manifest import GatewayFacts, Software
 
 if TYPE_CHECKING:
-    from soaklib.analysis.load import RunInfo
+    from soaklib.analysis.sources.run import RunInfo
 
 __all__ = ["gateway_facts", "git_commit", "software"]
 

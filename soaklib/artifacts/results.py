@@ -7,19 +7,20 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.criteria import judge
-from soaklib.analysis.summary import SUMMARY_NAME, summary
+from soaklib.analysis.summary import summary
 from soaklib.artifacts.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
 from soaklib.artifacts.provenance import gateway_facts, software
 from soaklib.artifacts.run_report import report_name, run_report
 from soaklib.errors import SoaklibError
 from soaklib.store.bundle import MANIFEST_NAME
+from soaklib.store.names import SUMMARY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pydantic import JsonValue
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
     from soaklib.artifacts.manifest import BundleManifest, Software
     from soaklib.records import Verdict
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from soaklib.artifacts.text_table import cell, markdown_table
 
 if TYPE_CHECKING:
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["QUERIES", "report_name", "run_report"]
 

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from soaklib.analysis.compare import compare
-from soaklib.analysis.load import open_run
+from soaklib.analysis.sources.run import open_run
 from soaklib.command import command
 from soaklib.errors import ExitCode, SoaklibError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from soaklib.analysis.load import open_run
+from soaklib.analysis.sources.run import open_run
 from soaklib.charts.saving import FIGURES_FOLDER
 from soaklib.errors import RunError, SettingsError
 from soaklib.whitepaper.claims import CLAIMS_NAME, read_claims, written
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
     from soaklib.whitepaper.claims import Claim
     from soaklib.whitepaper.ledger import BrokenClaim
 

@@ -11,7 +11,7 @@ from soaklib.whitepaper.ledger import ClaimError, Ledger, broken_claims
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
     from soaklib.whitepaper.claims import Claim
 
 __all__ = ["unfounded_claims"]

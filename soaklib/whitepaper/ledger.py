@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import polars as pl
 
 import soaklib
-from soaklib.analysis.load import Run
+from soaklib.analysis.sources.run import Run
 from soaklib.errors import SoaklibError
 from soaklib.whitepaper.catalogue import CATALOGUE
 from soaklib.whitepaper.claims import Claim, same_value

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from soaklib.analysis.counters import INCREASE_SCHEMA, RATE_SCHEMA, increase, prometheus_increase, rate
-from soaklib.analysis.exposition import SAMPLES_SCHEMA, read_exposition
+from soaklib.analysis.sources.samples import SAMPLES_SCHEMA, read_exposition
 from soaklib.errors import SettingsError
 
 START = dt.datetime(2026, 11, 24, 8, tzinfo=dt.UTC)

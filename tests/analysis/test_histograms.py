@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from soaklib.analysis.counters import increase
-from soaklib.analysis.exposition import read_exposition
 from soaklib.analysis.histograms import QUANTILE_SCHEMA, histogram_quantile
+from soaklib.analysis.sources.samples import read_exposition
 from soaklib.errors import SettingsError
 
 CAPTURES = Path(__file__).parents[1] / "data" / "captures"

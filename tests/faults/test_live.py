@@ -12,7 +12,7 @@ import pytest
 from rehearsals import Rehearsal
 
 import soaklib
-from soaklib.analysis.load import FRESH_S, is_being_written
+from soaklib.analysis.sources.run import FRESH_S, is_being_written
 from soaklib.errors import RunError
 from soaklib.records import RunStatus
 

@@ -10,8 +10,8 @@ import pytest
 from polars.testing import assert_frame_equal
 from postgres_server import PASSWORD, QUOTED, postgres_server
 
-from soaklib.analysis.connections import opened
-from soaklib.analysis.database import REQUEST_LOG_SCHEMA, read_database
+from soaklib.analysis.sources.databases import opened
+from soaklib.analysis.sources.request_log import REQUEST_LOG_SCHEMA, read_database
 from soaklib.errors import SourceError
 from soaklib.gateway.database import PostgresDatabase
 from soaklib.gateway.records import Outcome, ProxyLogRow, Reason

@@ -8,7 +8,7 @@ import sys
 import duckdb
 import pytest
 
-from soaklib.analysis.load import find_run
+from soaklib.analysis.sources.run import find_run
 from soaklib.errors import RunError, SettingsError
 from soaklib.report import main
 from soaklib.whitepaper.build import build_whitepaper, check_claims, made_claims

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import soaklib
-from soaklib.analysis.load import find_run
+from soaklib.analysis.sources.run import find_run
 from soaklib.whitepaper.build import build_whitepaper
 from soaklib.whitepaper.checking import unfounded_claims
 from soaklib.whitepaper.claims import read_claims, written

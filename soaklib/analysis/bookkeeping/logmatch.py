@@ -11,7 +11,7 @@ import polars as pl
 from soaklib.analysis.bookkeeping.books import ANSWER_SQL, Answer, Cause
 from soaklib.analysis.bookkeeping.spare import SpareCalls
 from soaklib.analysis.bookkeeping.tallies import edges_of, window_sql
-from soaklib.analysis.database import REQUEST_LOG_SCHEMA, read_database
+from soaklib.analysis.sources.request_log import REQUEST_LOG_SCHEMA, read_database
 from soaklib.errors import SettingsError, SourceError
 from soaklib.store.quoting import file_pattern
 from soaklib.store.scratch import scratch_folder
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from soaklib.analysis.bookkeeping.readings import Reading
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["LOG_ROWS_SCHEMA", "log_rows"]
 
@@ -89,7 +89,8 @@ def log_rows(run: Run, at: Sequence[Reading], database: str | Path | pl.DataFram
     run, at
         The run and the readings that bound its windows.
     database
-        URL or frame, see :func:`~soaklib.analysis.database.read_database`, or the Parquet file of such a frame.
+        URL or frame, see :func:`~soaklib.analysis.sources.request_log.read_database`, or the Parquet file of such a
+        frame.
     spare
         Calls of which a row may be that the client has no answer to; see :mod:`soaklib.analysis.bookkeeping.spare`.
 

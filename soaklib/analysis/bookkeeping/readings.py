@@ -15,7 +15,7 @@ from soaklib.records import RunStatus
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["Reading", "readings"]
 

@@ -16,7 +16,7 @@ from soaklib.analysis.reconcile import books_balanced
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
     from soaklib.records import Verdict
 
 __all__ = ["CRITERIA", "VERDICTS_SCHEMA", "criteria", "judge", "known_verdicts"]

@@ -16,7 +16,7 @@ from soaklib.records import State, Verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["breaker_engages", "breaker_recovers", "chaos_shows"]
 

@@ -8,7 +8,7 @@ from soaklib.analysis.criteria.verdicts import many, number, passed, planned_pro
 from soaklib.records import RunStatus, State, Verdict
 
 if TYPE_CHECKING:
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 
 __all__ = [

@@ -9,7 +9,7 @@ from soaklib.plan.model import ChaosChange, PolicyChange
 from soaklib.records import EventName, State, Verdict
 
 if TYPE_CHECKING:
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 
 __all__ = ["changes_made", "quota_cut_works", "tokens_rotate_unnoticed"]

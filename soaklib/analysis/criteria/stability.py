@@ -18,7 +18,7 @@ from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
     from soaklib.analysis.endpoints import Endpoint
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
     from soaklib.analysis.statistics.drift import Drift
 
 __all__ = [

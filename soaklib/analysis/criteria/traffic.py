@@ -12,7 +12,7 @@ from soaklib.plan.model import PolicyChange
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 
 __all__ = ["denials_happen", "healthy", "no_false_allow", "no_false_deny", "success_outside", "success_overall"]

@@ -13,7 +13,7 @@ from soaklib.records import EventName, State, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
     from soaklib.plan.model import Change
 
 __all__ = ["change_not_made", "each", "many", "number", "passed", "planned_probes"]

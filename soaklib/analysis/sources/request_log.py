@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
-from soaklib.analysis.connections import opened
-from soaklib.analysis.exposition import AT
+from soaklib.analysis.sources.databases import opened
+from soaklib.analysis.sources.samples import AT
 from soaklib.errors import SourceError
 from soaklib.records import Kind, Reason
 from soaklib.targets.fourrunr.answers import classify_answer
@@ -39,7 +39,7 @@ from soaklib.targets.fourrunr.answers import classify_answer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from soaklib.analysis.connections import Database, Value
+    from soaklib.analysis.sources.databases import Database, Value
 
 __all__ = ["REQUEST_LOG_SCHEMA", "read_batches", "read_database"]
 

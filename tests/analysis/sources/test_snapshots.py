@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from soaklib.analysis.exposition import SAMPLES_SCHEMA, read_exposition
-from soaklib.analysis.snapshots import read_snapshots, snapshot_files
+from soaklib.analysis.sources.samples import SAMPLES_SCHEMA, read_exposition
+from soaklib.analysis.sources.snapshots import read_snapshots, snapshot_files
 from soaklib.errors import RunError
 
-CAPTURES = Path(__file__).parents[1] / "data" / "captures"
+CAPTURES = Path(__file__).parents[2] / "data" / "captures"
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 START = dt.datetime(2026, 11, 24, 8, tzinfo=dt.UTC)
 

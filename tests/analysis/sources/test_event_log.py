@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from soaklib.analysis.events import EVENTS_SCHEMA, read_events
+from soaklib.analysis.sources.event_log import EVENTS_SCHEMA, read_events
 from soaklib.errors import RunError
 
 AT = dt.datetime(2026, 11, 24, 8, 20, 23, 969_000, tzinfo=dt.UTC)

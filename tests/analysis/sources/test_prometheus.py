@@ -17,9 +17,9 @@ import pytest
 import trustme
 from polars.testing import assert_frame_equal
 
-from soaklib.analysis import prometheus
-from soaklib.analysis.exposition import SAMPLES_SCHEMA
-from soaklib.analysis.prometheus import POINTS_MAX, read_prometheus
+from soaklib.analysis.sources import prometheus
+from soaklib.analysis.sources.prometheus import POINTS_MAX, read_prometheus
+from soaklib.analysis.sources.samples import SAMPLES_SCHEMA
 from soaklib.errors import SettingsError, SourceError
 
 START = dt.datetime(2026, 11, 24, 8, 0, 0, 250_000, tzinfo=dt.UTC)

@@ -12,15 +12,15 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from soaklib.analysis import connections
-from soaklib.analysis.database import REQUEST_LOG_SCHEMA, read_database
+from soaklib.analysis.sources import databases
+from soaklib.analysis.sources.request_log import REQUEST_LOG_SCHEMA, read_database
 from soaklib.errors import SettingsError, SourceError
 from soaklib.gateway.database import SqliteDatabase
 from soaklib.gateway.records import Outcome, ProxyLogRow
 from soaklib.gateway.records import Reason as GatewayReason
 from soaklib.records import Kind, Reason
 
-LOG = Path(__file__).parents[1] / "data" / "captures" / "proxy-logs-excerpt.json"
+LOG = Path(__file__).parents[2] / "data" / "captures" / "proxy-logs-excerpt.json"
 AT_S = 1_795_507_200.25
 AT = dt.datetime(2026, 11, 24, 8, 0, 0, 250_000, tzinfo=dt.UTC)
 
@@ -151,7 +151,7 @@ def test_older_real_log(path, created_at):
 
 def test_batches(path, monkeypatch):
     """Rows come in batches, and none is lost or doubled at their edges."""
-    monkeypatch.setattr(connections, "BATCH_ROWS", 3)
+    monkeypatch.setattr(databases, "BATCH_ROWS", 3)
     url = write(path, *(row(n) for n in range(10)))
     assert read_database(url)["correlation_id"].to_list() == [f"req_{n}" for n in range(10)]
 
@@ -175,7 +175,7 @@ def test_read_only(path):
     with closing(sqlite3.connect(path)) as writer:
         writer.execute("begin immediate")
         assert len(read_database(url)) == 1
-    with pytest.raises(SourceError, match="readonly"), connections.opened(url) as database:
+    with pytest.raises(SourceError, match="readonly"), databases.opened(url) as database:
         list(database.batches("delete from proxy_logs returning 1"))
     assert path.read_bytes() == before
 

@@ -2,7 +2,7 @@
 
 The gateway and its database may be gone when somebody asks whether a verdict follows from the data. So what the verdict
 rests on is kept: the rows of the log that were written while the run called, with the columns of
-:data:`soaklib.analysis.database.REQUEST_LOG_SCHEMA`. No row holds a token or a payload.
+:data:`soaklib.analysis.sources.request_log.REQUEST_LOG_SCHEMA`. No row holds a token or a payload.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from soaklib.analysis.database import read_batches
+from soaklib.analysis.sources.request_log import read_batches
 from soaklib.errors import SourceError
 from soaklib.safety.memory import database_memory
 from soaklib.store.quoting import file_pattern, text_sql
@@ -22,7 +22,7 @@ from soaklib.store.scratch import scratch_folder, spill_aside
 from soaklib.store.views import READER_MEMORY_BYTES
 
 if TYPE_CHECKING:
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["REQUEST_LOG_NAME", "keep_request_log", "kept_request_log", "retire_request_log"]
 
@@ -54,7 +54,7 @@ def keep_request_log(run: Run, url: str) -> Path:
     run
         The run, ended.
     url
-        The gateway's database; see :func:`~soaklib.analysis.database.read_database`.
+        The gateway's database; see :func:`~soaklib.analysis.sources.request_log.read_database`.
 
     Returns
     -------

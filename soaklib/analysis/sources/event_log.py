@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from soaklib.analysis.exposition import AT
+from soaklib.analysis.sources.samples import AT
 from soaklib.errors import RunError
 
 __all__ = ["EVENTS_SCHEMA", "read_events"]

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import duckdb
 
-from soaklib.analysis.frames import frame_of
-from soaklib.analysis.summary import SUMMARY_NAME
+from soaklib.analysis.sources.frames import frame_of
 from soaklib.errors import BusyError, RunError
 from soaklib.plan.model import Plan
 from soaklib.plan.settings import Thresholds
@@ -23,6 +22,7 @@ from soaklib.records import RunStatus
 from soaklib.store.bundle import is_unpacked, unpack
 from soaklib.store.live import is_published, open_live
 from soaklib.store.lock import owned_since
+from soaklib.store.names import SUMMARY_NAME
 from soaklib.store.quoting import name_sql
 from soaklib.store.reader import open_read_only
 from soaklib.store.tables import DATABASE_NAME

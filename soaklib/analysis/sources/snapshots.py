@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
-from soaklib.analysis.events import read_events
-from soaklib.analysis.exposition import AT, canonical_names, parse_source, samples_frame, utc_us
+from soaklib.analysis.sources.event_log import read_events
+from soaklib.analysis.sources.samples import AT, canonical_names, parse_source, samples_frame, utc_us
 from soaklib.errors import ExpositionError, RunError
 from soaklib.records import EventName
 
@@ -68,8 +68,8 @@ def read_snapshots(folder: Path | str, *, canonical: bool = False) -> pl.DataFra
     Returns
     -------
     polars.DataFrame
-        A samples frame (see :mod:`soaklib.analysis.exposition`), ordered by snapshot and then as in the text. Samples
-        that have a timestamp of their own keep it.
+        A samples frame (see :mod:`soaklib.analysis.sources.samples`), ordered by snapshot and then as in the text.
+        Samples that have a timestamp of their own keep it.
 
     Raises
     ------

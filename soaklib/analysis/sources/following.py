@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from soaklib.analysis.load import find_run, is_being_written, open_run
+from soaklib.analysis.sources.run import find_run, is_being_written, open_run
 from soaklib.errors import BusyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from soaklib.analysis.load import Run
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["follow"]
 

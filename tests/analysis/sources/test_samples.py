@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from soaklib.analysis.exposition import (
+from soaklib.analysis.sources.samples import (
     SAMPLES_SCHEMA,
     canonical_names,
     exposition_repairs,
@@ -20,7 +20,7 @@ from soaklib.analysis.exposition import (
 )
 from soaklib.errors import ExpositionError, SettingsError
 
-CAPTURES = Path(__file__).parents[1] / "data" / "captures"
+CAPTURES = Path(__file__).parents[2] / "data" / "captures"
 AT = dt.datetime(2026, 11, 24, 8, tzinfo=dt.UTC)
 
 

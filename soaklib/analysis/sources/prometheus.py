@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import polars as pl
 
-from soaklib.analysis.exposition import AT, SAMPLES_SCHEMA, labels_series, utc_us
+from soaklib.analysis.sources.samples import AT, SAMPLES_SCHEMA, labels_series, utc_us
 from soaklib.errors import SettingsError, SourceError
 
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ def read_prometheus(
     Returns
     -------
     polars.DataFrame
-        A samples frame (see :mod:`soaklib.analysis.exposition`), part by part, series by series. A series without a
-        name, such as a sum's, has an empty `metric`. An empty answer is an empty frame.
+        A samples frame (see :mod:`soaklib.analysis.sources.samples`), part by part, series by series. A series without
+        a name, such as a sum's, has an empty `metric`. An empty answer is an empty frame.
 
     Raises
     ------
