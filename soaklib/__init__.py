@@ -19,20 +19,19 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     __version__: str
     from soaklib import charts
-    from soaklib.analysis.aligned import aligned
     from soaklib.analysis.bookkeeping.books import reconciliation_proofs
-    from soaklib.analysis.breakers import breaker_states, fast_fails, recoveries
-    from soaklib.analysis.burn import budget, burn
     from soaklib.analysis.compare import compare
-    from soaklib.analysis.counters import increase, prometheus_increase, rate
     from soaklib.analysis.criteria import criteria
-    from soaklib.analysis.error_budget import error_budget
-    from soaklib.analysis.gauges import gauge, in_soak_time
-    from soaklib.analysis.histograms import histogram_quantile
-    from soaklib.analysis.latency import latency
-    from soaklib.analysis.latency_bins import latency_bins
-    from soaklib.analysis.metered import metered
-    from soaklib.analysis.rates import denials, outcome_counts, success_rate, tool_usage
+    from soaklib.analysis.measures.around import aligned
+    from soaklib.analysis.measures.breakers import breaker_states, fast_fails, recoveries
+    from soaklib.analysis.measures.budget import budget, burn, error_budget
+    from soaklib.analysis.measures.counters import increase, prometheus_increase, rate
+    from soaklib.analysis.measures.generator import measurement_validity
+    from soaklib.analysis.measures.histograms import histogram_quantile
+    from soaklib.analysis.measures.latency import latency, latency_bins
+    from soaklib.analysis.measures.marks import marks, planned_windows
+    from soaklib.analysis.measures.metrics import gauge, in_soak_time, metered
+    from soaklib.analysis.measures.rates import denials, outcome_counts, success_rate, tool_usage
     from soaklib.analysis.reconcile import reconcile
     from soaklib.analysis.sources.event_log import read_events
     from soaklib.analysis.sources.following import follow
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
     from soaklib.analysis.statistics.drift import drift
     from soaklib.analysis.statistics.effect import effect, effects
     from soaklib.analysis.statistics.power import power
-    from soaklib.analysis.timeline import marks, planned_windows
-    from soaklib.analysis.validity import measurement_validity
     from soaklib.errors import SoaklibError
 
 __all__ = [
@@ -99,20 +96,19 @@ __all__ = [
 ]
 
 _MODULES: Final = {
-    "soaklib.analysis.aligned": ("aligned",),
     "soaklib.analysis.bookkeeping.books": ("reconciliation_proofs",),
-    "soaklib.analysis.breakers": ("breaker_states", "fast_fails", "recoveries"),
-    "soaklib.analysis.burn": ("budget", "burn"),
     "soaklib.analysis.compare": ("compare",),
-    "soaklib.analysis.counters": ("increase", "prometheus_increase", "rate"),
     "soaklib.analysis.criteria": ("criteria",),
-    "soaklib.analysis.error_budget": ("error_budget",),
-    "soaklib.analysis.gauges": ("gauge", "in_soak_time"),
-    "soaklib.analysis.histograms": ("histogram_quantile",),
-    "soaklib.analysis.latency": ("latency",),
-    "soaklib.analysis.latency_bins": ("latency_bins",),
-    "soaklib.analysis.metered": ("metered",),
-    "soaklib.analysis.rates": ("denials", "outcome_counts", "success_rate", "tool_usage"),
+    "soaklib.analysis.measures.around": ("aligned",),
+    "soaklib.analysis.measures.breakers": ("breaker_states", "fast_fails", "recoveries"),
+    "soaklib.analysis.measures.budget": ("budget", "burn", "error_budget"),
+    "soaklib.analysis.measures.counters": ("increase", "prometheus_increase", "rate"),
+    "soaklib.analysis.measures.generator": ("measurement_validity",),
+    "soaklib.analysis.measures.histograms": ("histogram_quantile",),
+    "soaklib.analysis.measures.latency": ("latency", "latency_bins"),
+    "soaklib.analysis.measures.marks": ("marks", "planned_windows"),
+    "soaklib.analysis.measures.metrics": ("gauge", "in_soak_time", "metered"),
+    "soaklib.analysis.measures.rates": ("denials", "outcome_counts", "success_rate", "tool_usage"),
     "soaklib.analysis.reconcile": ("reconcile",),
     "soaklib.analysis.sources.event_log": ("read_events",),
     "soaklib.analysis.sources.following": ("follow",),
@@ -125,8 +121,6 @@ _MODULES: Final = {
     "soaklib.analysis.statistics.drift": ("drift",),
     "soaklib.analysis.statistics.effect": ("effect", "effects"),
     "soaklib.analysis.statistics.power": ("power",),
-    "soaklib.analysis.timeline": ("marks", "planned_windows"),
-    "soaklib.analysis.validity": ("measurement_validity",),
     "soaklib.errors": ("SoaklibError",),
 }
 _HOME: Final = {name: module for module, names in _MODULES.items() for name in names}

@@ -14,7 +14,7 @@ import time
 import soaklib
 from soaklib.analysis.criteria import CRITERIA
 from soaklib.analysis.endpoints import ENDPOINTS, endpoint_series
-from soaklib.analysis.gauges import in_soak_time
+from soaklib.analysis.measures.metrics import in_soak_time
 from soaklib.analysis.summary import summary
 
 MIB_KB = 1024

@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.analysis.counters import increase
+from soaklib.analysis.measures.counters import increase
 from soaklib.analysis.sources.prometheus import read_prometheus
 from soaklib.analysis.sources.request_log import read_database
 from soaklib.analysis.sources.run import open_run

@@ -21,9 +21,9 @@ import numpy as np
 import polars as pl
 
 from soaklib.analysis.endpoints import ENDPOINTS, Endpoint, window_s
+from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.statistics.drift import COVERING, LEVEL
 from soaklib.analysis.statistics.sieve import fit_sieve, long_run_sd, remove_mean
-from soaklib.analysis.timeline import planned_windows
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.gauges import in_soak_time
-from soaklib.analysis.timeline import planned_windows
+from soaklib.analysis.measures.marks import planned_windows
+from soaklib.analysis.measures.metrics import in_soak_time
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
@@ -91,9 +91,9 @@ def endpoint_series(run: Run, endpoint: Endpoint) -> pl.DataFrame:
     -------
     polars.DataFrame
         ``tool``, ``soak_s`` (start of the window), ``n`` (calls that the value is of), ``value`` and ``at`` (soak time,
-        see :func:`~soaklib.analysis.gauges.in_soak_time`), by tool and in order of time. ``value`` is null where a
-        window has less than half of the calls that the tool's windows have in the middle: the tail of few calls lies
-        lower than that of many, which would pass for a change.
+        see :func:`~soaklib.analysis.measures.metrics.in_soak_time`), by tool and in order of time. ``value`` is null
+        where a window has less than half of the calls that the tool's windows have in the middle: the tail of few calls
+        lies lower than that of many, which would pass for a change.
     """
     return in_soak_time(run.sql(endpoint_query(run, endpoint)))
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.counters import increase
-from soaklib.analysis.histograms import histogram_quantile
+from soaklib.analysis.measures.counters import increase
+from soaklib.analysis.measures.histograms import histogram_quantile
 from soaklib.analysis.sources.samples import canonical_names
 from soaklib.artifacts.text_table import cell, plain_table
 from soaklib.errors import SoaklibError

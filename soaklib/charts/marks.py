@@ -1,7 +1,7 @@
 """What happened when, drawn the same way on every time axis: phases, changes and gaps.
 
-Marks are a frame as :func:`soaklib.analysis.timeline.marks` gives it: ``start_s`` and ``end_s`` (soak seconds, the
-latter null for a moment), ``kind`` (``phase``, ``change``, ``gap``, ``invalid``) and ``label``.
+Marks are a frame as :func:`soaklib.analysis.measures.marks.marks` gives it: ``start_s`` and ``end_s`` (soak seconds,
+the latter null for a moment), ``kind`` (``phase``, ``change``, ``gap``, ``invalid``) and ``label``.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     ),
     Family(
         name="phases",
-        query="soaklib.analysis.phases.success_by_phase(run)",
+        query="soaklib.analysis.measures.rates.success_by_phase(run)",
         keys=("phase",),
         columns=_texts("phase")
         | {"calls": Stated("calls"), "denied": Stated("calls", n="calls"), "failed": Stated("calls", n="calls"),
@@ -221,14 +221,14 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     ),
     Family(
         name="changes",
-        query="soaklib.analysis.interventions.planned_changes(run)",
+        query="soaklib.analysis.measures.changes.planned_changes(run)",
         keys=("number",),
         columns=_texts("number", "change", "tool", "phase", "state", "event", "detail")
         | dict.fromkeys(("planned_s", "made_s", "ended_s"), Stated(CLOCK)),
     ),
     Family(
         name="change_windows",
-        query="soaklib.analysis.interventions.change_windows(run)",
+        query="soaklib.analysis.measures.changes.change_windows(run)",
         keys=("number", "window"),
         columns={"number": _TEXT, "window": _TEXT, "n": Stated("calls"),
                  "ok_rate": Stated("%", n="n", low="low", high="high"),
@@ -238,7 +238,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     ),
     Family(
         name="change_shifts",
-        query="soaklib.analysis.interventions.change_shifts(run)",
+        query="soaklib.analysis.measures.changes.change_shifts(run)",
         keys=("number",),
         columns={"number": _TEXT, "shift": Stated(_POINTS, n="n", low="low", high="high"),
                  "transient": Stated(_POINTS, n="n", low="transient_low", high="transient_high"),

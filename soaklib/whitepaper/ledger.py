@@ -26,9 +26,9 @@ IMPORTS: Final = """\
 import polars as pl
 
 import soaklib
-import soaklib.analysis.interventions
+import soaklib.analysis.measures.changes
 import soaklib.analysis.levels
-import soaklib.analysis.phases
+import soaklib.analysis.measures.rates
 import soaklib.analysis.summary"""
 """What has to be imported before an expression of the catalogue is asked, as somebody would type it."""
 

@@ -7,8 +7,8 @@ import pytest
 import soaklib
 from soaklib.analysis.criteria import stability
 from soaklib.analysis.endpoints import ENDPOINTS, endpoint_series
-from soaklib.analysis.gauges import in_soak_time
-from soaklib.analysis.processes import longest_lived
+from soaklib.analysis.measures.metrics import in_soak_time
+from soaklib.analysis.measures.processes import longest_lived
 from soaklib.analysis.statistics.drift import drift
 
 GAUGE = "insert into samples select i * {step_s} * 1000000, '{metric}', [], {value} from range({n}) r(i)"

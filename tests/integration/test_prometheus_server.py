@@ -15,7 +15,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from prometheus_server import fetch, programs, prometheus_server, wait_for
 
-from soaklib.analysis.counters import INCREASE_SCHEMA, prometheus_increase
+from soaklib.analysis.measures.counters import INCREASE_SCHEMA, prometheus_increase
 from soaklib.analysis.sources.prometheus import POINTS_MAX, read_prometheus
 from soaklib.analysis.sources.samples import read_exposition, samples_frame
 

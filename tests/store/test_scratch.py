@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from soaklib.analysis.windows import asking
+from soaklib.analysis.measures.windows import asking
 from soaklib.store.scratch import scratch_folder
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.analysis.breakers import FAILED_SQL, recoveries, recoveries_sql
 from soaklib.analysis.criteria.verdicts import change_not_made, each, many, passed
+from soaklib.analysis.measures.breakers import FAILED_SQL, recoveries, recoveries_sql
 from soaklib.analysis.statistics.intervals import rate_interval
 from soaklib.plan.model import ChaosChange
 from soaklib.records import State, Verdict
@@ -151,7 +151,7 @@ def breaker_recovers(run: Run) -> Verdict:
 
 
 def _recovery_words(row: Mapping[str, object]) -> str:
-    """Word a row of :func:`~soaklib.analysis.breakers.recoveries`."""
+    """Word a row of :func:`~soaklib.analysis.measures.breakers.recoveries`."""
     last = f"last failure {row['recovery_s']:.0f} soak s after" if row["failed"] else "no failure for it after"
     return f"{last} chaos ended, {row['ok']} ok calls of the tool after chaos"
 

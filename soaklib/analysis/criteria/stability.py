@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from soaklib.analysis.aligned import aligned
 from soaklib.analysis.criteria.verdicts import passed
 from soaklib.analysis.endpoints import ENDPOINTS, endpoint_query, endpoint_series, not_judged
-from soaklib.analysis.processes import gateway_query, generator_query, longest_lived
+from soaklib.analysis.measures.around import aligned
+from soaklib.analysis.measures.marks import planned_windows
+from soaklib.analysis.measures.processes import gateway_query, generator_query, longest_lived
 from soaklib.analysis.statistics.drift import LEVEL, drift
 from soaklib.analysis.statistics.multiplicity import adjusted
-from soaklib.analysis.timeline import planned_windows
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
-from soaklib.analysis.timeline import change_events
+from soaklib.analysis.measures.marks import change_events
 from soaklib.records import EventName, State, Verdict
 
 if TYPE_CHECKING:

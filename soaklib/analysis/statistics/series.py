@@ -4,7 +4,7 @@ A series is a frame of ``at`` (a time-zone-aware Datetime) and ``value`` (a numb
 gaps). A row stands for the time from its ``at`` to the next row, as the rows of a windowed frame do. Rows may come in
 any order, several may share a time (their mean counts), and times may be missing: the grid keeps the hole. A hole much
 longer than the series itself leaves few cells for what was seen; a resumed run has none in soak time
-(:func:`soaklib.analysis.gauges.in_soak_time`).
+(:func:`soaklib.analysis.measures.metrics.in_soak_time`).
 
 A mask is a frame of ``start`` and ``end`` (both time-zone-aware): windows in which something was done on purpose or the
 measurement is invalid. A row that reaches into a window is left out; a window of no length takes the row it falls into.

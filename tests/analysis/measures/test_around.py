@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from soaklib.analysis.aligned import aligned
+from soaklib.analysis.measures.around import aligned
 from soaklib.errors import SettingsError
 
 _PERIOD_S = 600.0

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from soaklib.analysis.counters import increase
-from soaklib.analysis.histograms import QUANTILE_SCHEMA, histogram_quantile
+from soaklib.analysis.measures.counters import increase
+from soaklib.analysis.measures.histograms import QUANTILE_SCHEMA, histogram_quantile
 from soaklib.analysis.sources.samples import read_exposition
 from soaklib.errors import SettingsError
 
-CAPTURES = Path(__file__).parents[1] / "data" / "captures"
+CAPTURES = Path(__file__).parents[2] / "data" / "captures"
 AT = dt.datetime(2026, 11, 24, 8, tzinfo=dt.UTC)
 WHOLE = 'h_bucket{le="1"} 10\nh_bucket{le="2"} 20\nh_bucket{le="+Inf"} 30\n'
 NO_INF = 'h_bucket{le="1"} 10\nh_bucket{le="2"} 20\n'

@@ -54,7 +54,7 @@ def aligned(
         Width of a step, soak seconds.
     leave_out
         ``start_s`` and ``end_s`` (soak seconds) of windows whose calls do not count, such as
-        :func:`~soaklib.analysis.timeline.planned_windows`: what happens in them is not the event's doing.
+        :func:`~soaklib.analysis.measures.marks.planned_windows`: what happens in them is not the event's doing.
 
     Returns
     -------

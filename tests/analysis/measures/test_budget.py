@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from dayseries import START
 
-from soaklib.analysis.burn import BURN_SCHEMA, Budget, BurnWindow, budget, burn
+from soaklib.analysis.measures.budget import BURN_SCHEMA, Budget, BurnWindow, budget, burn
 from soaklib.errors import SettingsError
 
 MINUTE = timedelta(minutes=1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.gauges import in_soak_time
+from soaklib.analysis.measures.metrics import in_soak_time
 from soaklib.analysis.statistics.effect import effect
 from soaklib.analysis.statistics.intervals import rate_interval
 from soaklib.plan.model import PolicyChange

@@ -5,9 +5,12 @@ right-censored there. Every quantile therefore places those calls behind all oth
 its value is unknown but bounded, and what is reported is that lower bound, flagged `at_least`. Nothing is left out, and
 quantiles of windows are never averaged.
 
-Interval bounds are order statistics too, at the ranks that :func:`soaklib.analysis.statistics.intervals.order_shares`
-gives for calls that are alike when they lie close together. They are sorted here and not in DuckDB, which takes five
-times as long for it; so the calls come out of it in chunks of bounded size, but for the largest windows.
+Interval bounds are order statistics too, at the ranks that
+:func:`soaklib.analysis.statistics.intervals.order_shares` gives for calls that are alike when they lie close together.
+They are sorted here and not in DuckDB, which takes five times as long for it; so the calls come out of it in chunks of
+bounded size, but for the largest windows.
+
+How the calls of each window spread over latencies is told by counts in bins of equal width on a log scale.
 """
 
 from __future__ import annotations
@@ -15,15 +18,15 @@ from __future__ import annotations
 import math
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from soaklib.analysis.measures.windows import aggregate, asking, part_sql, seconds_of, window_sql
 from soaklib.analysis.statistics.blocks import design_effect
 from soaklib.analysis.statistics.intervals import TAIL_OBSERVATIONS, order_shares
-from soaklib.analysis.windows import asking, part_sql, seconds_of, window_sql
 from soaklib.errors import SettingsError
 from soaklib.records import Kind
 from soaklib.store.quoting import text_sql
@@ -31,10 +34,10 @@ from soaklib.store.quoting import text_sql
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from soaklib.analysis.measures.windows import Ask
     from soaklib.analysis.sources.run import Run
-    from soaklib.analysis.windows import Ask
 
-__all__ = ["CENSORED_KINDS", "QUANTILES", "latency"]
+__all__ = ["CENSORED_KINDS", "QUANTILES", "latency", "latency_bins"]
 
 QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
 CENSORED_KINDS: Final = (Kind.TIMEOUT, Kind.TRANSPORT_ERROR)
@@ -90,8 +93,8 @@ def latency(
     Notes
     -----
     An interval knows of the bursts of its own window, not of those that fell into others, as that of
-    :func:`soaklib.analysis.rates.success_rate` does: it says how well the window's own calls tell its quantile. For the
-    quantile that the run has in the long run, take ``"all"``.
+    :func:`soaklib.analysis.measures.rates.success_rate` does: it says how well the window's own calls tell its
+    quantile. For the quantile that the run has in the long run, take ``"all"``.
     """
     if not quantiles or not all(0 < level < 1 for level in quantiles):
         msg = f"quantiles={list(quantiles)} must lie between 0 and 1; pass for example [0.5, 0.99]"
@@ -259,3 +262,56 @@ def _groups(
 
 def _picked(keys: Mapping[str, Ints], own: npt.NDArray[np.intp], measure: str) -> Ints:
     return keys[measure][own]
+
+
+def latency_bins(
+    source: Run | pl.DataFrame,
+    every: str = "15m",
+    *,
+    measure: Literal["service", "response"] = "service",
+    bins_per_decade: int = 10,
+) -> pl.DataFrame:
+    """Count the calls of the load by window and latency.
+
+    Parameters
+    ----------
+    source
+        A run, or a frame of its outcomes.
+    every
+        Length of a window in soak time; ``"all"`` for one over everything.
+    measure
+        Service time (done - sent) or response time (done - planned).
+    bins_per_decade
+        How finely: 10 gives bins that end 26 % above their start.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``soak_s``, ``low_ms`` and ``high_ms`` (the bin, its end excluded), ``censored`` (whether these calls were given
+        up rather than answered, so that the bin is only a lower bound), ``n``; empty bins have no row.
+
+    Raises
+    ------
+    SettingsError
+        The measure is neither of the two, or there is no bin in a decade.
+    """
+    if measure not in {"service", "response"}:
+        msg = f"measure={measure!r} is unknown; pass 'service' or 'response'"
+        raise SettingsError(msg)
+    if bins_per_decade < 1:
+        msg = f"bins_per_decade={bins_per_decade} makes no bins; pass 1 or more"
+        raise SettingsError(msg)
+    begin = "sent_at_us" if measure == "service" else "planned_at_us"
+    censored = "(" + ", ".join(f"'{kind}'" for kind in CENSORED_KINDS) + ")"
+    return aggregate(
+        source,
+        f"""
+        with binned as (
+            select {window_sql(every)} as soak_s, kind in {censored} as censored,
+                   floor(log10(greatest(done_at_us - {begin}, 1)) * {bins_per_decade})::INTEGER as bin
+            from calls where purpose = 'load' and sent_at_us is not null and done_at_us is not null
+        )
+        select soak_s, pow(10, bin / {bins_per_decade}.0) / 1000 as low_ms,
+               pow(10, (bin + 1) / {bins_per_decade}.0) / 1000 as high_ms, censored, count(*)::BIGINT as n
+        from binned group by soak_s, bin, censored order by soak_s, bin, censored""",  # noqa: S608 - our own names
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.windows import aggregate, window_sql
+from soaklib.analysis.measures.windows import aggregate, window_sql
 
 if TYPE_CHECKING:
     import polars as pl

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from soaklib.analysis.gauges import in_soak_time
+from soaklib.analysis.measures.metrics import in_soak_time
 
 if TYPE_CHECKING:
     import polars as pl

@@ -41,8 +41,8 @@ def histogram_quantile(samples: pl.DataFrame, q: float) -> pl.DataFrame:
     ----------
     samples
         A samples frame with the ``_bucket`` lines of one or more histograms, whose values count since the start of the
-        process, or what :func:`~soaklib.analysis.counters.increase` made of it, which counts since the scrape before.
-        Pass the ``_count`` lines too: they give the number of observations if the ``+Inf`` bucket is missing.
+        process, or what :func:`~soaklib.analysis.measures.counters.increase` made of it, which counts since the scrape
+        before. Pass the ``_count`` lines too: they give the number of observations if the ``+Inf`` bucket is missing.
         Other metrics are ignored.
     q
         Between 0 and 1.

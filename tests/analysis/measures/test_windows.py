@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 
 import soaklib
+from soaklib.analysis.measures.windows import seconds_of
 from soaklib.analysis.statistics.blocks import alikeness
-from soaklib.analysis.windows import seconds_of
 from soaklib.errors import SettingsError
 
 

@@ -8,14 +8,12 @@ from soak_hour import write_soak_hour
 
 import soaklib
 from soaklib.analysis.endpoints import ENDPOINTS
-from soaklib.analysis.error_budget import error_budget
-from soaklib.analysis.gauge_windows import gauge_windows, generator_memory
-from soaklib.analysis.gauges import gauge, in_soak_time
-from soaklib.analysis.latency_bins import latency_bins
-from soaklib.analysis.metered import metered
+from soaklib.analysis.measures.budget import error_budget
+from soaklib.analysis.measures.generator import measurement_validity
+from soaklib.analysis.measures.latency import latency_bins
+from soaklib.analysis.measures.metrics import gauge, gauge_windows, generator_memory, in_soak_time, metered
+from soaklib.analysis.measures.windows import every_for
 from soaklib.analysis.trends import endpoint_trends
-from soaklib.analysis.validity import measurement_validity
-from soaklib.analysis.windows import every_for
 from soaklib.errors import SettingsError
 
 

@@ -9,8 +9,8 @@ from polars.testing import assert_frame_equal
 from scipy.stats import beta
 
 import soaklib
-from soaklib.analysis import latency as latency_module
-from soaklib.analysis.latency import latency
+from soaklib.analysis.measures import latency as latency_module
+from soaklib.analysis.measures.latency import latency
 
 
 def outcomes(service_us, *, kinds=None, purpose="load", reasons=None, step_s=1.0):

@@ -1,4 +1,4 @@
-"""Success, denials and composition of outcomes over windows of soak time."""
+"""Success, denials and composition of outcomes over windows of soak time, and in each phase of the plan."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
+from soaklib.analysis.measures.marks import planned_windows
+from soaklib.analysis.measures.windows import PARTS, aggregate, part_sql, seconds_of, window_sql
 from soaklib.analysis.statistics.blocks import alikeness
 from soaklib.analysis.statistics.intervals import rate_interval
-from soaklib.analysis.timeline import planned_windows
-from soaklib.analysis.windows import PARTS, aggregate, part_sql, seconds_of, window_sql
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from soaklib.analysis.statistics.blocks import Alikeness
     from soaklib.analysis.statistics.intervals import RateInterval
 
-__all__ = ["DENIALS_SCHEMA", "SUCCESS_SCHEMA", "denials", "outcome_counts", "success_rate", "tool_usage"]
+__all__ = [
+    "DENIALS_SCHEMA",
+    "PHASES_SCHEMA",
+    "SUCCESS_SCHEMA",
+    "denials",
+    "outcome_counts",
+    "success_by_phase",
+    "success_rate",
+    "tool_usage",
+]
 
 _MOST_WINDOWS: Final = 10_000_000
 
@@ -220,3 +229,41 @@ def _with_gaps(windows: pl.DataFrame, every_s: float | None) -> pl.DataFrame:
         (pl.col("number") * every_s).alias("soak_s"), "at", pl.col("n", "successes").fill_null(0),
         "success_rate", "low", "high", pl.col("method").fill_null("none"),
     )  # fmt: skip
+
+
+PHASES_SCHEMA: Final = pl.Schema(
+    {
+        "phase": pl.String(), "soak_s": pl.Float64(), "calls": pl.Int64(), "denied": pl.Int64(), "failed": pl.Int64(),
+        "n": pl.Int64(), "success_rate": pl.Float64(), "low": pl.Float64(), "high": pl.Float64(),
+    }
+)  # fmt: skip
+"""Columns and types of :func:`success_by_phase`."""
+
+
+def success_by_phase(run: Run) -> pl.DataFrame:
+    """Give the success rate of the load in each phase, with an interval that knows of bursts.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``phase``, ``soak_s`` (when its first call was planned), ``calls`` (planned), ``denied``, ``failed`` (neither ok
+        nor denied), ``n`` (calls that count towards success), ``success_rate``, ``low`` and ``high`` (percent; the
+        95 % interval, see :func:`soaklib.analysis.statistics.intervals.rate_interval`), in order of time.
+    """
+    minutes = run.sql(
+        """
+        select phase, floor(soak_s / 60) as minute, min(soak_s) as soak_s, count(*)::BIGINT as calls,
+               count(*) filter (kind = 'denied')::BIGINT as denied,
+               count(*) filter (kind not in ('ok', 'denied'))::BIGINT as failed,
+               count(*) filter (counted)::BIGINT as n, count(*) filter (counted and succeeded)::BIGINT as successes
+        from calls where purpose = 'load' group by all order by minute"""
+    )
+    phases = minutes.group_by("phase", maintain_order=True).agg(
+        pl.col("soak_s").min(), pl.col("calls", "denied", "failed").sum(), pl.col("n", "successes")
+    )
+    rows = []
+    for *told, n, successes in phases.sort("soak_s").iter_rows():
+        found = rate_interval(successes, n)
+        rates = (None if ratio is None else 100 * ratio for ratio in (found.rate, found.low, found.high))
+        rows.append((*told, found.n, *rates))
+    return pl.DataFrame(rows, schema=PHASES_SCHEMA, orient="row")

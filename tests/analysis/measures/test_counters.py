@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from soaklib.analysis.counters import INCREASE_SCHEMA, RATE_SCHEMA, increase, prometheus_increase, rate
+from soaklib.analysis.measures.counters import INCREASE_SCHEMA, RATE_SCHEMA, increase, prometheus_increase, rate
 from soaklib.analysis.sources.samples import SAMPLES_SCHEMA, read_exposition
 from soaklib.errors import SettingsError
 
