@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     __version__: str
     from soaklib import charts
-    from soaklib.analysis.bookkeeping.books import reconciliation_proofs
+    from soaklib.analysis.books.pairs import reconciliation_proofs
+    from soaklib.analysis.books.reconcile import reconcile
     from soaklib.analysis.compare import compare
     from soaklib.analysis.criteria import criteria
     from soaklib.analysis.measures.around import aligned
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from soaklib.analysis.measures.marks import marks, planned_windows
     from soaklib.analysis.measures.metrics import gauge, in_soak_time, metered
     from soaklib.analysis.measures.rates import denials, outcome_counts, success_rate, tool_usage
-    from soaklib.analysis.reconcile import reconcile
     from soaklib.analysis.sources.event_log import read_events
     from soaklib.analysis.sources.following import follow
     from soaklib.analysis.sources.prometheus import read_prometheus
@@ -96,7 +96,8 @@ __all__ = [
 ]
 
 _MODULES: Final = {
-    "soaklib.analysis.bookkeeping.books": ("reconciliation_proofs",),
+    "soaklib.analysis.books.pairs": ("reconciliation_proofs",),
+    "soaklib.analysis.books.reconcile": ("reconcile",),
     "soaklib.analysis.compare": ("compare",),
     "soaklib.analysis.criteria": ("criteria",),
     "soaklib.analysis.measures.around": ("aligned",),
@@ -109,7 +110,6 @@ _MODULES: Final = {
     "soaklib.analysis.measures.marks": ("marks", "planned_windows"),
     "soaklib.analysis.measures.metrics": ("gauge", "in_soak_time", "metered"),
     "soaklib.analysis.measures.rates": ("denials", "outcome_counts", "success_rate", "tool_usage"),
-    "soaklib.analysis.reconcile": ("reconcile",),
     "soaklib.analysis.sources.event_log": ("read_events",),
     "soaklib.analysis.sources.following": ("follow",),
     "soaklib.analysis.sources.prometheus": ("read_prometheus",),

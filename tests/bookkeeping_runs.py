@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 import soaklib
-from soaklib.analysis.bookkeeping.books import FINDINGS
-from soaklib.analysis.reconcile import reconcile
+from soaklib.analysis.books.pairs import FINDINGS
+from soaklib.analysis.books.reconcile import reconcile
 from soaklib.plan.model import load_plan
 from soaklib.records import RunStatus
 from soaklib.store.tables import DATABASE_NAME

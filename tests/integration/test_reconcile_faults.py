@@ -14,8 +14,8 @@ import pytest
 from rehearsals import run_command
 
 import soaklib
-from soaklib.analysis.bookkeeping.books import FINDINGS
-from soaklib.analysis.reconcile import books_balanced, reconcile
+from soaklib.analysis.books.pairs import FINDINGS
+from soaklib.analysis.books.reconcile import books_balanced, reconcile
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from soaklib.analysis.books.reconcile import books_balanced
 from soaklib.analysis.criteria import chaos, completeness, interventions, stability, traffic
-from soaklib.analysis.reconcile import books_balanced
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import soaklib
-from soaklib.analysis.reconcile import books_balanced
+from soaklib.analysis.books.reconcile import books_balanced
 from soaklib.analysis.sources import kept_log
 from soaklib.analysis.sources.kept_log import REQUEST_LOG_NAME, keep_request_log, kept_request_log
 from soaklib.analysis.sources.request_log import REQUEST_LOG_SCHEMA, read_database

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.bookkeeping.books import ANSWER_SQL, Answer, Cause
-from soaklib.analysis.bookkeeping.spare import SpareCalls
-from soaklib.analysis.bookkeeping.tallies import edges_of, window_sql
+from soaklib.analysis.books.pairs import ANSWER_SQL, Answer, Cause
+from soaklib.analysis.books.spare import SpareCalls
+from soaklib.analysis.books.tallies import edges_of, window_sql
 from soaklib.analysis.sources.request_log import REQUEST_LOG_SCHEMA, read_database
 from soaklib.errors import SettingsError, SourceError
 from soaklib.store.quoting import file_pattern
@@ -19,7 +19,7 @@ from soaklib.store.scratch import scratch_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from soaklib.analysis.bookkeeping.readings import Reading
+    from soaklib.analysis.books.readings import Reading
     from soaklib.analysis.sources.run import Run
 
 __all__ = ["LOG_ROWS_SCHEMA", "log_rows"]
@@ -92,7 +92,7 @@ def log_rows(run: Run, at: Sequence[Reading], database: str | Path | pl.DataFram
         URL or frame, see :func:`~soaklib.analysis.sources.request_log.read_database`, or the Parquet file of such a
         frame.
     spare
-        Calls of which a row may be that the client has no answer to; see :mod:`soaklib.analysis.bookkeeping.spare`.
+        Calls of which a row may be that the client has no answer to; see :mod:`soaklib.analysis.books.spare`.
 
     Returns
     -------

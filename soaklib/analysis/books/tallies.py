@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.bookkeeping.books import ANSWER_SQL, BOOKS
+from soaklib.analysis.books.pairs import ANSWER_SQL, BOOKS
 from soaklib.analysis.sources.samples import canonical_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from soaklib.analysis.bookkeeping.readings import Reading
+    from soaklib.analysis.books.readings import Reading
     from soaklib.analysis.sources.run import Run
 
 __all__ = ["answers_in_windows", "counter_names", "counters_at_readings", "window_sql"]

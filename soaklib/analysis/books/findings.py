@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from soaklib.analysis.bookkeeping.books import Cause
+from soaklib.analysis.books.pairs import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from soaklib.analysis.bookkeeping.accounts import Account
-    from soaklib.analysis.bookkeeping.spare import SpareCalls
+    from soaklib.analysis.books.accounts import Account
+    from soaklib.analysis.books.spare import SpareCalls
 
 __all__ = ["Finding", "Judge", "findings_of"]
 

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 from bookkeeping_runs import write_run
 
-from soaklib.analysis.reconcile import books_balanced, reconcile
+from soaklib.analysis.books.reconcile import books_balanced, reconcile
 
-LEDGER = Path(__file__).parents[1] / "data" / "captures" / "ledger"
+LEDGER = Path(__file__).parents[2] / "data" / "captures" / "ledger"
 STARTED = dt.datetime.fromtimestamp(1_795_508_423, tz=dt.UTC)
 
 

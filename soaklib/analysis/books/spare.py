@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from soaklib.analysis.bookkeeping.books import Answer, Cause
+from soaklib.analysis.books.pairs import Answer, Cause
 
 __all__ = ["SpareCalls", "spare_calls"]
 
@@ -23,7 +23,7 @@ def spare_calls(answers: pl.DataFrame) -> pl.DataFrame:
     Parameters
     ----------
     answers
-        As :func:`~soaklib.analysis.bookkeeping.tallies.answers_in_windows` gives it.
+        As :func:`~soaklib.analysis.books.tallies.answers_in_windows` gives it.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Do the books balance? What the client saw, what the gateway counted and what its database holds, compared.
 
 Every answer of the gateway to a call of the run should be counted once in certain counters and have one row in the
-request log (:mod:`soaklib.analysis.bookkeeping.books` says which). :func:`reconcile` compares them window by window, a
+request log (:mod:`soaklib.analysis.books.pairs` says which). :func:`reconcile` compares them window by window, a
 window being the time between two readings of the counters, and says of each difference why it is there.
 """
 
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.bookkeeping.books import FINDINGS, Cause, Pair
-from soaklib.analysis.bookkeeping.lines import counter_lines, log_lines, unseen_lines
-from soaklib.analysis.bookkeeping.logmatch import log_rows
-from soaklib.analysis.bookkeeping.readings import readings
-from soaklib.analysis.bookkeeping.spare import spare_calls
-from soaklib.analysis.bookkeeping.tallies import answers_in_windows, counter_names, counters_at_readings
+from soaklib.analysis.books.lines import counter_lines, log_lines, unseen_lines
+from soaklib.analysis.books.logmatch import log_rows
+from soaklib.analysis.books.pairs import FINDINGS, Cause, Pair
+from soaklib.analysis.books.readings import readings
+from soaklib.analysis.books.spare import spare_calls
+from soaklib.analysis.books.tallies import answers_in_windows, counter_names, counters_at_readings
 from soaklib.analysis.sources.kept_log import kept_request_log
 from soaklib.analysis.sources.samples import AT
 from soaklib.records import State, Verdict
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from soaklib.analysis.bookkeeping.lines import Line
-    from soaklib.analysis.bookkeeping.readings import Reading
+    from soaklib.analysis.books.lines import Line
+    from soaklib.analysis.books.readings import Reading
     from soaklib.analysis.sources.run import Run
 
 __all__ = ["RECONCILIATION_SCHEMA", "books_balanced", "reconcile"]
@@ -66,8 +66,8 @@ def reconcile(run: Run, *, database: str | Path | pl.DataFrame | None = None) ->
         ==================== ======================================================================================
         start_s, end_s       the window, soak seconds
         at                   its end, UTC
-        pair                 which sources are compared (soaklib.analysis.bookkeeping.books.Pair)
-        outcome              the book (soaklib.analysis.bookkeeping.books.BOOKS) or kind of answer
+        pair                 which sources are compared (soaklib.analysis.books.pairs.Pair)
+        outcome              the book (soaklib.analysis.books.pairs.BOOKS) or kind of answer
         tool, action, reason null where the counter does not tell them apart
         client_rows          answers that the client saw
         counter_increase     what the counter counted, as exposed; null for the other pair and where it is not known
@@ -78,7 +78,7 @@ def reconcile(run: Run, *, database: str | Path | pl.DataFrame | None = None) ->
                              counter is not known
         explained            the part of it that has a harmless cause
         discrepancy          the rest: under 0 what is lost, over 0 what is too many
-        cause                why, of the discrepancy if there is one: see soaklib.analysis.bookkeeping.books.Cause
+        cause                why, of the discrepancy if there is one: see soaklib.analysis.books.pairs.Cause
         detail               one sentence, or null
         ==================== ======================================================================================
 

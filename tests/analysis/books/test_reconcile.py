@@ -20,9 +20,9 @@ from bookkeeping_runs import (
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from soaklib.analysis.bookkeeping.accounts import Account
-from soaklib.analysis.bookkeeping.books import BOOKS, reconciliation_proofs
-from soaklib.analysis.reconcile import RECONCILIATION_SCHEMA, books_balanced, reconcile
+from soaklib.analysis.books.accounts import Account
+from soaklib.analysis.books.pairs import BOOKS, reconciliation_proofs
+from soaklib.analysis.books.reconcile import RECONCILIATION_SCHEMA, books_balanced, reconcile
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ _COLUMNS: Final = ("pair", "outcome", "source", "proves", "cannot_prove")
 
 
 def reconciliation_proofs() -> pl.DataFrame:
-    """Say what each comparison of :func:`~soaklib.analysis.reconcile.reconcile` can and cannot prove.
+    """Say what each comparison of :func:`~soaklib.analysis.books.reconcile.reconcile` can and cannot prove.
 
     Returns
     -------

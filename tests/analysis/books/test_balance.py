@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soaklib.analysis.bookkeeping.balance import Jump, jumps, path
+from soaklib.analysis.books.balance import Jump, jumps, path
 
 INTERVALS = st.lists(
     st.tuples(st.integers(-3, 3), st.integers(0, 3)).map(lambda pair: (pair[0], pair[0] + pair[1])),

@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from soaklib.analysis.bookkeeping.accounts import accounts_of, epochs_of
-from soaklib.analysis.bookkeeping.books import BOOKS, FINDINGS, Answer, Cause, Pair
-from soaklib.analysis.bookkeeping.findings import Judge, findings_of
-from soaklib.analysis.bookkeeping.spare import SpareCalls
+from soaklib.analysis.books.accounts import accounts_of, epochs_of
+from soaklib.analysis.books.findings import Judge, findings_of
+from soaklib.analysis.books.pairs import BOOKS, FINDINGS, Answer, Cause, Pair
+from soaklib.analysis.books.spare import SpareCalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from soaklib.analysis.bookkeeping.accounts import Account
-    from soaklib.analysis.bookkeeping.books import Book
-    from soaklib.analysis.bookkeeping.findings import Finding
-    from soaklib.analysis.bookkeeping.readings import Reading
+    from soaklib.analysis.books.accounts import Account
+    from soaklib.analysis.books.findings import Finding
+    from soaklib.analysis.books.pairs import Book
+    from soaklib.analysis.books.readings import Reading
 
 __all__ = ["Line", "counter_lines", "log_lines", "unseen_lines"]
 
 
 class Line(NamedTuple):
-    """A row of :func:`~soaklib.analysis.reconcile.reconcile` with its window's number instead of its times."""
+    """A row of :func:`~soaklib.analysis.books.reconcile.reconcile` with its window's number instead of its times."""
 
     win: int
     pair: str
@@ -52,7 +52,7 @@ def counter_lines(
     at
         The readings.
     answers, counters, spare
-        As :mod:`~soaklib.analysis.bookkeeping.tallies` and :mod:`~soaklib.analysis.bookkeeping.spare` give them.
+        As :mod:`~soaklib.analysis.books.tallies` and :mod:`~soaklib.analysis.books.spare` give them.
     """
     told = set(counters["metric"])
     books = {book.name: accounts_of(book, answers, counters, at) for book in BOOKS if book.metric in told}
@@ -194,7 +194,7 @@ def unseen_lines(answers: pl.DataFrame) -> Iterator[Line]:
 
 
 def log_lines(rows: pl.DataFrame) -> Iterator[Line]:
-    """Give the lines of the request log, from :func:`~soaklib.analysis.bookkeeping.logmatch.log_rows`."""
+    """Give the lines of the request log, from :func:`~soaklib.analysis.books.logmatch.log_rows`."""
     for win, outcome, tool, action, reason, client_rows, database_rows, cause, detail in rows.iter_rows():
         residual = float(database_rows - client_rows)
         # An answer written down as another one has its row: its residual is 0, and yet it is wrong.

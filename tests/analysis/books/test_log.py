@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from bookkeeping_runs import ANCHOR, TOOLS, Call, Reconciler, calls_from, clean, found
 
-from soaklib.analysis.reconcile import books_balanced, reconcile
+from soaklib.analysis.books.reconcile import books_balanced, reconcile
 from soaklib.errors import SettingsError, SourceError
 
 COLUMNS = ("at", "correlation_id", "agent_id", "tool", "action", "status", "kind", "reason")

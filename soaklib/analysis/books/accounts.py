@@ -2,7 +2,7 @@
 
 An account is one counter of one tool and action (as far as its labels tell them apart). In increments, with C the
 answers up to a reading and f the counter's factor, ``counter - f x C`` is the difference; the calls under way at the
-reading bound how much of it they can be (see :mod:`soaklib.analysis.bookkeeping.balance`).
+reading bound how much of it they can be (see :mod:`soaklib.analysis.books.balance`).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.bookkeeping.balance import jumps, pieces_of
+from soaklib.analysis.books.balance import jumps, pieces_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from soaklib.analysis.bookkeeping.balance import Jump
-    from soaklib.analysis.bookkeeping.books import Book
-    from soaklib.analysis.bookkeeping.readings import Reading
+    from soaklib.analysis.books.balance import Jump
+    from soaklib.analysis.books.pairs import Book
+    from soaklib.analysis.books.readings import Reading
 
 __all__ = ["Account", "accounts_of", "epochs_of"]
 
@@ -160,7 +160,7 @@ def accounts_of(book: Book, answers: pl.DataFrame, counters: pl.DataFrame, at: S
     book
         The book; its counter must be among `counters`.
     answers, counters
-        As :mod:`soaklib.analysis.bookkeeping.tallies` gives them.
+        As :mod:`soaklib.analysis.books.tallies` gives them.
     at
         The readings.
     """

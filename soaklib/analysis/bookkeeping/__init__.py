@@ -1,1 +1,0 @@
-"""What :mod:`soaklib.analysis.reconcile` is made of."""

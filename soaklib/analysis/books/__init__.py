@@ -1,0 +1,1 @@
+"""Reconciliation: what client, counters and request log each say of the same calls, and how they differ."""
