@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from soaklib import charts
     from soaklib.analysis.books.pairs import reconciliation_proofs
     from soaklib.analysis.books.reconcile import reconcile
-    from soaklib.analysis.compare import compare
-    from soaklib.analysis.criteria import criteria
     from soaklib.analysis.measures.around import aligned
     from soaklib.analysis.measures.breakers import breaker_states, fast_fails, recoveries
     from soaklib.analysis.measures.budget import budget, burn, error_budget
@@ -44,6 +42,8 @@ if TYPE_CHECKING:
     from soaklib.analysis.statistics.drift import drift
     from soaklib.analysis.statistics.effect import effect, effects
     from soaklib.analysis.statistics.power import power
+    from soaklib.analysis.verdicts.compare import compare
+    from soaklib.analysis.verdicts.criteria import criteria
     from soaklib.errors import SoaklibError
 
 __all__ = [
@@ -98,8 +98,6 @@ __all__ = [
 _MODULES: Final = {
     "soaklib.analysis.books.pairs": ("reconciliation_proofs",),
     "soaklib.analysis.books.reconcile": ("reconcile",),
-    "soaklib.analysis.compare": ("compare",),
-    "soaklib.analysis.criteria": ("criteria",),
     "soaklib.analysis.measures.around": ("aligned",),
     "soaklib.analysis.measures.breakers": ("breaker_states", "fast_fails", "recoveries"),
     "soaklib.analysis.measures.budget": ("budget", "burn", "error_budget"),
@@ -121,6 +119,8 @@ _MODULES: Final = {
     "soaklib.analysis.statistics.drift": ("drift",),
     "soaklib.analysis.statistics.effect": ("effect", "effects"),
     "soaklib.analysis.statistics.power": ("power",),
+    "soaklib.analysis.verdicts.compare": ("compare",),
+    "soaklib.analysis.verdicts.criteria": ("criteria",),
     "soaklib.errors": ("SoaklibError",),
 }
 _HOME: Final = {name: module for module, names in _MODULES.items() for name in names}

@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.criteria import judge
 from soaklib.analysis.sources.run import open_run
+from soaklib.analysis.verdicts.criteria import judge
 from soaklib.artifacts.dump import DUMP_NAME, take_snapshot
 from soaklib.artifacts.livecopy import copy_live_run
 from soaklib.artifacts.manifest import (

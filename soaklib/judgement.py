@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from rich import box
 from rich.table import Table
 
-from soaklib.analysis.criteria import judge
 from soaklib.analysis.sources.run import open_run
-from soaklib.analysis.summary import summary
+from soaklib.analysis.verdicts.criteria import judge
+from soaklib.analysis.verdicts.summary import summary
 from soaklib.errors import ExitCode, RecordingError
 from soaklib.records import State
 from soaklib.store.names import SUMMARY_NAME

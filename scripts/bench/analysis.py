@@ -12,10 +12,10 @@ import resource
 import time
 
 import soaklib
-from soaklib.analysis.criteria import CRITERIA
-from soaklib.analysis.endpoints import ENDPOINTS, endpoint_series
 from soaklib.analysis.measures.metrics import in_soak_time
-from soaklib.analysis.summary import summary
+from soaklib.analysis.verdicts.criteria import CRITERIA
+from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_series
+from soaklib.analysis.verdicts.summary import summary
 
 MIB_KB = 1024
 

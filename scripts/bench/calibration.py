@@ -24,7 +24,6 @@ import numpy as np
 import polars as pl
 from scipy.stats import binom
 
-from soaklib.analysis.compare import OFFSETS, mean_difference, quantile_windows
 from soaklib.analysis.measures.windows import PARTS
 from soaklib.analysis.statistics.blocks import alikeness, stationary_indices
 from soaklib.analysis.statistics.changepoints import change_points
@@ -32,6 +31,7 @@ from soaklib.analysis.statistics.drift import drift
 from soaklib.analysis.statistics.effect import effect
 from soaklib.analysis.statistics.intervals import quantile_interval, rate_interval
 from soaklib.analysis.statistics.power import power
+from soaklib.analysis.verdicts.compare import OFFSETS, mean_difference, quantile_windows
 
 POINTS = 144
 MINUTES = 1440

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from soaklib.analysis.compare import compare
+from soaklib.analysis.verdicts.compare import compare
 from soaklib.artifacts.text_table import markdown_table
 from soaklib.errors import RecordingError, RunError
 

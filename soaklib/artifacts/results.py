@@ -6,8 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.criteria import judge
-from soaklib.analysis.summary import summary
+from soaklib.analysis.verdicts.criteria import judge
+from soaklib.analysis.verdicts.summary import summary
 from soaklib.artifacts.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
 from soaklib.artifacts.provenance import gateway_facts, software
 from soaklib.artifacts.run_report import report_name, run_report

@@ -97,7 +97,8 @@ def drift_by_tool(
     Parameters
     ----------
     series
-        As ``soaklib.analysis.trends.endpoint_trends(run, endpoint).series``: ``tool``, ``soak_s``, ``value``.
+        As ``soaklib.analysis.verdicts.endpoints.endpoint_trends(run, endpoint).series``: ``tool``, ``soak_s``,
+        ``value``.
     verdicts
         Tool -> verdict.
     figure
@@ -115,7 +116,7 @@ def drift_by_tool(
     SettingsError
         The series lacks a column.
     """
-    need(series, ("tool", "soak_s", "value"), "soaklib.analysis.trends.endpoint_trends(run, endpoint)")
+    need(series, ("tool", "soak_s", "value"), "soaklib.analysis.verdicts.endpoints.endpoint_trends(run, endpoint)")
     tools = list(looks_for(verdicts, TOOL_LOOKS))
     axes = figure.subplots(max(1, len(tools)), 1, sharex=True, squeeze=False)[:, 0]
     for ax, tool in zip(axes, tools, strict=False):

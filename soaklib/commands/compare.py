@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from soaklib.analysis.compare import compare
 from soaklib.analysis.sources.run import open_run
+from soaklib.analysis.verdicts.compare import compare
 from soaklib.command import command
 from soaklib.errors import ExitCode, SoaklibError
 

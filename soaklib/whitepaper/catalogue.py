@@ -155,7 +155,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     ),
     Family(
         name="summary",
-        query="soaklib.analysis.summary.summary(run, ())",
+        query="soaklib.analysis.verdicts.summary.summary(run, ())",
         columns={"success_rate": _PERCENT, "denial_rate": Stated("%", n="totals.total"),
                  "failure_rate": Stated("%", n="totals.total")},
     ),

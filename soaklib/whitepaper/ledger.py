@@ -29,7 +29,7 @@ import soaklib
 import soaklib.analysis.measures.changes
 import soaklib.analysis.levels
 import soaklib.analysis.measures.rates
-import soaklib.analysis.summary"""
+import soaklib.analysis.verdicts.summary"""
 """What has to be imported before an expression of the catalogue is asked, as somebody would type it."""
 
 _LITERALS: Final = (str, int, float, tuple, list, type(None))

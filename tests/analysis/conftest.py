@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 import soaklib
-from soaklib.analysis.criteria import CRITERIA
+from soaklib.analysis.verdicts.criteria import CRITERIA
 from soaklib.store.tables import DATABASE_NAME
 
 # the rows that a test breaks must count, also when the machine was busy as the rehearsal ran

@@ -1,7 +1,7 @@
 """A gateway with one fault at a time: each is found in its own class, and nothing else is.
 
-A rehearsal without a fault fails no criterion (``tests/analysis/test_criteria.py``); leaks, which take half an hour to
-be judged, are the matter of ``scripts/bench/leak.py``.
+A rehearsal without a fault fails no criterion (``tests/analysis/verdicts/test_criteria.py``); leaks, which take half an
+hour to be judged, are the matter of ``scripts/bench/leak.py``.
 """
 
 import polars as pl

@@ -95,7 +95,7 @@ def test_every_sidecar_can_be_traced(reported, soak_hour):
         names = {"soaklib": soaklib, "run": run, "earlier": earlier, "later": run}
         for sidecar in sidecars:
             for told in json.loads(sidecar.read_text())["frames"]:
-                for module in re.findall(r"soaklib\.analysis\.\w+", told["query"]):
+                for module in re.findall(r"soaklib\.analysis(?:\.\w+)+(?=\.\w+\()", told["query"]):
                     importlib.import_module(module)
                 frame = eval(told["query"], names)  # noqa: S307 - the queries of our own notebooks
                 assert (frame.height, frame_digest(frame)) == (told["rows"], told["sha256"]), told["query"]

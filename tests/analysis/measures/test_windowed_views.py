@@ -7,13 +7,12 @@ import pytest
 from soak_hour import write_soak_hour
 
 import soaklib
-from soaklib.analysis.endpoints import ENDPOINTS
 from soaklib.analysis.measures.budget import error_budget
 from soaklib.analysis.measures.generator import measurement_validity
 from soaklib.analysis.measures.latency import latency_bins
 from soaklib.analysis.measures.metrics import gauge, gauge_windows, generator_memory, in_soak_time, metered
 from soaklib.analysis.measures.windows import every_for
-from soaklib.analysis.trends import endpoint_trends
+from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_trends
 from soaklib.errors import SettingsError
 
 

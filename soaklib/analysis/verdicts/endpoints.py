@@ -1,23 +1,37 @@
 """What is watched for drift and compared between runs: each endpoint as a series over windows of soak time.
 
 Each tool has a series of its own. Together they would take a change of the mix for a change of the gateway: a quota
-that is cut takes a slow tool's calls out of the ok ones, and the latency of all falls though no tool got faster.
+that is cut takes a slow tool's calls out of the ok ones, and the latency of all falls though no tool got faster. A
+figure draws the series with the trend of each, as the criteria on drift judge them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.measures.metrics import in_soak_time
+from soaklib.analysis.statistics.drift import drift
 
 if TYPE_CHECKING:
-    from soaklib.analysis.sources.run import Run
+    from collections.abc import Mapping
 
-__all__ = ["ENDPOINTS", "Endpoint", "endpoint_query", "endpoint_series", "not_judged", "window_s"]
+    from soaklib.analysis.sources.run import Run
+    from soaklib.analysis.statistics.drift import Drift
+
+__all__ = [
+    "ENDPOINTS",
+    "Endpoint",
+    "EndpointTrends",
+    "endpoint_query",
+    "endpoint_series",
+    "endpoint_trends",
+    "not_judged",
+    "window_s",
+]
 
 _WINDOWS: Final = 144  # ten minutes each in a run of 24 hours
 _LEAST_WINDOW_S: Final = 60.0
@@ -102,3 +116,28 @@ def not_judged(run: Run) -> pl.DataFrame:
     """Give the planned and the invalid windows as a mask of series in soak time: drift is looked for outside them."""
     invalid = run.sql("select start_s, end_s from invalid_windows")
     return in_soak_time(pl.concat([planned_windows(run), invalid]))
+
+
+class EndpointTrends(NamedTuple):
+    """What is drawn of an endpoint.
+
+    Attributes
+    ----------
+    series
+        As :func:`~soaklib.analysis.verdicts.endpoints.endpoint_series` gives it.
+    trends
+        Tool -> its trend, judged as the criterion does: with its margin, without planned and invalid windows. The
+        criterion allows for chance alarms of several tools on top of that.
+    """
+
+    series: pl.DataFrame
+    trends: Mapping[str, Drift]
+
+
+def endpoint_trends(run: Run, endpoint: Endpoint) -> EndpointTrends:
+    """Give an endpoint's series and their trends."""
+    series = endpoint_series(run, endpoint)
+    mask = not_judged(run)
+    margin = float(getattr(run.thresholds, endpoint.threshold))
+    tools = series["tool"].unique(maintain_order=True)
+    return EndpointTrends(series, {tool: drift(series.filter(tool=tool), margin=margin, mask=mask) for tool in tools})

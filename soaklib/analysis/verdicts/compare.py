@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 import numpy as np
 import polars as pl
 
-from soaklib.analysis.endpoints import ENDPOINTS, Endpoint, window_s
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.statistics.drift import COVERING, LEVEL
 from soaklib.analysis.statistics.sieve import fit_sieve, long_run_sd, remove_mean
+from soaklib.analysis.verdicts.endpoints import ENDPOINTS, Endpoint, window_s
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run

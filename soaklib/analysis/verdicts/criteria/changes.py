@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.analysis.criteria.verdicts import change_not_made, each, many, number, passed
+from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, many, number, passed
 from soaklib.plan.model import ChaosChange, PolicyChange
 from soaklib.records import EventName, State, Verdict
 

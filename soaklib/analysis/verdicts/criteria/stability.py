@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from soaklib.analysis.criteria.verdicts import passed
-from soaklib.analysis.endpoints import ENDPOINTS, endpoint_query, endpoint_series, not_judged
 from soaklib.analysis.measures.around import aligned
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.measures.processes import gateway_query, generator_query, longest_lived
 from soaklib.analysis.statistics.drift import LEVEL, drift
 from soaklib.analysis.statistics.multiplicity import adjusted
+from soaklib.analysis.verdicts.criteria.wording import passed
+from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_query, endpoint_series, not_judged
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
-    from soaklib.analysis.endpoints import Endpoint
     from soaklib.analysis.sources.run import Run
     from soaklib.analysis.statistics.drift import Drift
+    from soaklib.analysis.verdicts.endpoints import Endpoint
 
 __all__ = [
     "no_drift_in_errors",

@@ -5,11 +5,11 @@ import math
 import pytest
 
 import soaklib
-from soaklib.analysis.criteria import stability
-from soaklib.analysis.endpoints import ENDPOINTS, endpoint_series
 from soaklib.analysis.measures.metrics import in_soak_time
 from soaklib.analysis.measures.processes import longest_lived
 from soaklib.analysis.statistics.drift import drift
+from soaklib.analysis.verdicts.criteria import stability
+from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_series
 
 GAUGE = "insert into samples select i * {step_s} * 1000000, '{metric}', [], {value} from range({n}) r(i)"
 NO_START = "delete from samples where metric like '%process_start_time_seconds'"

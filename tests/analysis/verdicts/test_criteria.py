@@ -6,7 +6,7 @@ import pytest
 from stored_rows import with_plan
 
 import soaklib
-from soaklib.analysis.criteria import CRITERIA
+from soaklib.analysis.verdicts.criteria import CRITERIA
 
 PASSED = {
     "full duration", "every slot accounted for", "all tools exercised", "success rate",

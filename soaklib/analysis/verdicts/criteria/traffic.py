@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.criteria.verdicts import many, number, passed, planned_probes
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.statistics.intervals import rate_interval
+from soaklib.analysis.verdicts.criteria.wording import many, number, passed, planned_probes
 from soaklib.plan.model import PolicyChange
 from soaklib.records import State, Verdict
 

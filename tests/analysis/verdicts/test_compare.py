@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 import soaklib
-from soaklib.analysis.compare import COMPARISON_SCHEMA
+from soaklib.analysis.verdicts.compare import COMPARISON_SCHEMA
 from soaklib.store.tables import DATABASE_NAME
 
 

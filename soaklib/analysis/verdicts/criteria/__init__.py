@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from soaklib.analysis.books.reconcile import books_balanced
-from soaklib.analysis.criteria import chaos, completeness, interventions, stability, traffic
+from soaklib.analysis.verdicts.criteria import changes, chaos, completeness, stability, traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,13 +39,13 @@ CRITERIA: Final[tuple[Callable[[Run], Verdict], ...]] = (
     traffic.denials_happen,
     traffic.no_false_allow,
     traffic.no_false_deny,
-    interventions.changes_made,
-    interventions.tokens_rotate_unnoticed,
+    changes.changes_made,
+    changes.tokens_rotate_unnoticed,
     stability.no_spike_at_rotations,
     chaos.chaos_shows,
     chaos.breaker_engages,
     chaos.breaker_recovers,
-    interventions.quota_cut_works,
+    changes.quota_cut_works,
     completeness.snapshots_complete,
     books_balanced,
     stability.no_drift_in_latency_median,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.analysis.criteria.verdicts import change_not_made, each, many, passed
 from soaklib.analysis.measures.breakers import FAILED_SQL, recoveries, recoveries_sql
 from soaklib.analysis.statistics.intervals import rate_interval
+from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, many, passed
 from soaklib.plan.model import ChaosChange
 from soaklib.records import State, Verdict
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.criteria.verdicts import many, number, passed, planned_probes
+from soaklib.analysis.verdicts.criteria.wording import many, number, passed, planned_probes
 from soaklib.records import RunStatus, State, Verdict
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What is concluded: criteria, endpoints, the comparison of two runs, the summary."""
