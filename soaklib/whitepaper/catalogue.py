@@ -384,7 +384,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     _drift_family("own_memory", "run.health().select('soak_s', value=pl.col('rss_bytes') / 1e6)", "MB a soak-hour"),
     Family(
         name="levels",
-        query="soaklib.analysis.levels.confidence_levels()",
+        query="soaklib.whitepaper.levels.confidence_levels()",
         columns=dict.fromkeys(("rate", "drift", "effect", "placebo"), _PERCENT),
     ),
 )  # fmt: skip

@@ -13,20 +13,18 @@ import datetime as dt
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import RunError
-from soaklib.whitepaper.wording import between, places_for, worded
+from soaklib.whitepaper.wording import Value, between, places_for, worded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["CLAIMS_NAME", "Claim", "Value", "read_claims", "same_value", "written"]
+__all__ = ["CLAIMS_NAME", "Claim", "read_claims", "same_value", "written"]
 
 CLAIMS_NAME: Final = "claims.json"
-
-Value: TypeAlias = str | int | float | bool | dt.datetime | None
 
 _TOLERANCE: Final = 1e-9
 """Relative. Whole numbers have to be the same; sums of fractions depend on the order in which threads add them."""

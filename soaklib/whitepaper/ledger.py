@@ -27,7 +27,7 @@ import polars as pl
 
 import soaklib
 import soaklib.analysis.measures.changes
-import soaklib.analysis.levels
+import soaklib.whitepaper.levels
 import soaklib.analysis.measures.rates
 import soaklib.analysis.verdicts.summary"""
 """What has to be imported before an expression of the catalogue is asked, as somebody would type it."""

@@ -5,12 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final, TypeAlias
 
-if TYPE_CHECKING:
-    from soaklib.whitepaper.claims import Value
-
-__all__ = ["CLOCK", "NOT_KNOWN", "PERCENTILE", "SENTENCE", "between", "places_for", "worded"]
+__all__ = ["CLOCK", "NOT_KNOWN", "PERCENTILE", "SENTENCE", "Value", "between", "places_for", "worded"]
 
 CLOCK: Final = "soak time"
 """Unit of a moment of the soak, soak seconds since its start; said as H+8:00."""
@@ -42,6 +39,8 @@ _DIGITS: Final = 4
 _WHOLE: Final = 100.0
 _MINUTE_S: Final = 60.0
 _MINUTES: Final = 60
+
+Value: TypeAlias = str | int | float | bool | dt.datetime | None
 
 
 def worded(value: Value, unit: str, places: int | None = None) -> str:

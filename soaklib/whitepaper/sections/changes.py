@@ -11,10 +11,10 @@ from soaklib.whitepaper.sections.verdicts import judged
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from soaklib.whitepaper.claims import Value
     from soaklib.whitepaper.document import Block, Text
     from soaklib.whitepaper.ledger import Row
     from soaklib.whitepaper.prose import Writer
+    from soaklib.whitepaper.wording import Value
 
 __all__ = ["changes"]
 
