@@ -36,16 +36,16 @@ from soaklib.artifacts.manifest import (
     run_files,
     write_manifest,
 )
-from soaklib.artifacts.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
 from soaklib.artifacts.parts import SEAL_PART, due_parts
 from soaklib.artifacts.provenance import gateway_facts, software
-from soaklib.artifacts.run_report import report_name, run_report
 from soaklib.artifacts.seal import SEAL_FOLDER, write_seal
 from soaklib.artifacts.secrets_scan import find_secrets
 from soaklib.command import command, find_folder
 from soaklib.errors import ExitCode, RecordingError, RunError, SoaklibError
 from soaklib.judgement import judge_folder
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, header_values
+from soaklib.reports.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
+from soaklib.reports.run_report import report_name, run_report
 from soaklib.safety.redaction import url_secrets
 from soaklib.store.bundle import bundle_name, pack
 from soaklib.store.live import is_published

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 from soaklib.analysis.verdicts.compare import compare
-from soaklib.artifacts.text_table import markdown_table
 from soaklib.errors import RecordingError, RunError
+from soaklib.reports.text_table import markdown_table
 
 if TYPE_CHECKING:
     from pathlib import Path

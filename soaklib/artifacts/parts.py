@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from soaklib.analysis.sources.kept_log import REQUEST_LOG_NAME
 from soaklib.artifacts.dump import DUMP_NAME
 from soaklib.artifacts.manifest import Part, PartState, SnapshotState
-from soaklib.artifacts.metrics_analysis import METRICS_ANALYSIS_NAME
-from soaklib.artifacts.run_report import report_name
 from soaklib.artifacts.seal import SEAL_FOLDER
+from soaklib.reports.metrics_analysis import METRICS_ANALYSIS_NAME
+from soaklib.reports.run_report import report_name
 from soaklib.store.names import EVENT_LOG_NAME, SUMMARY_NAME
 from soaklib.store.tables import DATABASE_NAME
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.verdicts.criteria import judge
 from soaklib.analysis.verdicts.summary import summary
-from soaklib.artifacts.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
 from soaklib.artifacts.provenance import gateway_facts, software
-from soaklib.artifacts.run_report import report_name, run_report
 from soaklib.errors import SoaklibError
+from soaklib.reports.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
+from soaklib.reports.run_report import report_name, run_report
 from soaklib.store.bundle import MANIFEST_NAME
 from soaklib.store.names import SUMMARY_NAME
 

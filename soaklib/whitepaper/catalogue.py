@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from soaklib.artifacts.run_report import QUERIES
+from soaklib.reports.run_report import QUERIES
 from soaklib.whitepaper.families import Family, Stated
 from soaklib.whitepaper.wording import CLOCK, PERCENTILE, SENTENCE
 

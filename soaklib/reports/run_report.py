@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.artifacts.text_table import cell, markdown_table
+from soaklib.reports.text_table import cell, markdown_table
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run

@@ -9,9 +9,9 @@ import polars as pl
 from soaklib.analysis.measures.counters import increase
 from soaklib.analysis.measures.histograms import histogram_quantile
 from soaklib.analysis.sources.samples import canonical_names
-from soaklib.artifacts.text_table import cell, plain_table
 from soaklib.errors import SoaklibError
 from soaklib.records import HEALTH_METRIC_PREFIX
+from soaklib.reports.text_table import cell, plain_table
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
