@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from soaklib.analysis.sources.run import open_run
 from soaklib.artifacts.comparison import other_load, read_comparison
 from soaklib.artifacts.retention import bundle_of, run_folders
+from soaklib.commands.verify import verify
 from soaklib.errors import ExitCode, RunError, SoaklibError
 from soaklib.judgement import exit_code
 from soaklib.records import RunStatus, Verdict
-from soaklib.verify import verify
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,12 +11,12 @@ from rich.table import Table
 from soaklib.analysis.sources.run import open_run
 from soaklib.analysis.verdicts.criteria import judge
 from soaklib.analysis.verdicts.summary import summary
+from soaklib.commands.terminal import plain, say
 from soaklib.errors import ExitCode, RecordingError
 from soaklib.records import State
 from soaklib.store.names import SUMMARY_NAME
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.writer import RunWriter
-from soaklib.terminal import plain, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

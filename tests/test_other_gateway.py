@@ -11,8 +11,8 @@ import pytest
 from rehearsals import Rehearsal, run_command
 
 import soaklib
+from soaklib.commands.report import find_notebooks
 from soaklib.plan.model import load_plan
-from soaklib.report import find_notebooks
 
 pytestmark = pytest.mark.slow
 

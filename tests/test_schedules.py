@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from soaklib.commands.weekly import _parser
 from soaklib.plan.settings import SoakSettings, load_settings
-from soaklib.weekly import _parser
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 SYSTEMD_ANALYZE = shutil.which("systemd-analyze")

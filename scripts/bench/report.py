@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from soaklib.analysis.sources.run import find_run
-from soaklib.report import build_report
+from soaklib.commands.report import build_report
 from soaklib.store.tables import DATABASE_NAME
 
 LOOK_S = 0.2

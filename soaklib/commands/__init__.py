@@ -1,1 +1,1 @@
-"""The commands, one a file, thin: what is asked for in words goes to the library, and what comes back is shown."""
+"""The commands, one a file and thin; how a command ends, and what the terminal shows."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from soaklib.analysis.sources.run import open_run
 from soaklib.analysis.verdicts.compare import compare
-from soaklib.command import command
+from soaklib.commands.process import command
 from soaklib.errors import ExitCode, SoaklibError
 
 if TYPE_CHECKING:

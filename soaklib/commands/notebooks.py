@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soaklib.command import command
+from soaklib.commands.process import command
+from soaklib.commands.shipped import NOTEBOOKS, shipped
 from soaklib.errors import ExitCode
-from soaklib.shipped import NOTEBOOKS, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

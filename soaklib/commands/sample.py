@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soaklib.command import command
+from soaklib.commands.process import command
+from soaklib.commands.shipped import SAMPLE, shipped
 from soaklib.errors import ExitCode
-from soaklib.shipped import SAMPLE, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soaklib.command import command
+from soaklib.commands.process import command
+from soaklib.commands.shipped import SCHEDULES, shipped
 from soaklib.errors import ExitCode
-from soaklib.shipped import SCHEDULES, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,9 @@ import pytest
 from postgres_server import postgres_server
 from rehearsals import run_command
 
-from soaklib.embedded import EmbeddedGateway
+from soaklib.commands.rehearsal import EmbeddedGateway
+from soaklib.commands.verify import verify
 from soaklib.plan.settings import SoakSettings
-from soaklib.verify import verify
 
 pytestmark = pytest.mark.slow
 

@@ -14,10 +14,10 @@ from postgres_server import PASSWORD, QUOTED, postgres_server, program
 from soaklib.artifacts import dump_postgres
 from soaklib.artifacts.dump import take_snapshot
 from soaklib.artifacts.dump_reading import count_dump
-from soaklib.collect import collect
+from soaklib.commands.collect import collect
+from soaklib.commands.verify import verify
 from soaklib.gateway.database import PostgresDatabase
 from soaklib.gateway.records import AgentRow, CredentialRow, TokenRow
-from soaklib.verify import verify
 
 pytestmark = pytest.mark.slow
 

@@ -76,7 +76,12 @@ def test_a_source_distribution_holds_what_its_wheel_is_made_of(tmp_path):
     [built] = tmp_path.glob("*.tar.gz")
     with tarfile.open(built) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"notebooks/00-run-summary.ipynb", "scripts/soak-weekly.timer", "soaklib/shipped.py", "README.md"} <= names
+    assert {
+        "notebooks/00-run-summary.ipynb",
+        "scripts/soak-weekly.timer",
+        "soaklib/commands/shipped.py",
+        "README.md",
+    } <= names
 
 
 def test_a_rehearsal_its_report_its_bundle_and_the_check_of_it(whole):

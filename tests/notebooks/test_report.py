@@ -13,10 +13,10 @@ import pytest
 import zmq
 
 import soaklib
-from soaklib import report
 from soaklib.charts.saving import frame_digest
+from soaklib.commands import report
+from soaklib.commands.report import build_report, find_notebooks, main
 from soaklib.errors import SettingsError, SoaklibError
-from soaklib.report import build_report, find_notebooks, main
 
 pytestmark = pytest.mark.slow  # each notebook has a kernel of its own
 

@@ -6,7 +6,7 @@ import re
 import nbformat
 import pytest
 
-from soaklib.report import find_notebooks
+from soaklib.commands.report import find_notebooks
 
 _LIVE = [path for path in find_notebooks()[0].parent.glob("*.ipynb") if path not in find_notebooks()]
 _ALL = [*find_notebooks(), *_LIVE]

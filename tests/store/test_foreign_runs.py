@@ -11,12 +11,12 @@ from bundles import edit_database, rehash, repacked, unpacked
 
 import soaklib
 from soaklib.artifacts.secrets_scan import find_secrets
-from soaklib.collect import collect
+from soaklib.commands.collect import collect
+from soaklib.commands.verify import VerifyCode, verify
 from soaklib.errors import RunError, SchemaError, SoaklibError
 from soaklib.store.bundle import bundle_name
 from soaklib.store.reader import open_read_only
 from soaklib.store.writer import RunWriter
-from soaklib.verify import VerifyCode, verify
 
 ATTACKS = {
     "a view in place of a table": (

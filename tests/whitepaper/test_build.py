@@ -9,8 +9,8 @@ import duckdb
 import pytest
 
 from soaklib.analysis.sources.run import find_run
+from soaklib.commands.report import main
 from soaklib.errors import RunError, SettingsError
-from soaklib.report import main
 from soaklib.whitepaper.build import build_whitepaper, check_claims, made_claims
 from soaklib.whitepaper.claims import read_claims
 from soaklib.whitepaper.ledger import ClaimError

@@ -21,8 +21,8 @@ import trustme
 from kept_events import KeptEvents
 
 import soaklib
-from soaklib.changes import _default_tool, main
-from soaklib.embedded import EmbeddedGateway
+from soaklib.commands.changes import _default_tool, main
+from soaklib.commands.rehearsal import EmbeddedGateway
 from soaklib.plan.model import load_plan
 from soaklib.plan.settings import load_settings
 from soaklib.runner.inbox import watch_inbox

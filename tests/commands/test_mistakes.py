@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from soak_hour import write_soak_hour
 
-from soaklib import collect, report, run, verify, weekly
+from soaklib.commands import collect, report, run, verify, weekly
 
 READERS = {
     "report": report.main,

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from soaklib.analysis.sources.run import find_run
-from soaklib.command import _Words, command, find_folder
+from soaklib.commands.process import _Words, command, find_folder
 from soaklib.errors import RunError
 
 
@@ -90,7 +90,7 @@ def test_a_defect_stays_one(error):
 def test_words_that_nobody_reads_any_more_fail_nothing():
     """The reader of both streams is gone: the command goes on and gives its own code; a full disk still counts."""
     program = (
-        "import sys\nfrom soaklib.command import command\n"
+        "import sys\nfrom soaklib.commands.process import command\n"
         "@command\ndef main(_=None):\n"
         "    sys.stdin.readline()\n"
         "    for _ in range(3):\n"
@@ -124,7 +124,7 @@ def test_nothing_is_written_beside_the_unpacked_copy_of_a_bundle(tmp_path):
 def test_words_that_a_full_disk_does_not_take_fail_nothing_and_a_result_does(flush):
     """Standard error is for words, standard output for the result; neither ends in a traceback or code 120."""
     program = (
-        "import sys\nfrom soaklib.command import command\n"
+        "import sys\nfrom soaklib.commands.process import command\n"
         "@command\ndef main(_=None):\n"
         "    for _ in range(3):\n        print('words', file=sys.stderr)\n"
         f"    print('result', flush={flush})\n"
@@ -165,7 +165,7 @@ def test_words_that_are_missing_are_said_when_there_is_room_again():
 def test_a_stream_that_is_closed_from_the_start_fails_nothing(closed):
     """As under some schedulers: there is no standard output, no standard error, or no standard input at all."""
     program = (
-        "import sys\nfrom soaklib.command import command\n"
+        "import sys\nfrom soaklib.commands.process import command\n"
         "@command\ndef main(_=None):\n    print('out')\n    print('err', file=sys.stderr)\n"
         "    sys.stdout.flush()\n    return 7\nsys.exit(main())\n"
     )

@@ -10,9 +10,10 @@ import pytest
 from soak_hour import write_soak_hour
 
 import soaklib
-from soaklib import collect, ending, report, weekly
-from soaklib.command import Stopped
-from soaklib.ending import conclude
+from soaklib.commands import collect, ending, report, weekly
+from soaklib.commands.ending import conclude
+from soaklib.commands.process import Stopped
+from soaklib.commands.terminal import new_console
 from soaklib.errors import RecordingError, SettingsError, SoaklibError
 from soaklib.plan.settings import load_settings
 from soaklib.records import RunStatus
@@ -20,7 +21,6 @@ from soaklib.runner.soak import SoakResult
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
 from soaklib.store.writer import RunWriter
-from soaklib.terminal import new_console
 
 MARKUP = "[/app/x.js:12] is no markup"
 FAILURES = [

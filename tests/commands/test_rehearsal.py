@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from soaklib.embedded import EmbeddedGateway
+from soaklib.commands.rehearsal import EmbeddedGateway
 from soaklib.plan.settings import load_settings
 
 pytestmark = pytest.mark.slow

@@ -16,12 +16,12 @@ import pytest
 from bundles import TOKEN, edit_database, gateway_database, manifest_of
 
 import soaklib
-from soaklib.collect import collect, main
+from soaklib.commands.collect import collect, main
+from soaklib.commands.verify import verify
 from soaklib.errors import RecordingError, RunError
 from soaklib.records import Event
 from soaklib.store.bundle import unpack
 from soaklib.store.writer import RunWriter
-from soaklib.verify import verify
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import tarfile
 import pytest
 from bundles import flip, repacked
 
-from soaklib.collect import collect
-from soaklib.verify import VerifyCode, main
+from soaklib.commands.collect import collect
+from soaklib.commands.verify import VerifyCode, main
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 from bundles import TOKEN, edit_database, edit_manifest, flip, gateway_database, rehash, repacked, unpacked
 
 from soaklib.artifacts.provenance import software
-from soaklib.collect import collect
-from soaklib.verify import VerifyCode, main, verify
+from soaklib.commands.collect import collect
+from soaklib.commands.verify import VerifyCode, main, verify
 
 
 @pytest.fixture(scope="module")

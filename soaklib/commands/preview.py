@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 from rich import box
 from rich.table import Table
 
+from soaklib.commands.terminal import plain, say
 from soaklib.plan.forecast import ROW_BYTES, bytes_text
 from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, is_loopback
 from soaklib.reports.text_table import plain_table
 from soaklib.safety.reaching import proxy_note
-from soaklib.terminal import plain, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,12 +12,13 @@ import duckdb
 import pytest
 from soak_hour import write_soak_hour
 
-from soaklib import baseline, weekly
+from soaklib import baseline
 from soaklib.artifacts.comparison import read_comparison
+from soaklib.commands import weekly
+from soaklib.commands.verify import Problem, Verification, VerifyCode
 from soaklib.errors import RecordingError, RunError, SoaklibError
 from soaklib.store.bundle import bundle_name
 from soaklib.store.lock import RunLock, is_owned
-from soaklib.verify import Problem, Verification, VerifyCode
 
 pytestmark = pytest.mark.slow  # each week is judged and compared
 

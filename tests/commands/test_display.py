@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 from virtual_time import run_virtually
 
+from soaklib.commands import display
+from soaklib.commands.display import show_progress
+from soaklib.commands.terminal import new_console
 from soaklib.plan.settings import load_settings
-from soaklib.runner import display
-from soaklib.runner.display import show_progress
 from soaklib.runner.vitals import Vitals
-from soaklib.terminal import new_console
 
 MARKUP = "[/app/x.js:12] [red]boom[/] [link=file:///x]:smile: \x1b[2J"
 SHOWN = "[/app/x.js:12] [red]boom[/] [link=file:///x]:smile: \N{REPLACEMENT CHARACTER}[2J"

@@ -17,13 +17,13 @@ from rehearsals import REHEARSAL, Rehearsal, run_command
 from rich.console import Console
 
 import soaklib
-from soaklib import run
-from soaklib.embedded import EmbeddedGateway
+from soaklib.commands import run
+from soaklib.commands.rehearsal import EmbeddedGateway
+from soaklib.commands.terminal import new_console
 from soaklib.errors import RecordingError, SettingsError, SoaklibError
 from soaklib.exposition.text import parse_exposition
 from soaklib.plan.settings import load_settings
 from soaklib.store.views import Segment
-from soaklib.terminal import new_console
 
 SLOTS, PROBES, ROTATIONS = 7200, 120, 7  # of two soak-hours at 1 slot a second
 

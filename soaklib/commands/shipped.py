@@ -20,7 +20,7 @@ SCHEDULES: Final = (
     "scripts/grafana-dashboard.json",
 )
 
-_PACKAGE: Final = Path(__file__).resolve().parent
+_PACKAGE: Final = Path(__file__).resolve().parents[1]
 
 
 def shipped(name: str) -> Path:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from soaklib.analysis.sources.kept_log import keep_request_log
 from soaklib.analysis.sources.run import open_run
-from soaklib.command import Stopped
+from soaklib.commands.process import Stopped
+from soaklib.commands.terminal import say
 from soaklib.errors import RecordingError, first_line
 from soaklib.judgement import exit_code, judge_folder, show_verdicts
 from soaklib.runner.gateway_facts import ask_gateway
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.writer import RunWriter
-from soaklib.terminal import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,7 +100,7 @@ def _draw_and_pack(job: SoakJob, log_url: str | None, console: Console) -> tuple
         with costing(lacking("report")):
             _report(job.folder, console)
     with costing(lacking("bundle")):
-        from soaklib.collect import collect  # noqa: PLC0415 - a soak can be run without what packing needs
+        from soaklib.commands.collect import collect  # noqa: PLC0415 - a soak can be run without what packing needs
 
         secrets = tuple(job.settings.headers().values())
         collect(job.folder, database_url=job.settings.database_url, secrets=secrets)  # the manifest's has no password
@@ -133,7 +133,7 @@ def _note_gateway(job: SoakJob) -> None:
 
 
 def _report(folder: Path, console: Console) -> None:
-    from soaklib.report import build_report  # noqa: PLC0415 - it brings the notebook machinery, needed by none else
+    from soaklib.commands.report import build_report  # noqa: PLC0415 - it brings the notebook machinery, needed by none else
 
     def started(name: str, place: int, count: int) -> None:
         say(console, f"report {place + 1}/{count}: {name}", "dim")

@@ -12,9 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from soaklib.commands.terminal import plain, say
 from soaklib.errors import first_line
 from soaklib.records import Kind
-from soaklib.terminal import plain, say
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

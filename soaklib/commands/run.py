@@ -1,0 +1,343 @@
+"""``python -m soaklib.run``: run a soak, judge it, and leave everything in the run's folder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime as dt
+import gc
+import json
+import os
+import platform
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from soaklib.analysis.sources.kept_log import retire_request_log
+from soaklib.analysis.sources.run import open_run
+from soaklib.commands.display import show_progress
+from soaklib.commands.ending import conclude
+from soaklib.commands.preview import Preview, show_plan, spoken_openly
+from soaklib.commands.process import command, find_folder, stopping_signals
+from soaklib.commands.rehearsal import EmbeddedGateway
+from soaklib.commands.resuming import lacking, refuse_what_a_stranger_names, resumed_settings
+from soaklib.commands.terminal import new_console, say
+from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError, TargetError, first_line
+from soaklib.plan.forecast import Forecast, forecast, refuse_small_disk
+from soaklib.plan.model import Plan, load_plan
+from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, SoakSettings, is_loopback, load_settings
+from soaklib.records import RunStatus
+from soaklib.runner.events import write_event_log
+from soaklib.runner.gateway_facts import ask_gateway
+from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
+from soaklib.runner.recovery import recover
+from soaklib.runner.soak import Soak, SoakJob, SoakResult
+from soaklib.safety.own_runs import remember
+from soaklib.store.lock import RunLock
+from soaklib.store.names import EVENT_LOG_NAME
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.writer import Manifest, RunWriter
+from soaklib.targets.fourrunr.api import GatewayApi
+from soaklib.targets.fourrunr.health import health_gate
+from soaklib.targets.fourrunr.routes import check_routes
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Coroutine, Generator, Sequence
+
+    from rich.console import Console
+
+__all__ = ["main"]
+
+_PACKAGES: Final = ("aiohttp", "duckdb", "orjson", "polars", "prometheus-client", "pydantic")
+_RECOVERY_MEMORY_MB: Final = 1024  # it looks at every slot of the run, once, and no load is waiting
+_STOPPING: Final = "stopping: open calls are waited for; once more to leave at once"
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    console = new_console()
+    try:
+        settings = load_settings(sys.argv[1:] if arguments is None else arguments)
+        if settings.resume is not None:
+            return _resume(settings, console)
+        plan = load_plan(settings.plan)
+        return _check(settings, plan, console) if settings.check else _run(settings, plan, console)
+    except SoaklibError as exc:
+        say(console, f"soaklib: {exc}", "bold red")
+        return exc.exit_code
+
+
+def _check(settings: SoakSettings, plan: Plan, console: Console) -> int:
+    """Validate everything, pass the health gate and show the plan; send no load."""
+    outlook = forecast(settings, plan)
+    refuse_small_disk(outlook, settings.out)
+    with (
+        _listener(settings),
+        tempfile.TemporaryDirectory(prefix="soaklib-") as folder,
+        _gateway(settings, Path(folder)) as (url, _),
+    ):
+        _show(settings, plan, outlook, url, console)
+        say(console, "everything is in order; no load was sent", "green")
+    return ExitCode.OK
+
+
+def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
+    """Run a new soak."""
+    _refuse_without_a_word(settings)
+    outlook = forecast(settings, plan)
+    refuse_small_disk(outlook, settings.out)
+    with _listener(settings) as listener:
+        if settings.gateway_url is not None:  # before there is a folder: nothing is left of a run that cannot be
+            _show(settings, plan, outlook, settings.gateway_url, console)
+            _confirm(settings, console)
+        with _new_folder(settings.out) as folder, RunLock(folder), _gateway(settings, folder) as (target, log_url):
+            if settings.embedded:
+                _show(settings, plan, outlook, target, console)
+            job = SoakJob(
+                run_id=folder.name,
+                folder=folder,
+                settings=settings,
+                plan=plan,
+                target=target,
+                anchor_utc=dt.datetime.now(dt.UTC),
+            )
+            _begin(job)
+            return _soak(job, listener, log_url, console)
+
+
+def _resume(wanted: SoakSettings, console: Console) -> int:
+    """Go on with a run, by its own settings and plan."""
+    folder = find_folder(wanted.resume or "")
+    with RunLock(folder):
+        with open_run(folder) as run:
+            info = run.info
+        refuse_what_a_stranger_names(info.run_id, info.settings, wanted)
+        settings = resumed_settings(info.settings, wanted)
+        _refuse_without_a_word(settings)
+        for warning in (*lacking(info.settings, settings), *spoken_openly(settings)):
+            say(console, warning, "yellow")
+        _confirm(settings, console)
+        with _listener(settings) as listener, _gateway(settings, folder) as (target, log_url):
+            _preflight(settings, info.plan, target)
+            writer = RunWriter(folder / DATABASE_NAME, memory_limit_mb=_RECOVERY_MEMORY_MB)
+            past = recover(writer, settings, info.plan)
+            write_event_log(folder / EVENT_LOG_NAME, info.anchor_utc, writer)
+            writer.close()
+            retire_request_log(folder, past.segment)
+            job = SoakJob(
+                run_id=info.run_id,
+                folder=folder,
+                settings=settings,
+                plan=info.plan,
+                target=target,
+                anchor_utc=info.anchor_utc,
+                past=past,
+            )
+            # An embedded gateway's own log went with it, and with a part of the calls there is nothing to compare.
+            is_lost = settings.embedded and settings.database_url is None
+            return _soak(job, listener, None if is_lost else log_url, console)
+
+
+def _soak(job: SoakJob, listener: socket.socket | None, log_url: str | None, console: Console) -> int:
+    """Run the soak to its end, and conclude the run; give the exit code."""
+    result, signal_number = _until_its_end(job, listener, console)
+    return conclude(job, result, log_url=log_url, signal_number=signal_number, console=console)
+
+
+def _needs_a_word(settings: SoakSettings) -> bool:
+    """Say whether a person must confirm the load: a gateway that is not on this machine, and no ``--yes``."""
+    return settings.gateway_url is not None and not is_loopback(settings.gateway_url) and not settings.yes
+
+
+def _refuse_without_a_word(settings: SoakSettings) -> None:
+    """Refuse, before anything is sent, a load that must be confirmed where there is nobody to ask."""
+    if _needs_a_word(settings) and (sys.stdin is None or not sys.stdin.isatty()):
+        msg = f"{settings.gateway_url} is not on this machine: pass --yes to say that loading it is meant"
+        raise SettingsError(msg)
+
+
+def _confirm(settings: SoakSettings, console: Console) -> None:
+    """Ask before loading a gateway that is not on this machine."""
+    if not _needs_a_word(settings):
+        return
+    question = (
+        f"This sends {settings.rps * settings.speed:g} slots a second to {settings.gateway_url} for "
+        f"{settings.wall_duration_s / 3600:.1f} hours. Go on? [y/N] "
+    )
+    answer = console.input(question)
+    if answer.strip().lower() not in {"y", "yes"}:
+        msg = "not confirmed; no load was sent"
+        raise SettingsError(msg)
+
+
+@contextlib.contextmanager
+def _listener(settings: SoakSettings) -> Generator[socket.socket | None]:
+    """Hold the port of the runner's own metrics from before anything is sent; None when they are not wanted."""
+    if settings.metrics_port is None:
+        yield None
+        return
+    with contextlib.closing(listen_for_scrapes(settings.metrics_port)) as listener:
+        yield listener
+
+
+@contextlib.contextmanager
+def _gateway(settings: SoakSettings, folder: Path) -> Generator[tuple[str, str | None]]:
+    """Give the gateway's base URL and its database's, if known; the embedded one is started, and stopped again."""
+    if settings.gateway_url is not None:
+        yield settings.gateway_url, settings.database_url
+        return
+    with EmbeddedGateway(settings, folder / "gateway.log") as gateway:
+        yield gateway.url, gateway.database_url
+
+
+def _show(settings: SoakSettings, plan: Plan, outlook: Forecast, url: str, console: Console) -> None:
+    """Ask the gateway whether it can be used, and show the plan with what stands in its way."""
+    hindered, notes = _preflight(settings, plan, url)
+    show_plan(Preview(settings, plan, outlook, hindered, notes, dt.datetime.now(dt.UTC)), console)
+
+
+def _preflight(settings: SoakSettings, plan: Plan, url: str) -> tuple[dict[int, str], list[str]]:
+    """Pass the health gate, and ask for the routes that the plan needs; give what stands in its way."""
+
+    async def ask() -> tuple[dict[int, str], list[str]]:
+        async with GatewayApi(
+            url,
+            timeout_s=settings.http_timeout_ms / 1000,
+            headers=settings.headers(),
+            admin_token=os.environ.get(ADMIN_TOKEN_VARIABLE),
+            ca_file=settings.ca_file,
+        ) as api:
+            result = await health_gate(api)
+            if not result.passed:
+                msg = f"the gateway at {url} cannot be used: {result.detail}"
+                raise TargetError(msg)
+            return await check_routes(api, plan)
+
+    return asyncio.run(ask())
+
+
+@contextlib.contextmanager
+def _new_folder(out: Path) -> Generator[Path]:
+    """Make the run's folder, private to its user; take it away again if the run never begins."""
+    folder = out.absolute() / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+    except OSError as exc:
+        msg = f"--out {out}: cannot make the run's folder: {exc}"
+        raise SettingsError(msg) from exc
+    try:
+        yield folder
+    finally:
+        if not (folder / DATABASE_NAME).exists():
+            shutil.rmtree(folder)
+
+
+def _begin(job: SoakJob) -> None:
+    """Write the manifest, and let ``latest`` name the run."""
+    settings = job.settings
+    environment = {
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "gateway": {"begin": ask_gateway(settings, job.target)},
+    }
+    writer = RunWriter(job.folder / DATABASE_NAME)
+    writer.begin_run(
+        Manifest(
+            run_id=job.run_id,
+            soaklib_version=version("soaklib"),
+            anchor_utc=job.anchor_utc,
+            speed=settings.speed,
+            rps=settings.rps,
+            hours=settings.hours,
+            seed=settings.seed,
+            target=job.target,
+            embedded=settings.embedded,
+            settings=settings.public_json(),
+            plan=job.plan.model_dump_json(),
+            environment=json.dumps(environment),
+        )
+    )
+    writer.close()
+    if not settings.embedded or settings.database_url is not None:
+        with contextlib.suppress(OSError):  # then a resume asks again for what is secret and where it goes
+            remember(job.run_id, json.loads(settings.public_json()))
+    link = job.folder.parent / f".latest-{job.run_id}"
+    link.symlink_to(job.folder.name, target_is_directory=True)
+    link.replace(job.folder.parent / "latest")
+
+
+def _until_its_end(job: SoakJob, listener: socket.socket | None, console: Console) -> tuple[SoakResult, int | None]:
+    """Run the soak; give how it ended, and the signal that stopped it."""
+    stopped_by: list[int] = []
+
+    async def soaking() -> SoakResult:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def on_signal(number: int) -> None:
+            if stopped_by:
+                os._exit(128 + number)  # a second signal leaves at once; the recorder writes down what it was given
+            stopped_by.append(number)
+            stop.set()
+            say(console, _STOPPING, "yellow")
+
+        for number in stopping_signals():
+            loop.add_signal_handler(number, on_signal, number)
+        soak = Soak(job)
+        async with contextlib.AsyncExitStack() as stack:
+            metrics = None if listener is None else await stack.enter_async_context(MetricsServer(soak, listener))
+            if metrics is not None:
+                say(console, f"the runner's own metrics: {metrics.url}")
+            display = asyncio.create_task(show_progress(soak, console))
+            try:
+                result = await _ended(soak, stop, console)
+            finally:
+                display.cancel()
+                await asyncio.wait({display})
+            if metrics is not None:
+                await metrics.wait_for_last_scrape(stop)
+            return result
+
+    handlers = {number: signal.getsignal(number) for number in stopping_signals()}
+    result = _run_on_the_fastest_loop(soaking())
+    for number, handler in handlers.items():
+        signal.signal(number, handler)  # the loop has left the default behind, which ends a process without a word
+    gc.unfreeze()
+    return result, stopped_by[0] if stopped_by else None
+
+
+async def _ended(soak: Soak, stop: asyncio.Event, console: Console) -> SoakResult:
+    """Run a soak; one that ends by a defect of ours is a failed run like any other, with all that it recorded."""
+    try:
+        return await soak.run(stop)
+    except SoaklibError:
+        raise
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the rows so far deserve their verdicts, report and bundle
+        say(console, traceback.format_exc(), "dim")
+        with contextlib.suppress(RecordingError):  # how the soak ended is said already
+            await soak.recorder.close()
+        error = RecordingError(f"the soak was ended by a defect: {first_line(exc)}")
+        segment = dataclasses.replace(soak.segment, ended_at_us=soak.clock.now_us(), soak_ended_s=soak.soak_s)
+        return SoakResult(status=RunStatus.FAILED, segments=(segment,), error=error)
+
+
+def _run_on_the_fastest_loop(work: Coroutine[Any, Any, SoakResult]) -> SoakResult:
+    try:
+        import uvloop  # noqa: PLC0415 - not there on every platform
+    except ImportError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)

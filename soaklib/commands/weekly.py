@@ -1,0 +1,328 @@
+"""``python -m soaklib.weekly``: a soak, its report, its evidence, and how it compares with the last good run.
+
+Made to be started by a timer. Every flag that is not its own goes to ``python -m soaklib.run``, which runs as a process
+of its own. After the soak come the report, the comparison, the bundle and its check; then it is said which runs of
+earlier weeks are no longer needed, and with ``--remove`` they are removed.
+
+A run that got worse is not good (:mod:`soaklib.baseline`), and so never the measure of the next one, which keeps being
+compared with what was good, until ``--against`` names another run.
+
+Cut off at any point, it can be started again: ``--resume RUN`` goes on with a soak that is not complete, and does what
+is left for one that is. Without it, a new week begins, and what was found of an older one is said.
+
+The exit code is that of the soak. A soak that ended with 0 makes it 1 if an endpoint got worse, if the report or the
+bundle could not be made, or if the bundle does not verify; the last lines of standard error say which. The last line of
+standard output is the run's folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from soaklib.analysis.sources.run import find_run, open_run
+from soaklib.artifacts.comparison import compared, read_comparison, write_comparison
+from soaklib.artifacts.retention import bundle_of, fates, remove_run, run_folders
+from soaklib.baseline import choose_baseline, verdicts_code, why_unverified
+from soaklib.commands.collect import collect
+from soaklib.commands.ending import costing
+from soaklib.commands.process import command, find_folder, stopping_signals
+from soaklib.commands.report import build_report
+from soaklib.commands.verify import verify
+from soaklib.errors import ExitCode, RunError, SettingsError, SoaklibError
+from soaklib.plan.settings import load_settings
+from soaklib.records import RunStatus
+from soaklib.store.lock import RunLock, is_owned
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from types import FrameType
+
+    from soaklib.baseline import Baseline
+    from soaklib.plan.settings import SoakSettings
+
+__all__ = ["main"]
+
+_LOCK_NAME: Final = ".weekly.lock"
+_KEEP: Final = 4
+
+
+def _say(text: str) -> None:
+    print(f"weekly: {text}", file=sys.stderr, flush=True)  # noqa: T201 - the command's own words
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    options, for_soak = _parser().parse_known_args(arguments)
+    try:
+        settings = load_settings(for_soak)
+        resumed = None if settings.resume is None else find_folder(settings.resume)
+        out = settings.out.resolve() if resumed is None else resumed.parent
+        with _only_one(out):
+            return _Week(options, for_soak, settings, out, resumed).run()
+    except SoaklibError as exc:
+        _say(str(exc))
+        return exc.exit_code
+
+
+class _Week:
+    """One week.
+
+    Parameters
+    ----------
+    options
+        The command's own flags.
+    for_soak
+        The flags for the soak.
+    settings
+        What those flags mean.
+    out
+        The folder that holds the runs.
+    resumed
+        The folder of the run to go on with; None for a new one.
+    """
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        for_soak: list[str],
+        settings: SoakSettings,
+        out: Path,
+        resumed: Path | None,
+    ) -> None:
+        self._options = options
+        self._for_soak = for_soak
+        self._settings = settings
+        self._out = out
+        self._resumed = resumed
+        self._before = run_folders(out)
+        self._bad: list[str] = []
+
+    def run(self) -> int:
+        """Do everything; give the exit code."""
+        self._look_around()
+        against = None if self._options.against is None else find_run(self._options.against).resolve()
+        code, folder = self._soak()
+        if folder is None:
+            return code
+        with open_run(folder) as run:
+            info = run.info
+        completed = info.status == RunStatus.COMPLETED
+        if code in {ExitCode.OK, ExitCode.CRITERION_FAILED}:
+            baseline = choose_baseline(self._out, info, against)
+            self._report(folder, baseline.folder)  # without the lock: its kernels are readers, and wait for a writer
+            with RunLock(folder):
+                if completed:
+                    with costing(lambda why: self._bad.append(f"NO COMPARISON: {why}")):
+                        self._compare(folder, baseline)
+                with costing(lambda why: self._bad.append(f"NO BUNDLE: {why}")):
+                    self._pack(folder)
+            if completed:
+                is_good = code == ExitCode.OK and not self._bad
+                good = folder if is_good else choose_baseline(self._out, info, None).folder
+                self._let_old_runs_go({held for held in (baseline.folder, good) if held is not None})
+        if not completed:
+            _say(f"the run is {info.status} and was not compared; go on with it: --resume {folder}")
+        for text in self._bad:
+            _say(text)
+        if code == ExitCode.OK and self._bad:
+            code = ExitCode.CRITERION_FAILED
+        _say(f"exit code {code}")
+        print(folder)  # noqa: T201 - the last line of stdout is for scripts
+        return code
+
+    # -- before
+
+    def _look_around(self) -> None:
+        """Say what earlier weeks left undone.
+
+        Raises
+        ------
+        RunError
+            A soak is going on: two at a time would measure each other.
+        """
+        for folder in self._before:
+            if is_owned(folder):
+                msg = f"a soak is still going on in {folder}; wait for it or stop it first"
+                raise RunError(msg)
+        for folder in self._before:
+            if folder == self._resumed:
+                continue
+            try:
+                with open_run(folder) as run:
+                    status = run.info.status
+                comparison = read_comparison(folder)
+            except SoaklibError as exc:
+                _say(f"found: {exc}")
+                continue
+            if status == RunStatus.COMPLETED:
+                if comparison is None or not bundle_of(folder).is_file():
+                    _say(f"found: {folder} is complete, and was not compared or packed; to do so: --resume {folder}")
+                return  # what is older than a complete run is history
+            how = "was cut off" if status == RunStatus.RUNNING else f"is {status}"
+            _say(f"found: {folder} {how}; go on with it: --resume {folder}")
+
+    # -- the soak
+
+    def _soak(self) -> tuple[int, Path | None]:
+        """Run the soak, unless it is complete; give its exit code and folder."""
+        if self._resumed is not None:
+            with open_run(self._resumed) as run:
+                if run.info.status == RunStatus.COMPLETED:
+                    _say("the soak is complete; doing what is left")
+                    return verdicts_code(run), self._resumed
+        # a file, not a pipe, for its standard output: the soak must not depend on who started it
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+            code = _run_soak(["--no-report", *self._for_soak], output.fileno())
+            output.seek(0)
+            lines = output.read().splitlines()
+        if code < 0:
+            name = signal.Signals(-code).name
+            _say(f"the soak was killed by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}")
+            code = 128 - code
+        return code, Path(lines[-1]) if lines else self._folder_without_a_word()
+
+    def _folder_without_a_word(self) -> Path | None:
+        """Give the folder of a soak that did not live to name it; None if there is none."""
+        new = [folder for folder in run_folders(self._out) if folder not in self._before]
+        return self._resumed or next(iter(new), None)
+
+    # -- after
+
+    def _report(self, folder: Path, against: Path | None) -> None:
+        if not self._settings.report:
+            return
+        with costing(lambda why: self._bad.append(f"NO REPORT: {why}")):
+            build_report(
+                folder, against=against, started=lambda name, place, total: _say(f"report {place + 1}/{total}: {name}")
+            )
+
+    def _compare(self, folder: Path, baseline: Baseline) -> None:
+        with open_run(folder) as run:
+            if baseline.folder is None:
+                comparison = compared(run, None, baseline.why)
+            else:
+                with open_run(baseline.folder) as earlier:
+                    comparison = compared(run, earlier, baseline.why)
+        write_comparison(folder, comparison)
+        if comparison.against is None:
+            _say(f"not compared: {comparison.detail}")
+            return
+        for change in comparison.endpoints:
+            _say(f"against {comparison.against}: {change.state}: {change}")
+        self._bad += [f"WORSE than {comparison.against}: {change}" for change in comparison.regressions]
+
+    def _pack(self, folder: Path) -> None:
+        secrets = tuple(self._settings.headers().values())
+        bundle = collect(folder, database_url=self._settings.database_url, secrets=secrets)
+        problems, _ = verify(bundle)
+        if problems:
+            self._bad.append(f"{bundle} IS NOT AUTHENTIC: {'; '.join(problem.text for problem in problems)}")
+        else:
+            _say(f"{bundle.name} is authentic")
+
+    def _let_old_runs_go(self, held: set[Path]) -> None:
+        """Remove the runs that are no longer needed, or say which ones they are."""
+        for fate in fates(self._out, keep=self._options.keep, held=held, why_unverified=why_unverified):
+            if fate.goes and self._options.remove:
+                remove_run(fate.folder)
+                _say(f"removed {fate.folder.name}: {fate.why}")
+            elif fate.goes:
+                _say(f"would remove {fate.folder.name}: {fate.why}; pass --remove to do so")
+            elif fate.is_old:
+                _say(f"kept {fate.folder.name}: {fate.why}")
+
+
+def _run_soak(arguments: list[str], output: int) -> int:
+    """Run the soak to its end, passing on to it what asks for the end; give its code, -n if signal n killed it.
+
+    It gets a session of its own, so that what is typed at the terminal reaches it once, from here.
+    """
+    early: list[int] = []
+    process: subprocess.Popen[bytes] | None = None
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        if process is None:
+            early.append(number)
+        else:
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in stopping_signals()}
+    try:
+        words = [sys.executable, "-m", "soaklib.run", *arguments]
+        process = subprocess.Popen(words, stdout=output, start_new_session=True)  # noqa: S603 - our own module
+        for number in early:
+            process.send_signal(number)
+        return process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _only_one(out: Path) -> Generator[None]:
+    """Hold the lock of the weekly soak in a folder, which is made if need be.
+
+    Raises
+    ------
+    RunError
+        Another process holds it.
+    SettingsError
+        The folder cannot be written.
+    """
+    path = out / _LOCK_NAME
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        msg = f"--out {out}: cannot be written: {exc.strerror or exc}"
+        raise SettingsError(msg) from exc
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        os.close(descriptor)
+        msg = f"the weekly soak of {out} is going on already (pid {path.read_text('ascii').strip()})"
+        raise RunError(msg) from exc
+    try:
+        try:
+            os.truncate(descriptor, 0)
+            os.write(descriptor, b"%d\n" % os.getpid())
+        except OSError as exc:
+            msg = f"--out {out}: cannot be written: {exc.strerror or exc}"
+            raise SettingsError(msg) from exc
+        yield
+    finally:
+        os.close(descriptor)  # the file stays: removing it would let two processes hold two of the same name
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m soaklib.weekly",
+        description="Run a soak, report, compare with the last good run, pack, verify, and see to old runs. "
+        "Every other flag goes to python -m soaklib.run.",
+        epilog="The exit code is that of the soak; 1 also if an endpoint got worse, or the evidence is not whole.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--keep", type=_at_least_one, default=_KEEP, metavar="N", help=f"runs of the weekly soak that stay [{_KEEP}]"
+    )
+    parser.add_argument("--remove", action="store_true", help="remove older ones; without it they are only named")
+    parser.add_argument("--against", metavar="RUN", help="compare with this run, not with the last good one")
+    return parser
+
+
+def _at_least_one(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,5}", text):
+        msg = f"{text!r} is no whole number from 1"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
