@@ -1,4 +1,4 @@
-"""``python -m soaklib.collect``; the command is :mod:`soaklib.commands.collect`."""
+"""``python -m soaklib.collect``; the command is :mod:`soaklib.evidence.collecting`."""
 
 from soaklib.commands.collect import main
 

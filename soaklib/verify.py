@@ -1,4 +1,4 @@
-"""``python -m soaklib.verify``; the command is :mod:`soaklib.commands.verify`."""
+"""``python -m soaklib.verify``; the command is :mod:`soaklib.evidence.checking`."""
 
 from soaklib.commands.verify import main
 

@@ -6,7 +6,7 @@ import tarfile
 
 import duckdb
 
-from soaklib.artifacts.manifest import BundleManifest, file_entry, read_manifest, write_manifest
+from soaklib.evidence.manifest import BundleManifest, file_entry, read_manifest, write_manifest
 from soaklib.gateway.database import SqliteDatabase
 from soaklib.gateway.records import AgentRow, CredentialRow, TokenRow
 from soaklib.store.bundle import extract

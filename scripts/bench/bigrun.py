@@ -22,7 +22,7 @@ from pathlib import Path
 
 import duckdb
 
-from soaklib.judgement import judge_folder
+from soaklib.evidence.judging import judge_folder
 from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange, load_plan
 from soaklib.plan.settings import SoakSettings
 from soaklib.records import RunStatus

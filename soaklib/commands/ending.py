@@ -14,8 +14,9 @@ from soaklib.analysis.sources.kept_log import keep_request_log
 from soaklib.analysis.sources.run import open_run
 from soaklib.commands.process import Stopped
 from soaklib.commands.terminal import say
+from soaklib.commands.verdict_table import show_verdicts
 from soaklib.errors import RecordingError, first_line
-from soaklib.judgement import exit_code, judge_folder, show_verdicts
+from soaklib.evidence.judging import exit_code, judge_folder
 from soaklib.runner.gateway_facts import ask_gateway
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.writer import RunWriter
@@ -100,7 +101,7 @@ def _draw_and_pack(job: SoakJob, log_url: str | None, console: Console) -> tuple
         with costing(lacking("report")):
             _report(job.folder, console)
     with costing(lacking("bundle")):
-        from soaklib.commands.collect import collect  # noqa: PLC0415 - a soak can be run without what packing needs
+        from soaklib.evidence.collecting import collect  # noqa: PLC0415 - a soak can be run without what packing needs
 
         secrets = tuple(job.settings.headers().values())
         collect(job.folder, database_url=job.settings.database_url, secrets=secrets)  # the manifest's has no password

@@ -4,8 +4,8 @@ Made to be started by a timer. Every flag that is not its own goes to ``python -
 of its own. After the soak come the report, the comparison, the bundle and its check; then it is said which runs of
 earlier weeks are no longer needed, and with ``--remove`` they are removed.
 
-A run that got worse is not good (:mod:`soaklib.baseline`), and so never the measure of the next one, which keeps being
-compared with what was good, until ``--against`` names another run.
+A run that got worse is not good (:mod:`soaklib.evidence.baseline`), and so never the measure of the next one, which
+keeps being compared with what was good, until ``--against`` names another run.
 
 Cut off at any point, it can be started again: ``--resume RUN`` goes on with a soak that is not complete, and does what
 is left for one that is. Without it, a new week begins, and what was found of an older one is said.
@@ -30,15 +30,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.sources.run import find_run, open_run
-from soaklib.artifacts.comparison import compared, read_comparison, write_comparison
-from soaklib.artifacts.retention import bundle_of, fates, remove_run, run_folders
-from soaklib.baseline import choose_baseline, verdicts_code, why_unverified
-from soaklib.commands.collect import collect
 from soaklib.commands.ending import costing
 from soaklib.commands.process import command, find_folder, stopping_signals
 from soaklib.commands.report import build_report
-from soaklib.commands.verify import verify
 from soaklib.errors import ExitCode, RunError, SettingsError, SoaklibError
+from soaklib.evidence.baseline import choose_baseline, verdicts_code, why_unverified
+from soaklib.evidence.checking import verify
+from soaklib.evidence.collecting import collect
+from soaklib.evidence.comparison import compared, read_comparison, write_comparison
+from soaklib.evidence.retention import bundle_of, fates, remove_run, run_folders
 from soaklib.plan.settings import load_settings
 from soaklib.records import RunStatus
 from soaklib.store.lock import RunLock, is_owned
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from types import FrameType
 
-    from soaklib.baseline import Baseline
+    from soaklib.evidence.baseline import Baseline
     from soaklib.plan.settings import SoakSettings
 
 __all__ = ["main"]

@@ -16,9 +16,10 @@ import pytest
 from bundles import TOKEN, edit_database, gateway_database, manifest_of
 
 import soaklib
-from soaklib.commands.collect import collect, main
-from soaklib.commands.verify import verify
+from soaklib.commands.collect import main
 from soaklib.errors import RecordingError, RunError
+from soaklib.evidence.checking import verify
+from soaklib.evidence.collecting import collect
 from soaklib.records import Event
 from soaklib.store.bundle import unpack
 from soaklib.store.writer import RunWriter

@@ -10,11 +10,12 @@ import pytest
 from soak_hour import write_soak_hour
 
 import soaklib
-from soaklib.commands import collect, ending, report, weekly
+from soaklib.commands import ending, report, weekly
 from soaklib.commands.ending import conclude
 from soaklib.commands.process import Stopped
 from soaklib.commands.terminal import new_console
 from soaklib.errors import RecordingError, SettingsError, SoaklibError
+from soaklib.evidence import collecting
 from soaklib.plan.settings import load_settings
 from soaklib.records import RunStatus
 from soaklib.runner.soak import SoakResult
@@ -49,7 +50,7 @@ def steps(monkeypatch):
     """Report and bundle in name only; give what was made."""
     made = []
     monkeypatch.setattr(report, "build_report", lambda *_, **__: made.append("report"))
-    monkeypatch.setattr(collect, "collect", lambda *_, **__: made.append("bundle"))
+    monkeypatch.setattr(collecting, "collect", lambda *_, **__: made.append("bundle"))
     return made
 
 
@@ -110,7 +111,7 @@ def test_whatever_fails_the_report_costs_the_report_alone(job, steps, monkeypatc
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
 def test_whatever_fails_the_bundle_costs_the_bundle_alone(job, steps, monkeypatch, capsys, error):
     """The code is that of the verdicts."""
-    monkeypatch.setattr(collect, "collect", raising(error))
+    monkeypatch.setattr(collecting, "collect", raising(error))
     assert end(job) == expected_code(job)
     assert steps == ["report"]
     assert "no bundle: " in capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 from soak_hour import write_soak_hour
 
 from soaklib.commands import collect, report, run, verify, weekly
+from soaklib.evidence import checking
 
 READERS = {
     "report": report.main,
@@ -83,7 +84,7 @@ def test_what_is_no_bundle_has_the_code_of_what_is_wrong(template, tmp_path, cap
     """Without a manifest nothing else is looked at."""
     folder = tmp_path / "run"
     mistake(template, folder)
-    assert verify.main([str(folder)]) == verify.VerifyCode.MANIFEST
+    assert verify.main([str(folder)]) == checking.VerifyCode.MANIFEST
     said = capsys.readouterr()
     assert said.err.splitlines() == [
         "manifest: manifest.json cannot be read: No such file or directory", f"{folder} is not authentic",

@@ -3,7 +3,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from soaklib.judgement import show_verdicts
+from soaklib.commands.verdict_table import show_verdicts
 from soaklib.records import State, Verdict
 
 SUMMED_UP = {

@@ -10,9 +10,10 @@ import duckdb
 import pytest
 from bundles import TOKEN, edit_database, edit_manifest, flip, gateway_database, rehash, repacked, unpacked
 
-from soaklib.artifacts.provenance import software
-from soaklib.commands.collect import collect
-from soaklib.commands.verify import VerifyCode, main, verify
+from soaklib.commands.verify import main
+from soaklib.evidence.checking import VerifyCode, verify
+from soaklib.evidence.collecting import collect
+from soaklib.evidence.provenance import software
 
 
 @pytest.fixture(scope="module")

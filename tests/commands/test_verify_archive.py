@@ -8,8 +8,9 @@ import tarfile
 import pytest
 from bundles import flip, repacked
 
-from soaklib.commands.collect import collect
-from soaklib.commands.verify import VerifyCode, main
+from soaklib.commands.verify import main
+from soaklib.evidence.checking import VerifyCode
+from soaklib.evidence.collecting import collect
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ import duckdb
 import pytest
 from soak_hour import write_soak_hour
 
-from soaklib import baseline
-from soaklib.artifacts.comparison import read_comparison
 from soaklib.commands import weekly
-from soaklib.commands.verify import Problem, Verification, VerifyCode
 from soaklib.errors import RecordingError, RunError, SoaklibError
+from soaklib.evidence import baseline
+from soaklib.evidence.checking import Problem, Verification, VerifyCode
+from soaklib.evidence.comparison import read_comparison
 from soaklib.store.bundle import bundle_name
 from soaklib.store.lock import RunLock, is_owned
 

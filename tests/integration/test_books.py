@@ -8,7 +8,7 @@ from postgres_server import postgres_server
 from rehearsals import run_command
 
 from soaklib.commands.rehearsal import EmbeddedGateway
-from soaklib.commands.verify import verify
+from soaklib.evidence.checking import verify
 from soaklib.plan.settings import SoakSettings
 
 pytestmark = pytest.mark.slow

@@ -11,11 +11,11 @@ import pytest
 from bundles import manifest_of
 from postgres_server import PASSWORD, QUOTED, postgres_server, program
 
-from soaklib.artifacts import dump_postgres
-from soaklib.artifacts.dump import take_snapshot
-from soaklib.artifacts.dump_reading import count_dump
-from soaklib.commands.collect import collect
-from soaklib.commands.verify import verify
+from soaklib.evidence import dump_postgres
+from soaklib.evidence.checking import verify
+from soaklib.evidence.collecting import collect
+from soaklib.evidence.dump import take_snapshot
+from soaklib.evidence.dump_reading import count_dump
 from soaklib.gateway.database import PostgresDatabase
 from soaklib.gateway.records import AgentRow, CredentialRow, TokenRow
 

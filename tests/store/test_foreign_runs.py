@@ -10,10 +10,10 @@ import pytest
 from bundles import edit_database, rehash, repacked, unpacked
 
 import soaklib
-from soaklib.artifacts.secrets_scan import find_secrets
-from soaklib.commands.collect import collect
-from soaklib.commands.verify import VerifyCode, verify
 from soaklib.errors import RunError, SchemaError, SoaklibError
+from soaklib.evidence.checking import VerifyCode, verify
+from soaklib.evidence.collecting import collect
+from soaklib.evidence.secrets_scan import find_secrets
 from soaklib.store.bundle import bundle_name
 from soaklib.store.reader import open_read_only
 from soaklib.store.writer import RunWriter

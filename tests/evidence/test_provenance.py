@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from soaklib.artifacts import provenance
-from soaklib.artifacts.manifest import GatewayFacts
-from soaklib.artifacts.provenance import gateway_facts, software
+from soaklib.evidence import provenance
+from soaklib.evidence.manifest import GatewayFacts
+from soaklib.evidence.provenance import gateway_facts, software
 
 
 def info(gateway):
@@ -60,8 +60,8 @@ def test_the_software_is_named_by_what_it_is_made_of():
 
 def test_a_changed_plan_or_template_is_another_software(monkeypatch, tmp_path):
     """Not only code decides what is sent and what is said."""
-    (tmp_path / "artifacts").mkdir()
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "artifacts" / "provenance.py"))
+    (tmp_path / "evidence").mkdir()
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "evidence" / "provenance.py"))
     (tmp_path / "default_plan.toml").write_text("rps = 1")
     before = provenance._source_sha256()
     (tmp_path / "default_plan.toml").write_text("rps = 2")

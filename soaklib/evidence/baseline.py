@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from soaklib.analysis.sources.run import open_run
-from soaklib.artifacts.comparison import other_load, read_comparison
-from soaklib.artifacts.retention import bundle_of, run_folders
-from soaklib.commands.verify import verify
 from soaklib.errors import ExitCode, RunError, SoaklibError
-from soaklib.judgement import exit_code
+from soaklib.evidence.checking import verify
+from soaklib.evidence.comparison import other_load, read_comparison
+from soaklib.evidence.judging import exit_code
+from soaklib.evidence.retention import bundle_of, run_folders
 from soaklib.records import RunStatus, Verdict
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.sources.databases import opened
-from soaklib.artifacts.dump_reading import count_dump
-from soaklib.artifacts.manifest import TableRows
 from soaklib.errors import SourceError
+from soaklib.evidence.dump_reading import count_dump
+from soaklib.evidence.manifest import TableRows
 from soaklib.store.quoting import name_sql
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
-from soaklib.artifacts.dump_reading import count_dump
 from soaklib.errors import SourceError
+from soaklib.evidence.dump_reading import count_dump
 
 SQLITE = """BEGIN TRANSACTION;
 CREATE TABLE agents (id TEXT PRIMARY KEY, name TEXT);

@@ -1,6 +1,6 @@
 import pytest
 
-from soaklib.artifacts.results import _same
+from soaklib.evidence.results import _same
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from soaklib.artifacts.manifest import run_files
 from soaklib.errors import RunError
+from soaklib.evidence.manifest import run_files
 from soaklib.store.live import open_live
 from soaklib.store.quoting import text_sql
 from soaklib.store.tables import DATABASE_NAME, TABLES

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from soaklib.artifacts.manifest import GatewayFacts, Software
+from soaklib.evidence.manifest import GatewayFacts, Software
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import RunInfo

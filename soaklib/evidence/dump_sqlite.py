@@ -8,9 +8,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from soaklib.artifacts.dump_reading import dump_lines, restore_sqlite, sqlite_rows
-from soaklib.artifacts.manifest import TableRows
 from soaklib.errors import SourceError
+from soaklib.evidence.dump_reading import dump_lines, restore_sqlite, sqlite_rows
+from soaklib.evidence.manifest import TableRows
 from soaklib.store.quoting import name_sql
 
 if TYPE_CHECKING:

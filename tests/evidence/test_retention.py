@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from soaklib.artifacts.comparison import COMPARISON_NAME
-from soaklib.artifacts.retention import fates, remove_run, run_folders
 from soaklib.errors import RunError
+from soaklib.evidence.comparison import COMPARISON_NAME
+from soaklib.evidence.retention import fates, remove_run, run_folders
 from soaklib.store.lock import RunLock
 
 IDS = [f"2026010{day}T060000Z-000{day}" for day in range(1, 8)]

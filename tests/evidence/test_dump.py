@@ -7,9 +7,9 @@ import threading
 import pytest
 from bundles import gateway_database
 
-from soaklib.artifacts import dump_sqlite
-from soaklib.artifacts.dump import holds_secrets, take_snapshot
-from soaklib.artifacts.dump_reading import count_dump
+from soaklib.evidence import dump_sqlite
+from soaklib.evidence.dump import holds_secrets, take_snapshot
+from soaklib.evidence.dump_reading import count_dump
 
 
 def rows_of(snapshot):

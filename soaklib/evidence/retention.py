@@ -11,8 +11,8 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.artifacts.comparison import COMPARISON_NAME
 from soaklib.errors import RecordingError
+from soaklib.evidence.comparison import COMPARISON_NAME
 from soaklib.store.bundle import bundle_name
 from soaklib.store.lock import RunLock, is_owned
 from soaklib.store.tables import DATABASE_NAME

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from bundles import TOKEN
 
-from soaklib.artifacts.secrets_scan import Finding, find_secrets
+from soaklib.evidence.secrets_scan import Finding, find_secrets
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 

@@ -1,60 +1,27 @@
-"""The end of a soak: judge the run, write verdicts and summary into its folder, and show them at the terminal."""
+"""The verdicts on a run and its totals as the terminal shows them."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
 from rich.table import Table
 
-from soaklib.analysis.sources.run import open_run
-from soaklib.analysis.verdicts.criteria import judge
-from soaklib.analysis.verdicts.summary import summary
 from soaklib.commands.terminal import plain, say
-from soaklib.errors import ExitCode, RecordingError
 from soaklib.records import State
-from soaklib.store.names import SUMMARY_NAME
-from soaklib.store.tables import DATABASE_NAME
-from soaklib.store.writer import RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from rich.console import Console
 
     from soaklib.records import Verdict
 
-__all__ = ["exit_code", "judge_folder", "show_verdicts"]
+__all__ = ["show_verdicts"]
 
 _MEASUREMENT: Final = "measurement valid"
 _ORDER: Final = {State.FAIL: 0, State.INSUFFICIENT: 1, State.NOT_APPLICABLE: 2, State.PASS: 3}
 _STATE_STYLE: Final = {State.PASS: "green", State.FAIL: "bold red", State.INSUFFICIENT: "yellow"}
-
-
-def judge_folder(folder: Path) -> tuple[list[Verdict], dict[str, Any]]:
-    """Judge the run in a folder; write its verdicts and soak-summary.json; give both.
-
-    Raises
-    ------
-    RecordingError
-        They cannot be written.
-    """
-    with open_run(folder) as run:
-        verdicts = judge(run)
-        summed_up = summary(run, verdicts)
-    writer = RunWriter(folder / DATABASE_NAME)
-    writer.replace_verdicts(verdicts)
-    writer.close()
-    part = folder / f".{SUMMARY_NAME}.part"
-    try:
-        part.write_text(json.dumps(summed_up, indent=2, allow_nan=False) + "\n", "utf-8")
-        part.replace(folder / SUMMARY_NAME)
-    except OSError as exc:
-        msg = f"cannot write {folder / SUMMARY_NAME}: {exc.strerror or exc}"
-        raise RecordingError(msg) from exc
-    return verdicts, summed_up
 
 
 def show_verdicts(verdicts: Iterable[Verdict], summed_up: dict[str, Any], console: Console) -> None:
@@ -87,10 +54,3 @@ def show_verdicts(verdicts: Iterable[Verdict], summed_up: dict[str, Any], consol
             "cores of its own, or rehearse at a lower --speed",
             "yellow",
         )
-
-
-def exit_code(verdicts: Iterable[Verdict], *, strict: bool) -> ExitCode:
-    """Give the exit code that verdicts call for; `strict` lets everything but a pass fail."""
-    failing = {State.FAIL, State.INSUFFICIENT, State.NOT_APPLICABLE} if strict else {State.FAIL}
-    failed = any(State(verdict.state) in failing for verdict in verdicts)
-    return ExitCode.CRITERION_FAILED if failed else ExitCode.OK

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.verdicts.criteria import judge
 from soaklib.analysis.verdicts.summary import summary
-from soaklib.artifacts.provenance import gateway_facts, software
 from soaklib.errors import SoaklibError
+from soaklib.evidence.provenance import gateway_facts, software
 from soaklib.reports.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
 from soaklib.reports.run_report import report_name, run_report
 from soaklib.store.bundle import MANIFEST_NAME
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from soaklib.analysis.sources.run import Run
-    from soaklib.artifacts.manifest import BundleManifest, Software
+    from soaklib.evidence.manifest import BundleManifest, Software
     from soaklib.records import Verdict
 
 __all__ = ["unfounded_results"]

@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.sources.kept_log import REQUEST_LOG_NAME
-from soaklib.artifacts.dump import DUMP_NAME
-from soaklib.artifacts.manifest import Part, PartState, SnapshotState
-from soaklib.artifacts.seal import SEAL_FOLDER
+from soaklib.evidence.dump import DUMP_NAME
+from soaklib.evidence.manifest import Part, PartState, SnapshotState
+from soaklib.evidence.seal import SEAL_FOLDER
 from soaklib.reports.metrics_analysis import METRICS_ANALYSIS_NAME
 from soaklib.reports.run_report import report_name
 from soaklib.store.names import EVENT_LOG_NAME, SUMMARY_NAME
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from soaklib.analysis.sources.run import RunInfo
-    from soaklib.artifacts.manifest import DatabaseSnapshot
+    from soaklib.evidence.manifest import DatabaseSnapshot
 
 __all__ = ["SEAL_PART", "due_parts"]
 

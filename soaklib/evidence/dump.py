@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soaklib.artifacts.dump_postgres import dump_postgres
-from soaklib.artifacts.dump_sqlite import dump_sqlite
-from soaklib.artifacts.manifest import DatabaseSnapshot, SnapshotState
 from soaklib.errors import SoaklibError
+from soaklib.evidence.dump_postgres import dump_postgres
+from soaklib.evidence.dump_sqlite import dump_sqlite
+from soaklib.evidence.manifest import DatabaseSnapshot, SnapshotState
 
 if TYPE_CHECKING:
     from collections.abc import Collection

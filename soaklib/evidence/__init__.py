@@ -1,0 +1,1 @@
+"""The evidence that a run leaves: judged, collected, packed, and checked by who receives it."""
