@@ -261,6 +261,7 @@ def _connect_to_write(path: Path, config: dict[str, str | bool | int | float | l
 
 
 def refuse_what_is_no_data(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Raise ``DataError`` if a database holds views, macros or whatever else a run's never has: it would be run."""
     if found := not_data(connection):
         msg = f"{path} holds more than the data of a run, and none of it is read: {'; '.join(found)}"
         raise RunError(msg)
