@@ -124,6 +124,11 @@ class Reason(StrEnum):
     # refused, limited, failed upstream
     PARAMETERS = "parameters"
     RATE_LIMIT = "rate_limit"
+    BUDGET = "budget"
+    MODEL = "model"  #: the identity may not use this model
+    SESSION_LOST = "session_lost"  #: the gateway does not know the session (any more)
+    TOOL_ERROR = "tool_error"  #: the tool ran and says itself that it failed
+    OVERLOADED = "overloaded"  #: the gateway says that it is full
     BREAKER_OPEN = "breaker_open"
     CHAOS = "chaos"
     UPSTREAM = "upstream"
@@ -134,6 +139,8 @@ class Reason(StrEnum):
     BODY_INVALID = "body_invalid"
     BODY_TOO_LARGE = "body_too_large"
     CONTENT_TYPE = "content_type"
+    STREAM_TRUNCATED = "stream_truncated"  #: a stream ended before its end
+    STREAM_STALLED = "stream_stalled"  #: a stream stood still longer than it may
     # the way there and back
     CONNECT_REFUSED = "connect_refused"
     CONNECT_TIMEOUT = "connect_timeout"
