@@ -25,7 +25,18 @@ attempts           SMALLINT  how often it was put on the wire; 0 when never
 token_generation   INTEGER   which rotation's token it carried, 0 for the first; NULL when never sent
 correlation_id     VARCHAR   the gateway's ``X-Correlation-Id``; NULL when none came
 phase              VARCHAR   phase of the plan at its planned time
+lane               SMALLINT  which sender of a fleet sent it; NULL where there was one sender
+identity           VARCHAR   name of the agent or key that it was made as; no secret
+first_byte_at_us   BIGINT    when the first byte of the answer's body came; NULL where it is not told
+first_token_at_us  BIGINT    when the first content of a stream came; NULL for what is no stream
+chunks             INTEGER   how many events of a stream bore content
+input_tokens       BIGINT    as the answer states its usage
+output_tokens      BIGINT    as the answer states its usage
+gateway_us         BIGINT    what the gateway says it took itself, microseconds
+limit              VARCHAR   which limit denied it: requests, tokens, parallel, budget, lock-out
 ================== ========= ==========================================================================
+
+The columns from ``lane`` on came with version 2 of the dictionary; in a run of version 1 they are NULL.
 
 Service time is ``done_at_us - sent_at_us``; response time is ``done_at_us - planned_at_us``, so that coordinated
 omission stays visible.
@@ -238,6 +249,15 @@ class Outcome(NamedTuple):
     token_generation: int | None
     correlation_id: str | None
     phase: str
+    lane: int | None = None
+    identity: str | None = None
+    first_byte_at_us: int | None = None
+    first_token_at_us: int | None = None
+    chunks: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    gateway_us: int | None = None
+    limit: str | None = None
 
 
 class Sample(NamedTuple):
@@ -305,12 +325,21 @@ class Event(NamedTuple):
     key
         Names a scheduled event once and for all (``rotation:12``, ``change:chaos:on``), so that a resumed run does it
         exactly once; NULL for the others.
+    change
+        What the plan calls the change that it is about (``chaos``, ``update-policy``); NULL for the others.
+    subject
+        What it is done to or about: a tool, a role, a route.
+    data
+        What else there is to know, a JSON object; the line of the log is rendered from it.
     """
 
     at_us: int
     name: str
     detail: str
     key: str | None
+    change: str | None = None
+    subject: str | None = None
+    data: str | None = None
 
 
 class HealthTick(NamedTuple):
@@ -336,6 +365,12 @@ class HealthTick(NamedTuple):
         Of the runner's process (cumulative CPU seconds) and the run folder's file system.
     clock_offset_us
         Wall clock minus anchor minus monotonic clock: non-zero after an NTP step.
+    lane
+        Which sender of a fleet; NULL where there was one.
+    connections_open
+        Connections to the gateway that the load held at its end.
+    connections_opened, connections_lost
+        Made in it, and closed in it by the gateway or the network.
     """
 
     at_us: int
@@ -352,6 +387,10 @@ class HealthTick(NamedTuple):
     open_files: int
     disk_free_bytes: int
     clock_offset_us: int
+    lane: int | None = None
+    connections_open: int | None = None
+    connections_opened: int | None = None
+    connections_lost: int | None = None
 
 
 class Verdict(NamedTuple):

@@ -9,7 +9,7 @@ import soaklib
 from soaklib.analysis.books.pairs import FINDINGS
 from soaklib.analysis.books.reconcile import reconcile
 from soaklib.plan.model import load_plan
-from soaklib.records import RunStatus
+from soaklib.records import Outcome, RunStatus
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
 from soaklib.store.writer import Manifest, RunWriter, segment_row
@@ -166,7 +166,9 @@ def write_run(folder, outcomes, samples, scrapes, *, embedded=False, status=RunS
         )
     )  # fmt: skip
     segment = segment_row(Segment(segment=0, started_at_us=0, soak_started_s=0.0), runner_pid=1)
-    writer.append({"segments": [segment], "outcomes": outcomes, "samples": samples, "scrapes": scrapes})
+    writer.append(
+        {"segments": [segment], "outcomes": [Outcome(*row) for row in outcomes], "samples": samples, "scrapes": scrapes}
+    )
     if status is not RunStatus.RUNNING:
         writer.end_run(status, completed_utc=anchor, duration_s=1.0)
     writer.close()

@@ -7,7 +7,7 @@ import datetime as dt
 import json
 
 from soaklib.plan.model import load_plan
-from soaklib.records import RunStatus
+from soaklib.records import Event, HealthTick, Outcome, RunStatus
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
 from soaklib.store.writer import Manifest, RunWriter, segment_row
@@ -98,10 +98,10 @@ def write_soak_hour(folder):
     writer.append(
         {
             "segments": [segment_row(segment, runner_pid=1)],
-            "outcomes": _outcomes(),
+            "outcomes": [Outcome(*row) for row in _outcomes()],
             "samples": _samples(),
-            "events": _events(),
-            "runner_health": _ticks(),
+            "events": [Event(*row) for row in _events()],
+            "runner_health": [HealthTick(*row) for row in _ticks()],
             "scrapes": [(_at_us(s), "health", 200, True, 900, 200, None) for s in range(60, 3600, 60)],
         }
     )

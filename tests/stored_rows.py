@@ -3,6 +3,7 @@
 import datetime as dt
 
 from soaklib.plan.model import load_plan
+from soaklib.records import Outcome
 from soaklib.store.writer import Manifest
 
 ANCHOR = dt.datetime(2026, 11, 24, 8, 0, tzinfo=dt.UTC)
@@ -22,7 +23,7 @@ def outcome(slot, **changes):
         "kind": "ok", "expected": "allow", "reason": None, "attempts": 1, "token_generation": 0,
         "correlation_id": f"req_{slot}", "phase": "baseline",
     }  # fmt: skip
-    return tuple((row | changes).values())
+    return Outcome(**(row | changes))
 
 
 def with_plan(**parts):

@@ -28,7 +28,7 @@ from soaklib.plan.settings import SoakSettings
 from soaklib.records import RunStatus
 from soaklib.runner.events import write_event_log
 from soaklib.store.names import EVENT_LOG_NAME
-from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.tables import DATABASE_NAME, defined_columns, tables_of
 from soaklib.store.views import Segment
 from soaklib.store.writer import Manifest, RunWriter, segment_row
 
@@ -42,6 +42,7 @@ BUCKETS_MS = (25, 50, 100, 200, 400, 800, 1600, 3200, 6400)
 GIB = 1 << 30
 SECOND_US = 1_000_000
 HOUR_S = 3600
+FILLED = {table: ", ".join(name for name, _ in defined_columns(columns)) for table, columns in tables_of(1).items()}
 
 
 def parsed():
@@ -90,7 +91,9 @@ class BigRun:
             self.scraped(con)
             self.generator_health(con)
             snapshots = self.snapshots(con)
-            con.executemany("insert into events values (?, ?, ?, ?)", sorted(self.events(con, snapshots)))
+            con.executemany(
+                f"insert into events ({FILLED['events']}) values (?, ?, ?, ?)", sorted(self.events(con, snapshots))
+            )
             con.execute("checkpoint").fetchall()
         writer = RunWriter(path)
         write_event_log(self.folder / EVENT_LOG_NAME, ANCHOR, writer)
@@ -158,7 +161,7 @@ class BigRun:
         for hour in range(self.hours):
             first, last = (round(self.rps * HOUR_S * h) for h in (hour, hour + 1))
             con.execute(f"""
-                insert into outcomes
+                insert into outcomes ({FILLED["outcomes"]})
                 with planned as (
                     select 'load' as purpose, slot, steps.step::SMALLINT as step, role, tool, action,
                            hash(slot * 8 + steps.step, {self.seed}) as key, 'allow' as expected_before,
@@ -288,7 +291,7 @@ class BigRun:
     def generator_health(self, con):
         """Fill `runner_health`, a row a second."""
         con.execute(f"""
-            insert into runner_health
+            insert into runner_health ({FILLED["runner_health"]})
             with seconds as (select range as second from range({self.soak_s})),
             planned as (select (planned_at_us - {START_US}) // {SECOND_US} as second, count(*) as n
                         from outcomes group by all),

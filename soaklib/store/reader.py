@@ -10,9 +10,9 @@ import duckdb
 from soaklib.errors import BusyError, RunError, SchemaError
 from soaklib.store.faults import LOCKED, first_line
 from soaklib.store.foreign import column_names, seal_off, unlike
-from soaklib.store.quoting import file_pattern, text_sql
+from soaklib.store.quoting import file_pattern, name_sql, text_sql
 from soaklib.store.scratch import scratch_folder
-from soaklib.store.tables import SCHEMA_VERSION, TABLES, defined_columns
+from soaklib.store.tables import ADDED, SCHEMA_VERSION, defined_columns, tables_of
 from soaklib.store.views import prepare_reader
 from soaklib.store.writer import refuse_what_is_no_data
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["connect_to_read", "open_read_only"]
+__all__ = ["connect_to_read", "open_read_only", "stored_version"]
 
 
 def open_read_only(path: Path, *, is_foreign: bool = False) -> duckdb.DuckDBPyConnection:
@@ -52,8 +52,10 @@ def open_read_only(path: Path, *, is_foreign: bool = False) -> duckdb.DuckDBPyCo
     """
     connection = connect_to_read(path)
     try:
-        _check_schema(connection, path)
+        version = _check_schema(connection, path)
         with _reading_errors(path):
+            if version < SCHEMA_VERSION:
+                _add_what_it_lacks(connection)
             prepare_reader(connection)
             if is_foreign:
                 _keep_inside(connection, path.parent)
@@ -98,29 +100,53 @@ def _keep_inside(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     connection.execute("set enable_external_access = false").fetchall()
 
 
-def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Refuse a file that is more than data, or whose tables are not exactly ours, naming the difference."""
+def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    """Refuse a file that is more than data, or whose tables are not exactly ours, naming the difference.
+
+    Gives the version of its schema, 1 or later: what was added since is added to it by views.
+    """
     with _reading_errors(path):
         refuse_what_is_no_data(connection, path)
-        differing = unlike(connection, TABLES)
+        names = column_names(connection)
+        version = stored_version(connection)
+        if not 1 <= version <= SCHEMA_VERSION:
+            msg = (
+                f"{path} has schema version {version}, this soaklib reads 1 to {SCHEMA_VERSION}: "
+                "open it with the version that made it"
+            )
+            raise SchemaError(msg)
+        tables = tables_of(version)
+        differing = unlike(connection, tables)
         missing = [text for text in differing if text.startswith("it has no table")]
         if missing:
             msg = f"{path} is not a soaklib run: {missing[0]}"
             raise RunError(msg)
-        names = column_names(connection)
-        if "schema_version" in names["run"]:
-            row = connection.execute("select schema_version from run").fetchone()
-            if row is not None and int(row[0]) != SCHEMA_VERSION:
-                msg = (
-                    f"{path} has schema version {row[0]}, this soaklib reads {SCHEMA_VERSION}: "
-                    "open it with the version that made it"
-                )
-                raise SchemaError(msg)
-    for table in TABLES:
-        has, expected = names[table], defined_columns(table)
+    for table, columns in tables.items():
+        has, expected = names[table], [name for name, _ in defined_columns(columns)]
         if has != expected:
             msg = f"{path}: table {table!r} has columns {', '.join(has)}; expected {', '.join(expected)}"
             raise SchemaError(msg)
     if differing:
         msg = f"{path}: {differing[0]}"
         raise SchemaError(msg)
+    return version
+
+
+def stored_version(connection: duckdb.DuckDBPyConnection) -> int:
+    """Give the version of the schema that a database says it has; this soaklib's where it says nothing.
+
+    It must be known to hold nothing but data.
+    """
+    if "schema_version" not in column_names(connection).get("run", ()):
+        return SCHEMA_VERSION
+    row = connection.execute("select schema_version from run").fetchone()
+    return SCHEMA_VERSION if row is None else int(row[0])
+
+
+def _add_what_it_lacks(connection: duckdb.DuckDBPyConnection) -> None:
+    """Put a view before each table of version 1 that has the later columns, too, as NULL."""
+    [(database,)] = connection.execute("select current_database()").fetchall()
+    for table, added in ADDED.items():
+        nulls = ", ".join(f"null::{type_} as {name_sql(name)}" for name, type_ in defined_columns(added))
+        stored = f"{name_sql(database)}.main.{name_sql(table)}"
+        connection.execute(f"create temp view {table} as select *, {nulls} from {stored}").fetchall()  # noqa: S608 - ours

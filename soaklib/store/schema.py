@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from soaklib.errors import RunError
 from soaklib.store.faults import first_line
 from soaklib.store.foreign import not_data, unlike
-from soaklib.store.reader import connect_to_read
-from soaklib.store.tables import TABLES
+from soaklib.store.reader import connect_to_read, stored_version
+from soaklib.store.tables import SCHEMA_VERSION, tables_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,9 @@ def foreign_schema(database: Path) -> list[str]:
     """
     try:
         with connect_to_read(database) as connection:
-            return not_data(connection) or unlike(connection, TABLES)
+            if found := not_data(connection):
+                return found
+            version = min(max(1, stored_version(connection)), SCHEMA_VERSION)  # any other is told by who opens it
+            return unlike(connection, tables_of(version))
     except RunError as exc:
         return [f"it cannot be opened: {first_line(exc.__cause__ or exc)}"]

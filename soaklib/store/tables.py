@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["APPENDED", "DATABASE_NAME", "SCHEMA_VERSION", "TABLES", "defined_columns"]
+__all__ = ["ADDED", "APPENDED", "DATABASE_NAME", "SCHEMA_VERSION", "TABLES", "defined_columns", "tables_of"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 DATABASE_NAME: Final = "run.duckdb"
 
 # No primary keys: DuckDB keeps their index in memory, and nothing here may grow with the length of a run. The keys
 # are proved unique by a query instead (`duplicate keys` is a criterion).
-TABLES: Final[Mapping[str, str]] = {
+_FIRST: Final[Mapping[str, str]] = {
     "run": """
         run_id VARCHAR NOT NULL, schema_version INTEGER NOT NULL, soaklib_version VARCHAR NOT NULL,
         anchor_utc TIMESTAMPTZ NOT NULL, speed DOUBLE NOT NULL, rps DOUBLE NOT NULL, hours DOUBLE NOT NULL,
@@ -46,15 +46,42 @@ TABLES: Final[Mapping[str, str]] = {
         name VARCHAR NOT NULL, measure DOUBLE, threshold VARCHAR NOT NULL, n BIGINT NOT NULL, low DOUBLE, high DOUBLE,
         state VARCHAR NOT NULL, detail VARCHAR NOT NULL, query VARCHAR NOT NULL""",
 }
+
+ADDED: Final[Mapping[str, str]] = {
+    "segments": "lane SMALLINT",
+    "outcomes": """
+        lane SMALLINT, identity VARCHAR, first_byte_at_us BIGINT, first_token_at_us BIGINT, chunks INTEGER,
+        input_tokens BIGINT, output_tokens BIGINT, gateway_us BIGINT, "limit" VARCHAR""",
+    "events": "change VARCHAR, subject VARCHAR, data VARCHAR",
+    "runner_health": """
+        lane SMALLINT, connections_open INTEGER, connections_opened INTEGER, connections_lost INTEGER""",
+}
+"""Table name -> the columns that came with version 2; each may be NULL, and they stand behind those of version 1."""
+
+TABLES: Final[Mapping[str, str]] = {
+    table: f"{columns}, {ADDED[table]}" if table in ADDED else columns for table, columns in _FIRST.items()
+}
 """Table name -> its columns, in the order of the matching record in :mod:`soaklib.records`."""
 
 APPENDED: Final = ("segments", "outcomes", "samples", "scrapes", "events", "runner_health")
 """The tables that grow while a run goes on, which the recorder appends to."""
 
 
-def defined_columns(table: str) -> list[str]:
-    """Give the names of a table's columns in their order."""
-    return [column.split()[0].strip('"') for column in _split_columns(TABLES[table])]
+def tables_of(version: int) -> Mapping[str, str]:
+    """Give the tables as a version of the schema has them.
+
+    Raises
+    ------
+    KeyError
+        There is no such version.
+    """
+    return {1: _FIRST, 2: TABLES}[version]
+
+
+def defined_columns(columns: str) -> list[tuple[str, str]]:
+    """Give the columns of a definition in their order, each with the rest of what is said of it."""
+    split = [column.split(maxsplit=1) for column in _split_columns(columns)]
+    return [(name.strip('"'), rest) for name, rest in split]
 
 
 def _split_columns(columns: str) -> list[str]:

@@ -41,6 +41,8 @@ class Segment:
         On the run's clock; the end is None while it lasts and after a crash.
     soak_started_s, soak_ended_s
         Soak time at its start and end.
+    lane
+        Which sender of a fleet lived in it; None where there is one sender.
     """
 
     segment: int
@@ -48,6 +50,7 @@ class Segment:
     soak_started_s: float
     ended_at_us: int | None = None
     soak_ended_s: float | None = None
+    lane: int | None = None
 
 
 def soak_seconds_sql(segments: Sequence[Segment], speed: float) -> str:
@@ -158,12 +161,13 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
 def read_segments(connection: duckdb.DuckDBPyConnection) -> list[Segment]:
     """Give the run's segments in order."""
     rows = connection.execute(
-        "select segment, started_at_us, soak_started_s, ended_at_us, soak_ended_s from segments order by segment"
+        "select segment, started_at_us, soak_started_s, ended_at_us, soak_ended_s, lane from segments order by segment"
     ).fetchall()
     return [
         Segment(
             segment=int(row[0]), started_at_us=int(row[1]), soak_started_s=float(row[2]),
             ended_at_us=_optional_int(row[3]), soak_ended_s=None if row[4] is None else float(row[4]),
+            lane=_optional_int(row[5]),
         )
         for row in rows
     ]  # fmt: skip

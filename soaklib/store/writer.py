@@ -19,7 +19,8 @@ from soaklib.records import RunStatus
 from soaklib.safety.memory import database_memory
 from soaklib.store.faults import LOCKED, first_line
 from soaklib.store.foreign import not_data, seal_off
-from soaklib.store.tables import APPENDED, SCHEMA_VERSION, TABLES
+from soaklib.store.quoting import name_sql
+from soaklib.store.tables import ADDED, APPENDED, SCHEMA_VERSION, TABLES, defined_columns
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -90,7 +91,7 @@ def segment_row(segment: Segment, *, runner_pid: int) -> tuple[object, ...]:
     """Give the row for ``segments`` of a segment."""
     return (
         segment.segment, segment.started_at_us, segment.soak_started_s, segment.ended_at_us, segment.soak_ended_s,
-        runner_pid,
+        runner_pid, segment.lane,
     )  # fmt: skip
 
 
@@ -125,6 +126,7 @@ class RunWriter:
             self._refuse_foreign()
             for table, columns in TABLES.items():
                 self._connection.execute(f"create table if not exists {table} ({columns})").fetchall()
+            self._add_what_it_lacks()
             self._connection.execute(f"create temp table samples_staged ({_STAGED_SAMPLES})").fetchall()
             self._appenders = {
                 table: self._connection.appender("samples_staged" if table == "samples" else table)
@@ -139,6 +141,19 @@ class RunWriter:
         except BaseException:
             self._connection.close()
             raise
+
+    def _add_what_it_lacks(self) -> None:
+        """Bring a run of an earlier version that goes on to this one: what it lacked is NULL in what is there."""
+        if not self._connection.execute("select 1 from run where schema_version < ?", [SCHEMA_VERSION]).fetchall():
+            return
+        self._connection.begin()
+        for table, added in ADDED.items():
+            for name, type_ in defined_columns(added):
+                self._connection.execute(
+                    f"alter table {table} add column if not exists {name_sql(name)} {type_}"
+                ).fetchall()
+        self._connection.execute("update run set schema_version = ?", [SCHEMA_VERSION]).fetchall()
+        self._connection.commit()
 
     def append(self, batch: Mapping[str, Iterable[Sequence[object]]]) -> int:
         """Append rows to several tables in one transaction; return how many rows are now on disk."""

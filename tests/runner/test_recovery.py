@@ -9,6 +9,7 @@ import pytest
 from soaklib.plan.model import load_plan
 from soaklib.plan.settings import load_settings
 from soaklib.plan.workload import Workload, probe_slot
+from soaklib.records import Event, HealthTick, Outcome
 from soaklib.runner.recovery import recover
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
@@ -19,7 +20,7 @@ EVERY_S = (60, 300)
 
 
 def _row(purpose, slot, call, planned_us, *, kind="ok", step=0):
-    return (
+    return Outcome(
         purpose, slot, step, call.role, call.tool, call.action, planned_us, planned_us, planned_us + 900, 200, kind,
         call.expected, None, 1, 0, f"req_{slot}", "baseline",
     )  # fmt: skip
@@ -52,7 +53,7 @@ def past(tmp_path):
         if (which, turn) not in lost
     ]
     segment = Segment(segment=0, started_at_us=0, soak_started_s=0.0)
-    tick = (600_000_000, *[0] * 13)
+    tick = HealthTick(600_000_000, *[0] * 13)
     writer.append(
         {"segments": [segment_row(segment, runner_pid=1)], "outcomes": load + probes, "runner_health": [tick]}
     )
@@ -124,7 +125,7 @@ def test_chaos_may_be_on_from_its_beginning_until_its_end_or_a_refusal(tmp_path,
         )
     )  # fmt: skip
     segment = Segment(segment=0, started_at_us=0, soak_started_s=0.0)
-    rows = [(at_us, *event) for at_us, event in enumerate(events)]
+    rows = [Event(at_us, *event) for at_us, event in enumerate(events)]
     writer.append({"segments": [segment_row(segment, runner_pid=1)], "events": rows})
     found = recover(writer, settings, load_plan())
     writer.close()

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soaklib.errors import RecordingError
+from soaklib.records import Event
 from soaklib.runner.storing import Refusal, Stored, store
 from soaklib.store.writer import RunWriter
 
 BAD = [
-    (None, "A", "d", None),  # NOT NULL
+    Event(None, "A", "d", None),  # NOT NULL
     ("x", "A", "d", None),  # no number
     (2**70, "A", "d", None),  # out of range
     (1, "A"),  # too short
@@ -43,7 +44,7 @@ def test_all_rows_are_stored_but_those_refused(writer, events, samples):
     stored = store(
         writer,
         {
-            "events": [(row, "A", "d", None) if row in good_events else row for row in events],
+            "events": [Event(row, "A", "d", None) if row in good_events else row for row in events],
             "samples": [(row, "m", (("a", "b"),), 1.0) if isinstance(row, int) else row for row in samples],
         },
     )
@@ -58,14 +59,14 @@ def test_all_rows_are_stored_but_those_refused(writer, events, samples):
 
 def test_the_reason_is_the_database_s(writer):
     """So that it can be acted upon."""
-    assert store(writer, {"events": [(None, "A", "d", None)]}) == Stored(
+    assert store(writer, {"events": [Event(None, "A", "d", None)]}) == Stored(
         0, [Refusal("events", "Constraint Error: NOT NULL constraint failed: events.at_us")]
     )
 
 
 def test_an_unknown_table_is_a_refusal_too(writer):
     """The rows beside it are stored."""
-    stored = store(writer, {"event": [(1, "A", "d", None)], "events": [(1, "A", "d", None)]})
+    stored = store(writer, {"event": [Event(1, "A", "d", None)], "events": [Event(1, "A", "d", None)]})
     assert stored == Stored(1, [Refusal("event", "KeyError: 'event'")])
 
 
@@ -80,5 +81,5 @@ def test_a_disk_that_takes_nothing_is_no_matter_of_rows(monkeypatch, writer):
 
     monkeypatch.setattr(writer, "append", append)
     with pytest.raises(RecordingError, match="cannot write"):
-        store(writer, {"events": [(1, "A", "d", None)] * 8})
+        store(writer, {"events": [Event(1, "A", "d", None)] * 8})
     assert len(tries) == 1

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from stored_rows import ANCHOR, MANIFEST, outcome
 
 from soaklib.errors import RecordingError, RunError, SchemaError
-from soaklib.records import RunStatus
+from soaklib.records import Event, HealthTick, Outcome, RunStatus
 from soaklib.store.reader import open_read_only
-from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.tables import ADDED, DATABASE_NAME, SCHEMA_VERSION, TABLES, defined_columns
 from soaklib.store.views import Segment, soak_seconds_sql
 from soaklib.store.writer import RunWriter, segment_row
 
@@ -117,7 +117,7 @@ def test_a_file_that_is_no_run_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
-        ("update run set schema_version = 99", "has schema version 99, this soaklib reads 1"),
+        ("update run set schema_version = 99", "has schema version 99, this soaklib reads 1 to 2"),
         ("alter table outcomes drop column phase", "table 'outcomes' has columns"),
     ],
 )
@@ -187,3 +187,50 @@ def test_a_reader_that_stays_is_an_error(writer, path):
     writer.close()
     assert "RecordingError: cannot write" in ended.stderr
     assert f"PID {os.getpid()}" in ended.stderr
+
+
+def of_version_1(path):
+    """Turn a run's file into what version 1 of the schema left."""
+    with duckdb.connect(str(path)) as connection:
+        for table, added in ADDED.items():
+            for name, _ in defined_columns(added):
+                connection.execute(f'alter table {table} drop column "{name}"').fetchall()
+        connection.execute("update run set schema_version = 1").fetchall()
+
+
+def test_a_run_of_version_1_opens_and_what_it_lacks_is_null(writer, path):
+    """Its tables have the later columns for whoever reads them, by name and by `select *`, and the view `calls` too."""
+    writer.append({"outcomes": [outcome(1)], "events": [Event(1, "A", "d", "k")]})
+    writer.close()
+    of_version_1(path)
+    with open_read_only(path) as connection:
+        assert connection.execute('select slot, lane, identity, "limit" from outcomes').fetchall() == [
+            (1, None, None, None)
+        ]
+        assert connection.execute("select * from events").fetchall() == [(1, "A", "d", "k", None, None, None)]
+        assert (
+            connection.execute("select slot, gateway_us, connections_open from calls, runner_health").fetchall() == []
+        )
+        assert connection.execute("select soak_s, first_token_at_us from calls").fetchall() == [(0.72, None)]
+
+
+def test_a_run_of_version_1_that_goes_on_becomes_one_of_this_version(writer, path):
+    """The writer adds what it lacked, so that new rows have it; nothing of the old ones changes."""
+    writer.append({"outcomes": [outcome(1)]})
+    writer.close()
+    of_version_1(path)
+    resumed = RunWriter(path)
+    resumed.append({"outcomes": [outcome(2, identity="scraper-0", limit="tokens")]})
+    resumed.close()
+    with open_read_only(path) as connection:
+        assert connection.execute('select slot, identity, "limit", phase from outcomes order by slot').fetchall() == [
+            (1, None, None, "baseline"), (2, "scraper-0", "tokens", "baseline"),
+        ]  # fmt: skip
+        assert connection.execute("select schema_version from run").fetchall() == [(SCHEMA_VERSION,)]
+
+
+def test_the_columns_of_a_table_are_the_fields_of_its_record():
+    """In their order, since rows go in by their place."""
+    for table, record in (("outcomes", Outcome), ("events", Event), ("runner_health", HealthTick)):
+        names = [name for name, _ in defined_columns(TABLES[table])]
+        assert names == [{"key": "event_key"}.get(field, field) for field in record._fields]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from stored_rows import MANIFEST, outcome
 
+from soaklib.records import HealthTick
 from soaklib.store.reader import open_read_only
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
@@ -29,7 +30,7 @@ def reader(tmp_path):
         segment = Segment(segment=0, started_at_us=0, soak_started_s=0.0)
         writer.append({"segments": [segment_row(segment, runner_pid=1)], "outcomes": calls})
         ticks = [
-            ((second + 1) * 1_000_000, 1, 1, 1, 0, 0, lag_ms * 1000, 0, 0, 0, 0.0, 0, 0, 0)
+            HealthTick((second + 1) * 1_000_000, 1, 1, 1, 0, 0, lag_ms * 1000, 0, 0, 0, 0.0, 0, 0, 0)
             for second, lag_ms in enumerate(lags_ms)
         ]
         writer.append({"runner_health": ticks})
