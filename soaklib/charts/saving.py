@@ -112,6 +112,7 @@ def save(
         with theme():
             for path, metadata in zip(paths, FORMATS.values(), strict=True):
                 figure.savefig(parts[path], format=path.suffix[1:], metadata=dict(metadata))
+                figure.set_layout_engine("none")  # what is laid out stays so in every format, and is not done again
         provenance = {
             "name": name,
             "caption": caption,

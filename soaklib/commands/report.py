@@ -1,8 +1,9 @@
 """``python -m soaklib.report RUN``: execute the notebooks on a run, and write its figures and its whitepaper.
 
 Each notebook is executed by papermill in a kernel of its own, with the run's folder as its parameter ``run_id``, and is
-kept with its outputs in ``notebooks/`` in that folder; the figures it saves go to ``figures/``. The first cell that
-fails ends the report: the broken notebook is kept, and the error says which cell it was and why.
+kept with its outputs in ``notebooks/`` in that folder; the figures it saves go to ``figures/``. As many run side by
+side as there are cores, and memory for them. A cell that fails ends the report: the broken notebook is kept, and the
+error says which cell it was and why.
 
 The whitepaper is written from claims, each with the query that gives it. Where claims.json is there already, every
 claim in it has to follow from the run as it is; else nothing is touched, unless ``--renew`` says that new ones are
@@ -12,14 +13,13 @@ meant.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.sources.run import find_run, open_run
+from soaklib.commands.kernels import execute_all
 from soaklib.commands.process import command, find_folder
 from soaklib.commands.shipped import NOTEBOOKS, shipped
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
@@ -36,11 +36,6 @@ _NUMBERED: Final = "[0-9][0-9]-*.ipynb"
 _COMPARING: Final = "80-"  # takes a second run
 _SHOWING_THE_PAPER: Final = "90-"  # when it is built
 _PAPER_STEPS: Final = 3  # its claims, its HTML, its PDF
-_CELL_LIMIT_S: Final = 1800
-_KERNEL_LIMIT_S: Final = 300  # on a machine that is busy with something else
-_SOCKET_PATH_BYTES: Final = 107  # the longest that the kernel of the system takes
-_MOST_PLACE_BYTES: Final = _SOCKET_PATH_BYTES - len("/soaklib-12345678/kernel-ipc-5")
-_SHORT_PLACES: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - a private folder is made there
 
 
 def build_report(
@@ -102,13 +97,13 @@ def build_report(
         parameters["other_id"] = str(against.resolve())
     try:
         executed.mkdir(exist_ok=True)
-        results = _execute_all([path for path in sources if not _shows_the_paper(path)], executed, parameters, step)
+        results = execute_all(_given(sources, parameters, shows_the_paper=False), executed, started=step)
         lacking = None
         try:
             build_whitepaper(folder, ledger, started=step)
         except SettingsError as exc:
             lacking = exc
-        results += _execute_all([path for path in sources if _shows_the_paper(path)], executed, parameters, step)
+        results += execute_all(_given(sources, parameters, shows_the_paper=True), executed, started=step)
     except OSError as exc:  # of papermill's own writing, too
         msg = f"the notebooks cannot be written to {executed}: {exc.strerror or exc}"
         raise RecordingError(msg) from exc
@@ -117,20 +112,15 @@ def build_report(
     return results
 
 
-def _shows_the_paper(source: Path) -> bool:
-    return source.name.startswith(_SHOWING_THE_PAPER)
-
-
-def _execute_all(
-    sources: list[Path], executed: Path, parameters: dict[str, str], step: Callable[[str], None]
-) -> list[Path]:
-    for source in sources:
-        step(source.stem)
-        known = {
+def _given(sources: list[Path], parameters: dict[str, str], *, shows_the_paper: bool) -> dict[Path, dict[str, str]]:
+    """Give notebooks with the parameters that each takes: those that show the paper, or all others."""
+    return {
+        source: {
             name: value for name, value in parameters.items() if name == "run_id" or source.name.startswith(_COMPARING)
         }
-        _execute(source, executed / source.name, known)
-    return [executed / source.name for source in sources]
+        for source in sources
+        if source.name.startswith(_SHOWING_THE_PAPER) is shows_the_paper
+    }
 
 
 def find_notebooks(folder: Path | None = None) -> list[Path]:
@@ -147,80 +137,6 @@ def find_notebooks(folder: Path | None = None) -> list[Path]:
         msg = f"there are no notebooks in {where}: pass --notebooks with a folder that has some"
         raise SettingsError(msg)
     return found
-
-
-def _execute(source: Path, target: Path, parameters: dict[str, str]) -> None:
-    """Execute one notebook into `target`; one from before stays until its successor is whole."""
-    # The notebook machinery takes a second to import: only a report pays for it.
-    try:
-        import papermill  # noqa: PLC0415
-        from jupyter_client.kernelspec import NoSuchKernel  # noqa: PLC0415
-        from nbclient.exceptions import CellTimeoutError, DeadKernelError  # noqa: PLC0415
-        from papermill.exceptions import PapermillExecutionError  # noqa: PLC0415
-        from traitlets.config import Config  # noqa: PLC0415
-        from zmq import ZMQError  # noqa: PLC0415
-    except ModuleNotFoundError as exc:
-        msg = f"a report needs {exc.name}, which is not installed: pip install 'soaklib[notebooks]'"
-        raise SettingsError(msg) from exc
-    part = target.with_name(f".{target.name}")  # written after every cell
-    broken = target.with_stem(f"{target.stem}-broken") if target.exists() else target
-    with _socket_folder() as sockets:
-        # Sockets in a private folder instead of TCP ports, which any local user could connect to.
-        kernel = Config({"KernelManager": {"transport": "ipc", "connection_file": f"{sockets}/kernel.json"}})
-        try:
-            papermill.execute_notebook(
-                source,
-                part,
-                parameters,
-                kernel_name="python3",
-                language="python",
-                progress_bar=False,
-                cwd=target.parent,
-                execution_timeout=_CELL_LIMIT_S,
-                start_timeout=_KERNEL_LIMIT_S,
-                config=kernel,
-                shutdown_kernel="immediate",  # a kernel reads; there is nothing that it would have to put away
-            )
-        except PapermillExecutionError as exc:
-            why = f"failed in cell {exc.exec_count}: {exc.ename}: {exc.evalue}"
-            raise SoaklibError(_broken(source, why, part, broken)) from exc
-        # RuntimeError: a kernel that does not answer when it starts. ZMQError: its sockets cannot be had.
-        except (CellTimeoutError, DeadKernelError, RuntimeError, ZMQError) as exc:
-            why = f"did not come to its end: {_first_line(exc)}"
-            raise SoaklibError(_broken(source, why, part, broken)) from exc
-        except NoSuchKernel as exc:
-            msg = "there is no Jupyter kernel 'python3': pip install 'soaklib[notebooks]'"
-            raise SettingsError(msg) from exc
-    part.replace(target)
-    target.with_stem(f"{target.stem}-broken").unlink(missing_ok=True)
-
-
-def _broken(source: Path, why: str, part: Path, kept: Path) -> str:
-    """Keep a notebook that is broken, and say so."""
-    part.replace(kept)
-    return f"notebook {source.name} {why}; it is kept as {kept}"
-
-
-@contextmanager
-def _socket_folder() -> Iterator[Path]:
-    """Give a private folder for a kernel's sockets, elsewhere than in TMPDIR where that is too long for them.
-
-    Raises
-    ------
-    SettingsError
-        There is no other place.
-    """
-    given = tempfile.gettempdir()
-    places = [place for place in (given, *_SHORT_PLACES) if len(os.fsencode(place)) <= _MOST_PLACE_BYTES]
-    usable = [place for place in places if os.access(place, os.W_OK | os.X_OK)]
-    if not usable:
-        msg = (
-            f"TMPDIR is {len(os.fsencode(given))} bytes long, and a notebook's kernel has its sockets there, for whose "
-            f"path the system takes {_MOST_PLACE_BYTES} at most: set it to a shorter one ({given})"
-        )
-        raise SettingsError(msg)
-    with tempfile.TemporaryDirectory(prefix="soaklib-", dir=usable[0]) as folder:
-        yield Path(folder)
 
 
 @command
@@ -281,7 +197,3 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("report", total=None)
         yield lambda name, place, total: bar.update(task, description=name, completed=place, total=total)
-
-
-def _first_line(exc: BaseException) -> str:
-    return (str(exc) or type(exc).__name__).strip().splitlines()[0]

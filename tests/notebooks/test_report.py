@@ -14,7 +14,7 @@ import zmq
 
 import soaklib
 from soaklib.charts.saving import frame_digest
-from soaklib.commands import report
+from soaklib.commands import kernels
 from soaklib.commands.report import build_report, find_notebooks, main
 from soaklib.errors import SettingsError, SoaklibError
 
@@ -116,8 +116,9 @@ def test_every_figure_is_there_in_every_format(reported):
         assert told["run_id"] == "r1"
 
 
-def test_a_failing_cell_ends_the_report(run_folder, tmp_path, capsys):
+def test_a_failing_cell_ends_the_report(run_folder, tmp_path, monkeypatch, capsys):
     """The first cell that fails ends the report with exit code 1; the broken notebook is kept and named."""
+    monkeypatch.setattr(kernels.os, "cpu_count", lambda: 1)
     notebooks = tmp_path / "notebooks"
     _notebook(notebooks, "00-fine", "run_id = None", "1 + 1")
     _notebook(notebooks, "10-broken", "run_id = None", "1 / 0", "print('never')")
@@ -197,7 +198,7 @@ def test_where_no_folder_is_short_enough_tmpdir_is_named(run_folder, tmp_path, m
     long = tmp_path / ("x" * 95)
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
-    monkeypatch.setattr(report, "_SHORT_PLACES", ())
+    monkeypatch.setattr(kernels, "_SHORT_PLACES", ())
     _notebook(tmp_path / "notebooks", "00-fine", "run_id = None")
     assert main([str(run_folder), "--notebooks", str(tmp_path / "notebooks")]) == 2
     last = capsys.readouterr().err.splitlines()[-1]

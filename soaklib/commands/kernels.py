@@ -1,0 +1,187 @@
+"""Executes notebooks: each by papermill in a kernel of its own, several side by side."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psutil
+
+from soaklib.errors import SettingsError, SoaklibError
+from soaklib.safety.memory import usable_memory_bytes
+from soaklib.store.views import READER_MEMORY_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["execute", "execute_all"]
+
+_CELL_LIMIT_S: Final = 1800
+_KERNEL_LIMIT_S: Final = 300  # on a machine that is busy with something else
+_SOCKET_PATH_BYTES: Final = 107  # the longest that the kernel of the system takes
+_MOST_PLACE_BYTES: Final = _SOCKET_PATH_BYTES - len("/soaklib-12345678/kernel-ipc-5")
+_SHORT_PLACES: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - a private folder is made there
+_KERNEL: Final = "ipykernel"
+
+
+def execute_all(
+    notebooks: Mapping[Path, Mapping[str, str]], folder: Path, *, started: Callable[[str], None]
+) -> list[Path]:
+    """Execute notebooks into a folder, side by side, begun in their order.
+
+    Parameters
+    ----------
+    notebooks
+        Each with its parameters.
+    folder
+        Where they go with their outputs.
+    started
+        Called with the name of each when it begins.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The executed notebooks, in their order.
+
+    Raises
+    ------
+    SettingsError, SoaklibError
+        As :func:`execute`, of the first in order that failed; none is begun after it, and those under way are ended.
+    """
+
+    def run(source: Path) -> None:
+        started(source.stem)
+        try:
+            execute(source, folder / source.name, notebooks[source])
+        finally:
+            _close_loop()
+
+    with ThreadPoolExecutor(_side_by_side()) as pool:
+        under_way = [pool.submit(run, source) for source in notebooks]
+        try:
+            wait(under_way, return_when=FIRST_EXCEPTION)
+            for one in under_way:
+                if one.done():
+                    one.result()
+        except BaseException:  # a failure or a signal: whoever waits for the report waits no longer
+            pool.shutdown(wait=False, cancel_futures=True)
+            _end_kernels()
+            raise
+    return [folder / source.name for source in notebooks]
+
+
+def _side_by_side() -> int:
+    """Give how many kernels may run at once: one a core, as long as each can have what a reader of a run may take."""
+    return max(1, min(os.cpu_count() or 1, usable_memory_bytes() // (2 * READER_MEMORY_BYTES)))
+
+
+def _close_loop() -> None:
+    """Close the event loop that the notebook machinery made for this thread, and would leave open."""
+    with suppress(ModuleNotFoundError):  # without it there is none
+        from jupyter_core.utils import ensure_event_loop  # noqa: PLC0415 - only a report pays for it
+
+        ensure_event_loop().close()
+
+
+def _end_kernels() -> None:
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):  # it has ended by itself
+            if any(_KERNEL in word for word in child.cmdline()):
+                child.kill()
+
+
+def execute(source: Path, target: Path, parameters: Mapping[str, str]) -> None:
+    """Execute one notebook into `target`; one from before stays until its successor is whole.
+
+    Parameters
+    ----------
+    source, target
+        The notebook, and where it goes with its outputs.
+    parameters
+        Values for its cell of parameters.
+
+    Raises
+    ------
+    SettingsError
+        What executes notebooks is not installed, or has no place for its sockets.
+    SoaklibError
+        A cell failed, took longer than half an hour, or the kernel died.
+    """
+    # The notebook machinery takes a second to import: only a report pays for it.
+    try:
+        import papermill  # noqa: PLC0415
+        from jupyter_client.kernelspec import NoSuchKernel  # noqa: PLC0415
+        from nbclient.exceptions import CellTimeoutError, DeadKernelError  # noqa: PLC0415
+        from papermill.exceptions import PapermillExecutionError  # noqa: PLC0415
+        from traitlets.config import Config  # noqa: PLC0415
+        from zmq import ZMQError  # noqa: PLC0415
+    except ModuleNotFoundError as exc:
+        msg = f"a report needs {exc.name}, which is not installed: pip install 'soaklib[notebooks]'"
+        raise SettingsError(msg) from exc
+    part = target.with_name(f".{target.name}")  # written after every cell
+    broken = target.with_stem(f"{target.stem}-broken") if target.exists() else target
+    with _socket_folder() as sockets:
+        # Sockets in a private folder instead of TCP ports, which any local user could connect to.
+        kernel = Config({"KernelManager": {"transport": "ipc", "connection_file": f"{sockets}/kernel.json"}})
+        try:
+            papermill.execute_notebook(
+                source,
+                part,
+                dict(parameters),
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                cwd=target.parent,
+                execution_timeout=_CELL_LIMIT_S,
+                start_timeout=_KERNEL_LIMIT_S,
+                config=kernel,
+                shutdown_kernel="immediate",  # a kernel reads; there is nothing that it would have to put away
+            )
+        except PapermillExecutionError as exc:
+            why = f"failed in cell {exc.exec_count}: {exc.ename}: {exc.evalue}"
+            raise SoaklibError(_broken(source, why, part, broken)) from exc
+        # RuntimeError: a kernel that does not answer when it starts. ZMQError: its sockets cannot be had.
+        except (CellTimeoutError, DeadKernelError, RuntimeError, ZMQError) as exc:
+            why = f"did not come to its end: {_first_line(exc)}"
+            raise SoaklibError(_broken(source, why, part, broken)) from exc
+        except NoSuchKernel as exc:
+            msg = "there is no Jupyter kernel 'python3': pip install 'soaklib[notebooks]'"
+            raise SettingsError(msg) from exc
+    part.replace(target)
+    target.with_stem(f"{target.stem}-broken").unlink(missing_ok=True)
+
+
+def _broken(source: Path, why: str, part: Path, kept: Path) -> str:
+    """Keep a notebook that is broken, and say so."""
+    part.replace(kept)
+    return f"notebook {source.name} {why}; it is kept as {kept}"
+
+
+@contextmanager
+def _socket_folder() -> Iterator[Path]:
+    """Give a private folder for a kernel's sockets, elsewhere than in TMPDIR where that is too long for them.
+
+    Raises
+    ------
+    SettingsError
+        There is no other place.
+    """
+    given = tempfile.gettempdir()
+    places = [place for place in (given, *_SHORT_PLACES) if len(os.fsencode(place)) <= _MOST_PLACE_BYTES]
+    usable = [place for place in places if os.access(place, os.W_OK | os.X_OK)]
+    if not usable:
+        msg = (
+            f"TMPDIR is {len(os.fsencode(given))} bytes long, and a notebook's kernel has its sockets there, for whose "
+            f"path the system takes {_MOST_PLACE_BYTES} at most: set it to a shorter one ({given})"
+        )
+        raise SettingsError(msg)
+    with tempfile.TemporaryDirectory(prefix="soaklib-", dir=usable[0]) as folder:
+        yield Path(folder)
+
+
+def _first_line(exc: BaseException) -> str:
+    return (str(exc) or type(exc).__name__).strip().splitlines()[0]

@@ -1,0 +1,59 @@
+"""Notebooks executed side by side."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from soaklib.commands import kernels
+from soaklib.errors import SoaklibError
+
+NOTEBOOKS = {Path(f"{number}.ipynb"): {"run_id": str(number)} for number in range(5)}
+
+
+@pytest.fixture
+def two_at_once(monkeypatch):
+    monkeypatch.setattr(kernels, "_side_by_side", lambda: 2)
+
+
+@pytest.mark.usefixtures("two_at_once")
+def test_two_run_at_once_and_are_given_in_their_order(monkeypatch, tmp_path):
+    """The second begins before the first has ended; each has its own parameters, and its place in the folder."""
+    both = threading.Barrier(2, timeout=30)
+    seen, begun = {}, []
+
+    def execute(source, target, parameters):
+        if source.stem in {"0", "1"}:
+            both.wait()
+        seen[source] = (target, parameters)
+
+    monkeypatch.setattr(kernels, "execute", execute)
+    done = kernels.execute_all(NOTEBOOKS, tmp_path, started=begun.append)
+    assert done == [tmp_path / source.name for source in NOTEBOOKS]
+    assert seen == {source: (tmp_path / source.name, parameters) for source, parameters in NOTEBOOKS.items()}
+    assert sorted(begun) == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.usefixtures("two_at_once")
+def test_one_that_fails_ends_those_under_way_and_none_begins_after_it(monkeypatch, tmp_path):
+    """The error is that of the notebook that failed, not of the ones that were ended for it."""
+    ended, begun = threading.Event(), []
+
+    def execute(source, *_):
+        assert source.stem == "1" or ended.wait(30)
+        raise SoaklibError(source.stem)
+
+    monkeypatch.setattr(kernels, "execute", execute)
+    monkeypatch.setattr(kernels, "_end_kernels", ended.set)
+    with pytest.raises(SoaklibError, match=r"^1$"):
+        kernels.execute_all(NOTEBOOKS, tmp_path, started=begun.append)
+    assert ended.is_set()
+    assert set(begun) <= {"0", "1", "2"}
+
+
+@pytest.mark.parametrize(("cores", "memory_bytes", "kernels_at_once"), [(8, 1 << 40, 8), (8, 6 << 30, 1), (None, 1, 1)])
+def test_there_are_as_many_as_cores_and_memory_allow(monkeypatch, cores, memory_bytes, kernels_at_once):
+    """One at least."""
+    monkeypatch.setattr(kernels.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(kernels, "usable_memory_bytes", lambda: memory_bytes)
+    assert kernels._side_by_side() == kernels_at_once
