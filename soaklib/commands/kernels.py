@@ -7,6 +7,7 @@ import tempfile
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Final
 
 import psutil
@@ -52,11 +53,17 @@ def execute_all(
     SettingsError, SoaklibError
         As :func:`execute`, of the first in order that failed; none is begun after it, and those under way are ended.
     """
+    failed = Event()
 
     def run(source: Path) -> None:
+        if failed.is_set():
+            return
         started(source.stem)
         try:
             execute(source, folder / source.name, notebooks[source])
+        except BaseException:
+            failed.set()
+            raise
         finally:
             _close_loop()
 

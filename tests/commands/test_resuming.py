@@ -2,11 +2,11 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
+from importlib.resources import files
 
 import pytest
 import trustme
@@ -130,7 +130,7 @@ def test_a_run_goes_on_from_another_folder_without_its_plan_file(tmp_path):
     """Stopped, its plan file removed, resumed from elsewhere: completed; what it had kept of a log is still there."""
     plan = tmp_path / "start" / "plan.toml"
     plan.parent.mkdir()
-    shutil.copy(os.path.join(os.path.dirname(soaklib.__file__), "default_plan.toml"), plan)  # noqa: PTH118, PTH120
+    plan.write_text(files("soaklib.plan").joinpath("default_plan.toml").read_text("utf-8"), "utf-8")
     command = [
         sys.executable, "-m", "soaklib.run", "--hours", "0.5", "--speed", "240", "--rps", "1", "--no-report",
         "--plan", "plan.toml", "--out", "runs",
