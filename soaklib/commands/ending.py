@@ -44,7 +44,7 @@ def conclude(
     job, result
         The soak, and how it ended.
     log_url
-        The gateway's database, whose request log is kept; None where it is not known.
+        The gateway's database, whose request log is kept, and of which a snapshot is taken; None where it is not known.
     signal_number
         The signal that stopped the soak, if one did.
     console
@@ -104,7 +104,7 @@ def _draw_and_pack(job: SoakJob, log_url: str | None, console: Console) -> tuple
         from soaklib.evidence.collecting import collect  # noqa: PLC0415 - a soak can be run without what packing needs
 
         secrets = tuple(job.settings.headers().values())
-        collect(job.folder, database_url=job.settings.database_url, secrets=secrets)  # the manifest's has no password
+        collect(job.folder, database_url=log_url, secrets=secrets)  # the manifest's has no password
     return judged
 
 

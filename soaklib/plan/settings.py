@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceFault
 
@@ -52,6 +52,7 @@ _RESERVED_FILES: Final = (
 )
 _MOST_IN_FLIGHT: Final = 8192  # past this one process's ephemeral ports and the peer's backlog run out before files do
 _REHEARSAL: Final = {"rps": 1.0, "speed": 720.0}
+_QUICK: Final = {"rps": 0.25, "speed": 2880.0}  # as many calls a wall second: what two cores bear beside the gateway
 _EXTERNAL: Final = {"rps": 10.0, "speed": 1.0}
 ABORT_PATTERN: Final = r"success_rate\s*<\s*(?P<floor>\d+(?:\.\d+)?)\s+for\s+(?P<length>\d+(?:\.\d+)?)(?P<unit>s|m|h)"
 """The form of ``--abort-when``."""
@@ -224,6 +225,7 @@ class SoakSettings(BaseSettings):
     abort_when: Annotated[str, AfterValidator(_abort_condition)] | None = Field(
         None, description='end a hopeless run, for example "success_rate < 50 for 10m" of soak time'
     )
+    quick: bool = Field(False, description="rehearse the whole day in 30 s of wall time in place of two minutes")
     check: bool = Field(False, description="validate everything, pass the health gate, send no load")
     report: bool = Field(True, description="leave out the figures and notebooks at the end")
     strict: bool = Field(False, description="let insufficient and not applicable criteria fail the run")
@@ -246,12 +248,16 @@ class SoakSettings(BaseSettings):
     def _defaults_of_the_target(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Fill in what depends on whether there is a gateway URL."""
         external = values.get("gateway_url") is not None
-        return (_EXTERNAL if external else _REHEARSAL) | values
+        quick = TypeAdapter(bool).validate_python(values.get("quick", False))
+        return (_EXTERNAL if external else _QUICK if quick else _REHEARSAL) | values
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.gateway_url is not None and (self.gateway_fault or self.gateway_quirks):
             msg = "--gateway-fault and --gateway-quirks are for the embedded gateway; leave out --gateway-url"
+            raise ValueError(msg)
+        if self.gateway_url is not None and self.quick:
+            msg = "--quick is a rehearsal with the embedded gateway; with --gateway-url, shorten the soak by --hours"
             raise ValueError(msg)
         if self.total_slots < 1:
             msg = f"--rps {self.rps:g} x --hours {self.hours:g} plans no slot at all; raise one of them"

@@ -16,6 +16,18 @@ def _clean_environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
+def test_a_quick_rehearsal_is_the_whole_day_in_half_a_minute(monkeypatch):
+    """As many slots a wall second as the default one has; flags go before; it is for the embedded gateway alone."""
+    settings = load_settings(["--quick"])
+    assert (settings.rps, settings.hours, settings.speed, settings.wall_duration_s) == (0.25, 24, 2880, 30)
+    assert settings.rps * settings.speed == 720
+    assert load_settings(["--quick", "--speed", "1440"]).speed == 1440
+    monkeypatch.setenv("SOAK_QUICK", "1")
+    assert load_settings([]).speed == 2880
+    with pytest.raises(SettingsError, match="--quick is a rehearsal with the embedded gateway"):
+        load_settings(["--quick", "--gateway-url", "http://127.0.0.1:3000"])
+
+
 def test_without_a_url_the_defaults_are_a_rehearsal():
     """24 soak-hours at 1 slot a second in two minutes."""
     settings = load_settings([])
