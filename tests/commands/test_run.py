@@ -124,7 +124,7 @@ def test_no_token_or_key_is_in_anything_the_run_left(rehearsal):
     with soaklib.open_run(rehearsal.folder) as run:
         for table in ("run", "events", "scrapes", "outcomes"):
             for column in run.sql(f"select * from {table} limit 0").select(_strings()).columns:
-                texts = run.sql(f"select distinct {column} as t from {table} where {column} is not null")["t"]
+                texts = run.sql(f'select distinct "{column}" as t from {table} where "{column}" is not null')["t"]
                 assert not [text for text in texts if secret.search(text.encode())], (table, column)
 
 
