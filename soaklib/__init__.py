@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.measures.around import aligned
     from soaklib.analysis.measures.breakers import breaker_states, fast_fails, recoveries
     from soaklib.analysis.measures.budget import budget, burn, error_budget
-    from soaklib.analysis.measures.counters import increase, prometheus_increase, rate
+    from soaklib.analysis.measures.counters import increase, increase_doubts, prometheus_increase, rate
     from soaklib.analysis.measures.generator import measurement_validity
     from soaklib.analysis.measures.histograms import histogram_quantile
     from soaklib.analysis.measures.latency import latency, latency_bins
@@ -71,6 +71,7 @@ __all__ = [
     "histogram_quantile",
     "in_soak_time",
     "increase",
+    "increase_doubts",
     "latency",
     "latency_bins",
     "marks",
@@ -101,7 +102,7 @@ _MODULES: Final = {
     "soaklib.analysis.measures.around": ("aligned",),
     "soaklib.analysis.measures.breakers": ("breaker_states", "fast_fails", "recoveries"),
     "soaklib.analysis.measures.budget": ("budget", "burn", "error_budget"),
-    "soaklib.analysis.measures.counters": ("increase", "prometheus_increase", "rate"),
+    "soaklib.analysis.measures.counters": ("increase", "increase_doubts", "prometheus_increase", "rate"),
     "soaklib.analysis.measures.generator": ("measurement_validity",),
     "soaklib.analysis.measures.histograms": ("histogram_quantile",),
     "soaklib.analysis.measures.latency": ("latency", "latency_bins"),

@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
-__all__ = ["Defect", "Labels", "SampleLine", "read_line", "write_line"]
+__all__ = ["EXEMPLAR", "LINE_LIMIT", "TIMESTAMP", "VALUE", "Defect", "Labels", "SampleLine", "read_line", "write_line"]
 
 Labels = tuple[tuple[str, str], ...]
 """(key, value) pairs sorted by key."""
@@ -40,18 +40,19 @@ LINE_LIMIT: Final = 8_192
 _NAME: Final = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _KEY: Final = r"[a-zA-Z_][a-zA-Z0-9_]*"
 _LABEL: Final = rf'{_KEY}="[^"\\]*(?:\\[\\n"][^"\\]*)*"'
-_VALUE: Final = (
+VALUE: Final = (
     r"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?"
     r"|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?|[nN][aA][nN])"
 )
-_TIMESTAMP: Final = r"-?[0-9]{1,20}(?:\.[0-9]{1,9})?"
-_EXEMPLAR: Final = r"(?:[ \t]+# .*)?"
+TIMESTAMP: Final = r"-?[0-9]{1,20}(?:\.[0-9]{1,9})?"
+EXEMPLAR: Final = r"(?:[ \t]+# .*)?"
+"""A value, a timestamp, and what may follow them, as expressions."""
 
 _PLAIN: Final = re.compile(
-    rf"({_NAME})(?:\{{((?:{_LABEL}(?:,|(?=\}})))*+)\}})?[ \t]+({_VALUE})(?:[ \t]+({_TIMESTAMP}))?{_EXEMPLAR}",
+    rf"({_NAME})(?:\{{((?:{_LABEL}(?:,|(?=\}})))*+)\}})?[ \t]+({VALUE})(?:[ \t]+({TIMESTAMP}))?{EXEMPLAR}",
 )
 _UNUSUAL: Final = re.compile(
-    rf'((?:{_NAME}[ \t]*)?\{{[^\\]*(?:\\[\\n"][^\\]*)*\}})[ \t]*({_VALUE})(?:[ \t]+({_TIMESTAMP}))?{_EXEMPLAR}',
+    rf'((?:{_NAME}[ \t]*)?\{{[^\\]*(?:\\[\\n"][^\\]*)*\}})[ \t]*({VALUE})(?:[ \t]+({TIMESTAMP}))?{EXEMPLAR}',
 )
 _PAIR: Final = re.compile(rf'({_KEY})="([^"\\]*(?:\\[\\n"][^"\\]*)*)"')
 _ESCAPE: Final = re.compile(r'\\([\\n"])')
@@ -62,8 +63,8 @@ _IRREGULAR_LABELS: Final = re.compile(r'(\{.*[}"])([^{}"]*)')
 _BRACES: Final = re.compile(rf"\{{(.*)\}},?((?:{_LABEL},?)*)")
 _BETWEEN_LABELS: Final = re.compile(rf'"([ \t]*,[ \t]*|[ \t]+)(?={_KEY}[ \t]*=[ \t]*")')
 _OPEN_PAIR: Final = re.compile(rf'[ \t]*({_KEY})[ \t]*=[ \t]*"(.*)')
-_WHOLE_VALUE: Final = re.compile(_VALUE)
-_WHOLE_TIMESTAMP: Final = re.compile(_TIMESTAMP)
+_WHOLE_VALUE: Final = re.compile(VALUE)
+_WHOLE_TIMESTAMP: Final = re.compile(TIMESTAMP)
 
 
 class Defect(StrEnum):
@@ -83,12 +84,20 @@ class Defect(StrEnum):
     UNESCAPED_QUOTE = "unescaped_quote"
     INVALID_ESCAPE = "invalid_escape"
     MISSING_COMMA = "missing_comma"
+    # of a line that is read, and of which something is left aside or put in other words
+    TIMESTAMP_UNIT = (
+        "timestamp_unit"  #: of another unit than the format's: the value is read, without a time of its own
+    )
+    EXEMPLAR = "exemplar"  #: in a text that is not OpenMetrics: left out
+    START_TIMESTAMP = "start_timestamp"  #: OpenMetrics 2.0: read as ``_created``
+    COMPOSITE_VALUE = "composite_value"  #: OpenMetrics 2.0: read as ``_count``, ``_sum`` and so on
+    NATIVE_HISTOGRAM = "native_histogram"  #: its own buckets are left out; count, sum and classic buckets are read
     # of a line that is skipped
     BAD_NAME = "bad_name"
     BAD_LABELS = "bad_labels"
     NO_VALUE = "no_value"
     BAD_VALUE = "bad_value"
-    BAD_TIMESTAMP = "bad_timestamp"
+    BAD_TIMESTAMP = "bad_timestamp"  #: a number that is no time costs the time alone, what is no number the line
     DUPLICATE_LABEL = "duplicate_label"
     DUPLICATE_SERIES = "duplicate_series"
     LINE_TOO_LONG = "line_too_long"

@@ -7,7 +7,22 @@ exposed. Metadata (HELP, TYPE, UNIT) and exemplars are not part of a sample and 
 
 The text is OpenMetrics, whose timestamps are seconds, if it says so in a way that only OpenMetrics has (``# EOF``,
 ``# UNIT``, a type of its own, an exemplar); a timestamp with a fraction is one in seconds too. All others are
-milliseconds.
+milliseconds. What exporters were seen to write, and what becomes of it:
+
+================================================= ====================================================================
+seen                                              read as
+================================================= ====================================================================
+types of OpenMetrics in a text of 0.0.4           names for nothing; a text without ``# EOF`` is said to lack it
+milliseconds in OpenMetrics, seconds in 0.0.4,    the value, without a time of its own (``timestamp_unit``): a time that
+microseconds, nanoseconds                         is no year of this century in its format's unit, and is one in another
+a number that is no time in any unit              the value, without a time (``bad_timestamp``)
+an exemplar in a text without ``# EOF``           left out (``exemplar``)
+names and labels in UTF-8, quoted                 as they are
+start timestamps, composite values, native        :mod:`soaklib.exposition.openmetrics2`
+histograms of OpenMetrics 2.0
+no line feed at the end, no ``# EOF``             all that there is; whether the text is cut short, others of its run
+                                                  tell (:mod:`soaklib.exposition.ending`)
+================================================= ====================================================================
 """
 
 from __future__ import annotations
@@ -16,7 +31,8 @@ import re
 from typing import Final, NamedTuple
 
 from soaklib.errors import ExpositionError
-from soaklib.exposition.line import Defect, Labels, read_line, write_line
+from soaklib.exposition.line import LINE_LIMIT, Defect, Labels, SampleLine, read_line, write_line
+from soaklib.exposition.openmetrics2 import read_openmetrics2
 
 __all__ = ["Exposed", "Exposition", "Repair", "parse_exposition"]
 
@@ -34,6 +50,12 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _US_MIN: Final = -62_135_596_800_000_000
 _US_MAX: Final = 253_402_300_799_999_999
 """Microseconds of the years 1 and 9999, between which a datetime can say when."""
+
+_LIKELY_S: Final = (1_000_000_000, 4_102_444_800)
+"""The years 2001 to 2099: a scrape is of one of them."""
+
+_PER_S: Final = (1, 1_000, 1_000_000, 1_000_000_000)
+_MILLI: Final = 1_000
 
 
 class Exposed(NamedTuple):
@@ -112,6 +134,9 @@ def parse_exposition(text: str | bytes) -> Exposition:
     if reading.n_readable < reading.n_lines * READABLE_SHARE_MIN:
         raise ExpositionError(_refusal(lines, reading))
     if reading.openmetrics and "# EOF" not in lines:
+        if (exemplar := next((n for n, line in enumerate(lines, 1) if _has_exemplar(line)), None)) is not None:
+            line = _bounded(lines[exemplar - 1])
+            line_repairs.append(Repair(exemplar, Defect.EXEMPLAR, line, "left out, here and below"))
         line_repairs.append(Repair(len(lines), Defect.NO_EOF, _bounded(lines[-1]), _bounded(lines[-1])))
     repairs = sorted([*repairs, *line_repairs, *reading.repairs], key=lambda repair: repair.line)
     return Exposition(reading.samples, repairs)
@@ -146,24 +171,35 @@ class _Reading:
         """Read one sample line, or take note of why it cannot be read."""
         self.n_lines += 1
         read = read_line(line)
-        timestamp_us = None
-        if not isinstance(read, Defect) and read.timestamp is not None:
-            timestamp_us = _timestamp_us(read.timestamp, openmetrics=self.openmetrics)
-            if timestamp_us is None:
-                read = Defect.BAD_TIMESTAMP
         if isinstance(read, Defect):
-            self.repairs.append(Repair(number, read, _bounded(line), None))
-            return
+            parts = read_openmetrics2(line) if len(line) <= LINE_LIMIT else []
+            if not parts:
+                self.repairs.append(Repair(number, read, _bounded(line), None))
+                return
+        else:
+            parts = [read]
         self.n_readable += 1
+        added = [part for part in parts if self._add(number, line, part)]
+        if parts[0].defects:
+            result = _bounded("; ".join(map(write_line, added))) or None
+            self.repairs.extend(Repair(number, defect, _bounded(line), result) for defect in parts[0].defects)
+
+    def _add(self, number: int, line: str, read: SampleLine) -> bool:
+        """Take a sample; whether there was none of its series and time yet."""
+        timestamp_us, defect = None, None
+        if read.timestamp is not None:
+            timestamp_us, defect = _timestamp_us(read.timestamp, openmetrics=self.openmetrics)
         series = (read.metric, read.labels, timestamp_us)
-        if series in self._series:
+        is_new = series not in self._series
+        if defect is not None:
+            result = _bounded(write_line(read._replace(timestamp=None))) if is_new else None
+            self.repairs.append(Repair(number, defect, _bounded(line), result))
+        elif not is_new:
             self.repairs.append(Repair(number, Defect.DUPLICATE_SERIES, _bounded(line), None))
-            return
-        self._series.add(series)
-        self.samples.append(Exposed(read.metric, read.labels, read.value, timestamp_us))
-        if read.defects:
-            result = _bounded(write_line(read))
-            self.repairs.extend(Repair(number, defect, _bounded(line), result) for defect in read.defects)
+        if is_new:
+            self._series.add(series)
+            self.samples.append(Exposed(read.metric, read.labels, read.value, timestamp_us))
+        return is_new
 
 
 def _decode(text: str | bytes) -> tuple[str, list[Repair]]:
@@ -233,7 +269,7 @@ def _split(text: str) -> tuple[list[str], list[Repair]]:
 
 def _is_openmetrics(line: str) -> bool:
     if not line.startswith("#"):
-        return " # {" in line and _EXEMPLAR.search(line) is not None
+        return _has_exemplar(line)
     metadata = _METADATA.fullmatch(line)
     return line == "# EOF" or (
         metadata is not None
@@ -241,9 +277,21 @@ def _is_openmetrics(line: str) -> bool:
     )
 
 
-def _timestamp_us(text: str, *, openmetrics: bool) -> int | None:
-    timestamp_us = round(float(text) * 1e6) if openmetrics or "." in text else int(text) * 1000
-    return timestamp_us if _US_MIN <= timestamp_us <= _US_MAX else None
+def _has_exemplar(line: str) -> bool:
+    return " # {" in line and not line.startswith("#") and _EXEMPLAR.search(line) is not None
+
+
+def _timestamp_us(text: str, *, openmetrics: bool) -> tuple[int | None, Defect | None]:
+    """Give a timestamp; where it is none of its format's unit there is none, and why."""
+    per_s = 1 if openmetrics or "." in text else _MILLI
+    timestamp_us = round(float(text) * 1e6) if per_s == 1 else int(text) * 1000
+    if not _is_likely(timestamp_us / 1e6) and any(_is_likely(float(text) / other) for other in _PER_S):
+        return None, Defect.TIMESTAMP_UNIT
+    return (timestamp_us, None) if _US_MIN <= timestamp_us <= _US_MAX else (None, Defect.BAD_TIMESTAMP)
+
+
+def _is_likely(time_s: float) -> bool:
+    return _LIKELY_S[0] <= time_s < _LIKELY_S[1]
 
 
 def _bounded(line: str) -> str:

@@ -8,6 +8,7 @@ import polars as pl
 
 from soaklib.analysis.measures.counters import increase
 from soaklib.analysis.measures.histograms import histogram_quantile
+from soaklib.analysis.measures.lineage import STARTS
 from soaklib.analysis.sources.samples import canonical_names
 from soaklib.errors import SoaklibError
 from soaklib.records import HEALTH_METRIC_PREFIX
@@ -73,10 +74,16 @@ def _labelled(frame: pl.DataFrame, *names: str) -> pl.DataFrame:
     return frame.with_columns(columns)
 
 
+def _rising(exposed: pl.DataFrame, is_wanted: pl.Expr) -> pl.DataFrame:
+    """Give the increase of the wanted counters; what tells a restart is looked at with them."""
+    tells = pl.col("metric").is_in(STARTS) | pl.col("metric").str.ends_with("_created")
+    return increase(exposed.filter(is_wanted | tells), scrapes=exposed["at"]).filter(is_wanted)
+
+
 def _by_label(exposed: pl.DataFrame) -> pl.DataFrame:
     """Give the increase of every counter over the run."""
     is_counter = pl.any_horizontal(pl.col("metric").str.ends_with(ending) for ending in _COUNTED)
-    rising = increase(exposed.filter(is_counter), scrapes=exposed["at"])
+    rising = _rising(exposed, is_counter)
     # a counter that is there at the first scrape only, or alone, has not moved
     still = exposed.filter(is_counter).select("metric", "labels", increase=pl.lit(0.0))
     both = pl.concat([rising.select("metric", "labels", "increase"), still.unique(maintain_order=True)])
@@ -94,7 +101,7 @@ def _durations(exposed: pl.DataFrame, counted: pl.DataFrame) -> pl.DataFrame:
     is_bucket = pl.col("metric").str.ends_with("_bucket")
     is_part = is_bucket | pl.col("metric").str.ends_with("_count")
     end = exposed["at"].max()
-    rising = increase(exposed.filter(is_part), scrapes=exposed["at"])
+    rising = _rising(exposed, is_part)
     if rising.is_empty():
         return pl.DataFrame()
     whole = (

@@ -7,18 +7,29 @@ series is a metric with its labels; a scrape is an instant at which samples were
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
 
+from soaklib.analysis.measures.lineage import IN_TURN
+from soaklib.analysis.measures.pairing import SERIES, Doubt, paired_samples
 from soaklib.analysis.sources.samples import AT, LABELS, checked_samples, utc_us
 from soaklib.errors import SettingsError
-from soaklib.records import HEALTH_METRIC_PREFIX
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Mapping
 
-__all__ = ["INCREASE_SCHEMA", "RATE_SCHEMA", "increase", "prometheus_increase", "rate"]
+__all__ = [
+    "DOUBTS_SCHEMA",
+    "INCREASE_SCHEMA",
+    "RATE_SCHEMA",
+    "increase",
+    "increase_doubts",
+    "prometheus_increase",
+    "rate",
+]
 
 INCREASE_SCHEMA: Final = pl.Schema(
     [("at", AT), ("metric", pl.String()), ("labels", LABELS), ("increase", pl.Float64())],
@@ -30,9 +41,30 @@ RATE_SCHEMA: Final = pl.Schema(
 )
 """Columns and types of :func:`rate`."""
 
+DOUBTS_SCHEMA: Final = pl.Schema(
+    [
+        ("at", AT),
+        ("metric", pl.String()),
+        ("labels", LABELS),
+        ("increase", pl.Float64()),
+        ("doubt", pl.String()),
+        ("detail", pl.String()),
+    ],
+)
+"""Columns and types of :func:`increase_doubts`."""
 
-SERIES: Final = ("metric", "labels")
-
+SENTENCES: Final[Mapping[Doubt, str]] = MappingProxyType(
+    {
+        Doubt.RESTART: "the process began anew: what it counted after the last scrape before that is lost",
+        Doubt.RESET: "the counter fell: what it counted after the last scrape before that is lost",
+        Doubt.CUT_NUMBER: "the last number of this scrape may be cut short: the next increase covers it",
+        Doubt.SEVERAL_PROCESSES: IN_TURN,
+        Doubt.CUT_SCRAPE: "scrapes between this and the last sample lack the whole family: counted from that sample",
+        Doubt.ABSENT: "absent from scrapes since its last sample: counted from 0",
+        Doubt.BEGIN_UNKNOWN: "absent from the first scrape, which may have been cut short: counted from 0",
+    }
+)
+"""What each doubt means."""
 EXTRAPOLATION_FACTOR: Final = 1.1
 """Prometheus extrapolates to the range's edge if it is nearer to the samples than this many mean sample distances."""
 
@@ -43,10 +75,14 @@ _LEFT_OPEN: Final = (3, 0)
 def increase(samples: pl.DataFrame, *, scrapes: pl.Series | None = None) -> pl.DataFrame:
     """Give what each series counted between two successive successful scrapes; no extrapolation, no interpolation.
 
-    A value below its predecessor is a counter reset, and the increase is the value: what was counted after the last
-    scrape before the reset is lost with the process and appears nowhere. A series absent from the previous successful
-    scrape starts at 0, so its first value is its increase. At the first scrape nothing came before, so it has no rows.
-    A failed scrape leaves a gap: the next successful scrape's increase covers it all, and stands at its own time.
+    A value below its predecessor is a counter reset, and so is a start time that moved, of the process or of the series
+    (``_created``): the increase is the value, and what was counted after the last scrape before the reset is lost with
+    the process and appears nowhere. A series absent from the previous successful scrape starts at 0, so its first value
+    is its increase; but where the scrape lacks its whole family, which was in every scrape before, the scrape is not
+    whole, and the increase is from the last value known. At the first scrape nothing came before, so it has no rows. A
+    failed scrape leaves a gap: the next successful scrape's increase covers it all, and stands at its own time. Where
+    several processes answer in turn, each is counted for itself. The table of all that can happen is in
+    :mod:`soaklib.analysis.measures.pairing`; where an increase cannot be sure, :func:`increase_doubts` says so.
 
     Parameters
     ----------
@@ -62,7 +98,8 @@ def increase(samples: pl.DataFrame, *, scrapes: pl.Series | None = None) -> pl.D
     -------
     polars.DataFrame
         Columns of :data:`INCREASE_SCHEMA` by time, series in the order in which they first appear in `samples`; null
-        where the value or its predecessor is NaN.
+        where it is not known: the value or its predecessor is NaN or cut short, or another process answers for the
+        first time.
 
     Raises
     ------
@@ -70,11 +107,38 @@ def increase(samples: pl.DataFrame, *, scrapes: pl.Series | None = None) -> pl.D
         It is no samples frame, `at` is null somewhere, a series has two samples at one time, or `scrapes` lacks the
         time of a sample.
     """
-    return _deltas(samples, scrapes).select(INCREASE_SCHEMA.names())
+    return _increases(samples, scrapes).select(INCREASE_SCHEMA.names())
+
+
+def increase_doubts(samples: pl.DataFrame, *, scrapes: pl.Series | None = None) -> pl.DataFrame:
+    """Say of which rows of :func:`increase` nobody can be sure, and why; those that it does not name are right.
+
+    Parameters
+    ----------
+    samples, scrapes
+        As for :func:`increase`. The more of a scrape there is in the frame, the more is known: leave the start times of
+        processes and ``_created`` in it.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns of :data:`DOUBTS_SCHEMA`; ``doubt`` is a word of :class:`~soaklib.analysis.measures.pairing.Doubt`,
+        ``detail`` its sentence. No rows where every increase is right.
+
+    Raises
+    ------
+    SettingsError
+        As for :func:`increase`.
+    """
+    doubted = _increases(samples, scrapes).filter(pl.col("doubt").is_not_null())
+    detail = pl.col("doubt").replace_strict({str(doubt): words for doubt, words in SENTENCES.items()}, default=None)
+    return doubted.with_columns(detail=detail.cast(pl.String)).select(DOUBTS_SCHEMA.names())
 
 
 def rate(samples: pl.DataFrame, *, scrapes: pl.Series | None = None) -> pl.DataFrame:
     """Give each increase per second since the scrape before it; see :func:`increase` for everything else.
+
+    Null where several processes answer in turn: none of them counted for the time between two scrapes.
 
     Returns
     -------
@@ -82,7 +146,7 @@ def rate(samples: pl.DataFrame, *, scrapes: pl.Series | None = None) -> pl.DataF
         Columns of :data:`RATE_SCHEMA`.
     """
     elapsed_s = (pl.col("at") - pl.col("previous_at")).dt.total_microseconds() / 1e6
-    deltas = _deltas(samples, scrapes)
+    deltas = _increases(samples, scrapes)
     return deltas.with_columns(rate_per_s=pl.col("increase") / elapsed_s).select(RATE_SCHEMA.names())
 
 
@@ -167,49 +231,7 @@ def _stretch(distance_s: pl.Expr, *, clamps_after_threshold: bool) -> tuple[pl.E
     return before_s, limited(pl.col("to_end_s"))
 
 
-def _deltas(samples: pl.DataFrame, scrapes: pl.Series | None) -> pl.DataFrame:
-    """Give every sample after the first scrape, with ``increase`` and ``previous_at``."""
-    samples = checked_samples(samples)
-    # Names and labels, by far the most of a samples frame, are looked up once and then go by a number.
-    names = samples.select(SERIES).unique(maintain_order=True).with_columns(series=pl.int_range(pl.len()))
-    paired = (
-        samples.lazy()
-        .join(names.lazy(), on=SERIES)
-        .select("at", "series", "value")
-        .join(_numbered(samples, scrapes).lazy(), on="at")
-        .sort("series", "scrape")
-        .with_columns(
-            last_value=pl.col("value").shift(1),
-            last_scrape=pl.when(pl.col("series") == pl.col("series").shift(1)).then(pl.col("scrape").shift(1)),
-        )
-        .collect()
-    )
-    if (paired["last_scrape"] == paired["scrape"]).any():
-        message = "a series has two samples at one time: read each scrape once"
-        raise SettingsError(message)
-    value, last = pl.col("value"), pl.col("last_value")
-    is_next = (pl.col("last_scrape") == pl.col("scrape") - 1).fill_null(value=False)
-    delta = (
-        pl.when(value.is_nan() | (is_next & last.is_nan()))
-        .then(None)
-        .when(is_next & (value >= last))
-        .then(value - last)
-        .otherwise(value)
-    )
-    counted = paired.filter(pl.col("scrape") > 0).sort("scrape", "series").with_columns(increase=delta)
-    return counted.with_columns(names[name].gather(counted["series"]) for name in SERIES)
-
-
-def _numbered(samples: pl.DataFrame, scrapes: pl.Series | None) -> pl.DataFrame:
-    """Give ``at``, ``previous_at`` and the number ``scrape`` of every successful scrape, 0 for the first."""
-    if scrapes is None:
-        is_health = pl.col("metric").str.starts_with(HEALTH_METRIC_PREFIX)
-        scrapes = samples.filter(~is_health)["at"]
-    elif not samples["at"].is_in(scrapes.cast(AT).implode()).all():
-        message = "scrapes lacks times of samples: pass the times of all successful scrapes, such as everything['at']"
-        raise SettingsError(message)
-    times = pl.DataFrame({"at": scrapes.cast(AT).unique().sort()})
-    return times.with_columns(
-        previous_at=pl.col("at").shift(1),
-        scrape=pl.int_range(pl.len(), dtype=pl.Int64),
-    )
+def _increases(samples: pl.DataFrame, scrapes: pl.Series | None) -> pl.DataFrame:
+    """Give every sample after the first scrape, with ``increase``, ``doubt`` and ``previous_at``."""
+    paired, names = paired_samples(samples, scrapes)
+    return paired.with_columns(names[name].gather(paired["series"]) for name in SERIES)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from soaklib.analysis.measures.counters import increase
+from soaklib.analysis.measures.lineage import STARTS
 from soaklib.analysis.measures.windows import seconds_of, window_sql
 from soaklib.errors import SettingsError
 from soaklib.records import HEALTH_METRIC_PREFIX
@@ -146,12 +147,14 @@ def metered(run: Run, metric: str, every: str = "1h", *, by: str = "tool") -> pl
         "where not starts_with(metric, $health)",
         {"health": HEALTH_METRIC_PREFIX},
     )
-    samples = pl.concat([run.samples(name) for name in (metric, metric + _WART_SUFFIX)])
+    names = (metric, metric + _WART_SUFFIX)
+    samples = pl.concat([run.samples(name) for name in (*names, *STARTS)])  # a restart may be told by its start alone
     every_s = seconds_of(every)
     between = times.sort("at").select("at", since_s=pl.col("soak_s").shift(1), until_s=pl.col("soak_s"))
     between = between.with_columns(until_s=_until_the_end(run.info.planned_soak_s))
     label = pl.col("labels").list.filter(pl.element().struct.field("key") == by).list.first().struct.field("value")
-    counted = increase(samples, scrapes=times["at"]).join(between, on="at").with_columns(label=label.fill_null(""))
+    rising = increase(samples, scrapes=times["at"]).filter(pl.col("metric").is_in(names))
+    counted = rising.join(between, on="at").with_columns(label=label.fill_null(""))
     return (
         _spread(counted, every_s)
         .group_by("soak_s", "label")
