@@ -1,0 +1,204 @@
+"""What the readers of every wire share: a body in one piece or as a stream of events, and what it came to.
+
+A reader of a wire says what a whole body and what each event means (:class:`AnswerReader`); how both are collected,
+how much of them, and what becomes of an answer that is broken off is the same for all, and is here.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import orjson
+
+from soaklib.records import Kind, Reason
+from soaklib.safety.foreign_text import plain_text
+from soaklib.targets.base import Limit, Reading
+from soaklib.targets.sse import EventStream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["OK", "AnswerReader", "Finding", "count_of", "json_of", "milliseconds_of", "of_status"]
+
+MOST_BODY_BYTES: Final = 1 << 20
+_MOST_ID_CHARACTERS: Final = 128
+_MOST_COUNT: Final = 2**31 - 1  # of tokens: what a column of the store holds
+_MOST_MS: Final = 86_400_000.0
+
+
+class Finding(NamedTuple):
+    """What an answer was, short of its times and counts; the fields mean what they mean in a reading."""
+
+    kind: Kind
+    reason: Reason | None
+    limit: Limit | None = None
+    lost_identity: bool = False
+
+
+OK: Final = Finding(Kind.OK, None)
+_TOO_LARGE: Final = Finding(Kind.INVALID_RESPONSE, Reason.BODY_TOO_LARGE)
+_TRUNCATED: Final = Finding(Kind.INVALID_RESPONSE, Reason.STREAM_TRUNCATED)
+_STALLED: Final = Finding(Kind.TIMEOUT, Reason.STREAM_STALLED)
+
+
+_OF_STATUS: Final = {
+    401: Finding(Kind.UNAUTHORIZED, Reason.UNAUTHORIZED_OTHER),
+    403: Finding(Kind.DENIED, Reason.POLICY_OTHER),
+    429: Finding(Kind.RATE_LIMITED, Reason.RATE_LIMIT),
+    502: Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM),
+    503: Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM),
+    504: Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM),
+}
+_OF_HUNDRED: Final = {
+    3: Finding(Kind.INVALID_RESPONSE, Reason.REDIRECT),
+    4: Finding(Kind.INVALID_REQUEST, Reason.CLIENT_ERROR),
+    5: Finding(Kind.UPSTREAM_ERROR, Reason.INTERNAL),
+}
+_PROTOCOL: Final = Finding(Kind.INVALID_RESPONSE, Reason.PROTOCOL)
+
+
+def of_status(status: int) -> Finding:
+    """Give what a status alone says of an answer that is no success."""
+    return _OF_STATUS.get(status) or _OF_HUNDRED.get(status // 100, _PROTOCOL)
+
+
+def json_of(body: bytes) -> dict[str, object] | None:
+    """Give the JSON object that a body is; None where it is none."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def count_of(value: object) -> int | None:
+    """Give a count that an answer states; None where it is none that can be."""
+    return value if type(value) is int and 0 <= value <= _MOST_COUNT else None
+
+
+def milliseconds_of(text: str | None) -> int | None:
+    """Give what a header states in milliseconds, as microseconds; None where it states none."""
+    try:
+        ms = float(text) if text is not None else math.nan
+    except ValueError:
+        return None
+    return round(ms * 1_000) if 0 <= ms <= _MOST_MS else None
+
+
+class AnswerReader(ABC):
+    """Reads one answer as it comes.
+
+    Attributes
+    ----------
+    status, headers
+        As they came; 0 and empty before.
+    """
+
+    correlation_headers: tuple[str, ...] = ()
+    """Headers that may bear the gateway's id of the call, the best first."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        self.input_tokens: int | None = None
+        self.output_tokens: int | None = None
+        self.gateway_us: int | None = None
+        self.chunks = 0
+        self._events: EventStream | None = None
+        self._body = bytearray()
+        self._is_too_large = False
+        self._first_byte_at_us: int | None = None
+        self._first_token_at_us: int | None = None
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take status and headers."""
+        self.status, self.headers = status, headers
+        if self.is_success and self.content_type == "text/event-stream":
+            self._events = EventStream()
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status says that the call succeeded."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    def content_type(self) -> str:
+        """The type of the body, without parameters."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    def feed(self, chunk: bytes, at_us: int) -> bool:
+        """Take a piece of the body, and when it came; say whether more is wanted."""
+        if self._events is None:
+            self._body += chunk
+            self._is_too_large = len(self._body) > MOST_BODY_BYTES
+            return not self._is_too_large
+        if chunk and self._first_byte_at_us is None:
+            self._first_byte_at_us = at_us
+        for data in self._events.feed(chunk):
+            self._take(data, at_us)
+        self._is_too_large = self._events.is_too_large
+        return not self._is_too_large
+
+    def end(self) -> Reading:
+        """Give what the whole answer says."""
+        if self._is_too_large:
+            return self._reading(_TOO_LARGE)
+        if self._events is None:
+            return self._reading(self.judge_body(bytes(self._body)))
+        if (rest := self._events.rest()) is not None:
+            self.event(rest)  # its blank line is missing, its lines are whole
+        return self._reading(self.judge_stream())
+
+    def broken_off(self, kind: Kind, reason: Reason) -> Reading:
+        """Give what an answer says that came to no end, by what the transport says of it."""
+        finding = Finding(kind, reason)
+        if self._is_too_large:
+            finding = _TOO_LARGE
+        elif self._events is not None and kind is not Kind.INTERRUPTED:
+            finding = self.judge_stream()  # what it said itself is wrong, before it was broken off
+            if finding in {OK, _TRUNCATED}:
+                finding = _STALLED if kind is Kind.TIMEOUT else _TRUNCATED
+        return self._reading(finding)
+
+    @abstractmethod
+    def judge_body(self, body: bytes) -> Finding:
+        """Say what an answer in one piece is; usage that it states is put down."""
+
+    @abstractmethod
+    def event(self, data: bytes) -> bool:
+        """Take the data of one event of a stream; say whether it bore content."""
+
+    @abstractmethod
+    def judge_stream(self) -> Finding:
+        """Say what the stream is, if it ended here."""
+
+    def _take(self, data: bytes, at_us: int) -> None:
+        if self.event(data):
+            self.chunks += 1
+            if self._first_token_at_us is None:
+                self._first_token_at_us = at_us
+
+    def _reading(self, finding: Finding) -> Reading:
+        kind, reason, limit, lost_identity = finding
+        return Reading(
+            kind,
+            reason,
+            limit,
+            self._correlation_id(),
+            self._first_byte_at_us,
+            self._first_token_at_us,
+            None if self._events is None else self.chunks,
+            self.input_tokens,
+            self.output_tokens,
+            self.gateway_us,
+            lost_identity,
+        )
+
+    def _correlation_id(self) -> str | None:
+        for name in self.correlation_headers:
+            if (value := self.headers.get(name)) is not None:
+                return plain_text(value, most=_MOST_ID_CHARACTERS)
+        return None

@@ -1,0 +1,13 @@
+"""Gateways and servers that speak MCP over streamable HTTP: ContextForge, FastMCP, any other.
+
+======================= ====================================================================
+module                  noun
+======================= ====================================================================
+``options``             what a plan's ``[target]`` table may hold
+``templates``           the requests: ``tools/call`` and others, of both eras and of ``/rpc``
+``readers``             answers as JSON and as events
+``denials``             what errors, ``isError`` and statuses say; nearly all of it inside a 200
+``sessions``            how long a session is kept, and the book of all that were opened
+``meanings``            what ContextForge's metrics mean
+======================= ====================================================================
+"""

@@ -1,0 +1,128 @@
+"""What an answer of the MCP wire says that is no success; nearly all of it comes inside a 200.
+
+The words are ContextForge's and FastMCP's; texts are matched at their beginning, so that a tool's own words can hardly
+pose. ContextForge answers an expired, a forged and a garbled token with one text, an unknown, a switched-off and an
+offline tool over ``/rpc`` with one other, and an upstream's every failure there with ``Internal error``: no more can be
+told than it says.
+
+========================== ============================================ =========================================
+where                      words                                        kind, reason, limit
+========================== ============================================ =========================================
+status 401                 ``Token has been revoked``                   unauthorized, token_revoked
+                           ``User not found``                           unauthorized, agent_not_found
+                           any other                                    unauthorized, token_invalid
+status 403                 CSRF (what came was no Bearer token)         unauthorized, token_invalid
+                           any other                                    denied, scope
+status 429                 ``x-lockout-remaining``, ``Account locked``  rate_limited, rate_limit, lock-out
+                           any other                                    rate_limited, rate_limit, requests
+error, any status          ``Session not found``, ``Missing session``   unauthorized, session_lost
+error -32003               any                                          denied, scope
+error -32000               ``Rate limit exceeded``                      rate_limited, rate_limit, requests
+error -32602               any                                          invalid_request, parameters
+error -32600, -32601,      any (bad request, no such method or tool,    invalid_request, client_error
+-32700                     not acceptable, no JSON)
+error, any other code      any                                          upstream_error, internal
+isError                    ``Access denied``                            denied, scope
+                           ``Tool not found: ``, ``Unknown tool: ``     invalid_request, client_error
+                           ``Tool '..' exists but is inactive``         denied, policy_other
+                           ``Tool '..' exists but is currently offline`` upstream_error, upstream
+                           ``Tool invocation failed: ``, ``timed out``  upstream_error, upstream
+                           ``N validation error``                       invalid_request, parameters
+                           a ``structuredContent.status_code``          upstream_error, upstream
+                           any other                                    upstream_error, tool_error
+========================== ============================================ =========================================
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from soaklib.records import Kind, Reason
+from soaklib.targets.answers import OK, Finding, of_status
+from soaklib.targets.base import Limit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["INVALID", "of_error", "of_http", "of_result"]
+
+INVALID: Final = Finding(Kind.INVALID_RESPONSE, Reason.BODY_INVALID)
+
+_SCOPE: Final = Finding(Kind.DENIED, Reason.SCOPE)
+_PARAMETERS: Final = Finding(Kind.INVALID_REQUEST, Reason.PARAMETERS)
+_OUR_FAULT: Final = Finding(Kind.INVALID_REQUEST, Reason.CLIENT_ERROR)
+_UPSTREAM: Final = Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM)
+_REQUESTS: Final = Finding(Kind.RATE_LIMITED, Reason.RATE_LIMIT, Limit.REQUESTS)
+_LOCK_OUT: Final = Finding(Kind.RATE_LIMITED, Reason.RATE_LIMIT, Limit.LOCK_OUT)
+_TOKEN_INVALID: Final = Finding(Kind.UNAUTHORIZED, Reason.TOKEN_INVALID, lost_identity=True)
+_SESSION_LOST: Final = Finding(Kind.UNAUTHORIZED, Reason.SESSION_LOST, lost_identity=True)
+
+_SESSION: Final = re.compile(r"(?:Bad Request: |Not Found: )?(?:Session not found|Missing session ID|No valid session)")
+_ERROR_CODES: Final = {-32003: _SCOPE, -32602: _PARAMETERS, -32600: _OUR_FAULT, -32601: _OUR_FAULT, -32700: _OUR_FAULT}
+_TOOL_TEXTS: Final = (
+    (re.compile(r"Access denied$"), _SCOPE),
+    (re.compile(r"Tool not found: |Unknown tool: "), _OUR_FAULT),
+    (re.compile(r"Tool '[^']*' exists but is inactive"), Finding(Kind.DENIED, Reason.POLICY_OTHER)),
+    (re.compile(r"Tool '[^']*' exists but is currently offline"), _UPSTREAM),
+    (re.compile(r"Tool invocation (?:failed: |timed out)"), _UPSTREAM),
+    (re.compile(r"\d+ validation errors? for "), _PARAMETERS),
+)
+_NO_ANSWER_OF_REST: Final = re.compile(r'\{\s*"(?:response_text": "|error": "Empty response body"\s*\}$)')
+"""What ContextForge makes, as a success, of an upstream's answer that is no JSON, or is empty."""
+
+
+def of_http(status: int, body: Mapping[str, object], headers: Mapping[str, str]) -> Finding:
+    """Say what an answer is whose status is no success and whose body is no JSON-RPC."""
+    said = next((text for name in ("detail", "error") if isinstance(text := body.get(name), str)), "")
+    if status == HTTPStatus.UNAUTHORIZED:
+        if said.startswith("Token has been revoked"):
+            return Finding(Kind.UNAUTHORIZED, Reason.TOKEN_REVOKED, lost_identity=True)
+        if said.startswith("User not found"):
+            return Finding(Kind.UNAUTHORIZED, Reason.AGENT_NOT_FOUND, lost_identity=True)
+        return _TOKEN_INVALID
+    if status == HTTPStatus.FORBIDDEN:
+        return _TOKEN_INVALID if said.startswith("CSRF") else _SCOPE
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        is_locked = "x-lockout-remaining" in headers or said.startswith("Account locked")
+        return _LOCK_OUT if is_locked else _REQUESTS
+    return of_status(status)
+
+
+def of_error(error: Mapping[str, object]) -> Finding:
+    """Say what a JSON-RPC error is."""
+    code, text = error.get("code"), error.get("message")
+    said = text if isinstance(text, str) else ""
+    if _SESSION.match(said):
+        return _SESSION_LOST
+    if said.startswith("Rate limit exceeded"):
+        return _REQUESTS
+    known = _ERROR_CODES.get(code) if isinstance(code, int) else None
+    return known or Finding(Kind.UPSTREAM_ERROR, Reason.INTERNAL)
+
+
+def of_result(result: Mapping[str, object], *, is_call: bool) -> Finding:
+    """Say what the result of a request is."""
+    if not is_call:
+        return OK
+    content = result.get("content")
+    if not isinstance(content, list):
+        return INVALID
+    said = _first_text(content)
+    if result.get("isError") is not True:
+        return INVALID if _NO_ANSWER_OF_REST.match(said) else OK
+    for pattern, finding in _TOOL_TEXTS:
+        if pattern.match(said):
+            return finding
+    structured = result.get("structuredContent")
+    if isinstance(structured, dict) and isinstance(structured.get("status_code"), int):
+        return _UPSTREAM
+    return Finding(Kind.UPSTREAM_ERROR, Reason.TOOL_ERROR)
+
+
+def _first_text(content: list[object]) -> str:
+    for one in content:
+        if isinstance(one, dict) and isinstance(text := one.get("text"), str):
+            return text
+    return ""

@@ -1,0 +1,95 @@
+"""What a plan's ``[target]`` table may hold beside ``kind = "mcp"``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["Era", "MCPOptions", "SessionPolicy"]
+
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Path = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)+/?$")]
+
+
+class Era(StrEnum):
+    """Which of its forms the protocol is spoken in."""
+
+    SESSIONS = "sessions"  #: ``initialize`` first, ``Mcp-Session-Id`` where the server gives one (until 2025-11-25)
+    STATELESS = "stateless"  #: no session: each request carries version and capabilities (from 2026-07-28)
+    RPC = "rpc"  #: bare JSON-RPC, as ``POST /rpc`` takes it
+
+
+class SessionPolicy(StrEnum):
+    """How long a session is kept: opening and leaving them is what leaks."""
+
+    RUN = "run"  #: one for all agents, all the time
+    AGENT = "agent"  #: one an agent
+    CALLS = "calls"  #: a new one every `calls_a_session` calls of an agent
+    CALL = "call"  #: one a call
+
+
+class MCPOptions(BaseModel):
+    """How an MCP server is spoken to.
+
+    Attributes
+    ----------
+    path
+        Where it listens.
+    era
+        In which form.
+    version
+        The protocol's revision; the era's newest by default.
+    sessions
+        How long a session is kept.
+    calls_a_session
+        With ``sessions = "calls"``: after how many calls a new one is opened.
+    close
+        Whether a session that has served is ended by a DELETE; False leaves them to the server.
+    tokens
+        Role -> environment variables that hold its tokens; agents of the role share them out.
+    token
+        Environment variable of every other role's token; None where none is needed.
+    make_tokens
+        Whether each agent gets a token of its own from ``POST /tokens`` (ContextForge), asked with `admin_token`.
+    admin_token
+        Environment variable of the token that may make tokens.
+    permissions
+        Role -> what its made tokens may do; a role that is not named may do all that its user may.
+    server_id
+        The virtual server that made tokens are for; None for any.
+    is_contextforge
+        Whether the gateway is ContextForge: its health, and its metrics.
+    stall_s
+        How long, wall seconds, a stream of events may stand still; None for the call's own limit alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path = "/mcp"
+    era: Era = Era.SESSIONS
+    version: str | None = Field(None, pattern=r"^\d{4}-\d\d-\d\d$")
+    sessions: SessionPolicy = SessionPolicy.AGENT
+    calls_a_session: int = Field(100, ge=1)
+    close: bool = True
+    tokens: dict[str, tuple[Variable, ...]] = {}
+    token: Variable | None = None
+    make_tokens: bool = False
+    admin_token: Variable | None = None
+    permissions: dict[str, tuple[str, ...]] = {}
+    server_id: str | None = None
+    is_contextforge: bool = False
+    stall_s: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.make_tokens and self.admin_token is None:
+            msg = "make_tokens needs admin_token: the environment variable of a token that may make tokens"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def revision(self) -> str:
+        """The protocol's revision that is spoken."""
+        return self.version or ("2026-07-28" if self.era is Era.STATELESS else "2025-06-18")

@@ -1,0 +1,74 @@
+"""Answers of the MCP wire, as JSON and as a stream of events.
+
+A stream bears notifications and, last, the answer; it is whole when the answer has come. What a server asks of its
+client in between is passed over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from soaklib.records import Kind, Reason
+from soaklib.targets.answers import AnswerReader, Finding, json_of
+from soaklib.targets.mcp.denials import INVALID, of_error, of_http, of_result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["MCPReader"]
+
+_TRUNCATED: Final = Finding(Kind.INVALID_RESPONSE, Reason.STREAM_TRUNCATED)
+_CONTENT_TYPE: Final = Finding(Kind.INVALID_RESPONSE, Reason.CONTENT_TYPE)
+
+
+class MCPReader(AnswerReader):
+    """Reads the answer of one request.
+
+    Parameters
+    ----------
+    is_call
+        Whether a tool was called; the results of other requests are of other shapes.
+    """
+
+    correlation_headers = ("x-correlation-id", "x-request-id")
+
+    def __init__(self, *, is_call: bool) -> None:
+        super().__init__()
+        self._is_call = is_call
+        self._found: Finding | None = None
+
+    def judge_body(self, body: bytes) -> Finding:
+        """Say what an answer in one piece is."""
+        message = json_of(body)
+        if (
+            message is not None
+            and (found := self._judge(message)) is not None
+            and (self.is_success or not _is_ok(found))
+        ):
+            return found
+        if not self.is_success:
+            return of_http(self.status, message or {}, self.headers)
+        return INVALID if message is not None or self.content_type == "application/json" else _CONTENT_TYPE
+
+    def event(self, data: bytes) -> bool:
+        """Take a message; what comes after the answer counts no more."""
+        message = json_of(data)
+        if self._found is None:
+            self._found = INVALID if message is None else self._judge(message)
+        return message is not None
+
+    def judge_stream(self) -> Finding:
+        """Say what the stream is, if it ended here."""
+        return self._found or _TRUNCATED
+
+    def _judge(self, message: Mapping[str, object]) -> Finding | None:
+        """Say what an answer is; None where a message is none."""
+        if isinstance(error := message.get("error"), dict):
+            return of_error(error)
+        if isinstance(result := message.get("result"), dict):
+            return of_result(result, is_call=self._is_call)
+        return None
+
+
+def _is_ok(finding: Finding) -> bool:
+    return finding.kind is Kind.OK

@@ -1,0 +1,121 @@
+"""The requests of the MCP wire: a step's tool is the server's tool, its action ``call``, its params the arguments.
+
+Every request has a JSON-RPC id of its own, never the query's number: a slot may repeat an earlier query, and a server
+tells the calls of one session apart by nothing but this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from soaklib.errors import SettingsError
+from soaklib.targets.base import Identity, Wire
+from soaklib.targets.mcp.options import Era
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from soaklib.plan.model import Step
+    from soaklib.targets.mcp.options import MCPOptions
+
+__all__ = ["ACTIONS", "MCPTemplate", "compile_step", "envelope", "headers_of"]
+
+_NUMBER: Final = b"{n}"
+_METHODS: Final = {"call": "tools/call", "list": "tools/list", "ping": "ping"}
+ACTIONS: Final = tuple(_METHODS)
+"""What a tool can be asked for; ``list`` and ``ping`` are asked of the server, whatever the tool."""
+
+_CLIENT: Final = {"name": "soaklib", "version": "1"}
+
+
+def headers_of(options: MCPOptions, identity: Identity, method: str, tool: str | None = None) -> dict[str, str]:
+    """Give the headers of a request."""
+    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    if identity.secret:
+        headers["Authorization"] = f"Bearer {identity.secret}"
+    if options.era is Era.RPC:
+        return headers
+    if method != "initialize":
+        headers["MCP-Protocol-Version"] = options.revision
+    if options.era is Era.STATELESS:
+        headers["Mcp-Method"] = method
+        if tool is not None:
+            headers["Mcp-Name"] = tool
+    elif identity.session is not None:
+        headers["Mcp-Session-Id"] = identity.session
+    return headers
+
+
+def envelope(options: MCPOptions, params: dict[str, Any]) -> dict[str, Any]:
+    """Give the params with what each request of the stateless era says of its sender."""
+    if options.era is not Era.STATELESS:
+        return params
+    said = {"protocolVersion": options.revision, "clientInfo": _CLIENT, "clientCapabilities": {}}
+    return params | {"_meta": {f"io.modelcontextprotocol/{name}": value for name, value in said.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class MCPTemplate:
+    """One call of the plan, compiled.
+
+    Attributes
+    ----------
+    method, tool
+        What is called.
+    stall_s
+        How long a stream of events may stand still.
+    """
+
+    method: str
+    tool: str | None
+    stall_s: float | None
+    _options: MCPOptions
+    _pieces: tuple[bytes, ...]
+    _head: bytes
+    _ids: Iterator[int]
+
+    def request(self, identity: Identity, number: int) -> Wire:
+        """Give the request of one call."""
+        headers = headers_of(self._options, identity, self.method, self.tool)
+        body = self._head + b"%d," % next(self._ids) + (b"%d" % number).join(self._pieces)
+        return Wire("POST", self._options.path, headers, body)
+
+
+def compile_step(step: Step, options: MCPOptions, ids: Iterator[int] | None = None) -> MCPTemplate:
+    """Compile a call of the plan.
+
+    Parameters
+    ----------
+    step
+        The call.
+    options
+        How the server is spoken to.
+    ids
+        Where the ids of requests come from; shared by all templates of a target.
+
+    Raises
+    ------
+    SettingsError
+        The action is none of this wire.
+    """
+    if step.action not in _METHODS:
+        msg = f"the step {step.tool}:{step.action}: an MCP server can be asked for {', '.join(_METHODS)}"
+        raise SettingsError(msg)
+    method = _METHODS[step.action]
+    is_call = step.action == "call"
+    params = envelope(options, {"name": step.tool, "arguments": step.params} if is_call else {})
+    rest = orjson.dumps({"method": method, "params": params})
+    pieces = tuple(rest[1:].split(_NUMBER))
+    return MCPTemplate(
+        method=method,
+        tool=step.tool if is_call else None,
+        stall_s=options.stall_s,
+        _options=options,
+        _pieces=pieces,
+        _head=b'{"jsonrpc":"2.0","id":',
+        _ids=count(1) if ids is None else ids,
+    )

@@ -1,0 +1,112 @@
+"""What an error of OpenAI's wire says: whose failure it is, and which limit, key or model denied the call.
+
+The words are LiteLLM's and OpenAI's own; texts are matched at their beginning, so that nothing quoted can pose.
+
+============== ============================================================ ========================================
+status         what tells it                                                kind, reason, limit
+============== ============================================================ ========================================
+any            type ``budget_exceeded``, code ``insufficient_quota``        denied, budget, budget
+any            type ``*_model_access_denied``                               denied, model
+any            ``litellm.<Class>: .. <Provider>Exception - ..``             upstream_error, upstream (400, 422:
+                                                                            invalid_request, upstream)
+408            ``litellm.Timeout``: the upstream was too slow               upstream_error, upstream
+401            type ``expired_key``                                         unauthorized, token_expired
+401, 403       ``Key is blocked``                                           unauthorized, token_revoked
+401, 400       any other; ``no_db_connection`` is an unknown key as well    unauthorized, token_invalid
+429            type ``all_deployments_in_cooldown``                         fast_fail, breaker_open
+429            ``rate_limit_type`` header; ``Limit type: ..``; type         rate_limited, rate_limit, that limit
+               ``requests``, ``tokens``; ``Model rate limit exceeded``
+503            type ``overloaded_error``                                    upstream_error, overloaded
+400, 404       ``Invalid model name``, code ``model_not_found``             invalid_request, model
+400, 422       type ``invalid_request_error``                               invalid_request, parameters
+the rest       the status alone
+============== ============================================================ ========================================
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from soaklib.records import Kind, Reason
+from soaklib.targets.answers import Finding, of_status
+from soaklib.targets.base import Limit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["finding_of", "status_of_code"]
+
+_FROM_UPSTREAM: Final = re.compile(r"litellm\.\w+: (?:\w+: |litellm\.)*\w*Exception - |litellm\.Timeout: ")
+_BLOCKED: Final = re.compile(r"(?:Authentication Error,? ?-? ?)?(?:Key|Team)\b[^.]{0,80}\bis blocked\b")
+_UNKNOWN_MODEL: Final = re.compile(r"(?:/[\w/]+: )?Invalid model name passed in ")
+_LIMIT_TYPE: Final = re.compile(r"Rate limit exceeded for [^.]{0,200}\. Limit type: (\w+)\.")
+_MODEL_LIMIT: Final = re.compile(r"(?:litellm\.RateLimitError: )?Model rate limit exceeded\. (RPM|TPM) limit")
+_LIMITS: Final = {
+    "requests": Limit.REQUESTS,
+    "RPM": Limit.REQUESTS,
+    "tokens": Limit.TOKENS,
+    "TPM": Limit.TOKENS,
+    "max_parallel_requests": Limit.PARALLEL,
+    "concurrent_requests": Limit.PARALLEL,
+}
+_UNPROCESSABLE: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
+_UPSTREAM: Final = Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM)
+_TOKEN_INVALID: Final = Finding(Kind.UNAUTHORIZED, Reason.TOKEN_INVALID, lost_identity=True)
+_NO_SUCH_MODEL: Final = Finding(Kind.INVALID_REQUEST, Reason.MODEL)
+_BUDGET: Final = Finding(Kind.DENIED, Reason.BUDGET, Limit.BUDGET)
+_BY_TYPE: Final = {
+    "budget_exceeded": _BUDGET,
+    "insufficient_quota": _BUDGET,
+    "all_deployments_in_cooldown": Finding(Kind.FAST_FAIL, Reason.BREAKER_OPEN),
+    "overloaded_error": Finding(Kind.UPSTREAM_ERROR, Reason.OVERLOADED),
+    "expired_key": Finding(Kind.UNAUTHORIZED, Reason.TOKEN_EXPIRED, lost_identity=True),
+    "no_db_connection": _TOKEN_INVALID,
+    "model_not_found": _NO_SUCH_MODEL,
+}
+"""By the error's type, or its code."""
+
+
+def status_of_code(error: Mapping[str, object]) -> int:
+    """Give the status that an error inside a 200 would have had: its ``code``, or 500."""
+    code = error.get("code")
+    text = str(code) if isinstance(code, str | int) else ""
+    return int(text) if re.fullmatch(r"[45]\d\d", text, re.ASCII) else int(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def finding_of(status: int, error: Mapping[str, object], headers: Mapping[str, str]) -> Finding:
+    """Say what an error is, by its status, its words and its headers."""
+    text, type_, code = (_text(error, name) for name in ("message", "type", "code"))
+    if (known := _BY_TYPE.get(type_) or _BY_TYPE.get(code)) is not None:
+        return known
+    if type_.endswith("model_access_denied"):
+        return Finding(Kind.DENIED, Reason.MODEL)
+    if _FROM_UPSTREAM.match(text):
+        return Finding(Kind.INVALID_REQUEST, Reason.UPSTREAM) if status in _UNPROCESSABLE else _UPSTREAM
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Finding(Kind.RATE_LIMITED, Reason.RATE_LIMIT, _limit_of(text, type_, headers))
+    if _BLOCKED.match(text):
+        return Finding(Kind.UNAUTHORIZED, Reason.TOKEN_REVOKED, lost_identity=True)
+    if status == HTTPStatus.UNAUTHORIZED:
+        return _TOKEN_INVALID
+    return _refusal(status, text, type_)
+
+
+def _refusal(status: int, text: str, type_: str) -> Finding:
+    if _UNKNOWN_MODEL.match(text):
+        return _NO_SUCH_MODEL
+    if status in _UNPROCESSABLE and type_ == "invalid_request_error":
+        return Finding(Kind.INVALID_REQUEST, Reason.PARAMETERS)
+    return of_status(status)
+
+
+def _limit_of(text: str, type_: str, headers: Mapping[str, str]) -> Limit | None:
+    found = (pattern.match(text) for pattern in (_LIMIT_TYPE, _MODEL_LIMIT))
+    said = [headers.get("rate_limit_type", ""), type_, *(match[1] for match in found if match)]
+    return next((_LIMITS[word] for word in said if word in _LIMITS), None)
+
+
+def _text(error: Mapping[str, object], name: str) -> str:
+    value = error.get(name)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,51 @@
+"""What a plan's ``[target]`` table may hold beside ``kind = "openai"``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["OpenAIOptions"]
+
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class OpenAIOptions(BaseModel):
+    """How an endpoint of OpenAI's wire is spoken to.
+
+    Attributes
+    ----------
+    prefix
+        What comes before ``/chat/completions`` and the others.
+    keys
+        Role -> environment variables that hold its keys; agents of the role share them out. A role without any uses
+        `key`.
+    key
+        Environment variable of the key of every other role; None where no key is needed.
+    make_keys
+        Whether each agent gets a key of its own from ``/key/generate``, asked with the key of `admin_key`.
+    admin_key
+        Environment variable of the key that may make keys.
+    key_limits
+        What else ``/key/generate`` is asked for: ``rpm_limit``, ``tpm_limit``, ``max_parallel_requests``,
+        ``max_budget``, ``models``.
+    is_litellm
+        Whether the gateway is LiteLLM: health by ``/health/liveliness`` and ``/health/readiness``, and its metrics.
+    include_usage
+        Whether a chat's stream is asked to state its usage at its end.
+    stall_s
+        How long, wall seconds, a stream may stand still; None for the call's own limit alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prefix: str = Field("/v1", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
+    keys: dict[str, tuple[Variable, ...]] = {}
+    key: Variable | None = None
+    make_keys: bool = False
+    admin_key: Variable | None = None
+    key_limits: dict[str, int | float | tuple[str, ...]] = {}
+    is_litellm: bool = False
+    include_usage: bool = True
+    stall_s: float | None = Field(30.0, gt=0)

@@ -1,0 +1,177 @@
+"""Answers of OpenAI's wire, in one piece and as a stream of events.
+
+A chat's stream is whole when its last word, ``[DONE]``, has come, and a response's when ``response.completed`` or
+``response.incomplete`` has; an end without it is a truncation, however tidy. A stream that ended and bore nothing is
+no answer: LiteLLM makes one of an upstream's answer that it cannot read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from soaklib.records import Kind, Reason
+from soaklib.targets.answers import OK, AnswerReader, Finding, count_of, json_of, milliseconds_of
+from soaklib.targets.openai.denials import finding_of, status_of_code
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ChatReader", "EmbeddingsReader", "OpenAIReader", "ResponsesReader"]
+
+_DONE: Final = b"[DONE]"
+_INVALID: Final = Finding(Kind.INVALID_RESPONSE, Reason.BODY_INVALID)
+_NOT_WHAT_WAS_ASKED: Final = Finding(Kind.INVALID_RESPONSE, Reason.CONTENT_TYPE)
+_TRUNCATED: Final = Finding(Kind.INVALID_RESPONSE, Reason.STREAM_TRUNCATED)
+_CONTENT: Final = ("content", "tool_calls", "function_call", "reasoning_content", "reasoning", "refusal", "audio")
+
+
+class OpenAIReader(AnswerReader):
+    """Reads an answer; what an object means is the business of each kind of call.
+
+    Parameters
+    ----------
+    is_stream
+        Whether a stream was asked for.
+    """
+
+    correlation_headers = ("x-litellm-call-id", "x-request-id", "x-correlation-id")
+
+    def __init__(self, *, is_stream: bool) -> None:
+        super().__init__()
+        self._is_stream = is_stream
+        self._has_ended = False
+        self._wrong: Finding | None = None
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take status and headers, and what the gateway says of its own time."""
+        super().head(status, headers)
+        self.gateway_us = milliseconds_of(headers.get("x-litellm-overhead-duration-ms"))
+
+    def judge_body(self, body: bytes) -> Finding:
+        """Say what an answer in one piece is."""
+        answer = json_of(body)
+        error = _error_of(answer)
+        if error is not None:
+            return finding_of(status_of_code(error) if self.is_success else self.status, error, self.headers)
+        if not self.is_success:
+            return finding_of(self.status, {}, self.headers)
+        if answer is None:
+            return _INVALID if self.content_type == "application/json" else _NOT_WHAT_WAS_ASKED
+        self._count(answer.get("usage"))
+        if self._is_stream:
+            return _NOT_WHAT_WAS_ASKED
+        return self.judge_object(answer)
+
+    def event(self, data: bytes) -> bool:
+        """Take an event; nothing counts that comes after what is wrong."""
+        if data == _DONE:
+            self._end()
+            return False
+        answer = json_of(data)
+        if answer is None:
+            self._wrong = self._wrong or _INVALID
+            return False
+        if (error := _error_of(answer)) is not None:
+            self._wrong = self._wrong or finding_of(status_of_code(error), error, self.headers)
+            return False
+        self._count(answer.get("usage"))
+        return self._wrong is None and self.take_object(answer)
+
+    def judge_stream(self) -> Finding:
+        """Say what the stream is, if it ended here."""
+        if self._wrong is not None:
+            return self._wrong
+        if not self._is_stream:
+            return _NOT_WHAT_WAS_ASKED
+        if not self._has_ended:
+            return _TRUNCATED
+        return OK if self.chunks else _INVALID
+
+    def judge_object(self, answer: dict[str, object]) -> Finding:
+        """Say what the object of a successful answer is."""
+        raise NotImplementedError
+
+    def take_object(self, answer: dict[str, object]) -> bool:
+        """Take the object of an event; say whether it bears content."""
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        self._has_ended = True
+
+    def _count(self, usage: object) -> None:
+        """Put down the usage; a later one counts, for it is of the whole answer."""
+        if isinstance(usage, dict):
+            into = count_of(usage.get("prompt_tokens", usage.get("input_tokens")))
+            out = count_of(usage.get("completion_tokens", usage.get("output_tokens")))
+            self.input_tokens = self.input_tokens if into is None else into
+            self.output_tokens = self.output_tokens if out is None else out
+
+
+class ChatReader(OpenAIReader):
+    """Reads chat completions."""
+
+    def judge_object(self, answer: dict[str, object]) -> Finding:
+        """Hold a completion to having a choice with a message."""
+        choices = answer.get("choices")
+        is_whole = isinstance(choices, list) and choices and isinstance(choices[0], dict) and "message" in choices[0]
+        return OK if is_whole else _INVALID
+
+    def take_object(self, answer: dict[str, object]) -> bool:
+        """Look for content in the deltas of a chunk."""
+        choices = answer.get("choices")
+        if not isinstance(choices, list):
+            self._wrong = _INVALID
+            return False
+        deltas = (choice.get("delta") for choice in choices if isinstance(choice, dict))
+        return any(isinstance(delta, dict) and any(delta.get(name) for name in _CONTENT) for delta in deltas)
+
+
+class EmbeddingsReader(OpenAIReader):
+    """Reads embeddings."""
+
+    def judge_object(self, answer: dict[str, object]) -> Finding:
+        """Hold embeddings to being there, and not empty."""
+        data = answer.get("data")
+        is_whole = (
+            isinstance(data, list) and data and all(isinstance(one, dict) and one.get("embedding") for one in data)
+        )
+        return OK if is_whole else _INVALID
+
+    def take_object(self, answer: dict[str, object]) -> bool:  # noqa: ARG002 - embeddings are never streamed
+        """Nothing is streamed."""
+        return False
+
+
+class ResponsesReader(OpenAIReader):
+    """Reads responses: answers of ``/responses``, whose stream ends by an event of its own."""
+
+    def judge_object(self, answer: dict[str, object]) -> Finding:
+        """Hold a response to being completed, or cut short by what it was allowed."""
+        is_whole = answer.get("status") in {"completed", "incomplete"} and isinstance(answer.get("output"), list)
+        return OK if is_whole else _INVALID
+
+    def take_object(self, answer: dict[str, object]) -> bool:
+        """Take an event by its type; ``response.failed`` bears the error within."""
+        type_ = answer.get("type")
+        response = answer.get("response")
+        if isinstance(response, dict):
+            self._count(response.get("usage"))
+            if (error := _error_of(response)) is not None or type_ == "response.failed":
+                self._wrong = finding_of(status_of_code(error or {}), error or {}, self.headers)
+                return False
+        if type_ == "error":
+            self._wrong = finding_of(status_of_code(answer), answer, self.headers)
+        if type_ in {"response.completed", "response.incomplete"}:
+            super()._end()
+        return isinstance(type_, str) and type_.endswith(".delta") and bool(answer.get("delta"))
+
+    def _end(self) -> None:
+        """``[DONE]`` may follow, and says nothing."""
+
+
+def _error_of(answer: dict[str, object] | None) -> dict[str, object] | None:
+    """Give the error that an object bears; some servers give its text alone."""
+    error = answer.get("error") if answer is not None else None
+    if isinstance(error, str) and error:
+        return {"message": error}
+    return error if isinstance(error, dict) and error else None

@@ -1,0 +1,41 @@
+"""The target of OpenAI's wire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from soaklib.targets.openai.meanings import LITELLM_METRICS, NO_METRICS
+from soaklib.targets.openai.options import OpenAIOptions
+from soaklib.targets.openai.templates import OpenAITemplate, compile_step
+
+if TYPE_CHECKING:
+    from soaklib.plan.model import Step
+    from soaklib.targets.base import MetricMap, Reader, Template
+
+__all__ = ["OpenAITarget"]
+
+
+class OpenAITarget:
+    """Chat completions, embeddings and responses.
+
+    Parameters
+    ----------
+    options
+        The rest of the plan's ``[target]`` table.
+    """
+
+    kind: ClassVar[str] = "openai"
+    options: ClassVar[type[OpenAIOptions]] = OpenAIOptions
+
+    def __init__(self, options: OpenAIOptions | None = None) -> None:
+        self._options = options or OpenAIOptions()
+        self.metrics: MetricMap = LITELLM_METRICS if self._options.is_litellm else NO_METRICS
+
+    def compile(self, step: Step, role: str) -> Template:  # noqa: ARG002 - a model is asked the same way by every role
+        """Compile a call of the plan."""
+        return compile_step(step, self._options)
+
+    def reader(self, template: Template) -> Reader:
+        """Give the reader of one call's answer."""
+        compiled = cast("OpenAITemplate", template)
+        return compiled.reads(is_stream=compiled.is_stream)
