@@ -37,6 +37,9 @@ COMMANDS: Final = {
     ),
     "weekly": _Command("soaklib.weekly", "all", "a soak, its report, and how it compares with the last good one"),
     "gateway": _Command("soaklib.gateway.server", "gateway", "start the reference gateway"),
+    "upstream": _Command(
+        "soaklib.upstream.server", "gateway", "start the mock upstream: OpenAI and MCP wire, misbehaving on demand"
+    ),
     "notebooks": _Command(
         "soaklib.commands.notebooks", "notebooks", "copy the notebooks into a folder and open JupyterLab on them"
     ),

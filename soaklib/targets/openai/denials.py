@@ -88,12 +88,12 @@ def finding_of(status: int, error: Mapping[str, object], headers: Mapping[str, s
         return Finding(Kind.RATE_LIMITED, Reason.RATE_LIMIT, _limit_of(text, type_, headers))
     if _BLOCKED.match(text):
         return Finding(Kind.UNAUTHORIZED, Reason.TOKEN_REVOKED, lost_identity=True)
-    if status == HTTPStatus.UNAUTHORIZED:
-        return _TOKEN_INVALID
     return _refusal(status, text, type_)
 
 
 def _refusal(status: int, text: str, type_: str) -> Finding:
+    if status == HTTPStatus.UNAUTHORIZED:
+        return _TOKEN_INVALID
     if _UNKNOWN_MODEL.match(text):
         return _NO_SUCH_MODEL
     if status in _UNPROCESSABLE and type_ == "invalid_request_error":

@@ -1,0 +1,122 @@
+"""What the upstream was asked and did, and how late it was itself: counts over ``/control/counts``, and metrics.
+
+=========================== ==================== ====================================================================
+metric                      labels               meaning
+=========================== ==================== ====================================================================
+upstream_requests_total     wire, name, outcome  requests by what became of them: ``ok``, a mode, ``limited``,
+                                                 ``refused`` (what it could not do), ``left`` (by the client)
+upstream_tokens_total       direction            tokens of whole answers: ``in``, ``out``
+upstream_sessions_total     what                 MCP sessions ``opened``, ``closed``
+upstream_sessions_open      none                 MCP sessions that are open
+upstream_in_flight          none                 requests that are being answered
+upstream_late_total         none                 answers and frames that left later than they were meant to, by 10 ms
+                                                 or more
+upstream_late_max_seconds   none                 the longest such delay
+process_*                   none                 memory, CPU, open files, start
+=========================== ==================== ====================================================================
+
+Its lateness is no gateway's: where ``upstream_late_total`` moved, latencies of that time are the machine's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.core import Metric
+
+__all__ = ["Book"]
+
+_LATE_S: Final = 0.010
+_MOST_NAMES: Final = 200  # of models and tools; further ones are counted as one
+
+
+class Book(Collector):
+    """Counts of one upstream."""
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self._requests: Counter[tuple[str, str, str]] = Counter()
+        self._names: set[str] = set()
+        self._tokens = Counter({"in": 0, "out": 0})
+        self._sessions = Counter({"opened": 0, "closed": 0})
+        self._late = 0
+        self._late_max_s = 0.0
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def request(self, wire: str, name: str, outcome: str) -> None:
+        """Count a request by what became of it."""
+        if name not in self._names:
+            if len(self._names) >= _MOST_NAMES:
+                name = "(further)"
+            self._names.add(name)
+        self._requests[wire, name, outcome] += 1
+
+    def tokens(self, into: int, out: int) -> None:
+        """Count the tokens of a whole answer."""
+        self._tokens["in"] += into
+        self._tokens["out"] += out
+
+    def session(self, what: str) -> None:
+        """Count a session that was ``opened`` or ``closed``."""
+        self._sessions[what] += 1
+
+    def late(self, by_s: float) -> None:
+        """Take how much later something left than it was meant to."""
+        if by_s >= _LATE_S:
+            self._late += 1
+            self._late_max_s = max(self._late_max_s, by_s)
+
+    def counts(self) -> dict[str, object]:
+        """Give all counts."""
+        by_outcome: Counter[str] = Counter()
+        by_name: Counter[str] = Counter()
+        for (_, name, outcome), count in self._requests.items():
+            by_outcome[outcome] += count
+            by_name[name] += count
+        return {
+            "requests": sum(self._requests.values()),
+            "by_outcome": dict(by_outcome),
+            "by_name": dict(by_name),
+            "tokens": dict(self._tokens),
+            "sessions": {**self._sessions, "open": self._open()},
+            "in_flight": self.in_flight,
+            "late": {"count": self._late, "max_ms": round(self._late_max_s * 1_000, 3)},
+        }
+
+    def exposition(self) -> bytes:
+        """Give the metrics as text."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the families of the module's table."""
+        requests = CounterMetricFamily(
+            "upstream_requests", "Requests by what became of them.", labels=["wire", "name", "outcome"]
+        )
+        for labels, count in self._requests.items():
+            requests.add_metric(labels, count)
+        yield requests
+        for name, help_, label, counts in (
+            ("upstream_tokens", "Tokens of whole answers.", "direction", self._tokens),
+            ("upstream_sessions", "MCP sessions opened and closed.", "what", self._sessions),
+        ):
+            family = CounterMetricFamily(name, help_, labels=[label])
+            for value, count in counts.items():
+                family.add_metric([value], count)
+            yield family
+        yield CounterMetricFamily("upstream_late", "What left later than it was meant to.", value=self._late)
+        yield GaugeMetricFamily("upstream_late_max_seconds", "The longest such delay.", value=self._late_max_s)
+        yield GaugeMetricFamily("upstream_sessions_open", "MCP sessions that are open.", value=self._open())
+        yield GaugeMetricFamily("upstream_in_flight", "Requests that are being answered.", value=self.in_flight)
+
+    def _open(self) -> int:
+        return self._sessions["opened"] - self._sessions["closed"]

@@ -1,0 +1,180 @@
+"""OpenAI's wire: chat completions, also streamed, embeddings, responses, models."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import orjson
+from aiohttp import web
+
+from soaklib.upstream.conduct import Conduct, Upstream, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["OpenAIWire"]
+
+_WIRE: Final = "openai"
+_MODELS: Final = ("small", "large", "embedding")
+_ID: Final = "chatcmpl-soaklib"
+_DIMENSIONS: Final = 8
+
+
+class OpenAIWire:
+    """Handlers of the wire's routes.
+
+    Parameters
+    ----------
+    upstream
+        What all requests share.
+    """
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes."""
+        return [
+            web.get("/v1/models", self._models),
+            web.post("/v1/chat/completions", self._handler("messages", self._chat)),
+            web.post("/v1/embeddings", self._handler("input", self._embeddings)),
+            web.post("/v1/responses", self._handler("input", self._responses)),
+        ]
+
+    def _handler(
+        self, needed: str, answer: Callable[[Conduct, dict[str, object]], Awaitable[web.StreamResponse]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            body = _json(await request.read())
+            model = body.get("model")
+            conduct = Conduct(self._upstream, request, _WIRE, model if isinstance(model, str) else "(none)")
+            with conduct.counted():
+                if not isinstance(model, str) or needed not in body:
+                    conduct.outcome = "refused"
+                    return _refusal(f"Missing required parameter: '{needed if model else 'model'}'.", needed)
+                if conduct.is_limited:
+                    return _limited(conduct)
+                await conduct.wait()
+                status = f"mock {conduct.mode}"
+                error = {"error": {"message": status, "type": "mock_error", "param": None, "code": conduct.mode}}
+                if (misbehaved := await conduct.misbehave(error)) is not None:
+                    return misbehaved
+                if conduct.mode == "error-frame" and body.get("stream") is not True:
+                    return web.json_response(
+                        {"error": {"message": "mock error", "type": "server_error", "code": "500"}}
+                    )
+                return await answer(conduct, body)
+
+        return handle
+
+    async def _models(self, _: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in _MODELS]})
+
+    async def _chat(self, conduct: Conduct, body: dict[str, object]) -> web.StreamResponse:
+        if body.get("stream") is True:
+            return await self._chat_stream(conduct, body)
+        words = conduct.behaviour.frames
+        message = {"role": "assistant", "content": " ".join(f"w{i}" for i in range(words))}
+        answer: dict[str, object] = {
+            "id": _ID,
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": body["model"],
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        }
+        if (usage := _usage(conduct, words)) is not None:
+            answer["usage"] = usage
+        return await conduct.whole(orjson.dumps(answer))
+
+    async def _chat_stream(self, conduct: Conduct, body: dict[str, object]) -> web.StreamResponse:
+        frames = conduct.behaviour.frames
+        writer = Writer(conduct, frames)
+        await writer.begin()
+        head = {"id": _ID, "object": "chat.completion.chunk", "created": int(time.time()), "model": body["model"]}
+        error = orjson.dumps({"error": {"message": "mock stream error", "type": "server_error", "code": "500"}})
+        for i in range(frames):
+            delta = {"content": f"w{i} "} | ({"role": "assistant"} if i == 0 else {})
+            frame = orjson.dumps(head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+            if not await writer.frame(i, frame, error):
+                return writer.response
+        await writer.send(orjson.dumps(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}))
+        options = body.get("stream_options")
+        usage = _usage(conduct, frames)
+        if usage is not None and isinstance(options, dict) and options.get("include_usage") is True:
+            await writer.send(orjson.dumps(head | {"choices": [], "usage": usage}))
+        if conduct.mode != "no-end":
+            await writer.send(b"[DONE]")
+        return writer.response
+
+    async def _embeddings(self, conduct: Conduct, body: dict[str, object]) -> web.StreamResponse:
+        texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        data = [
+            {"object": "embedding", "index": i, "embedding": [round(0.1 * (i + j + 1), 3) for j in range(_DIMENSIONS)]}
+            for i in range(len(texts))
+        ]
+        answer: dict[str, object] = {"object": "list", "model": body["model"], "data": data}
+        if (usage := _usage(conduct, 0)) is not None:
+            answer["usage"] = {name: usage[name] for name in ("prompt_tokens", "total_tokens")}
+        return await conduct.whole(orjson.dumps(answer))
+
+    async def _responses(self, conduct: Conduct, body: dict[str, object]) -> web.StreamResponse:
+        words = conduct.behaviour.frames
+        is_failed = conduct.mode == "tool-error"
+        text = " ".join(f"w{i}" for i in range(words))
+        output = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
+        answer: dict[str, object] = {
+            "id": "resp_soaklib",
+            "object": "response",
+            "status": "failed" if is_failed else "completed",
+            "model": body["model"],
+            "output": [] if is_failed else [output],
+            "error": {"code": "server_error", "message": "mock failure"} if is_failed else None,
+        }
+        if (usage := _usage(conduct, words)) is not None:
+            into, out, total = usage.values()
+            answer["usage"] = {"input_tokens": into, "output_tokens": out, "total_tokens": total}
+        if body.get("stream") is not True:
+            return await conduct.whole(orjson.dumps(answer))
+        writer = Writer(conduct, words)
+        await writer.begin()
+        error = orjson.dumps({"type": "error", "code": "server_error", "message": "mock stream error"})
+        for i in range(words):
+            frame = orjson.dumps({"type": "response.output_text.delta", "delta": f"w{i} "})
+            if not await writer.frame(i, frame, error):
+                return writer.response
+        if conduct.mode != "no-end":
+            type_ = f"response.{answer['status']}"
+            await writer.send(orjson.dumps({"type": type_, "response": answer}), event=type_.encode())
+        return writer.response
+
+
+def _usage(conduct: Conduct, words: int) -> dict[str, int] | None:
+    into, out = conduct.tokens(words)
+    if not conduct.behaviour.usage:
+        return None
+    return {"prompt_tokens": into, "completion_tokens": out, "total_tokens": into + out}
+
+
+def _json(body: bytes) -> dict[str, object]:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _refusal(message: str, param: str) -> web.Response:
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": None}
+    return web.json_response({"error": error}, status=400)
+
+
+def _limited(conduct: Conduct) -> web.Response:
+    limit = conduct.behaviour.rate_limit
+    error = {
+        "message": f"Rate limit reached: limit {limit} in {conduct.behaviour.window_s:g} s.",
+        "type": "requests",
+        "param": None,
+        "code": "rate_limit_exceeded",
+    }
+    return web.json_response({"error": error}, status=429, headers={"Retry-After": "1"})
