@@ -35,13 +35,15 @@ class Finding(NamedTuple):
     kind: Kind
     reason: Reason | None
     limit: Limit | None = None
-    lost_identity: bool = False
 
 
 OK: Final = Finding(Kind.OK, None)
 _TOO_LARGE: Final = Finding(Kind.INVALID_RESPONSE, Reason.BODY_TOO_LARGE)
 _TRUNCATED: Final = Finding(Kind.INVALID_RESPONSE, Reason.STREAM_TRUNCATED)
-_STALLED: Final = Finding(Kind.TIMEOUT, Reason.STREAM_STALLED)
+_CUT: Final = frozenset({Reason.RESET, Reason.BODY_INVALID, Reason.TRANSPORT_OTHER})
+"""How the transport says that the connection was cut."""
+
+_ENDS_OF_STREAMS: Final = _CUT | {Reason.READ_TIMEOUT, Reason.STREAM_STALLED}
 
 
 _OF_STATUS: Final = {
@@ -91,6 +93,11 @@ def milliseconds_of(text: str | None) -> int | None:
 class AnswerReader(ABC):
     """Reads one answer as it comes.
 
+    Parameters
+    ----------
+    mended
+        Reasons that a new identity would mend: the gateway does not know the old one any more.
+
     Attributes
     ----------
     status, headers
@@ -100,7 +107,8 @@ class AnswerReader(ABC):
     correlation_headers: tuple[str, ...] = ()
     """Headers that may bear the gateway's id of the call, the best first."""
 
-    def __init__(self) -> None:
+    def __init__(self, mended: frozenset[Reason] = frozenset()) -> None:
+        self._mended = mended
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self.input_tokens: int | None = None
@@ -157,10 +165,12 @@ class AnswerReader(ABC):
         finding = Finding(kind, reason)
         if self._is_too_large:
             finding = _TOO_LARGE
-        elif self._events is not None and kind is not Kind.INTERRUPTED:
-            finding = self.judge_stream()  # what it said itself is wrong, before it was broken off
-            if finding in {OK, _TRUNCATED}:
-                finding = _STALLED if kind is Kind.TIMEOUT else _TRUNCATED
+        elif self._events is not None and reason in _ENDS_OF_STREAMS:
+            said = self.judge_stream()  # what it said itself is wrong, before it was broken off
+            if said not in {OK, _TRUNCATED}:
+                finding = said
+            elif reason in _CUT:
+                finding = _TRUNCATED
         return self._reading(finding)
 
     @abstractmethod
@@ -182,7 +192,7 @@ class AnswerReader(ABC):
                 self._first_token_at_us = at_us
 
     def _reading(self, finding: Finding) -> Reading:
-        kind, reason, limit, lost_identity = finding
+        kind, reason, limit = finding
         return Reading(
             kind,
             reason,
@@ -194,7 +204,7 @@ class AnswerReader(ABC):
             self.input_tokens,
             self.output_tokens,
             self.gateway_us,
-            lost_identity,
+            reason in self._mended,
         )
 
     def _correlation_id(self) -> str | None:

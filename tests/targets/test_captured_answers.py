@@ -7,8 +7,8 @@ from captured import answers, readings
 
 from soaklib.plan.model import Step
 from soaklib.records import Kind, Reason
-from soaklib.targets.mcp.target import MCPTarget
-from soaklib.targets.openai.target import OpenAITarget
+from soaklib.targets.mcp import McpTarget
+from soaklib.targets.openai import OpenAITarget
 
 ROWS = readings()
 ANSWERS = {gateway: answers(gateway) for gateway in ("litellm", "contextforge", "fastmcp")}
@@ -22,7 +22,7 @@ def reader_of(row):
         target, action = OpenAITarget(), "stream" if "stream" in row["case"] else "chat"
         step = Step(tool="fast", action=action, params={"messages": []})
     else:
-        target, step = MCPTarget(), Step(tool="echo", action="call", params={})
+        target, step = McpTarget(), Step(tool="echo", action="call", params={})
     return target.reader(target.compile(step, "agent"))
 
 
@@ -44,7 +44,7 @@ def test_each_answer_is_what_it_is(row):
     assert {name: getattr(reading, name) for name in FIELDS} == {
         name: None if row[name] is None else int(row[name]) for name in FIELDS
     }
-    assert reading.lost_identity == (row["lost_identity"] == "1")
+    assert reading.lost_identity == (row["reason"] == "session_lost")
     assert (reading.reason is None) == (reading.kind is Kind.OK)
 
 

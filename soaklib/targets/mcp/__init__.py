@@ -11,3 +11,7 @@ module                  noun
 ``meanings``            what ContextForge's metrics mean
 ======================= ====================================================================
 """
+
+from soaklib.targets.mcp.target import McpTarget
+
+__all__ = ["McpTarget"]

@@ -56,8 +56,8 @@ _OUR_FAULT: Final = Finding(Kind.INVALID_REQUEST, Reason.CLIENT_ERROR)
 _UPSTREAM: Final = Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM)
 _REQUESTS: Final = Finding(Kind.RATE_LIMITED, Reason.RATE_LIMIT, Limit.REQUESTS)
 _LOCK_OUT: Final = Finding(Kind.RATE_LIMITED, Reason.RATE_LIMIT, Limit.LOCK_OUT)
-_TOKEN_INVALID: Final = Finding(Kind.UNAUTHORIZED, Reason.TOKEN_INVALID, lost_identity=True)
-_SESSION_LOST: Final = Finding(Kind.UNAUTHORIZED, Reason.SESSION_LOST, lost_identity=True)
+_TOKEN_INVALID: Final = Finding(Kind.UNAUTHORIZED, Reason.TOKEN_INVALID)
+_SESSION_LOST: Final = Finding(Kind.UNAUTHORIZED, Reason.SESSION_LOST)
 
 _SESSION: Final = re.compile(r"(?:Bad Request: |Not Found: )?(?:Session not found|Missing session ID|No valid session)")
 _ERROR_CODES: Final = {-32003: _SCOPE, -32602: _PARAMETERS, -32600: _OUR_FAULT, -32601: _OUR_FAULT, -32700: _OUR_FAULT}
@@ -78,9 +78,9 @@ def of_http(status: int, body: Mapping[str, object], headers: Mapping[str, str])
     said = next((text for name in ("detail", "error") if isinstance(text := body.get(name), str)), "")
     if status == HTTPStatus.UNAUTHORIZED:
         if said.startswith("Token has been revoked"):
-            return Finding(Kind.UNAUTHORIZED, Reason.TOKEN_REVOKED, lost_identity=True)
+            return Finding(Kind.UNAUTHORIZED, Reason.TOKEN_REVOKED)
         if said.startswith("User not found"):
-            return Finding(Kind.UNAUTHORIZED, Reason.AGENT_NOT_FOUND, lost_identity=True)
+            return Finding(Kind.UNAUTHORIZED, Reason.AGENT_NOT_FOUND)
         return _TOKEN_INVALID
     if status == HTTPStatus.FORBIDDEN:
         return _TOKEN_INVALID if said.startswith("CSRF") else _SCOPE

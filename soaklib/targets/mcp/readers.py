@@ -26,14 +26,16 @@ class MCPReader(AnswerReader):
 
     Parameters
     ----------
+    mended
+        Reasons that a new token or session would mend.
     is_call
         Whether a tool was called; the results of other requests are of other shapes.
     """
 
     correlation_headers = ("x-correlation-id", "x-request-id")
 
-    def __init__(self, *, is_call: bool) -> None:
-        super().__init__()
+    def __init__(self, mended: frozenset[Reason] = frozenset(), *, is_call: bool) -> None:
+        super().__init__(mended)
         self._is_call = is_call
         self._found: Finding | None = None
 

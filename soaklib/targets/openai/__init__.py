@@ -10,3 +10,7 @@ module                  noun
 ``meanings``            what LiteLLM's metrics mean
 ======================= ====================================================================
 """
+
+from soaklib.targets.openai.target import OpenAITarget
+
+__all__ = ["OpenAITarget"]

@@ -53,7 +53,7 @@ _LIMITS: Final = {
 }
 _UNPROCESSABLE: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 _UPSTREAM: Final = Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM)
-_TOKEN_INVALID: Final = Finding(Kind.UNAUTHORIZED, Reason.TOKEN_INVALID, lost_identity=True)
+_TOKEN_INVALID: Final = Finding(Kind.UNAUTHORIZED, Reason.TOKEN_INVALID)
 _NO_SUCH_MODEL: Final = Finding(Kind.INVALID_REQUEST, Reason.MODEL)
 _BUDGET: Final = Finding(Kind.DENIED, Reason.BUDGET, Limit.BUDGET)
 _BY_TYPE: Final = {
@@ -61,7 +61,7 @@ _BY_TYPE: Final = {
     "insufficient_quota": _BUDGET,
     "all_deployments_in_cooldown": Finding(Kind.FAST_FAIL, Reason.BREAKER_OPEN),
     "overloaded_error": Finding(Kind.UPSTREAM_ERROR, Reason.OVERLOADED),
-    "expired_key": Finding(Kind.UNAUTHORIZED, Reason.TOKEN_EXPIRED, lost_identity=True),
+    "expired_key": Finding(Kind.UNAUTHORIZED, Reason.TOKEN_EXPIRED),
     "no_db_connection": _TOKEN_INVALID,
     "model_not_found": _NO_SUCH_MODEL,
 }
@@ -87,7 +87,7 @@ def finding_of(status: int, error: Mapping[str, object], headers: Mapping[str, s
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Finding(Kind.RATE_LIMITED, Reason.RATE_LIMIT, _limit_of(text, type_, headers))
     if _BLOCKED.match(text):
-        return Finding(Kind.UNAUTHORIZED, Reason.TOKEN_REVOKED, lost_identity=True)
+        return Finding(Kind.UNAUTHORIZED, Reason.TOKEN_REVOKED)
     return _refusal(status, text, type_)
 
 

@@ -30,14 +30,16 @@ class OpenAIReader(AnswerReader):
 
     Parameters
     ----------
+    mended
+        Reasons that a new key would mend.
     is_stream
         Whether a stream was asked for.
     """
 
     correlation_headers = ("x-litellm-call-id", "x-request-id", "x-correlation-id")
 
-    def __init__(self, *, is_stream: bool) -> None:
-        super().__init__()
+    def __init__(self, mended: frozenset[Reason] = frozenset(), *, is_stream: bool) -> None:
+        super().__init__(mended)
         self._is_stream = is_stream
         self._has_ended = False
         self._wrong: Finding | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
+from soaklib.records import Reason
 from soaklib.targets.openai.meanings import LITELLM_METRICS, NO_METRICS
 from soaklib.targets.openai.options import OpenAIOptions
 from soaklib.targets.openai.templates import OpenAITemplate, compile_step
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from soaklib.targets.base import MetricMap, Reader, Template
 
 __all__ = ["OpenAITarget"]
+
+_MENDED: Final = frozenset({Reason.TOKEN_EXPIRED, Reason.TOKEN_REVOKED})
+"""What a key that is made anew mends; those of the environment stay what they are."""
 
 
 class OpenAITarget:
@@ -38,4 +42,4 @@ class OpenAITarget:
     def reader(self, template: Template) -> Reader:
         """Give the reader of one call's answer."""
         compiled = cast("OpenAITemplate", template)
-        return compiled.reads(is_stream=compiled.is_stream)
+        return compiled.reads(_MENDED if self._options.make_keys else frozenset(), is_stream=compiled.is_stream)
