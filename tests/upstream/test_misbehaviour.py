@@ -1,0 +1,201 @@
+"""Whatever the mock upstream does is read as what it is, through the templates and readers of both wires."""
+
+import pytest
+
+from soaklib.plan.model import Step
+from soaklib.records import Kind, Reason
+from soaklib.targets.base import Identity, Limit
+from soaklib.targets.mcp import McpTarget
+from soaklib.targets.mcp.options import Era, MCPOptions
+from soaklib.targets.openai import OpenAITarget
+
+OK = (Kind.OK, None)
+TRUNCATED = (Kind.INVALID_RESPONSE, Reason.STREAM_TRUNCATED)
+INVALID = (Kind.INVALID_RESPONSE, Reason.BODY_INVALID)
+PAGE = (Kind.INVALID_RESPONSE, Reason.CONTENT_TYPE)
+INTERNAL = (Kind.UPSTREAM_ERROR, Reason.INTERNAL)
+UPSTREAM = (Kind.UPSTREAM_ERROR, Reason.UPSTREAM)
+RESET = (Kind.TRANSPORT_ERROR, Reason.RESET)
+TIMEOUT = (Kind.TIMEOUT, Reason.READ_TIMEOUT)
+SECOND = {
+    "500": INTERNAL,
+    "503": UPSTREAM,
+    "400": (Kind.INVALID_REQUEST, Reason.CLIENT_ERROR),
+    "reset": RESET,
+    "hang": TIMEOUT,
+    "html": PAGE,
+    "bad-json": INVALID,
+    "empty": INVALID,
+    "shape": INVALID,
+}
+"""What befalls answers of every wire alike."""
+
+STREAM = {
+    "none": OK, "truncate": TRUNCATED, "cut": TRUNCATED, "stall": TIMEOUT, "error-frame": INTERNAL,
+    "junk-frame": INVALID, "no-end": TRUNCATED,
+    **SECOND, "bad-json": INVALID, "empty": INVALID, "shape": (Kind.INVALID_RESPONSE, Reason.CONTENT_TYPE),
+}  # fmt: skip
+CHAT = {"none": OK, "truncate": INVALID, "cut": INVALID, "stall": TIMEOUT, "error-frame": INTERNAL, **SECOND}
+MCP = {
+    "none": OK, "truncate": INVALID, "cut": INVALID, "error-frame": INTERNAL,
+    "tool-error": (Kind.UPSTREAM_ERROR, Reason.TOOL_ERROR),
+    "forget-session": (Kind.UNAUTHORIZED, Reason.SESSION_LOST),
+    **SECOND,
+}  # fmt: skip
+MCP_STREAM = {"none": OK, "truncate": TRUNCATED, "cut": TRUNCATED, "stall": TIMEOUT, "no-end": TRUNCATED}
+
+
+def outcome(reading):
+    return reading.kind, reading.reason
+
+
+def timeout_of(mode):
+    return 0.3 if mode in {"hang", "stall"} else 5.0
+
+
+@pytest.mark.parametrize(("mode", "expected"), STREAM.items(), ids=STREAM)
+def test_a_stream(drive, mode, expected):
+    """A stream that misbehaves is no success, and what was seen of it stays."""
+
+    async def scenario(driver):
+        await driver.control(mode=mode, frames=6)
+        return await driver.call(OpenAITarget(), "small", "stream", timeout_s=timeout_of(mode))
+
+    reading = drive(scenario)
+    assert outcome(reading) == expected
+    middle = {"truncate": 3, "cut": 3, "stall": 3, "error-frame": 3, "junk-frame": 3, "no-end": 6, "none": 6}
+    assert reading.chunks == middle.get(mode)
+    if mode == "none":
+        assert (reading.input_tokens, reading.output_tokens) == (9, 6)
+        assert reading.first_byte_at_us <= reading.first_token_at_us
+
+
+@pytest.mark.parametrize("action", ["chat", "embed", "responses"])
+@pytest.mark.parametrize(("mode", "expected"), CHAT.items(), ids=CHAT)
+def test_an_answer_in_one_piece(drive, action, mode, expected):
+    """An answer in one piece is read as what it is, whatever was asked for."""
+    params = {"messages": []} if action == "chat" else {"input": "x {n}"}
+
+    async def scenario(driver):
+        await driver.control(mode=mode, frames=4)
+        return await driver.call(OpenAITarget(), "small", action, params, timeout_s=timeout_of(mode))
+
+    reading = drive(scenario)
+    assert outcome(reading) == expected
+    if mode == "none":
+        assert (reading.input_tokens, reading.output_tokens) == (9, None if action == "embed" else 4)
+        assert reading.chunks is None
+
+
+def test_a_response_that_failed(drive):
+    """A response whose status is failed is an error inside a 200, in one piece and as a stream."""
+
+    async def scenario(driver):
+        await driver.control(mode="tool-error")
+        one = await driver.call(OpenAITarget(), "small", "responses", {"input": "x"})
+        stream = await driver.call(OpenAITarget(), "small", "responses", {"input": "x", "stream": True})
+        await driver.control(mode="none", frames=5)
+        whole = await driver.call(OpenAITarget(), "small", "responses", {"input": "x", "stream": True})
+        await driver.control(mode="no-end", frames=5)
+        return one, stream, whole, await driver.call(OpenAITarget(), "s", "responses", {"input": "x", "stream": True})
+
+    one, stream, whole, endless = drive(scenario)
+    assert outcome(one) == outcome(stream) == INTERNAL
+    assert (outcome(whole), whole.chunks, whole.output_tokens) == (OK, 5, 5)
+    assert (outcome(endless), endless.chunks) == (TRUNCATED, 5)
+
+
+@pytest.mark.parametrize(("mode", "expected"), MCP.items(), ids=MCP)
+def test_a_tool(drive, mode, expected):
+    """A tool's answer as JSON is read as what it is."""
+
+    async def scenario(driver):
+        session = await open_session(driver)
+        await driver.control(mode=mode)
+        return await driver.call(
+            McpTarget(), "echo", "call", {"text": "{n}"}, session=session, timeout_s=timeout_of(mode)
+        )
+
+    reading = drive(scenario)
+    assert outcome(reading) == expected
+    assert reading.lost_identity == (mode == "forget-session")
+
+
+@pytest.mark.parametrize(("mode", "expected"), MCP_STREAM.items(), ids=MCP_STREAM)
+def test_a_tool_whose_answer_is_a_stream(drive, mode, expected):
+    """A tool's answer as events is whole when its result has come, and no sooner."""
+
+    async def scenario(driver):
+        session = await open_session(driver)
+        await driver.control(mode=mode, sse=True, frames=4)
+        return await driver.call(
+            McpTarget(), "echo", "call", {"text": "{n}"}, session=session, timeout_s=timeout_of(mode)
+        )
+
+    reading = drive(scenario)
+    assert outcome(reading) == expected
+    assert reading.chunks == {"none": 4, "no-end": 3}.get(mode, 2)
+
+
+@pytest.mark.parametrize("era", [Era.STATELESS, Era.RPC])
+def test_tools_without_sessions(drive, era):
+    """The stateless era and bare JSON-RPC need no session; an unknown tool is told in both."""
+    target = McpTarget(MCPOptions(era=era, path="/rpc" if era is Era.RPC else "/mcp"))
+
+    async def scenario(driver):
+        return [await driver.call(target, tool, "call", {"text": "x"}) for tool in ("echo", "nosuch")] + [
+            await driver.call(target, "server", action, {"_": 0}) for action in ("list", "ping")
+        ]
+
+    assert [outcome(reading) for reading in drive(scenario)] == [
+        OK, (Kind.INVALID_REQUEST, Reason.CLIENT_ERROR), OK, OK,
+    ]  # fmt: skip
+
+
+def test_without_a_session_it_is_lost(drive):
+    """A call of the session era without a session, or with one that was deleted, says that it is lost."""
+
+    async def scenario(driver):
+        session = await open_session(driver)
+        before = await driver.call(McpTarget(), "echo", "call", {"text": "x"}, session=session)
+        async with driver.session.delete(driver.url + "/mcp", headers={"Mcp-Session-Id": session}) as answer:
+            assert answer.status == 200
+        after = [await driver.call(McpTarget(), "echo", "call", {"text": "x"}, session=id_) for id_ in (session, None)]
+        return before, after, (await driver.get("/control/counts"))["sessions"]
+
+    before, after, sessions = drive(scenario)
+    assert outcome(before) == OK
+    assert [outcome(reading) for reading in after] == [(Kind.UNAUTHORIZED, Reason.SESSION_LOST)] * 2
+    assert sessions == {"opened": 1, "closed": 1, "open": 0}
+
+
+def test_its_limit(drive):
+    """A limit lets through what it says and denies the rest, on both wires, each told as a limit of requests."""
+
+    async def scenario(driver):
+        session = await open_session(driver)
+        await driver.control(rate_limit=3, window_s=60)
+        chats = [await driver.call(OpenAITarget(), "small", "chat") for _ in range(4)]
+        call = await driver.call(McpTarget(), "echo", "call", {"text": "x"}, session=session)
+        return [*chats, call]
+
+    readings = drive(scenario)
+    assert [outcome(reading) for reading in readings] == [OK] * 3 + [(Kind.RATE_LIMITED, Reason.RATE_LIMIT)] * 2
+    assert [reading.limit for reading in readings] == [None] * 3 + [Limit.REQUESTS] * 2
+
+
+async def open_session(driver):
+    """Open a session by hand."""
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}}
+    async with driver.session.post(driver.url + "/mcp", json=message) as answer:
+        return answer.headers["Mcp-Session-Id"]
+
+
+def test_a_secret_is_shown_to_nobody_else():
+    """The key goes into one header, and an identity without one sends none."""
+    template = OpenAITarget().compile(Step(tool="small", action="chat", params={"messages": []}), "agent")
+    with_key = template.request(Identity("a", "agent", "sk-x"), 1)
+    without = template.request(Identity("a", "agent", ""), 1)
+    assert with_key.headers["Authorization"] == "Bearer sk-x"
+    assert "Authorization" not in without.headers
+    assert b"sk-x" not in with_key.body
