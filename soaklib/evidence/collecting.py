@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.sources.run import open_run
-from soaklib.analysis.verdicts.criteria import judge
 from soaklib.errors import RecordingError, RunError, SoaklibError
 from soaklib.evidence.dump import DUMP_NAME, take_snapshot
-from soaklib.evidence.judging import judge_folder
+from soaklib.evidence.judging import judge_folder, verdicts_on
 from soaklib.evidence.live_copy import copy_live_run
 from soaklib.evidence.manifest import (
     MANIFESTS,
@@ -164,7 +163,7 @@ def _settle(folder: Path) -> None:
     if database.with_name(f"{DATABASE_NAME}.wal").exists():
         RunWriter(database).close()
     with open_run(folder) as run:
-        follows = run.verdicts().rows() == [tuple(verdict) for verdict in judge(run)]
+        follows = run.verdicts().rows() == [tuple(verdict) for verdict in verdicts_on(run)]
     if not follows or not (folder / SUMMARY_NAME).is_file():
         judge_folder(folder)
 

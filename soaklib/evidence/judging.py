@@ -1,26 +1,65 @@
-"""Judges a run in its folder: verdicts into its database, the summary beside it, and the exit code they call for."""
+"""Judges a run in its folder: verdicts into its database, the summary beside it, and the exit code they call for.
+
+To judge takes as long as reading every row a dozen times. So what a run holds is judged once a process: at the end of a
+run its verdicts are written, and then its evidence is to be of a run whose verdicts follow from it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from soaklib.analysis.sources.kept_log import REQUEST_LOG_NAME
 from soaklib.analysis.sources.run import open_run
 from soaklib.analysis.verdicts.criteria import judge
 from soaklib.analysis.verdicts.summary import summary
 from soaklib.errors import ExitCode, RecordingError
 from soaklib.records import State
 from soaklib.store.names import SUMMARY_NAME
-from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.tables import DATABASE_NAME, TABLES
 from soaklib.store.writer import RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from soaklib.analysis.sources.run import Run
     from soaklib.records import Verdict
 
-__all__ = ["exit_code", "judge_folder"]
+__all__ = ["exit_code", "judge_folder", "verdicts_on"]
+
+_MOST_REMEMBERED: Final = 8
+_remembered: dict[str, list[Verdict]] = {}
+
+
+def verdicts_on(run: Run) -> list[Verdict]:
+    """Judge a run, or give the verdicts of when the same content was judged by this process.
+
+    Parameters
+    ----------
+    run
+        The run; what stands in its table of verdicts does not matter.
+    """
+    content = _content(run)
+    if content not in _remembered:
+        while len(_remembered) >= _MOST_REMEMBERED:
+            del _remembered[next(iter(_remembered))]
+        _remembered[content] = judge(run)
+    return list(_remembered[content])
+
+
+def _content(run: Run) -> str:
+    """Give a digest of all that verdicts rest on: every row of the other tables, and the kept request log."""
+    digest = hashlib.sha256()
+    for table in TABLES:
+        if table != "verdicts":
+            rows = run.sql(f"select count(*) as n, sum(hash(r)::HUGEINT)::VARCHAR as hashes from {table} as r")  # noqa: S608 - ours
+            digest.update(repr((table, rows.rows())).encode())
+    for path in sorted(run.folder.glob(f"{REQUEST_LOG_NAME.removesuffix('.parquet')}*.parquet")):
+        with path.open("rb") as file:
+            digest.update(repr((path.name, hashlib.file_digest(file, "sha256").hexdigest())).encode())
+    return digest.hexdigest()
 
 
 def judge_folder(folder: Path) -> tuple[list[Verdict], dict[str, Any]]:
@@ -32,7 +71,7 @@ def judge_folder(folder: Path) -> tuple[list[Verdict], dict[str, Any]]:
         They cannot be written.
     """
     with open_run(folder) as run:
-        verdicts = judge(run)
+        verdicts = verdicts_on(run)
         summed_up = summary(run, verdicts)
     writer = RunWriter(folder / DATABASE_NAME)
     writer.replace_verdicts(verdicts)

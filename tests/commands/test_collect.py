@@ -27,9 +27,10 @@ from soaklib.store.writer import RunWriter
 
 @pytest.fixture
 def folder(rehearsal, tmp_path):
-    """A finished run's folder, to be changed."""
+    """A finished run's folder, to be changed; without the snapshot of the gateway's database."""
     copy = tmp_path / rehearsal.folder.name
-    shutil.copytree(rehearsal.folder, copy, ignore=shutil.ignore_patterns("soak-artifacts-*", "manifest.*"))
+    left_out = shutil.ignore_patterns("soak-artifacts-*", "manifest.*", "database-snapshot.*")
+    shutil.copytree(rehearsal.folder, copy, ignore=left_out)
     return copy
 
 
@@ -56,6 +57,16 @@ def test_every_part_that_is_due_is_there_or_named_with_the_reason(folder):
         "not applicable",
         "the run knows of no database of the gateway; pass --database-url to add one",
     )
+
+
+def test_a_rehearsal_has_a_snapshot_of_its_own_gateways_database(rehearsal):
+    """Taken before that gateway ends; its tables of tokens and credentials are schema only."""
+    [bundle] = rehearsal.folder.glob("soak-artifacts-*")
+    snapshot = manifest_of(bundle).database_snapshot
+    assert (snapshot.state, snapshot.kind, snapshot.includes_secrets) == ("good", "sqlite", False)
+    with soaklib.open_run(rehearsal.folder) as run:
+        sent = run.sql("select count(*) from outcomes where attempts > 0").item()
+    assert {table.table: table.rows for table in snapshot.tables}["proxy_logs"] >= sent
 
 
 def test_the_manifest_names_every_file_of_the_bundle_as_it_is(folder):

@@ -1,0 +1,87 @@
+"""Judging a run in its folder."""
+
+import shutil
+
+import duckdb
+import pytest
+from soak_hour import write_soak_hour
+
+import soaklib
+from soaklib.evidence import judging
+from soaklib.store.tables import DATABASE_NAME
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run of an hour, in a folder of its own."""
+    (tmp_path / "run").mkdir()
+    write_soak_hour(tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """Counts how often a run is judged."""
+    seen = []
+
+    def judge(run):
+        seen.append(run.folder)
+        return [f"verdict {len(seen)}"]
+
+    monkeypatch.setattr(judging, "judge", judge)
+    monkeypatch.setattr(judging, "_remembered", {})
+    return seen
+
+
+def verdicts_on(folder):
+    with soaklib.open_run(folder) as run:
+        return judging.verdicts_on(run)
+
+
+def changed(folder, statement):
+    with duckdb.connect(str(folder / DATABASE_NAME)) as connection:
+        connection.execute(statement).fetchall()
+
+
+def test_the_same_content_is_judged_once(folder, judged, tmp_path):
+    """Also after its verdicts were written down, and in another folder."""
+    first = verdicts_on(folder)
+    changed(folder, "insert into verdicts values ('a', 1, '', 1, null, null, 'pass', '', '')")
+    assert verdicts_on(folder) == first
+    shutil.copytree(folder, tmp_path / "copy")
+    assert verdicts_on(tmp_path / "copy") == first
+    assert len(judged) == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update outcomes set kind = 'timeout' where slot = 7 and purpose = 'load'",
+        "delete from scrapes where at_us = (select max(at_us) from scrapes)",
+        "insert into outcomes select * from outcomes limit 1",
+        "update run set hours = 2",
+    ],
+)
+def test_other_content_is_judged_anew(folder, judged, statement):
+    """One value of one row is enough."""
+    first = verdicts_on(folder)
+    changed(folder, statement)
+    assert verdicts_on(folder) != first
+    assert len(judged) == 2
+
+
+def test_another_request_log_is_other_content(folder, judged):
+    """The books rest on it."""
+    first = verdicts_on(folder)
+    (folder / "request-log.parquet").write_bytes(b"x")
+    assert verdicts_on(folder) != first
+    assert len(judged) == 2
+
+
+def test_no_more_than_some_are_remembered(folder, judged):
+    """A process that judges many runs does not grow."""
+    for hours in range(1, 12):
+        changed(folder, f"update run set hours = {hours}")
+        verdicts_on(folder)
+    assert len(judging._remembered) == 8
+    assert len(judged) == 11
