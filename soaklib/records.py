@@ -150,6 +150,7 @@ class Reason(StrEnum):
     BODY_INVALID = "body_invalid"
     BODY_TOO_LARGE = "body_too_large"
     CONTENT_TYPE = "content_type"
+    CONTENT_ENCODING = "content_encoding"  #: the body is packed in a way that was not asked for
     STREAM_TRUNCATED = "stream_truncated"  #: a stream ended before its end
     STREAM_STALLED = "stream_stalled"  #: a stream stood still longer than it may
     # the way there and back
@@ -161,6 +162,9 @@ class Reason(StrEnum):
     PROTOCOL = "protocol"
     READ_TIMEOUT = "read_timeout"
     TRANSPORT_OTHER = "transport_other"
+    SENDER_EXHAUSTED = (
+        "sender_exhausted"  #: the runner's own machine had no port or descriptor left: no gateway's fault
+    )
     # never sent
     IN_FLIGHT_CAP = "in_flight_cap"
     STEP_NOT_OK = "step_not_ok"

@@ -9,7 +9,9 @@ import orjson
 
 from soaklib.records import Kind, Reason
 from soaklib.runner.client import Answer
+from soaklib.targets.base import Reading
 from soaklib.targets.fourrunr.api import ApiError, GatewayApi, Reply
+from soaklib.targets.transport import Connections
 
 TIMEOUT_S = 2.0
 FAULTS = {
@@ -198,19 +200,27 @@ class VirtualClient:
     def take_longest_wait_us(self):
         return 0
 
-    async def send(self, body):
-        """Send one call."""
+    def take_connections(self):
+        return Connections()
+
+    async def send(self, wire, reader, *, stall_s=None):
+        """Send one call; what it becomes is the gateway's to say, and no reader's."""
+        del reader, stall_s
         sent_us = self._clock.now_us()
+        status, kind, reason, *of_it = await self._become(wire.body)
+        lost = reason is Reason.AGENT_NOT_FOUND
+        reading = Reading(kind, reason, correlation_id=of_it[0] if of_it else None, lost_identity=lost)
+        return Answer(sent_us, self._clock.now_us(), status, reading)
+
+    async def _become(self, body):
         gateway = self._gateway
         is_hit = gateway.fault is not None and re.search(gateway.hits, "POST /api/proxy-request")
         if not self._is_alive() or (is_hit and gateway.fault == "down"):
-            return Answer(sent_us, self._clock.now_us(), None, Kind.TRANSPORT_ERROR, Reason.CONNECT_REFUSED, None)
+            return None, Kind.TRANSPORT_ERROR, Reason.CONNECT_REFUSED
         if is_hit and gateway.fault in ("lost", "late"):
             await asyncio.sleep(TIMEOUT_S)
-            return Answer(sent_us, self._clock.now_us(), None, Kind.TIMEOUT, Reason.READ_TIMEOUT, None)
+            return None, Kind.TIMEOUT, Reason.READ_TIMEOUT
         await asyncio.sleep(0.005)
         request = orjson.loads(body)
         answer = gateway.answer(request["agent_token"], request["tool"])
-        if is_hit:
-            answer = (500, Kind.UPSTREAM_ERROR, Reason.INTERNAL)
-        return Answer(sent_us, self._clock.now_us(), *answer, "req_1")
+        return *((500, Kind.UPSTREAM_ERROR, Reason.INTERNAL) if is_hit else answer), "req_1"

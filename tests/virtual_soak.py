@@ -17,6 +17,8 @@ from soaklib.runner.scraped import read_scrape
 from soaklib.runner.soak import Soak, SoakJob
 from soaklib.runner.surroundings import Surroundings
 from soaklib.store.writer import Manifest, RunWriter, segment_row
+from soaklib.targets.base import Link
+from soaklib.targets.fourrunr.admin import FourRunrAdmin
 
 ANCHOR = dt.datetime(2026, 11, 28, tzinfo=dt.UTC)
 _COMMIT_S = 0.02
@@ -98,13 +100,13 @@ class MemoryGuard:
     def __init__(self, is_alive):
         self._is_alive, self.urls, self.took_over = is_alive, [], False
 
-    async def watch(self, url):
+    async def watch(self, undoing):
         if self._is_alive():
-            self.urls.append(url)
+            self.urls.append(undoing.path)
 
-    async def dismiss(self, url=None):
+    async def dismiss(self, undoing=None):
         if self._is_alive():
-            self.urls = [one for one in self.urls if url not in (None, one)]
+            self.urls = [one for one in self.urls if undoing is not None and one != undoing.path]
 
     async def hand_over(self):
         if self._is_alive():
@@ -132,6 +134,14 @@ class _Virtual(Surroundings):
 
     def api(self):
         return VirtualApi(self._world.gateway, lambda: self._world.is_alive)
+
+    def link(self, plan, *, run_id, tell):
+        return Link(base_url="http://gateway", timeout_s=TIMEOUT_S, plan=plan, run_id=run_id,
+                    rps=self._world.settings.rps, tell=tell)  # fmt: skip
+
+    def admin(self, target, link):
+        del target
+        return FourRunrAdmin(link, self.api())
 
     def client(self, clock):
         return VirtualClient(self._world.gateway, clock, lambda: self._world.is_alive)

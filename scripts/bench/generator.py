@@ -37,6 +37,8 @@ from soaklib.runner.vitals import Vitals
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
 from soaklib.store.writer import Manifest, RunWriter
+from soaklib.targets.base import Identity
+from soaklib.targets.fourrunr.target import FourRunrTarget
 
 
 class OneToken:
@@ -44,11 +46,10 @@ class OneToken:
 
     def take(self, role):
         """Give it."""
-        del role
-        return b"TOKEN" * 60, 0
+        return Identity(role, role, "TOKEN" * 60)
 
 
-class NoPolicies:
+class NoChanges:
     """Policies as at the start."""
 
     def expected(self, role, tool, action, baseline):
@@ -119,7 +120,7 @@ async def leg(port, folder, *, rps, seconds, recording, scraped=False):
         load = Load(
             LoadParts(
                 pacer=Pacer(rps / plan.calls_per_slot), workload=Workload(plan, 1), client=client, pool=OneToken(),
-                policies=NoPolicies(), clock=clock,
+                target=FourRunrTarget(), changes=NoChanges(), clock=clock,
                 soak_clock=SoakClock(Segment(segment=0, started_at_us=started, soak_started_s=0.0), 1.0),
                 vitals=vitals, events=Silent(), record=record, phases=[(0.0, "baseline")], total_slots=slots,
                 max_in_flight=2000,

@@ -33,26 +33,28 @@ from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
 from soaklib.plan.forecast import Forecast, forecast, refuse_small_disk
 from soaklib.plan.model import Plan, load_plan
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, SoakSettings, is_loopback, load_settings
+from soaklib.plan.workload import Workload
 from soaklib.records import RunStatus
 from soaklib.runner.events import write_event_log
 from soaklib.runner.gateway_facts import ask_gateway
 from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
 from soaklib.runner.recovery import recover
 from soaklib.runner.soak import Soak, SoakJob, SoakResult
+from soaklib.runner.surroundings import Surroundings
 from soaklib.safety.own_runs import remember
 from soaklib.store.lock import RunLock
 from soaklib.store.names import EVENT_LOG_NAME
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.writer import Manifest, RunWriter
-from soaklib.targets.fourrunr.api import GatewayApi
-from soaklib.targets.fourrunr.health import health_gate
-from soaklib.targets.fourrunr.routes import check_routes
+from soaklib.targets import load_target
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Coroutine, Generator, Sequence
 
     from rich.console import Console
+
+    from soaklib.targets.base import Missing
 
 __all__ = ["main"]
 
@@ -205,23 +207,23 @@ def _show(settings: SoakSettings, plan: Plan, outlook: Forecast, url: str, conso
     show_plan(Preview(settings, plan, outlook, hindered, notes, dt.datetime.now(dt.UTC)), console)
 
 
-def _preflight(settings: SoakSettings, plan: Plan, url: str) -> tuple[dict[int, str], list[str]]:
-    """Pass the health gate, and ask for the routes that the plan needs; give what stands in its way."""
+def _preflight(settings: SoakSettings, plan: Plan, url: str) -> Missing:
+    """Pass the health gate, and ask for what the plan needs; give what stands in its way."""
 
-    async def ask() -> tuple[dict[int, str], list[str]]:
-        async with GatewayApi(
-            url,
-            timeout_s=settings.http_timeout_ms / 1000,
-            headers=settings.headers(),
-            admin_token=os.environ.get(ADMIN_TOKEN_VARIABLE),
-            ca_file=settings.ca_file,
-        ) as api:
-            result = await health_gate(api)
-            if not result.passed:
+    async def ask() -> Missing:
+        async with target.admin(link) as admin:
+            result = await admin.health()
+            if not result.fit:
                 msg = f"the gateway at {url} cannot be used: {result.detail}"
                 raise TargetError(msg)
-            return await check_routes(api, plan)
+            return await admin.missing(plan)
 
+    target = load_target(plan.target)
+    workload = Workload(plan, settings.seed)
+    for call in workload.calls:
+        target.compile(call.step, call.role)  # refuses a call that this kind of gateway cannot be asked for
+    surroundings = Surroundings(settings, url, headers=settings.headers(), secret=os.environ.get(ADMIN_TOKEN_VARIABLE))
+    link = surroundings.link(plan, run_id="check", tell=lambda *_, **__: None)
     return asyncio.run(ask())
 
 

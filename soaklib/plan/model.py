@@ -28,12 +28,14 @@ __all__ = [
     "ChaosChange",
     "CredentialsChange",
     "Intervals",
+    "LastingChange",
     "Operation",
     "Plan",
     "PolicyChange",
     "Probe",
     "Role",
     "Step",
+    "TargetTable",
     "load_plan",
     "quota_event",
 ]
@@ -64,6 +66,19 @@ class _Part(BaseModel):
     """A part of the plan: immutable, and a misspelt key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TargetTable(_Part):
+    """Which kind of gateway the plan is for; what else stands in the table is for that kind to judge."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: Name = "4runr"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What stands beside the kind."""
+        return dict(self.model_extra or {})
 
 
 class Intervals(_Part):
@@ -138,6 +153,13 @@ class _Scheduled(_Part):
     phase: str = Field(min_length=1)
 
 
+class _Lasting(_Scheduled):
+    """A change that is taken back after `lasts` (a fraction of the duration): its end is owed from its beginning on."""
+
+    lasts: Share
+    phase_after: str = Field(min_length=1)
+
+
 class CredentialsChange(_Scheduled):
     """Give a tool a new credential and activate it."""
 
@@ -145,25 +167,43 @@ class CredentialsChange(_Scheduled):
     tool: Name
 
     @property
+    def subject(self) -> str:
+        """What it is done to."""
+        return self.tool
+
+    @property
     def event(self) -> str:
         """Name of the event that says it was done."""
         return EventName.CREDENTIALS_ROTATED_SUCCESSFULLY
 
 
-class ChaosChange(_Scheduled):
-    """Inject chaos into a tool, and switch it off again after `lasts` (a fraction of the duration)."""
+class ChaosChange(_Lasting):
+    """Inject chaos into a tool, and switch it off again."""
 
     do: Literal["chaos"]
-    lasts: Share
     tool: Name
     mode: Literal["timeout", "500", "jitter"] = "500"
     pct: int = Field(50, ge=1, le=100)
-    phase_after: str = Field(min_length=1)
+
+    @property
+    def subject(self) -> str:
+        """What it is done to."""
+        return self.tool
 
     @property
     def event(self) -> str:
         """Name of the event that says it was done."""
         return EventName.CHAOS_MODE_ON
+
+    @property
+    def end_event(self) -> str:
+        """Name of the event that says it was taken back."""
+        return EventName.CHAOS_MODE_OFF
+
+    @property
+    def end_detail(self) -> str:
+        """The line of that event."""
+        return f"tool={self.tool}"
 
 
 def quota_event(tool: str, what: str) -> str:
@@ -180,12 +220,19 @@ class PolicyChange(_Scheduled):
     planned_ratio: float = Field(gt=0)
 
     @property
+    def subject(self) -> str:
+        """What it is done to."""
+        return self.role
+
+    @property
     def event(self) -> str:
         """Name of the event that says it was done; for the default plan the name that scripts look for."""
         return quota_event(self.action.split(":")[0], "REDUCED")
 
 
 Change = CredentialsChange | ChaosChange | PolicyChange
+LastingChange = ChaosChange
+"""Those that are taken back again."""
 
 
 class Plan(_Part):
@@ -199,6 +246,7 @@ class Plan(_Part):
     """
 
     name: str
+    target: TargetTable = TargetTable()
     intervals: Intervals
     roles: dict[Name, Role] = Field(min_length=1)
     operations: tuple[Operation, ...] = Field(min_length=1)
@@ -231,7 +279,7 @@ class Plan(_Part):
     def _changes_fit(self) -> Self:
         ends = []
         for change in sorted(self.changes, key=lambda change: change.at):
-            end = change.at + (change.lasts if isinstance(change, ChaosChange) else 0)
+            end = change.at + (change.lasts if isinstance(change, LastingChange) else 0)
             if end > 1:
                 msg = f"the change {change.do} ends at {end:g} of the duration, beyond the end"
                 raise ValueError(msg)
@@ -282,7 +330,7 @@ class Plan(_Part):
         starts = [(0.0, BASELINE_PHASE)]
         for change in sorted(self.changes, key=lambda change: change.at):
             starts.append((change.at * duration_s, change.phase))
-            if isinstance(change, ChaosChange):
+            if isinstance(change, LastingChange):
                 starts.append(((change.at + change.lasts) * duration_s, change.phase_after))
         return starts
 

@@ -203,6 +203,13 @@ class SoakSettings(BaseSettings):
         le=3_600_000,
         description="time limit of a call, wall time; that of its connection is a third of it, 10 s at most",
     )
+    connection_max_age: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="close a connection of the load after so many wall seconds and make another, so that a balancer "
+        "can send calls to gateways that came later; by itself it is used as long as both sides hold it",
+    )
     header_env: list[Pair] = Field([], description="header whose value is read from an environment variable")
     ca_file: Annotated[Path, AfterValidator(Path.absolute)] | None = Field(
         None, description="PEM file with authorities, beside the system's, that the gateway's TLS is verified by"

@@ -1,4 +1,4 @@
-"""What each slot does: a pure function of (seed, slot), compiled once into bytes.
+"""What each slot does: a pure function of (seed, slot).
 
 Nothing is drawn from a stream, so a resumed run sends in slot n what the first one would have sent.
 """
@@ -10,18 +10,15 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from soaklib.records import Expected
 
 if TYPE_CHECKING:
-    from soaklib.plan.model import Operation, Plan, Probe, Step
+    from soaklib.plan.model import Operation, Plan, Step
 
 __all__ = ["Call", "Workload", "probe_slot"]
 
 _MASK: Final = 2**64 - 1
 _RECENT_SLOTS: Final = 50
-_BODY_HEAD: Final = b'{"agent_token":"'
 
 
 def probe_slot(turn: int, which: int, probes: int) -> int:
@@ -31,30 +28,26 @@ def probe_slot(turn: int, which: int, probes: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of an operation, ready to be sent.
+    """One call of an operation.
 
     Attributes
     ----------
+    place
+        Its place among :attr:`Workload.calls`: what is made once for each call of the plan is found by it.
     role, tool, action
         Who calls what.
     expected
         What policy should say to it under the baseline policies.
+    step
+        The call as the plan has it.
     """
 
+    place: int
     role: str
     tool: str
     action: str
     expected: Expected
-    _tail: bytes
-
-    def body(self, token: bytes, number: int) -> bytes:
-        """Give the JSON body with a token and the number of the query filled in."""
-        return _BODY_HEAD + token + self._tail.replace(b"{n}", b"%d" % number)
-
-
-def _compile(step: Step, role: str, expected: Expected) -> Call:
-    rest = orjson.dumps({"tool": step.tool, "action": step.action, "params": step.params})
-    return Call(role, step.tool, step.action, expected, b'",' + rest[1:])
+    step: Step
 
 
 def _mix(value: int) -> int:
@@ -74,18 +67,31 @@ class Workload:
         The plan.
     seed
         Which of the plan's possible loads this is.
+
+    Attributes
+    ----------
+    calls
+        Every call that the plan knows, those of the operations and then the probes.
+    probes
+        The probes.
     """
 
     def __init__(self, plan: Plan, seed: int) -> None:
         self._seed = _mix(seed)
+        self.calls: list[Call] = []
         self._operations: list[tuple[Call, ...]] = [
-            tuple(_compile(step, operation.role, Expected.ALLOW) for step in operation.steps)
+            tuple(self._add(step, operation.role, Expected.ALLOW) for step in operation.steps)
             for operation in plan.operations
         ]
         self._bounds = [bound * 2**64 for bound in accumulate(operation.share for operation in plan.operations)]
         self._bounds[-1] = 2**64  # whatever the rounding of the shares
         self._repeat_below = [_repeat_bound(operation) for operation in plan.operations]
-        self.probes: list[Call] = [_compile_probe(probe) for probe in plan.probes]
+        self.probes: list[Call] = [self._add(probe, probe.role, Expected.DENY) for probe in plan.probes]
+
+    def _add(self, step: Step, role: str, expected: Expected) -> Call:
+        call = Call(len(self.calls), role, step.tool, step.action, expected, step)
+        self.calls.append(call)
+        return call
 
     def operation(self, slot: int) -> tuple[tuple[Call, ...], int]:
         """Give the calls of a slot, in order, and the number of the query they carry."""
@@ -119,7 +125,3 @@ class Workload:
 
 def _repeat_bound(operation: Operation) -> float:
     return operation.repeat_share * 2**64
-
-
-def _compile_probe(probe: Probe) -> Call:
-    return _compile(probe, probe.role, Expected.DENY)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from soaklib.runner.events import EventLog
-    from soaklib.runner.policies import RunPolicies
     from soaklib.runner.tokens import AgentPool
+    from soaklib.targets.base import Admin
 
 __all__ = ["keep_agents"]
 
@@ -26,7 +26,7 @@ async def keep_agents(
     lost: asyncio.Event,
     *,
     pool: AgentPool,
-    policies: RunPolicies,
+    admin: Admin,
     events: EventLog,
     rotate: Callable[[], Awaitable[None]],
 ) -> None:
@@ -39,8 +39,8 @@ async def keep_agents(
     ----------
     lost
         Set when the gateway does not take the agents or their tokens; cleared here.
-    pool, policies
-        What is made anew.
+    pool, admin
+        Make them, and what they need to be let in.
     events
         Takes what happened.
     rotate
@@ -53,7 +53,7 @@ async def keep_agents(
         if loop.time() - quiet_since_s > pause_s:
             pause_s = _SHORTEST_PAUSE_S
         events.write(EventName.AGENTS_LOST, "the gateway does not know the run's agents, or takes none of their tokens")
-        await _make_anew(pool, policies, events)
+        await _make_anew(pool, admin, events)
         events.write(EventName.AGENTS_CREATED, f"{pool.agent_count} in place of the lost ones")
         await rotate()
         await asyncio.sleep(pause_s)  # calls that left with the old tokens come back first
@@ -62,10 +62,10 @@ async def keep_agents(
         lost.clear()
 
 
-async def _make_anew(pool: AgentPool, policies: RunPolicies, events: EventLog) -> None:
+async def _make_anew(pool: AgentPool, admin: Admin, events: EventLog) -> None:
     """Try until it is done; the first failure is written down."""
     pause_s = _SHORTEST_PAUSE_S
-    steps = [policies.renew, pool.create]
+    steps = [lambda: admin.prepare(anew=True), pool.create]
     while steps:
         try:
             await steps[0]()

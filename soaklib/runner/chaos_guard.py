@@ -1,4 +1,4 @@
-"""The runner's end of the guard: the process that clears chaos should the runner be killed.
+"""The runner's end of the guard: the process that takes changes back should the runner be killed.
 
 The other end is :mod:`soaklib.runner.guard`, which says what the lines between them mean.
 """
@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Final
 from yarl import URL
 
 from soaklib.errors import TargetError
-from soaklib.runner.guard import DONE
+from soaklib.runner.guard import DONE, Order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from soaklib.targets.base import Wire
 
 __all__ = ["ChaosGuard"]
 
@@ -25,38 +27,44 @@ _ENDS_WITHIN_S: Final = 5.0
 
 
 class ChaosGuard:
-    """The guard of a run; its process lives from the first :meth:`watch` to the :meth:`dismiss` of the last URL.
+    """The guard of a run; its process lives from the first :meth:`watch` to the :meth:`dismiss` of the last request.
 
     It is in a session of its own, so that what is sent to the runner's process group does not reach it, and it is no
     subprocess of asyncio's, which kills what still runs when the loop ends: just then it may have its work to do.
 
     Parameters
     ----------
+    base_url
+        The gateway's base URL, which the paths of requests are relative to.
     headers
-        What the DELETE needs to be let in; handed over through the pipe, never on a command line.
+        What every request needs to be let in; handed over through the pipe, never on a command line.
     ca_file
         Further authorities to verify TLS by.
     dies_with_runner
         Whether the gateway ends with the runner, so that there is nothing to clear.
     """
 
-    def __init__(self, headers: Mapping[str, str], *, ca_file: str | None, dies_with_runner: bool) -> None:
-        self._with = {"headers": dict(headers), "ca_file": ca_file, "dies_with_runner": dies_with_runner}
-        self._urls: list[str] = []
+    def __init__(
+        self, base_url: str, headers: Mapping[str, str], *, ca_file: str | None, dies_with_runner: bool
+    ) -> None:
+        self._base_url = base_url
+        self._headers = dict(headers)
+        self._ca_file = ca_file
+        self._dies_with_runner = dies_with_runner
+        self._orders: dict[str, Order] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
-    async def watch(self, url: str) -> None:
-        """Watch over a URL, beside those that are watched already; it is what to DELETE.
+    async def watch(self, undoing: Wire) -> None:
+        """Watch over a change, beside those that are watched already; it is what to ask for to take it back.
 
         Raises
         ------
         TargetError
-            No guard can be started: chaos must not be switched on.
+            No guard can be started: the change must not be made.
         """
-        url = _on_the_wire(url)
-        if url not in self._urls:
-            self._urls.append(url)
-        if self._process is not None and self._process.poll() is None and self._tell(self._order(url)):
+        order = self._order(undoing)
+        self._orders[order.name] = order
+        if self._process is not None and self._process.poll() is None and self._tell(_line(order)):
             return
         try:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - see above; it is started in no time
@@ -67,19 +75,19 @@ class ChaosGuard:
                 start_new_session=True,
             )
         except OSError as exc:
-            self._urls.remove(url)
+            del self._orders[order.name]
             msg = f"the process that guards the chaos cannot be started: {exc.strerror or exc}"
             raise TargetError(msg) from exc
-        for one in self._urls:
-            self._tell(self._order(one))
+        for one in self._orders.values():
+            self._tell(_line(one))
 
-    async def dismiss(self, url: str | None = None) -> None:
-        """Stop watching over a URL, or over all: the chaos is off. With nothing left to watch the guard ends."""
-        gone = None if url is None else _on_the_wire(url)
-        self._urls = [] if gone is None else [one for one in self._urls if one != gone]
+    async def dismiss(self, undoing: Wire | None = None) -> None:
+        """Stop watching over a change, or over all: it is taken back. With nothing left to watch the guard ends."""
+        gone = None if undoing is None else self._order(undoing).name
+        self._orders = {} if gone is None else {name: one for name, one in self._orders.items() if name != gone}
         if self._process is None:
             return
-        if self._urls:
+        if self._orders:
             self._tell(f"{DONE} {gone}")
             return
         self._tell(DONE)
@@ -97,8 +105,15 @@ class ChaosGuard:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
 
-    def _order(self, url: str) -> str:
-        return json.dumps({"url": url, **self._with})
+    def _order(self, undoing: Wire) -> Order:
+        """Give a request as the guard needs it; a path that is a whole URL is asked for there, without our headers."""
+        is_elsewhere = undoing.path.startswith(("http://", "https://"))
+        return Order(
+            _on_the_wire(undoing.path if is_elsewhere else self._base_url + undoing.path),
+            dict(undoing.headers) if is_elsewhere else self._headers | dict(undoing.headers),
+            self._ca_file, self._dies_with_runner, undoing.method,
+            None if undoing.body is None else undoing.body.decode(),
+        )  # fmt: skip
 
     def _tell(self, line: str) -> bool:
         """Write a line to the guard; say whether it is there to read it."""
@@ -109,6 +124,10 @@ class ChaosGuard:
         except (BrokenPipeError, ValueError):  # it is gone, or has been handed over
             return False
         return True
+
+
+def _line(order: Order) -> str:
+    return json.dumps(order._asdict())
 
 
 def _on_the_wire(url: str) -> str:

@@ -1,26 +1,26 @@
-"""Sends one call and says what became of it; a failed call is data, and only cancellation is raised.
+"""The transport of the load: sends a call's request, hands what comes back to its reader, and keeps times and limits.
 
-The load is POST, which aiohttp never sends twice by itself (it repeats only idempotent methods on a dropped kept-alive
-connection), so one attempt on the wire is one row. Idle connections are given up before servers do, because a server
-that closes one just as it is used again would look like a reset of its own making.
+A failed call is data, and only cancellation is raised. What an answer means is for the reader to say; what is told here
+is what became of the way there and back. The load is mostly POST, which aiohttp never sends twice by itself (it repeats
+only idempotent methods on a dropped kept-alive connection), so one attempt on the wire is one row. Idle connections are
+given up before servers do, because a server that closes one just as it is used again would look like a reset of its own
+making.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-from http import HTTPStatus
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiohttp
-import orjson
 from aiohttp import hdrs
+from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from soaklib.records import Kind, Reason
-from soaklib.safety.foreign_text import plain_text
-from soaklib.targets.fourrunr.answers import classify_answer
-from soaklib.targets.transport import TimedConnector, open_session, read_bounded
+from soaklib.targets.transport import TimedConnector, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,13 +28,19 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from soaklib.targets.base import Reader, Reading, Wire
+    from soaklib.targets.transport import Connections
+
 __all__ = ["FAILURES", "Answer", "Client", "classify_failure"]
 
-MAX_BODY_BYTES: Final = 1 << 20
-MOST_ID_CHARACTERS: Final = 128
-"""Of a correlation id; what is longer is cut off, for each row of a day holds one."""
+_MOST_PATHS: Final = 1024
+"""Parsed URLs that are kept; a plan has a few paths, or one for each query."""
 
-_SEND_HEADERS: Final = {hdrs.CONTENT_TYPE: "application/json", hdrs.ACCEPT: "application/json"}
+_ASKED_FOR: Final = "gzip, deflate"
+"""Encodings of a body that the load asks for: not those that depend on which packages are there beside the library."""
+
+_EXHAUSTED: Final = frozenset({errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What keeps a connection from being made that lies with this machine: no port, no descriptor, no memory for it."""
 
 
 class Answer(NamedTuple):
@@ -43,9 +49,7 @@ class Answer(NamedTuple):
     sent_at_us: int
     done_at_us: int
     status: int | None
-    kind: Kind
-    reason: Reason | None
-    correlation_id: str | None
+    reading: Reading
 
 
 FAILURES: Final[tuple[tuple[type[BaseException], Kind, Reason], ...]] = (
@@ -69,17 +73,28 @@ FAILURES: Final[tuple[tuple[type[BaseException], Kind, Reason], ...]] = (
 
 
 def classify_failure(exc: BaseException) -> tuple[Kind, Reason]:
-    """Classify an exception of the transport by :data:`FAILURES`."""
-    if isinstance(exc, aiohttp.ClientConnectorError) and exc.os_error.errno == errno.ECONNREFUSED:
-        return Kind.TRANSPORT_ERROR, Reason.CONNECT_REFUSED
+    """Classify an exception of the transport by :data:`FAILURES`, where its own number or cause does not say more."""
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        if exc.os_error.errno == errno.ECONNREFUSED:
+            return Kind.TRANSPORT_ERROR, Reason.CONNECT_REFUSED
+        if exc.os_error.errno in _EXHAUSTED:
+            return Kind.TRANSPORT_ERROR, Reason.SENDER_EXHAUSTED
+    if isinstance(_root_of(exc), ContentEncodingError):
+        return Kind.INVALID_RESPONSE, Reason.CONTENT_ENCODING
     for type_, kind, reason in FAILURES:
         if isinstance(exc, type_):
             return kind, reason
     raise exc
 
 
+def _root_of(exc: BaseException) -> BaseException:
+    while (cause := exc.__cause__ or exc.__context__) is not None:
+        exc = cause
+    return exc
+
+
 class Client:
-    """Sends calls to POST /api/proxy-request of one gateway.
+    """Sends calls to one gateway.
 
     Parameters
     ----------
@@ -92,9 +107,11 @@ class Client:
     max_connections
         Most connections at a time; the in-flight cap, so that no call waits for one.
     headers
-        Headers sent with every call.
+        Headers sent with every call; what they say stands above what a call would send under the same name.
     ca_file
         Further authorities to verify the gateway's TLS by.
+    connection_max_age_s
+        How long a connection is used for at most, in wall seconds; None for no limit.
     """
 
     def __init__(
@@ -106,12 +123,20 @@ class Client:
         max_connections: int,
         headers: Mapping[str, str] | None = None,
         ca_file: Path | None = None,
+        connection_max_age_s: float | None = None,
     ) -> None:
-        self._url = URL(base_url + "/api/proxy-request")
         self._now_us = now_us
         self._timeout_s = timeout_s
-        self._connector = TimedConnector(base_url, limit=max_connections, ca_file=ca_file)
-        self._session = open_session(self._connector, timeout_s=timeout_s, headers=dict(headers or {}) | _SEND_HEADERS)
+        self._connector = TimedConnector(
+            base_url, limit=max_connections, ca_file=ca_file, most_age_s=connection_max_age_s
+        )
+        given = {name.lower(): value for name, value in (headers or {}).items()}
+        asked_for = given.get("accept-encoding", _ASKED_FOR)
+        self._unpacked = {"", "identity", "x-gzip", *(one.partition(";")[0].strip() for one in asked_for.split(","))}
+        self._given = frozenset(given)
+        sent = {hdrs.ACCEPT_ENCODING: _ASKED_FOR} | dict(headers or {})
+        self._session = open_session(self._connector, timeout_s=timeout_s, headers=sent)
+        self._url = lru_cache(_MOST_PATHS)(lambda path: URL(base_url + path))
 
     async def __aenter__(self) -> Self:
         return self
@@ -125,53 +150,58 @@ class Client:
         """Give the longest wait for a connection since the last time this was asked."""
         return round(self._connector.take_longest_wait_s() * 1e6)
 
-    async def send(self, body: bytes) -> Answer:
-        """Send one call and wait for its whole answer, its failure, or the time limit."""
-        sent_at_us = self._now_us()
+    def take_connections(self) -> Connections:
+        """Give how many connections are held, and how many came and were lost since the last time this was asked."""
+        return self._connector.take_connections()
+
+    async def send(self, wire: Wire, reader: Reader, *, stall_s: float | None = None) -> Answer:
+        """Send one call and wait for its whole answer, its failure, or a time limit.
+
+        Parameters
+        ----------
+        wire
+            The request.
+        reader
+            Reads the answer as it comes.
+        stall_s
+            How long, wall seconds, the answer may stand still once its body has begun; None for the call's own limit.
+        """
+        now_us = self._now_us
+        headers = wire.headers
+        if self._given:
+            headers = {name: value for name, value in headers.items() if name.lower() not in self._given}
+        ends_s = asyncio.get_running_loop().time() + self._timeout_s
+        limit = asyncio.timeout_at(ends_s)
         status: int | None = None
-        correlation_id: str | None = None
+        sent_at_us = now_us()
         try:
             async with (
-                asyncio.timeout(self._timeout_s),
-                self._session.post(self._url, data=body, allow_redirects=False) as response,
+                limit,
+                self._session.request(
+                    wire.method, self._url(wire.path), data=wire.body, headers=headers, allow_redirects=False
+                ) as response,
             ):
                 status = response.status
-                if (correlation_id := response.headers.get("X-Correlation-Id")) is not None:
-                    correlation_id = plain_text(correlation_id, most=MOST_ID_CHARACTERS)
-                text = await read_bounded(response.content, MAX_BODY_BYTES)
-                if text is None:
+                reader.head(status, response.headers)
+                if response.headers.get(hdrs.CONTENT_ENCODING, "").lower() not in self._unpacked:
                     response.close()
+                    return Answer(
+                        sent_at_us, now_us(), status,
+                        reader.broken_off(Kind.INVALID_RESPONSE, Reason.CONTENT_ENCODING),
+                    )  # fmt: skip
+                async for chunk in response.content.iter_any():
+                    if not reader.feed(chunk, now_us()):
+                        response.close()
+                        return Answer(
+                            sent_at_us, now_us(), status,
+                            reader.broken_off(Kind.INVALID_RESPONSE, Reason.BODY_TOO_LARGE),
+                        )  # fmt: skip
+                    if stall_s is not None:
+                        limit.reschedule(min(ends_s, asyncio.get_running_loop().time() + stall_s))
         except (aiohttp.ClientError, OSError) as exc:  # TimeoutError is an OSError
+            done_at_us = now_us()
             kind, reason = classify_failure(exc)
-            return Answer(sent_at_us, self._now_us(), status, kind, reason, correlation_id)
-        done_at_us = self._now_us()
-        if text is None:
-            return Answer(sent_at_us, done_at_us, status, Kind.INVALID_RESPONSE, Reason.BODY_TOO_LARGE, correlation_id)
-        kind, why = _classify_body(status, response.content_type, text)
-        return Answer(sent_at_us, done_at_us, status, kind, why, correlation_id)
-
-
-def _classify_body(status: int, content_type: str, text: bytes) -> tuple[Kind, Reason | None]:
-    """Classify a whole answer; a success must carry the JSON object that says so."""
-    is_success_status = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
-    if is_success_status and content_type != "application/json":
-        return Kind.INVALID_RESPONSE, Reason.CONTENT_TYPE
-    try:
-        body = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        body = None
-    if not isinstance(body, dict):
-        if is_success_status:
-            return Kind.INVALID_RESPONSE, Reason.BODY_INVALID
-        return classify_answer(status, None, None)
-    if is_success_status and body.get("success") is not True:
-        return Kind.INVALID_RESPONSE, Reason.BODY_INVALID
-    return classify_answer(status, _text(body, "error", "message"), _text(body, "reason", "details"))
-
-
-def _text(body: dict[str, object], *names: str) -> str | None:
-    for name in names:
-        value = body.get(name)
-        if isinstance(value, str):
-            return value
-    return None
+            if limit.expired() and (limit.when() or ends_s) < ends_s:
+                kind, reason = Kind.TIMEOUT, Reason.STREAM_STALLED
+            return Answer(sent_at_us, done_at_us, status, reader.broken_off(kind, reason))
+        return Answer(sent_at_us, now_us(), status, reader.end())

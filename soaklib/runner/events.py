@@ -9,6 +9,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from soaklib.errors import RecordingError
 from soaklib.records import NOT_MADE, Event
 from soaklib.safety.foreign_text import plain_text
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from typing import Self
+
+    from pydantic import JsonValue
 
     from soaklib.runner.clock import RunClock
     from soaklib.store.writer import RunWriter
@@ -73,7 +77,16 @@ class EventLog:
         """Say whether what a key is about was really made."""
         return key in self._done and self._done[key] not in NOT_MADE
 
-    def write(self, name: str, detail: str = "", *, key: str | None = None) -> None:
+    def write(
+        self,
+        name: str,
+        detail: str = "",
+        *,
+        key: str | None = None,
+        change: str | None = None,
+        subject: str | None = None,
+        data: Mapping[str, JsonValue] | None = None,
+    ) -> None:
         """Write an event.
 
         Parameters
@@ -84,6 +97,10 @@ class EventLog:
             One line on it.
         key
             Names an event that happens once in a run; one whose key has been used is written without it.
+        change, subject
+            Which change of the plan (its ``do``) it is about, and what that is done to.
+        data
+            What else there is to know, free of secrets.
         """
         if key in self._done:
             key = None
@@ -95,7 +112,8 @@ class EventLog:
             self._file.write(_line(self._clock.utc(at_us), name, line))
         except OSError as exc:  # what has to be done goes on; the run ends by this when it is done
             self.error = RecordingError(f"cannot write {self._path}: {exc.strerror}")
-        self._record(Event(at_us, name, line, key))
+        told = orjson.dumps(dict(data)).decode() if data else None
+        self._record(Event(at_us, name, line, key, change, subject, told))
         self.last = f"{name} {line}".rstrip()
 
 

@@ -1,10 +1,11 @@
-"""Switches chaos off when the runner is killed before it could do so itself.
+"""Takes changes back, chaos above all, when the runner is killed before it could do so itself.
 
-``python -m soaklib.runner.guard`` is started just before chaos is switched on. Its standard input is a pipe from the
-runner (:mod:`soaklib.runner.chaos_guard`). A line of JSON says what to call should the runner be gone: ``url``,
-``headers``, ``ca_file``, ``dies_with_runner``. ``done URL`` takes one back, ``done`` all. The end of the pipe without
-``done`` means that the runner is gone: the guard then clears what is left, and whatever is answered in the meantime, it
-tries for ten minutes. Standard library only: it must start fast and not fail.
+``python -m soaklib.runner.guard`` is started just before the first such change is made. Its standard input is a pipe
+from the runner (:mod:`soaklib.runner.chaos_guard`). A line of JSON says what to ask for should the runner be gone:
+``url``, ``headers``, ``ca_file``, ``dies_with_runner``, and where it is no DELETE ``method`` and ``body``. ``done NAME``
+(see :attr:`Order.name`) takes one back, ``done`` all. The end of the pipe without ``done`` means that the runner is
+gone: the guard then takes back what is left, and whatever is answered in the meantime, it tries for ten minutes.
+Standard library only: it must start fast and not fail.
 """
 
 from __future__ import annotations
@@ -39,16 +40,23 @@ _FINAL_STATUS: Final = re.compile(
 
 
 class Order(NamedTuple):
-    """What to DELETE, and what that needs."""
+    """What to ask for so that a change is taken back, and what that needs."""
 
     url: str
     headers: Mapping[str, str]
     ca_file: str | None
     dies_with_runner: bool
+    method: str = "DELETE"
+    body: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called when it is taken back: its URL, with the method before it where it is no DELETE."""
+        return self.url if self.method == "DELETE" else f"{self.method} {self.url}"
 
 
 def ask(order: Order) -> int:
-    """Send the DELETE on a connection of its own, straight to the gateway; give the status of the answer.
+    """Send the request on a connection of its own, straight to the gateway; give the status of the answer.
 
     Raises
     ------
@@ -71,8 +79,11 @@ def _request(order: Order) -> bytes:
     parts = urlsplit(order.url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {"User-Agent": USER_AGENT} | dict(order.headers) | {"Host": parts.netloc, "Connection": "close"}
-    lines = (f"DELETE {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()))
-    return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
+    body = b"" if order.body is None else order.body.encode()
+    if order.body is not None:
+        headers |= {"Content-Length": str(len(body))}
+    lines = (f"{order.method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()))
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode() + body
 
 
 def _status(wire: socket.socket, ends_s: float) -> int:
@@ -92,28 +103,28 @@ def read_orders(lines: Iterable[str]) -> list[Order]:
     """Read what the runner says until it is gone or done; give what is left to clear."""
     orders: dict[str, Order] = {}
     for line in lines:
-        word, _, url = line.strip().partition(" ")
-        if word == DONE and not url:
+        word, _, name = line.strip().partition(" ")
+        if word == DONE and not name:
             return []
         if word == DONE:
-            orders.pop(url, None)
+            orders.pop(name, None)
         elif line.endswith("\n"):  # else the runner was killed as it wrote it, before it switched anything on
             order = Order(**json.loads(line))
-            orders[order.url] = order
+            orders[order.name] = order
     return list(orders.values())
 
 
 def clear_all(
     orders: list[Order], *, now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
 ) -> dict[str, str]:
-    """Try until everything is cleared, with growing pauses; give what is not after ten minutes, URL to reason."""
+    """Try until everything is cleared, with growing pauses; give what is not after ten minutes, request to reason."""
     pause_s, gives_up_at_s = _FIRST_PAUSE_S, now() + _GIVES_UP_AFTER_S
     while True:
         tried = [(order, _problem(order)) for order in orders]
         # a gateway of the runner's own is gone with it, and its chaos as well: there it is enough to have tried
         left = [(order, problem) for order, problem in tried if problem is not None and not order.dies_with_runner]
         if not left or now() + pause_s > gives_up_at_s:
-            return {order.url: problem for order, problem in left}
+            return {f"{order.method} {order.url}": problem for order, problem in left}
         sleep(pause_s)
         orders, pause_s = [order for order, _ in left], min(pause_s * 2, _MOST_PAUSE_S)
 
@@ -134,8 +145,8 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     left = clear_all(read_orders(sys.stdin))
     with contextlib.suppress(OSError):  # the terminal may be gone with the runner
-        for url, problem in left.items():
-            sys.stderr.write(f"soaklib: chaos may still be on ({problem}); clear it with: curl -X DELETE {url}\n")
+        for request, problem in left.items():
+            sys.stderr.write(f"soaklib: chaos may still be on ({problem}); clear it with: curl -X {request}\n")
     return 1 if left else 0
 
 

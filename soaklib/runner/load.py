@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Final
 
 from soaklib.plan.workload import probe_slot
 from soaklib.records import EventName, Expected, Kind, Outcome, Purpose, Reason
+from soaklib.runner.rows import CUT_OFF, DROPPED, SKIPPED, Planned, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from soaklib.plan.pacer import Pacer
     from soaklib.plan.workload import Call, Workload
-    from soaklib.runner.client import Answer, Client
+    from soaklib.runner.changes import Changes
+    from soaklib.runner.client import Client
     from soaklib.runner.clock import RunClock, SoakClock
     from soaklib.runner.events import EventLog
-    from soaklib.runner.policies import RunPolicies
     from soaklib.runner.tokens import AgentPool
     from soaklib.runner.vitals import Vitals
+    from soaklib.targets.base import Identity, Reading, Target
 
 __all__ = ["Load", "LoadParts"]
 
@@ -48,9 +50,11 @@ class LoadParts:
     ----------
     pacer, workload
         When each slot is due, and what it does.
+    target
+        Makes the calls' requests and reads their answers.
     client, pool
-        Send its calls, with the tokens of its role's agents.
-    policies
+        Send its calls, as the identities of their roles.
+    changes
         Know what policy should say now.
     clock, soak_clock
         The run's clocks.
@@ -62,13 +66,16 @@ class LoadParts:
         (soak second, name) of the plan's phases, in order.
     total_slots, max_in_flight
         How many slots there are, and how many operations may be under way.
+    lane
+        Which sender of a fleet this is; None where there is one.
     """
 
     pacer: Pacer
     workload: Workload
+    target: Target
     client: Client
     pool: AgentPool
-    policies: RunPolicies
+    changes: Changes
     clock: RunClock
     soak_clock: SoakClock
     vitals: Vitals
@@ -77,6 +84,7 @@ class LoadParts:
     phases: list[tuple[float, str]]
     total_slots: int
     max_in_flight: int
+    lane: int | None = None
 
 
 class Load:
@@ -99,6 +107,7 @@ class Load:
 
     def __init__(self, parts: LoadParts) -> None:
         self._parts = parts
+        self._templates = [parts.target.compile(call.step, call.role) for call in parts.workload.calls]
         self._open: set[asyncio.Task[None]] = set()
         self._phase_starts_us = [parts.soak_clock.at_us(start_s) for start_s, _ in parts.phases]
         self._phase_names = [name for _, name in parts.phases]
@@ -182,9 +191,9 @@ class Load:
 
     def _start(self, purpose: Purpose, slot: int, calls: tuple[Call, ...], number: int, due: int) -> None:
         phase = self._phase_names[max(0, bisect_right(self._phase_starts_us, due) - 1)]
-        plan = _Planned(purpose, slot, calls, number, phase)
+        plan = Planned(purpose, slot, calls, number, phase, self._parts.lane)
         if self._parts.vitals.in_flight >= self._parts.max_in_flight:
-            self._record_unsent(plan, 0, due, Kind.DROPPED, Reason.IN_FLIGHT_CAP)
+            self._record(plan, 0, due, DROPPED)
             self._record_skipped(plan, 1, due)
             return
         self._parts.vitals.in_flight += 1
@@ -198,79 +207,71 @@ class Load:
         if not task.cancelled() and (error := task.exception()) is not None and not self._failure.done():
             self._failure.set_exception(error)  # a defect of ours: the run ends, loudly
 
-    async def _operate(self, plan: _Planned, planned_us: int) -> None:
+    async def _operate(self, plan: Planned, planned_us: int) -> None:
         """Make the calls of one operation, each when the one before it was ok."""
         parts = self._parts
         for step, call in enumerate(plan.calls):
-            token, generation = parts.pool.take(call.role)
-            body = call.body(token, plan.number)
+            template, identity = self._templates[call.place], parts.pool.take(call.role)
+            wire = template.request(identity, plan.number)
             sent_us = parts.clock.now_us()
             parts.vitals.saw_sending(plan.purpose, call.tool, sent_us - planned_us)
             try:
-                answer = await parts.client.send(body)
+                answer = await parts.client.send(wire, parts.target.reader(template), stall_s=template.stall_s)
             except asyncio.CancelledError:
-                self._record_cut_off(plan, step, planned_us, sent_us, generation)
+                self._record(plan, step, planned_us, CUT_OFF, identity=identity, sent_us=sent_us)
                 self._record_skipped(plan, step + 1, planned_us)
                 raise
-            self._record_answer(plan, step, planned_us, answer, generation)
+            reading = answer.reading
+            self._look_at_identity(reading)
+            self._record(
+                plan, step, planned_us, reading, identity=identity, sent_us=answer.sent_at_us,
+                done_us=answer.done_at_us, status=answer.status,
+            )  # fmt: skip
             planned_us = answer.done_at_us
-            if answer.kind is not Kind.OK:
+            if reading.kind is not Kind.OK:
                 self._record_skipped(plan, step + 1, planned_us)
                 return
 
-    def _record_answer(self, plan: _Planned, step: int, planned_us: int, answer: Answer, generation: int) -> None:
-        call = plan.calls[step]
-        parts = self._parts
-        parts.vitals.saw_answer(plan.purpose, call.tool, answer.kind, answer.done_at_us - answer.sent_at_us)
-        self._look_at_token(answer)
-        parts.record(
-            Outcome(
-                plan.purpose, plan.slot, step, call.role, call.tool, call.action, planned_us, answer.sent_at_us,
-                answer.done_at_us, answer.status, answer.kind, self._expected(call), answer.reason, 1, generation,
-                answer.correlation_id, plan.phase,
-            )
-        )  # fmt: skip
-
-    def _look_at_token(self, answer: Answer) -> None:
+    def _look_at_identity(self, reading: Reading) -> None:
         """See whether the gateway still takes the run's agents: after a restart it may know none, or have a new key."""
-        if answer.kind in _TAKEN:
-            self._invalid_in_a_row = 0
-            if answer.kind is Kind.RATE_LIMITED:
-                self.rate_limited.set()
-        elif answer.reason is Reason.AGENT_NOT_FOUND:
+        if reading.lost_identity:
             self.agents_lost.set()
-        elif answer.reason is Reason.TOKEN_INVALID:
+        elif reading.kind in _TAKEN:
+            self._invalid_in_a_row = 0
+            if reading.kind is Kind.RATE_LIMITED:
+                self.rate_limited.set()
+        elif reading.reason is Reason.TOKEN_INVALID:
             self._invalid_in_a_row += 1
             if self._invalid_in_a_row >= _INVALID_IN_A_ROW:
                 self.agents_lost.set()
 
-    def _record_cut_off(self, plan: _Planned, step: int, planned_us: int, sent_us: int, generation: int) -> None:
-        call = plan.calls[step]
-        self._parts.vitals.saw_cut_off(plan.purpose, call.tool)
-        self._parts.record(
-            Outcome(
-                plan.purpose, plan.slot, step, call.role, call.tool, call.action, planned_us, sent_us, None, None,
-                Kind.INTERRUPTED, self._expected(call), Reason.STOPPED, 1, generation, None, plan.phase,
-            )
-        )  # fmt: skip
-
-    def _record_skipped(self, plan: _Planned, first_step: int, planned_us: int) -> None:
+    def _record_skipped(self, plan: Planned, first_step: int, planned_us: int) -> None:
         for step in range(first_step, len(plan.calls)):
-            self._record_unsent(plan, step, planned_us, Kind.SKIPPED, Reason.STEP_NOT_OK)
+            self._record(plan, step, planned_us, SKIPPED)
 
-    def _record_unsent(self, plan: _Planned, step: int, planned_us: int, kind: Kind, reason: Reason) -> None:
-        call = plan.calls[step]
-        self._parts.vitals.saw_unsent(plan.purpose, call.tool, kind)
-        self._parts.record(
-            Outcome(
-                plan.purpose, plan.slot, step, call.role, call.tool, call.action, planned_us, None, None, None, kind,
-                self._expected(call), reason, 0, None, None, plan.phase,
-            )
+    def _record(
+        self,
+        plan: Planned,
+        step: int,
+        planned_us: int,
+        reading: Reading,
+        *,
+        identity: Identity | None = None,
+        sent_us: int | None = None,
+        done_us: int | None = None,
+        status: int | None = None,
+    ) -> None:
+        """Make a call's row, and give it to all who look at rows."""
+        row = outcome_of(
+            plan, step, planned_us, reading, self._expected(plan.calls[step]), identity=identity, sent_us=sent_us,
+            done_us=done_us, status=status,
         )  # fmt: skip
+        self._parts.vitals.saw_outcome(row)
+        self._parts.record(row)
 
     def _expected(self, call: Call) -> Expected:
         """Ask at the end of a call: one that left before a quota was cut and came back after it may be denied."""
-        return self._parts.policies.expected(call.role, call.tool, call.action, call.expected)
+        return self._parts.changes.expected(call.role, call.tool, call.action, call.expected)
 
     def _note_lateness(self, lag_us: int) -> None:
         """Say once for every stall how many slots left late and by how much at most."""
@@ -282,14 +283,3 @@ class Load:
                 EventName.LATE_SENDING, f"{self._late_slots} slots left up to {self._latest_us / 1e6:.3f} s late"
             )
             self._late_slots = self._latest_us = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """One slot's operation: its key, its calls, and what they carry."""
-
-    purpose: Purpose
-    slot: int
-    calls: tuple[Call, ...]
-    number: int
-    phase: str

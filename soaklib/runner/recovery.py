@@ -13,12 +13,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import RunError
-from soaklib.plan.model import ChaosChange
+from soaklib.plan.model import LastingChange
 from soaklib.plan.pacer import Pacer
 from soaklib.plan.workload import Workload, probe_slot
-from soaklib.records import EventName, Kind, Outcome, Purpose, Reason, RunStatus
+from soaklib.records import EventName, Kind, Outcome, Purpose, RunStatus
 from soaklib.runner.change_keys import number_of
 from soaklib.runner.clock import SoakClock
+from soaklib.runner.rows import MISSED, SKIPPED, Planned, outcome_of
 from soaklib.store.views import Segment
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ class Past:
     done
         Keys of the events that have happened and must not happen again, each with the name of its event: a change that
         was tried and failed has its key too.
-    chaos
-        Tools whose chaos may be on: that it would be switched on was written down, and not that it is off again.
+    may_be_on
+        Changes of the plan that may be on: that each would be made was written down, and not that it was taken back.
     generation
         The last token generation; -1 when there was none.
     outcomes, sent_calls
@@ -80,7 +81,7 @@ class Past:
     first_slot: int = 0
     first_probes: tuple[int, ...] = ()
     done: Mapping[str, str] = field(default_factory=dict)
-    chaos: frozenset[str] = frozenset()
+    may_be_on: tuple[LastingChange, ...] = ()
     generation: int = -1
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     sent_calls: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -136,7 +137,7 @@ def recover(writer: RunWriter, settings: SoakSettings, plan: Plan) -> Past:
     return Past(
         segment=number + 1, soak_s=soak_s, last_us=last_us, first_slot=first_slot, first_probes=first_probes, done=done,
         generation=generation, outcomes=outcomes, sent_calls=sent_calls,
-        policies=_policies(writer), chaos=_chaos(writer, plan), was_begun=True,
+        policies=_policies(writer), may_be_on=_may_be_on(writer, plan), was_begun=True,
         missed=sum(row.kind == Kind.MISSED for row in missed),
     )  # fmt: skip
 
@@ -199,20 +200,23 @@ def _policies(writer: RunWriter) -> dict[str, str]:
     return made
 
 
-def _chaos(writer: RunWriter, plan: Plan) -> frozenset[str]:
-    """Give the tools whose chaos may be on: the events say that it was about to come on, and not that it is off."""
-    on: set[str] = set()
+def _may_be_on(writer: RunWriter, plan: Plan) -> tuple[LastingChange, ...]:
+    """Give the changes that may be on: the events say that each was about to be made, and not that it is taken back."""
+    on: dict[tuple[str, str], LastingChange] = {}
+    lasting = [change for change in plan.changes if isinstance(change, LastingChange)]
     for name, detail, key in writer.read("select name, detail, event_key from events order by at_us, rowid"):
+        for change in lasting:
+            if name == change.end_event and detail == change.end_detail:
+                on.pop((change.do, change.subject), None)
         number = None if key is None else number_of(key)
-        change = plan.changes[number] if number is not None and number < len(plan.changes) else None
-        if name == EventName.CHAOS_MODE_OFF:
-            on -= {part.partition("=")[2] for part in detail.split()}
-        elif isinstance(change, ChaosChange):
-            if name in (EventName.CHANGE_FAILED, EventName.CHANGE_UNSUPPORTED):
-                on.discard(change.tool)
-            elif name != EventName.HEALTH_GATE_FAILED:
-                on.add(change.tool)
-    return frozenset(on)
+        begun = plan.changes[number] if number is not None and number < len(plan.changes) else None
+        if not isinstance(begun, LastingChange) or name == begun.end_event:
+            continue
+        if name in (EventName.CHANGE_FAILED, EventName.CHANGE_UNSUPPORTED):
+            on.pop((begun.do, begun.subject), None)
+        elif name != EventName.HEALTH_GATE_FAILED:
+            on[begun.do, begun.subject] = begun
+    return tuple(on.values())
 
 
 @dataclass(frozen=True)
@@ -275,12 +279,9 @@ class _Missed:
                 kind_before, done_at_us = known[step]
                 planned_us, before_ok = done_at_us or planned_us, kind_before == Kind.OK
                 continue
-            kind, reason = (Kind.MISSED, Reason.NO_RUNNER) if before_ok else (Kind.SKIPPED, Reason.STEP_NOT_OK)
+            planned = Planned(purpose, slot, calls, 0, self._phase(planned_us))
+            yield outcome_of(planned, step, planned_us, MISSED if before_ok else SKIPPED, call.expected)
             before_ok = False
-            yield Outcome(
-                purpose, slot, step, call.role, call.tool, call.action, planned_us, None, None, None, kind,
-                call.expected, reason, 0, None, None, self._phase(planned_us),
-            )  # fmt: skip
 
     def _phase(self, planned_us: int) -> str:
         soak_s = self.clock.soak_s(planned_us)

@@ -11,7 +11,7 @@ import gc
 import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.errors import SoaklibError
 from soaklib.plan.cadence import occurrences
@@ -36,7 +36,8 @@ from soaklib.runner.tokens import AgentPool
 from soaklib.runner.vitals import Vitals
 from soaklib.store.names import EVENT_LOG_NAME
 from soaklib.store.views import Segment
-from soaklib.targets.fourrunr.api import ApiError
+from soaklib.targets import load_target
+from soaklib.targets.base import AdminError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from soaklib.plan.model import Plan
     from soaklib.plan.settings import SoakSettings
     from soaklib.runner.client import Client
+    from soaklib.targets.base import Admin, Target
     from soaklib.targets.fourrunr.api import GatewayApi
 
 __all__ = ["Soak", "SoakJob", "SoakResult"]
@@ -104,6 +106,14 @@ class SoakResult:
     error: SoaklibError | None = None
 
 
+class _Ways(NamedTuple):
+    """The ways to the gateway: what is done beside the load, what is read of it, and the load's calls."""
+
+    admin: Admin
+    api: GatewayApi
+    client: Client
+
+
 class Soak:
     """One soak under way; its parts are there for a display to look at.
 
@@ -118,8 +128,9 @@ class Soak:
     def __init__(self, job: SoakJob, surroundings: Surroundings | None = None) -> None:
         settings = job.settings
         self.job = job
+        self._target: Target = load_target(job.plan.target)
         self._surroundings = surroundings or Surroundings(
-            settings, job.target, headers=settings.headers(), admin_token=os.environ.get(ADMIN_TOKEN_VARIABLE)
+            settings, job.target, headers=settings.headers(), secret=os.environ.get(ADMIN_TOKEN_VARIABLE)
         )
         self.vitals = Vitals(outcomes=Counter(job.past.outcomes), sent_calls=Counter(job.past.sent_calls))
         self.clock = self._surroundings.clock(job.anchor_utc, not_before_us=job.past.last_us + 1)
@@ -145,39 +156,42 @@ class Soak:
         """Run the soak until it is complete or `stop` is set; everything recorded is on disk when it returns."""
         await self.recorder.start()
         with self.events:
-            async with self._surroundings.api() as api, self._surroundings.client(self.clock) as client:
-                result = await self._run_between_set_up_and_clean_up(api, client, stop)
+            link = self._surroundings.link(self.job.plan, run_id=self.job.run_id, tell=self.events.write)
+            async with (
+                self._surroundings.admin(self._target, link) as admin,
+                self._surroundings.api() as api,
+                self._surroundings.client(self.clock) as client,
+            ):
+                result = await self._run_between_set_up_and_clean_up(_Ways(admin, api, client), stop)
             try:
                 await self.recorder.close()
             except SoaklibError as exc:
                 return replace(result, status=RunStatus.FAILED, error=result.error or exc)
         return result
 
-    async def _run_between_set_up_and_clean_up(
-        self, api: GatewayApi, client: Client, stop: asyncio.Event
-    ) -> SoakResult:
+    async def _run_between_set_up_and_clean_up(self, ways: _Ways, stop: asyncio.Event) -> SoakResult:
         job = self.job
         changes = Changes(
             ChangeContext(
-                api=api, events=self.events, plan=job.plan, rps=job.settings.rps, run_id=job.run_id,
-                guard=self._surroundings.guard(), written_down=self.recorder.is_written_down,
+                admin=ways.admin, events=self.events, plan=job.plan, guard=self._surroundings.guard(),
+                written_down=self.recorder.is_written_down,
             )
         )  # fmt: skip
         status, error = RunStatus.FAILED, None
         try:
-            pool = await self._set_up(api, changes)
-            completed = await self._run_segments(api, client, pool, changes, stop)
+            pool = await self._set_up(ways.admin, changes)
+            completed = await self._run_segments(ways, pool, changes, stop)
             status = RunStatus.COMPLETED if completed else RunStatus.INTERRUPTED
         except SoaklibError as exc:
             error = exc
         finally:
-            await self._clean_up(changes.end_all_chaos(self.soak_s / job.settings.duration_s))
+            await self._clean_up(changes.end_all(self.soak_s / job.settings.duration_s))
             if self.timeline is not None:
                 key = "snapshot:final" if status is RunStatus.COMPLETED else None  # a run may be resumed and end again
                 await self._clean_up(
                     self.timeline.scraper.snapshot("soak-final.prom", key=key, within_s=_FINAL_SNAPSHOT_WITHIN_S)
                 )
-            await self._clean_up(changes.policies.remove())
+            await self._clean_up(ways.admin.clear())
         if error is None and self.events.error is not None:
             status, error = RunStatus.FAILED, self.events.error
         self._say_how_it_ended(status, error)
@@ -185,11 +199,11 @@ class Soak:
 
     # -- set-up
 
-    async def _set_up(self, api: GatewayApi, changes: Changes) -> AgentPool:
-        """Make agents, baseline policies and the first tokens."""
+    async def _set_up(self, admin: Admin, changes: Changes) -> AgentPool:
+        """Make agents, what they need to be let in, and their first tokens."""
         job = self.job
         pool = AgentPool(
-            api, job.plan, agents_per_role=job.settings.agents_per_role, run_id=job.run_id,
+            admin, job.plan.roles, agents_per_role=job.settings.agents_per_role, run_id=job.run_id,
             lifetime_s=job.plan.intervals.token_lifetime_s / job.settings.speed, generation=job.past.generation,
             utc_now=self._surroundings.utc_now,
         )  # fmt: skip
@@ -199,7 +213,7 @@ class Soak:
         )
         if job.past.was_begun:
             await changes.restore(job.past, gateway_is_new=job.settings.embedded, duration_s=job.settings.duration_s)
-        await changes.policies.create()
+        await admin.prepare()
         await pool.rotate(within_s=job.settings.http_timeout_ms / 1000)
         gc.collect()
         gc.freeze()  # what is there now stays: collections in the middle of the load have less to look at,
@@ -208,26 +222,24 @@ class Soak:
 
     # -- segments
 
-    async def _run_segments(
-        self, api: GatewayApi, client: Client, pool: AgentPool, changes: Changes, stop: asyncio.Event
-    ) -> bool:
+    async def _run_segments(self, ways: _Ways, pool: AgentPool, changes: Changes, stop: asyncio.Event) -> bool:
         """Run a segment, and another one whenever the machine has slept; say whether the soak ran to its end."""
         job, past = self.job, self.job.past
         gap_us = 0 if not past.is_resumed else past.last_us
         why = f"no runner for {(self.clock.now_us() - gap_us) / 1e6:.1f} s"
         while True:
             self._begin_segment(past, why)
-            load = Load(self._load_parts(client, pool, changes))
+            load = Load(self._load_parts(ways.client, pool, changes))
             self.timeline = Timeline(
                 plan=job.plan, duration_s=job.settings.duration_s, clock=self.clock, soak_clock=self.soak_clock,
                 events=self.events, pool=pool, changes=changes, agents_lost=load.agents_lost,
                 scraper=Scraper(
-                    api, clock=self.clock, soak_clock=self.soak_clock, recorder=self.recorder, events=self.events,
+                    ways.api, clock=self.clock, soak_clock=self.soak_clock, recorder=self.recorder, events=self.events,
                     folder=job.folder,
                 ),
             )  # fmt: skip
             end = await run_side_by_side(
-                self._scheduled(load, self.timeline, past), self._watchers(load, self.timeline, client),
+                self._scheduled(load, self.timeline, past), self._watchers(load, self.timeline, ways),
                 load=load, stop=stop, drain_s=job.settings.drain_s, clock=self.clock,
             )  # fmt: skip
             self._end_segment(end.at_us if end.completed else min(end.at_us, load.next_due_us))
@@ -235,7 +247,7 @@ class Soak:
                 if end.error is not None:
                     raise end.error
                 return end.completed
-            past = await self._wake_up(load, pool, changes)
+            past = await self._wake_up(load, pool, ways.admin, changes)
             why = f"{end.error}: it slept, or was set"
 
     def _begin_segment(self, past: Past, why: str) -> None:
@@ -260,18 +272,18 @@ class Soak:
         soak_s = min(self.soak_clock.soak_s(at_us), self.job.settings.duration_s)
         self._ended.append(replace(self.segment, ended_at_us=at_us, soak_ended_s=soak_s))
 
-    async def _wake_up(self, load: Load, pool: AgentPool, changes: Changes) -> Past:
+    async def _wake_up(self, load: Load, pool: AgentPool, admin: Admin, changes: Changes) -> Past:
         """Get ready to go on after the machine slept: the time, what was under way at the gateway, and tokens."""
         self.clock.catch_up()
         before = self._ended[-1]
         soak_s = before.soak_started_s if before.soak_ended_s is None else before.soak_ended_s
-        await changes.end_chaos_cut_short(soak_s / self.job.settings.duration_s)
+        await changes.end_cut_short(soak_s / self.job.settings.duration_s)
         try:
             await pool.rotate(within_s=_AWAKE_WITHIN_S)
-        except ApiError as exc:
-            if not exc.is_missing_agent:
+        except AdminError as exc:
+            if not exc.lost_identity:
                 raise
-            await changes.policies.renew()
+            await admin.prepare(anew=True)
             await pool.create()
             await pool.rotate(within_s=_AWAKE_WITHIN_S)
         self.events.write(EventName.TOKENS_ROTATED, f"generation={pool.generation} agents={pool.agent_count}")
@@ -285,8 +297,9 @@ class Soak:
         return LoadParts(
             pacer=Pacer(settings.rps, settings.arrivals, settings.seed),
             workload=Workload(self.job.plan, settings.seed),
-            client=client, pool=pool, policies=changes.policies, clock=self.clock, soak_clock=self.soak_clock,
-            vitals=self.vitals, events=self.events, record=self.recorder.outcome,
+            target=self._target, client=client, pool=pool, changes=changes,
+            clock=self.clock, soak_clock=self.soak_clock, vitals=self.vitals, events=self.events,
+            record=self.recorder.outcome,
             phases=self.job.plan.phase_starts(settings.duration_s),
             total_slots=settings.total_slots, max_in_flight=settings.in_flight_cap,
         )  # fmt: skip
@@ -301,19 +314,19 @@ class Soak:
         ]
         return [load.send_slots(past.first_slot), *probes, *timeline.tasks()]
 
-    def _watchers(self, load: Load, timeline: Timeline, client: Client) -> list[Coroutine[object, object, None]]:
+    def _watchers(self, load: Load, timeline: Timeline, ways: _Ways) -> list[Coroutine[object, object, None]]:
         """Give what goes on around it, and ends only by what went wrong."""
         plan, settings = self.job.plan, self.job.settings
         watchers: list[Coroutine[object, object, None]] = [
             self.recorder.run(),
             self._surroundings.watch(
-                self.vitals, clock=self.clock, recorder=self.recorder, client=client, folder=self.job.folder,
+                self.vitals, clock=self.clock, recorder=self.recorder, client=ways.client, folder=self.job.folder,
                 warn=self._warn,
             ),
             self._watch_clock(),
             timeline.scraper.run(plan.intervals.scrape_s),
             keep_agents(
-                load.agents_lost, pool=timeline.pool, policies=timeline.changes.policies, events=self.events,
+                load.agents_lost, pool=timeline.pool, admin=ways.admin, events=self.events,
                 rotate=lambda: timeline.rotate(within_s=1.0),
             ),
             say_rate_limit(load.rate_limited, self.events, plan, settings),

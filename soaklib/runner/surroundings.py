@@ -15,14 +15,17 @@ from soaklib.runner.clock import RunClock
 from soaklib.runner.recorder import Recorder
 from soaklib.runner.vitals import watch_vitals
 from soaklib.store.tables import DATABASE_NAME
+from soaklib.targets.base import Link
 from soaklib.targets.fourrunr.api import GatewayApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from soaklib.plan.model import Plan
     from soaklib.plan.settings import SoakSettings
     from soaklib.runner.vitals import Vitals
+    from soaklib.targets.base import Admin, Target, Tell
 
 __all__ = ["Surroundings"]
 
@@ -38,17 +41,15 @@ class Surroundings:
         Base URL of the gateway.
     headers
         What every call needs to be let in.
-    admin_token
-        What the admin routes need; None for nothing.
+    secret
+        What the gateway's admin calls need; None for nothing.
     """
 
-    def __init__(
-        self, settings: SoakSettings, target: str, *, headers: Mapping[str, str], admin_token: str | None
-    ) -> None:
+    def __init__(self, settings: SoakSettings, target: str, *, headers: Mapping[str, str], secret: str | None) -> None:
         self._settings = settings
         self._target = target
         self._headers = dict(headers)
-        self._admin_token = admin_token
+        self._secret = secret
         self._timeout_s = settings.http_timeout_ms / 1000
 
     def utc_now(self) -> dt.datetime:
@@ -66,22 +67,33 @@ class Surroundings:
     def api(self) -> GatewayApi:
         """Give the way to the gateway's routes, to be entered and left."""
         return GatewayApi(
-            self._target, timeout_s=self._timeout_s, headers=self._headers, admin_token=self._admin_token,
+            self._target, timeout_s=self._timeout_s, headers=self._headers, admin_token=self._secret,
             ca_file=self._settings.ca_file,
         )  # fmt: skip
+
+    def link(self, plan: Plan, *, run_id: str, tell: Tell) -> Link:
+        """Give what the gateway's admin needs to know of the run."""
+        return Link(
+            base_url=self._target, timeout_s=self._timeout_s, headers=self._headers, ca_file=self._settings.ca_file,
+            secret=self._secret, plan=plan, run_id=run_id, rps=self._settings.rps, tell=tell,
+        )  # fmt: skip
+
+    def admin(self, target: Target, link: Link) -> Admin:
+        """Give what is done at the gateway beside the load, to be entered and left."""
+        return target.admin(link)
 
     def client(self, clock: RunClock) -> Client:
         """Give the way of the load's calls, to be entered and left."""
         return Client(
             self._target, now_us=clock.now_us, timeout_s=self._timeout_s,
             max_connections=self._settings.in_flight_cap, headers=self._headers, ca_file=self._settings.ca_file,
+            connection_max_age_s=self._settings.connection_max_age,
         )  # fmt: skip
 
     def guard(self) -> ChaosGuard:
-        """Give the guard that clears chaos should the runner be killed."""
-        headers = self._headers | ({} if self._admin_token is None else {"X-Admin-Token": self._admin_token})
+        """Give the guard that takes changes back should the runner be killed."""
         ca_file = None if self._settings.ca_file is None else str(self._settings.ca_file.resolve())
-        return ChaosGuard(headers, ca_file=ca_file, dies_with_runner=self._settings.embedded)
+        return ChaosGuard(self._target, self._headers, ca_file=ca_file, dies_with_runner=self._settings.embedded)
 
     async def watch(
         self,

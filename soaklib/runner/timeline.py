@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from soaklib.errors import TargetError
 from soaklib.plan.cadence import occurrences
-from soaklib.plan.model import ChaosChange
+from soaklib.plan.model import LastingChange
 from soaklib.records import EventName
 from soaklib.runner.change_keys import change_key, off_key
-from soaklib.targets.fourrunr.api import ApiError
+from soaklib.targets.base import AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -78,7 +78,7 @@ class Timeline:
             await self.pool.rotate(within_s=within_s)
         except TargetError as exc:
             self.events.write(EventName.TOKENS_ROTATION_FAILED, str(exc), key=key)
-            if isinstance(exc, ApiError) and exc.is_missing_agent:
+            if isinstance(exc, AdminError) and exc.lost_identity:
                 self.agents_lost.set()
         else:
             took_ms = (self.clock.now_us() - started_us) / 1000
@@ -95,39 +95,39 @@ class Timeline:
         """Give the wall seconds until a soak second, 0 when it is over."""
         return max(0.0, (self.soak_clock.at_us(soak_s) - self.clock.now_us()) / 1e6)
 
-    def _end_of(self, change: ChaosChange) -> float:
+    def _end_of(self, change: LastingChange) -> float:
         return (change.at + change.lasts) * self.duration_s
 
     async def _make_change(self, number: int) -> None:
         change = self.plan.changes[number]
         key = change_key(number, change)
-        if isinstance(change, ChaosChange):
-            await self._inject_chaos(change, key)
+        if isinstance(change, LastingChange):
+            await self._make_and_take_back(change, key)
         elif not self.events.is_done(key):
             await self._sleep_until(change.at * self.duration_s)
             await self.changes.apply(change, key=key)
 
-    async def _inject_chaos(self, change: ChaosChange, key: str) -> None:
-        """Switch chaos on at its time and off at its end; what a crash cut short is made once more, without its key."""
+    async def _make_and_take_back(self, change: LastingChange, key: str) -> None:
+        """Make a change at its time, take it back at its end; what a crash cut short is made again, without its key."""
         is_given_up = self.events.is_done(key) and not self.events.is_made(key)
         if not is_given_up and not self.events.is_done(off_key(key)):
             await self._sleep_until(change.at * self.duration_s)
-            if self.changes.chaos_may_be_on(change.tool):
-                await self._switch_off(change, None)
+            if self.changes.may_be_on(change):
+                await self._take_back(change, None)
             if self.soak_clock.soak_s(self.clock.now_us()) >= self._end_of(change):
                 self.events.write(
                     EventName.CHANGE_FAILED, f"{change.do}: its time was over when it came to it", key=key
                 )
             elif await self.changes.apply(change, key=key):
                 await self._sleep_until(self._end_of(change))
-        if self.changes.chaos_may_be_on(change.tool):
-            await self._switch_off(change, off_key(key))
+        if self.changes.may_be_on(change):
+            await self._take_back(change, off_key(key))
 
-    async def _switch_off(self, change: ChaosChange, key: str | None) -> None:
-        """Try until the chaos is off or the soak ends; what is on then is for the clean-up."""
+    async def _take_back(self, change: LastingChange, key: str | None) -> None:
+        """Try until it is taken back or the soak ends; what is on then is for the clean-up."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._left_s(self.duration_s)):
-                await self.changes.switch_chaos_off(change.tool, key=key)
+                await self.changes.take_back(change, key=key)
 
     async def _rotate_tokens(self) -> None:
         every_s = self.plan.intervals.rotate_tokens_s

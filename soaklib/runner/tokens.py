@@ -1,25 +1,25 @@
-"""The agents of each role and their tokens, replaced before they expire without a call waiting or failing.
+"""Whom the load calls as: agents of each role, whose tokens are replaced before they expire and no call waits or fails.
 
 New tokens of all agents are fetched while the old ones are still good, and only then put in their place, all at once:
-a call takes the token that is in place when it leaves. Agents of a role take turns, since rate limits count per agent.
+a call takes the identity that is in place when it leaves. Agents of a role take turns, since rate limits count per
+agent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import orjson
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential, wait_random
 
-from soaklib.targets.fourrunr.api import ApiError
+from soaklib.targets.base import AdminError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
-    from soaklib.plan.model import Plan
-    from soaklib.targets.fourrunr.api import GatewayApi
+    from soaklib.targets.base import Admin, Identity
 
 __all__ = ["AgentPool"]
 
@@ -32,10 +32,10 @@ class AgentPool:
 
     Parameters
     ----------
-    api
-        The gateway's routes.
-    plan
-        Names the roles and their scopes.
+    admin
+        Makes agents, and gives them tokens.
+    roles
+        The plan's roles.
     agents_per_role
         Agents of each role.
     run_id
@@ -50,8 +50,8 @@ class AgentPool:
 
     def __init__(
         self,
-        api: GatewayApi,
-        plan: Plan,
+        admin: Admin,
+        roles: Iterable[str],
         *,
         agents_per_role: int,
         run_id: str,
@@ -59,15 +59,15 @@ class AgentPool:
         generation: int = -1,
         utc_now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
-        self._api = api
-        self._scopes = {role: spec.scopes for role, spec in plan.roles.items()}
+        self._admin = admin
+        self._roles = tuple(roles)
         self._agents_per_role = agents_per_role
         self._run_id = run_id
         self._lifetime_s = lifetime_s
         self._utc_now = utc_now
-        self._agents: dict[str, list[str]] = {}
-        self._tokens: dict[str, list[bytes]] = {}
-        self._turn = dict.fromkeys(self._scopes, 0)
+        self._agents: dict[str, list[Identity]] = {}
+        self._in_place: dict[str, list[Identity]] = {}
+        self._turn = dict.fromkeys(self._roles, 0)
         self._one_at_a_time = asyncio.Lock()
         self.generation = generation
 
@@ -76,11 +76,11 @@ class AgentPool:
         """How many agents there are."""
         return sum(len(agents) for agents in self._agents.values())
 
-    def take(self, role: str) -> tuple[bytes, int]:
-        """Give the token of the role's next agent, and the generation it belongs to."""
-        tokens = self._tokens[role]
+    def take(self, role: str) -> Identity:
+        """Give the role's next agent, with its token."""
+        agents = self._in_place[role]
         turn = self._turn[role] = self._turn[role] + 1
-        return tokens[turn % len(tokens)], self.generation
+        return agents[turn % len(agents)]
 
     async def create(self) -> None:
         """Create all agents, also in place of ones that the gateway has forgotten.
@@ -92,14 +92,14 @@ class AgentPool:
         """
         places = asyncio.Semaphore(_AT_A_TIME)
 
-        async def one(role: str, number: int) -> str:
+        async def one(role: str, number: int) -> Identity:
             async with places:
-                return await self._api.create_agent(name=f"{self._run_id}-{role}-{number}", role=role)
+                return await self._admin.open(role, f"{self._run_id}-{role}-{number}")
 
         async with self._one_at_a_time:
             self._agents = {
                 role: await _together(*(one(role, number) for number in range(self._agents_per_role)))
-                for role in self._scopes
+                for role in self._roles
             }
 
     async def rotate(self, *, within_s: float) -> None:
@@ -117,7 +117,7 @@ class AgentPool:
         """
         places = asyncio.Semaphore(_AT_A_TIME)
 
-        async def one(agent_id: str, scopes: tuple[str, ...]) -> bytes:
+        async def one(agent: Identity) -> Identity:
             async with places:
                 async for attempt in AsyncRetrying(
                     retry=retry_if_exception(_is_passing),
@@ -126,25 +126,22 @@ class AgentPool:
                     reraise=True,
                 ):
                     with attempt:
-                        token = await self._api.generate_token(agent_id, scopes=scopes, expires_at=self._expiry())
-                return orjson.dumps(token)[1:-1]  # as it stands inside a JSON string
+                        renewed = await self._admin.renew(agent, expires_at=self._expiry())
+                return replace(renewed, generation=self.generation + 1)
 
         async with self._one_at_a_time:
-            fetched = {
-                role: await _together(*(one(agent_id, self._scopes[role]) for agent_id in agents))
-                for role, agents in self._agents.items()
-            }
-            self._tokens, self.generation = fetched, self.generation + 1
+            fetched = {role: await _together(*map(one, agents)) for role, agents in self._agents.items()}
+            self._agents = self._in_place = fetched
+            self.generation += 1
 
-    def _expiry(self) -> str:
+    def _expiry(self) -> dt.datetime:
         """Give when a token that is asked for now is to expire: it may be asked for long after the first try."""
-        expires_at = self._utc_now() + dt.timedelta(seconds=self._lifetime_s)
-        return expires_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return self._utc_now() + dt.timedelta(seconds=self._lifetime_s)
 
 
 def _is_passing(exc: BaseException) -> bool:
-    """Say whether trying again may help: no answer, or a server error."""
-    return isinstance(exc, ApiError) and (exc.status is None or exc.status >= 500)  # noqa: PLR2004 - server errors
+    """Say whether trying again may help."""
+    return isinstance(exc, AdminError) and exc.is_passing
 
 
 async def _together(*awaitables: Coroutine[object, object, _T]) -> list[_T]:

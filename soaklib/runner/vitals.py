@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from soaklib.records import Outcome
     from soaklib.runner.client import Client
     from soaklib.runner.clock import RunClock
     from soaklib.runner.recorder import Recorder
@@ -110,21 +111,16 @@ class Vitals:
         self.schedule_lag_max_us = max(self.schedule_lag_max_us, lag_us)
         self.schedule_lag.observe(lag_us)
 
-    def saw_answer(self, purpose: str, tool: str, kind: str, service_us: int) -> None:
-        """Count an answer."""
-        self.done += 1
-        self.outcomes[purpose, tool, kind] += 1
-        self.recent_service_us.append(service_us)
-        self.service[tool].observe(service_us)
-
-    def saw_cut_off(self, purpose: str, tool: str) -> None:
-        """Count a call that was sent and will not be answered, because the run stops."""
-        self.outcomes[purpose, tool, Kind.INTERRUPTED] += 1
-
-    def saw_unsent(self, purpose: str, tool: str, kind: str) -> None:
-        """Count a planned call that was not sent."""
-        self.planned += 1
-        self.outcomes[purpose, tool, kind] += 1
+    def saw_outcome(self, row: Outcome) -> None:
+        """Count a call that has its row: one that was answered or failed, was cut off by the stop, or never left."""
+        self.outcomes[row.purpose, row.tool, row.kind] += 1
+        if row.sent_at_us is None:
+            self.planned += 1
+        elif row.done_at_us is not None:
+            service_us = row.done_at_us - row.sent_at_us
+            self.done += 1
+            self.recent_service_us.append(service_us)
+            self.service[row.tool].observe(service_us)
 
     def saw_loop_lag(self, lag_us: int) -> None:
         """Count a look at how late the event loop's timer is."""
@@ -237,12 +233,14 @@ async def watch_vitals(
         planned, sent, done, schedule_lag_us, loop_lag_us = vitals.take_second()
         vitals.sent_per_s = sent / elapsed_s
         at_us, disk_free_bytes = clock.now_us(), await figures.disk_free_bytes()
+        connections = client.take_connections()
         recorder.health_tick(
             HealthTick(
                 at_us=at_us, planned=planned, sent=sent, done=done, in_flight=vitals.in_flight,
                 queue_rows=recorder.queued_rows, schedule_lag_max_us=schedule_lag_us, loop_lag_max_us=loop_lag_us,
                 connect_wait_max_us=client.take_longest_wait_us(), rss_bytes=figures.rss_bytes(),
                 cpu_s=figures.cpu_s(), open_files=figures.open_files(), disk_free_bytes=disk_free_bytes,
-                clock_offset_us=clock.offset_us(),
+                clock_offset_us=clock.offset_us(), connections_open=connections.open,
+                connections_opened=connections.opened, connections_lost=connections.lost,
             )
         )  # fmt: skip

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 from yarl import URL
 
 from soaklib.safety.reaching import USER_AGENT, refuse_bad_header, tls_context
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["TimedConnector", "connect_limit_s", "open_session", "read_bounded"]
+__all__ = ["Connections", "TimedConnector", "connect_limit_s", "open_session", "read_bounded"]
 
 _KEEP_ALIVE_S: Final = 4.0  # idle connections are given up before servers do (Node's default is 5 s)
 _CONNECT_SHARE: Final = 1 / 3
@@ -32,8 +35,63 @@ def connect_limit_s(timeout_s: float) -> float:
     return min(timeout_s * _CONNECT_SHARE, _MOST_CONNECT_S)
 
 
+class Connections(NamedTuple):
+    """How many connections there are, and what became of them since they were last counted.
+
+    Attributes
+    ----------
+    open
+        Held now.
+    opened
+        Made since.
+    lost
+        Closed since, and not by us: by the gateway, by what stands before it, or by the network.
+    """
+
+    open: int = 0
+    opened: int = 0
+    lost: int = 0
+
+
+class _Tally:
+    """Counts connections as they come and go."""
+
+    def __init__(self) -> None:
+        self.open = self.opened = self.lost = 0
+
+
+class _CountedHandler(ResponseHandler):
+    """One connection, counted; past its age it is closed when the call on it is over, and another one is made."""
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop, tally: _Tally, most_age_s: float | None) -> None:
+        super().__init__(loop=loop)
+        self._tally = tally
+        self._most_age_s = most_age_s
+        self._ends_at_s: float | None = None
+
+    @property
+    def should_close(self) -> bool:
+        """Whether it is not to be used again."""
+        is_old = self._ends_at_s is not None and self._loop.time() >= self._ends_at_s
+        return is_old or super().should_close
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count it."""
+        super().connection_made(transport)
+        self._tally.open += 1
+        self._tally.opened += 1
+        if self._most_age_s is not None:
+            self._ends_at_s = self._loop.time() + self._most_age_s
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Count its end; one that we closed has let go of its transport before this."""
+        self._tally.open -= 1
+        self._tally.lost += self.transport is not None
+        super().connection_lost(exc)
+
+
 class TimedConnector(aiohttp.TCPConnector):
-    """Makes connections to one gateway, and remembers the longest wait for one since it was last asked.
+    """Makes connections to one gateway, counts them, and remembers the longest wait for one since it was last asked.
 
     Parameters
     ----------
@@ -43,6 +101,9 @@ class TimedConnector(aiohttp.TCPConnector):
         Most connections at a time.
     ca_file
         Further authorities to verify TLS by.
+    most_age_s
+        How long a connection is used for at most; None for as long as both sides hold it. A balancer that comes to know
+        of another gateway sends it new connections, and no calls of those that are there.
 
     Raises
     ------
@@ -50,10 +111,24 @@ class TimedConnector(aiohttp.TCPConnector):
         The file holds no certificate.
     """
 
-    def __init__(self, base_url: str, *, limit: int, ca_file: Path | None) -> None:
+    def __init__(self, base_url: str, *, limit: int, ca_file: Path | None, most_age_s: float | None = None) -> None:
         tls = tls_context(ca_file) if URL(base_url).scheme == "https" else True
         super().__init__(limit=limit, keepalive_timeout=_KEEP_ALIVE_S, ssl=tls)
         self._longest_wait_s = 0.0
+        self._tally = _Tally()
+        # the library has no other place at which each connection passes, and none at which a call costs nothing
+        self._most_age_s = most_age_s
+        self._factory = partial(self._counted)
+
+    def _counted(self) -> ResponseHandler:
+        return _CountedHandler(loop=self._loop, tally=self._tally, most_age_s=self._most_age_s)
+
+    def take_connections(self) -> Connections:
+        """Give how many connections are held, and how many came and were lost since the last time this was asked."""
+        tally = self._tally
+        taken = Connections(tally.open, tally.opened, tally.lost)
+        tally.opened = tally.lost = 0
+        return taken
 
     def take_longest_wait_s(self) -> float:
         """Give the longest wait for a connection since the last time this was asked."""

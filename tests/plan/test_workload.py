@@ -1,4 +1,3 @@
-import json
 from collections import Counter
 
 import pytest
@@ -49,22 +48,6 @@ def test_one_search_in_ten_repeats_a_recent_one_and_nothing_else_repeats(workloa
         else:
             searches.add(slot)
     assert sum(repeats.values()) / (SLOTS * 0.6) == pytest.approx(0.1, abs=0.01)
-
-
-def test_a_body_is_the_call_as_json_with_token_and_number_filled_in(workload):
-    """The body names token, tool, action and params, and the number replaces every {n} in them."""
-    calls, number = next(workload.operation(n) for n in range(100) if workload.operation(n)[0][0].tool == "http_fetch")
-    body = json.loads(calls[1].body(b"TOKEN.SIGNATURE", number))
-    assert body == {
-        "agent_token": "TOKEN.SIGNATURE",
-        "tool": "openai",
-        "action": "chat",
-        "params": {
-            "model": "gpt-4o-mini",
-            "messages": [{"role": "user", "content": f"Summarise article {number}."}],
-            "input": f"Summarise article {number}.",
-        },
-    }
 
 
 def test_probes_are_expected_to_be_denied_and_the_load_to_be_allowed(workload):

@@ -9,9 +9,11 @@ from virtual_time import run_virtually
 from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange, load_plan
 from soaklib.records import Expected
 from soaklib.runner.changes import ChangeContext, Changes
-from soaklib.runner.policies import policy_spec
 from soaklib.runner.recovery import Past
+from soaklib.targets.base import Link
+from soaklib.targets.fourrunr.admin import FourRunrAdmin
 from soaklib.targets.fourrunr.api import ApiError, Reply
+from soaklib.targets.fourrunr.policies import policy_spec
 
 CREDENTIALS, CHAOS, POLICY = load_plan().changes
 MISSING = ApiError("POST /api/admin", 404, '{"message":"Route POST:/api/admin not found"}')
@@ -57,11 +59,11 @@ class FakeGuard:
     def __init__(self):
         self.watching = self.took_over = False
 
-    async def watch(self, url):
-        assert url == "http://127.0.0.1:1/api/admin/chaos/tool/openai"
+    async def watch(self, undoing):
+        assert undoing[:2] == ("DELETE", "/api/admin/chaos/tool/openai")
         self.watching = True
 
-    async def dismiss(self, _url=None):
+    async def dismiss(self, _undoing=None):
         self.watching = False
 
     async def hand_over(self):
@@ -73,9 +75,14 @@ def bench():
     class Bench:
         def __init__(self):
             self.api, self.events, self.guard, self.is_disk_well = FakeApi(), KeptEvents(), FakeGuard(), True
+            link = Link(
+                base_url=self.api.base_url, timeout_s=1.0, plan=load_plan(), run_id="r1", rps=1.0,
+                tell=self.events.write,
+            )  # fmt: skip
+            self.admin = FourRunrAdmin(link, self.api)
             self.changes = Changes(
                 ChangeContext(
-                    api=self.api, events=self.events, plan=load_plan(), rps=1.0, run_id="r1", guard=self.guard,
+                    admin=self.admin, events=self.events, plan=load_plan(), guard=self.guard,
                     written_down=self.written_down,
                 )
             )  # fmt: skip
@@ -84,7 +91,7 @@ def bench():
             return self.is_disk_well
 
         def expected(self):
-            return self.changes.policies.expected("enricher", "openai", "chat", Expected.ALLOW)
+            return self.changes.expected("enricher", "openai", "chat", Expected.ALLOW)
 
     return Bench()
 
@@ -167,7 +174,7 @@ def test_chaos_is_watched_before_it_comes_on_and_until_it_is_off(bench):
     assert run(bench.changes.apply(CHAOS, key="k"))
     assert bench.api.calls == [("chaos_on", "openai", "500", 50)]
     assert bench.guard.watching
-    run(bench.changes.switch_chaos_off("openai", key="k:off"))
+    run(bench.changes.take_back(CHAOS, key="k:off"))
     assert bench.api.calls[-1] == ("chaos_off", "openai")
     assert bench.events.written[-1] == ("CHAOS_MODE_OFF", "tool=openai", "k:off")
     assert not bench.guard.watching
@@ -180,8 +187,8 @@ def test_chaos_whose_answer_got_lost_may_be_on_and_is_owed_its_end(bench, error)
     assert not run(bench.changes.apply(CHAOS, key="k"))
     assert bench.events.written[-1][0] == "CHANGE_UNCERTAIN"
     assert bench.guard.watching
-    assert bench.changes.chaos_may_be_on("openai")
-    run(bench.changes.end_all_chaos(0.6))
+    assert bench.changes.may_be_on(CHAOS)
+    run(bench.changes.end_all(0.6))
     assert bench.api.called() == ["chaos_on", "chaos_off"]
     assert not bench.guard.watching
 
@@ -198,9 +205,9 @@ def test_switching_off_is_tried_until_it_is_done_and_its_first_failure_is_said(b
     """Two failures and a success clear it."""
     run(bench.changes.apply(CHAOS, key="k"))
     bench.api.errors["chaos_off"] = [UNREACHABLE, UNREACHABLE]
-    run(bench.changes.switch_chaos_off("openai", key="k:off"))
+    run(bench.changes.take_back(CHAOS, key="k:off"))
     assert bench.events.names()[-2:] == ["CHANGE_FAILED", "CHAOS_MODE_OFF"]
-    assert not bench.changes.chaos_may_be_on("openai")
+    assert not bench.changes.may_be_on(CHAOS)
 
 
 def test_what_stays_on_at_the_end_is_handed_over_to_the_guard(bench):
@@ -208,7 +215,7 @@ def test_what_stays_on_at_the_end_is_handed_over_to_the_guard(bench):
 
     async def end():
         async with asyncio.timeout(30):
-            await bench.changes.end_all_chaos(1.0)
+            await bench.changes.end_all(1.0)
 
     run(bench.changes.apply(CHAOS, key="k"))
     bench.api.errors["chaos_off"] = [UNREACHABLE] * 99
@@ -221,17 +228,17 @@ def test_what_stays_on_at_the_end_is_handed_over_to_the_guard(bench):
 def test_from_the_cut_on_chats_may_be_denied(bench):
     """Expected is `either` from before the PATCH is sent, and `allow` again when the gateway refuses it."""
     assert isinstance(POLICY, PolicyChange)
-    run(bench.changes.policies.create())
+    run(bench.admin.prepare())
     assert bench.expected() is Expected.ALLOW
     assert run(bench.changes.apply(POLICY, key="k"))
     assert bench.api.specs["update_policy"]["quotas"][0]["limit"] == 540
     assert bench.expected() is Expected.EITHER
-    assert bench.changes.policies.expected("scraper", "serpapi", "search", Expected.ALLOW) is Expected.ALLOW
+    assert bench.changes.expected("scraper", "serpapi", "search", Expected.ALLOW) is Expected.ALLOW
 
 
 def test_a_refused_cut_changes_no_expectation(bench):
     """The plan's allow stands."""
-    run(bench.changes.policies.create())
+    run(bench.admin.prepare())
     bench.api.errors["update_policy"] = [REFUSED]
     assert not run(bench.changes.apply(POLICY, key="k"))
     assert bench.expected() is Expected.ALLOW
@@ -239,9 +246,9 @@ def test_a_refused_cut_changes_no_expectation(bench):
 
 def test_the_runs_policies_are_removed_and_what_is_left_is_named(bench):
     """One that cannot be removed is an event with its id."""
-    run(bench.changes.policies.create())
+    run(bench.admin.prepare())
     bench.api.errors["delete_policy"] = [None, REFUSED, None]
-    run(bench.changes.policies.remove())
+    run(bench.admin.clear())
     assert bench.events.written[-2:] == [
         ("POLICIES_REMOVED", "scraper engager", None),
         ("POLICIES_NOT_REMOVED", 'enricher=id-2 (POST /api/admin was answered with 400: {"error":"no"})', None),
@@ -251,7 +258,7 @@ def test_the_runs_policies_are_removed_and_what_is_left_is_named(bench):
 def test_a_gateway_without_policies_is_no_crash(bench):
     """The missing route is said once, and the cut is unsupported too."""
     bench.api.errors["create_policy"] = [MISSING]
-    run(bench.changes.policies.create())
+    run(bench.admin.prepare())
     assert not run(bench.changes.apply(POLICY, key="k"))
     assert bench.events.names() == ["CHANGE_UNSUPPORTED", "HEALTH_GATE_PASSED", "CHANGE_UNSUPPORTED"]
 
@@ -264,7 +271,7 @@ def test_a_resumed_run_on_a_new_gateway_is_brought_to_the_state_that_is_due(benc
     }  # fmt: skip
     bench.events._done.update(done)
     run(bench.changes.restore(Past(segment=1, done=done), gateway_is_new=True, duration_s=86_400.0))
-    run(bench.changes.policies.create())
+    run(bench.admin.prepare())
     assert bench.api.called()[:2] == ["set_credential", "activate_credential"]
     assert "chaos_off" not in bench.api.called()
     enricher = next(call for call in bench.api.calls if call[0] == "create_policy" and call[2] == "enricher")
@@ -284,7 +291,7 @@ def test_what_was_tried_in_vain_is_not_taken_for_made(bench, name):
 def test_a_resumed_run_on_the_old_gateway_first_clears_chaos_and_its_old_policies(bench):
     """A policy that is gone already is no error."""
     bench.api.errors["delete_policy"] = [None, ApiError("DELETE", 404, '{"error":"Policy not found"}')]
-    past = Past(segment=1, policies={"scraper": "p1", "enricher": "p2"}, chaos=frozenset({"openai"}))
+    past = Past(segment=1, policies={"scraper": "p1", "enricher": "p2"}, may_be_on=(CHAOS,))
     run(bench.changes.restore(past, gateway_is_new=False, duration_s=86_400.0))
     assert [call for call in bench.api.calls if call[0] != "policies"] == [
         ("chaos_off", "openai"), ("delete_policy", "p1"), ("delete_policy", "p2"),

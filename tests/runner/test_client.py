@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import errno
+import gzip
 import os
 import socket
 import ssl
 import struct
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import aiohttp
 import orjson
@@ -16,8 +18,12 @@ import trustme
 from aiohttp.client_reqrep import ConnectionKey
 
 from soaklib.errors import SettingsError
+from soaklib.plan.model import Step
 from soaklib.records import Kind, Reason
-from soaklib.runner.client import FAILURES, MAX_BODY_BYTES, Client, classify_failure
+from soaklib.runner.client import FAILURES, Client, classify_failure
+from soaklib.targets.base import Identity, Reading, Wire
+from soaklib.targets.fourrunr.reading import MAX_BODY_BYTES, AnswerReader
+from soaklib.targets.fourrunr.target import CallTemplate
 from soaklib.targets.transport import connect_limit_s
 
 
@@ -57,8 +63,16 @@ async def _answer_from(handler, *, timeout_s=5.0, sends=1, **client):
     async with server, Client(
         f"http://127.0.0.1:{port}", now_us=_now_us, timeout_s=timeout_s, max_connections=4, **client
     ) as sender:  # fmt: skip
-        answers = [await sender.send(b'{"agent_token":"t"}') for _ in range(sends)]
+        answers = [await _send(sender) for _ in range(sends)]
     return answers, requests
+
+
+_CALL = CallTemplate(Step(tool="t", action="a", params={})).request(Identity("a", "r", "t"), 1)
+
+
+async def _send(client, wire=_CALL, reader=None, **options):
+    answer = await client.send(wire, reader or AnswerReader(), **options)
+    return SimpleNamespace(**answer._asdict() | answer.reading._asdict())
 
 
 def _now_us():
@@ -179,7 +193,7 @@ def test_a_name_that_does_not_resolve_is_told_apart():
 
     async def main():
         async with Client("http://gateway.invalid", now_us=_now_us, timeout_s=5, max_connections=1) as client:
-            return await client.send(b"{}")
+            return await _send(client)
 
     answer = asyncio.run(main())
     assert (answer.status, answer.kind, answer.reason) == (None, Kind.TRANSPORT_ERROR, Reason.DNS)
@@ -194,7 +208,7 @@ def test_a_refused_connection_is_told_apart():
         server.close()
         await server.wait_closed()
         async with Client(f"http://127.0.0.1:{port}", now_us=_now_us, timeout_s=5, max_connections=1) as client:
-            return await client.send(b"{}")
+            return await _send(client)
 
     answer = asyncio.run(main())
     assert (answer.kind, answer.reason) == (Kind.TRANSPORT_ERROR, Reason.CONNECT_REFUSED)
@@ -275,7 +289,7 @@ def test_a_gateway_that_takes_no_connections_is_told_from_one_that_does_not_answ
                 other.connect_ex(listening.getsockname())
             url = f"http://127.0.0.1:{listening.getsockname()[1]}"
             async with Client(url, now_us=_now_us, timeout_s=1.5, max_connections=1) as client:
-                return await client.send(b"{}")
+                return await _send(client)
 
     answer = asyncio.run(main())
     assert (answer.status, answer.kind, answer.reason) == (None, Kind.TIMEOUT, Reason.CONNECT_TIMEOUT)
@@ -334,7 +348,7 @@ def test_tls_is_verified_against_the_authorities_given(trusts, tmp_path):
             f"https://127.0.0.1:{port}", now_us=_now_us, timeout_s=5, max_connections=1,
             ca_file=ca_file if trusts else None,
         ) as client:  # fmt: skip
-            return await client.send(b"{}")
+            return await _send(client)
 
     answer = asyncio.run(main())
     expected = (Kind.OK, None) if trusts else (Kind.TRANSPORT_ERROR, Reason.TLS)
@@ -356,11 +370,184 @@ def test_the_table_of_failures_knows_every_exception_of_aiohttps_client():
             assert "url" in type_.__name__.lower() or type_.__name__ in never, type_
 
 
-def test_too_many_open_files_is_a_row_and_not_a_crash():
-    """A socket that cannot be made is a transport error of no particular sort."""
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS])
+def test_what_this_machine_has_run_out_of_is_no_failure_of_the_gateways(number):
+    """No descriptor, no port, no memory for a connection: the sender's own, told apart from what a gateway refuses."""
     key = ConnectionKey("127.0.0.1", 1, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
-    error = aiohttp.ClientConnectorError(key, OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
-    assert classify_failure(error) == (Kind.TRANSPORT_ERROR, Reason.TRANSPORT_OTHER)
+    error = aiohttp.ClientConnectorError(key, OSError(number, os.strerror(number)))
+    assert classify_failure(error) == (Kind.TRANSPORT_ERROR, Reason.SENDER_EXHAUSTED)
+    unreachable = aiohttp.ClientConnectorError(key, OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH)))
+    assert classify_failure(unreachable) == (Kind.TRANSPORT_ERROR, Reason.TRANSPORT_OTHER)
+
+
+@pytest.mark.parametrize("encoding", [b"br", b"zstd", b"lz4"])
+def test_a_body_that_is_packed_in_a_way_not_asked_for_is_named_as_that(encoding):
+    """Gzip and deflate are asked for, and nothing else is, whichever packages are installed."""
+    answer = answer_from(says(http(b"200 OK", OK, extra=b"content-encoding: " + encoding + b"\r\n")))
+    assert (answer.kind, answer.reason) == (Kind.INVALID_RESPONSE, Reason.CONTENT_ENCODING)
+
+
+def test_a_body_packed_as_asked_for_is_unpacked():
+    """The load asks for gzip and deflate by name, and reads gzip."""
+    asked = []
+
+    async def packs(reader, writer):
+        asked.extend(line for line in reader.head.lower().split("\r\n") if line.startswith("accept-encoding"))
+        writer.write(http(b"200 OK", gzip.compress(OK), extra=b"content-encoding: gzip\r\n"))
+        await writer.drain()
+        return "close"
+
+    assert answer_from(packs).kind == Kind.OK
+    assert asked == ["accept-encoding: gzip, deflate"]
+
+
+def test_a_header_flag_stands_above_what_the_call_would_send():
+    """``Accept`` and ``Content-Type`` among them; what is not given by a flag is the call's own."""
+    heads = []
+
+    async def keeps(reader, writer):
+        heads.append(reader.head.lower())
+        return await says(http(b"200 OK", OK))(reader, writer)
+
+    answer_from(keeps, headers={"accept": "application/vnd.api+json"})
+    assert "accept: application/vnd.api+json\r\n" in heads[0]
+    assert heads[0].count("\r\naccept: ") == 1
+    assert "\r\ncontent-type: application/json\r\n" in heads[0]
+
+
+class _Stream:
+    """A reader of pieces: what it was given, and what the transport says of an answer that came to no end."""
+
+    def __init__(self):
+        self.chunks = []
+
+    def head(self, status, headers):
+        self.chunks.append((status, headers["content-type"]))
+
+    def feed(self, chunk, at_us):
+        self.chunks.append((chunk, at_us))
+        return True
+
+    def end(self):
+        return Reading(Kind.OK, None, chunks=len(self.chunks) - 1)
+
+    def broken_off(self, kind, reason):
+        return Reading(kind, reason, chunks=len(self.chunks) - 1)
+
+
+def _streams(*pieces, then="end"):
+    """Give a handler that sends pieces a twentieth of a second apart, and then ends, stands still or cuts off."""
+
+    async def handler(reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        for piece in pieces:
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        if then == "end":
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
+        elif then == "stall":
+            await reader.read()
+        return "close"
+
+    return handler
+
+
+async def _stream_from(handler, **options):
+    reader = _Stream()
+
+    async def serve(incoming, writer):
+        await _read_request(incoming)
+        with contextlib.suppress(ConnectionError):
+            await handler(incoming, writer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, Client(url, now_us=_now_us, timeout_s=10, max_connections=1) as client:
+        return await _send(client, Wire("POST", "/s", {}, b"{}"), reader, **options), reader.chunks
+
+
+def test_a_stream_is_handed_over_as_it_comes():
+    """Each piece with the time at which it came, and the end once."""
+    answer, [head, *chunks] = asyncio.run(_stream_from(_streams(b"one", b"two")))
+    assert head == (200, "text/event-stream")
+    assert [chunk for chunk, _ in chunks] == [b"one", b"two"]
+    assert answer.sent_at_us <= chunks[0][1] <= chunks[1][1] - 30_000 <= answer.done_at_us
+    assert (answer.kind, answer.chunks) == (Kind.OK, 2)
+
+
+def test_a_stream_that_stands_still_longer_than_it_may_is_told():
+    """Long before the call's own limit; pieces that keep coming within the stall limit are no stall."""
+    answer, _ = asyncio.run(_stream_from(_streams(b"1", b"2", b"3", b"4", then="stall"), stall_s=0.15))
+    assert (answer.kind, answer.reason, answer.chunks) == (Kind.TIMEOUT, Reason.STREAM_STALLED, 4)
+    assert 250_000 <= answer.done_at_us - answer.sent_at_us < 5_000_000
+
+
+def test_a_stream_that_is_cut_off_is_told_with_what_came_of_it():
+    """Its connection ended before its body did."""
+    answer, _ = asyncio.run(_stream_from(_streams(b"1", b"2", then="cut"), stall_s=5.0))
+    assert (answer.status, answer.kind, answer.chunks) == (200, Kind.INVALID_RESPONSE, 2)
+
+
+def test_connections_are_counted_as_they_come_and_are_lost():
+    """Three calls on one connection; one that the gateway closes is lost, and the next call makes another."""
+
+    async def main():
+        closes = [False, False, True, False]
+
+        async def serve(reader, writer):
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    await _read_request(reader)
+                    writer.write(http(b"200 OK", OK).replace(b"connection: close\r\n", b""))
+                    await writer.drain()
+                    if closes.pop(0):
+                        break
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server, Client(url, now_us=_now_us, timeout_s=5, max_connections=4) as client:
+            counted = []
+            for _ in range(4):
+                await _send(client)
+                await asyncio.sleep(0.05)
+                counted.append(tuple(client.take_connections()))
+            return counted
+
+    assert asyncio.run(main()) == [(1, 1, 0), (1, 0, 0), (0, 0, 1), (1, 1, 0)]
+
+
+@pytest.mark.parametrize(("most_age_s", "opened"), [(None, 1), (0.05, 3)])
+def test_a_connection_past_its_age_is_replaced_and_is_not_called_lost(most_age_s, opened):
+    """A balancer that came to know of another gateway gets new connections to give it."""
+
+    async def main():
+        async def serve(reader, writer):
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    await _read_request(reader)
+                    await asyncio.sleep(0.06)
+                    writer.write(http(b"200 OK", OK).replace(b"connection: close\r\n", b""))
+                    await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server, Client(
+            url, now_us=_now_us, timeout_s=5, max_connections=4, connection_max_age_s=most_age_s
+        ) as client:  # fmt: skip
+            for _ in range(3):
+                await _send(client)
+            await asyncio.sleep(0.02)
+            counted = client.take_connections()
+        await asyncio.sleep(0.05)  # the server's ends come to their end as well
+        return counted
+
+    counted = asyncio.run(main())
+    assert (counted.opened, counted.lost) == (opened, 0)
 
 
 def test_what_is_no_failure_of_the_transport_is_raised():

@@ -18,6 +18,7 @@ import trustme
 from soaklib.errors import TargetError
 from soaklib.runner.chaos_guard import ChaosGuard
 from soaklib.runner.guard import DONE, Order, clear_all, read_orders
+from soaklib.targets.base import Wire
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 TOOL = "/api/admin/chaos/tool/openai"
@@ -53,9 +54,9 @@ class Gateway:
     def _answer(self, connection):
         with self._tls.wrap_socket(connection, server_side=True) if self._tls else connection as wire:
             said = b""
-            while not said.endswith(b"\r\n\r\n") and (chunk := wire.recv(4096)):
+            while b"\r\n\r\n" not in said and (chunk := wire.recv(4096)):
                 said += chunk
-            line, *headers = said.decode().strip().split("\r\n")
+            line, *headers = said.partition(b"\r\n\r\n")[0].decode().split("\r\n")
             self.asked.append((line, {name.lower(): value for name, _, value in (h.partition(": ") for h in headers)}))
             wire.sendall(self._answers.pop(0) if self._answers else OK)
 
@@ -191,8 +192,8 @@ def test_it_gives_up_after_ten_minutes_with_growing_pauses():
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}/x"
     time = _Time()
     left = clear_all([_order(url)], now=time.now, sleep=time.sleep)
-    assert list(left) == [url]
-    assert left[url].startswith("ConnectionRefusedError: ")
+    assert list(left) == [f"DELETE {url}"]
+    assert left[f"DELETE {url}"].startswith("ConnectionRefusedError: ")
     assert time.pauses[:7] == [0.5, 1, 2, 4, 8, 15, 15]
     assert 570 <= time.now_s <= 600
 
@@ -226,6 +227,15 @@ def test_what_is_left_when_the_runner_is_gone(lines, left):
     assert [one.url for one in read_orders(said)] == left
 
 
+def test_what_is_no_delete_is_asked_for_as_it_was_told_and_taken_back_by_its_name():
+    """A change by literal requests may have any method and a body; of two on one URL each is its own."""
+    with Gateway() as gateway:
+        put, post = ({**json.loads(order(f"{gateway.url}/x")), "method": m, "body": "a"} for m in ("PUT", "POST"))
+        assert guard(json.dumps(put), json.dumps(post), f"done POST {gateway.url}/x") == (0, "")
+    [(line, headers)] = gateway.asked
+    assert (line, headers["content-length"]) == ("PUT /x HTTP/1.1", "1")
+
+
 def test_a_line_that_was_cut_off_is_none():
     """The runner was killed as it wrote it, and had switched nothing on."""
     assert read_orders([f"{order('a')}\n", order("b")[:20]]) == [_order("a")._replace(headers={"X-Admin-Token": "t"})]
@@ -234,22 +244,22 @@ def test_a_line_that_was_cut_off_is_none():
 # -- the runner's end
 
 
-def _guarding(**options):
-    return ChaosGuard({"X-Admin-Token": "t"}, ca_file=None, **({"dies_with_runner": False} | options))
+def _guarding(url):
+    return ChaosGuard(url, {"X-Admin-Token": "t"}, ca_file=None, dies_with_runner=False)
 
 
 def test_one_guard_watches_over_all_until_the_last_is_dismissed():
     """It is one process, it ends by itself, and it has nothing to clear."""
 
     async def main():
-        watching = _guarding()
-        await watching.watch(f"{gateway.url}/a")
+        watching = _guarding(gateway.url)
+        await watching.watch(Wire("DELETE", "/a", {}, None))
         process = watching._process
-        await watching.watch(f"{gateway.url}/b")
+        await watching.watch(Wire("DELETE", "/b", {}, None))
         assert watching._process is process
-        await watching.dismiss(f"{gateway.url}/a")
+        await watching.dismiss(Wire("DELETE", "/a", {}, None))
         assert process.poll() is None
-        await watching.dismiss(f"{gateway.url}/b")
+        await watching.dismiss(Wire("DELETE", "/b", {}, None))
         assert process.returncode == 0
         await watching.dismiss()
 
@@ -262,12 +272,12 @@ def test_a_guard_that_was_killed_is_started_again_with_everything_it_watched():
     """The next change with chaos is watched, and the one before it."""
 
     async def main():
-        watching = _guarding()
-        await watching.watch(f"{gateway.url}/a")
+        watching = _guarding(gateway.url)
+        await watching.watch(Wire("DELETE", "/a", {}, None))
         watching._process.kill()
         watching._process.wait()
         watching._process.stdin.close()
-        await watching.watch(f"{gateway.url}/b")
+        await watching.watch(Wire("DELETE", "/b", {}, None))
         watching._process.stdin.close()  # as when the runner is killed
         assert await asyncio.to_thread(watching._process.wait, 30) == 0
 
@@ -280,16 +290,18 @@ def test_a_guard_that_cannot_be_started_keeps_the_chaos_from_being_switched_on(m
     """With a sentence."""
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     with pytest.raises(TargetError, match="guards the chaos cannot be started: No such file"):
-        asyncio.run(_guarding().watch("http://127.0.0.1:9/a"))
+        asyncio.run(_guarding("http://127.0.0.1:9").watch(Wire("DELETE", "/a", {}, None)))
 
 
 RUNNER = """
 import asyncio, sys
 from soaklib.runner.chaos_guard import ChaosGuard
+from soaklib.targets.base import Wire
 
 async def main():
-    await ChaosGuard({}, ca_file=None, dies_with_runner=False).watch(sys.argv[1])
-    if sys.argv[2] == "stay":
+    guard = ChaosGuard(sys.argv[1], {}, ca_file=None, dies_with_runner=False)
+    await guard.watch(Wire("DELETE", sys.argv[2], {}, None))
+    if sys.argv[3] == "stay":
         print("watched", flush=True)
         await asyncio.sleep(60)
 
@@ -302,7 +314,7 @@ def test_the_guard_outlives_its_runner(end):
     """Its process group is killed, or it ends with chaos that it could not switch off: the guard does."""
     with Gateway() as gateway:
         runner = subprocess.Popen(
-            [sys.executable, "-c", RUNNER, gateway.url + TOOL, "stay" if end == "group" else "go"],
+            [sys.executable, "-c", RUNNER, gateway.url, TOOL, "stay" if end == "group" else "go"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         if end == "group":

@@ -17,6 +17,8 @@ from soaklib.runner.clock import RunClock, SoakClock
 from soaklib.runner.load import Load, LoadParts
 from soaklib.runner.vitals import Vitals
 from soaklib.store.views import Segment
+from soaklib.targets.base import Identity, Reading
+from soaklib.targets.fourrunr.target import FourRunrTarget
 
 SPEED = 10.0
 CALLS_OF_200_SLOTS = 200 + sum(len(Workload(load_plan(), 1).operation(n)[0]) - 1 for n in range(200))
@@ -26,10 +28,10 @@ class FakePool:
     """One token a role."""
 
     def take(self, role):
-        return role.encode(), 3
+        return Identity(f"r1-{role}-0", role, role, generation=3)
 
 
-class FakePolicies:
+class FakeChanges:
     """Policies as at the start."""
 
     def expected(self, role, tool, action, baseline):
@@ -58,7 +60,8 @@ class FakeClient:
     most_at_once: int = 0
     _at_once: int = 0
 
-    async def send(self, body):
+    async def send(self, wire, reader, *, stall_s=None):
+        del reader, stall_s
         sent_us = self.clock.now_us()
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
@@ -66,8 +69,9 @@ class FakeClient:
             await asyncio.sleep(self.service_s)
         finally:
             self._at_once -= 1
-        kind, reason = self.answer(body)
-        return Answer(sent_us, self.clock.now_us(), 200, kind, reason, "req_1")
+        kind, reason = self.answer(wire.body)
+        reading = Reading(kind, reason, correlation_id="req_1", lost_identity=reason is Reason.AGENT_NOT_FOUND)
+        return Answer(sent_us, self.clock.now_us(), 200, reading)
 
 
 class Bench:
@@ -84,7 +88,8 @@ class Bench:
                 workload=Workload(plan or load_plan(), 1),
                 client=self.client,
                 pool=FakePool(),
-                policies=FakePolicies(),
+                changes=FakeChanges(),
+                target=FourRunrTarget(),
                 clock=self.clock,
                 soak_clock=SoakClock(Segment(segment=0, started_at_us=0, soak_started_s=0.0), SPEED),
                 vitals=self.vitals,

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import aiohttp
 import pytest
+from outcome_rows import answered, cut_off, unsent
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -44,10 +45,10 @@ def test_every_call_is_counted_once_by_purpose_tool_and_kind():
     """Planned are those sent and those that never were; a call cut off was sent."""
     soak = _soak()
     soak.vitals.saw_sending("load", "openai", 700)
-    soak.vitals.saw_answer("load", "openai", "ok", 40_000)
+    soak.vitals.saw_outcome(answered("load", "openai", "ok", 40_000))
     soak.vitals.saw_sending("load", "openai", 3_000_000)
-    soak.vitals.saw_cut_off("load", "openai")
-    soak.vitals.saw_unsent("load", "openai", "dropped")
+    soak.vitals.saw_outcome(cut_off("load", "openai"))
+    soak.vitals.saw_outcome(unsent("load", "openai", "dropped"))
     soak.vitals.saw_sending("probe", "gmail_send", 0)
     samples = _samples(soak)
 
@@ -69,7 +70,7 @@ def test_the_calls_of_a_second_count_one_that_was_cut_off_once():
     """It was planned when it was sent, not again when the run stopped."""
     vitals = Vitals()
     vitals.saw_sending("load", "openai", 0)
-    vitals.saw_cut_off("load", "openai")
+    vitals.saw_outcome(cut_off("load", "openai"))
     assert vitals.take_second() == (1, 1, 0, 0, 0)
 
 

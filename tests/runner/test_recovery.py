@@ -129,5 +129,5 @@ def test_chaos_may_be_on_from_its_beginning_until_its_end_or_a_refusal(tmp_path,
     writer.append({"segments": [segment_row(segment, runner_pid=1)], "events": rows})
     found = recover(writer, settings, load_plan())
     writer.close()
-    assert found.chaos == tools
+    assert {change.tool for change in found.may_be_on} == tools
     assert found.done == {key: name for name, _, key in events if key is not None}

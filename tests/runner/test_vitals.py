@@ -6,10 +6,12 @@ import threading
 
 import psutil
 import pytest
+from outcome_rows import answered, cut_off, unsent
 from virtual_time import run_virtually
 
 from soaklib.records import Kind
 from soaklib.runner.vitals import Vitals, watch_vitals
+from soaklib.targets.transport import Connections
 
 
 class Parts:
@@ -28,6 +30,9 @@ class Parts:
 
     def take_longest_wait_us(self):
         return 11
+
+    def take_connections(self):
+        return Connections(open=5, opened=4, lost=1)
 
     def health_tick(self, row):
         self.ticks.append(row)
@@ -62,10 +67,10 @@ def test_each_second_has_its_counts_and_its_largest_lags(tmp_path):
         await asyncio.sleep(0.5)
         vitals.saw_sending("load", "serpapi", 40)
         vitals.saw_sending("load", "serpapi", 20)
-        vitals.saw_unsent("load", "openai", Kind.DROPPED)
+        vitals.saw_outcome(unsent("load", "openai", Kind.DROPPED))
         vitals.in_flight = 2
         await asyncio.sleep(1)
-        vitals.saw_answer("load", "serpapi", Kind.OK, 5000)
+        vitals.saw_outcome(answered("load", "serpapi", Kind.OK, 5000))
         vitals.in_flight = 1
         await asyncio.sleep(1.6)
 
@@ -76,6 +81,7 @@ def test_each_second_has_its_counts_and_its_largest_lags(tmp_path):
     ]  # fmt: skip
     assert [tick.schedule_lag_max_us for tick in ticks] == [40, 0, 0]
     assert {(tick.queue_rows, tick.connect_wait_max_us, tick.clock_offset_us) for tick in ticks} == {(7, 11, -3)}
+    assert {(tick.connections_open, tick.connections_opened, tick.connections_lost) for tick in ticks} == {(5, 4, 1)}
 
 
 def test_a_stall_of_the_loop_is_seen(tmp_path):
@@ -207,9 +213,9 @@ def test_what_was_planned_is_what_was_sent_and_what_never_was():
     vitals = Vitals()
     vitals.saw_sending("load", "serpapi", 0)
     vitals.saw_sending("load", "serpapi", 0)
-    vitals.saw_answer("load", "serpapi", Kind.OK, 1000)
-    vitals.saw_cut_off("load", "serpapi")
-    vitals.saw_unsent("probe", "gmail_send", Kind.MISSED)
+    vitals.saw_outcome(answered("load", "serpapi", Kind.OK, 1000))
+    vitals.saw_outcome(cut_off("load", "serpapi"))
+    vitals.saw_outcome(unsent("probe", "gmail_send", Kind.MISSED))
     assert dict(vitals.planned_calls) == {("load", "serpapi"): 2, ("probe", "gmail_send"): 1}
     assert dict(vitals.kinds) == {"ok": 1, "interrupted": 1, "missed": 1}
     assert vitals.take_second() == (3, 2, 1, 0, 0)
@@ -221,5 +227,5 @@ def test_quantiles_are_of_the_answers():
     vitals = Vitals()
     assert vitals.service_quantiles_us(0.5, 0.99) == [None, None]
     for service_us in range(100):
-        vitals.saw_answer("load", "serpapi", Kind.OK, service_us)
+        vitals.saw_outcome(answered("load", "serpapi", Kind.OK, service_us))
     assert vitals.service_quantiles_us(0.0, 0.5, 0.99, 1.0) == [0, 50, 99, 99]

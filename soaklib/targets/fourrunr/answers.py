@@ -23,7 +23,8 @@ status                the gateway's words                         kind, reason
 other 4xx             any                                         invalid_request, client_error
 5xx                   ``Circuit breaker is OPEN``                 fast_fail, breaker_open
 5xx                   ``Chaos:``                                  upstream_error, chaos
-502, 503, 504         anything else                               upstream_error, upstream
+502, 503, 504, 520    anything else                               upstream_error, upstream
+to 524, 529
 other 5xx             anything else                               upstream_error, internal
 below 200, above 599  any                                         invalid_response, protocol
 ===================== =========================================== ======================================================
@@ -69,9 +70,12 @@ _UNAUTHORIZED: Final = (
 """How the gateway words what is wrong with a token or its agent."""
 
 _FROM_UPSTREAM: Final = frozenset(
-    {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT},
+    {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT, *range(520, 525), 529},
 )
-"""Server errors that say "not me, what is behind me"; any other is the gateway's own."""
+"""Server errors that say "not me, what is behind me"; any other is the gateway's own.
+
+520 to 524 are a content network's in front of an origin that fails it, 529 a model's API that is overloaded.
+"""
 
 
 def classify_answer(status: int, error: str | None, detail: str | None) -> tuple[Kind, Reason | None]:

@@ -20,10 +20,10 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from soaklib.errors import TargetError
 from soaklib.safety.foreign_text import MOST_NAME, is_plain, plain_text
 from soaklib.safety.reaching import refuse_bad_header
 from soaklib.safety.redaction import redacted
+from soaklib.targets.base import AdminError
 from soaklib.targets.transport import TimedConnector, connect_limit_s, open_session, read_bounded
 
 if TYPE_CHECKING:
@@ -45,38 +45,24 @@ _THING_NOT_FOUND: Final = re.compile(r'"error"\s*:\s*"(?!Route |Not Found")[^"]*
 """The words of a route that is there and misses an agent or a policy; a framework has others for a missing route."""
 
 
-class ApiError(TargetError):
-    """A route answered with an error, or not at all.
-
-    Attributes
-    ----------
-    status
-        HTTP status; None when there was no answer.
-    is_missing
-        Whether the gateway has no such route, as against saying no.
-    is_refusal
-        Whether what was asked for has surely not been done. No answer, a server's error, and an answer that is none of
-        its own may all come after it was done.
-    """
+class ApiError(AdminError):
+    """A route answered with an error, or not at all."""
 
     def __init__(self, what: str, status: int | None, words: str) -> None:
         answer = "got no answer" if status is None else f"was answered with {status}"
-        super().__init__(plain_text(f"{what} {answer}: {words}"))
-        self.status = status
-        self.is_refusal = status is not None and HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-        self.is_missing = status == HTTPStatus.METHOD_NOT_ALLOWED or (
+        is_missing = status == HTTPStatus.METHOD_NOT_ALLOWED or (
             status == HTTPStatus.NOT_FOUND and _THING_NOT_FOUND.search(words) is None
         )
+        super().__init__(
+            plain_text(f"{what} {answer}: {words}"), status=status, is_missing=is_missing,
+            is_refusal=status is not None and HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR,
+            lost_identity=status == HTTPStatus.NOT_FOUND and not is_missing,
+        )  # fmt: skip
 
     @classmethod
     def missing(cls, route: str) -> Self:
         """Give the error of a route that is known to be missing without asking again."""
         return cls(route, HTTPStatus.NOT_FOUND, "the gateway has no such route")
-
-    @property
-    def is_missing_agent(self) -> bool:
-        """Whether the gateway does not know the agent (any more)."""
-        return self.status == HTTPStatus.NOT_FOUND and not self.is_missing
 
 
 class Reply(NamedTuple):

@@ -67,8 +67,8 @@ class ByHand:
     async def health_check(self) -> str:
         """Pass the health gate."""
         gate = await health_gate(self._api)
-        self._note(EventName.HEALTH_GATE_PASSED if gate.passed else EventName.HEALTH_GATE_FAILED, gate.detail)
-        if not gate.passed:
+        self._note(EventName.HEALTH_GATE_PASSED if gate.fit else EventName.HEALTH_GATE_FAILED, gate.detail)
+        if not gate.fit:
             msg = f"the gateway at {self._api.base_url} is not fit for use: {gate.detail}"
             raise TargetError(msg)
         return gate.detail
@@ -277,7 +277,7 @@ class ByHand:
 
     async def _gated(self, what: str, act: Callable[[], Awaitable[str]]) -> str:
         before = await health_gate(self._api)
-        if not before.passed:
+        if not before.fit:
             self._note(EventName.HEALTH_GATE_FAILED, f"before {what}: {before.detail}; the change does not happen")
             msg = f"{what} was not done, since the gateway is not fit for it: {before.detail}"
             raise TargetError(msg)
@@ -289,9 +289,9 @@ class ByHand:
             self._note(EventName.CHANGE_UNSUPPORTED if is_missing else EventName.CHANGE_FAILED, f"{what}: {exc}")
             raise
         after = await health_gate(self._api)
-        name = EventName.HEALTH_GATE_PASSED if after.passed else EventName.HEALTH_GATE_FAILED
+        name = EventName.HEALTH_GATE_PASSED if after.fit else EventName.HEALTH_GATE_FAILED
         self._note(name, f"after {what}: {after.detail}")
-        if not after.passed:
+        if not after.fit:
             msg = f"{said}; but the gateway is not fit for use after it: {after.detail}"
             raise TargetError(msg)
         return said

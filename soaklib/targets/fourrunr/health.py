@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from soaklib.safety.foreign_text import plain_text
+from soaklib.targets.base import Health
 from soaklib.targets.fourrunr.api import ApiError
 
 if TYPE_CHECKING:
     from soaklib.targets.fourrunr.api import GatewayApi, Reply
 
-__all__ = ["GateResult", "answer_object", "health_gate", "is_healthy", "open_breakers"]
+__all__ = ["answer_object", "health_gate", "is_healthy", "open_breakers"]
 
 _MOST_BYTES: Final = 64 << 10
 """Of an answer that is looked into by the loop that keeps the schedule; a gateway's own are a hundredth of it."""
 
 
 _MOST_TOOL: Final = 64
-
-
-class GateResult(NamedTuple):
-    """Whether the gate let through, and one line on why or why not."""
-
-    passed: bool
-    detail: str
 
 
 def is_healthy(reply: Reply) -> bool:
@@ -52,22 +46,24 @@ def open_breakers(reply: Reply) -> list[str] | None:
     return sorted(plain_text(tool, most=_MOST_TOOL) for tool, closed in breakers.items() if closed is not True) or None
 
 
-async def health_gate(api: GatewayApi) -> GateResult:
+async def health_gate(api: GatewayApi) -> Health:
     """GET /health and /ready and judge them: an open breaker is no reason to stop, anything else is."""
     try:
         health = await api.get("/health")
         if not is_healthy(health):
-            return GateResult(passed=False, detail=f"/health answered {health.status} and is not ok")
+            return Health(fit=False, detail=f"/health answered {health.status} and is not ok")
         ready = await api.get("/ready")
     except ApiError as exc:
-        return GateResult(passed=False, detail=str(exc))
+        return Health(fit=False, detail=str(exc))
     if ready.status == HTTPStatus.OK:
-        return GateResult(passed=True, detail="healthy and ready")
+        return Health(fit=True, detail="healthy and ready")
     if ready.status == HTTPStatus.NOT_FOUND:
-        return GateResult(passed=True, detail="healthy; the gateway has no /ready")
+        return Health(fit=True, detail="healthy; the gateway has no /ready")
     if tools := open_breakers(ready):
-        return GateResult(passed=True, detail=plain_text(f"healthy; breaker open: {', '.join(tools)}"))
-    return GateResult(passed=False, detail=f"/ready answered {ready.status} and no open breaker explains it")
+        return Health(
+            fit=True, detail=plain_text(f"healthy; breaker open: {', '.join(tools)}"), open_breakers=tuple(tools)
+        )
+    return Health(fit=False, detail=f"/ready answered {ready.status} and no open breaker explains it")
 
 
 def answer_object(body: bytes) -> dict[str, object]:

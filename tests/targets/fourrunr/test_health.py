@@ -50,7 +50,7 @@ class FakeApi:
 def test_the_gate_tells_an_open_breaker_from_a_gateway_that_is_down(health, ready, passed, detail):
     """An open breaker lets the change through; anything else that is wrong stops it."""
     result = asyncio.run(health_gate(FakeApi(health, ready)))
-    assert (result.passed, result.detail) == (passed, detail)
+    assert (result.fit, result.detail) == (passed, detail)
 
 
 def test_all_open_breakers_are_named():

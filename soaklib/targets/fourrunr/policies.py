@@ -11,14 +11,15 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from soaklib.errors import TargetError
-from soaklib.records import EventName, Expected
+from soaklib.records import EventName
+from soaklib.targets.base import Made
 from soaklib.targets.fourrunr.api import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from soaklib.plan.model import Plan, PolicyChange, Quota, Role
-    from soaklib.runner.events import EventLog
+    from soaklib.targets.base import Tell
     from soaklib.targets.fourrunr.api import GatewayApi
 
 __all__ = ["RunPolicies", "policy_spec", "quota_limit"]
@@ -53,8 +54,8 @@ class RunPolicies:
 
     Parameters
     ----------
-    api, events
-        Where they are made, and what became of it is written down.
+    api, tell
+        Where they are made, and who is told what became of it.
     plan
         Names the roles, their scopes and quotas.
     rps
@@ -63,9 +64,9 @@ class RunPolicies:
         Part of their names.
     """
 
-    def __init__(self, api: GatewayApi, events: EventLog, plan: Plan, *, rps: float, run_id: str) -> None:
+    def __init__(self, api: GatewayApi, tell: Tell, plan: Plan, *, rps: float, run_id: str) -> None:
         self._api = api
-        self._events = events
+        self._tell = tell
         self._plan = plan
         self._rps = rps
         self._run_id = run_id
@@ -74,12 +75,6 @@ class RunPolicies:
         self._ratios: dict[tuple[str, str], float] = {}
         self._is_unsupported = False
         self._turn = asyncio.Lock()
-
-    def expected(self, role: str, tool: str, action: str, baseline: Expected) -> Expected:
-        """Give what policy should say to a call now: a reduced quota may or may not deny it."""
-        if self._ratios and (role, f"{tool}:{action}") in self._ratios:
-            return Expected.EITHER
-        return baseline
 
     def restore_cut(self, change: PolicyChange) -> None:
         """Take up that a quota was cut before the run was resumed: what is made from now on has it."""
@@ -121,7 +116,7 @@ class RunPolicies:
                 self._may_exist.setdefault(role, set()).update({ids[role]} if role in ids else ())
             left = [said for role in self._plan.roles for said in await self._clear(role)]
         if left:
-            self._events.write(EventName.CHANGE_FAILED, f"policies of before: {'; '.join(left)}")
+            self._tell(EventName.CHANGE_FAILED, f"policies of before: {'; '.join(left)}")
 
     async def remove(self) -> None:
         """Remove all that the run made; what cannot be removed is said with its id."""
@@ -134,12 +129,12 @@ class RunPolicies:
                 elif was_there:
                     removed.append(role)
         if removed:
-            self._events.write(EventName.POLICIES_REMOVED, " ".join(removed))
+            self._tell(EventName.POLICIES_REMOVED, " ".join(removed), data={"roles": list(removed)})
         if left:
-            self._events.write(EventName.POLICIES_NOT_REMOVED, "; ".join(left))
+            self._tell(EventName.POLICIES_NOT_REMOVED, "; ".join(left))
 
-    async def cut(self, change: PolicyChange) -> str:
-        """Cut a quota; give what was done in words.
+    async def cut(self, change: PolicyChange) -> Made:
+        """Cut a quota; give what was done.
 
         Raises
         ------
@@ -166,7 +161,11 @@ class RunPolicies:
                 raise
         [quota] = [quota for quota in self._plan.roles[change.role].quotas if quota.action == change.action]
         limit = quota_limit(self._plan, change.role, quota, rps=self._rps, planned_ratio=change.planned_ratio)
-        return f"role={change.role} action={change.action} limit={limit} window={quota.window}"
+        return Made(
+            f"role={change.role} action={change.action} limit={limit} window={quota.window}",
+            change.role,
+            {"role": change.role, "action": change.action, "limit": limit, "window": quota.window},
+        )
 
     # -- one role's
 
@@ -185,11 +184,11 @@ class RunPolicies:
                 if not exc.is_missing:
                     raise
                 self._is_unsupported = True
-                self._events.write(EventName.CHANGE_UNSUPPORTED, f"baseline policies: {exc}")
+                self._tell(EventName.CHANGE_UNSUPPORTED, f"baseline policies: {exc}")
                 return
         self._is_unsupported = False
         made = " ".join(f"{role}={policy}" for role, policy in self._ids.items())
-        self._events.write(EventName.POLICIES_CREATED, made)
+        self._tell(EventName.POLICIES_CREATED, made, data={"policies": dict(self._ids)})
 
     async def _create_one(self, role: str) -> None:
         ids = self._may_exist.setdefault(role, set())  # before the call: its answer may get lost

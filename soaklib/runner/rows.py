@@ -1,0 +1,83 @@
+"""The one place where a row of ``outcomes`` is made: whatever became of a planned call, it ends as one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from soaklib.records import Kind, Outcome, Reason
+from soaklib.targets.base import Reading
+
+if TYPE_CHECKING:
+    from soaklib.plan.workload import Call
+    from soaklib.targets.base import Identity
+
+__all__ = ["CUT_OFF", "DROPPED", "MISSED", "SKIPPED", "Planned", "outcome_of"]
+
+DROPPED: Final = Reading(Kind.DROPPED, Reason.IN_FLIGHT_CAP)
+SKIPPED: Final = Reading(Kind.SKIPPED, Reason.STEP_NOT_OK)
+MISSED: Final = Reading(Kind.MISSED, Reason.NO_RUNNER)
+CUT_OFF: Final = Reading(Kind.INTERRUPTED, Reason.STOPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One slot's operation: its key, its calls, and what they carry.
+
+    Attributes
+    ----------
+    purpose, slot
+        With the step, the key of a row.
+    calls
+        What is called, one after the other.
+    number
+        Of the query.
+    phase
+        Of the plan, at its planned time.
+    lane
+        Which sender of a fleet it is for; None where there is one sender.
+    """
+
+    purpose: str
+    slot: int
+    calls: tuple[Call, ...]
+    number: int
+    phase: str
+    lane: int | None = None
+
+
+def outcome_of(
+    planned: Planned,
+    step: int,
+    planned_us: int,
+    reading: Reading,
+    expected: str,
+    *,
+    identity: Identity | None = None,
+    sent_us: int | None = None,
+    done_us: int | None = None,
+    status: int | None = None,
+) -> Outcome:
+    """Give the row of one call.
+
+    Parameters
+    ----------
+    planned, step, planned_us
+        Which call it was, and when it was meant to leave.
+    reading
+        What became of it.
+    expected
+        What policy should say to it.
+    identity
+        Whom it was made as; None for a call that was never put on the wire.
+    sent_us, done_us, status
+        When it left and was answered, and with what; None for what did not happen.
+    """
+    call = planned.calls[step]
+    sent, generation, name = (0, None, None) if identity is None else (1, identity.generation, identity.name)
+    return Outcome(
+        planned.purpose, planned.slot, step, call.role, call.tool, call.action, planned_us, sent_us, done_us, status,
+        reading.kind, expected, reading.reason, sent, generation, reading.correlation_id, planned.phase, planned.lane,
+        name, reading.first_byte_at_us, reading.first_token_at_us, reading.chunks, reading.input_tokens,
+        reading.output_tokens, reading.gateway_us, reading.limit,
+    )  # fmt: skip

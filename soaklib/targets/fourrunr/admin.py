@@ -1,0 +1,171 @@
+"""What is done at a 4Runr gateway beside the load: agents and tokens, policies, and the three changes it can make."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Self
+
+from soaklib.errors import TargetError
+from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange
+from soaklib.targets.base import Identity, Made, Missing, Wire
+from soaklib.targets.fourrunr.api import ApiError, GatewayApi
+from soaklib.targets.fourrunr.health import health_gate
+from soaklib.targets.fourrunr.policies import RunPolicies
+from soaklib.targets.fourrunr.routes import check_routes
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from soaklib.plan.model import Change, Plan
+    from soaklib.targets.base import Health, Link
+
+__all__ = ["FourRunrAdmin"]
+
+
+class FourRunrAdmin:
+    """A 4Runr gateway's admin.
+
+    Parameters
+    ----------
+    link
+        The run, and the way to the gateway.
+    api
+        The gateway's routes; None for those at the link's other end.
+    """
+
+    capabilities: Final = frozenset({"rotate-credentials", "chaos", "update-policy"})
+
+    def __init__(self, link: Link, api: GatewayApi | None = None) -> None:
+        self._link = link
+        self._api = api or GatewayApi(
+            link.base_url, timeout_s=link.timeout_s, headers=link.headers, admin_token=link.secret,
+            ca_file=link.ca_file,
+        )  # fmt: skip
+        self._policies = RunPolicies(self._api, link.tell, link.plan, rps=link.rps, run_id=link.run_id)
+        self._active: dict[str, str] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._api.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._api.__aexit__(exc_type, exc, traceback)
+
+    async def missing(self, plan: Plan) -> Missing:
+        """Say which of the routes that a plan needs are not there."""
+        return Missing(*await check_routes(self._api, plan))
+
+    async def health(self) -> Health:
+        """GET /health and /ready and judge them."""
+        return await health_gate(self._api)
+
+    # -- identities
+
+    async def open(self, role: str, name: str) -> Identity:
+        """Create an agent, which has no token yet."""
+        return Identity(name, role, "", handle=await self._api.create_agent(name=name, role=role))
+
+    async def renew(self, identity: Identity, *, expires_at: dt.datetime) -> Identity:
+        """Give an agent a new token."""
+        token = await self._api.generate_token(
+            identity.handle, scopes=self._link.plan.roles[identity.role].scopes,
+            expires_at=expires_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        )  # fmt: skip
+        return replace(identity, secret=token)
+
+    async def close(self, identity: Identity) -> None:
+        """Leave an agent where it is: the gateway has no route to remove one, and its token expires by itself."""
+
+    # -- policies
+
+    async def prepare(self, *, anew: bool = False) -> None:
+        """Create the policy of each role; a gateway without the route is said to have none."""
+        await (self._policies.renew() if anew else self._policies.create())
+
+    async def clear_left(self, known: Mapping[str, str]) -> None:
+        """Remove the policies that an earlier runner of the run left."""
+        await self._policies.remove_left(known)
+
+    async def clear(self) -> None:
+        """Remove the run's policies."""
+        await self._policies.remove()
+
+    # -- changes
+
+    async def make(self, change: Change) -> Made:
+        """Make a change through the admin routes."""
+        match change:
+            case CredentialsChange():
+                return await self._rotate_credentials(change)
+            case ChaosChange():
+                await self._api.chaos_on(tool=change.tool, mode=change.mode, pct=change.pct)
+                return Made(
+                    f"tool={change.tool} mode={change.mode} pct={change.pct}", change.tool,
+                    {"tool": change.tool, "mode": change.mode, "pct": change.pct},
+                )  # fmt: skip
+            case PolicyChange():
+                return await self._policies.cut(change)
+
+    def undoing(self, change: Change) -> Wire | None:
+        """Give the request that clears a tool's chaos."""
+        if not isinstance(change, ChaosChange):
+            return None
+        headers = {} if self._link.secret is None else {"X-Admin-Token": self._link.secret}
+        return Wire("DELETE", f"/api/admin/chaos/tool/{change.tool}", headers, None)
+
+    async def undo(self, change: Change) -> None:
+        """Clear a tool's chaos."""
+        if isinstance(change, ChaosChange):
+            await self._api.chaos_off(change.tool)
+
+    async def resume(self, change: Change, *, gateway_is_new: bool) -> None:
+        """Take up a cut quota; give a gateway that is new another credential."""
+        if isinstance(change, PolicyChange):
+            self._policies.restore_cut(change)
+        elif isinstance(change, CredentialsChange) and gateway_is_new:
+            await self._rotate_credentials(change)
+
+    async def is_in_force(self, change: Change) -> bool | None:
+        """Ask which credential is active; what else was changed cannot be asked for."""
+        if not isinstance(change, CredentialsChange) or change.tool not in self._active:
+            return None
+        try:
+            return await self._api.active_credential(change.tool) == self._active[change.tool]
+        except ApiError as exc:
+            if not exc.is_missing:
+                raise
+            return None  # a gateway that cannot be asked has to be believed
+
+    async def _rotate_credentials(self, change: CredentialsChange) -> Made:
+        version = f"{self._link.run_id}-{secrets.token_hex(4)}"
+        credential_id = await self._api.set_credential(
+            tool=change.tool, version=version, credential=secrets.token_urlsafe(32)
+        )
+        await self._api.activate_credential(credential_id)
+        self._active[change.tool] = credential_id
+        await self._refuse_other_credential(change.tool, credential_id)
+        return Made(
+            f"tool={change.tool} version={version} id={credential_id}", change.tool,
+            {"tool": change.tool, "version": version, "id": credential_id},
+        )  # fmt: skip
+
+    async def _refuse_other_credential(self, tool: str, credential_id: str) -> None:
+        """Ask which credential is active: no call of the load would show that a rotation changed nothing."""
+        try:
+            active = await self._api.active_credential(tool)
+        except ApiError as exc:
+            if not exc.is_missing:
+                raise
+            return  # a gateway that cannot be asked has to be believed
+        if active != credential_id:
+            msg = (
+                f"POST /api/admin/creds/activate was answered with {HTTPStatus.OK}: but {active} is the credential "
+                f"that is active for {tool}"
+            )
+            raise TargetError(msg)

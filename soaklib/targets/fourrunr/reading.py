@@ -1,0 +1,135 @@
+"""Reads one answer of POST /api/proxy-request: a JSON object that says itself whether the call succeeded.
+
+A success must carry ``"success": true``, and its ``data`` must hold no error of its own: an MCP tool's ``isError``, or
+an ``error`` object of JSON-RPC or of a model's API, is the upstream's failure, whatever the status says. What is no
+success is told by :mod:`soaklib.targets.fourrunr.answers` from its words, in whichever of these forms they come:
+
+========================================================== =====================================================
+body                                                       words
+========================================================== =====================================================
+``{"error": "...", "reason" or "details": "..."}``         the texts
+``{"message": "..."}``                                     the text
+``{"error": {"message": "...", "type": "..."}}``           the message; a ``type`` that is known counts first
+``{"title": "...", "detail": "..."}`` (RFC 9457)           title and detail
+========================================================== =====================================================
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from soaklib.records import Kind, Reason
+from soaklib.safety.foreign_text import plain_text
+from soaklib.targets.base import Limit, Reading
+from soaklib.targets.fourrunr.answers import classify_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["MAX_BODY_BYTES", "AnswerReader", "read_answer"]
+
+MAX_BODY_BYTES: Final = 1 << 20
+_MOST_ID_CHARACTERS: Final = 128
+"""Of a correlation id; what is longer is cut off, for each row of a day holds one."""
+
+_BUDGET: Final = frozenset({"budget_exceeded"})
+"""Types of error objects that say that the money is spent, whatever their status."""
+
+
+class AnswerReader:
+    """Reads one answer."""
+
+    __slots__ = ("_chunks", "_correlation_id", "_is_json", "_size_bytes", "_status")
+
+    def __init__(self) -> None:
+        self._status = 0
+        self._is_json = False
+        self._correlation_id: str | None = None
+        self._chunks: list[bytes] = []
+        self._size_bytes = 0
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take status and headers."""
+        self._status = status
+        content_type = headers.get("Content-Type", "")
+        self._is_json = content_type == "application/json" or (
+            content_type.partition(";")[0].strip().lower() == "application/json"
+        )
+        if (correlation_id := headers.get("X-Correlation-Id")) is not None:
+            self._correlation_id = plain_text(correlation_id, most=_MOST_ID_CHARACTERS)
+
+    def feed(self, chunk: bytes, at_us: int) -> bool:
+        """Take a piece of the body; say whether more is wanted."""
+        del at_us
+        self._size_bytes += len(chunk)
+        if self._size_bytes > MAX_BODY_BYTES:
+            return False
+        self._chunks.append(chunk)
+        return True
+
+    def end(self) -> Reading:
+        """Give what the whole answer says."""
+        text = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        kind, reason, limit = read_answer(self._status, text, is_json=self._is_json)
+        return Reading(
+            kind, reason, limit, self._correlation_id, lost_identity=reason is Reason.AGENT_NOT_FOUND
+        )  # fmt: skip
+
+    def broken_off(self, kind: Kind, reason: Reason) -> Reading:
+        """Give what an answer says that came to no end: what the transport says of it."""
+        return Reading(kind, reason, None, self._correlation_id)
+
+
+def read_answer(status: int, text: bytes, *, is_json: bool) -> tuple[Kind, Reason | None, Limit | None]:
+    """Classify a whole answer; a success must carry the JSON object that says so."""
+    is_success = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+    if is_success and not is_json:
+        return Kind.INVALID_RESPONSE, Reason.CONTENT_TYPE, None
+    try:
+        body = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict):
+        kind, reason = (
+            (Kind.INVALID_RESPONSE, Reason.BODY_INVALID) if is_success else classify_answer(status, None, None)
+        )
+        return kind, reason, None
+    if is_success:
+        if body.get("success") is not True:
+            return Kind.INVALID_RESPONSE, Reason.BODY_INVALID, None
+        data = body.get("data")
+        if isinstance(data, dict) and (data.get("isError") is True or _is_error(data.get("error"))):
+            return Kind.UPSTREAM_ERROR, Reason.UPSTREAM, None
+        return *classify_answer(status, None, None), None
+    return _refusal(status, body)
+
+
+def _is_error(value: object) -> bool:
+    """Say whether an ``error`` inside data says that there was one: JSON-RPC's is an object, null is none."""
+    return isinstance(value, dict | str) and bool(value)
+
+
+def _refusal(status: int, body: dict[str, object]) -> tuple[Kind, Reason | None, Limit | None]:
+    error, detail = _words(body)
+    inner = body.get("error")
+    if isinstance(inner, dict):
+        if inner.get("type") in _BUDGET:
+            return Kind.DENIED, Reason.QUOTA, Limit.BUDGET
+        error, detail = _words(inner)
+    return *classify_answer(status, error, detail), None
+
+
+def _words(body: dict[str, object]) -> tuple[str | None, str | None]:
+    """Give what an error says in short, and what it says of why."""
+    return _text(body, "error", "message", "title"), _text(body, "reason", "details", "detail")
+
+
+def _text(body: dict[str, object], *names: str) -> str | None:
+    for name in names:
+        value = body.get(name)
+        if isinstance(value, str):
+            return value
+    return None
