@@ -3,9 +3,9 @@
 ``python -m soaklib.runner.guard`` is started just before the first such change is made. Its standard input is a pipe
 from the runner (:mod:`soaklib.runner.chaos_guard`). A line of JSON says what to ask for should the runner be gone:
 ``url``, ``headers``, ``ca_file``, ``dies_with_runner``, and where it is no DELETE ``method`` and ``body``.
-``done NAME`` (see :attr:`Order.name`) takes one back, ``done`` all. The end of the pipe without ``done`` means that the runner is
-gone: the guard then takes back what is left, and whatever is answered in the meantime, it tries for ten minutes.
-Standard library only: it must start fast and not fail.
+``done NAME`` (see :attr:`Order.name`) takes one back, ``done`` all. The end of the pipe without ``done`` means that the
+runner is gone: the guard then takes back what is left, and whatever is answered in the meantime, it tries for ten
+minutes. Standard library only: it must start fast and not fail.
 """
 
 from __future__ import annotations

@@ -458,10 +458,12 @@ async def _stream_from(handler, **options):
     reader = _Stream()
 
     async def serve(incoming, writer):
-        await _read_request(incoming)
-        with contextlib.suppress(ConnectionError):
-            await handler(incoming, writer)
-        writer.close()
+        try:
+            await _read_request(incoming)
+            with contextlib.suppress(ConnectionError):
+                await handler(incoming, writer)
+        finally:
+            writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -498,14 +500,13 @@ def test_connections_are_counted_as_they_come_and_are_lost():
         closes = [False, False, True, False]
 
         async def serve(reader, writer):
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
                 while True:
                     await _read_request(reader)
                     writer.write(http(b"200 OK", OK).replace(b"connection: close\r\n", b""))
                     await writer.drain()
                     if closes.pop(0):
                         break
-            writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -527,13 +528,12 @@ def test_a_connection_past_its_age_is_replaced_and_is_not_called_lost(most_age_s
 
     async def main():
         async def serve(reader, writer):
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
                 while True:
                     await _read_request(reader)
                     await asyncio.sleep(0.06)
                     writer.write(http(b"200 OK", OK).replace(b"connection: close\r\n", b""))
                     await writer.drain()
-            writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
