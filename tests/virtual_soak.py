@@ -132,16 +132,13 @@ class _Virtual(Surroundings):
         del folder, on_warning
         return self._world.recorder
 
-    def api(self):
-        return VirtualApi(self._world.gateway, lambda: self._world.is_alive)
-
     def link(self, plan, *, run_id, tell):
         return Link(base_url="http://gateway", timeout_s=TIMEOUT_S, plan=plan, run_id=run_id,
                     rps=self._world.settings.rps, tell=tell)  # fmt: skip
 
     def admin(self, target, link):
         del target
-        return FourRunrAdmin(link, self.api())
+        return FourRunrAdmin(link, VirtualApi(self._world.gateway, lambda: self._world.is_alive))
 
     def client(self, clock):
         return VirtualClient(self._world.gateway, clock, lambda: self._world.is_alive)

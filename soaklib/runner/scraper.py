@@ -1,4 +1,4 @@
-"""Reads /metrics, /health and /ready on a clock of its own; hourly /metrics is kept verbatim; failures are rows too.
+"""Reads a gateway's metrics and health on a clock of its own; hourly metrics are kept verbatim; failures are rows too.
 
 What costs time is done elsewhere, for the loop keeps the schedule: the recorder's process reads the text of /metrics, a
 thread writes the snapshots.
@@ -11,9 +11,8 @@ import os
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.records import HEALTH_METRIC_PREFIX, EventName, Sample, Scrape
-from soaklib.targets.fourrunr.api import ApiError
-from soaklib.targets.fourrunr.health import answer_object, is_healthy, open_breakers
+from soaklib.records import EventName, Sample, Scrape
+from soaklib.targets.base import AdminError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +20,11 @@ if TYPE_CHECKING:
     from soaklib.runner.clock import RunClock, SoakClock
     from soaklib.runner.events import EventLog
     from soaklib.runner.recorder import Recorder
-    from soaklib.targets.fourrunr.api import GatewayApi, Reply
+    from soaklib.targets.base import Admin, Told
 
 __all__ = ["Scraper"]
 
+METRICS: Final = "metrics"
 _LEAST_PAUSE_S: Final = 1.0
 _MOST_WORDS: Final = 200
 _SNAPSHOT_WITHIN_S: Final = 300.0
@@ -45,8 +45,8 @@ class Scraper:
 
     Parameters
     ----------
-    api
-        The gateway's routes.
+    admin
+        Reads the gateway's endpoints.
     clock, soak_clock
         The run's clocks.
     recorder
@@ -59,7 +59,7 @@ class Scraper:
 
     def __init__(
         self,
-        api: GatewayApi,
+        admin: Admin,
         *,
         clock: RunClock,
         soak_clock: SoakClock,
@@ -67,7 +67,7 @@ class Scraper:
         events: EventLog,
         folder: Path,
     ) -> None:
-        self._api = api
+        self._admin = admin
         self._clock = clock
         self._soak_clock = soak_clock
         self._recorder = recorder
@@ -80,14 +80,18 @@ class Scraper:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            await self._read_metrics()
-            await self._read_health()
-            await self._read_ready()
+            for endpoint in self._admin.endpoints:
+                if endpoint == METRICS:
+                    await self._read_metrics()
+                else:
+                    await self._read(endpoint)
             due = max(due + period_s, loop.time())
             await asyncio.sleep(due - loop.time())
 
     async def snapshot(self, name: str, *, key: str | None, within_s: float = _SNAPSHOT_WITHIN_S) -> None:
-        """Keep /metrics verbatim in the run's folder; an event says so, or why not when it was tried for long enough.
+        """Keep the metrics verbatim in the run's folder; an event says so, or why not when it was tried for long enough.
+
+        A gateway that has none is asked for none, and no event says so.
 
         Parameters
         ----------
@@ -99,6 +103,8 @@ class Scraper:
             For how long it is tried, in wall seconds; no longer than some minutes, after which it would be another
             hour's.
         """
+        if METRICS not in self._admin.endpoints:
+            return
         ends = asyncio.get_running_loop().time() + min(max(within_s, _LEAST_WITHIN_S), _SNAPSHOT_WITHIN_S)
         pause_s = _FIRST_PAUSE_S
         try:
@@ -125,8 +131,8 @@ class Scraper:
             return _Tried(None, exc.strerror or str(exc))
         return _Tried(len(reply.body))
 
-    async def _read_metrics(self) -> Reply | None:
-        reply, scrape = await self._get("metrics")
+    async def _read_metrics(self) -> Told | None:
+        reply, scrape = await self._get(METRICS)
         if reply is None:
             return None
         if reply.status == HTTPStatus.OK:
@@ -135,29 +141,20 @@ class Scraper:
             self._recorder.scrape(scrape)
         return reply
 
-    async def _read_health(self) -> None:
-        reply, scrape = await self._get("health")
-        if reply is None:
+    async def _read(self, endpoint: str) -> None:
+        """Read an endpoint that tells how the gateway is doing."""
+        told, scrape = await self._get(endpoint)
+        if told is None:
             return
-        scrape = scrape._replace(ok=is_healthy(reply), detail=None)
-        self._recorder.scrape(scrape)
-        if reply.status == HTTPStatus.OK:
-            self._recorder.samples(_memory_samples(scrape.at_us, reply.body))
+        self._recorder.scrape(scrape._replace(ok=told.ok, detail=told.detail))
+        self._recorder.samples([Sample(scrape.at_us, metric, (), value) for metric, value in told.samples])
 
-    async def _read_ready(self) -> None:
-        reply, scrape = await self._get("ready")
-        if reply is None:
-            return
-        tools = None if reply.status == HTTPStatus.OK else open_breakers(reply)
-        detail = f"breaker open: {', '.join(tools)}"[:_MOST_WORDS] if tools else scrape.detail
-        self._recorder.scrape(scrape._replace(ok=reply.status == HTTPStatus.OK, detail=detail))
-
-    async def _get(self, endpoint: str) -> tuple[Reply | None, Scrape]:
+    async def _get(self, endpoint: str) -> tuple[Told | None, Scrape]:
         """GET an endpoint; without an answer the failed scrape is recorded here."""
         started_us = self._clock.now_us()
         try:
-            reply = await self._api.get(f"/{endpoint}")
-        except ApiError as exc:
+            reply = await self._admin.look(endpoint)
+        except AdminError as exc:
             now_us = self._clock.now_us()
             scrape = Scrape(
                 now_us, endpoint, None, ok=False, duration_us=now_us - started_us, size_bytes=0, detail=str(exc)
@@ -183,15 +180,3 @@ def _keep(path: Path, content: bytes) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _memory_samples(at_us: int, body: bytes) -> list[Sample]:
-    """Give /health's memory figures as samples, in bytes."""
-    memory = answer_object(body).get("memory")
-    if not isinstance(memory, dict):
-        return []
-    return [
-        Sample(at_us, f"{HEALTH_METRIC_PREFIX}memory_{name}_bytes", (), float(value))
-        for name, value in sorted(memory.items())
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    ]

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from soaklib.plan.settings import SoakSettings
     from soaklib.runner.client import Client
     from soaklib.targets.base import Admin, Target
-    from soaklib.targets.fourrunr.api import GatewayApi
 
 __all__ = ["Soak", "SoakJob", "SoakResult"]
 
@@ -107,10 +106,9 @@ class SoakResult:
 
 
 class _Ways(NamedTuple):
-    """The ways to the gateway: what is done beside the load, what is read of it, and the load's calls."""
+    """The ways to the gateway: what is done and read beside the load, and the load's calls."""
 
     admin: Admin
-    api: GatewayApi
     client: Client
 
 
@@ -159,10 +157,9 @@ class Soak:
             link = self._surroundings.link(self.job.plan, run_id=self.job.run_id, tell=self.events.write)
             async with (
                 self._surroundings.admin(self._target, link) as admin,
-                self._surroundings.api() as api,
                 self._surroundings.client(self.clock) as client,
             ):
-                result = await self._run_between_set_up_and_clean_up(_Ways(admin, api, client), stop)
+                result = await self._run_between_set_up_and_clean_up(_Ways(admin, client), stop)
             try:
                 await self.recorder.close()
             except SoaklibError as exc:
@@ -234,8 +231,8 @@ class Soak:
                 plan=job.plan, duration_s=job.settings.duration_s, clock=self.clock, soak_clock=self.soak_clock,
                 events=self.events, pool=pool, changes=changes, agents_lost=load.agents_lost,
                 scraper=Scraper(
-                    ways.api, clock=self.clock, soak_clock=self.soak_clock, recorder=self.recorder, events=self.events,
-                    folder=job.folder,
+                    ways.admin, clock=self.clock, soak_clock=self.soak_clock, recorder=self.recorder,
+                    events=self.events, folder=job.folder,
                 ),
             )  # fmt: skip
             end = await run_side_by_side(

@@ -16,7 +16,6 @@ from soaklib.runner.recorder import Recorder
 from soaklib.runner.vitals import watch_vitals
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.targets.base import Link
-from soaklib.targets.fourrunr.api import GatewayApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,13 +62,6 @@ class Surroundings:
     def recorder(self, folder: Path, *, on_warning: Callable[[str], None]) -> Recorder:
         """Give what rows are handed to, and whom it tells what does not end the run."""
         return Recorder(folder / DATABASE_NAME, on_warning=on_warning)
-
-    def api(self) -> GatewayApi:
-        """Give the way to the gateway's routes, to be entered and left."""
-        return GatewayApi(
-            self._target, timeout_s=self._timeout_s, headers=self._headers, admin_token=self._secret,
-            ca_file=self._settings.ca_file,
-        )  # fmt: skip
 
     def link(self, plan: Plan, *, run_id: str, tell: Tell) -> Link:
         """Give what the gateway's admin needs to know of the run."""

@@ -53,6 +53,7 @@ __all__ = [
     "Target",
     "Tell",
     "Template",
+    "Told",
     "Wire",
 ]
 
@@ -353,6 +354,29 @@ class Health(NamedTuple):
     open_breakers: tuple[str, ...] = ()
 
 
+class Told(NamedTuple):
+    """What an endpoint of a gateway's own answered, and what that says.
+
+    Attributes
+    ----------
+    status, body, content_type
+        As they came.
+    ok
+        Whether it told that all is well; of metrics the reader of their text says so.
+    detail
+        Why it did not, or what is worth knowing all the same; None for nothing.
+    samples
+        Metric and value of what it told in figures, beside the text of metrics.
+    """
+
+    status: int
+    body: bytes
+    ok: bool = False
+    detail: str | None = None
+    samples: tuple[tuple[str, float], ...] = ()
+    content_type: str | None = None
+
+
 class Made(NamedTuple):
     """A change that was made.
 
@@ -410,6 +434,21 @@ class Admin(Protocol):
 
     async def health(self) -> Health:
         """Say whether the gateway is fit for a change; that it cannot be asked is an answer too."""
+        ...
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Give what there is to look at again and again: of ``metrics``, ``health``, ``ready``."""
+        ...
+
+    async def look(self, endpoint: str) -> Told:
+        """Read one of the endpoints, and judge it.
+
+        Raises
+        ------
+        AdminError
+            It gave no answer.
+        """
         ...
 
     # -- identities

@@ -10,10 +10,13 @@ import pytest
 from virtual_soak import World
 from virtual_time import run_virtually
 
+from soaklib.plan.model import load_plan
 from soaklib.records import Sample, Scrape
 from soaklib.runner.clock import RunClock, SoakClock
 from soaklib.runner.scraper import Scraper
 from soaklib.store.views import Segment
+from soaklib.targets.base import Link
+from soaklib.targets.fourrunr.admin import FourRunrAdmin
 from soaklib.targets.fourrunr.api import ApiError, Reply
 
 ANCHOR = dt.datetime(2026, 11, 28, tzinfo=dt.UTC)
@@ -73,8 +76,14 @@ class Parts:
             ANCHOR, monotonic_ns=loop.monotonic_ns, utc_now=lambda: ANCHOR + dt.timedelta(seconds=loop.time())
         )
         soak_clock = SoakClock(Segment(segment=0, started_at_us=0, soak_started_s=0.0), speed)
+        link = Link(base_url="", timeout_s=1.0, plan=load_plan(), run_id="r1", rps=1.0, tell=None)
         self.scraper = Scraper(
-            self.api, clock=clock, soak_clock=soak_clock, recorder=self.rows, events=self.events, folder=folder
+            FourRunrAdmin(link, self.api),
+            clock=clock,
+            soak_clock=soak_clock,
+            recorder=self.rows,
+            events=self.events,
+            folder=folder,
         )
 
     async def run_for(self, seconds, every_s=15.0):

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final, Self
 
 from soaklib.errors import TargetError
 from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange
-from soaklib.targets.base import Identity, Made, Missing, Wire
+from soaklib.safety.foreign_text import plain_text
+from soaklib.targets.base import Identity, Made, Missing, Told, Wire
 from soaklib.targets.fourrunr.api import ApiError, GatewayApi
-from soaklib.targets.fourrunr.health import health_gate
+from soaklib.targets.fourrunr.health import health_gate, is_healthy, memory_figures, open_breakers
 from soaklib.targets.fourrunr.policies import RunPolicies
 from soaklib.targets.fourrunr.routes import check_routes
 
@@ -64,6 +65,23 @@ class FourRunrAdmin:
     async def health(self) -> Health:
         """GET /health and /ready and judge them."""
         return await health_gate(self._api)
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Give /metrics, /health and /ready."""
+        return ("metrics", "health", "ready")
+
+    async def look(self, endpoint: str) -> Told:
+        """GET an endpoint; /health tells memory as well, /ready which breakers are open."""
+        reply = await self._api.get(f"/{endpoint}")
+        ok, detail = reply.status == HTTPStatus.OK, None if reply.status == HTTPStatus.OK else f"status {reply.status}"
+        samples: tuple[tuple[str, float], ...] = ()
+        if endpoint == "health":
+            samples = memory_figures(reply.body) if ok else ()
+            ok, detail = is_healthy(reply), None
+        elif endpoint == "ready" and not ok and (tools := open_breakers(reply)):
+            detail = plain_text(f"breaker open: {', '.join(tools)}")
+        return Told(reply.status, reply.body, ok, detail, samples, reply.content_type)
 
     # -- identities
 

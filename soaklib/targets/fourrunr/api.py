@@ -76,12 +76,15 @@ class Reply(NamedTuple):
         Where the answer came from in the end, or where it points to and was not followed; None without a redirect.
     date
         The ``Date`` that its server put on it; None without.
+    content_type
+        What the answer says that its body is; None where it says nothing.
     """
 
     status: int
     body: bytes
     moved_to: str | None = None
     date: str | None = None
+    content_type: str | None = None
 
 
 class _Answer(NamedTuple):
@@ -298,7 +301,8 @@ class GatewayApi:
                 if text is None:
                     response.close()
                     raise ApiError(route, response.status, f"the body is over {most_bytes} bytes")
-                return Reply(response.status, text, response.headers.get("Location"), response.headers.get("Date"))
+                told = (response.headers.get(name) for name in ("Location", "Date", "Content-Type"))
+                return Reply(response.status, text, *told)
         except aiohttp.ConnectionTimeoutError as exc:
             raise ApiError(route, None, f"no connection within {connect_limit_s(self._timeout_s):.3g} s") from exc
         except TimeoutError as exc:

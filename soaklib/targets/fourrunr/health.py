@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from soaklib.records import HEALTH_METRIC_PREFIX
 from soaklib.safety.foreign_text import plain_text
 from soaklib.targets.base import Health
 from soaklib.targets.fourrunr.api import ApiError
@@ -14,7 +15,7 @@ from soaklib.targets.fourrunr.api import ApiError
 if TYPE_CHECKING:
     from soaklib.targets.fourrunr.api import GatewayApi, Reply
 
-__all__ = ["answer_object", "health_gate", "is_healthy", "open_breakers"]
+__all__ = ["answer_object", "health_gate", "is_healthy", "memory_figures", "open_breakers"]
 
 _MOST_BYTES: Final = 64 << 10
 """Of an answer that is looked into by the loop that keeps the schedule; a gateway's own are a hundredth of it."""
@@ -64,6 +65,18 @@ async def health_gate(api: GatewayApi) -> Health:
             fit=True, detail=plain_text(f"healthy; breaker open: {', '.join(tools)}"), open_breakers=tuple(tools)
         )
     return Health(fit=False, detail=f"/ready answered {ready.status} and no open breaker explains it")
+
+
+def memory_figures(body: bytes) -> tuple[tuple[str, float], ...]:
+    """Give /health's memory figures as metrics, in bytes."""
+    memory = answer_object(body).get("memory")
+    if not isinstance(memory, dict):
+        return ()
+    return tuple(
+        (f"{HEALTH_METRIC_PREFIX}memory_{name}_bytes", float(value))
+        for name, value in sorted(memory.items())
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    )
 
 
 def answer_object(body: bytes) -> dict[str, object]:
