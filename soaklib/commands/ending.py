@@ -127,7 +127,7 @@ def costing(tell: Callable[[str], None]) -> Iterator[None]:
 
 def _note_gateway(job: SoakJob) -> None:
     """Keep what the gateway says of itself as the run ends: it may be another than the one that the run began with."""
-    said = ask_gateway(job.settings, job.target)
+    said = ask_gateway(job.settings, job.plan, job.target)
     writer = RunWriter(job.folder / DATABASE_NAME)
     writer.note_environment("gateway", {"end": said})
     writer.close()

@@ -253,7 +253,7 @@ def _begin(job: SoakJob) -> None:
         "python": platform.python_version(),
         "cpus": os.cpu_count(),
         "packages": {name: version(name) for name in _PACKAGES},
-        "gateway": {"begin": ask_gateway(settings, job.target)},
+        "gateway": {"begin": ask_gateway(settings, job.plan, job.target)},
     }
     writer = RunWriter(job.folder / DATABASE_NAME)
     writer.begin_run(

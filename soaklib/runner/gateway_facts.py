@@ -15,11 +15,13 @@ import orjson
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
 from soaklib.safety.foreign_text import MOST_NAME, plain_text
 from soaklib.safety.redaction import redacted
-from soaklib.targets.fourrunr.api import ApiError, GatewayApi
+from soaklib.targets import load_target
+from soaklib.targets.base import AdminError, Link
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+    from soaklib.plan.model import Plan
     from soaklib.plan.settings import SoakSettings
 
 __all__ = ["GatewaySaid", "ask_gateway", "facts_of"]
@@ -38,28 +40,31 @@ class GatewaySaid(TypedDict):
     detail: str
 
 
-def ask_gateway(settings: SoakSettings, target: str) -> GatewaySaid:
-    """Ask a gateway's /health what it says of itself; that it says nothing is an answer too.
+def ask_gateway(settings: SoakSettings, plan: Plan, url: str) -> GatewaySaid:
+    """Ask a gateway's health what it says of itself; that it says nothing is an answer too.
 
     Parameters
     ----------
     settings
         What lets the call in, and what TLS is verified by.
-    target
+    plan
+        Says which kind of gateway it is.
+    url
         The gateway's base URL.
     """
 
     async def ask() -> bytes:
-        async with GatewayApi(
-            target, timeout_s=min(_ANSWER_WITHIN_S, settings.http_timeout_ms / 1000), headers=settings.headers(),
-            ca_file=settings.ca_file,
-        ) as api:  # fmt: skip
-            return (await api.get("/health")).body
+        link = Link(
+            base_url=url, timeout_s=min(_ANSWER_WITHIN_S, settings.http_timeout_ms / 1000), headers=settings.headers(),
+            ca_file=settings.ca_file, plan=plan, run_id="", rps=settings.rps, tell=lambda *_, **__: None,
+        )  # fmt: skip
+        async with load_target(plan.target).admin(link) as admin:
+            return (await admin.look("health")).body if "health" in admin.endpoints else b"{}"
 
     secrets = [*settings.headers().values(), os.environ.get(ADMIN_TOKEN_VARIABLE, "")]
     try:
         facts = facts_of(asyncio.run(ask()), secrets=secrets)
-    except ApiError as exc:
+    except AdminError as exc:
         return {"facts": {}, "detail": f"its /health told nothing: {exc}"}
     except ValueError as exc:
         return {"facts": {}, "detail": plain_text(f"its /health told nothing: {exc}")}

@@ -89,7 +89,7 @@ class Scraper:
             await asyncio.sleep(due - loop.time())
 
     async def snapshot(self, name: str, *, key: str | None, within_s: float = _SNAPSHOT_WITHIN_S) -> None:
-        """Keep the metrics verbatim in the run's folder; an event says so, or why not when it was tried for long enough.
+        """Keep the metrics verbatim in the run's folder; an event says so, or why not when it was tried long enough.
 
         A gateway that has none is asked for none, and no event says so.
 

@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from soaklib.plan.model import load_plan
 from soaklib.plan.settings import load_settings
 from soaklib.runner.gateway_facts import ask_gateway
 
@@ -35,7 +36,7 @@ def health():
 
 def ask(url, *flags):
     """Ask a gateway as a run does."""
-    return ask_gateway(load_settings(["--gateway-url", url, *flags]), url)
+    return ask_gateway(load_settings(["--gateway-url", url, *flags]), load_plan(), url)
 
 
 def test_what_stays_the_same_is_kept_and_what_changes_is_not(health):
