@@ -28,8 +28,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import ExitCode, RecordingError
+from soaklib.exposition.ending import Wholeness
 from soaklib.runner.frames import FrameReader, dump
-from soaklib.runner.scraped import read_scrape
+from soaklib.runner.scraped import judge_whole, read_scrape
 from soaklib.runner.storing import store
 from soaklib.store.live import Publisher
 from soaklib.store.writer import RunWriter
@@ -105,9 +106,10 @@ def main(database: Path) -> int:
 def record(writer: RunWriter, voice: Voice) -> None:
     """Store what comes in until the input ends."""
     frames_stored = rows_stored = 0
+    wholeness = Wholeness()
     voice.acknowledge(frames_stored, rows_stored)
     for frames in _frame_groups(_STDIN):
-        stored = store(writer, _merge(frames, voice))
+        stored = store(writer, _merge(frames, wholeness, voice))
         frames_stored += len(frames)
         rows_stored += stored.rows
         voice.acknowledge(frames_stored, rows_stored, stored.refused)
@@ -121,14 +123,14 @@ def _frame_groups(descriptor: int) -> Iterator[list[Frame]]:
             yield frames
 
 
-def _merge(frames: list[Frame], voice: Voice) -> dict[str, list[Sequence[object]]]:
+def _merge(frames: list[Frame], wholeness: Wholeness, voice: Voice) -> dict[str, list[Sequence[object]]]:
     """Put the rows of some frames together; the samples of a scrape go with its row."""
     merged: dict[str, list[Sequence[object]]] = {}
     for frame in frames:
         for table, rows in frame.rows.items():
             merged.setdefault(table, []).extend(rows)
         if frame.scrape is not None:
-            read = read_scrape(frame.scrape, frame.text)
+            read = judge_whole(read_scrape(frame.scrape, frame.text), frame.text, wholeness)
             if read.fault is not None:
                 voice.warn(read.fault)
             merged.setdefault("scrapes", []).append(read.scrape)

@@ -11,6 +11,7 @@ import os
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from soaklib.exposition.ending import Endings
 from soaklib.records import EventName, Sample, Scrape
 from soaklib.targets.base import AdminError
 
@@ -73,6 +74,7 @@ class Scraper:
         self._recorder = recorder
         self._events = events
         self._folder = folder
+        self._endings = Endings()
 
     async def run(self, every_s: float) -> None:
         """Scrape every `every_s` soak seconds, but at most once a wall second, until cancelled."""
@@ -120,26 +122,32 @@ class Scraper:
             self._events.write(EventName.METRICS_SNAPSHOT, f"{name} {kept.size} bytes", key=key)
 
     async def _try_snapshot(self, name: str) -> _Tried:
-        reply = await self._read_metrics()
+        reply, cut = await self._read_metrics()
         if reply is None:
             return _Tried(None, "no answer")
         if reply.status != HTTPStatus.OK or not reply.body:
             return _Tried(None, f"status {reply.status}, {len(reply.body)} bytes")
+        if cut is not None:
+            return _Tried(None, cut)
         try:
             await asyncio.to_thread(_keep, self._folder / name, reply.body)
         except OSError as exc:
             return _Tried(None, exc.strerror or str(exc))
         return _Tried(len(reply.body))
 
-    async def _read_metrics(self) -> Told | None:
+    async def _read_metrics(self) -> tuple[Told | None, str | None]:
+        """Read /metrics; give its answer, and why that is cut short if it is: then it is a failed scrape."""
         reply, scrape = await self._get(METRICS)
         if reply is None:
-            return None
-        if reply.status == HTTPStatus.OK:
+            return None, None
+        cut = (
+            self._endings.cut(reply.body, reply.content_type) if reply.status == HTTPStatus.OK and reply.body else None
+        )
+        if reply.status == HTTPStatus.OK and cut is None:
             self._recorder.metrics(scrape, reply.body)
         else:
-            self._recorder.scrape(scrape)
-        return reply
+            self._recorder.scrape(scrape if cut is None else scrape._replace(detail=cut))
+        return reply, cut
 
     async def _read(self, endpoint: str) -> None:
         """Read an endpoint that tells how the gateway is doing."""

@@ -4,9 +4,10 @@ import math
 
 import pytest
 
+from soaklib.exposition.ending import Wholeness
 from soaklib.records import Sample, Scrape
 from soaklib.runner import scraped
-from soaklib.runner.scraped import read_scrape
+from soaklib.runner.scraped import judge_whole, read_scrape
 
 SCRAPE = Scrape(7, "metrics", 200, ok=False, duration_us=2, size_bytes=3, detail=None)
 
@@ -47,3 +48,21 @@ def test_whatever_the_parser_raises_is_a_failed_scrape(monkeypatch, error):
     assert (read.samples, read.scrape.ok, read.scrape.detail) == ([], False, read.fault)
     assert read.fault.startswith(f"the reader of /metrics failed: {type(error).__name__}(")
     assert len(read.fault.encode()) <= 200
+
+
+def test_a_text_cut_short_is_a_failed_scrape_without_samples():
+    """What it lacks would seem to be gone; one that lacks a family in its middle is kept, and says so."""
+    wholeness = Wholeness()
+
+    def scrape(text):
+        return judge_whole(read_scrape(SCRAPE, text), text, wholeness)
+
+    assert scrape(b"a 1\nb 2\nc 3\n").scrape == SCRAPE._replace(ok=True)
+    cut = scrape(b"a 1\n")
+    assert (cut.scrape.ok, cut.samples) == (False, [])
+    assert cut.scrape.detail == "cut short: it ends before b, c, which the scrape before has"
+    lacking = scrape(b"a 1\nc 3\n")
+    assert lacking.scrape == SCRAPE._replace(ok=True, detail="lacks b, which the scrape before has")
+    assert [sample.metric for sample in lacking.samples] == ["a", "c"]
+    failed = scrape(b"")
+    assert failed == read_scrape(SCRAPE, b"")

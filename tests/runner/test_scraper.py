@@ -336,3 +336,13 @@ def test_a_stretch_without_metrics_loses_the_snapshots_that_fall_into_it_whole()
 def test_the_last_snapshot_is_given_up_before_the_clean_up_is():
     """What failed is said by its own event, and the run ends."""
     assert soak_with_metrics_down(238, 60)[-1] == ("_FAILED", "snapshot:final")
+
+
+def test_openmetrics_without_its_end_is_a_failed_scrape(tmp_path):
+    """Its row says why, nothing is read of it, and no snapshot is kept of it."""
+    cut = Reply(200, b"a 1\n", content_type="application/openmetrics-text; version=1.0.0")
+    made, _ = snapshot(tmp_path, metrics=failing(1, then=cut._replace(body=b"a 1\n# EOF\n"), reply=cut))
+    (row,) = made.rows.scrapes
+    assert (row.ok, row.status, row.detail) == (False, 200, "cut short: OpenMetrics without # EOF")
+    assert [text for _, text in made.rows.texts] == [b"a 1\n# EOF\n"]
+    assert (tmp_path / "soak-h3.prom").read_bytes() == b"a 1\n# EOF\n"

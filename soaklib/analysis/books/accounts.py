@@ -210,13 +210,15 @@ def _per_window(answers: pl.DataFrame, column: str, size: int) -> list[int]:
 
 
 def _per_reading(counters: pl.DataFrame, at: Sequence[Reading]) -> list[float]:
-    """Give the counter at each reading; one that vanishes is not told, one that has yet to appear is 0."""
-    by_reading = dict(counters.group_by("win").agg(pl.col("count").sum()).iter_rows())
+    """Give the counter at each reading; one that vanishes, if only in part, is not told; before it appears it is 0."""
+    sums = counters.group_by("win").agg(pl.col("count", "parts").sum())
+    by_reading = {win: (count, parts) for win, count, parts in sums.iter_rows()}
     counts = [0.0] * len(at)
-    seen_in: int | None = None
+    epoch, most_parts = -1, 0
     for number, reading in enumerate(at):
-        if number in by_reading:
-            counts[number], seen_in = by_reading[number], reading.epoch
-        elif seen_in == reading.epoch:
-            counts[number] = math.nan
+        if reading.epoch != epoch:
+            epoch, most_parts = reading.epoch, 0
+        count, parts = by_reading.get(number, (0.0, 0))
+        counts[number] = count if parts >= most_parts else math.nan
+        most_parts = max(most_parts, parts)
     return counts

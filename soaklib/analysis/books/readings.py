@@ -4,12 +4,15 @@ A scrape reads the counters at some moment between its request and its answer. A
 moment all counters are 0, whatever they had counted before. Its moment on the run's clock comes from the gateway's own
 start time, by way of the clock readings in its correlation ids (``req_<epoch ms>_...``), each of which was made between
 the sending and the answer of its call.
+
+Where several processes answer /metrics in turn, no scrape reads the counters of them all: then there are no readings.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from soaklib.analysis.measures.lineage import STARTS, lineage_of, take_turns
 from soaklib.records import RunStatus
 
 if TYPE_CHECKING:
@@ -17,14 +20,14 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.sources.run import Run
 
-__all__ = ["Reading", "readings"]
+__all__ = ["Reading", "is_in_turn", "readings"]
 
 _RECORDED_WITHIN_US: Final = 5_000_000
 """What the recorder of a run that has not ended may still hold back."""
 
+_LEAST_FALLS: Final = 2
 _NEIGHBOURHOOD_US: Final = 10_000_000
 _ROUNDED_US: Final = 1_000  # both clocks are exposed in whole milliseconds
-_STARTS: Final = ("gateway_process_start_time_seconds", "process_start_time_seconds")
 
 
 class Reading(NamedTuple):
@@ -57,7 +60,7 @@ class _Scrape(NamedTuple):
 
 
 def readings(run: Run, counters: Sequence[str]) -> list[Reading]:
-    """Give the moments at which a run's counters are known, in order.
+    """Give the moments at which a run's counters are known, in order; none where several processes answer in turn.
 
     Left out are scrapes that overlap a later one, as it cannot be told which was first, and those at the end of a run
     that has not ended whose calls may not all be on disk yet.
@@ -71,6 +74,8 @@ def readings(run: Run, counters: Sequence[str]) -> list[Reading]:
     """
     scrapes = _scrapes(run)
     fallen = _fallen(run, [scrape.end_us for scrape in scrapes], counters)
+    if _take_turns(run, scrapes, fallen, counters):
+        return []
     found: list[Reading] = []
     epoch = 0
     last: _Scrape | None = None
@@ -94,12 +99,34 @@ def readings(run: Run, counters: Sequence[str]) -> list[Reading]:
     return found
 
 
+def is_in_turn(run: Run, counters: Sequence[str]) -> bool:
+    """Whether several processes answer a run's scrapes in turn; parameters as for :func:`readings`."""
+    scrapes = _scrapes(run)
+    return _take_turns(run, scrapes, _fallen(run, [scrape.end_us for scrape in scrapes], counters), counters)
+
+
+def _take_turns(run: Run, scrapes: Sequence[_Scrape], fallen: frozenset[int], counters: Sequence[str]) -> bool:
+    starts = [scrape.started_s for scrape in scrapes]
+    if any(start is not None for start in starts):
+        return lineage_of(starts).in_turn
+    if len(fallen) < _LEAST_FALLS:
+        return False
+    query = """
+        select at_us, hash(metric, labels) as series, "value" from samples
+        where list_contains($counters, metric) and isfinite("value") order by at_us"""
+    states: dict[int, dict[int, float]] = {scrape.end_us: {} for scrape in scrapes}
+    for at_us, series, value in run.sql(query, {"counters": list(counters)}).iter_rows():
+        if at_us in states:
+            states[at_us][series] = value
+    return take_turns(list(states.values()))
+
+
 def _scrapes(run: Run) -> list[_Scrape]:
     """Give the successful scrapes of which none overlaps the next, with the gateway's start time."""
     starts = run.sql(
         f"""
-        select at_us, coalesce(max("value") filter (metric = '{_STARTS[0]}'), max("value")) as started_s
-        from samples where metric in {_STARTS} group by at_us"""  # noqa: S608 - our own names
+        select at_us, coalesce(max("value") filter (metric = '{STARTS[0]}'), max("value")) as started_s
+        from samples where metric in {STARTS} group by at_us"""  # noqa: S608 - our own names
     )
     started_s = dict(starts.iter_rows())
     rows = run.sql(

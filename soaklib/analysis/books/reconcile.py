@@ -14,9 +14,10 @@ import polars as pl
 from soaklib.analysis.books.lines import counter_lines, log_lines, unseen_lines
 from soaklib.analysis.books.logmatch import log_rows
 from soaklib.analysis.books.pairs import FINDINGS, Cause, Pair
-from soaklib.analysis.books.readings import readings
+from soaklib.analysis.books.readings import is_in_turn, readings
 from soaklib.analysis.books.spare import spare_calls
 from soaklib.analysis.books.tallies import answers_in_windows, counter_names, counters_at_readings
+from soaklib.analysis.measures.lineage import IN_TURN
 from soaklib.analysis.sources.kept_log import kept_request_log
 from soaklib.analysis.sources.samples import AT
 from soaklib.records import State, Verdict
@@ -113,7 +114,8 @@ def books_balanced(run: Run, database: str | Path | pl.DataFrame | None = None) 
     -------
     soaklib.records.Verdict
         ``measure`` is the sum of all discrepancies, books and pairs added up; ``n`` the answers that were compared;
-        insufficient where there are no two readings of the counters to compare, or where the counters agree and the
+        insufficient where there are no two readings of the counters to compare, as where several processes answer
+        /metrics in turn, or where the counters agree and the
         run knows of a database of the gateway whose request log could not be read.
     """
     extra = "" if database is None else ", database=..."
@@ -123,6 +125,8 @@ def books_balanced(run: Run, database: str | Path | pl.DataFrame | None = None) 
     by_counter = frame.filter(pl.col("counter_increase").is_not_null())
     if not by_counter.height:
         detail = "no two scrapes of /metrics with counters that could be compared"
+        if is_in_turn(run, list(counter_names(run))):
+            detail = IN_TURN
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, detail, query)
     found = frame.filter(pl.col("cause").is_in([str(cause) for cause in FINDINGS]))
     measure = float(found["discrepancy"].abs().sum())

@@ -107,14 +107,14 @@ def counters_at_readings(run: Run, at: Sequence[Reading], names: Mapping[str, st
     -------
     polars.DataFrame
         ``win`` (the reading's number), ``metric`` (documented name), ``tool``, ``action``, ``code``, ``kind`` (labels;
-        null where the counter has none) and ``count``, the sum over all other labels.
+        null where the counter has none), ``count``, the sum over all other labels, and ``parts``, of how many series.
     """
     labels = ", ".join(
         f"""list_filter(labels, lambda label: label."key" = '{name}')[1]."value" as {name}"""
         for name in ("tool", "action", "code", "kind")
     )
     query = f"""
-        select win, raw, tool, action, code, kind, sum("value") as "count"
+        select win, raw, tool, action, code, kind, sum("value") as "count", count(*) as parts
         from (
             select win, metric as raw, "value", {labels} from samples
             join (select unnest(range(len($at_us::BIGINT[]))) as win, unnest($at_us::BIGINT[]) as at_us) using (at_us)

@@ -14,6 +14,7 @@ none                                          a restart if counters fall, and se
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ IN_TURN: Final = "several processes answer /metrics in turn, each with counters 
 _CLOCKS_APART_S: Final = 300.0
 _A_REAL_TIME_S: Final = 1e9  # before 2001: no time of day, so that it cannot be held against a clock
 _LEAST_RETURNS: Final = 2
+_FAR_FEWER: Final = 0.25
 
 
 class Lineage(NamedTuple):
@@ -51,7 +53,7 @@ class Lineage(NamedTuple):
     in_turn: bool
 
 
-def lineage_of(started_s: Sequence[float | None], at_s: Sequence[float]) -> Lineage:
+def lineage_of(started_s: Sequence[float | None], at_s: Sequence[float] | None = None) -> Lineage:
     """Tell processes by the start time in each scrape.
 
     Parameters
@@ -59,7 +61,7 @@ def lineage_of(started_s: Sequence[float | None], at_s: Sequence[float]) -> Line
     started_s
         The start time that each scrape tells, Unix seconds; None where it tells none.
     at_s
-        When each was scraped, Unix seconds.
+        When each was scraped, Unix seconds; None if the gateway's clock may show any other time than the scraper's.
     """
     epoch, epochs, last = 0, [], None
     seen: set[float] = set()
@@ -68,8 +70,9 @@ def lineage_of(started_s: Sequence[float | None], at_s: Sequence[float]) -> Line
         if started is not None and started != last:
             if last is not None:
                 epoch += 1
-                ran_beside = started > _A_REAL_TIME_S and started < at_s[number - 1] - _CLOCKS_APART_S
-                in_turn |= started < last or started in seen or ran_beside
+                in_turn |= started < last or started in seen
+                if at_s is not None and started > _A_REAL_TIME_S:
+                    in_turn |= started < at_s[number - 1] - _CLOCKS_APART_S  # it ran beside the other
             seen.add(started)
             last = started
         epochs.append(epoch)
@@ -83,7 +86,8 @@ def take_turns(scrapes: Sequence[Mapping[int, float]]) -> bool:
     """Tell by the counters alone whether several processes took turns.
 
     A process that begins anew counts from zero. So counters that fall, and fall to where an earlier process stood when
-    it was last seen, and do so again, are those of processes that were there all the time.
+    it was last seen, and do so again, may be those of processes that were there all the time. They are if that explains
+    them by far fewer calls: taken for restarts, every turn counts anew what the process had counted long before.
 
     Parameters
     ----------
@@ -92,22 +96,35 @@ def take_turns(scrapes: Sequence[Mapping[int, float]]) -> bool:
     """
     processes: list[Mapping[int, float]] = []
     current, returns, falls_back = -1, 0, False
+    by_turns = by_restarts = 0.0
+    before: Mapping[int, float] = {}
     for scrape in scrapes:
-        nearest = None
-        for number, state in enumerate(processes):
-            common = state.keys() & scrape.keys()
-            if common and all(scrape[key] >= state[key] for key in common):
-                distance = sum(scrape[key] - state[key] for key in common)
-                if nearest is None or distance < nearest[0] or (distance == nearest[0] and number == current):
-                    nearest = (distance, number)
-        number = len(processes) if nearest is None else nearest[1]
-        if number == len(processes):
+        distances = [(_distance(state, scrape), number != current, number) for number, state in enumerate(processes)]
+        distance, _, number = min(distances, default=(None, True, 0), key=_nearest)
+        if distance is None:
+            number = len(processes)
             processes.append(scrape)
         else:
+            by_turns += distance
             if number != current:
                 now = processes[current]
                 returns += 1
                 falls_back |= any(scrape[key] < now[key] for key in now.keys() & scrape.keys())
             processes[number] = {**processes[number], **scrape}
-        current = number
-    return falls_back and returns >= _LEAST_RETURNS
+        common = before.keys() & scrape.keys()
+        by_restarts += sum(scrape[key] - before[key] * (scrape[key] >= before[key]) for key in common)
+        current, before = number, scrape
+    return falls_back and returns >= _LEAST_RETURNS and by_turns < by_restarts * _FAR_FEWER
+
+
+def _distance(state: Mapping[int, float], scrape: Mapping[int, float]) -> float | None:
+    """Give what a process counted from one state to the other; None if the other cannot be its own."""
+    common = state.keys() & scrape.keys()
+    if not common or any(scrape[key] < state[key] for key in common):
+        return None
+    return sum(scrape[key] - state[key] for key in common)
+
+
+def _nearest(candidate: tuple[float | None, bool, int]) -> tuple[float, bool, int]:
+    distance, is_other, number = candidate
+    return (math.inf if distance is None else distance, is_other, number)

@@ -20,8 +20,9 @@ a scrape cut short      a family that was in every scrape       the difference t
                         before and is back after                series was unknown, not 0
 a series that vanishes  others of its family stay, or it has    the value                             ``absent``
                         been away before
-a series that appears   none of it before                       the value                             ``begin_unknown``
-                                                                                                      at the second scrape
+a series that appears   none of it before                       the value                             at the second
+                                                                                                      scrape
+                                                                                                      ``begin_unknown``
 NaN                     a value that is NaN, or the one before  null                                  none
 ======================= ======================================= ===================================== ==================
 """

@@ -12,6 +12,7 @@ import polars as pl
 from soaklib.analysis.sources.event_log import read_events
 from soaklib.analysis.sources.samples import AT, canonical_names, parse_source, samples_frame, utc_us
 from soaklib.errors import ExpositionError, RunError
+from soaklib.exposition.ending import NO_EOF, Wholeness, ends_in_eof
 from soaklib.records import EventName
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ SNAPSHOTS_SCHEMA: Final = pl.Schema(
 
 EVENT_LOG: Final = "soak-events.log"
 
+_TAIL_BYTES: Final = 128
 _FINAL: Final = "soak-final.prom"
 _NUMBERED: Final = re.compile(r"(?:soak-)?h([0-9]{1,6})\.prom")
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -55,8 +57,9 @@ def read_snapshots(folder: Path | str, *, canonical: bool = False) -> pl.DataFra
     enough to order by, and every snapshot gets an ordinal one instead: 1970-01-01T00:00Z and its number in hours; the
     final snapshot comes an hour after the highest number. File times and the order of names are never used.
 
-    A file that is empty or no exposition is a failed scrape: it contributes no samples and no zeros, and
-    :func:`snapshot_files` tells of it.
+    A file that is empty, no exposition, or cut short is a failed scrape: it contributes no samples and no zeros, and
+    :func:`snapshot_files` tells of it. It is cut short if it lacks the end that others of the folder have
+    (:mod:`soaklib.exposition.ending`).
 
     Parameters
     ----------
@@ -126,7 +129,10 @@ def snapshot_files(folder: Path | str) -> pl.DataFrame:
 
 def _snapshots(folder: Path | str) -> list[_Snapshot]:
     folder = Path(folder)
-    read = [(number, path, *_read(path)) for number, path in _numbered(folder)]
+    files = _numbered(folder)
+    expects_eof = any(_ends_in_eof(path) for _, path in files)
+    wholeness = Wholeness()
+    read = [(number, path, *_read(path, wholeness, expects_eof=expects_eof)) for number, path in files]
     recorded = _recorded(folder / EVENT_LOG)
     is_recorded = all(path.name in recorded for _, path, exposition, _ in read if exposition is not None)
     snapshots = []
@@ -168,8 +174,23 @@ def _recorded(log: Path) -> dict[str, dt.datetime]:
     return dict(zip(names.to_list(), events["at"].to_list(), strict=True))
 
 
-def _read(path: Path) -> tuple[Exposition | None, str | None]:
+def _ends_in_eof(path: Path) -> bool:
     try:
-        return parse_source(path), None
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            return ends_in_eof(file.read())
+    except OSError:  # what is wrong with it is told when it is read
+        return False
+
+
+def _read(path: Path, wholeness: Wholeness, *, expects_eof: bool) -> tuple[Exposition | None, str | None]:
+    """Read a file; if it cannot be read or is cut short, give why."""
+    try:
+        read = parse_source(path)
+        data = path.read_bytes()
     except ExpositionError as error:
         return None, str(error)
+    except OSError as error:
+        return None, f"cannot read {path}: {error.strerror}"
+    cut = NO_EOF if expects_eof and not ends_in_eof(data) else wholeness.judged(data, read.samples).cut
+    return (read, None) if cut is None else (None, f"{path}: {cut}")

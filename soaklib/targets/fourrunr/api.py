@@ -38,6 +38,13 @@ _MOST_ADMIN_BYTES: Final = 1 << 20
 _MOST_TOKEN: Final = 16 << 10
 _MOST_SAID_BYTES: Final = 16 << 10  # of an error's body, looked through for secrets before it is cut short
 _LEAST_SECRET: Final = 4  # a shorter header value is no secret, and masking it would make words unreadable
+_METRICS: Final = "/metrics"
+_ACCEPT_METRICS: Final = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+    "application/openmetrics-text;version=0.0.1;q=0.4,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+)
+"""What Prometheus 3 asks for, but for its binary format."""
 _MOST_MOVES: Final = 3
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _CONNECTIONS: Final = 16
@@ -158,7 +165,8 @@ class GatewayApi:
     async def get(self, path: str) -> Reply:
         """GET a path and give its answer whatever its status; raise ApiError only when there is none.
 
-        A redirect within the gateway's own origin is followed; one to another is the answer.
+        A redirect within the gateway's own origin is followed; one to another is the answer. /metrics is asked for in
+        the formats that Prometheus asks for, unless the run has an Accept of its own.
         """
         url, moved_to = URL(self.base_url + path), None
         for _ in range(_MOST_MOVES):
@@ -290,6 +298,8 @@ class GatewayApi:
         data = None if body is None else orjson.dumps(body)
         if data is not None:
             headers = headers | {"Content-Type": "application/json"}
+        if path == _METRICS and "Accept" not in self._session.headers:
+            headers = headers | {"Accept": _ACCEPT_METRICS}
         try:
             async with (
                 asyncio.timeout(self._timeout_s),

@@ -89,6 +89,18 @@ def test_two_resets_are_no_workers_in_turn():
     assert counted(frame) == {"x_total": 5.0 + 45 + 7 + 53}
 
 
+def test_many_restarts_at_like_intervals_are_no_workers_in_turn():
+    """Each counts about as far as the one before: the calls are real."""
+    frame = scraped(f"x_total {value}\n" for value in (90, 50, 150, 50, 140, 60, 150))
+    assert doubts(frame, "x_total") == [Doubt.RESET] * 3
+
+
+def test_busy_workers_in_turn_without_start_times():
+    """They count on, each for itself, and the falls between them are no resets."""
+    frame = scraped(f"x_total {value}\n" for value in (1000, 400, 1010, 410, 1020, 420))
+    assert doubts(frame, "x_total")[0] == Doubt.SEVERAL_PROCESSES
+
+
 def test_labels_that_one_worker_has():
     """A label set that another process does not have is not away while that one answers."""
     assert counted(case("workers-labels"))["x_total"] == 5.0

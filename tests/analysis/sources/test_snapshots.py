@@ -123,3 +123,18 @@ def test_bad_folder(tmp_path, names, sentence):
         read_snapshots(tmp_path)
     with pytest.raises(RunError, match="is no folder"):
         read_snapshots(tmp_path / "absent")
+
+
+def test_snapshots_cut_short(tmp_path):
+    """A file without the end that the others have is a failed scrape, wherever it is cut."""
+    texts = {"h0": "a 1\n# EOF\n", "h1": "a 2\n", "h2": "a 3\n# EOF\n"}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.prom").write_text(text)
+    assert read_snapshots(tmp_path)["value"].to_list() == [1.0, 3.0]
+    files = snapshot_files(tmp_path)
+    assert files["ok"].to_list() == [True, False, True]
+    assert files["detail"][1] == f"{tmp_path / 'h1.prom'}: cut short: OpenMetrics without # EOF"
+    (tmp_path / "h0.prom").write_text("s_total 500\n")
+    (tmp_path / "h1.prom").write_text("s_total 51")
+    (tmp_path / "h2.prom").write_text("s_total 520\n")
+    assert read_snapshots(tmp_path)["value"].to_list() == [500.0, 520.0]

@@ -246,6 +246,40 @@ def test_a_redirect_within_the_origin_is_followed_by_a_get():
     assert asyncio.run(main()) == ((200, b"here", "/metrics/?all=1"), ["/old", "/metrics", "/metrics/?all=1"])
 
 
+def test_metrics_are_asked_for_as_prometheus_asks():
+    """The formats are named with their versions, compressed or not; a run's own Accept stays."""
+
+    async def main(**options):
+        async with Server() as server:
+            async with GatewayApi(server.url, timeout_s=5, **options) as api:
+                await api.get("/metrics")
+                await api.get("/health")
+            return [(headers["Accept"], headers["Accept-Encoding"]) for _, headers in server.asked]
+
+    (metrics, encodings), (health, _) = asyncio.run(main())
+    formats = [one.split(";")[:2] for one in metrics.split(",")]
+    assert formats == [
+        ["application/openmetrics-text", "version=1.0.0"], ["application/openmetrics-text", "version=0.0.1"],
+        ["text/plain", "version=1.0.0"], ["text/plain", "version=0.0.4"], ["*/*", "q=0.1"],
+    ]  # fmt: skip
+    assert ("gzip" in encodings, health) == (True, "*/*")
+    assert [accept for accept, _ in asyncio.run(main(headers={"accept": "text/plain"}))] == ["text/plain"] * 2
+
+
+BROKEN = {
+    "shorter than announced": b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\na 1\n",
+    "closed within a chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\na 1\n",
+    "no gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\na 1\n",
+}
+
+
+@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN.keys())
+def test_a_body_that_does_not_come_whole_is_no_answer(data):
+    """What came of it is never taken for all of it."""
+    error = error_of(data, lambda api: api.get("/metrics"))
+    assert error.status is None
+
+
 def test_a_redirect_in_a_circle_ends():
     """It is the answer then."""
 
