@@ -13,6 +13,8 @@
     ├── ExpositionError             text that is not a metrics exposition
     └── SourceError                 another source (Prometheus, the gateway's database) cannot be read
 
+One warning beside them: PartialAnswerWarning, a source that gave less than it was asked for and said so.
+
 A failed request is not an exception: it is an outcome (see :mod:`soaklib.records`).
 """
 
@@ -25,6 +27,7 @@ __all__ = [
     "BusyError",
     "ExitCode",
     "ExpositionError",
+    "PartialAnswerWarning",
     "RecordingError",
     "RunError",
     "SchemaError",
@@ -104,6 +107,10 @@ class SourceError(SoaklibError):
     """Another source (a Prometheus server, the gateway's database) cannot be read."""
 
     exit_code = ExitCode.USAGE
+
+
+class PartialAnswerWarning(UserWarning):
+    """A source gave less than it was asked for, and said so."""
 
 
 def first_line(exc: BaseException) -> str:

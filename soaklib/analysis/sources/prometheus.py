@@ -2,6 +2,23 @@
 
 The client is told everything it would otherwise decide: times (its own defaults freeze when it is imported, and it
 rounds what it is given to seconds), retries, time limit, certificate authority. It is imported when it is first needed.
+
+What servers of Prometheus' interface do, and what is made of it:
+
+==================================================== ===============================================================
+a server                                             here
+==================================================== ===============================================================
+rounds start and end to steps (VictoriaMetrics, from is asked not to (``nocache=1``, which others ignore); if other
+50 points on, so that answers can be cached)         instants come than were asked for: an error
+answers in part: ``warnings`` (Thanos, Mimir,        a warning, or an error where ``on_partial="raise"``
+Prometheus), ``isPartial`` (VictoriaMetrics)
+remarks on the query: ``infos`` (Prometheus 3)       a warning with its words
+refuses a long request line (414, 431)               a query of over 2,000 characters goes by POST
+answers 1xx first (103 Early Hints)                  passed over, as HTTP says
+has an entry in ~/.netrc                             used where neither a header nor the URL says who asks
+gives native histograms                              an error that says what to query
+gives at most 11,000 points a series                 asked in parts
+==================================================== ===============================================================
 """
 
 from __future__ import annotations
@@ -9,26 +26,33 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import polars as pl
 
 from soaklib.analysis.sources.samples import AT, SAMPLES_SCHEMA, labels_series, utc_us
-from soaklib.errors import SettingsError, SourceError
+from soaklib.errors import PartialAnswerWarning, SettingsError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from prometheus_api_client import PrometheusConnect
 
+    from soaklib.analysis.sources.prometheus_session import PrometheusSession
+
 __all__ = ["POINTS_MAX", "read_prometheus"]
 
 POINTS_MAX: Final = 11_000
 """Points a series that a server gives for one range query; it refuses more."""
 
+LONG_QUERY: Final = 2_000
+"""Characters of a query from which on it goes in a body: request lines of over 8 kB are refused on the way."""
+
+_ROUNDED_FROM: Final = 50
 _RETRIED_STATUS: Final = (408, 429, 500, 502, 503, 504)
 _BACKOFF_S: Final = 0.2
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:ms|[smhdwy]))+")
@@ -77,6 +101,7 @@ def read_prometheus(
     ca_file: Path | str | None = None,
     timeout_s: float = 30.0,
     retries: int = 3,
+    on_partial: Literal["warn", "raise"] = "warn",
 ) -> pl.DataFrame:
     """Evaluate a query at every step of a range and give the values as a samples frame.
 
@@ -103,6 +128,9 @@ def read_prometheus(
         Limit of each wait for the server.
     retries
         How often a request is repeated that gets no connection, or status 408, 429, 500, 502, 503 or 504.
+    on_partial
+        What an answer does that its server calls partial: a :class:`~soaklib.errors.PartialAnswerWarning`, or a
+        SourceError.
 
     Returns
     -------
@@ -115,16 +143,44 @@ def read_prometheus(
     SettingsError
         A time has no zone, `end` is before `start`, or `step` is no length of time.
     SourceError
-        The server cannot be reached, refuses the query, or its answer is none of Prometheus'. The text has no secret.
+        The server cannot be reached, refuses the query, or its answer is none of Prometheus' or has other times than
+        were asked for; or it is partial and `on_partial` is ``"raise"``. The text has no secret.
     """
+    if on_partial not in ("warn", "raise"):
+        message = f'on_partial={on_partial!r} is neither: pass "warn" or "raise"'
+        raise SettingsError(message)
     span = _Span(utc_us(start) // 1000, utc_us(end) // 1000, _milliseconds(step))
     if span.last_ms < span.first_ms:
         message = f"the range from {start.isoformat()} to {end.isoformat()} is empty: pass an end after the start"
         raise SettingsError(message)
     parts = [pl.DataFrame(schema=SAMPLES_SCHEMA)]
-    with _connected(url, headers=headers, ca_file=ca_file, timeout_s=timeout_s, retries=retries) as client:
-        parts.extend(_frame(_ask(client, query, part)) for part in span.parts())
+    with _connected(
+        url, headers=headers, ca_file=ca_file, timeout_s=timeout_s, retries=retries, by_post=len(query) > LONG_QUERY
+    ) as (client, session):
+        for part in span.parts():
+            parts.append(_frame(_ask(client, query, part)))
+            _refuse_other_times(parts[-1]["at"], part)
+    if session.partial and on_partial == "raise":
+        message = f"the Prometheus server answers in part: {'; '.join(session.partial)}"
+        raise SourceError(message)
+    for said in session.partial:
+        warnings.warn(f"the Prometheus server answers in part: {said}", PartialAnswerWarning, stacklevel=2)
+    for said in session.infos:
+        warnings.warn(f"the Prometheus server remarks: {said}", UserWarning, stacklevel=2)
     return pl.concat(parts)
+
+
+def _refuse_other_times(at: pl.Series, span: _Span) -> None:
+    """Refuse times of the range, or a step beside it, that are none of its points: a server that rounds gives such."""
+    ms = at.dt.epoch("ms")
+    is_point = ms.is_between(span.first_ms, span.last_ms) & ((ms - span.first_ms) % span.step_ms == 0)
+    is_asked = is_point | ~ms.is_between(span.first_ms - span.step_ms, span.last_ms + span.step_ms)
+    if not is_asked.all():
+        message = (
+            f"the server answers for other times than it was asked for ({at.filter(~is_asked)[0].isoformat()} is none "
+            "of them): choose a start that is a multiple of the step, or ask the store behind it"
+        )
+        raise SourceError(message)
 
 
 def _milliseconds(step: dt.timedelta | float | str) -> int:
@@ -148,7 +204,8 @@ def _connected(
     ca_file: Path | str | None,
     timeout_s: float,
     retries: int,
-) -> Iterator[PrometheusConnect]:
+    by_post: bool,
+) -> Iterator[tuple[PrometheusConnect, PrometheusSession]]:
     """Give a client, and turn what goes wrong with it into errors that name the server and keep its secrets."""
     try:
         import requests  # noqa: PLC0415 - as heavy as the client that brings it
@@ -158,6 +215,12 @@ def _connected(
     except ImportError as error:
         message = "reading a Prometheus server needs prometheus-api-client: install soaklib[prometheus]"
         raise SourceError(message) from error
+    from soaklib.analysis.sources.prometheus_session import (  # noqa: PLC0415 - it imports requests
+        PatientAdapter,
+        PrometheusSession,
+        as_given,
+    )
+
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         message = "the URL of the Prometheus server has no scheme and host: pass one such as http://127.0.0.1:9090"
@@ -170,20 +233,26 @@ def _connected(
         total=retries,
         backoff_factor=_BACKOFF_S,
         status_forcelist=_RETRIED_STATUS,
+        allowed_methods=None,  # a query may be repeated by POST too
         raise_on_status=False,
         respect_retry_after_header=False,
     )
+    has_header = any(name.lower() == "authorization" for name in headers or {})
+    in_url = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
     try:
-        with requests.Session() as session:
+        with PrometheusSession(keeps_header=has_header or in_url is not None) as session:
             session.verify = True if ca_file is None else str(ca_file)
-            yield PrometheusConnect(
+            client = PrometheusConnect(
                 url=shown,
                 headers=dict(headers or {}),
-                auth=(unquote(parts.username), unquote(parts.password or "")) if parts.username else None,
+                auth=in_url or (as_given if has_header else None),
                 session=session,
                 retry=retry,
                 timeout=timeout_s,
+                method="POST" if by_post else "GET",
             )
+            session.mount(shown, PatientAdapter(max_retries=retry))  # in place of the client's own
+            yield client, session
     except (requests.exceptions.JSONDecodeError, _AnswerError) as error:
         message = f"{shown} does not answer as a Prometheus server does: {_bounded(error)}"
         raise SourceError(message) from error
@@ -202,6 +271,8 @@ class _AnswerError(Exception):
 def _ask(client: PrometheusConnect, query: str, span: _Span) -> list[_Series]:
     # The client's own times are whole seconds; what is in params goes out in their place.
     params = {name: f"{ms / 1000:.3f}" for name, ms in zip(("start", "end", "step"), span, strict=True)}
+    if (span.last_ms - span.first_ms) // span.step_ms + 1 >= _ROUNDED_FROM:
+        params["nocache"] = "1"
     epoch = dt.datetime.fromtimestamp(0, dt.UTC)
     try:
         series: list[_Series] = client.custom_query_range(query, epoch, epoch, params["step"], params=params)
