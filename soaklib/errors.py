@@ -20,7 +20,12 @@ A failed request is not an exception: it is an outcome (see :mod:`soaklib.record
 
 from __future__ import annotations
 
+import difflib
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "AbortedError",
@@ -36,6 +41,7 @@ __all__ = [
     "SourceError",
     "TargetError",
     "first_line",
+    "near_miss",
 ]
 
 
@@ -119,3 +125,9 @@ def first_line(exc: BaseException) -> str:
     if isinstance(exc, SoaklibError) and said:
         return said[0]
     return f"{type(exc).__name__}: {said[0]}" if said else type(exc).__name__
+
+
+def near_miss(name: str, known: Iterable[str]) -> str:
+    """Give ``: did you mean x?`` for the known name that is nearest to an unknown one; nothing if none is near."""
+    [*near] = difflib.get_close_matches(name, list(known), n=1)
+    return f": did you mean {near[0]}?" if near else ""

@@ -1,10 +1,12 @@
 """What every reader of a run adds to the plain tables: the clock's two mappings, the one definition of success, views.
 
-``utc(us)`` and ``soak_seconds(us)`` map the run's clock. The view ``calls`` is ``outcomes`` with ``at``, ``soak_s``,
-``service_us``, ``response_us``, ``succeeded`` and ``counted`` beside the recorded columns. ``invalid_windows`` are the
-soak-minutes in which the generator itself was late, and ``valid_calls`` the calls that do not touch one: verdicts rest
-on those, so that a gateway is not blamed for its tester. ``generator_ticks`` are the generator's looks at itself, and
-``chaos_windows`` says when the plan had chaos on which tool.
+``utc(us)`` and ``soak_seconds(us)`` map the run's clock. The view ``calls`` is ``outcomes`` with ``at_utc`` (and, as
+frames have it, ``at``, which SQL takes for one of its own words unless it is quoted), ``soak_s``, ``service_us``,
+``response_us``, ``succeeded`` and ``counted`` beside the recorded columns. ``readings`` are samples with soak time and
+with labels by name, ``labels['tool']``; ``label(labels, name)`` does the same on ``samples``. ``invalid_windows`` are
+the soak-minutes in which the generator itself was late, and ``valid_calls`` the calls that do not touch one: verdicts
+rest on those, so that a gateway is not blamed for its tester. ``generator_ticks`` are the generator's looks at itself,
+and ``chaos_windows`` says when the plan had chaos on which tool.
 """
 
 from __future__ import annotations
@@ -104,11 +106,17 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
         + SUCCESS_SQL["counts_towards_success"],
         # a chain's second call, planned as the first comes back after the end, belongs to the last window
         f"""create temp view calls as
-           select utc(planned_at_us) as "at", least(soak_seconds(planned_at_us), {last_s!r}) as soak_s, *,
+           select utc(planned_at_us) as "at", utc(planned_at_us) as at_utc,
+                  least(soak_seconds(planned_at_us), {last_s!r}) as soak_s, *,
                   done_at_us - sent_at_us as service_us, done_at_us - planned_at_us as response_us,
                   is_success(kind, expected) as succeeded,
                   counts_towards_success(purpose, kind, expected, reason) as counted
            from outcomes""",  # noqa: S608 - our own number
+        'create temp macro label(labels, name) as list_filter(labels, lambda pair: pair."key" = name)[1]."value"',
+        """create temp view readings as
+           select at_us, utc(at_us) as at_utc, soak_seconds(at_us) as soak_s, metric,
+                  map_from_entries(labels) as labels, "value"
+           from samples""",
         # each look at the generator, with the time since the one before: a second, or as long as it stood still
         """create temp view generator_ticks as
            select coalesce(greatest(lag(at_us) over (order by at_us),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.measures.windows import aggregate, window_sql
+from soaklib.analysis.measures.windows import aggregate, window_ends_sql
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,12 +47,12 @@ def fast_fails(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``soak_s``, ``tool``, ``fast_fails``, ``upstream_errors``, ``sent``, in order.
+        ``soak_s`` and ``end_s`` (the window), ``tool``, ``fast_fails``, ``upstream_errors``, ``sent``, in order.
     """
     return aggregate(
         source,
         f"""
-        select {window_sql(every)} as soak_s, tool,
+        select {window_ends_sql(every)}, tool,
                count(*) filter (kind = 'fast_fail')::BIGINT as fast_fails,
                count(*) filter (kind = 'upstream_error')::BIGINT as upstream_errors,
                count(sent_at_us)::BIGINT as sent

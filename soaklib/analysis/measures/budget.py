@@ -19,7 +19,7 @@ import polars as pl
 
 from soaklib.analysis.measures.metrics import in_soak_time
 from soaklib.analysis.measures.rates import success_rate
-from soaklib.analysis.measures.windows import seconds_of
+from soaklib.analysis.measures.windows import seconds_of, window_end
 from soaklib.analysis.statistics.series import in_mask, require, times_us
 from soaklib.errors import SettingsError
 
@@ -62,10 +62,10 @@ def error_budget(
     Returns
     -------
     polars.DataFrame
-        ``soak_s``, ``window`` (the pair, ``60m/5m`` or ``360m/30m``), ``threshold`` (burn rate from which both alert),
-        ``long_rate``, ``short_rate``, ``alert``, ``used_ratio`` (errors so far by the errors that the whole run's calls
-        allow; the same for every pair). Rates and ratio are infinite where a call failed and no budget is for it; the
-        rates are null in a window without calls.
+        ``soak_s`` and ``end_s`` (the row's own window), ``window`` (the pair, ``60m/5m`` or ``360m/30m``),
+        ``threshold`` (burn rate from which both alert), ``long_rate``, ``short_rate``, ``alert``, ``used_ratio``
+        (errors so far by the errors that the whole run's calls allow; the same for every pair). Rates and ratio are
+        infinite where a call failed and no budget is for it; the rates are null in a window without calls.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def error_budget(
     return (
         rates.join(used, on="at", how="left", maintain_order="left")
         .join(thresholds, on="window", how="left", maintain_order="left")
-        .select("soak_s", "window", "threshold", "long_rate", "short_rate", "alert", "used_ratio")
+        .select("soak_s", window_end(every), "window", "threshold", "long_rate", "short_rate", "alert", "used_ratio")
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from soaklib.analysis.measures.windows import window_sql
+from soaklib.analysis.measures.windows import window_ends_sql
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,7 +27,8 @@ def measurement_validity(run: Run, every: str = "15m") -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``soak_s``, ``planned_per_s`` and ``sent_per_s`` (calls a wall second, mean of the window's seconds),
+        ``soak_s`` and ``end_s`` (the window), ``planned_per_s`` and ``sent_per_s`` (calls a wall second, mean of the
+        window's seconds),
         ``schedule_lag_max_ms`` (largest sent - planned), ``loop_lag_max_ms`` (largest lateness of the event loop's own
         timer), ``seconds`` (wall seconds that stand behind it).
     """
@@ -36,7 +37,7 @@ def measurement_validity(run: Run, every: str = "15m") -> pl.DataFrame:
         with ticks as (
             select soak_seconds(at_us - 1) as soak_s, * exclude (at_us) from runner_health
         )
-        select {window_sql(every)} as soak_s, avg(planned) as planned_per_s, avg(sent) as sent_per_s,
+        select {window_ends_sql(every)}, avg(planned) as planned_per_s, avg(sent) as sent_per_s,
                max(schedule_lag_max_us) / 1000 as schedule_lag_max_ms, max(loop_lag_max_us) / 1000 as loop_lag_max_ms,
                count(*)::BIGINT as seconds
         from ticks group by all order by soak_s"""  # noqa: S608 - our own names

@@ -24,7 +24,16 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from soaklib.analysis.measures.windows import aggregate, asking, part_sql, seconds_of, window_sql
+from soaklib.analysis.measures.windows import (
+    aggregate,
+    asking,
+    groups_of,
+    part_sql,
+    seconds_of,
+    window_end,
+    window_ends_sql,
+    window_sql,
+)
 from soaklib.analysis.statistics.blocks import design_effect
 from soaklib.analysis.statistics.intervals import TAIL_OBSERVATIONS, order_shares
 from soaklib.errors import SettingsError
@@ -41,7 +50,6 @@ __all__ = ["CENSORED_KINDS", "QUANTILES", "latency", "latency_bins"]
 
 QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
 CENSORED_KINDS: Final = (Kind.TIMEOUT, Kind.TRANSPORT_ERROR)
-_GROUPS: Final = frozenset({"tool", "action", "role", "phase", "purpose", "kind"})
 _MEASURES: Final = ("response", "service")
 _CHUNK_CALLS: Final = 4_000_000
 _ENDED: Final = "purpose = 'load' and sent_at_us is not null and done_at_us is not null"
@@ -57,7 +65,7 @@ def latency(
     source: Run | pl.DataFrame,
     every: str = "1m",
     *,
-    by: Sequence[str] = ("tool",),
+    by: str | Sequence[str] = ("tool",),
     quantiles: Sequence[float] = QUANTILES,
 ) -> pl.DataFrame:
     """Give quantiles of service time and of response time over windows of soak time, with their intervals.
@@ -72,18 +80,18 @@ def latency(
     every
         Length of a window in soak time; ``"all"`` for one over everything.
     by
-        Columns of ``calls`` to tell apart, null by itself; empty for all calls together.
+        Column of ``calls`` to tell apart, null by itself, or several; empty for all calls together.
     quantiles
         Levels between 0 and 1.
 
     Returns
     -------
     polars.DataFrame
-        ``soak_s``, the columns of `by`, ``measure`` (``service`` or ``response``), ``quantile``, ``latency_ms``,
-        ``at_least`` (whether that is a lower bound only), ``n`` (calls of the load that were sent and ended),
-        ``sufficient`` (whether at least ten observations lie beyond the quantile, on either side), ``low_ms`` and
-        ``high_ms`` (the 95 % interval; null where not sufficient, ``high_ms`` infinite where it lies among calls that
-        were given up). A window in which no call ended has no row.
+        ``soak_s`` and ``end_s`` (start and end of the window; no end for ``"all"``), the columns of `by`, ``measure``
+        (``service`` or ``response``), ``quantile``, ``latency_ms``, ``at_least`` (whether that is a lower bound only),
+        ``n`` (calls of the load that were sent and ended), ``sufficient`` (whether at least ten observations lie beyond
+        the quantile, on either side), ``low_ms`` and ``high_ms`` (the 95 % interval; null where not sufficient,
+        ``high_ms`` infinite where it lies among calls that were given up). A window in which no call ended has no row.
 
     Raises
     ------
@@ -99,30 +107,27 @@ def latency(
     if not quantiles or not all(0 < level < 1 for level in quantiles):
         msg = f"quantiles={list(quantiles)} must lie between 0 and 1; pass for example [0.5, 0.99]"
         raise SettingsError(msg)
-    by = (by,) if isinstance(by, str) else by
-    if unknown := [name for name in by if name not in _GROUPS]:
-        msg = f"cannot group by {', '.join(unknown)}; pass some of {', '.join(sorted(_GROUPS))}"
-        raise SettingsError(msg)
-    names = ["soak_s", *by]
+    names = ["soak_s", *(groups := groups_of(by))]
     levels = sorted({float(level) for level in quantiles})
     rows: list[tuple[object, ...]] = []
     with asking(source) as ask:
         cells = ask(
             f"""
-            select {window_sql(every)} as soak_s, {"".join(f"{name}, " for name in by)} count(*)::BIGINT as n,
+            select {window_sql(every)} as soak_s, {"".join(f"{name}, " for name in groups)} count(*)::BIGINT as n,
                    min(planned_at_us) as first_us, max(planned_at_us) as last_us
             from calls where {_ENDED} group by all having count(*) > 0 order by all"""  # noqa: S608 - our own names
         )
         for chunk in _chunks(cells):
             for key, keys_of in _groups(ask, every, names, chunk):
                 for measure in _MEASURES:
-                    found = _Keys.of(keys_of(measure)).quantiles(levels)
-                    rows += [(*key, measure, *quantile) for quantile in found]
+                    told = _Keys.of(keys_of(measure)).quantiles(levels)
+                    rows += [(*key, measure, *quantile) for quantile in told]
     schema = dict(cells.select(names).schema) | {
         "measure": pl.String(), "quantile": pl.Float64(), "latency_ms": pl.Float64(), "at_least": pl.Boolean(),
         "n": pl.Int64(), "sufficient": pl.Boolean(), "low_ms": pl.Float64(), "high_ms": pl.Float64(),
     }  # fmt: skip
-    return pl.DataFrame(rows, schema=schema, orient="row").sort(*names, "measure", "quantile")
+    found = pl.DataFrame(rows, schema=schema, orient="row").sort(*names, "measure", "quantile")
+    return found.select("soak_s", window_end(every), pl.exclude("soak_s"))
 
 
 class _Quantile(NamedTuple):
@@ -287,8 +292,9 @@ def latency_bins(
     Returns
     -------
     polars.DataFrame
-        ``soak_s``, ``low_ms`` and ``high_ms`` (the bin, its end excluded), ``censored`` (whether these calls were given
-        up rather than answered, so that the bin is only a lower bound), ``n``; empty bins have no row.
+        ``soak_s`` and ``end_s`` (the window), ``low_ms`` and ``high_ms`` (the bin, its end excluded), ``censored``
+        (whether these calls were given up rather than answered, so that the bin is only a lower bound), ``n``; empty
+        bins have no row.
 
     Raises
     ------
@@ -307,11 +313,11 @@ def latency_bins(
         source,
         f"""
         with binned as (
-            select {window_sql(every)} as soak_s, kind in {censored} as censored,
+            select {window_ends_sql(every)}, kind in {censored} as censored,
                    floor(log10(greatest(done_at_us - {begin}, 1)) * {bins_per_decade})::INTEGER as bin
             from calls where purpose = 'load' and sent_at_us is not null and done_at_us is not null
         )
-        select soak_s, pow(10, bin / {bins_per_decade}.0) / 1000 as low_ms,
+        select soak_s, end_s, pow(10, bin / {bins_per_decade}.0) / 1000 as low_ms,
                pow(10, (bin + 1) / {bins_per_decade}.0) / 1000 as high_ms, censored, count(*)::BIGINT as n
-        from binned group by soak_s, bin, censored order by soak_s, bin, censored""",  # noqa: S608 - our own names
+        from binned group by soak_s, end_s, bin, censored order by soak_s, bin, censored""",  # noqa: S608 - our own names
     )

@@ -51,7 +51,7 @@ def change_events(run: Run) -> pl.DataFrame:
 
 
 def marks(run: Run) -> pl.DataFrame:
-    """Give what to mark on a time axis, in soak seconds.
+    """Give what to mark on a time axis, in soak seconds; of a stretch, what lies within it.
 
     Returns
     -------
@@ -59,6 +59,8 @@ def marks(run: Run) -> pl.DataFrame:
         ``start_s``, ``end_s`` (null for a moment), ``kind`` (``phase``, ``change``, ``gap``, ``invalid``),
         ``label``.
     """
+    if run is not run.whole:
+        return _within(marks(run.whole), run.start_s, run.end_s)
     rows: list[tuple[float, float | None, str, str]] = []
     starts = run.info.plan.phase_starts(run.info.planned_soak_s)
     ends = [start_s for start_s, _ in starts[1:]] + [run.info.planned_soak_s]
@@ -88,6 +90,17 @@ def marks(run: Run) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=MARKS_SCHEMA, orient="row")
 
 
+def _within(told: pl.DataFrame, start_s: float, end_s: float) -> pl.DataFrame:
+    """Give the marks of a stretch, bands cut at its edges."""
+    last_s = pl.col("end_s").fill_null(pl.col("start_s"))
+    is_moment = pl.col("end_s").is_null()
+    begun = pl.when(is_moment).then(pl.col("start_s") >= start_s).otherwise(last_s > start_s)
+    return told.filter(begun & (pl.col("start_s") < end_s)).with_columns(
+        pl.max_horizontal("start_s", pl.lit(start_s)),
+        pl.when(~is_moment).then(pl.min_horizontal("end_s", pl.lit(end_s))),
+    )
+
+
 def planned_windows(run: Run) -> pl.DataFrame:
     """Give the stretches in which the plan itself makes calls fail: chaos, until its breaker has had time to recover.
 
@@ -99,7 +112,9 @@ def planned_windows(run: Run) -> pl.DataFrame:
         ``start_s`` and ``end_s`` in soak seconds, from the events, so that chaos which never came on leaves none, and
         chaos which nobody ended excuses nothing beyond its planned time.
     """
-    windows = run.sql("select number, soak_seconds(on_us), soak_seconds(off_us) from chaos_windows order by 2").rows()
+    windows = run.whole.sql(
+        "select number, soak_seconds(on_us), soak_seconds(off_us) from chaos_windows order by 2"
+    ).rows()
     rows = [
         (start_s, (_planned_end_s(run, number) if end_s is None else end_s) + run.thresholds.recovery_s)
         for number, start_s, end_s in windows

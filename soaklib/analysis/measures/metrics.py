@@ -12,18 +12,24 @@ import polars as pl
 
 from soaklib.analysis.measures.counters import increase
 from soaklib.analysis.measures.lineage import STARTS
-from soaklib.analysis.measures.windows import seconds_of, window_sql
-from soaklib.errors import SettingsError
+from soaklib.analysis.measures.windows import seconds_of, window_end, window_ends_sql
+from soaklib.errors import SettingsError, near_miss
 from soaklib.records import HEALTH_METRIC_PREFIX
+from soaklib.store.quoting import name_sql, text_sql
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from soaklib.analysis.sources.run import Run
 
-__all__ = ["gauge", "gauge_windows", "generator_memory", "in_soak_time", "metered"]
+__all__ = ["gauge", "gauge_windows", "generator_memory", "in_soak_time", "metered", "metric"]
 
 _SOAK_EPOCH: Final = pl.datetime(2000, 1, 1, time_unit="us", time_zone="UTC")
 
-_WART_SUFFIX = "_total"  # the real gateway says it twice
+_WART_SUFFIX: Final = "_total"  # the real gateway says it twice
+_BEFORE_THE_END_S: Final = 1e-6
+_COUNTER_ENDINGS: Final = ("_total", "_count", "_sum", "_bucket")
+_HOWS: Final = ("value", "increase", "rate")
 
 
 def gauge(run: Run, metric: str) -> pl.DataFrame:
@@ -99,69 +105,152 @@ def gauge_windows(run: Run, metric: str, every: str = "5m") -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``soak_s`` (mean time of the window's readings), ``value`` (their median), ``low`` and ``high`` (the least and
-        the largest), ``n`` (readings), in order; a window without a reading has no row.
+        ``soak_s`` and ``end_s`` (the window; no end for ``"all"``), ``value`` (median of its readings), ``low`` and
+        ``high`` (the least and the largest), ``n`` (readings), in order; a window without a reading has no row.
     """
     readings = """select soak_seconds(at_us) as soak_s, sum("value") as "value" from samples
                   where metric = $metric group by at_us"""
-    return run.sql(_windows_sql(readings, every), {"metric": metric})
+    return run.sql(_windows_sql(run, readings, every), {"metric": metric})
 
 
 def generator_memory(run: Run, every: str = "5m") -> pl.DataFrame:
     """Give the load generator's own memory, in bytes, over windows of soak time; as :func:`gauge_windows` does."""
-    return run.sql(_windows_sql('select soak_seconds(at_us) as soak_s, rss_bytes as "value" from runner_health', every))
+    readings = 'select soak_seconds(at_us) as soak_s, rss_bytes as "value" from runner_health'
+    return run.sql(_windows_sql(run, readings, every))
 
 
-def _windows_sql(readings: str, every: str) -> str:
+def _windows_sql(run: Run, readings: str, every: str, labels: str = "") -> str:
+    """Give a query of readings by window; one that came after the end of the load belongs to the last."""
+    last_s = run.info.planned_soak_s - _BEFORE_THE_END_S
     return f"""
-        select avg(soak_s) as soak_s, median("value")::DOUBLE as "value", min("value")::DOUBLE as low,
+        select {window_ends_sql(every)}, {labels} median("value")::DOUBLE as "value", min("value")::DOUBLE as low,
                max("value")::DOUBLE as high, count(*)::BIGINT as n
-        from ({readings}) group by {window_sql(every)} order by soak_s"""  # noqa: S608 - our own queries
+        from (select * replace (least(soak_s, {last_s!r}) as soak_s) from ({readings}))
+        group by all order by soak_s, {labels} n"""  # noqa: S608 - our own queries
 
 
-def metered(run: Run, metric: str, every: str = "1h", *, by: str = "tool") -> pl.DataFrame:
-    """Give the increase of a counter, reset-aware, by one of its labels.
+def metered(run: Run, metric: str, every: str = "1h", *, by: str | Sequence[str] = "tool") -> pl.DataFrame:
+    """Give the increase of a counter, reset-aware, by its labels.
 
     When a call was counted between two scrapes nobody knows: an increase is spread evenly over the time between them,
     so that shorter windows hold fractions. The last scrape comes after the end of the load, and what it found was
-    counted before. The sum over all windows is what was counted.
+    counted before. The sum over all windows is what was counted; of a stretch, the share that fell into it.
 
     Parameters
     ----------
     run
-        The run.
+        The run, or a stretch of it.
     metric
         Name of the counter; found too if the gateway says ``_total`` twice.
     every
         Length of a window in soak time; ``"all"`` for one over everything.
     by
-        Name of the label; series without it are counted under ``""``.
+        Name of the label, or of several; series without it are counted under ``""``. Empty for all series together.
 
     Returns
     -------
     polars.DataFrame
-        ``soak_s``, the label, ``n``, in order; no row where nothing was scraped.
+        ``soak_s`` and ``end_s`` (the window; no end for ``"all"``), the labels, ``n``, in order; no row where nothing
+        was scraped.
     """
-    times = run.sql(
-        'select distinct utc(at_us) as "at", soak_seconds(at_us) as soak_s from samples '
-        "where not starts_with(metric, $health)",
+    labels = _labels_of(by)
+    counted = _counted(run, metric, labels)
+    windows = _spread(counted, seconds_of(every)).group_by("soak_s", *labels).agg(n=pl.col("increase").sum())
+    return windows.select("soak_s", window_end(every), *labels, "n").sort("soak_s", *labels)
+
+
+def metric(
+    run: Run, name: str, *, every: str | None = None, by: str | Sequence[str] = (), how: str | None = None
+) -> pl.DataFrame:
+    """Give a scraped metric over soak time; see :meth:`soaklib.analysis.sources.reading.Run.metric`."""
+    labels = _labels_of(by)
+    how = how or ("increase" if name.endswith(_COUNTER_ENDINGS) else "value")
+    if how not in _HOWS:
+        msg = f"how={how!r} is unknown{near_miss(how, _HOWS)}; pass one of {', '.join(_HOWS)}"
+        raise SettingsError(msg)
+    _refuse_what_was_never_scraped(run, name, labels)
+    if how == "value":
+        return _values(run, name, labels, every)
+    counted = _counted(run, name, labels)
+    if every is None:
+        told = counted.rename({"since_s": "soak_s", "until_s": "end_s"})
+    else:
+        told = _spread(counted, seconds_of(every)).with_columns(window_end(every))
+    told = told.group_by("soak_s", "end_s", *labels).agg(value=pl.col("increase").sum()).sort("soak_s", *labels)
+    if how == "rate":
+        end_s = pl.col("end_s").fill_null(run.end_s)
+        told = told.with_columns(pl.col("value") / (pl.min_horizontal(end_s, run.end_s) - pl.col("soak_s")))
+    return told
+
+
+def _labels_of(by: str | Sequence[str]) -> tuple[str, ...]:
+    return (by,) if isinstance(by, str) else tuple(dict.fromkeys(by))
+
+
+def _refuse_what_was_never_scraped(run: Run, name: str, labels: Sequence[str]) -> None:
+    """Refuse a metric that the run does not have, and labels that the metric does not have."""
+    known = run.whole.sql("select distinct metric from samples")["metric"].to_list()
+    if name not in known and name + _WART_SUFFIX not in known:
+        near = near_miss(name, known)
+        msg = f"no metric {name!r} was scraped{near}; run.samples()['metric'].unique() lists those that were"
+        raise SettingsError(msg)
+    has = run.whole.sql(
+        "select distinct unnest(map_keys(labels)) as label from readings where metric in ($name, $wart)",
+        {"name": name, "wart": name + _WART_SUFFIX},
+    )["label"].to_list()
+    for label in labels:
+        if label not in has:
+            msg = f"{name} has no label {label!r}{near_miss(label, has)}; it has {', '.join(sorted(has)) or 'none'}"
+            raise SettingsError(msg)
+
+
+def _values(run: Run, name: str, labels: Sequence[str], every: str | None) -> pl.DataFrame:
+    """Give a gauge's values, those of series that are not told apart added up, at each scrape or by window."""
+    told = "".join(f"coalesce(labels[{text_sql(label)}], '') as {name_sql(label)}, " for label in labels)
+    readings = f"""select soak_s, at_utc, {told} sum("value") as "value" from readings
+                   where metric = $metric group by all"""  # noqa: S608 - quoted
+    named = "".join(f"{name_sql(label)}, " for label in labels)
+    if every is None:
+        query = f'select soak_s, at_utc as "at", {named} "value" from ({readings}) order by soak_s, {named} "value"'  # noqa: S608 - quoted
+    else:
+        query = _windows_sql(run, readings, every, named)
+    return run.sql(query, {"metric": name})
+
+
+def _counted(run: Run, metric: str, labels: Sequence[str]) -> pl.DataFrame:
+    """Give the increases of a counter: ``since_s``, ``until_s``, the labels, ``increase``.
+
+    Those of a stretch are made of the whole run, for what was counted by its first scrape began before it; of an
+    increase that reaches over an edge the share within counts.
+    """
+    times = run.whole.sql(
+        'select distinct at_utc as "at", soak_s from readings where not starts_with(metric, $health)',
         {"health": HEALTH_METRIC_PREFIX},
     )
     names = (metric, metric + _WART_SUFFIX)
-    samples = pl.concat([run.samples(name) for name in (*names, *STARTS)])  # a restart may be told by its start alone
-    every_s = seconds_of(every)
+    asked_for = dict.fromkeys((*names, *STARTS))  # a restart may be told by its start alone
+    samples = pl.concat([run.whole.samples(name) for name in asked_for])
     between = times.sort("at").select("at", since_s=pl.col("soak_s").shift(1), until_s=pl.col("soak_s"))
     between = between.with_columns(until_s=_until_the_end(run.info.planned_soak_s))
-    label = pl.col("labels").list.filter(pl.element().struct.field("key") == by).list.first().struct.field("value")
     rising = increase(samples, scrapes=times["at"]).filter(pl.col("metric").is_in(names))
-    counted = rising.join(between, on="at").with_columns(label=label.fill_null(""))
-    return (
-        _spread(counted, every_s)
-        .group_by("soak_s", "label")
-        .agg(n=pl.col("increase").sum())
-        .rename({"label": by})
-        .sort("soak_s", by)
-    )
+    counted = rising.join(between, on="at")
+    counted = counted.select("since_s", "until_s", *(_label(name).alias(name) for name in labels), "increase")
+    return counted if run is run.whole else _within(counted, run.start_s, run.end_s)
+
+
+def _label(name: str) -> pl.Expr:
+    found = pl.col("labels").list.filter(pl.element().struct.field("key") == name).list.first()
+    return found.struct.field("value").fill_null("")
+
+
+def _within(counted: pl.DataFrame, start_s: float, end_s: float) -> pl.DataFrame:
+    """Cut increases at the edges of a stretch."""
+    since_s, until_s = pl.max_horizontal("since_s", pl.lit(start_s)), pl.min_horizontal("until_s", pl.lit(end_s))
+    length_s = pl.col("until_s") - pl.col("since_s")
+    share = pl.when(length_s > 0).then((until_s - since_s) / length_s).otherwise(1.0)
+    # what has no length was counted at one moment, which lies within or does not
+    is_within = (since_s < until_s) | ((length_s <= 0) & pl.col("until_s").is_between(start_s, end_s, closed="left"))
+    return counted.filter(is_within).with_columns(since_s=since_s, until_s=until_s, increase=pl.col("increase") * share)
 
 
 def _until_the_end(end_s: float) -> pl.Expr:

@@ -8,13 +8,22 @@ import numpy as np
 import polars as pl
 
 from soaklib.analysis.measures.marks import planned_windows
-from soaklib.analysis.measures.windows import PARTS, aggregate, part_sql, seconds_of, window_sql
+from soaklib.analysis.measures.windows import (
+    PARTS,
+    aggregate,
+    groups_of,
+    part_sql,
+    seconds_of,
+    window_end,
+    window_ends_sql,
+    window_sql,
+)
 from soaklib.analysis.statistics.blocks import alikeness
 from soaklib.analysis.statistics.intervals import rate_interval
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
-    import datetime as dt
+    from collections.abc import Iterable, Sequence
 
     from soaklib.analysis.sources.run import Run
     from soaklib.analysis.statistics.blocks import Alikeness
@@ -35,23 +44,24 @@ _MOST_WINDOWS: Final = 10_000_000
 
 SUCCESS_SCHEMA: Final = pl.Schema(
     {
-        "soak_s": pl.Float64(), "at": pl.Datetime("us", "UTC"), "n": pl.Int64(), "successes": pl.Int64(),
+        "soak_s": pl.Float64(), "end_s": pl.Float64(), "at": pl.Datetime("us", "UTC"), "n": pl.Int64(),
+        "successes": pl.Int64(),
         "success_rate": pl.Float64(), "low": pl.Float64(), "high": pl.Float64(), "method": pl.String(),
     }
 )  # fmt: skip
-"""Columns and types of :func:`success_rate`."""
+"""Columns and types of :func:`success_rate`; those of ``by=`` come after ``end_s``."""
 
 DENIALS_SCHEMA: Final = pl.Schema(
     {
-        "soak_s": pl.Float64(), "at": pl.Datetime("us", "UTC"), "purpose": pl.String(), "reason": pl.String(),
-        "n": pl.Int64(), "calls": pl.Int64(), "denial_rate": pl.Float64(), "low": pl.Float64(), "high": pl.Float64(),
-        "method": pl.String(),
+        "soak_s": pl.Float64(), "end_s": pl.Float64(), "at": pl.Datetime("us", "UTC"), "purpose": pl.String(),
+        "reason": pl.String(), "n": pl.Int64(), "calls": pl.Int64(), "denial_rate": pl.Float64(), "low": pl.Float64(),
+        "high": pl.Float64(), "method": pl.String(),
     }
 )  # fmt: skip
-"""Columns and types of :func:`denials`."""
+"""Columns and types of :func:`denials`; those of ``by=`` come after ``end_s``."""
 
 
-def outcome_counts(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
+def outcome_counts(source: Run | pl.DataFrame, every: str = "1m", *, by: str | Sequence[str] = ()) -> pl.DataFrame:
     """Count planned calls by purpose and kind.
 
     Parameters
@@ -60,64 +70,87 @@ def outcome_counts(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFram
         A run, or a frame of its outcomes.
     every
         Length of a window in soak time; ``"all"`` for one over everything.
+    by
+        Columns of ``calls`` to tell apart besides: ``"tool"``, or ``("role", "phase")``; see
+        :data:`soaklib.analysis.measures.windows.GROUPS`.
 
     Returns
     -------
     polars.DataFrame
-        ``soak_s`` (start of the window), ``purpose``, ``kind``, ``n``, in order.
+        ``soak_s`` and ``end_s`` (start and end of the window; no end for ``"all"``), the columns of `by`, ``purpose``,
+        ``kind``, ``n``, in order.
+
+    Raises
+    ------
+    SettingsError
+        A column cannot be grouped by.
     """
+    names = ", ".join(dict.fromkeys([*groups_of(by), "purpose", "kind"]))
     return aggregate(
         source,
-        f"select {window_sql(every)} as soak_s, purpose, kind, count(*)::BIGINT as n from calls "  # noqa: S608
+        f"select {window_ends_sql(every)}, {names}, count(*)::BIGINT as n from calls "  # noqa: S608 - our own names
         "group by all order by all",
     )
 
 
-def denials(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
+def denials(source: Run | pl.DataFrame, every: str = "1m", *, by: str | Sequence[str] = ()) -> pl.DataFrame:
     """Count denials by policy, by purpose and reason, and give what share of the planned calls they are.
 
     The interval knows of bursts, as that of :func:`success_rate` does. Where every call was denied, it is one-sided.
 
     Parameters
     ----------
-    source, every
-        As for :func:`outcome_counts`.
+    source, every, by
+        As for :func:`outcome_counts`; not by ``kind``, which is one here.
 
     Returns
     -------
     polars.DataFrame
-        ``soak_s``, ``at`` (UTC time of the window's first planned call), ``purpose``, ``reason``, ``n`` (denials),
-        ``calls`` (planned calls of that purpose in the window), ``denial_rate``, ``low`` and ``high`` (percent of
+        ``soak_s`` and ``end_s`` (the window), the columns of `by`, ``at`` (UTC time of the first planned call of that
+        purpose and those columns in the window), ``purpose``, ``reason``, ``n`` (denials),
+        ``calls`` (planned calls of the same in the window), ``denial_rate``, ``low`` and ``high`` (percent of
         ``calls``; the 95 % interval), ``method`` (how the interval was made). A window without denials has no row: of
         its calls none was denied, so that at most 3 in ``calls`` are (95 %, the rule of three).
+
+    Raises
+    ------
+    SettingsError
+        A column cannot be grouped by.
     """
+    groups = tuple(name for name in groups_of(by) if name not in {"purpose", "reason"})
+    if "kind" in groups:
+        msg = "every denial is of kind 'denied': group by reason, which it is in any case, or take outcome_counts"
+        raise SettingsError(msg)
     parts = aggregate(
         source,
         f"""
-        select {window_sql(every)} as soak_s, {part_sql(every)} as part, purpose,
+        select {window_sql(every)} as soak_s, {part_sql(every)} as part, {_listed(groups)} purpose,
                if(kind = 'denied', reason, null) as reason, kind = 'denied' as is_denied, min("at") as "at",
                count(*)::BIGINT as n
         from calls group by all order by all""",  # noqa: S608
     )
-    window = ["soak_s", "purpose"]
+    window = ["soak_s", *groups, "purpose"]
     planned = parts.group_by(*window, "part", maintain_order=True).agg(pl.col("at").min(), calls=pl.col("n").sum())
     denied = parts.filter("is_denied").select(*window, "reason", "part", "n")
     cells = denied.select(*window, "reason").unique(maintain_order=True)
     counted = (
-        cells.join(planned, on=window, maintain_order="left_right")
+        cells.join(planned, on=window, nulls_equal=True, maintain_order="left_right")
         .join(denied, on=[*window, "reason", "part"], how="left", nulls_equal=True, maintain_order="left")
         .group_by(*window, "reason", maintain_order=True)
         .agg(pl.col("at").min(), "part", pl.col("n").fill_null(0), "calls")
     )
     every_s, left_out = seconds_of(every), _planned(source)
     rows = []
-    for (purpose, reason), windows in counted.group_by("purpose", "reason", maintain_order=True):
+    for key, windows in counted.group_by(*groups, "purpose", "reason", maintain_order=True):
         exploded = windows.explode("part", "n", "calls").rename({"n": "successes", "calls": "n"})
         alike = None if every_s is None else _alikeness(exploded, every_s, left_out)
         for soak_s, at, n, calls in windows.select("soak_s", "at", "n", "calls").iter_rows():
             interval = rate_interval(n, calls, alike=alike)
-            rows.append((soak_s, at, purpose, reason, sum(n), sum(calls), *_percents(interval), interval.method))
-    return pl.DataFrame(rows, schema=DENIALS_SCHEMA, orient="row").sort("soak_s", "purpose", "reason")
+            *told, purpose, reason = key
+            counts = (sum(n), sum(calls), *_percents(interval), interval.method)
+            rows.append((soak_s, None, *told, at, purpose, reason, *counts))
+    schema = _with_groups(DENIALS_SCHEMA, groups)
+    return _ended(pl.DataFrame(rows, schema=schema, orient="row").sort(*window, "reason"), every)
 
 
 def tool_usage(source: Run | pl.DataFrame, every: str = "1h") -> pl.DataFrame:
@@ -131,18 +164,18 @@ def tool_usage(source: Run | pl.DataFrame, every: str = "1h") -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``soak_s``, ``tool``, ``action``, ``sent``, ``ok``.
+        ``soak_s`` and ``end_s`` (the window), ``tool``, ``action``, ``sent``, ``ok``.
     """
     return aggregate(
         source,
         f"""
-        select {window_sql(every)} as soak_s, tool, action, count(sent_at_us)::BIGINT as sent,
+        select {window_ends_sql(every)}, tool, action, count(sent_at_us)::BIGINT as sent,
                count(*) filter (kind = 'ok')::BIGINT as ok
         from calls where purpose = 'load' group by all order by all""",  # noqa: S608
     )
 
 
-def success_rate(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
+def success_rate(source: Run | pl.DataFrame, every: str = "1m", *, by: str | Sequence[str] = ()) -> pl.DataFrame:
     """Give the success rate of the load over windows of soak time, with its interval.
 
     A success is a call that policy should allow and that was answered ok; left out are skipped chain steps, and quota
@@ -155,36 +188,75 @@ def success_rate(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
 
     Parameters
     ----------
-    source, every
+    source, every, by
         As for :func:`outcome_counts`.
 
     Returns
     -------
     polars.DataFrame
-        ``soak_s`` (start of the window), ``at`` (UTC), ``n`` (calls that count), ``successes``, ``success_rate``,
-        ``low`` and ``high`` (percent, 0 to 100; the 95 % interval), ``method`` (how the interval was made). A window in
-        which no call counts is there with n = 0 and null rates: a gap.
+        ``soak_s`` and ``end_s`` (start and end of the window; no end for ``"all"``), the columns of `by`, ``at`` (UTC),
+        ``n`` (calls that count), ``successes``, ``success_rate``, ``low`` and ``high`` (percent, 0 to 100; the 95 %
+        interval), ``method`` (how the interval was made). A window in which no call counts is there with n = 0 and null
+        rates: a gap. By columns, each of their values has every window from the first of all to the last.
+
+    Raises
+    ------
+    SettingsError
+        A column cannot be grouped by, or the windows would be too many.
     """
-    every_s = seconds_of(every)
+    groups = groups_of(by)
     parts = aggregate(
         source,
         f"""
-        select {window_sql(every)} as soak_s, {part_sql(every)} as part, min("at") as "at",
+        select {window_sql(every)} as soak_s, {part_sql(every)} as part, {_listed(groups)} min("at") as "at",
                count(*) filter (counted)::BIGINT as n, count(*) filter (counted and succeeded)::BIGINT as successes
-        from calls group by all order by soak_s, part""",  # noqa: S608
+        from calls group by all order by {_listed(groups)} soak_s, part""",  # noqa: S608 - our own names
     )
-    alike = None if every_s is None else _alikeness(parts, every_s, _planned(source))
+    left_out = _planned(source)
+    numbers = _numbers(parts, every)
+    told = [
+        _with_gaps(_window_rates(one, every, left_out), numbers, every).with_columns(
+            pl.lit(value, pl.String).alias(name) for name, value in zip(groups, key, strict=True)
+        )
+        for key, one in _by_groups(parts, groups)
+    ]
+    schema = _with_groups(SUCCESS_SCHEMA, groups)
+    return pl.concat([pl.DataFrame(schema=schema), *(one.select(schema.names()) for one in told)]).sort(
+        "soak_s", *groups, maintain_order=True
+    )
+
+
+def _by_groups(parts: pl.DataFrame, groups: Sequence[str]) -> Iterable[tuple[tuple[object, ...], pl.DataFrame]]:
+    """Give the rows of each group; without groups, all rows, even where there are none."""
+    return parts.group_by(*groups, maintain_order=True) if groups else [((), parts)]
+
+
+def _window_rates(parts: pl.DataFrame, every: str, left_out: list[tuple[float, float]]) -> pl.DataFrame:
+    """Give the rate of each window from the counts of its parts, in the columns of :data:`SUCCESS_SCHEMA`."""
+    every_s = seconds_of(every)
+    alike = None if every_s is None else _alikeness(parts, every_s, left_out)
     windows = parts.group_by("soak_s", maintain_order=True).agg(pl.col("at").min(), pl.col("n", "successes"))
-    rows = [_window_rate(*window, alike=alike) for window in windows.iter_rows()]
-    return _with_gaps(pl.DataFrame(rows, schema=SUCCESS_SCHEMA, orient="row"), every_s)
+    rows = []
+    for soak_s, at, n, successes in windows.iter_rows():
+        interval = rate_interval(successes, n, alike=alike)
+        rows.append((soak_s, None, at, interval.n, interval.successes, *_percents(interval), interval.method))
+    return pl.DataFrame(rows, schema=SUCCESS_SCHEMA, orient="row")
 
 
-def _window_rate(
-    soak_s: float, at: dt.datetime, n: list[int], successes: list[int], *, alike: Alikeness | None
-) -> tuple[object, ...]:
-    """Give a window's row from the counts of its parts."""
-    interval = rate_interval(successes, n, alike=alike)
-    return (soak_s, at, interval.n, interval.successes, *_percents(interval), interval.method)
+def _listed(groups: Sequence[str]) -> str:
+    """Give names as the beginning of a list in SQL."""
+    return "".join(f"{name}, " for name in groups)
+
+
+def _with_groups(schema: pl.Schema, groups: Sequence[str]) -> pl.Schema:
+    """Give a schema with the columns of ``by=`` after the window's two."""
+    [start, end, *rest] = schema.items()
+    return pl.Schema([start, end, *((name, pl.String()) for name in groups), *rest])
+
+
+def _ended(windows: pl.DataFrame, every: str) -> pl.DataFrame:
+    """Fill in the ends of windows."""
+    return windows.with_columns(window_end(every))
 
 
 def _planned(source: Run | pl.DataFrame) -> list[tuple[float, float]]:
@@ -212,23 +284,35 @@ def _percents(interval: RateInterval) -> tuple[float | None, ...]:
     return tuple(None if ratio is None else 100 * ratio for ratio in (interval.rate, interval.low, interval.high))
 
 
-def _with_gaps(windows: pl.DataFrame, every_s: float | None) -> pl.DataFrame:
-    """Put in the windows that have no planned call at all, with n = 0."""
-    if every_s is None and windows.is_empty():  # the one window is there, whatever is in it
-        return pl.DataFrame([(0.0, None, 0, 0, None, None, None, "none")], schema=windows.schema, orient="row")
-    if every_s is None or windows.height < 2:  # noqa: PLR2004 - one window has nothing between
-        return windows
-    # By number: the starts themselves are no exact floats, and those made here would not all meet them.
-    numbered = windows.with_columns(number=(pl.col("soak_s") / every_s).round().cast(pl.Int64))
-    first, last = numbered["number"][0], numbered["number"][-1]
+def _numbers(parts: pl.DataFrame, every: str) -> pl.DataFrame | None:
+    """Give the numbers of all windows from the first to the last, as ``number``; None for one over everything.
+
+    By number: the starts themselves are no exact floats, and those made here would not all meet them.
+    """
+    every_s = seconds_of(every)
+    if every_s is None or parts.is_empty():
+        return None
+    starts_s = parts["soak_s"].to_numpy()
+    first, last = round(starts_s.min() / every_s), round(starts_s.max() / every_s)
     if last - first >= _MOST_WINDOWS:
         msg = f"windows of {every_s:g} s would be {last - first + 1:,}; pass a longer every"
         raise SettingsError(msg)
-    every_window = pl.DataFrame({"number": pl.int_range(first, last + 1, eager=True)})
-    return every_window.join(numbered, on="number", how="left", maintain_order="left").select(
-        (pl.col("number") * every_s).alias("soak_s"), "at", pl.col("n", "successes").fill_null(0),
-        "success_rate", "low", "high", pl.col("method").fill_null("none"),
+    return pl.DataFrame({"number": pl.int_range(first, last + 1, eager=True)})
+
+
+def _with_gaps(windows: pl.DataFrame, numbers: pl.DataFrame | None, every: str) -> pl.DataFrame:
+    """Put in the windows that have no planned call at all, with n = 0."""
+    every_s = seconds_of(every)
+    if every_s is None and windows.is_empty():  # the one window is there, whatever is in it
+        return pl.DataFrame([(0.0, *[None] * 2, 0, 0, *[None] * 3, "none")], schema=windows.schema, orient="row")
+    if every_s is None or numbers is None:
+        return windows
+    numbered = windows.with_columns(number=(pl.col("soak_s") / every_s).round().cast(pl.Int64)).drop("soak_s", "end_s")
+    filled = numbers.join(numbered, on="number", how="left", maintain_order="left").with_columns(
+        pl.col("n", "successes").fill_null(0), pl.col("method").fill_null("none"),
+        soak_s=pl.col("number") * every_s, end_s=(pl.col("number") + 1) * every_s,
     )  # fmt: skip
+    return filled.select(windows.columns)
 
 
 PHASES_SCHEMA: Final = pl.Schema(

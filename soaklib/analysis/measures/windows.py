@@ -16,7 +16,7 @@ import polars as pl
 from soaklib.analysis.sources.frames import frame_of
 from soaklib.analysis.sources.run import Run
 from soaklib.analysis.statistics.series import times_us
-from soaklib.errors import SettingsError
+from soaklib.errors import SettingsError, near_miss
 from soaklib.records import SUCCESS_SQL
 from soaklib.safety.memory import database_memory
 from soaklib.store.quoting import parquet_sql
@@ -24,7 +24,7 @@ from soaklib.store.scratch import scratch_folder, spill_aside
 from soaklib.store.views import READER_MEMORY_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     class Ask(Protocol):
         """Runs a query over ``calls`` and gives its rows."""
@@ -33,12 +33,18 @@ if TYPE_CHECKING:
             """Run it."""
 
 
-__all__ = ["PARTS", "Ask", "WholeRun", "aggregate", "asking", "every_for", "part_sql", "seconds_of", "window_sql"]
+__all__ = [
+    "GROUPS", "PARTS", "Ask", "WholeRun", "aggregate", "asking", "every_for", "groups_of", "part_sql", "seconds_of",
+    "window_end", "window_ends_sql", "window_sql",
+]  # fmt: skip
 
 _UNIT_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _EVERY: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _NEEDED: Final = ("purpose", "kind", "expected", "reason")
 WholeRun: Final = "all"
+GROUPS: Final = ("tool", "action", "role", "phase", "purpose", "kind", "expected", "reason")
+"""Columns of ``calls`` that ``by=`` tells apart."""
+
 PARTS: Final = 16
 """Parts of a window; see :func:`part_sql`."""
 _LONG_PART_S: Final = 60.0
@@ -72,7 +78,7 @@ def every_for(run: Run, *, most: int = 300, least: int = 60, calls: int = 30, at
     Parameters
     ----------
     run
-        The run; its planned length counts, which is that of the time axis.
+        The run, or a stretch of it; its planned length counts, which is that of the time axis.
     most
         The shortest round length that makes no more windows than these is taken, or
     least, calls
@@ -87,7 +93,7 @@ def every_for(run: Run, *, most: int = 300, least: int = 60, calls: int = 30, at
         week.
     """
     lengths_s = {every: float(seconds_of(every) or 0.0) for every in _ROUND}
-    span_s, rate = run.info.planned_soak_s, run.info.rps
+    span_s, rate = run.end_s - run.start_s, run.info.rps
     shortest_s = max(span_s / most, at_least_s)
     fitting = [every for every, every_s in lengths_s.items() if every_s >= shortest_s] or [_ROUND[-1]]
     wanted = [every for every in fitting if rate * lengths_s[every] >= calls]
@@ -101,6 +107,41 @@ def window_sql(every: str) -> str:
     """Give SQL for the start, in soak seconds, of the window that a row of ``calls`` belongs to."""
     every_s = seconds_of(every)
     return "0.0::DOUBLE" if every_s is None else f"floor(soak_s / {every_s!r}) * {every_s!r}"
+
+
+def window_ends_sql(every: str) -> str:
+    """Give SQL for start and end, ``soak_s`` and ``end_s``, of the window that a row of ``calls`` belongs to.
+
+    A window ends exactly where the next begins, to the last bit, so that windows of one length can be joined. What is
+    one window over everything has no end: null.
+    """
+    every_s = seconds_of(every)
+    end = "null::DOUBLE" if every_s is None else f"(floor(soak_s / {every_s!r}) + 1) * {every_s!r}"
+    return f"{window_sql(every)} as soak_s, {end} as end_s"
+
+
+def window_end(every: str, column: str = "soak_s") -> pl.Expr:
+    """Give ``end_s`` of the windows that begin at a column, as :func:`window_ends_sql` does."""
+    every_s = seconds_of(every)
+    if every_s is None:
+        return pl.lit(None, pl.Float64).alias("end_s")
+    return (((pl.col(column) / every_s).round() + 1) * every_s).alias("end_s")
+
+
+def groups_of(by: str | Sequence[str]) -> tuple[str, ...]:
+    """Give the columns to tell apart, each once; one name may stand alone.
+
+    Raises
+    ------
+    SettingsError
+        One is no column that can be grouped by.
+    """
+    names = (by,) if isinstance(by, str) else tuple(dict.fromkeys(by))
+    for name in names:
+        if name not in GROUPS:
+            msg = f"cannot group by {name}{near_miss(name, GROUPS)}; pass some of {', '.join(sorted(GROUPS))}"
+            raise SettingsError(msg)
+    return names
 
 
 def part_sql(every: str) -> str:
@@ -180,11 +221,11 @@ def _frame_connection(frame: object) -> Iterator[duckdb.DuckDBPyConnection]:
     scratch = tempfile.TemporaryDirectory(dir=scratch_folder())
     with scratch as folder, duckdb.connect(config=dict(limits)) as connection:
         path = Path(folder) / "calls.parquet"
-        frame.drop("succeeded", "counted", strict=False).write_parquet(path)
+        frame.drop("succeeded", "counted", "at_utc", strict=False).write_parquet(path)
         spill_aside(connection)
         connection.execute("set timezone = 'UTC'").fetchall()
         connection.execute(
-            "create view calls as select *, "  # noqa: S608 - our own texts
+            'create view calls as select *, "at" as at_utc, '  # noqa: S608 - our own texts
             f"{SUCCESS_SQL['is_success']} as succeeded, {SUCCESS_SQL['counts_towards_success']} as counted "
             f"from {parquet_sql(path)}"
         ).fetchall()

@@ -1,6 +1,7 @@
 """Opening runs, and aggregating them in DuckDB and as frames alike."""
 
 import shutil
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -9,6 +10,8 @@ from polars.testing import assert_frame_equal
 import soaklib
 from soaklib.errors import RunError, SettingsError
 from soaklib.store.tables import DATABASE_NAME
+
+SAMPLE = Path(__file__).parents[3] / "data" / "sample"
 
 
 @pytest.fixture
@@ -22,13 +25,15 @@ def run(rehearsal):
     [
         (soaklib.success_rate, "1m"), (soaklib.success_rate, "15m"), (soaklib.success_rate, "all"),
         (soaklib.denials, "10m"), (soaklib.outcome_counts, "1h"), (soaklib.tool_usage, "30m"),
+        (lambda source, every: soaklib.success_rate(source, every, by=("tool", "role")), "1h"),
+        (lambda source, every: soaklib.outcome_counts(source, every, by="phase"), "1h"),
         (soaklib.latency, "20m"), (soaklib.latency, "all"), (soaklib.fast_fails, "5m"),
     ],
 )  # fmt: skip
 def test_a_run_and_a_frame_of_its_outcomes_give_the_same(run, function, every):
     """What is aggregated inside DuckDB is what the frame gives, which takes chaos for bursts, knowing no plan."""
     own, of_frame = function(run, every), function(run.outcomes(), every)
-    if function in {soaklib.success_rate, soaklib.denials}:
+    if "method" in own.columns:
         assert (of_frame["low"] <= own["low"] + 1e-9).all()
         own, of_frame = own.drop("low", "high", "method"), of_frame.drop("low", "high", "method")
     assert_frame_equal(own, of_frame)
@@ -87,8 +92,21 @@ def test_a_run_is_found_by_path_file_id_and_latest(rehearsal, tmp_path, monkeypa
 def test_a_run_that_is_not_there_is_a_sentence(tmp_path, monkeypatch):
     """It says what to pass."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RunError, match=r"there is no run 'r9': pass its folder, its id .*, or 'latest'"):
+    with pytest.raises(RunError, match=r"there is no run 'r9'; pass its folder, its id .*, or 'latest'"):
         soaklib.open_run("r9")
+    (tmp_path / "data" / "runs" / "20261124T204100Z-7033").mkdir(parents=True)
+    with pytest.raises(RunError, match=r"no run '20261124T204100-7033': did you mean 20261124T204100Z-7033\?"):
+        soaklib.open_run("20261124T204100-7033")
+
+
+def test_latest_is_no_other_run_where_there_is_none(tmp_path, monkeypatch):
+    """The sample beside it is not opened in silence; the sentence says how to get a run."""
+    shutil.copytree(SAMPLE, tmp_path / "data" / "sample")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match=r"no run yet in data/runs.*'soaklib run'.*'sample'"):
+        soaklib.open_run()
+    with soaklib.open_run("sample") as run:
+        assert run.folder == tmp_path / "data" / "sample"
 
 
 def test_a_bad_query_is_our_own_error(run):
