@@ -10,9 +10,9 @@ from matplotlib.patches import Patch
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import GREEN, KIND_LOOKS, STATE_LOOKS
-from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
 from soaklib.charts.stacks import count_axis, stack_steps
+from soaklib.charts.stage import column_of_axes, time_axes
 from soaklib.charts.theme import themed
 from soaklib.charts.windows import SECONDS_PER_HOUR, Grid, grid_of, need, on_grid
 from soaklib.records import Kind
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from soaklib.charts.looks import Look
+    from soaklib.charts.stage import Span
 
 __all__ = ["breaker_activity"]
 
@@ -40,9 +41,9 @@ def breaker_activity(
     fast_fails: pl.DataFrame,
     *,
     figure: Figure,
-    every_s: float | None = None,
     marks: pl.DataFrame | None = None,
     recoveries: pl.DataFrame | None = None,
+    xlim: Span | None = None,
 ) -> Figure:
     """Draw each tool's breaker state as scraped, above the fast-fails and upstream errors that the calls met.
 
@@ -52,16 +53,17 @@ def breaker_activity(
     Parameters
     ----------
     states
-        As ``soaklib.breaker_states(run)`` gives it: ``soak_s``, ``tool``, ``state``. A state is drawn halfway
-        to its neighbours; where scrapes are more than two and a half usual distances apart there is a gap.
+        As ``soaklib.breaker_states(run)`` gives it: ``soak_s``, ``end_s``, ``tool``, ``state``. A state is drawn
+        halfway to its neighbours; where scrapes are more than two and a half usual distances apart there is a gap.
     fast_fails
-        As ``soaklib.fast_fails(run)`` gives it: ``soak_s``, ``fast_fails``, ``upstream_errors``; tools are added up.
+        As ``soaklib.fast_fails(run)`` gives it: ``soak_s``, ``end_s``, ``fast_fails``, ``upstream_errors``; tools are
+        added up.
     figure
         An empty figure; it gets two axes on one time axis.
-    every_s
-        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
+    xlim
+        What to show, such as ``("H+11:50", "H+12:40")``; None for all.
     recoveries
         As ``soaklib.recoveries(run)`` gives it: ``tool``, ``ended_s``, ``recovered_s``. On the tool's strip a line
         spans the time from the end of chaos to the last call that failed for it, if any did, and says how long it was.
@@ -77,17 +79,14 @@ def breaker_activity(
         A frame lacks a column.
     """
     need(states, ("soak_s", "tool", "state"), "soaklib.breaker_states(run)")
-    need(fast_fails, ("soak_s", "fast_fails", "upstream_errors"), "soaklib.fast_fails(run)")
+    need(fast_fails, ("soak_s", "end_s", "fast_fails", "upstream_errors"), "soaklib.fast_fails(run)")
     tools = states["tool"].unique().sort().to_list()
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[max(1.0, 0.35 * len(tools)), 1.6])
-    grid = grid_of(fast_fails, every_s, marks)
+    upper, lower = axes = column_of_axes(figure, 2, height_ratios=[max(1.0, 0.35 * len(tools)), 1.6])
+    grid = grid_of(fast_fails, marks)
     # The axis ends with the run, as everywhere: the last scrape comes a moment after it.
     scraped_s = min(grid.stop_s, max([0.0, *states["soak_s"].to_list()]))
     whole = Grid(grid.start_s, max(grid.end_s, scraped_s) - grid.start_s, 1)
-    draw_time_axis(upper, marks, whole)
-    draw_time_axis(lower, marks, whole, labels=False)
-    upper.set_xlabel("")
-    upper.tick_params(labelbottom=False)
+    time_axes(axes, whole, marks=marks, xlim=xlim)
     _draw_states(upper, states, tools)
     if recoveries is not None:
         need(recoveries, ("tool", "ended_s", "recovered_s"), "soaklib.recoveries(run)")

@@ -10,28 +10,29 @@ from matplotlib.ticker import MaxNLocator
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import BLACK, BLUE, ORANGE, VERMILLION
-from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
 from soaklib.charts.numbers import number_formatter
+from soaklib.charts.stage import column_of_axes, windows_on
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import grid_of, length_text, need, on_grid, step_line
+from soaklib.charts.windows import length_text, on_grid, step_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
+    from soaklib.charts.stage import Span
     from soaklib.charts.windows import Grid
 
 __all__ = ["error_budget_burn"]
 
-_COLUMNS: Final = ("soak_s", "window", "threshold", "long_rate", "short_rate", "alert", "used_ratio")
+_COLUMNS: Final = ("window", "threshold", "long_rate", "short_rate", "alert", "used_ratio")
 _PAIR_LOOKS: Final = ((BLUE, "-"), (ORANGE, (0, (4.0, 1.5))), (BLACK, (0, (1.0, 1.0))))
 
 
 @themed
 def error_budget_burn(
-    frame: pl.DataFrame, *, figure: Figure, every_s: float | None = None, marks: pl.DataFrame | None = None
+    frame: pl.DataFrame, *, figure: Figure, marks: pl.DataFrame | None = None, xlim: Span | None = None
 ) -> Figure:
     """Draw the share of the error budget that is used, and below it the burn rate of each pair's long window.
 
@@ -40,15 +41,15 @@ def error_budget_burn(
     Parameters
     ----------
     frame
-        As ``soaklib.error_budget(run)`` gives it: ``soak_s``, ``window``, ``threshold``, ``long_rate``, ``short_rate``,
-        ``alert``, ``used_ratio``; ``window`` names both lengths of a pair in minutes, such as ``60m/5m``. An alert is a
-        red stretch at the foot of the lower axes.
+        As ``soaklib.error_budget(run)`` gives it: ``soak_s``, ``end_s``, ``window``, ``threshold``, ``long_rate``,
+        ``short_rate``, ``alert``, ``used_ratio``; ``window`` names both lengths of a pair in minutes, such as
+        ``60m/5m``. An alert is a red stretch at the foot of the lower axes.
     figure
         An empty figure; it gets two axes on one time axis.
-    every_s
-        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
+    xlim
+        What to show, such as ``("H+11:50", "H+12:40")``; None for all.
 
     Returns
     -------
@@ -60,14 +61,13 @@ def error_budget_burn(
     SettingsError
         The frame lacks a column.
     """
-    need(frame, _COLUMNS, "soaklib.error_budget(run)")
-    grid = grid_of(frame, every_s, marks)
-    upper, lower = figure.subplots(2, 1, sharex=True)
-    draw_time_axis(upper, marks, grid)
-    draw_time_axis(lower, marks, grid, labels=False)
-    upper.set_xlabel("")
-    upper.tick_params(labelbottom=False)
-    lines = [] if frame.is_empty() else [*_draw_used(upper, frame, grid), *_draw_rates(lower, frame, grid)]
+    upper, lower = axes = column_of_axes(figure, 2)
+    grid = windows_on(axes, frame, _COLUMNS, "soaklib.error_budget(run)", marks=marks, xlim=xlim)
+    lines = (
+        []
+        if frame.is_empty()
+        else [*_draw_used(upper, frame, grid), *_draw_rates(lower, frame, grid, is_cut=xlim is not None)]
+    )
     if frame.is_empty():
         note(upper, "no call counts")
     upper.set_ylabel("budget used (%)")
@@ -88,7 +88,7 @@ def _draw_used(ax: Axes, frame: pl.DataFrame, grid: Grid) -> list[Line2D]:
     return [line, whole]
 
 
-def _draw_rates(ax: Axes, frame: pl.DataFrame, grid: Grid) -> list[Line2D]:
+def _draw_rates(ax: Axes, frame: pl.DataFrame, grid: Grid, *, is_cut: bool) -> list[Line2D]:
     lines = []
     for number, pair in enumerate(_by_length(frame)):
         rows = frame.filter(pl.col("window") == pair)
@@ -105,7 +105,7 @@ def _draw_rates(ax: Axes, frame: pl.DataFrame, grid: Grid) -> list[Line2D]:
         height = np.where(alert > 0, 0.0, np.nan)
         lines += ax.plot(
             *step_line(grid.edges_h, height), drawstyle="steps-post", color=VERMILLION, linewidth=5, zorder=4,
-            label="alert", solid_capstyle="butt", clip_on=False,
+            label="alert", solid_capstyle="butt", clip_on=is_cut,
         )  # fmt: skip
     ax.set_yscale("symlog", linthresh=1.0)
     ax.set_ylim(bottom=0.0)

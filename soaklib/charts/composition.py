@@ -9,17 +9,18 @@ from matplotlib.patches import Patch
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import BLACK, KIND_LOOKS
-from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
 from soaklib.charts.stacks import counts_by, stack_steps
+from soaklib.charts.stage import windows_on
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import grid_of, need
 from soaklib.records import Kind
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+
+    from soaklib.charts.stage import Span
 
 __all__ = ["outcome_composition"]
 
@@ -30,7 +31,7 @@ _ALL: Final = 100.0
 
 @themed
 def outcome_composition(
-    frame: pl.DataFrame, *, ax: Axes, every_s: float | None = None, marks: pl.DataFrame | None = None
+    frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = None, xlim: Span | None = None
 ) -> Axes:
     """Stack the shares of all outcomes that were not ``ok`` in each window; ``ok`` is the rest up to 100 %.
 
@@ -40,14 +41,14 @@ def outcome_composition(
     Parameters
     ----------
     frame
-        As ``soaklib.outcome_counts(run)`` gives it: ``soak_s``, ``kind``, ``n``; rows of a kind and window are
-        added up.
+        As ``soaklib.outcome_counts(run)`` gives it: ``soak_s``, ``end_s``, ``kind``, ``n``; rows of a kind and window
+        are added up.
     ax
         Where to draw.
-    every_s
-        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
+    xlim
+        What to show, such as ``("H+11:50", "H+12:40")``; None for all.
 
     Returns
     -------
@@ -59,9 +60,7 @@ def outcome_composition(
     SettingsError
         The frame lacks a column.
     """
-    need(frame, ("soak_s", "kind", "n"), "soaklib.outcome_counts(run)")
-    grid = grid_of(frame, every_s, marks)
-    draw_time_axis(ax, marks, grid)
+    grid = windows_on(ax, frame, ("kind", "n"), "soaklib.outcome_counts(run)", marks=marks, xlim=xlim)
     counts, looks = counts_by(frame, "kind", "n", grid, KIND_LOOKS)
     in_window = np.sum(list(counts.values()), axis=0) if counts else np.zeros(grid.size)
     # A window without calls divides 0 by 0: NaN, which is drawn as a gap.

@@ -8,9 +8,9 @@ import polars as pl
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import REASON_LOOKS
-from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
 from soaklib.charts.stacks import count_axis, counts_by, stack_steps
+from soaklib.charts.stage import column_of_axes, span_of, time_axes, windows_on
 from soaklib.charts.theme import themed
 from soaklib.charts.windows import grid_of, need
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from soaklib.charts.stage import Span
     from soaklib.charts.windows import Grid
 
 __all__ = ["denial_sources", "denial_spikes"]
@@ -27,21 +28,21 @@ _NO_DENIAL: Final = "no call was denied"
 
 @themed
 def denial_spikes(
-    frame: pl.DataFrame, *, ax: Axes, every_s: float | None = None, marks: pl.DataFrame | None = None
+    frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = None, xlim: Span | None = None
 ) -> Axes:
     """Stack the denials in each window by reason.
 
     Parameters
     ----------
     frame
-        As :func:`soaklib.denials` gives it: ``soak_s``, ``reason``, ``n``, with one or more rows a reason and window,
-        which are added up.
+        As :func:`soaklib.denials` gives it: ``soak_s``, ``end_s``, ``reason``, ``n``, with one or more rows a reason
+        and window, which are added up.
     ax
         Where to draw.
-    every_s
-        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
+    xlim
+        What to show, such as ``("H+11:50", "H+12:40")``; None for all.
 
     Returns
     -------
@@ -53,9 +54,7 @@ def denial_spikes(
     SettingsError
         The frame lacks a column.
     """
-    need(frame, ("soak_s", "reason", "n"), "soaklib.denials(run)")
-    grid = grid_of(frame, every_s, marks)
-    draw_time_axis(ax, marks, grid)
+    grid = windows_on(ax, frame, ("reason", "n"), "soaklib.denials(run)", marks=marks, xlim=xlim)
     _stack(ax, frame, "reason", grid)
     return ax
 
@@ -66,24 +65,24 @@ def denial_sources(
     counted: pl.DataFrame,
     *,
     figure: Figure,
-    every_s: float | None = None,
     marks: pl.DataFrame | None = None,
+    xlim: Span | None = None,
 ) -> Figure:
     """Draw the denials that the client met above those that the gateway's own counter counted.
 
     Parameters
     ----------
     denials
-        As :func:`soaklib.denials` gives it: ``soak_s``, ``reason``, ``n``.
+        As :func:`soaklib.denials` gives it: ``soak_s``, ``end_s``, ``reason``, ``n``.
     counted
-        As ``soaklib.metered(run, "gateway_policy_denials_total", by="kind")`` gives it: ``soak_s``, ``kind``, ``n``.
+        As ``soaklib.metered(run, "gateway_policy_denials_total", by="kind")`` gives it: ``soak_s``, ``end_s``,
+        ``kind``, ``n``.
     figure
         An empty figure; it gets two axes on one time axis.
-    every_s
-        Length of the windows of both in soak seconds; None to tell it from each frame, which goes wrong where windows
-        are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
+    xlim
+        What to show, such as ``("H+11:50", "H+12:40")``; None for all.
 
     Returns
     -------
@@ -95,19 +94,18 @@ def denial_sources(
     SettingsError
         A frame lacks a column.
     """
-    need(denials, ("soak_s", "reason", "n"), "soaklib.denials(run)")
-    need(counted, ("soak_s", "kind", "n"), 'soaklib.metered(run, metric, by="kind")')
-    upper, lower = figure.subplots(2, 1, sharex=True)
+    need(denials, ("soak_s", "end_s", "reason", "n"), "soaklib.denials(run)")
+    need(counted, ("soak_s", "end_s", "kind", "n"), 'soaklib.metered(run, metric, by="kind")')
+    upper, lower = axes = column_of_axes(figure, 2)
     for ax, frame, by, who in ((upper, denials, "reason", "client"), (lower, counted, "kind", "gateway")):
-        grid = grid_of(frame, every_s, marks)
-        draw_time_axis(ax, marks, grid, labels=ax is upper)
+        grid = grid_of(frame, marks)
         nothing = "the gateway exposes no denials" if ax is lower and frame.is_empty() else _NO_DENIAL
         _stack(
             ax, frame.filter(pl.col("n") > 0), by, grid, who=f"{who}: ", nothing=nothing,
             below_points=6.0 if ax is upper else None,
         )  # fmt: skip
-    upper.set_xlabel("")
-    upper.tick_params(labelbottom=False)
+    spans = span_of(grid_of(denials, marks), grid_of(counted, marks))
+    time_axes(axes, spans, marks=marks, xlim=xlim)
     figure.align_ylabels([upper, lower])
     return figure
 

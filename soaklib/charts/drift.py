@@ -9,11 +9,11 @@ from matplotlib.ticker import EngFormatter
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import BLACK, BLUE, ORANGE, SKY, TOOL_LOOKS, looks_for
-from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
 from soaklib.charts.numbers import number_formatter, significant
+from soaklib.charts.stage import column_of_axes, span_until, time_axes
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import SECONDS_PER_HOUR, Grid, need
+from soaklib.charts.windows import SECONDS_PER_HOUR, need
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from soaklib.charts.stage import Span
     from soaklib.charts.windows import Floats
 
 __all__ = ["drift", "drift_by_tool"]
@@ -45,7 +46,15 @@ class _Verdict(Protocol):
 
 @themed
 def drift(
-    series: pl.DataFrame, verdict: _Verdict, *, ax: Axes, label: str, unit: str, marks: pl.DataFrame | None = None
+    series: pl.DataFrame,
+    verdict: _Verdict,
+    *,
+    ax: Axes,
+    label: str,
+    unit: str,
+    colour: str | None = None,
+    marks: pl.DataFrame | None = None,
+    xlim: Span | None = None,
 ) -> Axes:
     """Draw a series, the line of its slope through its median, and the slopes at both ends of the interval.
 
@@ -54,8 +63,8 @@ def drift(
     Parameters
     ----------
     series
-        ``soak_s``, ``value``; a null or NaN is a gap. With ``low`` and ``high`` a point stands for many readings, and
-        a band shows from the least to the largest of them.
+        ``soak_s``, ``value``; a null or NaN is a gap. With ``end_s`` a value stands in the middle of its window. With
+        ``low`` and ``high`` a point stands for many readings, and a band shows from the least to the largest of them.
     verdict
         As :func:`soaklib.drift` gives it for the series in soak time: ``state``, ``slope_per_hour``, ``interval`` (of
         the slope), the latter two None where it could not tell.
@@ -63,8 +72,12 @@ def drift(
         Where to draw.
     label, unit
         What the values are, and their unit; ``"B"`` is written as kB, MB and so on.
+    colour
+        Of the series, to lay one run over another; None for the usual one.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
+    xlim
+        What to show, such as ``("H+11:50", "H+12:40")``; None for all.
 
     Returns
     -------
@@ -77,7 +90,8 @@ def drift(
         The series lacks a column.
     """
     need(series, ("soak_s", "value"), "soaklib.gauge(run, metric)")
-    _draw(ax, series, verdict, label=label, unit=unit, marks=marks)
+    at_s = _draw(ax, series, verdict, label=label, unit=unit, colour=colour or BLUE)
+    time_axes(ax, span_until(float(at_s.max(initial=0.0)), marks), marks=marks, xlim=xlim)
     ax.set_ylabel(label if unit == _BYTES else f"{label} ({unit})")
     return ax
 
@@ -91,6 +105,7 @@ def drift_by_tool(
     label: str,
     unit: str,
     marks: pl.DataFrame | None = None,
+    xlim: Span | None = None,
 ) -> Figure:
     """Draw the series of each tool with its slope, as :func:`drift` does, one axes a tool.
 
@@ -103,7 +118,7 @@ def drift_by_tool(
         Tool -> verdict.
     figure
         An empty figure; it gets one axes a tool on one time axis.
-    label, unit, marks
+    label, unit, marks, xlim
         As for :func:`drift`.
 
     Returns
@@ -118,39 +133,36 @@ def drift_by_tool(
     """
     need(series, ("tool", "soak_s", "value"), "soaklib.analysis.verdicts.endpoints.endpoint_trends(run, endpoint)")
     tools = list(looks_for(verdicts, TOOL_LOOKS))
-    axes = figure.subplots(max(1, len(tools)), 1, sharex=True, squeeze=False)[:, 0]
+    axes = column_of_axes(figure, max(1, len(tools)))
+    at_s = [0.0]
     for ax, tool in zip(axes, tools, strict=False):
         one_tool = series.filter(tool=tool)
-        _draw(
-            ax, one_tool, verdicts[tool], label=label, unit=unit, marks=marks, is_first=ax is axes[0],
-            is_last=ax is axes[-1],
-        )  # fmt: skip
+        at_s += _draw(ax, one_tool, verdicts[tool], label=label, unit=unit, is_last=ax is axes[-1]).tolist()
         ax.set_ylabel(f"{tool}\n({unit})")
-        if ax is not axes[-1]:
-            ax.set_xlabel("")
-            ax.tick_params(labelbottom=False)
+    time_axes(axes, span_until(max(at_s), marks), marks=marks, xlim=xlim)
     if not tools:
         note(axes[0], "never measured")
-    figure.align_ylabels(list(axes))
+    figure.align_ylabels(axes)
     return figure
 
 
 def _draw(
-    ax: Axes, series: pl.DataFrame, verdict: _Verdict, *, label: str, unit: str, marks: pl.DataFrame | None,
-    is_first: bool = True, is_last: bool = True,
-) -> None:  # fmt: skip
-    """Draw a series and its slope, and say below what they are."""
+    ax: Axes, series: pl.DataFrame, verdict: _Verdict, *, label: str, unit: str, colour: str = BLUE,
+    is_last: bool = True,
+) -> Floats:  # fmt: skip
+    """Draw a series and its slope, and say below what they are; give the soak seconds of its points."""
     ordered = series.drop_nulls("soak_s").sort("soak_s")
     at_s = ordered["soak_s"].to_numpy()
+    if "end_s" in ordered.columns:
+        at_s = (at_s + ordered["end_s"].fill_null(ordered["soak_s"]).to_numpy()) / 2
     value = ordered["value"].fill_null(float("nan")).to_numpy()
-    draw_time_axis(ax, marks, Grid(0.0, float(at_s[-1]) if at_s.size else 1.0, 1), labels=is_first)
     handles: list[Artist] = []
     labels: list[str] = []
     if {"low", "high"} <= set(ordered.columns) and (ordered["low"] < ordered["high"]).any():
         handles.append(_draw_range(ax, at_s / SECONDS_PER_HOUR, ordered))
         labels.append("least to largest")
     handles[:0] = ax.plot(
-        at_s / SECONDS_PER_HOUR, value, color=BLUE, linewidth=0.7, marker="." if value.size < _FEW else "",
+        at_s / SECONDS_PER_HOUR, value, color=colour, linewidth=0.7, marker="." if value.size < _FEW else "",
         markersize=2.5, label="series",
     )  # fmt: skip
     labels.insert(0, label)
@@ -166,6 +178,7 @@ def _draw(
         ax.set_ylim(bottom=max(0.0, ax.get_ylim()[0]))
     ax.yaxis.set_major_formatter(EngFormatter(unit=_BYTES) if unit == _BYTES else number_formatter())
     legend_below(ax, handles, labels, below_points=None if is_last else _BETWEEN_POINTS)
+    return np.asarray(at_s, dtype=np.float64)
 
 
 def _draw_range(ax: Axes, at_h: Floats, ordered: pl.DataFrame) -> Artist:

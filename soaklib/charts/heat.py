@@ -11,16 +11,16 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import VERMILLION
-from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.milliseconds import milliseconds_axis
 from soaklib.charts.notes import note
+from soaklib.charts.stage import windows_on
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import grid_of, need
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import QuadMesh
 
+    from soaklib.charts.stage import Span
     from soaklib.charts.windows import Floats, Grid
 
 __all__ = ["latency_heat_map"]
@@ -30,21 +30,21 @@ _DEEPEST_GREY = "cividis_r"  # even in lightness, so that it reads the same in g
 
 @themed
 def latency_heat_map(
-    frame: pl.DataFrame, *, ax: Axes, every_s: float | None = None, marks: pl.DataFrame | None = None
+    frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = None, xlim: Span | None = None
 ) -> Axes:
     """Draw how many calls of each window had which latency.
 
     Parameters
     ----------
     frame
-        As ``soaklib.latency_bins(run)`` gives it: ``soak_s``, ``low_ms``, ``high_ms``, ``censored``, ``n``. Calls
-        that were given up are drawn as triangles at the least latency they can have had.
+        As ``soaklib.latency_bins(run)`` gives it: ``soak_s``, ``end_s``, ``low_ms``, ``high_ms``, ``censored``, ``n``.
+        Calls that were given up are drawn as triangles at the least latency they can have had.
     ax
         Where to draw; it gets a colour bar.
-    every_s
-        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
+    xlim
+        What to show, such as ``("H+11:50", "H+12:40")``; None for all.
 
     Returns
     -------
@@ -56,9 +56,9 @@ def latency_heat_map(
     SettingsError
         The frame lacks a column.
     """
-    need(frame, ("soak_s", "low_ms", "high_ms", "censored", "n"), "soaklib.latency_bins(run)")
-    grid = grid_of(frame, every_s, marks)
-    draw_time_axis(ax, marks, grid)
+    grid = windows_on(
+        ax, frame, ("low_ms", "high_ms", "censored", "n"), "soaklib.latency_bins(run)", marks=marks, xlim=xlim
+    )
     answered = frame.filter(~pl.col("censored"))
     if answered.is_empty():
         note(ax, "no call was answered")

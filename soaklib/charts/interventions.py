@@ -9,15 +9,17 @@ import polars as pl
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
-from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
+from soaklib.charts.stage import span_until, time_axes
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import SECONDS_PER_HOUR, Grid, need
+from soaklib.charts.windows import SECONDS_PER_HOUR, need
 from soaklib.records import EventName
+from soaklib.soak_times import soak_s_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from soaklib.charts.stage import Span
     from soaklib.charts.windows import Floats
 
 __all__ = ["intervention_timeline"]
@@ -67,7 +69,9 @@ _WENT_WRONG: Final = (
 
 
 @themed
-def intervention_timeline(events: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = None) -> Axes:
+def intervention_timeline(
+    events: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = None, xlim: Span | None = None
+) -> Axes:
     """Draw every event in the row of its sort; what went wrong is a red cross.
 
     What came before the start of the load (agents, policies) stands at H+0: further left are the names of the rows.
@@ -80,6 +84,8 @@ def intervention_timeline(events: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame
         Where to draw.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
+    xlim
+        What to show, such as ``("H+11:50", "H+12:40")``; None for all.
 
     Returns
     -------
@@ -92,8 +98,10 @@ def intervention_timeline(events: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame
         The frame lacks a column.
     """
     need(events, ("soak_s", "name"), "run.events()")
+    if xlim is not None:  # markers are not clipped, so that those at the edges are whole
+        events = events.filter(pl.col("soak_s").is_between(*map(soak_s_of, xlim)))
     last_s = max([1.0, *events["soak_s"].to_list()])
-    draw_time_axis(ax, marks, Grid(0.0, last_s, 1))
+    time_axes(ax, span_until(last_s, marks), marks=marks, xlim=xlim)
     sorted_in = events.with_columns(row=pl.col("name").map_elements(_row_of, return_dtype=pl.Int64))
     rows = [*_ROWS, _REST]
     used = sorted_in["row"].unique().sort().to_list()

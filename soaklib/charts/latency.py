@@ -10,11 +10,11 @@ from matplotlib.lines import Line2D
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import BLACK, QUANTILE_LOOKS, TOOL_LOOKS, looks_for
-from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.milliseconds import milliseconds_axis
 from soaklib.charts.notes import note
+from soaklib.charts.stage import column_of_axes, windows_on
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import grid_of, need, on_grid, step_line
+from soaklib.charts.windows import need, on_grid, step_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from soaklib.charts.looks import Look
+    from soaklib.charts.stage import Span
     from soaklib.charts.windows import Grid
 
 __all__ = ["latency_percentiles"]
 
-_COLUMNS: Final = ("soak_s", "tool", "measure", "quantile", "latency_ms", "at_least", "sufficient")
+_COLUMNS: Final = ("tool", "measure", "quantile", "latency_ms", "at_least", "sufficient")
 _THIN: Final = 0.5
 _THICK: Final = 1.0
 
@@ -37,8 +39,10 @@ def latency_percentiles(
     *,
     figure: Figure,
     quantiles: Sequence[float] = (0.5, 0.95, 0.99),
-    every_s: float | None = None,
+    label: str | None = None,
+    colour: str | None = None,
     marks: pl.DataFrame | None = None,
+    xlim: Span | None = None,
 ) -> Figure:
     """Draw percentiles of service time (thick) and response time (thin), one axes a tool, on a common log scale.
 
@@ -47,17 +51,20 @@ def latency_percentiles(
     Parameters
     ----------
     frame
-        As :func:`soaklib.latency` gives it by tool: ``soak_s``, ``tool``, ``measure``, ``quantile``, ``latency_ms``,
-        ``at_least``, ``sufficient``. A percentile that too few observations lie beyond is a gap; one of which only a
-        lower bound is known bears an upward triangle.
+        As :func:`soaklib.latency` gives it by tool: ``soak_s``, ``end_s``, ``tool``, ``measure``, ``quantile``,
+        ``latency_ms``, ``at_least``, ``sufficient``. A percentile that too few observations lie beyond is a gap; one of
+        which only a lower bound is known bears an upward triangle.
     figure
         An empty figure; it gets one axes a tool.
     quantiles
         The levels to draw, of those in the frame.
-    every_s
-        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
+    label, colour
+        What the legend calls these lines, and one colour for all: to lay one run over another on the figure that a
+        first call has filled. None for the usual ones.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
+    xlim
+        What to show, such as ``("H+11:50", "H+12:40")``; None for all.
 
     Returns
     -------
@@ -70,29 +77,32 @@ def latency_percentiles(
         The frame lacks a column.
     """
     need(frame, _COLUMNS, "soaklib.latency(run)")
+    told = "" if label is None else f"{label}: "
     levels = [float(level) for level in quantiles]
     drawn = frame.filter(pl.col("quantile").is_in(levels), pl.col("sufficient"), pl.col("latency_ms") > 0)
     tools = list(looks_for(frame["tool"].to_list(), TOOL_LOOKS))
-    grid = grid_of(frame, every_s, marks)
-    axes = figure.subplots(max(1, len(tools)), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for ax in axes:
-        draw_time_axis(ax, marks, grid, labels=ax is axes[0])
-        if ax is not axes[-1]:
-            ax.set_xlabel("")
-            ax.tick_params(labelbottom=False)
+    axes = column_of_axes(figure, max(1, len(tools)), sharey=True)
+    grid = windows_on(axes, frame, _COLUMNS, "soaklib.latency(run)", marks=marks, xlim=xlim)
     for ax, tool in zip(axes, tools, strict=False):
-        _draw_tool(ax, drawn.filter(tool=tool), grid, levels)
+        _draw_tool(ax, drawn.filter(tool=tool), grid, levels, colour)
         milliseconds_axis(ax, f"{tool}\n(ms)")
     if not tools:
         note(axes[0], "no call was answered")
-    figure.align_ylabels(list(axes))
-    _explain(axes[-1], levels, set(drawn["quantile"]), grid, bounded=bool(drawn["at_least"].any()))
+    figure.align_ylabels(axes)
+    bounded = bool(drawn["at_least"].any())
+    _explain(axes[-1], levels, set(drawn["quantile"]), grid, bounded=bounded, told=told, colour=colour)
     return figure
 
 
-def _draw_tool(ax: Axes, one_tool: pl.DataFrame, grid: Grid, levels: Sequence[float]) -> None:
+def _look(level: float, colour: str | None) -> Look:
+    """Give how a quantile is drawn, in a colour of the caller's if there is one."""
+    look = QUANTILE_LOOKS.get(level, QUANTILE_LOOKS[0.5])
+    return look if colour is None else look._replace(colour=colour)
+
+
+def _draw_tool(ax: Axes, one_tool: pl.DataFrame, grid: Grid, levels: Sequence[float], colour: str | None) -> None:
     for level in levels:
-        look = QUANTILE_LOOKS.get(level, QUANTILE_LOOKS[0.5])
+        look = _look(level, colour)
         for measure, width in (("response", _THIN), ("service", _THICK)):
             rows = one_tool.filter(quantile=level, measure=measure)
             values = on_grid(rows, "latency_ms", grid, absent=np.nan)
@@ -106,14 +116,17 @@ def _draw_tool(ax: Axes, one_tool: pl.DataFrame, grid: Grid, levels: Sequence[fl
                 ax.plot(middle_h, bounds["latency_ms"].to_numpy(), "^", color=look.colour, zorder=4, gid="at least")
 
 
-def _explain(ax: Axes, levels: Sequence[float], seen: Collection[float], grid: Grid, *, bounded: bool) -> None:
+def _explain(
+    ax: Axes, levels: Sequence[float], seen: Collection[float], grid: Grid, *, bounded: bool, told: str,
+    colour: str | None,
+) -> None:  # fmt: skip
     handles = []
     labels = []
     for level in levels:
-        look = QUANTILE_LOOKS.get(level, QUANTILE_LOOKS[0.5])
+        look = _look(level, colour)
         handles.append(Line2D([], [], color=look.colour, linestyle=look.line, linewidth=_THICK))
-        told = "" if level in seen else ": too few calls"
-        labels.append(f"p{100 * level:g} in {grid.length}{told}")
+        few = "" if level in seen else ": too few calls"
+        labels.append(f"{told}p{100 * level:g} in {grid.length}{few}")
     handles += [Line2D([], [], color=BLACK, linewidth=width) for width in (_THICK + 0.4, _THIN)]
     labels += ["service time", "response time"]
     if bounded:

@@ -43,6 +43,7 @@ def legend_below(
     figure = ax.get_figure(root=True)
     if figure is None:
         return
+    handles, labels = _with_those_there(ax, handles, labels)
     spec = ax.get_subplotspec()
     columns_of_axes = 1 if spec is None else spec.get_gridspec().ncols
     room_points = figure.get_figwidth() * _POINTS_PER_INCH / columns_of_axes - _left_points(figure.axes)
@@ -56,6 +57,18 @@ def legend_below(
     ax.legend(
         handles, labels, loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=ax.transAxes + down, ncols=columns
     )
+
+
+def _with_those_there(ax: Axes, handles: Sequence[Artist], labels: Sequence[str]) -> tuple[list[Artist], list[str]]:
+    """Put what the axes' legend explains already before what is new: each label once, as it was first."""
+    legend = ax.get_legend()
+    told: dict[str, Artist] = {}
+    if legend is not None:
+        there = (text.get_text() for text in legend.get_texts())
+        told = {label: handle for label, handle in zip(there, legend.legend_handles, strict=True) if handle is not None}
+    for label, handle in zip(labels, handles, strict=True):
+        told.setdefault(label, handle)
+    return list(told.values()), list(told)
 
 
 def _left_points(axes: Sequence[Axes]) -> float:

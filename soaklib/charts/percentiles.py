@@ -28,7 +28,14 @@ _TICKS: Final = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 
 @themed
 def percentile_plot(
-    frame: pl.DataFrame, *, ax: Axes, by: str = "phase", measure: str = "response", marks: pl.DataFrame | None = None
+    frame: pl.DataFrame,
+    *,
+    ax: Axes,
+    by: str = "phase",
+    measure: str = "response",
+    label: str | None = None,
+    colour: str | None = None,
+    marks: pl.DataFrame | None = None,
 ) -> Axes:
     """Draw latency against percentile, one line a phase, in the manner of HdrHistogram's plots.
 
@@ -45,6 +52,8 @@ def percentile_plot(
         The column with a line for each value.
     measure
         ``service`` or ``response``.
+    label, colour
+        What the legend calls these lines, and one colour for all: to lay one run over another. None for the usual ones.
     marks
         As ``soaklib.marks(run)`` gives it, for the order of the phases; None for the frame's.
 
@@ -71,6 +80,7 @@ def percentile_plot(
         names.sort(key=lambda name: phases.index(name) if name in phases else len(phases))
     for number, name in enumerate(names):
         look = looks[number % len(looks)]
+        look = look if colour is None else look._replace(colour=colour)
         line = rows.filter(pl.col(by) == name).sort("quantile")
         (drawn,) = ax.plot(
             _stretched(line), line["latency_ms"].to_numpy(), color=look.colour, linestyle=look.line, label=str(name)
@@ -81,7 +91,8 @@ def percentile_plot(
         ax.plot(_stretched(bounds), bounds["latency_ms"].to_numpy(), "^", color=look.colour, gid="at least")
         handles.append(drawn)
         n = frame.filter(pl.col(by) == name, pl.col("measure") == measure)["n"].to_list()
-        labels.append(f"{name}: n = {max(n, default=0):,}")
+        told = str(name) if label is None else f"{label}, {name}"
+        labels.append(f"{told}: n = {max(n, default=0):,}")
     if rows["at_least"].any():
         handles.append(Line2D([], [], color="black", marker="^", linestyle=""))
         labels.append("at least")

@@ -9,13 +9,15 @@ from matplotlib.patches import Patch
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import GREY, LIGHT, ORANGE, VERMILLION, Look
-from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
+from soaklib.charts.stage import span_until, time_axes
 from soaklib.charts.theme import MM_PER_INCH, PAGE_MM, themed
-from soaklib.charts.windows import SECONDS_PER_HOUR, Grid, need
+from soaklib.charts.windows import SECONDS_PER_HOUR, need
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from soaklib.charts.stage import Span
 
 __all__ = ["reconciliation_residuals"]
 
@@ -34,7 +36,9 @@ _AXES_SHARE: Final = 0.8  # of a figure's width, about
 
 
 @themed
-def reconciliation_residuals(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = None) -> Axes:
+def reconciliation_residuals(
+    frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = None, xlim: Span | None = None
+) -> Axes:
     """Draw for each kind of answer which windows balance, which differ for a harmless cause, and which for none.
 
     Parameters
@@ -47,6 +51,8 @@ def reconciliation_residuals(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFra
         Where to draw.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
+    xlim
+        What to show, such as ``("H+11:50", "H+12:40")``; None for all.
 
     Returns
     -------
@@ -62,7 +68,7 @@ def reconciliation_residuals(frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFra
     judged = frame.with_columns(rank=_rank(), line=_line(frame))
     windows = judged.group_by("line", "start_s", "end_s").agg(pl.col("rank").max()).sort("line", "start_s")
     lines = windows["line"].unique().sort().to_list()
-    draw_time_axis(ax, marks, Grid(0.0, max([1.0, *frame["end_s"].to_list()]), 1))
+    time_axes(ax, span_until(max([1.0, *frame["end_s"].to_list()]), marks), marks=marks, xlim=xlim)
     names = list(_LOOKS)
     wide_s = _WIDE_MM * _seconds_a_mm(ax)
     for row, line in enumerate(lines):

@@ -8,19 +8,21 @@ import numpy as np
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import BLUE, GAP_COLOUR, SKY, VERMILLION
-from soaklib.charts.marks import draw_time_axis
+from soaklib.charts.stage import windows_on
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import grid_of, need, on_grid, step_area, step_line
+from soaklib.charts.windows import on_grid, step_area, step_line
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
+    from soaklib.charts.stage import Span
     from soaklib.charts.windows import Floats, Grid
 
 __all__ = ["success_rate"]
 
+_BAND_ALPHA: Final = 0.45
 _LEAST_SPAN_PERCENT: Final = 0.5
 
 
@@ -30,24 +32,28 @@ def success_rate(
     *,
     ax: Axes,
     threshold: float | None = None,
-    every_s: float | None = None,
+    label: str | None = None,
+    colour: str | None = None,
     marks: pl.DataFrame | None = None,
+    xlim: Span | None = None,
 ) -> Axes:
     """Draw the success rate in each window, with its 95 % interval.
 
     Parameters
     ----------
     frame
-        As :func:`soaklib.success_rate` gives it: ``soak_s``, ``n``, ``success_rate``, ``low``, ``high`` (percent). A
-        window with n = 0 is a gap and is shaded.
+        As :func:`soaklib.success_rate` gives it: ``soak_s``, ``end_s``, ``n``, ``success_rate``, ``low``, ``high``
+        (percent). A window with n = 0 is a gap and is shaded.
     ax
         Where to draw.
     threshold
         The rate that is required, percent.
-    every_s
-        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
+    label, colour
+        What the legend calls this line, and its colour: to lay one run over another. None for the usual ones.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
+    xlim
+        What to show, such as ``("H+11:50", "H+12:40")``; None for all.
 
     Returns
     -------
@@ -59,18 +65,21 @@ def success_rate(
     SettingsError
         The frame lacks a column.
     """
-    need(frame, ("soak_s", "n", "success_rate", "low", "high"), "soaklib.success_rate(run)")
-    grid = grid_of(frame, every_s, marks)
-    draw_time_axis(ax, marks, grid)
+    is_bare = not ax.has_data()
+    columns = ("n", "success_rate", "low", "high")
+    grid = windows_on(ax, frame, columns, "soaklib.success_rate(run)", marks=marks, xlim=xlim)
     rate, low, high = (on_grid(frame, name, grid, absent=np.nan) for name in ("success_rate", "low", "high"))
     edges_h = grid.edges_h
     band = ax.fill_between(
-        *step_area(edges_h, low), step_area(edges_h, high)[1], color=SKY, alpha=0.45, linewidth=0, zorder=2,
-        label="95 % interval",
+        *step_area(edges_h, low), step_area(edges_h, high)[1], color=colour or SKY, alpha=_BAND_ALPHA, linewidth=0,
+        zorder=2, label="95 % interval",
     )  # fmt: skip
-    (line,) = ax.plot(*step_line(edges_h, rate), drawstyle="steps-post", color=BLUE, zorder=3, label="success rate")
+    (line,) = ax.plot(
+        *step_line(edges_h, rate), drawstyle="steps-post", color=colour or BLUE, zorder=3, label="success rate"
+    )
     handles: list[Artist] = [line, band]
-    labels = [f"success rate in {grid.length}", "95 % interval"]
+    told = "" if label is None else f"{label}: "
+    labels = [f"{told}success rate in {grid.length}", f"{told}95 % interval"]
     if threshold is not None:
         handles.append(ax.axhline(threshold, color=VERMILLION, linestyle="--", zorder=2.5))
         labels.append(f"required: {threshold:g} %")
@@ -79,7 +88,7 @@ def success_rate(
         handles.append(gap)
         labels.append("no calls")
     seen = np.concatenate([low, rate, [] if threshold is None else [threshold]])
-    _set_percent_axis(ax, float(np.nanmin(seen)) if np.isfinite(seen).any() else 0.0)
+    _set_percent_axis(ax, float(np.nanmin(seen)) if np.isfinite(seen).any() else 0.0, is_bare=is_bare)
     ax.set_ylabel("success rate (%)")
     legend_below(ax, handles, labels)
     return ax
@@ -94,7 +103,11 @@ def _shade_gaps(ax: Axes, grid: Grid, rate: Floats) -> Artist | None:
     return shade
 
 
-def _set_percent_axis(ax: Axes, lowest: float) -> None:
-    """Show from a little under the lowest value to 100 %, with 100 % not on the edge."""
+def _set_percent_axis(ax: Axes, lowest: float, *, is_bare: bool) -> None:
+    """Show from a little under the lowest value to 100 %, with 100 % not on the edge; and what was shown before."""
     span = max(100.0 - lowest, _LEAST_SPAN_PERCENT)
-    ax.set_ylim(max(0.0, 100.0 - 1.06 * span), 100.0 + 0.03 * span)
+    low, high = max(0.0, 100.0 - 1.06 * span), 100.0 + 0.03 * span
+    if not is_bare:
+        before_low, before_high = ax.get_ylim()
+        low, high = min(low, before_low), max(high, before_high)
+    ax.set_ylim(low, high)

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.ticker import Formatter, Locator
 
 from soaklib.charts.windows import SECONDS_PER_HOUR
+from soaklib.soak_times import soak_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,18 +54,19 @@ class SoakFormatter(Formatter):
 
     def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 - matplotlib's signature
         """Give the label of a tick at `x` soak hours."""
-        total_s = round(x * SECONDS_PER_HOUR)
-        hours, rest_s = divmod(abs(total_s), 3600)
-        minutes, seconds = divmod(rest_s, 60)
-        sign = "-" if total_s < 0 else "+"
-        if seconds:
-            return f"H{sign}{hours}:{minutes:02}:{seconds:02}"
-        return f"H{sign}{hours}:{minutes:02}" if minutes else f"H{sign}{hours}"
+        return soak_text(x * SECONDS_PER_HOUR)
 
 
 def soak_axis(ax: Axes, start_s: float, end_s: float) -> None:
-    """Make an x axis one of soak time from `start_s` to `end_s` soak seconds; its data are soak hours."""
-    ax.set_xlim(start_s / SECONDS_PER_HOUR, max(end_s, start_s + 1.0) / SECONDS_PER_HOUR)
+    """Make an x axis one of soak time from `start_s` to `end_s` soak seconds; its data are soak hours.
+
+    One that is such an axis already goes on showing what it showed.
+    """
+    low, high = start_s / SECONDS_PER_HOUR, max(end_s, start_s + 1.0) / SECONDS_PER_HOUR
+    if isinstance(ax.xaxis.get_major_locator(), SoakLocator):
+        before_low, before_high = ax.get_xlim()
+        low, high = min(low, before_low), max(high, before_high)
+    ax.set_xlim(low, high)
     ax.xaxis.set_major_locator(SoakLocator())
     ax.xaxis.set_major_formatter(SoakFormatter())
     ax.set_xlabel("soak time (hours)")

@@ -9,18 +9,20 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import BLACK, BLUE, GREY, ORANGE, VERMILLION
-from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.notes import note
+from soaklib.charts.stage import column_of_axes, windows_on
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import grid_of, need, on_grid, step_line
+from soaklib.charts.windows import on_grid, step_line
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
 
+    from soaklib.charts.stage import Span
+
 __all__ = ["measurement_validity"]
 
-_COLUMNS = ("soak_s", "planned_per_s", "sent_per_s", "schedule_lag_max_ms", "loop_lag_max_ms")
+_COLUMNS = ("planned_per_s", "sent_per_s", "schedule_lag_max_ms", "loop_lag_max_ms")
 
 
 @themed
@@ -29,24 +31,24 @@ def measurement_validity(
     *,
     figure: Figure,
     late_ms: float | None = None,
-    every_s: float | None = None,
     marks: pl.DataFrame | None = None,
+    xlim: Span | None = None,
 ) -> Figure:
     """Draw the planned and the sent rate, and below them the largest lag of each window.
 
     Parameters
     ----------
     frame
-        As ``soaklib.measurement_validity(run)`` gives it: ``soak_s``, ``planned_per_s``, ``sent_per_s``,
+        As ``soaklib.measurement_validity(run)`` gives it: ``soak_s``, ``end_s``, ``planned_per_s``, ``sent_per_s``,
         ``schedule_lag_max_ms``, ``loop_lag_max_ms``. A window without a row is a gap.
     figure
         An empty figure; it gets two axes on one time axis.
     late_ms
         The lag from which the generator counts as late, wall milliseconds.
-    every_s
-        Length of a window in soak seconds; None to tell it from the frame, which goes wrong where windows are rare.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
+    xlim
+        What to show, such as ``("H+11:50", "H+12:40")``; None for all.
 
     Returns
     -------
@@ -58,15 +60,10 @@ def measurement_validity(
     SettingsError
         The frame lacks a column.
     """
-    need(frame, _COLUMNS, "soaklib.measurement_validity(run)")
-    grid = grid_of(frame, every_s, marks)
-    upper, lower = figure.subplots(2, 1, sharex=True)
-    draw_time_axis(upper, marks, grid)
-    draw_time_axis(lower, marks, grid, labels=False)
-    upper.set_xlabel("")
-    upper.tick_params(labelbottom=False)
+    upper, lower = axes = column_of_axes(figure, 2)
+    grid = windows_on(axes, frame, _COLUMNS, "soaklib.measurement_validity(run)", marks=marks, xlim=xlim)
     planned, sent, schedule_ms, loop_ms = (
-        step_line(grid.edges_h, on_grid(frame, column, grid, absent=np.nan))[1] for column in _COLUMNS[1:]
+        step_line(grid.edges_h, on_grid(frame, column, grid, absent=np.nan))[1] for column in _COLUMNS
     )
     lines = [
         *upper.plot(grid.edges_h, planned, drawstyle="steps-post", color=GREY, linewidth=2.6, label="planned"),

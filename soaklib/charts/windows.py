@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = [
-    "SECONDS_PER_HOUR", "Floats", "Grid", "grid_of", "length_text", "need", "on_grid", "phases_end_s", "step_area",
-    "step_line",
+    "SECONDS_PER_HOUR", "Floats", "Grid", "grid_of", "length_text", "need", "on_grid", "phases_begin_s", "phases_end_s",
+    "step_area", "step_line",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -95,28 +95,39 @@ def need(frame: pl.DataFrame, columns: Iterable[str], made_by: str) -> None:
         raise SettingsError(msg)
 
 
-def grid_of(frame: pl.DataFrame, every_s: float | None = None, marks: pl.DataFrame | None = None) -> Grid:
-    """Give the windows that a frame with ``soak_s`` spans.
+def grid_of(frame: pl.DataFrame, marks: pl.DataFrame | None = None) -> Grid:
+    """Give the windows that a frame with ``soak_s`` and ``end_s`` spans.
 
     Parameters
     ----------
     frame
-        Its ``soak_s`` are the starts of windows; holes are allowed.
-    every_s
-        Their length; None for the greatest of which all starts are multiples, which is too long where windows are rare,
-        or a minute where there are no two, which is then not told.
+        Its windows are of one length; holes are allowed. One over everything has no end: it reaches to that of the run,
+        or over a minute where that is not known, and its length is then not told.
     marks
         As ``soaklib.marks(run)`` gives it, for the end of the run; None where that is not known.
     """
     starts_s = np.unique(frame["soak_s"].to_numpy())
+    lengths_s = (frame["end_s"] - frame["soak_s"]).drop_nulls()
     stop_s = phases_end_s(marks)
-    is_told = every_s is not None or starts_s.size > 1
-    if every_s is None:
-        every_s = _common_length_s(starts_s) if is_told else _LONE_WINDOW_S
     if not starts_s.size:
-        return Grid(0.0, every_s, 0, stop_s, is_told)
-    size = round(float(starts_s[-1] - starts_s[0]) / every_s) + 1
-    return Grid(float(starts_s[0]), every_s, size, stop_s, is_told)
+        return Grid(0.0, _LONE_WINDOW_S, 0, stop_s, is_told=False)
+    start_s = float(starts_s[0])
+    if lengths_s.is_empty():
+        is_told = start_s < stop_s < math.inf
+        return Grid(start_s, stop_s - start_s if is_told else _LONE_WINDOW_S, 1, stop_s, is_told)
+    every_s = round(float(lengths_s.to_numpy()[0]), 6)
+    return Grid(start_s, every_s, round(float(starts_s[-1] - start_s) / every_s) + 1, stop_s)
+
+
+def phases_begin_s(marks: pl.DataFrame | None) -> float:
+    """Give where the first phase begins, soak seconds: later than 0 for a stretch of a run, 0 where none is marked.
+
+    Raises
+    ------
+    SettingsError
+        The marks lack a column.
+    """
+    return min(_phases(marks, "start_s"), default=0.0)
 
 
 def phases_end_s(marks: pl.DataFrame | None) -> float:
@@ -127,15 +138,14 @@ def phases_end_s(marks: pl.DataFrame | None) -> float:
     SettingsError
         The marks lack a column.
     """
+    return max(_phases(marks, "end_s"), default=math.inf)
+
+
+def _phases(marks: pl.DataFrame | None, column: str) -> list[float]:
     if marks is None:
-        return math.inf
+        return []
     need(marks, ("start_s", "end_s", "kind", "label"), "soaklib.marks(run)")
-    return max(marks.filter(kind="phase")["end_s"].drop_nulls().to_list(), default=math.inf)
-
-
-def _common_length_s(starts_s: Floats) -> float:
-    """Give the greatest length of which all starts are multiples, to the millisecond."""
-    return math.gcd(*np.rint(1000 * starts_s).astype(int).tolist()) / 1000
+    return marks.filter(kind="phase")[column].drop_nulls().to_list()
 
 
 def on_grid(frame: pl.DataFrame, column: str, grid: Grid, *, absent: float) -> Floats:

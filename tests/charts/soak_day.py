@@ -19,7 +19,9 @@ def success_rate():
     for soak_s in _windows(300.0):
         rate = 80.0 + soak_s % 7 if _chaos(soak_s) else 100.0
         rows.append((soak_s, 300, rate, rate - 1.5, min(100.0, rate + 1.0)))
-    return pl.DataFrame(rows, schema=["soak_s", "n", "success_rate", "low", "high"], orient="row")
+    return pl.DataFrame(rows, schema=["soak_s", "n", "success_rate", "low", "high"], orient="row").with_columns(
+        end_s=pl.col("soak_s") + 300.0
+    )
 
 
 def denials():
@@ -27,7 +29,9 @@ def denials():
     rows += [
         (soak_s, "load", "quota", 100) for soak_s in _windows(300.0) if soak_s > 16 * _HOUR_S and soak_s % 3600 > 900
     ]
-    return pl.DataFrame(rows, schema=["soak_s", "purpose", "reason", "n"], orient="row")
+    return pl.DataFrame(rows, schema=["soak_s", "purpose", "reason", "n"], orient="row").with_columns(
+        end_s=pl.col("soak_s") + 300.0
+    )
 
 
 def outcome_counts():
@@ -35,12 +39,16 @@ def outcome_counts():
     rows += [(soak_s, "probe", "denied", 5) for soak_s in _windows(300.0)]
     for kind, n in (("fast_fail", 40), ("upstream_error", 20), ("timeout", 2), ("transport_error", 1)):
         rows += [(soak_s, "load", kind, n) for soak_s in _windows(300.0) if _chaos(soak_s)]
-    return pl.DataFrame(rows, schema=["soak_s", "purpose", "kind", "n"], orient="row")
+    return pl.DataFrame(rows, schema=["soak_s", "purpose", "kind", "n"], orient="row").with_columns(
+        end_s=pl.col("soak_s") + 300.0
+    )
 
 
 def tool_usage():
     rows = [(soak_s, tool, 1000 * number) for soak_s in _windows(_HOUR_S) for number, tool in enumerate(TOOLS, start=1)]
-    return pl.DataFrame(rows, schema=["soak_s", "tool", "sent"], orient="row")
+    return pl.DataFrame(rows, schema=["soak_s", "tool", "sent"], orient="row").with_columns(
+        end_s=pl.col("soak_s") + _HOUR_S
+    )
 
 
 def breaker_states():
@@ -54,7 +62,9 @@ def breaker_states():
 
 def fast_fails():
     rows = [(soak_s, "openai", 40 * _chaos(soak_s), 20 * _chaos(soak_s)) for soak_s in _windows(300.0)]
-    return pl.DataFrame(rows, schema=["soak_s", "tool", "fast_fails", "upstream_errors"], orient="row")
+    return pl.DataFrame(rows, schema=["soak_s", "tool", "fast_fails", "upstream_errors"], orient="row").with_columns(
+        end_s=pl.col("soak_s") + 300.0
+    )
 
 
 def latency():
@@ -74,7 +84,7 @@ def latency():
         for quantile, factor in ((0.5, 1.0), (0.95, 4.0), (0.99, 20.0))
     ]
     columns = ["soak_s", "tool", "measure", "quantile", "latency_ms", "at_least", "sufficient"]
-    return pl.DataFrame(rows, schema=columns, orient="row")
+    return pl.DataFrame(rows, schema=columns, orient="row").with_columns(end_s=pl.col("soak_s") + 900.0)
 
 
 def latency_bins():
@@ -84,7 +94,9 @@ def latency_bins():
         for step in range(-5, 12)
     ]
     rows += [(soak_s, 30_000.0, 37_767.0, True, 3) for soak_s in _windows(900.0) if _chaos(soak_s)]
-    return pl.DataFrame(rows, schema=["soak_s", "low_ms", "high_ms", "censored", "n"], orient="row")
+    return pl.DataFrame(rows, schema=["soak_s", "low_ms", "high_ms", "censored", "n"], orient="row").with_columns(
+        end_s=pl.col("soak_s") + 900.0
+    )
 
 
 def latency_by_phase():
@@ -114,14 +126,16 @@ def validity():
         (soak_s, 960.0, 960.0 - 50 * _chaos(soak_s), 3 + soak_s % 7, float(soak_s % 3)) for soak_s in _windows(900.0)
     ]
     columns = ["soak_s", "planned_per_s", "sent_per_s", "schedule_lag_max_ms", "loop_lag_max_ms"]
-    return pl.DataFrame(rows, schema=columns, orient="row")
+    return pl.DataFrame(rows, schema=columns, orient="row").with_columns(end_s=pl.col("soak_s") + 900.0)
 
 
 def metered():
     rows = [
         (soak_s, tool, 100.0 * number) for soak_s in _windows(_HOUR_S) for number, tool in enumerate(TOOLS, start=1)
     ]
-    return pl.DataFrame(rows, schema=["soak_s", "tool", "n"], orient="row")
+    return pl.DataFrame(rows, schema=["soak_s", "tool", "n"], orient="row").with_columns(
+        end_s=pl.col("soak_s") + _HOUR_S
+    )
 
 
 def aligned():
@@ -140,7 +154,7 @@ def error_budget():
         for window, threshold in (("60m/5m", 14.4), ("360m/30m", 6.0))
     ]
     columns = ["soak_s", "window", "threshold", "long_rate", "short_rate", "alert", "used_ratio"]
-    return pl.DataFrame(rows, schema=columns, orient="row")
+    return pl.DataFrame(rows, schema=columns, orient="row").with_columns(end_s=pl.col("soak_s") + 300.0)
 
 
 def memory():

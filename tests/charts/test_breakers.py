@@ -10,6 +10,7 @@ from soaklib.charts.looks import STATE_LOOKS
 _FAST_FAILS = pl.DataFrame(
     {
         "soak_s": [0.0, 0.0, 300.0, 300.0],
+        "end_s": [300.0, 300.0, 600.0, 600.0],
         "tool": ["openai", "serpapi", "openai", "serpapi"],
         "fast_fails": [0, 0, 7, 0],
         "upstream_errors": [0, 0, 4, 1],
@@ -110,10 +111,10 @@ def test_of_a_tool_that_was_well_at_once_no_recovery_is_told(figure):
 def test_the_axis_ends_with_the_run(figure, marks):
     """The last scrape, a moment after the end of the run, does not lengthen the axis by a window."""
     states = _states([0, 86_410], ["closed"] * 2)
-    charts.breaker_activity(states, _FAST_FAILS, figure=figure, every_s=300.0, marks=marks)
+    charts.breaker_activity(states, _FAST_FAILS, figure=figure, marks=marks)
     assert figure.axes[0].get_xlim() == (0.0, 24.0)
     other = charts.figure()
-    charts.breaker_activity(states, _FAST_FAILS, figure=other, every_s=300.0)
+    charts.breaker_activity(states, _FAST_FAILS, figure=other)
     assert other.axes[0].get_xlim() == pytest.approx((0.0, 86_410 / 3600))
 
 

@@ -8,6 +8,7 @@ from soaklib import charts
 _BUDGET = pl.DataFrame(
     {
         "soak_s": [0.0, 0.0, 300.0, 300.0],
+        "end_s": [300.0, 300.0, 600.0, 600.0],
         "window": ["60m/5m", "360m/30m"] * 2,
         "threshold": [14.4, 6.0] * 2,
         "long_rate": [0.0, 0.0, 20.0, None],

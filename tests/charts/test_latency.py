@@ -9,7 +9,7 @@ _SCHEMA = ["soak_s", "tool", "measure", "quantile", "latency_ms", "at_least", "n
 
 
 def _frame(rows):
-    return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=_SCHEMA, orient="row").with_columns(end_s=pl.col("soak_s") + 60.0)
 
 
 _LATENCY = _frame(

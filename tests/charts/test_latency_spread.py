@@ -9,6 +9,7 @@ from soaklib import charts
 _BINS = pl.DataFrame(
     {
         "soak_s": [0.0, 0.0, 60.0, 120.0, 120.0],
+        "end_s": [60.0, 60.0, 120.0, 180.0, 180.0],
         "low_ms": [1.0, 2.0, 4.0, 2.0, 64.0],
         "high_ms": [2.0, 4.0, 8.0, 4.0, 128.0],
         "censored": [False, False, False, False, True],

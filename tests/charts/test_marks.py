@@ -45,10 +45,19 @@ def test_a_gap_is_a_band_or_a_line(ax, marks):
 
 def test_the_axis_spans_the_phases_and_the_data(ax, marks):
     """An interrupted run's axis goes to the planned end; one without marks goes to the end of its data."""
-    draw_time_axis(ax, marks, Grid(0.0, 3600.0, 3))
-    assert ax.get_xlim() == (0.0, 24.0)
     draw_time_axis(ax, None, Grid(0.0, 3600.0, 3))
     assert ax.get_xlim() == (0.0, 3.0)
+    draw_time_axis(ax, marks, Grid(0.0, 3600.0, 3))
+    assert ax.get_xlim() == (0.0, 24.0)
+    draw_time_axis(ax, None, Grid(0.0, 3600.0, 3))  # what is laid over it cuts off nothing
+    assert ax.get_xlim() == (0.0, 24.0)
+
+
+def test_the_axis_of_a_stretch_begins_with_it(ax, marks):
+    """Where the first phase is cut at the start of a stretch, the axis begins there and not at 0."""
+    phase = marks.filter(pl.col("label") == "chaos")
+    draw_time_axis(ax, phase, Grid(43_200.0, 600.0, 3))
+    assert ax.get_xlim() == (12.0, 12.5)
 
 
 def test_marks_of_another_shape_are_refused(ax):

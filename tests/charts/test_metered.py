@@ -4,8 +4,8 @@ import polars as pl
 
 from soaklib import charts
 
-_RETRIES = pl.DataFrame({"soak_s": [0.0, 3600.0], "tool": ["openai"] * 2, "n": [2.0, 3.0]})
-_HITS = pl.DataFrame({"soak_s": [0.0, 3600.0], "tool": ["serpapi"] * 2, "n": [200.0, 210.0]})
+_RETRIES = pl.DataFrame({"soak_s": [0.0, 3600.0], "end_s": [3600.0, 7200.0], "tool": ["openai"] * 2, "n": [2.0, 3.0]})
+_HITS = pl.DataFrame({"soak_s": [0.0, 3600.0], "end_s": [3600.0, 7200.0], "tool": ["serpapi"] * 2, "n": [200.0, 210.0]})
 
 
 def test_retries_stand_above_cache_hits(figure):

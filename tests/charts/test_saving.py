@@ -14,6 +14,7 @@ from soaklib.errors import RunError, SettingsError
 _RATE = pl.DataFrame(
     {
         "soak_s": [0.0, 300.0],
+        "end_s": [300.0, 600.0],
         "n": [100, 100],
         "success_rate": [100.0, 90.0],
         "low": [96.0, 82.0],

@@ -29,6 +29,7 @@ def _legend(ax):
 _DENIALS = pl.DataFrame(
     {
         "soak_s": [0.0, 60.0, 120.0, 120.0, 120.0],
+        "end_s": [60.0, 120.0, 180.0, 180.0, 180.0],
         "purpose": ["probe", "probe", "probe", "load", "probe"],
         "reason": ["scope", "scope", "scope", "quota", "quota"],
         "n": [1, 1, 2, 10, 5],
@@ -46,7 +47,9 @@ def test_denials_are_stacked_by_reason(ax):
 
 def test_a_gateway_without_a_counter_of_denials_is_not_said_to_have_denied_nothing(figure):
     """What it does not count says nothing of what it did."""
-    counted = pl.DataFrame(schema={"soak_s": pl.Float64(), "kind": pl.String(), "n": pl.Float64()})
+    counted = pl.DataFrame(
+        schema={"soak_s": pl.Float64(), "end_s": pl.Float64(), "kind": pl.String(), "n": pl.Float64()}
+    )
     charts.denial_sources(_DENIALS, counted, figure=figure)
     assert [text.get_text() for text in figure.axes[1].texts] == ["the gateway exposes no denials"]
 
@@ -60,24 +63,29 @@ def test_no_denial_is_said(ax):
 
 def test_a_run_in_one_window_is_drawn_to_its_end(ax):
     """A window of an hour in a run of half an hour spans the run and is told to be half an hour."""
-    usage = pl.DataFrame({"soak_s": [0.0], "tool": ["openai"], "sent": [1800]})
+    usage = pl.DataFrame({"soak_s": [0.0], "end_s": [3600.0], "tool": ["openai"], "sent": [1800]})
     marks = pl.DataFrame({"start_s": [0.0], "end_s": [1800.0], "kind": ["phase"], "label": ["baseline"]})
-    charts.tool_usage(usage, ax=ax, every_s=3600.0, marks=marks)
+    charts.tool_usage(usage, ax=ax, marks=marks)
     assert _areas(ax) == {"openai": [(0, 1800, 0.0, 1800.0)]}
     assert (ax.get_ylabel(), ax.get_xlim()) == ("calls sent in 30 min", (0.0, 0.5))
 
 
 def test_rare_denials_keep_the_length_of_their_window(ax):
-    """With the window's length given, two distant denials are two narrow bars."""
+    """However far apart they are, two denials are two bars as narrow as their windows."""
     rare = _DENIALS.filter(pl.col("soak_s") != 60.0, pl.col("reason") == "scope")
-    charts.denial_spikes(rare, ax=ax, every_s=60.0)
+    charts.denial_spikes(rare, ax=ax)
     assert _areas(ax) == {"scope": [(0, 60, 0.0, 1.0), (120, 180, 0.0, 2.0)]}
 
 
 def test_client_and_gateway_stand_on_one_time_axis(figure):
     """What the client met stands above what the gateway counted, each with its own windows and totals."""
     counted = pl.DataFrame(
-        {"soak_s": [0.0, 3600.0] * 2, "kind": ["scope", "scope", "day", "day"], "n": [4.0, 1.0, 0.0, 0.0]}
+        {
+            "soak_s": [0.0, 3600.0] * 2,
+            "end_s": [3600.0, 7200.0] * 2,
+            "kind": ["scope", "scope", "day", "day"],
+            "n": [4.0, 1.0, 0.0, 0.0],
+        }
     )
     charts.denial_sources(_DENIALS, counted, figure=figure)
     upper, lower = figure.axes
@@ -88,9 +96,9 @@ def test_client_and_gateway_stand_on_one_time_axis(figure):
 
 
 def test_client_and_gateway_have_one_window(figure):
-    """With a length given, both parts count in it."""
-    counted = pl.DataFrame({"soak_s": [0.0, 120.0], "kind": ["scope"] * 2, "n": [1.5, 1.0]})
-    charts.denial_sources(_DENIALS, counted, figure=figure, every_s=60.0)
+    """Windows of one length are told as such in both parts."""
+    counted = pl.DataFrame({"soak_s": [0.0, 120.0], "end_s": [60.0, 180.0], "kind": ["scope"] * 2, "n": [1.5, 1.0]})
+    charts.denial_sources(_DENIALS, counted, figure=figure)
     upper, lower = figure.axes
     assert [ax.get_ylabel() for ax in (upper, lower)] == ["client: denials in 1 min", "gateway: denials in 1 min"]
     assert _areas(lower) == {"scope": [(0, 60, 0.0, 1.5), (120, 180, 0.0, 1.0)]}
@@ -101,6 +109,7 @@ def test_tools_are_stacked_in_a_fixed_order(ax):
     usage = pl.DataFrame(
         {
             "soak_s": [0.0, 0.0, 0.0, 3600.0],
+            "end_s": [3600.0, 3600.0, 3600.0, 7200.0],
             "tool": ["gmail_send", "http_fetch", "http_fetch", "gmail_send"],
             "action": ["send", "get", "head", "send"],
             "sent": [5, 20, 10, 6],
@@ -119,6 +128,7 @@ def test_tools_are_stacked_in_a_fixed_order(ax):
 _OUTCOMES = pl.DataFrame(
     {
         "soak_s": [0.0, 60.0, 60.0, 180.0],
+        "end_s": [60.0, 120.0, 120.0, 240.0],
         "purpose": ["load", "load", "probe", "load"],
         "kind": ["ok", "ok", "denied", "timeout"],
         "n": [10, 15, 5, 4],
@@ -135,7 +145,7 @@ def test_outcomes_are_shares_of_each_window(ax):
 
 def test_a_share_that_is_not_nothing_is_not_said_to_be_nothing(ax):
     """Ten calls in a million are less than a hundredth of a percent, not none, and the rest is not all."""
-    counts = pl.DataFrame({"soak_s": [0.0] * 2, "purpose": ["load"] * 2, "kind": ["ok", "timeout"], "n": [10**6, 10]})
+    counts = pl.DataFrame({"soak_s": [0.0] * 2, "end_s": [None] * 2, "kind": ["ok", "timeout"], "n": [10**6, 10]})
     charts.outcome_composition(counts, ax=ax)
     assert _legend(ax) == ["timeout: 10 (< 0.01 %)", "ok: 1,000,000 (99.99 %, up to the top)"]
 

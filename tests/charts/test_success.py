@@ -10,6 +10,7 @@ from soaklib.errors import SettingsError
 _RATE = pl.DataFrame(
     {
         "soak_s": [0.0, 300.0, 600.0, 900.0],
+        "end_s": [300.0, 600.0, 900.0, 1200.0],
         "n": [100, 100, 0, 50],
         "success_rate": [100.0, 90.0, None, 98.0],
         "low": [96.0, 82.0, None, 89.0],

@@ -8,6 +8,7 @@ from soaklib import charts
 _FRAME = pl.DataFrame(
     {
         "soak_s": [0.0, 900.0, 2700.0],
+        "end_s": [900.0, 1800.0, 3600.0],
         "planned_per_s": [100.0, 100.0, 100.0],
         "sent_per_s": [100.0, 80.0, 120.0],
         "schedule_lag_max_ms": [3.0, 250.0, 4.0],

@@ -8,45 +8,49 @@ from soaklib.charts.windows import Grid, grid_of, length_text, need, on_grid, st
 from soaklib.errors import SettingsError
 
 
+def _windows(starts_s, every_s):
+    starts = pl.Series(starts_s, dtype=pl.Float64)
+    return pl.DataFrame({"soak_s": starts, "end_s": starts + every_s})
+
+
 def test_grid_spans_the_windows():
-    """The grid begins at the first window, ends with the last, and is as fine as the least distance."""
-    grid = grid_of(pl.DataFrame({"soak_s": [900.0, 300.0, 300.0, 600.0]}))
+    """The grid begins at the first window, ends with the last, and its windows are as long as those of the frame."""
+    grid = grid_of(_windows([900.0, 300.0, 300.0, 600.0], 300.0))
     assert grid == Grid(300.0, 300.0, 3)
     assert grid.end_s == 1200.0
     assert grid.edges_h.tolist() == [300 / 3600, 600 / 3600, 900 / 3600, 1200 / 3600]
 
 
-def test_grid_takes_a_length_where_windows_are_rare():
-    """With a length given, rare windows do not stretch the grid."""
-    frame = pl.DataFrame({"soak_s": [0.0, 1200.0]})
-    assert grid_of(frame) == Grid(0.0, 1200.0, 2)
-    assert grid_of(frame, 300.0) == Grid(0.0, 300.0, 5)
+@pytest.mark.parametrize(("starts", "size", "length"), [([], 0, "one window"), ([120.0], 1, "5 min")])
+def test_grid_of_no_window_and_of_one(starts, size, length):
+    """One window tells its length; without any the grid is empty."""
+    grid = grid_of(_windows(starts, 300.0))
+    assert (grid.size, grid.length) == (size, length)
 
 
-@pytest.mark.parametrize(("starts", "size"), [([], 0), ([120.0], 1)])
-def test_grid_of_no_window_and_of_one(starts, size):
-    """Without two windows nobody can tell their length from them, and it is not told; without any the grid is empty."""
-    grid = grid_of(pl.DataFrame({"soak_s": pl.Series(starts, dtype=pl.Float64)}))
-    assert (grid.size, grid.length) == (size, "one window")
-    assert grid_of(pl.DataFrame({"soak_s": [0.0]}), 300.0).length == "5 min"
+def test_one_window_over_everything_has_no_end():
+    """It reaches to the end of the run where that is known, and otherwise its length is not told."""
+    frame = pl.DataFrame({"soak_s": [0.0], "end_s": [None]}, schema={"soak_s": pl.Float64(), "end_s": pl.Float64()})
+    marks = pl.DataFrame({"start_s": [0.0], "end_s": [1800.0], "kind": ["phase"], "label": ["baseline"]})
+    assert (grid_of(frame).length, grid_of(frame, marks).length) == ("one window", "30 min")
 
 
 def test_rare_windows_keep_their_length():
-    """Ten and fifteen minutes apart, windows are of five: the greatest length of which all starts are multiples."""
-    grid = grid_of(pl.DataFrame({"soak_s": [57_600.0, 58_200.0, 59_100.0]}))
+    """However far apart they are."""
+    grid = grid_of(_windows([57_600.0, 58_200.0, 59_100.0], 300.0))
     assert (grid, grid.length) == (Grid(57_600.0, 300.0, 6), "5 min")
-    assert grid_of(pl.DataFrame({"soak_s": [0.5, 1.25]})) == Grid(0.5, 0.25, 4)
+    assert grid_of(_windows([0.5, 1.25], 0.25)) == Grid(0.5, 0.25, 4)
 
 
 def test_the_last_window_ends_with_the_run():
     """A window that reaches past the end of the run is cut off there, and one that begins later is whole."""
     marks = pl.DataFrame({"start_s": [0.0], "end_s": [1800.0], "kind": ["phase"], "label": ["baseline"]})
-    whole = grid_of(pl.DataFrame({"soak_s": [0.0]}), 3600.0, marks)
+    whole = grid_of(_windows([0.0], 3600.0), marks)
     assert (whole.end_s, whole.edges_h.tolist(), whole.length) == (1800.0, [0.0, 0.5], "30 min")
     assert whole.middles_h(np.array([0.0])).tolist() == [0.25]
-    cut = grid_of(pl.DataFrame({"soak_s": [0.0, 1200.0]}), 1200.0, marks)
+    cut = grid_of(_windows([0.0, 1200.0], 1200.0), marks)
     assert (cut.end_s, cut.length) == (1800.0, "20 min")
-    assert grid_of(pl.DataFrame({"soak_s": [0.0, 1800.0]}), 900.0, marks).end_s == 2700.0
+    assert grid_of(_windows([0.0, 1800.0], 900.0), marks).end_s == 2700.0
 
 
 def test_values_fall_into_their_windows():

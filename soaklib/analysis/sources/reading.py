@@ -17,11 +17,11 @@ from soaklib.analysis.sources.card import run_card
 from soaklib.analysis.sources.exporting import export
 from soaklib.analysis.sources.frames import frame_of
 from soaklib.analysis.sources.lending import lent
-from soaklib.analysis.sources.soak_times import soak_s_of, soak_text
 from soaklib.analysis.sources.stretch import connect_stretch
 from soaklib.errors import RunError, SettingsError, near_miss
 from soaklib.plan.settings import Thresholds
 from soaklib.records import RunStatus, Verdict
+from soaklib.soak_times import soak_s_of, soak_text
 from soaklib.store.quoting import name_sql
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.sources.exporting import ExportFormat
     from soaklib.analysis.sources.run_info import RunInfo
-    from soaklib.analysis.sources.soak_times import SoakTime
     from soaklib.plotting import Plots
+    from soaklib.soak_times import SoakTime
 
 __all__ = ["Params", "Run", "Stretch"]
 
