@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     __version__: str
     from soaklib import charts
     from soaklib.analysis.books.pairs import reconciliation_proofs
-    from soaklib.analysis.books.reconcile import reconcile
+    from soaklib.analysis.books.reconcile import books_balanced, reconcile
     from soaklib.analysis.measures.around import aligned
     from soaklib.analysis.measures.breakers import breaker_states, fast_fails, recoveries
     from soaklib.analysis.measures.budget import budget, burn, error_budget
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from soaklib.analysis.measures.histograms import histogram_quantile
     from soaklib.analysis.measures.latency import latency, latency_bins
     from soaklib.analysis.measures.marks import marks, planned_windows
-    from soaklib.analysis.measures.metrics import gauge, in_soak_time, metered
+    from soaklib.analysis.measures.metrics import gauge, gauge_windows, generator_memory, in_soak_time, metered
+    from soaklib.analysis.measures.moment import around
     from soaklib.analysis.measures.rates import denials, outcome_counts, success_rate, tool_usage
+    from soaklib.analysis.measures.windows import every_for
     from soaklib.analysis.sources.event_log import read_events
     from soaklib.analysis.sources.following import follow
     from soaklib.analysis.sources.prometheus import read_prometheus
@@ -43,35 +45,48 @@ if TYPE_CHECKING:
     from soaklib.analysis.statistics.effect import effect, effects
     from soaklib.analysis.statistics.power import power
     from soaklib.analysis.verdicts.compare import compare
-    from soaklib.analysis.verdicts.criteria import criteria
+    from soaklib.analysis.verdicts.criteria import criteria, known_verdicts
+    from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_trends
     from soaklib.errors import SoaklibError
+    from soaklib.whitepaper.showing import ShownPaper, claims
+    from soaklib.whitepaper.wording import worded, worded_interval
 
 __all__ = [
+    "ENDPOINTS",
     "Run",
+    "ShownPaper",
     "SoaklibError",
     "__version__",
     "aligned",
+    "around",
+    "books_balanced",
     "breaker_states",
     "budget",
     "burn",
     "canonical_names",
     "change_points",
     "charts",
+    "claims",
     "compare",
     "criteria",
     "denials",
     "drift",
     "effect",
     "effects",
+    "endpoint_trends",
     "error_budget",
+    "every_for",
     "exposition_repairs",
     "fast_fails",
     "follow",
     "gauge",
+    "gauge_windows",
+    "generator_memory",
     "histogram_quantile",
     "in_soak_time",
     "increase",
     "increase_doubts",
+    "known_verdicts",
     "latency",
     "latency_bins",
     "marks",
@@ -94,35 +109,100 @@ __all__ = [
     "snapshot_files",
     "success_rate",
     "tool_usage",
+    "worded",
+    "worded_interval",
 ]
 
 _MODULES: Final = {
     "soaklib.analysis.books.pairs": ("reconciliation_proofs",),
-    "soaklib.analysis.books.reconcile": ("reconcile",),
+    "soaklib.analysis.books.reconcile": (
+        "books_balanced",
+        "reconcile",
+    ),
     "soaklib.analysis.measures.around": ("aligned",),
-    "soaklib.analysis.measures.breakers": ("breaker_states", "fast_fails", "recoveries"),
-    "soaklib.analysis.measures.budget": ("budget", "burn", "error_budget"),
-    "soaklib.analysis.measures.counters": ("increase", "increase_doubts", "prometheus_increase", "rate"),
+    "soaklib.analysis.measures.breakers": (
+        "breaker_states",
+        "fast_fails",
+        "recoveries",
+    ),
+    "soaklib.analysis.measures.budget": (
+        "budget",
+        "burn",
+        "error_budget",
+    ),
+    "soaklib.analysis.measures.counters": (
+        "increase",
+        "increase_doubts",
+        "prometheus_increase",
+        "rate",
+    ),
     "soaklib.analysis.measures.generator": ("measurement_validity",),
     "soaklib.analysis.measures.histograms": ("histogram_quantile",),
-    "soaklib.analysis.measures.latency": ("latency", "latency_bins"),
-    "soaklib.analysis.measures.marks": ("marks", "planned_windows"),
-    "soaklib.analysis.measures.metrics": ("gauge", "in_soak_time", "metered"),
-    "soaklib.analysis.measures.rates": ("denials", "outcome_counts", "success_rate", "tool_usage"),
+    "soaklib.analysis.measures.latency": (
+        "latency",
+        "latency_bins",
+    ),
+    "soaklib.analysis.measures.marks": (
+        "marks",
+        "planned_windows",
+    ),
+    "soaklib.analysis.measures.metrics": (
+        "gauge",
+        "gauge_windows",
+        "generator_memory",
+        "in_soak_time",
+        "metered",
+    ),
+    "soaklib.analysis.measures.moment": ("around",),
+    "soaklib.analysis.measures.rates": (
+        "denials",
+        "outcome_counts",
+        "success_rate",
+        "tool_usage",
+    ),
+    "soaklib.analysis.measures.windows": ("every_for",),
     "soaklib.analysis.sources.event_log": ("read_events",),
     "soaklib.analysis.sources.following": ("follow",),
     "soaklib.analysis.sources.prometheus": ("read_prometheus",),
     "soaklib.analysis.sources.request_log": ("read_database",),
-    "soaklib.analysis.sources.run": ("Run", "open_run"),
-    "soaklib.analysis.sources.samples": ("canonical_names", "exposition_repairs", "read_exposition"),
-    "soaklib.analysis.sources.snapshots": ("read_snapshots", "snapshot_files"),
+    "soaklib.analysis.sources.run": (
+        "Run",
+        "open_run",
+    ),
+    "soaklib.analysis.sources.samples": (
+        "canonical_names",
+        "exposition_repairs",
+        "read_exposition",
+    ),
+    "soaklib.analysis.sources.snapshots": (
+        "read_snapshots",
+        "snapshot_files",
+    ),
     "soaklib.analysis.statistics.changepoints": ("change_points",),
     "soaklib.analysis.statistics.drift": ("drift",),
-    "soaklib.analysis.statistics.effect": ("effect", "effects"),
+    "soaklib.analysis.statistics.effect": (
+        "effect",
+        "effects",
+    ),
     "soaklib.analysis.statistics.power": ("power",),
     "soaklib.analysis.verdicts.compare": ("compare",),
-    "soaklib.analysis.verdicts.criteria": ("criteria",),
+    "soaklib.analysis.verdicts.criteria": (
+        "criteria",
+        "known_verdicts",
+    ),
+    "soaklib.analysis.verdicts.endpoints": (
+        "ENDPOINTS",
+        "endpoint_trends",
+    ),
     "soaklib.errors": ("SoaklibError",),
+    "soaklib.whitepaper.showing": (
+        "ShownPaper",
+        "claims",
+    ),
+    "soaklib.whitepaper.wording": (
+        "worded",
+        "worded_interval",
+    ),
 }
 _HOME: Final = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -133,7 +213,9 @@ def __getattr__(name: str) -> object:
     if name == "charts":
         return import_module("soaklib.charts")
     if name not in _HOME:
-        msg = f"module 'soaklib' has no attribute {name!r}"
+        from soaklib.errors import near_miss  # noqa: PLC0415 - importing soaklib loads nothing
+
+        msg = f"module 'soaklib' has no attribute {name!r}{near_miss(name, __all__)}"
         raise AttributeError(msg)
     value = getattr(import_module(_HOME[name]), name)
     globals()[name] = value

@@ -1,8 +1,8 @@
 """Charts of a run by name: ``run.plot.success_rate(every="15m")`` asks for the frame, the marks and a figure itself.
 
-Whoever wants the frame too, or two runs on one axes, calls the function and the chart: both are public. Every chart here
-takes what it takes in :mod:`soaklib.charts` (``label=``, ``colour=``, ``xlim=``, ...), besides ``every=`` where it has
-windows, and ``ax=`` or ``figure=`` where it is to be drawn on something that is there.
+Whoever wants the frame too calls the function and the chart: both are public. Every chart here takes what it takes in
+:mod:`soaklib.charts` (``label=``, ``colour=``, ``xlim=``, ...), besides ``every=`` where it has windows, and ``ax=`` or
+``figure=`` where it is to be drawn on something that is there, such as the chart of another run.
 """
 
 from __future__ import annotations
@@ -146,7 +146,12 @@ class Plots:
         return self._on(drawn)
 
     def rotation_impact(
-        self, event: str = "TOKENS_ROTATED", *, window_s: float = 240.0, step_s: float = 10.0, figure: Figure | None = None
+        self,
+        event: str = "TOKENS_ROTATED",
+        *,
+        window_s: float = 240.0,
+        step_s: float = 10.0,
+        figure: Figure | None = None,
     ) -> Figure:
         """Draw :func:`soaklib.charts.rotation_impact` around an event, planned windows left out."""
         figure = figure or charts.figure(height_mm=80)
@@ -162,6 +167,8 @@ class Plots:
     def reconciliation_residuals(self, *, ax: Axes | None = None, **looks: Any) -> Figure:
         """Draw :func:`soaklib.charts.reconciliation_residuals` of the run's own counters."""
         ax = ax or charts.figure().subplots()
+        if self._run is not self._run.whole:  # the windows between two scrapes reach over the edges of a stretch
+            looks.setdefault("xlim", (self._run.start_s, self._run.end_s))
         return self._on(charts.reconciliation_residuals(reconcile(self._run), ax=ax, **self._marked(looks)))
 
     def __dir__(self) -> list[str]:

@@ -99,7 +99,7 @@ def intervention_timeline(
     """
     need(events, ("soak_s", "name"), "run.events()")
     if xlim is not None:  # markers are not clipped, so that those at the edges are whole
-        events = events.filter(pl.col("soak_s").is_between(*map(soak_s_of, xlim)))
+        events = events.filter(pl.col("soak_s").is_between(soak_s_of(xlim[0]), soak_s_of(xlim[1])))
     last_s = max([1.0, *events["soak_s"].to_list()])
     time_axes(ax, span_until(last_s, marks), marks=marks, xlim=xlim)
     sorted_in = events.with_columns(row=pl.col("name").map_elements(_row_of, return_dtype=pl.Int64))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 import resource
 import tomllib
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import SettingsError as SourceFault
 
 from soaklib.errors import SettingsError
+from soaklib.plan.given import ABORT_PATTERN, Pair, abort_rule, absolute_database, base_url
 from soaklib.safety.reaching import tls_context
 from soaklib.safety.redaction import mask_url
 
@@ -54,8 +54,6 @@ _MOST_IN_FLIGHT: Final = 8192  # past this one process's ephemeral ports and the
 _REHEARSAL: Final = {"rps": 1.0, "speed": 720.0}
 _QUICK: Final = {"rps": 0.25, "speed": 2880.0}  # as many calls a wall second: what two cores bear beside the gateway
 _EXTERNAL: Final = {"rps": 10.0, "speed": 1.0}
-ABORT_PATTERN: Final = r"success_rate\s*<\s*(?P<floor>\d+(?:\.\d+)?)\s+for\s+(?P<length>\d+(?:\.\d+)?)(?P<unit>s|m|h)"
-"""The form of ``--abort-when``."""
 _PLAIN_VARIABLES: Final = {"gateway_url": "GATEWAY_URL", "http_timeout_ms": "HTTP_TIMEOUT_MS"}
 
 
@@ -78,40 +76,6 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def _gateway_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        msg = "must be a base URL such as http://127.0.0.1:3000"
-        raise ValueError(msg)
-    if parts.username or parts.password:
-        msg = "must not hold credentials (they would be logged); pass --header-env Authorization=VARIABLE"
-        raise ValueError(msg)
-    if parts.query or parts.fragment:
-        msg = "must be a base URL without ? or #"
-        raise ValueError(msg)
-    return value.rstrip("/")
-
-
-def _absolute_database(url: str) -> str:
-    """Give the URL of an SQLite file with its whole path, so that it names the same file from any folder."""
-    path = url.removeprefix("sqlite:///")
-    return url if path in {url, ""} or path.startswith("/") else f"sqlite:///{Path(path).absolute()}"
-
-
-def _pair(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]+=[^=\s].*", value):
-        msg = "must have the form NAME=VALUE"
-        raise ValueError(msg)
-    return value
-
-
-def _abort_condition(value: str) -> str:
-    if not re.fullmatch(ABORT_PATTERN, value.strip()):
-        msg = 'must have the form "success_rate < 50 for 10m"'
-        raise ValueError(msg)
-    return value.strip()
-
-
 def header_values(pairs: Iterable[str]) -> dict[str, str]:
     """Read headers of the form NAME=VARIABLE from the environment.
 
@@ -129,9 +93,6 @@ def header_values(pairs: Iterable[str]) -> dict[str, str]:
             raise SettingsError(msg)
         headers[name] = os.environ[variable]
     return headers
-
-
-Pair = Annotated[str, AfterValidator(_pair)]
 
 
 class Thresholds(BaseModel):
@@ -172,7 +133,7 @@ class SoakSettings(BaseSettings):
         cli_avoid_json=True,
     )
 
-    gateway_url: Annotated[str, AfterValidator(_gateway_url)] | None = Field(
+    gateway_url: Annotated[str, AfterValidator(base_url)] | None = Field(
         None,
         description="base URL of the gateway under load, reached straight: http_proxy and the like are not obeyed; "
         "without it the reference gateway is started as a rehearsal",
@@ -214,7 +175,7 @@ class SoakSettings(BaseSettings):
     ca_file: Annotated[Path, AfterValidator(Path.absolute)] | None = Field(
         None, description="PEM file with authorities, beside the system's, that the gateway's TLS is verified by"
     )
-    database_url: Annotated[str, AfterValidator(_absolute_database)] | None = Field(
+    database_url: Annotated[str, AfterValidator(absolute_database)] | None = Field(
         None, description="the gateway's request log, for the evidence bundle"
     )
     gateway_fault: list[Pair] = Field([], description="fault of the embedded gateway, see its --help")
@@ -229,7 +190,7 @@ class SoakSettings(BaseSettings):
         description="serve the runner's own metrics on this port of the loopback; 0 for a free one",
     )
     thresholds: Thresholds = Field(Thresholds(), description="what the acceptance criteria require")
-    abort_when: Annotated[str, AfterValidator(_abort_condition)] | None = Field(
+    abort_when: Annotated[str, AfterValidator(abort_rule)] | None = Field(
         None, description='end a hopeless run, for example "success_rate < 50 for 10m" of soak time'
     )
     quick: bool = Field(False, description="rehearse the whole day in 30 s of wall time in place of two minutes")

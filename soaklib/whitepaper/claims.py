@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import RunError
-from soaklib.whitepaper.wording import Value, between, places_for, worded
+from soaklib.whitepaper.wording import Value, places_for, worded, worded_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -102,7 +102,7 @@ class Claim:
             case "high":
                 return worded(self.high, self.unit, places_for(self.low, self.high))
             case "interval":
-                return between(self.low, self.high, self.unit)
+                return worded_interval(self.low, self.high, self.unit)
         msg = f"{self.name} has no {part!r}: value, n, low, high or interval can be said of it"
         raise KeyError(msg)
 

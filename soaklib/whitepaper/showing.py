@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from soaklib.whitepaper.build import claims_of
 from soaklib.whitepaper.html import HTML_NAME
 from soaklib.whitepaper.pdf import PDF_NAME
 
@@ -14,14 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from soaklib.analysis.sources.run import Run
     from soaklib.whitepaper.claims import Claim
 
-__all__ = ["ShownPaper", "claims_frame"]
+__all__ = ["ShownPaper", "claims", "claims_frame"]
 
 _FRAME_PX = 900
 
 
-def claims_frame(claims: Iterable[Claim]) -> pl.DataFrame:
+def claims_frame(told: Iterable[Claim]) -> pl.DataFrame:
     """Give claims as a frame for people.
 
     Returns
@@ -32,7 +34,7 @@ def claims_frame(claims: Iterable[Claim]) -> pl.DataFrame:
     return pl.DataFrame(
         [
             (claim.name, claim.text, claim.unit, claim.n, claim.low, claim.high, claim.query)
-            for claim in claims
+            for claim in told
         ],
         schema={
             "claim": pl.String(), "value": pl.String(), "unit": pl.String(), "n": pl.Int64(), "low": pl.Float64(),
@@ -40,6 +42,11 @@ def claims_frame(claims: Iterable[Claim]) -> pl.DataFrame:
         },
         orient="row",
     )  # fmt: skip
+
+
+def claims(run: Run) -> pl.DataFrame:
+    """Give the claims of a run's whitepaper, as recorded or as the run supports them now; see :func:`claims_frame`."""
+    return claims_frame(claims_of(run))
 
 
 class ShownPaper:

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Final, TypeAlias
 
-__all__ = ["CLOCK", "NOT_KNOWN", "PERCENTILE", "SENTENCE", "Value", "between", "places_for", "worded"]
+__all__ = ["CLOCK", "NOT_KNOWN", "PERCENTILE", "SENTENCE", "Value", "places_for", "worded", "worded_interval"]
 
 CLOCK: Final = "soak time"
 """Unit of a moment of the soak, soak seconds since its start; said as H+8:00."""
@@ -72,7 +72,7 @@ def worded(value: Value, unit: str, places: int | None = None) -> str:
     return _typeset(said) if unit == SENTENCE else said
 
 
-def between(low: float | None, high: float | None, unit: str) -> str:
+def worded_interval(low: float | None, high: float | None, unit: str) -> str:
     """Give an interval as people read it, its unit said at the end; one without an upper end is said to be that."""
     if low is None:
         return NOT_KNOWN

@@ -6,6 +6,7 @@ import re
 import nbformat
 import pytest
 
+import soaklib
 from soaklib.commands.report import find_notebooks
 
 _LIVE = [path for path in find_notebooks()[0].parent.glob("*.ipynb") if path not in find_notebooks()]
@@ -52,6 +53,26 @@ def test_cells_neither_define_nor_query(notebook):
         and re.search(r"\bselect\b.*\bfrom\b", node.value)
     ]
     assert (defined, queries) == ([], [])
+
+
+def test_only_public_names_are_used(notebook):
+    """It imports soaklib and its charts, no inner module, and takes from both what they list."""
+    tree = ast.parse("\n".join(cell.source for cell in _code(notebook)))
+    imported = {
+        f"{node.module}.{name.name}" if isinstance(node, ast.ImportFrom) else name.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in node.names
+    }
+    assert {name for name in imported if name.startswith("soaklib")} <= {"soaklib", "soaklib.charts"}
+    used = {
+        (node.value.id, node.attr)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    public = {"soaklib": soaklib.__all__, "charts": soaklib.charts.__all__}
+    assert [f"{owner}.{name}" for owner, name in used if owner in public and name not in public[owner]] == []
+    assert [name for _, name in used if name.startswith("_")] == []
 
 
 def test_the_format_is_valid(notebook):

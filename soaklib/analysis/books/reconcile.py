@@ -53,7 +53,7 @@ def reconcile(run: Run, *, database: str | Path | pl.DataFrame | None = None) ->
     Parameters
     ----------
     run
-        The run, finished or not.
+        The run, finished or not; of a stretch, the windows that reach into it.
     database
         The gateway's request log: its URL, what :func:`soaklib.read_database` gave, or a Parquet file of that. Rows
         reach it a moment after their answers, so read it when the load is over. None for the one that the run has kept
@@ -90,6 +90,9 @@ def reconcile(run: Run, *, database: str | Path | pl.DataFrame | None = None) ->
     RunError, SettingsError, SourceError
         The run, the frame or the database cannot be read.
     """
+    if run is not run.whole:  # counters are known at scrapes, which reach over the edges of a stretch
+        books = reconcile(run.whole, database=database)
+        return books.filter(pl.col("end_s") > run.start_s, pl.col("start_s") < run.end_s)
     names = counter_names(run)
     at = readings(run, list(names))
     counters = counters_at_readings(run, at, names)

@@ -1,4 +1,4 @@
-"""What happened around a moment of a run: events, outcomes, the slowest calls and the metrics of a stretch, side by side."""
+"""What happened around a moment of a run: events, outcomes, slowest calls and metrics of a stretch, side by side."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["Around", "around"]
 
 _SLOWEST: Final = 10
 _CALL: Final = (
-    "at", "soak_s", "purpose", "slot", "step", "role", "tool", "action", "kind", "status", "reason", "attempts",
-    "service_us", "response_us", "correlation_id",
-)  # fmt: skip
+    '"at", soak_s, purpose, slot, step, role, tool, action, kind, status, reason, attempts, service_us, response_us, '
+    "correlation_id"
+)
 _METRICS: Final = """
     with counted as (
         select metric, labels, at_us, soak_s, "value",
@@ -33,7 +33,7 @@ _METRICS: Final = """
     select metric, labels, arg_min("value", at_us) as first, arg_max("value", at_us) as last, min("value") as low,
            max("value") as high, count(*)::BIGINT as n
     from counted where soak_s >= $start and soak_s < $end
-    group by all having low < high or first <> coalesce(any_value(before), first)
+    group by all having low < high or first <> coalesce(arg_min(before, at_us), first)
     order by metric, labels"""
 
 
@@ -67,7 +67,7 @@ class Around:
     def __repr__(self) -> str:
         return (
             f"<{soak_text(self.when_s)} of run {self.stretch.info.run_id}: {self.events.height} events, "
-            f"{self.outcomes['after'].sum() + self.outcomes['before'].sum()} calls, "
+            f"{self.outcomes.select(pl.sum_horizontal('before', 'after')).sum().item()} calls, "
             f"{self.metrics.height} series that changed>"
         )
 
@@ -76,7 +76,7 @@ class Around:
         span = f"{soak_text(self.stretch.start_s)} to {soak_text(self.stretch.end_s)}"
         title = f"<b>{span} of run {html.escape(self.stretch.info.run_id)}</b>"
         parts = {"events": self.events, "outcomes": self.outcomes, "slowest": self.slowest, "metrics": self.metrics}
-        return title + "".join(f"<p>{name}</p>{frame._repr_html_()}" for name, frame in parts.items())  # noqa: SLF001 - what a notebook calls
+        return title + "".join(f"<p>{name}</p>{frame._repr_html_()}" for name, frame in parts.items())
 
 
 def around(run: Run, when: SoakTime, *, before: str = "10m", after: str = "10m") -> Around:
@@ -113,7 +113,7 @@ def around(run: Run, when: SoakTime, *, before: str = "10m", after: str = "10m")
         .select(*key, before=pl.col("all") - pl.col("after"), after="after")
     )
     slowest = stretch.sql(
-        f"select {', '.join(f'"{name}"' for name in _CALL)} from calls where response_us is not null "  # noqa: S608 - our own names
+        f"select {_CALL} from calls where response_us is not null "  # noqa: S608 - our own names
         f"order by response_us desc, planned_at_us, slot, step limit {_SLOWEST}"
     )
     metrics = run.whole.sql(_METRICS, {"start": stretch.start_s, "end": stretch.end_s})

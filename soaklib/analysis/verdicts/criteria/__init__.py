@@ -12,6 +12,7 @@ import polars as pl
 
 from soaklib.analysis.books.reconcile import books_balanced
 from soaklib.analysis.verdicts.criteria import changes, chaos, completeness, stability, traffic
+from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +74,16 @@ def criteria(run: Run) -> pl.DataFrame:
 
 
 def judge(run: Run) -> list[Verdict]:
-    """Give the verdicts of :func:`criteria` as records."""
+    """Give the verdicts of :func:`criteria` as records.
+
+    Raises
+    ------
+    SettingsError
+        It is a stretch of a run: what is required is required of the whole.
+    """
+    if run is not run.whole:
+        msg = "criteria judge a whole run, not a stretch of it: pass the run itself, or stretch.whole"
+        raise SettingsError(msg)
     return [criterion(run) for criterion in CRITERIA]
 
 
