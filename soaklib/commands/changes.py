@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, get_args
 
 from soaklib.analysis.sources.run import find_run, open_run
+from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
 from soaklib.plan.model import NAME_PATTERN, ChaosChange, CredentialsChange, PolicyChange
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.sources.run import RunInfo
     from soaklib.plan.settings import SoakSettings
 
-__all__ = ["main"]
+__all__ = ["flags", "main"]
 
 _TOOL: Final = "openai"
 _OF_ONE_TOOL: Final = frozenset({"rotate-credentials", "update-policy", "chaos-on"})
@@ -79,7 +80,7 @@ class _Notes:
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
-    options = _parser().parse_args(arguments)
+    options = flags().parse_args(arguments)
     try:
         info, notes = _run(options)
         if options.change in _OF_ONE_TOOL and options.tool is None:
@@ -193,8 +194,9 @@ def _refuse_what_only_the_run_names(options: argparse.Namespace, settings: SoakS
         raise SettingsError(msg)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def flags() -> Flags:
+    """Give the command's flags."""
+    parser = Flags(
         prog="python -m soaklib.changes",
         description="Make a change by hand, between two health gates.",
         epilog=f"An admin token is read from {ADMIN_TOKEN_VARIABLE}. With --run, what the run's file names (headers, "
@@ -203,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
         "http_proxy and the like are not obeyed. "
         "Exit codes: 0 done, or there was nothing to do; 2 bad usage; 3 the gateway cannot be used or did not do it.",
     )
-    common = argparse.ArgumentParser(add_help=False)
+    common = Flags(add_help=False)
     common.add_argument("--gateway-url", metavar="URL", help="base URL of the gateway [GATEWAY_URL]")
     common.add_argument("--run", metavar="RUN", help="folder or id of a run, or 'latest': its gateway, and its events")
     common.add_argument("--header-env", metavar="NAME=VARIABLE", action="append", default=[], help="as for soaklib.run")

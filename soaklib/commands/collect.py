@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from soaklib.commands.flags import Flags
 from soaklib.commands.process import command, find_folder
 from soaklib.errors import ExitCode, SoaklibError
 from soaklib.evidence.collecting import DATABASE_VARIABLE, Wanted, collected
@@ -19,13 +19,12 @@ from soaklib.store.lock import RunLock
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["flags", "main"]
 
 
-@command
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit code."""
-    parser = argparse.ArgumentParser(
+def flags() -> Flags:
+    """Give the command's flags."""
+    parser = Flags(
         prog="python -m soaklib.collect",
         description="Make a run's evidence whole and pack it into soak-artifacts-<run-id>.tar.gz in its folder.",
     )
@@ -47,7 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--header-env", metavar="NAME=VARIABLE", action="append", default=[],
         help="a header of the run, whose value is looked for and never packed",
     )  # fmt: skip
-    options = parser.parse_args(arguments)
+    return parser
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    options = flags().parse_args(arguments)
     try:
         wanted = Wanted(
             parquet=options.parquet, include_secrets=options.include_secrets, database_url=options.database_url,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import TYPE_CHECKING
 
 from soaklib.analysis.sources.run import open_run
 from soaklib.analysis.verdicts.compare import compare
+from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.errors import ExitCode, SoaklibError
 
@@ -16,22 +16,27 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-__all__ = ["main"]
+__all__ = ["flags", "main"]
 
 _DIGITS = 4
 
 
-@command
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit code."""
-    parser = argparse.ArgumentParser(
+def flags() -> Flags:
+    """Give the command's flags."""
+    parser = Flags(
         prog="soaklib compare",
         description="Compare two runs, endpoint by endpoint, outside their planned windows.",
         epilog="Exit codes: 0 nothing differs; 1 something does; 2 bad usage, or no run.",
     )
     parser.add_argument("earlier", metavar="EARLIER", help="folder, bundle or id of a run, or 'latest'")
     parser.add_argument("later", metavar="LATER", help="the run that is held against it")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    options = flags().parse_args(arguments)
     try:
         with open_run(options.earlier) as earlier, open_run(options.later) as later:
             found = compare(earlier, later)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from soaklib.errors import ExitCode
+from soaklib.errors import ExitCode, near_miss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +21,12 @@ class _Command(NamedTuple):
     module: str
     extra: str
     purpose: str
+
+    @property
+    def flags(self) -> str:
+        """The module whose ``flags()`` are those of the command: the one that its shim stands for, but for two."""
+        apart = {"soaklib.run": "soaklib.plan.settings", "soaklib.gateway.server": "soaklib.gateway.settings"}
+        return apart.get(self.module) or f"soaklib.commands.{self.module.rpartition('.')[2]}"
 
 
 COMMANDS: Final = {
@@ -44,6 +49,9 @@ COMMANDS: Final = {
         "soaklib.commands.notebooks", "notebooks", "copy the notebooks into a folder and open JupyterLab on them"
     ),
     "sample": _Command("soaklib.commands.sample", "all", "copy the sample run into a folder"),
+    "completion": _Command(
+        "soaklib.commands.completion", "completion", "print what completes commands and flags in a shell"
+    ),
     "schedules": _Command(
         "soaklib.commands.schedules", "all", "copy what starts a weekly soak, and a Grafana dashboard"
     ),
@@ -69,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.OK
     name, *rest = words
     if name not in COMMANDS:
-        return _say(f"there is no command {name!r}{_near(name)}; soaklib --help lists them all")
+        return _say(f"there is no command {name!r}{near_miss(name, COMMANDS)}; soaklib --help lists them all")
     try:
         run = cast("Callable[[Sequence[str]], int]", import_module(COMMANDS[name].module).main)
     except ModuleNotFoundError as exc:
@@ -93,11 +101,6 @@ def _help() -> str:
             "  --version  say which soaklib this is",
         ]
     )
-
-
-def _near(name: str) -> str:
-    [*near] = difflib.get_close_matches(name, COMMANDS, n=1)
-    return f": did you mean {near[0]}?" if near else ""
 
 
 def _say(text: str) -> int:

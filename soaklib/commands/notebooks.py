@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.commands.shipped import NOTEBOOKS, shipped
 from soaklib.errors import ExitCode
@@ -17,7 +17,7 @@ from soaklib.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["copy_notebooks", "main"]
+__all__ = ["copy_notebooks", "flags", "main"]
 
 
 def copy_notebooks(folder: Path) -> list[Path]:
@@ -38,17 +38,22 @@ def copy_notebooks(folder: Path) -> list[Path]:
     return copied
 
 
-@command
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit code."""
-    parser = argparse.ArgumentParser(
+def flags() -> Flags:
+    """Give the command's flags."""
+    parser = Flags(
         prog="soaklib notebooks", description="Copy the notebooks into a folder and open JupyterLab on them."
     )
     parser.add_argument(
         "folder", metavar="FOLDER", nargs="?", type=Path, default=Path("soaklib-notebooks"), help="[soaklib-notebooks]"
     )
     parser.add_argument("--copy-only", action="store_true", help="open nothing")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    options = flags().parse_args(arguments)
     folder: Path = options.folder
     copied = copy_notebooks(folder)
     print(f"{len(copied)} notebooks copied to {folder.resolve()}", file=sys.stderr)  # noqa: T201 - its own words

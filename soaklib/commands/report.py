@@ -12,13 +12,13 @@ meant.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.sources.run import find_run, open_run
+from soaklib.commands.flags import Flags
 from soaklib.commands.kernels import execute_all
 from soaklib.commands.process import command, find_folder
 from soaklib.commands.shipped import NOTEBOOKS, shipped
@@ -29,7 +29,7 @@ from soaklib.whitepaper.claims import CLAIMS_NAME
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["build_report", "find_notebooks", "main"]
+__all__ = ["build_report", "find_notebooks", "flags", "main"]
 
 EXECUTED_FOLDER: Final = "notebooks"
 _NUMBERED: Final = "[0-9][0-9]-*.ipynb"
@@ -139,10 +139,9 @@ def find_notebooks(folder: Path | None = None) -> list[Path]:
     return found
 
 
-@command
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit code."""
-    parser = argparse.ArgumentParser(
+def flags() -> Flags:
+    """Give the command's flags."""
+    parser = Flags(
         prog="python -m soaklib.report",
         description="Execute the notebooks on a run, and write its figures and its whitepaper.",
     )
@@ -156,7 +155,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     claims.add_argument(
         "--check-claims", action="store_true", help="only make every recorded claim anew; write nothing"
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    options = flags().parse_args(arguments)
     try:
         folder = find_folder(options.run)
         if options.check_claims:

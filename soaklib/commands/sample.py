@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.commands.shipped import SAMPLE, shipped
 from soaklib.errors import ExitCode
@@ -15,19 +15,22 @@ from soaklib.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["flags", "main"]
+
+
+def flags() -> Flags:
+    """Give the command's flags."""
+    parser = Flags(prog="soaklib sample", description="Copy the sample run, a real rehearsal of a day, into a folder.")
+    parser.add_argument(
+        "folder", metavar="FOLDER", nargs="?", type=Path, default=Path("soaklib-sample"), help="[soaklib-sample]"
+    )
+    return parser
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="soaklib sample", description="Copy the sample run, a real rehearsal of a day, into a folder."
-    )
-    parser.add_argument(
-        "folder", metavar="FOLDER", nargs="?", type=Path, default=Path("soaklib-sample"), help="[soaklib-sample]"
-    )
-    folder: Path = parser.parse_args(arguments).folder
+    folder: Path = flags().parse_args(arguments).folder
     if folder.exists():
         print(f"soaklib: {folder} is there already: name a folder that is not", file=sys.stderr)  # noqa: T201
         return ExitCode.USAGE

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.commands.shipped import SCHEDULES, shipped
 from soaklib.errors import ExitCode
@@ -14,20 +14,25 @@ from soaklib.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["flags", "main"]
 
 
-@command
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit code."""
-    parser = argparse.ArgumentParser(
+def flags() -> Flags:
+    """Give the command's flags."""
+    parser = Flags(
         prog="soaklib schedules",
         description="Copy systemd unit and timer, cron line, GitHub workflow and Grafana dashboard into a folder.",
     )
     parser.add_argument(
         "folder", metavar="FOLDER", nargs="?", type=Path, default=Path("soaklib-schedules"), help="[soaklib-schedules]"
     )
-    folder: Path = parser.parse_args(arguments).folder
+    return parser
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    folder: Path = flags().parse_args(arguments).folder
     folder.mkdir(parents=True, exist_ok=True)
     for name in SCHEDULES:
         source = shipped(name)

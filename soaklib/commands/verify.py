@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.errors import ExitCode, RunError
 from soaklib.evidence.checking import VerifyCode, verify
@@ -14,20 +14,25 @@ from soaklib.evidence.checking import VerifyCode, verify
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["flags", "main"]
 
 
-@command
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit code."""
+def flags() -> Flags:
+    """Give the command's flags."""
     codes = ", ".join(f"{code.value} {code.name.lower()}" for code in VerifyCode)
-    parser = argparse.ArgumentParser(
+    parser = Flags(
         prog="python -m soaklib.verify",
         description="Check that a bundle is what it says it is, without any service or network.",
         epilog=f"Exit codes: 0 authentic, whatever its verdicts say; 2 bad usage; {codes}.",
     )
     parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="soak-artifacts-<run-id>.tar.gz, or a folder")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    options = flags().parse_args(arguments)
     try:
         problems, notes = verify(options.bundle)
     except RunError as exc:

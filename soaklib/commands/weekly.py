@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.sources.run import find_run, open_run
 from soaklib.commands.ending import costing
+from soaklib.commands.flags import Flags
 from soaklib.commands.process import command, find_folder, stopping_signals
 from soaklib.commands.report import build_report
 from soaklib.errors import ExitCode, RunError, SettingsError, SoaklibError
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from soaklib.evidence.baseline import Baseline
     from soaklib.plan.settings import SoakSettings
 
-__all__ = ["main"]
+__all__ = ["flags", "main"]
 
 _LOCK_NAME: Final = ".weekly.lock"
 _KEEP: Final = 4
@@ -63,7 +64,7 @@ def _say(text: str) -> None:
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
-    options, for_soak = _parser().parse_known_args(arguments)
+    options, for_soak = flags().parse_known_args(arguments)
     try:
         settings = load_settings(for_soak)
         resumed = None if settings.resume is None else find_folder(settings.resume)
@@ -305,8 +306,9 @@ def _only_one(out: Path) -> Generator[None]:
         os.close(descriptor)  # the file stays: removing it would let two processes hold two of the same name
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def flags() -> Flags:
+    """Give the command's flags."""
+    parser = Flags(
         prog="python -m soaklib.weekly",
         description="Run a soak, report, compare with the last good run, pack, verify, and see to old runs. "
         "Every other flag goes to python -m soaklib.run.",

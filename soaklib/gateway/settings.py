@@ -1,10 +1,12 @@
 """The command line of the gateway, read into one frozen value that is checked before anything runs."""
 
 import argparse
+import difflib
 import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from soaklib.gateway.faults import FaultError, FaultPlan, fault_table, parse_faults
@@ -141,7 +143,31 @@ def _positive_count(text: str) -> int:
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> GatewaySettings:
     """Read the command line; on a mistake print a sentence on stderr and exit with code 2."""
-    parser = argparse.ArgumentParser(
+    parser = flags()
+    options = parser.parse_args(arguments)
+    real = options.quirks == "real"
+    try:
+        return GatewaySettings(
+            host=options.host,
+            port=options.port,
+            speed=options.speed,
+            seed=options.seed,
+            database_url=options.database_url or environment.get(DATABASE_VARIABLE) or None,
+            rate_limit=options.rate_limit or (REAL_RATE_LIMIT if real else None),
+            quirks=REAL_QUIRKS if real else NO_QUIRKS,
+            faults=parse_faults(options.fault),
+            admin_token=environment.get(ADMIN_TOKEN_VARIABLE) or None,
+            signing_key=environment.get(SIGNING_KEY_VARIABLE, "").encode() or None,
+            production=environment.get("NODE_ENV") == "production",
+            exit_with_parent=options.exit_with_parent,
+        )
+    except (FaultError, SettingsError) as problem:
+        parser.error(str(problem))
+
+
+def flags() -> argparse.ArgumentParser:
+    """Give the flags of the gateway."""
+    parser = _Flags(
         prog="python -m soaklib.gateway",
         description="The reference gateway. Prints one JSON line with its URL and pid on stdout when it is listening.",
         epilog=f"faults (name, form of the value, meaning):\n{fault_table()}",
@@ -163,22 +189,16 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
     add("--quirks", choices=["none", "real"], default="none", help="keep the warts of the real gateway")
     add("--fault", action="append", default=[], metavar="NAME=VALUE", help="switch a fault on (see below)")
     add("--exit-with-parent", action="store_true", help="end when stdin reaches its end")
-    options = parser.parse_args(arguments)
-    real = options.quirks == "real"
-    try:
-        return GatewaySettings(
-            host=options.host,
-            port=options.port,
-            speed=options.speed,
-            seed=options.seed,
-            database_url=options.database_url or environment.get(DATABASE_VARIABLE) or None,
-            rate_limit=options.rate_limit or (REAL_RATE_LIMIT if real else None),
-            quirks=REAL_QUIRKS if real else NO_QUIRKS,
-            faults=parse_faults(options.fault),
-            admin_token=environment.get(ADMIN_TOKEN_VARIABLE) or None,
-            signing_key=environment.get(SIGNING_KEY_VARIABLE, "").encode() or None,
-            production=environment.get("NODE_ENV") == "production",
-            exit_with_parent=options.exit_with_parent,
-        )
-    except (FaultError, SettingsError) as problem:
-        parser.error(str(problem))
+    return parser
+
+
+class _Flags(argparse.ArgumentParser):
+    """A parser that says a mistake in one line; the gateway stands alone, and so has one of its own."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")[0]
+        if message.startswith("unrecognized"):
+            known = [option for action in self._actions for option in action.option_strings]
+            near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.7)
+            message = f"there is no flag {unknown}" + "".join(f": did you mean {flag}?" for flag in near)
+        self.exit(2, f"{self.prog}: {message}; --help tells more\n")

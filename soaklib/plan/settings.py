@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import resource
 import tomllib
 from contextlib import contextmanager
@@ -21,15 +22,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceFault
 
-from soaklib.errors import SettingsError
+from soaklib.errors import SettingsError, near_miss
 from soaklib.plan.given import ABORT_PATTERN, Pair, abort_rule, absolute_database, base_url
 from soaklib.safety.reaching import tls_context
 from soaklib.safety.redaction import mask_url
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pydantic.fields import FieldInfo
@@ -127,6 +129,7 @@ class SoakSettings(BaseSettings):
         frozen=True,
         extra="forbid",
         cli_prog_name="python -m soaklib.run",
+        cli_exit_on_error=False,
         cli_kebab_case=True,
         cli_implicit_flags="toggle",
         cli_hide_none_type=True,
@@ -322,9 +325,9 @@ def load_settings(arguments: Sequence[str] | None = None) -> SoakSettings:
     Raises
     ------
     SettingsError
-        A value is wrong; the text names each wrong setting, its value and what to pass.
+        A flag is unknown, or a value is wrong; the text names each wrong setting, its value and what to pass.
     SystemExit
-        ``--help`` (code 0), or an unknown flag (code 2).
+        ``--help`` (code 0).
     """
     with _told(arguments or ()):
         return SoakSettings(_cli_parse_args=list(arguments) if arguments is not None else False)
@@ -351,7 +354,25 @@ def _told(arguments: Sequence[str]) -> Iterator[None]:
         problems = (_problem(dict(error), arguments) for error in exc.errors())
         raise SettingsError("; ".join(problems)) from exc
     except SourceFault as exc:
-        raise SettingsError(str(exc)) from exc
+        raise SettingsError(_fault(str(exc))) from exc
+
+
+def _fault(said: str) -> str:
+    """Word what the library says of the flags as a sentence; an unknown one with the nearest that there is."""
+    said = said.removeprefix("error parsing CLI: ")
+    found = re.match(r"unrecognized arguments: (--[^\s=]+)", said)
+    return f"there is no flag {found[1]}{near_miss(found[1], known_flags())}" if found else said
+
+
+def flags() -> argparse.ArgumentParser:
+    """Give the parser of the settings' flags, as the library makes it."""
+    parser: argparse.ArgumentParser = CliSettingsSource(SoakSettings).root_parser
+    return parser
+
+
+def known_flags() -> list[str]:
+    """Give every flag of the settings."""
+    return [option for action in flags()._actions for option in action.option_strings]  # noqa: SLF001 - no public way
 
 
 def _problem(error: dict[str, Any], arguments: Sequence[str]) -> str:

@@ -38,7 +38,7 @@ def test_real_quirks_bring_the_real_limit():
         (["--host", "example.org"], "listen on 127.0.0.1"),
         (["--database-url", "mysql://x/y"], "The database URL is sqlite:///PATH"),
         (["--database-url", "sqlite://"], "The database URL is sqlite:///PATH"),
-        (["--spee", "2"], "unrecognized arguments"),
+        (["--spee", "2"], "there is no flag --spee: did you mean --speed?"),
     ],
 )
 def test_a_mistake_ends_with_code_2(arguments, sentence, capsys):

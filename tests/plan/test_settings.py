@@ -108,12 +108,14 @@ def test_a_bad_value_in_the_environment_is_told_by_its_variable(monkeypatch, var
         load_settings(["--seed=-1"])
 
 
-def test_an_unknown_flag_is_a_usage_error(capsys):
-    """The exit code is 2."""
-    with pytest.raises(SystemExit) as caught:
-        load_settings(["--nope"])
-    assert caught.value.code == 2
-    assert "unrecognized arguments: --nope" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("given", "said"), [("--nope", "there is no flag --nope"), ("--rsp", "there is no flag --rsp: did you mean --rps?")]
+)
+def test_an_unknown_flag_is_a_usage_error(given, said):
+    """In one sentence with the nearest that there is, if one is near; the exit code is 2."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings([given, "1"])
+    assert (str(caught.value), caught.value.exit_code) == (said, 2)
 
 
 def test_a_plan_file_with_an_unknown_setting_is_refused(tmp_path):
