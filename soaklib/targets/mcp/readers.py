@@ -13,7 +13,9 @@ from soaklib.targets.answers import AnswerReader, Finding, json_of
 from soaklib.targets.mcp.denials import INVALID, of_error, of_http, of_result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from soaklib.targets.base import Reading
 
 __all__ = ["MCPReader"]
 
@@ -30,14 +32,31 @@ class MCPReader(AnswerReader):
         Reasons that a new token or session would mend.
     is_call
         Whether a tool was called; the results of other requests are of other shapes.
+    done
+        Told once how the call ended.
     """
 
     correlation_headers = ("x-correlation-id", "x-request-id")
 
-    def __init__(self, mended: frozenset[Reason] = frozenset(), *, is_call: bool) -> None:
+    def __init__(
+        self,
+        mended: frozenset[Reason] = frozenset(),
+        *,
+        is_call: bool,
+        done: Callable[[Reason | None], None] | None = None,
+    ) -> None:
         super().__init__(mended)
+        self._done = done
         self._is_call = is_call
         self._found: Finding | None = None
+
+    def end(self) -> Reading:
+        """Give what the whole answer says."""
+        return self._told(super().end())
+
+    def broken_off(self, kind: Kind, reason: Reason) -> Reading:
+        """Give what an answer says that came to no end."""
+        return self._told(super().broken_off(kind, reason))
 
     def judge_body(self, body: bytes) -> Finding:
         """Say what an answer in one piece is."""
@@ -62,6 +81,12 @@ class MCPReader(AnswerReader):
     def judge_stream(self) -> Finding:
         """Say what the stream is, if it ended here."""
         return self._found or _TRUNCATED
+
+    def _told(self, reading: Reading) -> Reading:
+        done, self._done = self._done, None
+        if done is not None:
+            done(reading.reason)
+        return reading
 
     def _judge(self, message: Mapping[str, object]) -> Finding | None:
         """Say what an answer is; None where a message is none."""

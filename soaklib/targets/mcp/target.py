@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from soaklib.records import Reason
+from soaklib.targets.mcp.admin import McpAdmin
 from soaklib.targets.mcp.meanings import CONTEXTFORGE_METRICS, NO_METRICS
 from soaklib.targets.mcp.options import MCPOptions
 from soaklib.targets.mcp.readers import MCPReader
+from soaklib.targets.mcp.sessions import Sessions
 from soaklib.targets.mcp.templates import MCPTemplate, compile_step
 
 if TYPE_CHECKING:
     from soaklib.plan.model import Step
-    from soaklib.targets.base import MetricMap, Reader, Template
+    from soaklib.targets.base import Admin, Link, MetricMap, Reader, Template
+    from soaklib.targets.mcp.sessions import Session
 
 __all__ = ["McpTarget"]
 
 _MENDED: Final = frozenset({Reason.SESSION_LOST})
+"""What a new session mends, where it is kept; where each serves a few calls only, the next is opened anyway."""
+
 _MENDED_BY_TOKENS: Final = frozenset({Reason.TOKEN_REVOKED, Reason.AGENT_NOT_FOUND})
 """What a token that is made anew mends; those of the environment stay what they are."""
 
@@ -37,13 +43,29 @@ class McpTarget:
     def __init__(self, options: MCPOptions | None = None) -> None:
         self._options = options or MCPOptions()
         self._ids = count(1)
-        self._mended = _MENDED | (_MENDED_BY_TOKENS if self._options.make_tokens else frozenset())
+        self._sessions = Sessions(self._options)
+        self._mended = (_MENDED if self._sessions.calls is None else frozenset()) | (
+            _MENDED_BY_TOKENS if self._options.make_tokens else frozenset()
+        )
         self.metrics: MetricMap = CONTEXTFORGE_METRICS if self._options.is_contextforge else NO_METRICS
 
     def compile(self, step: Step, role: str) -> Template:  # noqa: ARG002 - a tool is called the same way by every role
         """Compile a call of the plan."""
-        return compile_step(step, self._options, self._ids)
+        return compile_step(step, self._options, self._sessions, self._ids)
 
     def reader(self, template: Template) -> Reader:
-        """Give the reader of one call's answer."""
-        return MCPReader(self._mended, is_call=cast("MCPTemplate", template).tool is not None)
+        """Give the reader of one call's answer: of the request that the template made last."""
+        compiled = cast("MCPTemplate", template)
+        session, compiled.seat = compiled.seat, None
+        done = None
+        if session is not None:
+            done = partial(_give_back, self._sessions, session)
+        return MCPReader(self._mended, is_call=compiled.tool is not None, done=done)
+
+    def admin(self, link: Link) -> Admin:
+        """Give the way to do what is done beside the load."""
+        return McpAdmin(link, self._options, self._sessions)
+
+
+def _give_back(sessions: Sessions, session: Session, reason: Reason | None) -> None:
+    sessions.give_back(session, is_lost=reason is Reason.SESSION_LOST)

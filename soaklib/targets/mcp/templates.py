@@ -7,7 +7,6 @@ tells the calls of one session apart by nothing but this.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -17,19 +16,20 @@ from soaklib.targets.base import Identity, Wire
 from soaklib.targets.mcp.options import Era
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from soaklib.plan.model import Step
     from soaklib.targets.mcp.options import MCPOptions
+    from soaklib.targets.mcp.sessions import Session, Sessions
 
-__all__ = ["ACTIONS", "MCPTemplate", "compile_step", "envelope", "headers_of"]
+__all__ = ["ACTIONS", "CLIENT", "MCPTemplate", "compile_step", "envelope", "headers_of"]
 
 _NUMBER: Final = b"{n}"
 _METHODS: Final = {"call": "tools/call", "list": "tools/list", "ping": "ping"}
 ACTIONS: Final = tuple(_METHODS)
 """What a tool can be asked for; ``list`` and ``ping`` are asked of the server, whatever the tool."""
 
-_CLIENT: Final = {"name": "soaklib", "version": "1"}
+CLIENT: Final = {"name": "soaklib", "version": "1"}
 
 
 def headers_of(options: MCPOptions, identity: Identity, method: str, tool: str | None = None) -> dict[str, str]:
@@ -50,15 +50,15 @@ def headers_of(options: MCPOptions, identity: Identity, method: str, tool: str |
     return headers
 
 
-def envelope(options: MCPOptions, params: dict[str, Any]) -> dict[str, Any]:
+def envelope(options: MCPOptions, params: Mapping[str, Any]) -> dict[str, Any]:
     """Give the params with what each request of the stateless era says of its sender."""
     if options.era is not Era.STATELESS:
-        return params
-    said = {"protocolVersion": options.revision, "clientInfo": _CLIENT, "clientCapabilities": {}}
-    return params | {"_meta": {f"io.modelcontextprotocol/{name}": value for name, value in said.items()}}
+        return dict(params)
+    said = {"protocolVersion": options.revision, "clientInfo": CLIENT, "clientCapabilities": {}}
+    return dict(params) | {"_meta": {f"io.modelcontextprotocol/{name}": value for name, value in said.items()}}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MCPTemplate:
     """One call of the plan, compiled.
 
@@ -68,24 +68,33 @@ class MCPTemplate:
         What is called.
     stall_s
         How long a stream of events may stand still.
+    sessions
+        Gives each call its session.
+    seat
+        The session of the request that was made last, which its reader gives back.
     """
 
     method: str
     tool: str | None
     stall_s: float | None
+    sessions: Sessions
     _options: MCPOptions
     _pieces: tuple[bytes, ...]
     _head: bytes
     _ids: Iterator[int]
+    seat: Session | None = None
 
     def request(self, identity: Identity, number: int) -> Wire:
         """Give the request of one call."""
+        session = self.seat = self.sessions.take(identity)
         headers = headers_of(self._options, identity, self.method, self.tool)
+        if session is not None and session.id is not None:
+            headers["Mcp-Session-Id"] = session.id
         body = self._head + b"%d," % next(self._ids) + (b"%d" % number).join(self._pieces)
         return Wire("POST", self._options.path, headers, body)
 
 
-def compile_step(step: Step, options: MCPOptions, ids: Iterator[int] | None = None) -> MCPTemplate:
+def compile_step(step: Step, options: MCPOptions, sessions: Sessions, ids: Iterator[int]) -> MCPTemplate:
     """Compile a call of the plan.
 
     Parameters
@@ -94,6 +103,8 @@ def compile_step(step: Step, options: MCPOptions, ids: Iterator[int] | None = No
         The call.
     options
         How the server is spoken to.
+    sessions
+        Gives each call its session.
     ids
         Where the ids of requests come from; shared by all templates of a target.
 
@@ -114,8 +125,9 @@ def compile_step(step: Step, options: MCPOptions, ids: Iterator[int] | None = No
         method=method,
         tool=step.tool if is_call else None,
         stall_s=options.stall_s,
+        sessions=sessions,
         _options=options,
         _pieces=pieces,
         _head=b'{"jsonrpc":"2.0","id":',
-        _ids=count(1) if ids is None else ids,
+        _ids=ids,
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from soaklib.records import Reason
+from soaklib.targets.openai.admin import OpenAIAdmin
 from soaklib.targets.openai.meanings import LITELLM_METRICS, NO_METRICS
 from soaklib.targets.openai.options import OpenAIOptions
 from soaklib.targets.openai.templates import OpenAITemplate, compile_step
 
 if TYPE_CHECKING:
     from soaklib.plan.model import Step
-    from soaklib.targets.base import MetricMap, Reader, Template
+    from soaklib.targets.base import Admin, Link, MetricMap, Reader, Template
 
 __all__ = ["OpenAITarget"]
 
@@ -43,3 +44,7 @@ class OpenAITarget:
         """Give the reader of one call's answer."""
         compiled = cast("OpenAITemplate", template)
         return compiled.reads(_MENDED if self._options.make_keys else frozenset(), is_stream=compiled.is_stream)
+
+    def admin(self, link: Link) -> Admin:
+        """Give the way to do what is done beside the load."""
+        return OpenAIAdmin(link, self._options)

@@ -1,0 +1,157 @@
+"""The admin of a gateway that can be asked for no change of its own: what it does not need is done here, once."""
+
+from __future__ import annotations
+
+import os
+from itertools import cycle
+from typing import TYPE_CHECKING, Final, Self
+
+from soaklib.errors import SettingsError
+from soaklib.targets.asking import Asking
+from soaklib.targets.base import AdminError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+    from soaklib.plan.model import Change, Plan
+    from soaklib.targets.base import Identity, Link, Made, Wire
+
+__all__ = ["IdleAdmin", "Secrets"]
+
+_OWN_CHANGES: Final = frozenset({"rotate-credentials", "chaos", "update-policy"})
+"""Changes that only a kind of gateway with routes for them can be asked for."""
+
+
+class Secrets:
+    """Keys or tokens from the environment, shared out among the agents of each role.
+
+    Parameters
+    ----------
+    by_role
+        Role -> variables.
+    others
+        The variable of every other role; None for no secret.
+    environment
+        Where they stand.
+    """
+
+    def __init__(
+        self, by_role: Mapping[str, tuple[str, ...]], others: str | None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._by_role = by_role
+        self._others = (others,) if others is not None else ()
+        self._environment = os.environ if environment is None else environment
+        self._turns: dict[str, Iterator[str]] = {}
+
+    def next(self, role: str) -> str:
+        """Give the secret of the role's next agent; an empty text where none is needed.
+
+        Raises
+        ------
+        SettingsError
+            The variable is not set.
+        """
+        variables = self._by_role.get(role) or self._others
+        if not variables:
+            return ""
+        return self.of(next(self._turns.setdefault(role, cycle(variables))))
+
+    def first(self, role: str) -> str:
+        """Give the first secret of a role, without taking a turn."""
+        variables = self._by_role.get(role) or self._others
+        return self.of(variables[0]) if variables else ""
+
+    def of(self, variable: str) -> str:
+        """Give what a variable holds.
+
+        Raises
+        ------
+        SettingsError
+            It is not set.
+        """
+        if not (secret := self._environment.get(variable, "").strip()):
+            msg = f"the plan's [target] needs the environment variable {variable}: it is not set"
+            raise SettingsError(msg)
+        return secret
+
+    def check(self, roles: Mapping[str, object]) -> None:
+        """See that all are there, and that no role is misspelt.
+
+        Raises
+        ------
+        SettingsError
+            One is not.
+        """
+        if unknown := sorted(set(self._by_role) - set(roles)):
+            msg = f"the plan's [target] names {', '.join(unknown)}, which is no role of the plan: {', '.join(roles)}"
+            raise SettingsError(msg)
+        for role in roles:
+            for variable in self._by_role.get(role) or self._others:
+                self.of(variable)
+
+
+class IdleAdmin:
+    """What all kinds share whose own changes are none.
+
+    Parameters
+    ----------
+    link
+        The run, and the way to the gateway.
+    """
+
+    capabilities: frozenset[str] = frozenset()
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.asking = Asking(link)
+
+    async def __aenter__(self) -> Self:
+        await self.asking.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.asking.__aexit__(exc_type, exc, traceback)
+
+    def hindered(self, plan: Plan) -> dict[int, str]:
+        """Say which changes of a plan this kind of gateway has no route for."""
+        return {
+            place: f"a gateway of kind {plan.target.kind!r} cannot be asked for {change.do}"
+            for place, change in enumerate(plan.changes)
+            if change.do in _OWN_CHANGES
+        }
+
+    async def close(self, identity: Identity) -> None:
+        """Let an identity go."""
+
+    async def prepare(self, *, anew: bool = False) -> None:
+        """Make nothing: nobody has to be let in."""
+
+    async def clear_left(self, known: Mapping[str, str]) -> None:
+        """Remove nothing."""
+
+    async def clear(self) -> None:
+        """Remove nothing."""
+
+    async def make(self, change: Change) -> Made:
+        """Refuse: there is no change of this kind of gateway's own."""
+        msg = f"a gateway of kind {self.link.plan.target.kind!r} cannot be asked for {change.do}"
+        raise AdminError(msg, is_missing=True, is_refusal=True)
+
+    def undoing(self, change: Change) -> Wire | None:
+        """Give none."""
+        del change
+        return None
+
+    async def undo(self, change: Change) -> None:
+        """Take nothing back."""
+
+    async def resume(self, change: Change, *, gateway_is_new: bool) -> None:
+        """Take up nothing."""
+
+    async def is_in_force(self, change: Change) -> bool | None:
+        """Know nothing."""
+        del change
+        return None

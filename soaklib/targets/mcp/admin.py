@@ -1,0 +1,321 @@
+"""What is done at an MCP server beside the load: sessions, ContextForge's tokens, and whether it is well."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from http import HTTPStatus
+from itertools import count
+from typing import TYPE_CHECKING, Final, Self
+
+import orjson
+
+from soaklib.errors import TargetError
+from soaklib.targets.asking import Reply, is_unsupported, refuse_unless_success
+from soaklib.targets.base import AdminError, Health, Identity, Missing
+from soaklib.targets.idle_admin import IdleAdmin, Secrets
+from soaklib.targets.mcp.options import Era, SessionPolicy
+from soaklib.targets.mcp.sessions import Session
+from soaklib.targets.mcp.templates import CLIENT, envelope, headers_of
+from soaklib.targets.sse import EventStream
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from soaklib.plan.model import Plan
+    from soaklib.targets.base import Link
+    from soaklib.targets.mcp.options import MCPOptions
+    from soaklib.targets.mcp.sessions import Sessions
+
+__all__ = ["McpAdmin"]
+
+_AGAIN_AFTER_S: Final = 1.0
+_AT_A_TIME: Final = 8
+_DAYS: Final = 1  # the least that a token of ContextForge lives
+
+
+class McpAdmin(IdleAdmin):
+    """Sessions, tokens and health.
+
+    Parameters
+    ----------
+    link
+        The run, and the way to the gateway.
+    options
+        The plan's ``[target]`` table.
+    sessions
+        Gives each call its session.
+    environment
+        Where tokens stand.
+    """
+
+    def __init__(
+        self, link: Link, options: MCPOptions, sessions: Sessions, environment: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(link)
+        self._options = options
+        self._sessions = sessions
+        self._secrets = Secrets(options.tokens, options.token, environment)
+        self._ids = count(1)
+        self._shared: str | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._open: dict[str, Identity] = {}  # session id -> as whom it was opened
+        self._made: dict[str, list[str]] = {}  # name -> ids of tokens
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        if self._sessions.calls is not None:
+            self._keeper = asyncio.create_task(self._keep(), name="mcp-sessions")
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stop_keeping()
+        await super().__aexit__(exc_type, exc, traceback)
+
+    # -- what is asked of it
+
+    async def missing(self, plan: Plan) -> Missing:
+        """See that tokens are there, and which of the plan's tools the server lists."""
+        if self._options.make_tokens:
+            self._admin_token()
+        else:
+            self._secrets.check(plan.roles)
+        notes = []
+        if not self._options.make_tokens:
+            identity = Identity("check", next(iter(plan.roles)), self._secrets.first(next(iter(plan.roles))))
+            session = await self._initialize(identity) if self._options.era is Era.SESSIONS else None
+            identity.session = session
+            try:
+                notes = await self._notes(plan, identity)
+            finally:
+                await self._end(session, identity)
+        return Missing(self.hindered(plan), notes)
+
+    async def health(self) -> Health:
+        """Ask ContextForge's /health and /ready and read what they say; another server is asked for a session."""
+        try:
+            if self._options.is_contextforge:
+                return await self._contextforge_health()
+            return await self._probe()
+        except AdminError as exc:
+            return Health(fit=False, detail=str(exc))
+
+    async def open(self, role: str, name: str) -> Identity:
+        """Give an agent: its token, where it has one of the environment; its session comes when it is renewed."""
+        self._shared = None  # who is opened anew has lost what was there
+        return Identity(name, role, "" if self._options.make_tokens else self._secrets.next(role))
+
+    async def renew(self, identity: Identity, *, expires_at: dt.datetime) -> Identity:
+        """Give an agent a new token where tokens are made, and a session where it has none."""
+        del expires_at  # tokens are made for days
+        renewed = identity
+        if self._options.make_tokens:
+            renewed = await self._new_token(identity)
+        if self._options.era is not Era.SESSIONS:
+            return renewed
+        if renewed.session is None:
+            renewed = replace(renewed, session=await self._session_of(renewed))
+            self._sessions.seat(renewed, renewed.session)
+        return renewed
+
+    async def close(self, identity: Identity) -> None:
+        """End an agent's session, and revoke its tokens."""
+        await self._end(identity.session, identity)
+        for token in self._made.pop(identity.name, []):
+            await self._revoke(token)
+
+    async def clear(self) -> None:
+        """End all sessions and revoke all tokens that were made; say how many sessions there were."""
+        await self._stop_keeping()
+        self._sessions.drain()
+        try:
+            await asyncio.gather(*(self._end(session, identity) for session, identity in list(self._open.items())))
+            for token in [token for tokens in self._made.values() for token in tokens]:
+                await self._revoke(token)
+        except AdminError as exc:
+            self.link.tell("POLICIES_NOT_REMOVED", f"sessions or tokens are left: {exc}")
+        book = self._sessions.book
+        if book:
+            said = {name: book[name] for name in ("opened", "closed", "left", "lost", "overused")}
+            self.link.tell("SESSIONS_CLOSED", " ".join(f"{name}={n}" for name, n in said.items()), data=said)
+
+    # -- sessions
+
+    async def _session_of(self, identity: Identity) -> str | None:
+        if self._options.sessions is not SessionPolicy.RUN:
+            return await self._initialize(identity)
+        async with self._one_at_a_time:
+            if self._shared is None:
+                self._shared = await self._initialize(identity)
+            return self._shared
+
+    async def _initialize(self, identity: Identity) -> str | None:
+        """Open a session; None where the server keeps none."""
+        fresh = replace(identity, session=None)
+        params = {"protocolVersion": self._options.revision, "capabilities": {}, "clientInfo": CLIENT}
+        reply, message = await self._request("initialize", params, fresh)
+        if not isinstance(message.get("result"), dict):
+            refuse_unless_success("initialize by POST", self._options.path, reply, identity.secret)
+            msg = f"initialize was answered with {reply.status}, but without a result"
+            raise AdminError(msg, status=reply.status)
+        session = reply.headers.get("Mcp-Session-Id")
+        if session is None:
+            return None
+        self._sessions.book["opened"] += 1
+        self._open[session] = fresh
+        headers = headers_of(self._options, replace(fresh, session=session), "notifications/initialized")
+        note = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+        await self.asking.need("POST", self._options.path, secret=identity.secret, headers=headers, json=note)
+        return session
+
+    async def _end(self, session: str | None, identity: Identity) -> None:
+        """End a session once; a server that does not let go of it keeps it, and the book says so."""
+        if session is None or self._open.pop(session, None) is None:
+            return
+        if not self._options.close:
+            self._sessions.book["left"] += 1
+            return
+        headers = headers_of(self._options, replace(identity, session=session), "delete")
+        reply = await self.asking.ask("DELETE", self._options.path, secret=identity.secret or None, headers=headers)
+        gone = reply.is_success or reply.status == HTTPStatus.NOT_FOUND
+        self._sessions.book["closed" if gone else "left"] += 1
+
+    async def _keep(self) -> None:
+        """Open sessions ahead of the calls that will need them, and end those that have served."""
+        sessions = self._sessions
+        places = asyncio.Semaphore(_AT_A_TIME)
+
+        async def open_one(owner: Identity) -> None:
+            async with places:
+                sessions.add(Session(await self._initialize(owner), owner, sessions.calls or 1))
+
+        async def end_one(session: Session) -> None:
+            async with places:
+                await self._end(session.id, session.owner)
+
+        while True:
+            await sessions.wanted.wait()
+            sessions.wanted.clear()
+            work = [*map(open_one, sessions.to_open()), *map(end_one, sessions.to_close())]
+            results = await asyncio.gather(*work, return_exceptions=True)
+            for problem in (one for one in results if isinstance(one, BaseException)):
+                if not isinstance(problem, AdminError):
+                    raise problem
+                sessions.book["refused"] += 1
+            if any(isinstance(one, AdminError) for one in results):
+                await asyncio.sleep(_AGAIN_AFTER_S)
+                sessions.wanted.set()
+
+    async def _stop_keeping(self) -> None:
+        keeper, self._keeper = self._keeper, None
+        if keeper is None:
+            return
+        keeper.cancel()
+        done, _ = await asyncio.wait([keeper])
+        for task in done:
+            if not task.cancelled() and (problem := task.exception()) is not None:
+                raise problem
+
+    # -- requests
+
+    async def _request(
+        self, method: str, params: Mapping[str, object], identity: Identity
+    ) -> tuple[Reply, dict[str, object]]:
+        message = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": envelope(self._options, params)}
+        headers = headers_of(self._options, identity, method)
+        reply = await self.asking.ask(
+            "POST", self._options.path, secret=identity.secret or None, headers=headers, json=message
+        )
+        return reply, _message_of(reply)
+
+    async def _notes(self, plan: Plan, identity: Identity) -> list[str]:
+        reply, message = await self._request("tools/list", {}, identity)
+        result = message.get("result")
+        tools = result.get("tools") if isinstance(result, dict) else None
+        if not isinstance(tools, list):
+            return [f"tools/list was answered with {reply.status}: the plan's tools could not be looked up"]
+        listed = {one.get("name") for one in tools if isinstance(one, dict)}
+        return [f"the server lists no tool {tool!r}" for tool in plan.tools if tool not in listed]
+
+    async def _probe(self) -> Health:
+        role = next(iter(self.link.plan.roles))
+        secret = self._admin_token() if self._options.make_tokens else self._secrets.first(role)
+        identity = Identity("health", role, secret)
+        if self._options.era is Era.SESSIONS:
+            session = await self._initialize(identity)
+            await self._end(session, identity)
+            return Health(fit=True, detail="initialize 200")
+        method = "server/discover" if self._options.era is Era.STATELESS else "ping"
+        reply, message = await self._request(method, {}, identity)
+        is_fit = reply.is_success and "result" in message
+        return Health(fit=is_fit, detail=f"{method} {reply.status}")
+
+    async def _contextforge_health(self) -> Health:
+        """Read what it says: /health answers 200 also when it is not well; while it is locked out, nothing is told."""
+        for path, well in (("/health", "healthy"), ("/ready", "ready")):
+            reply = await self.asking.ask("GET", path)
+            status = reply.json().get("status")
+            if not reply.is_success or status != well:
+                locked = " (this address is locked out)" if "x-lockout-remaining" in reply.headers else ""
+                return Health(fit=False, detail=f"GET {path} {reply.status} {status}{locked}")
+        return Health(fit=True, detail="healthy, ready")
+
+    # -- tokens of ContextForge
+
+    async def _new_token(self, identity: Identity) -> Identity:
+        """Make a token, and revoke the one before the last: calls may still go on with the last."""
+        made = self._made.setdefault(identity.name, [])
+        scope: dict[str, object] = {}
+        if self._options.server_id is not None:
+            scope["server_id"] = self._options.server_id
+        if permissions := self._options.permissions.get(identity.role):
+            scope["permissions"] = list(permissions)
+        asked = {"name": f"{identity.name}-{identity.generation + 1}-{next(self._ids)}", "expires_in_days": _DAYS}
+        reply = await self.asking.need(
+            "POST", "/tokens", secret=self._admin_token(), json=asked | ({"scope": scope} if scope else {})
+        )
+        said = reply.json()
+        token, secret = said.get("token"), said.get("access_token")
+        id_ = token.get("id") if isinstance(token, dict) else None
+        if not isinstance(secret, str) or not isinstance(id_, str):
+            msg = f"POST /tokens was answered with {reply.status}, but without a token"
+            raise AdminError(msg, status=reply.status)
+        made.append(id_)
+        if len(made) > 2:  # noqa: PLR2004 - the new one, and the one that calls may still go on with
+            await self._revoke(made.pop(0))
+        return replace(identity, secret=secret)
+
+    async def _revoke(self, token: str) -> None:
+        reply = await self.asking.ask("DELETE", f"/tokens/{token}", secret=self._admin_token())
+        if not is_unsupported(reply):
+            refuse_unless_success("DELETE", "/tokens/{id}", reply, self._admin_token())
+
+    def _admin_token(self) -> str:
+        variable = self._options.admin_token
+        if variable is None:  # the options' own check
+            msg = "make_tokens without admin_token"
+            raise TargetError(msg)
+        return self._secrets.of(variable)
+
+
+def _message_of(reply: Reply) -> dict[str, object]:
+    """Give the JSON-RPC answer of a reply, also where it came as a stream of events."""
+    if not reply.headers.get("Content-Type", "").startswith("text/event-stream"):
+        return reply.json()
+    stream = EventStream()
+    events = stream.feed(reply.body)
+    if (rest := stream.rest()) is not None:
+        events.append(rest)
+    for data in events:
+        try:
+            message = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(message, dict) and ("result" in message or "error" in message):
+            return message
+    return {}

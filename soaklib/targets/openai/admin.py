@@ -1,0 +1,145 @@
+"""What is done at an endpoint of OpenAI's wire beside the load: keys, and whether it is well.
+
+LiteLLM's ``/health`` calls every model and costs money: it is never asked. Liveliness and readiness know nothing of
+upstreams, and cost nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from soaklib.errors import TargetError
+from soaklib.targets.asking import is_unsupported, refuse_unless_success
+from soaklib.targets.base import AdminError, Health, Identity, Missing
+from soaklib.targets.idle_admin import IdleAdmin, Secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from soaklib.plan.model import Plan
+    from soaklib.targets.base import Link
+    from soaklib.targets.openai.options import OpenAIOptions
+
+__all__ = ["OpenAIAdmin"]
+
+_LEAST_LIFE_S: Final = 1
+
+
+class OpenAIAdmin(IdleAdmin):
+    """Keys and health.
+
+    Parameters
+    ----------
+    link
+        The run, and the way to the gateway.
+    options
+        The plan's ``[target]`` table.
+    environment
+        Where keys stand.
+    """
+
+    def __init__(self, link: Link, options: OpenAIOptions, environment: Mapping[str, str] | None = None) -> None:
+        super().__init__(link)
+        self._options = options
+        self._secrets = Secrets(options.keys, options.key, environment)
+        self._made: dict[str, list[str]] = {}
+
+    async def missing(self, plan: Plan) -> Missing:
+        """See that keys are there, that keys can be made where the plan asks for it, and which models are known."""
+        if not self._options.make_keys:
+            self._secrets.check(plan.roles)
+        elif is_unsupported(reply := await self.asking.ask("GET", "/key/list", secret=self._admin_key())):
+            msg = "the plan's [target] says make_keys, but the gateway cannot make keys: it has no database"
+            raise TargetError(msg)
+        else:
+            refuse_unless_success("GET", "/key/list", reply, self._admin_key())
+        return Missing(self.hindered(plan), await self._notes(plan))
+
+    async def health(self) -> Health:
+        """Ask whether it is alive and ready; an endpoint that is not LiteLLM is asked for its models."""
+        try:
+            if self._options.is_litellm:
+                return await self._litellm_health()
+            path = f"{self._options.prefix}/models"
+            reply = await self.asking.ask("GET", path, secret=self._any_key())
+        except AdminError as exc:
+            return Health(fit=False, detail=str(exc))
+        is_fit = reply.status < HTTPStatus.INTERNAL_SERVER_ERROR and reply.status != HTTPStatus.UNAUTHORIZED
+        return Health(fit=is_fit, detail=f"GET {path} {reply.status}")
+
+    async def open(self, role: str, name: str) -> Identity:
+        """Give an agent: with a key of the environment, or without one until it is renewed."""
+        return Identity(name, role, "" if self._options.make_keys else self._secrets.next(role))
+
+    async def renew(self, identity: Identity, *, expires_at: dt.datetime) -> Identity:
+        """Make a new key, and delete the one before the last: calls may still go on with the last."""
+        if not self._options.make_keys:
+            return identity
+        kept = self._made.setdefault(identity.name, [])
+        life_s = max(_LEAST_LIFE_S, round((expires_at - dt.datetime.now(dt.UTC)).total_seconds()))
+        asked: dict[str, object] = {
+            "key_alias": f"{identity.name}-{identity.generation + 1}",
+            "duration": f"{life_s}s",
+            "metadata": {"soaklib_run": self.link.run_id},
+            **self._options.key_limits,
+        }
+        reply = await self.asking.need("POST", "/key/generate", secret=self._admin_key(), json=asked)
+        key = reply.json().get("key")
+        if not isinstance(key, str) or not key:
+            msg = f"POST /key/generate was answered with {reply.status}, but without a key"
+            raise AdminError(msg, status=reply.status)
+        kept.append(key)
+        if len(kept) > 2:  # noqa: PLR2004 - the new one, and the one that calls may still go on with
+            await self._delete([kept.pop(0)])
+        return replace(identity, secret=key)
+
+    async def close(self, identity: Identity) -> None:
+        """Delete the keys of an agent that were made."""
+        await self._delete(self._made.pop(identity.name, []))
+
+    async def clear(self) -> None:
+        """Delete all keys that were made; one that cannot be deleted ends by itself."""
+        keys = [key for kept in self._made.values() for key in kept]
+        self._made.clear()
+        try:
+            await self._delete(keys)
+        except AdminError as exc:
+            self.link.tell("POLICIES_NOT_REMOVED", f"{len(keys)} keys were not deleted, and end by themselves: {exc}")
+
+    async def _delete(self, keys: list[str]) -> None:
+        if keys:
+            await self.asking.need("POST", "/key/delete", secret=self._admin_key(), json={"keys": keys})
+
+    async def _litellm_health(self) -> Health:
+        for path in ("/health/liveliness", "/health/readiness"):
+            reply = await self.asking.ask("GET", path)
+            if not reply.is_success:
+                return Health(fit=False, detail=f"GET {path} {reply.status}")
+        said = reply.json()
+        status = said.get("status")
+        return Health(fit=status in {"healthy", "connected"}, detail=f"readiness {status}, database {said.get('db')}")
+
+    async def _notes(self, plan: Plan) -> list[str]:
+        """Say which models of the plan the endpoint does not list."""
+        path = f"{self._options.prefix}/models"
+        reply = await self.asking.ask("GET", path, secret=self._any_key())
+        data = reply.json().get("data")
+        if not reply.is_success or not isinstance(data, list):
+            return [f"GET {path} was answered with {reply.status}: the plan's models could not be looked up"]
+        listed = {one.get("id") for one in data if isinstance(one, dict)}
+        return [
+            f"the endpoint lists no model {tool!r}"
+            for tool in plan.tools
+            if tool not in listed and "*" not in listed
+        ]  # fmt: skip
+
+    def _admin_key(self) -> str | None:
+        return self.link.secret if self._options.admin_key is None else self._secrets.of(self._options.admin_key)
+
+    def _any_key(self) -> str | None:
+        if self._options.make_keys:
+            return self._admin_key()
+        return self._secrets.first(next(iter(self.link.plan.roles))) or None

@@ -1,0 +1,127 @@
+"""Sessions: how long one is kept, and that each is ended and counted."""
+
+import asyncio
+import datetime as dt
+
+import pytest
+from target_links import Told, link_to
+from upstream_driver import against_upstream
+
+from soaklib.plan.model import Step
+from soaklib.records import Kind
+from soaklib.targets.mcp import McpTarget
+from soaklib.targets.mcp.options import Era, MCPOptions, SessionPolicy
+
+CALLS = 24
+AGENTS = 3
+LATER = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+ECHO = Step(tool="echo", action="call", params={"text": "{n}"})
+
+
+def soak(**options):
+    """Send calls of a few agents, as the load does; give readings, what the server counted, and what was told."""
+    told = Told()
+
+    async def scenario(driver):
+        target = McpTarget(MCPOptions(**options))
+        async with target.admin(link_to(driver.url, tell=told)) as admin:
+            agents = [await admin.open("reader", f"a{number}") for number in range(AGENTS)]
+            agents = [await admin.renew(agent, expires_at=LATER) for agent in agents]
+            kept = [await admin.renew(agent, expires_at=LATER) for agent in agents]
+            assert [agent.session for agent in kept] == [agent.session for agent in agents]
+            readings = []
+            for number in range(CALLS):
+                readings.append(await driver.ask(target, ECHO, kept[number % AGENTS], number))
+                await ready(target)
+            during = (await driver.get("/control/counts"))["sessions"]
+            await admin.clear()
+        return readings, during, (await driver.get("/control/counts"))["sessions"]
+
+    return *against_upstream(scenario), told.events
+
+
+async def ready(target):
+    """Wait until sessions are opened ahead, so that what is counted is no matter of speed."""
+    sessions = target._sessions
+    async with asyncio.timeout(5):
+        while sessions.to_open() or sessions.wanted.is_set():  # noqa: ASYNC110 - what opens them tells nobody else
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(
+    ("policy", "needed"),
+    [(SessionPolicy.RUN, 1), (SessionPolicy.AGENT, AGENTS), (SessionPolicy.CALLS, 6), (SessionPolicy.CALL, CALLS)],
+)
+def test_each_policy_opens_what_it_says_and_ends_all(policy, needed):
+    """One session a run, an agent, every 4 calls or a call: all calls succeed, and none is left open."""
+    readings, during, after, events = soak(sessions=policy, calls_a_session=4)
+    assert {reading.kind for reading in readings} == {Kind.OK}
+    ahead = {SessionPolicy.CALLS: AGENTS, SessionPolicy.CALL: AGENTS * 4}.get(policy, 0)
+    assert needed <= during["opened"] <= needed + ahead + AGENTS
+    assert after == {"opened": after["opened"], "closed": after["opened"], "open": 0}
+    [(name, _, data)] = events
+    assert name == "SESSIONS_CLOSED"
+    assert (data["opened"], data["closed"], data["overused"], data["lost"]) == (after["opened"], after["opened"], 0, 0)
+
+
+def test_sessions_may_be_left():
+    """Where the plan says that sessions are not to be ended, the server keeps them, and the book says how many."""
+    _, _, after, [(_, _, data)] = soak(sessions=SessionPolicy.AGENT, close=False)
+    assert after == {"opened": AGENTS, "closed": 0, "open": AGENTS}
+    assert (data["closed"], data["left"]) == (0, AGENTS)
+
+
+@pytest.mark.parametrize("era", [Era.STATELESS, Era.RPC])
+def test_without_sessions_none_is_opened(era):
+    """The stateless era and bare JSON-RPC open none, and tell of none."""
+    readings, _, after, events = soak(era=era, path="/rpc" if era is Era.RPC else "/mcp")
+    assert {reading.kind for reading in readings} == {Kind.OK}
+    assert (after["opened"], events) == (0, [])
+
+
+def test_a_session_that_is_lost_is_replaced():
+    """Where each session serves a few calls, one that the server forgot costs its calls, and the next serve again."""
+
+    async def scenario(driver):
+        target = McpTarget(MCPOptions(sessions="calls", calls_a_session=50))
+        async with target.admin(link_to(driver.url)) as admin:
+            agent = await admin.renew(await admin.open("reader", "a"), expires_at=LATER)
+            await ready(target)
+            await driver.control(mode="forget-session")
+            lost = await driver.ask(target, ECHO, agent, 0)
+            await driver.control()
+            return lost, await driver.ask(target, ECHO, agent, 1), target._sessions.book["lost"]
+
+    lost, after, count = against_upstream(scenario)
+    assert (lost.kind, lost.lost_identity, after.kind, count) == (Kind.UNAUTHORIZED, False, Kind.OK, 1)
+
+
+def test_no_call_waits_for_a_session():
+    """A call for which no session is ready goes on in the one before, and is counted."""
+
+    async def scenario(driver):
+        target = McpTarget(MCPOptions(sessions="call"))
+        async with target.admin(link_to(driver.url)) as admin:
+            agent = await admin.renew(await admin.open("reader", "a"), expires_at=LATER)
+            template = target.compile(ECHO, "reader")
+            used = [template.request(agent, number).headers["Mcp-Session-Id"] for number in range(3)]
+            return used, target._sessions.book["overused"]
+
+    used, overused = against_upstream(scenario)
+    assert (len(set(used)), overused) == (1, 2)
+
+
+def test_health_leaves_no_session():
+    """The probe of a server without /health is a session, which is ended at once; a server that is gone is unfit."""
+
+    async def scenario(driver):
+        target = McpTarget(MCPOptions())
+        async with target.admin(link_to(driver.url)) as admin, target.admin(link_to("http://127.0.0.1:1")) as gone:
+            fit, unfit = await admin.health(), await gone.health()
+            missing = await admin.missing(link_to(driver.url).plan)
+        return fit, unfit, missing, (await driver.get("/control/counts"))["sessions"]
+
+    fit, unfit, missing, sessions = against_upstream(scenario)
+    assert (fit.fit, unfit.fit) == (True, False)
+    assert missing == ({}, [])
+    assert sessions == {"opened": 2, "closed": 2, "open": 0}

@@ -1,0 +1,154 @@
+"""LiteLLM beside the load: keys made, replaced and deleted; health without a call to a model."""
+
+import datetime as dt
+
+import pytest
+from aiohttp import web
+from captured import answers
+from target_links import link_to
+from upstream_driver import against, against_upstream
+
+from soaklib.errors import SettingsError, TargetError
+from soaklib.targets.base import AdminError
+from soaklib.targets.openai.admin import OpenAIAdmin
+from soaklib.targets.openai.options import OpenAIOptions
+
+OPTIONS = OpenAIOptions(is_litellm=True, make_keys=True, admin_key="MASTER", key_limits={"rpm_limit": 60})
+ENVIRONMENT = {"MASTER": "sk-master", "KEY": "sk-key"}
+DAY = dt.timedelta(days=1)
+
+
+class LiteLLM:
+    """Answers as the captured LiteLLM does, with a database or without; remembers what it was asked."""
+
+    def __init__(self, *, has_database=True, readiness=b'{"status":"healthy","db":"connected"}'):
+        self.has_database, self.readiness = has_database, readiness
+        self.asked, self.deleted, self.paths = [], [], []
+
+    def app(self):
+        app = web.Application()
+        app.add_routes([web.route("*", "/{path:.*}", self.answer)])
+        return app
+
+    async def answer(self, request):
+        self.paths.append(request.path)
+        said = {
+            "/key/generate": self.generate, "/key/delete": self.delete, "/key/list": self.list,
+            "/health/liveliness": self.alive, "/health/readiness": self.ready,
+        }  # fmt: skip
+        return await said[request.path](request) if request.path in said else web.json_response({"data": []})
+
+    def without_database(self, case):
+        found = answers("litellm")[case]
+        return web.Response(status=found.status, headers=found.headers, body=found.body)
+
+    async def generate(self, request):
+        if not self.has_database:
+            return self.without_database("admin-key-generate")
+        self.asked.append(await request.json())
+        return web.json_response({"key": f"sk-{len(self.asked)}"})
+
+    async def delete(self, request):
+        self.deleted += (await request.json())["keys"]
+        return web.json_response({"deleted_keys": []})
+
+    async def list(self, _):
+        return web.json_response({"keys": []}) if self.has_database else self.without_database("admin-key-list")
+
+    async def alive(self, _):
+        return web.json_response("I'm alive!")
+
+    async def ready(self, _):
+        return web.Response(body=self.readiness, content_type="application/json")
+
+
+def with_admin(gateway, ask, options=OPTIONS, environment=ENVIRONMENT):
+    """Give what comes of asking an admin of a gateway."""
+
+    async def scenario(driver):
+        async with OpenAIAdmin(link_to(driver.url, "litellm.toml"), options, environment) as admin:
+            return await ask(admin)
+
+    return against(gateway.app(), scenario)
+
+
+def test_keys_are_made_replaced_and_deleted():
+    """Each renewal makes a key that ends by itself; the one before the last is deleted, and at the end the rest."""
+    gateway = LiteLLM()
+
+    async def ask(admin):
+        agent = await admin.open("asker", "a")
+        assert agent.secret == ""
+        for _ in range(3):
+            agent = await admin.renew(agent, expires_at=dt.datetime.now(dt.UTC) + DAY)
+        deleted = list(gateway.deleted)
+        await admin.clear()
+        return agent.secret, deleted
+
+    assert with_admin(gateway, ask) == ("sk-3", ["sk-1"])
+    assert gateway.deleted == ["sk-1", "sk-2", "sk-3"]
+    [first, *_] = gateway.asked
+    assert first["rpm_limit"] == 60
+    assert first["metadata"] == {"soaklib_run": "run-1"}
+    assert 86_390 <= int(first["duration"].removesuffix("s")) <= 86_400
+
+
+def test_without_a_database_keys_cannot_be_made():
+    """That a gateway has no database is read from its words, whatever the status: unsupported, and no soak is begun."""
+
+    async def renew(admin):
+        await admin.renew(await admin.open("asker", "a"), expires_at=dt.datetime.now(dt.UTC) + DAY)
+
+    async def check(admin):
+        await admin.missing(admin.link.plan)
+
+    with pytest.raises(AdminError) as caught:
+        with_admin(LiteLLM(has_database=False), renew)
+    assert (caught.value.status, caught.value.is_missing, caught.value.is_refusal) == (500, True, True)
+    with pytest.raises(TargetError, match="it has no database"):
+        with_admin(LiteLLM(has_database=False), check)
+    with_admin(LiteLLM(), check)
+
+
+@pytest.mark.parametrize(
+    ("readiness", "is_fit"), [(b'{"status":"healthy"}', True), (b'{"status":"unhealthy"}', False), (b"{", False)]
+)
+def test_health_never_calls_a_model(readiness, is_fit):
+    """Liveliness and readiness are asked, and /health, which calls every model, is not."""
+    gateway = LiteLLM(readiness=readiness)
+
+    async def ask(admin):
+        return await admin.health()
+
+    assert with_admin(gateway, ask).fit == is_fit
+    assert gateway.paths == ["/health/liveliness", "/health/readiness"]
+
+
+def test_an_endpoint_is_asked_for_its_models():
+    """Another endpoint is well when it lists its models; those of the plan that it lacks are named."""
+
+    async def scenario(driver):
+        link = link_to(driver.url, "openai.toml")
+        async with OpenAIAdmin(link, OpenAIOptions(), {}) as admin:
+            ours = await admin.missing(link.plan)
+            others = await admin.missing(link_to(driver.url, "litellm.toml").plan)
+            return await admin.health(), ours, others
+
+    health, ours, others = against_upstream(scenario)
+    assert health.fit
+    assert ours == ({}, [])
+    assert others.notes == ["the endpoint lists no model 'fast'", "the endpoint lists no model 'second'"]
+
+
+def test_a_key_that_is_not_set_is_named():
+    """A variable that is not set ends the check with its name; a role that the plan lacks does too."""
+
+    async def check(admin):
+        await admin.missing(admin.link.plan)
+
+    for options, named in (
+        (OpenAIOptions(key="NOWHERE"), "NOWHERE: it is not set"),
+        (OpenAIOptions(keys={"nobody": ("KEY",)}), "names nobody, which is no role"),
+    ):
+        with pytest.raises(SettingsError, match=named):
+            with_admin(LiteLLM(), check, options)

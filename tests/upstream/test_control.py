@@ -1,0 +1,102 @@
+"""The control route, the counts, the metrics, and what the upstream says of itself."""
+
+import asyncio
+import time
+
+from upstream_driver import CHAT
+
+import soaklib
+from soaklib.records import Kind
+from soaklib.targets.openai import OpenAITarget
+
+
+def test_put_get_delete(drive):
+    """PUT sets all of it, GET tells it, DELETE goes back to the start; what is refused changes nothing."""
+
+    async def scenario(driver):
+        start = await driver.get("/control")
+        put = await driver.control(mode="503", share=0.25)
+        refused = []
+        for body in (b'{"share": 7}', b"{"):
+            async with driver.session.put(driver.url + "/control", data=body) as answer:
+                refused.append((answer.status, list(await answer.json())))
+        during = await driver.get("/control")
+        async with driver.session.delete(driver.url + "/control") as answer:
+            return start, put, refused, during, await answer.json()
+
+    start, put, refused, during, after = drive(scenario)
+    assert (put["mode"], put["share"]) == ("503", 0.25)
+    assert refused == [(400, ["error"])] * 2
+    assert during == put
+    assert after == start
+
+
+def test_every_request_is_counted_once(drive):
+    """Whole, failed, limited, refused and left requests are counted by what became of them, and so are tokens."""
+
+    async def scenario(driver):
+        target = OpenAITarget()
+        await driver.control(frames=3)
+        for action in ("chat", "stream"):
+            await driver.call(target, "small", action)
+        await driver.call(target, "embedding", "embed", {"input": "x"})
+        await driver.control(mode="500")
+        await driver.call(target, "large", "chat")
+        await driver.control(mode="hang", frames=3)
+        await driver.call(target, "large", "chat", timeout_s=0.1)
+        await driver.control(latency_ms=2_000)
+        await driver.call(target, "large", "chat", timeout_s=0.1)
+        await driver.control(rate_limit=1)
+        await driver.call(target, "small", "chat", CHAT | {"messages": []})
+        await driver.call(target, "small", "chat")
+        async with driver.session.post(driver.url + "/v1/chat/completions", json={"model": "small"}) as answer:
+            assert answer.status == 400
+        async with asyncio.timeout(5):
+            while (await driver.get("/control/counts"))["in_flight"]:  # noqa: ASYNC110 - the server tells when asked
+                await asyncio.sleep(0.01)
+        return await driver.get("/control/counts"), await driver.get("/metrics")
+
+    counts, exposition = drive(scenario)
+    assert counts["by_outcome"] == {"ok": 4, "500": 1, "hang": 1, "left": 1, "limited": 1, "refused": 1}
+    assert counts["by_name"] == {"small": 5, "embedding": 1, "large": 3}
+    assert counts["requests"] == 9
+    assert counts["tokens"] == {"in": 4 * 9, "out": 3 + 3 + 0 + 8}
+    samples = soaklib.read_exposition(exposition)
+    told = {
+        name: samples.filter(samples["metric"] == name)["value"].sum()
+        for name in ("upstream_requests_total", "upstream_tokens_total", "process_resident_memory_bytes")
+    }
+    assert told["upstream_requests_total"] == 9
+    assert told["upstream_tokens_total"] == 36 + 14
+    assert told["process_resident_memory_bytes"] > 1 << 20
+
+
+def test_its_own_lateness_is_told(drive):
+    """An upstream whose process is kept from running says so; one that is not says nothing."""
+
+    async def scenario(driver):
+        await driver.control(latency_ms=20)
+        waiting = asyncio.create_task(driver.call(OpenAITarget(), "small", "chat"))
+        await asyncio.sleep(0.01)
+        before = (await driver.get("/control/counts"))["late"]
+        time.sleep(0.1)  # noqa: ASYNC251 - holds up the loop that both run on
+        assert (await waiting).kind is Kind.OK
+        return before, (await driver.get("/control/counts"))["late"]
+
+    before, after = drive(scenario)
+    assert before == {"count": 0, "max_ms": 0.0}
+    assert after["count"] == 1
+    assert 50 < after["max_ms"] < 5_000
+
+
+def test_names_do_not_grow_without_end(drive):
+    """Models that nobody knows are counted as one from a bound on."""
+
+    async def scenario(driver):
+        for number in range(210):
+            await driver.call(OpenAITarget(), f"m{number}", "chat")
+        return (await driver.get("/control/counts"))["by_name"]
+
+    names = drive(scenario)
+    assert len(names) == 201
+    assert names["(further)"] == 10
