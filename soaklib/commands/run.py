@@ -26,7 +26,7 @@ from soaklib.commands.display import show_progress
 from soaklib.commands.ending import conclude
 from soaklib.commands.preview import Preview, show_plan, spoken_openly
 from soaklib.commands.process import command, find_folder, stopping_signals
-from soaklib.commands.rehearsal import EmbeddedGateway
+from soaklib.commands.rehearsal import embedded, rehearsed
 from soaklib.commands.resuming import lacking, refuse_what_a_stranger_names, resumed_settings
 from soaklib.commands.terminal import new_console, say
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError, TargetError, first_line
@@ -72,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if settings.resume is not None:
             return _resume(settings, console)
         plan = load_plan(settings.plan)
+        plan = rehearsed(plan) if settings.embedded else plan
         return _check(settings, plan, console) if settings.check else _run(settings, plan, console)
     except SoaklibError as exc:
         say(console, f"soaklib: {exc}", "bold red")
@@ -85,7 +86,7 @@ def _check(settings: SoakSettings, plan: Plan, console: Console) -> int:
     with (
         _listener(settings),
         tempfile.TemporaryDirectory(prefix="soaklib-") as folder,
-        _gateway(settings, Path(folder)) as (url, _),
+        _gateway(settings, plan, Path(folder)) as (url, _),
     ):
         _show(settings, plan, outlook, url, console)
         say(console, "everything is in order; no load was sent", "green")
@@ -101,7 +102,11 @@ def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
         if settings.gateway_url is not None:  # before there is a folder: nothing is left of a run that cannot be
             _show(settings, plan, outlook, settings.gateway_url, console)
             _confirm(settings, console)
-        with _new_folder(settings.out) as folder, RunLock(folder), _gateway(settings, folder) as (target, log_url):
+        with (
+            _new_folder(settings.out) as folder,
+            RunLock(folder),
+            _gateway(settings, plan, folder) as (target, log_url),
+        ):
             if settings.embedded:
                 _show(settings, plan, outlook, target, console)
             job = SoakJob(
@@ -128,7 +133,7 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
         for warning in (*lacking(info.settings, settings), *spoken_openly(settings)):
             say(console, warning, "yellow")
         _confirm(settings, console)
-        with _listener(settings) as listener, _gateway(settings, folder) as (target, log_url):
+        with _listener(settings) as listener, _gateway(settings, info.plan, folder) as (target, log_url):
             _preflight(settings, info.plan, target)
             writer = RunWriter(folder / DATABASE_NAME, memory_limit_mb=_RECOVERY_MEMORY_MB)
             past = recover(writer, settings, info.plan)
@@ -192,12 +197,12 @@ def _listener(settings: SoakSettings) -> Generator[socket.socket | None]:
 
 
 @contextlib.contextmanager
-def _gateway(settings: SoakSettings, folder: Path) -> Generator[tuple[str, str | None]]:
+def _gateway(settings: SoakSettings, plan: Plan, folder: Path) -> Generator[tuple[str, str | None]]:
     """Give the gateway's base URL and its database's, if known; the embedded one is started, and stopped again."""
     if settings.gateway_url is not None:
         yield settings.gateway_url, settings.database_url
         return
-    with EmbeddedGateway(settings, folder / "gateway.log") as gateway:
+    with embedded(plan.target.kind, settings, folder / "gateway.log") as gateway:
         yield gateway.url, gateway.database_url
 
 

@@ -11,15 +11,13 @@ from fractions import Fraction
 from functools import cached_property
 from importlib.resources import files
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from soaklib.errors import SettingsError
 from soaklib.records import EventName
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = [
     "BASELINE_PHASE",
@@ -37,6 +35,7 @@ __all__ = [
     "Step",
     "TargetTable",
     "load_plan",
+    "plan_file",
     "quota_event",
 ]
 
@@ -335,6 +334,15 @@ class Plan(_Part):
         return starts
 
 
+def plan_file(path: Path) -> Path:
+    """Give where a plan is: the file itself, or the one of that name that is shipped, where there is no such file."""
+    if not path.is_file() and path.name == str(path):
+        for name in (path.name, f"{path.name}.toml"):
+            if (shipped := Path(str(files("soaklib.plan").joinpath(name)))).is_file():
+                return shipped
+    return path.absolute()
+
+
 def load_plan(path: Path | None = None) -> Plan:
     """Read and validate a plan.
 
@@ -356,7 +364,8 @@ def load_plan(path: Path | None = None) -> Plan:
             else path.read_text("utf-8")
         )
         content = tomllib.loads(text)
-        content.pop("settings", None)  # read by soaklib.plan.settings
+        content.pop("settings", None)  # both are read by soaklib.plan.settings
+        content.pop("rehearsal", None)
         return Plan.model_validate(content)
     except (OSError, UnicodeDecodeError) as exc:
         msg = f"--plan: cannot read {name}: {exc}"

@@ -4,7 +4,7 @@ A value is taken from the first of these that has it:
 
 1. the flag (``--rps 5``),
 2. the environment (``SOAK_RPS=5``; every setting has its ``SOAK_`` name, and GATEWAY_URL and HTTP_TIMEOUT_MS work too),
-3. the table ``[settings]`` of the file given with ``--plan``,
+3. the table ``[settings]`` of the file given with ``--plan``, and for a rehearsal its table ``[rehearsal]``,
 4. the default, which depends on whether there is a gateway URL: with one a day at 10 slots a second, without one a
    rehearsal against the embedded reference gateway, 24 soak-hours in two minutes.
 """
@@ -27,6 +27,7 @@ from pydantic_settings import SettingsError as SourceFault
 
 from soaklib.errors import SettingsError, near_miss
 from soaklib.plan.given import ABORT_PATTERN, Pair, abort_rule, absolute_database, base_url
+from soaklib.plan.model import plan_file
 from soaklib.safety.reaching import tls_context
 from soaklib.safety.redaction import mask_url
 
@@ -147,8 +148,8 @@ class SoakSettings(BaseSettings):
         720.0, gt=0, le=100_000, allow_inf_nan=False, description="soak seconds per wall second [720; with a URL 1]"
     )
     seed: int = Field(1, ge=0, lt=2**63, description="seed of the workload and of the embedded gateway")
-    plan: Annotated[Path, AfterValidator(Path.absolute)] | None = Field(
-        None, description="TOML file with another plan, and optionally a table [settings]"
+    plan: Annotated[Path, AfterValidator(plan_file)] | None = Field(
+        None, description="TOML file with another plan, or the name of a shipped one (openai.toml, mcp.toml)"
     )
     out: Path = Field(Path("data/runs"), description="folder in which the run's folder is made")
     resume: str | None = Field(
@@ -294,24 +295,27 @@ class _PlainVariables(PydanticBaseSettingsSource):
 
 
 class _PlanTable(PydanticBaseSettingsSource):
-    """The table ``[settings]`` of the plan file that an earlier source named."""
+    """The tables ``[settings]`` and, without a gateway URL, ``[rehearsal]`` of the plan that a source before named."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - its signature
         return self().get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
         plan = self.current_state.get("plan")
-        if plan is None or not Path(plan).is_file():
+        if plan is None or not (path := plan_file(Path(plan))).is_file():
             return {}
         try:
-            table = tomllib.loads(Path(plan).read_text("utf-8")).get("settings", {})
+            content = tomllib.loads(path.read_text("utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
             msg = f"--plan: {plan} is no TOML: {exc}"
             raise SettingsError(msg) from exc
-        if not isinstance(table, dict):
-            msg = f"--plan: {plan}: settings must be a table"
-            raise SettingsError(msg)
-        return {str(name).replace("-", "_"): value for name, value in table.items()}
+        said: dict[str, Any] = {}
+        for name in ("settings",) if self.current_state.get("gateway_url") else ("settings", "rehearsal"):
+            if not isinstance(table := content.get(name, {}), dict):
+                msg = f"--plan: {plan}: {name} must be a table"
+                raise SettingsError(msg)
+            said |= {str(key).replace("-", "_"): value for key, value in table.items()}
+        return said
 
 
 def load_settings(arguments: Sequence[str] | None = None) -> SoakSettings:

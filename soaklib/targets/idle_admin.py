@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final, Self
 
 from soaklib.errors import SettingsError
 from soaklib.targets.asking import Asking
-from soaklib.targets.base import AdminError
+from soaklib.targets.base import AdminError, Told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from soaklib.plan.model import Change, Plan
+    from soaklib.targets.asking import Reply
     from soaklib.targets.base import Identity, Link, Made, Wire
 
 __all__ = ["IdleAdmin", "Secrets"]
@@ -98,12 +99,15 @@ class IdleAdmin:
     ----------
     link
         The run, and the way to the gateway.
+    routes
+        What there is to look at (``metrics``, ``health``, ``ready``), and where.
     """
 
     capabilities: frozenset[str] = frozenset()
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, routes: Mapping[str, str]) -> None:
         self.link = link
+        self.routes = routes
         self.asking = Asking(link)
 
     async def __aenter__(self) -> Self:
@@ -114,6 +118,28 @@ class IdleAdmin:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.asking.__aexit__(exc_type, exc, traceback)
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Give what there is to look at."""
+        return tuple(self.routes)
+
+    async def look(self, endpoint: str) -> Told:
+        """Read an endpoint, and judge it."""
+        secret = self.metrics_secret() if endpoint == "metrics" else None
+        reply = await self.asking.ask("GET", self.routes[endpoint], secret=secret)
+        ok = reply.is_success and self.is_well(endpoint, reply)
+        detail = None if reply.is_success else f"status {reply.status}"
+        return Told(reply.status, reply.body, ok, detail, (), reply.headers.get("Content-Type"))
+
+    def metrics_secret(self) -> str | None:
+        """Give what lets one see the metrics; None where nothing is needed."""
+        return None
+
+    def is_well(self, endpoint: str, reply: Reply) -> bool:
+        """Say whether a successful answer says that all is well."""
+        del endpoint, reply
+        return True
 
     def hindered(self, plan: Plan) -> dict[int, str]:
         """Say which changes of a plan this kind of gateway has no route for."""

@@ -17,6 +17,7 @@ from soaklib.targets.idle_admin import IdleAdmin, Secrets
 from soaklib.targets.mcp.options import Era, SessionPolicy
 from soaklib.targets.mcp.sessions import Session
 from soaklib.targets.mcp.templates import CLIENT, envelope, headers_of
+from soaklib.targets.own_upstream import UPSTREAM_ROUTES
 from soaklib.targets.sse import EventStream
 
 if TYPE_CHECKING:
@@ -31,9 +32,17 @@ if TYPE_CHECKING:
 
 __all__ = ["McpAdmin"]
 
+_CONTEXTFORGE_ROUTES: Final = {"metrics": "/metrics/prometheus", "health": "/health", "ready": "/ready"}
 _AGAIN_AFTER_S: Final = 1.0
 _AT_A_TIME: Final = 8
 _DAYS: Final = 1  # the least that a token of ContextForge lives
+
+
+def routes_of(options: MCPOptions) -> dict[str, str]:
+    """Give what there is to look at; of a server that nothing is known of, nothing."""
+    if options.is_contextforge:
+        return _CONTEXTFORGE_ROUTES
+    return UPSTREAM_ROUTES if options.is_upstream else {}
 
 
 class McpAdmin(IdleAdmin):
@@ -54,7 +63,7 @@ class McpAdmin(IdleAdmin):
     def __init__(
         self, link: Link, options: MCPOptions, sessions: Sessions, environment: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(link)
+        super().__init__(link, routes_of(options))
         self._options = options
         self._sessions = sessions
         self._secrets = Secrets(options.tokens, options.token, environment)
@@ -257,13 +266,27 @@ class McpAdmin(IdleAdmin):
 
     async def _contextforge_health(self) -> Health:
         """Read what it says: /health answers 200 also when it is not well; while it is locked out, nothing is told."""
-        for path, well in (("/health", "healthy"), ("/ready", "ready")):
-            reply = await self.asking.ask("GET", path)
-            status = reply.json().get("status")
-            if not reply.is_success or status != well:
-                locked = " (this address is locked out)" if "x-lockout-remaining" in reply.headers else ""
-                return Health(fit=False, detail=f"GET {path} {reply.status} {status}{locked}")
+        for endpoint in ("health", "ready"):
+            told = await self.look(endpoint)
+            if not told.ok:
+                is_locked = told.status == HTTPStatus.TOO_MANY_REQUESTS
+                locked = " (this address is limited or locked out)" if is_locked else ", and not well"
+                return Health(fit=False, detail=f"GET {self.routes[endpoint]} {told.status}{locked}")
         return Health(fit=True, detail="healthy, ready")
+
+    def is_well(self, endpoint: str, reply: Reply) -> bool:
+        """Read what ContextForge says: a 200 may say that it is not well."""
+        if not self._options.is_contextforge or endpoint == "metrics":
+            return True
+        return reply.json().get("status") == {"health": "healthy", "ready": "ready"}[endpoint]
+
+    def metrics_secret(self) -> str | None:
+        """Give a token: ContextForge shows its metrics to whoever has one."""
+        if not self._options.is_contextforge:
+            return None
+        if self._options.admin_token is not None:
+            return self._admin_token()
+        return self._secrets.first(next(iter(self.link.plan.roles))) or None
 
     # -- tokens of ContextForge
 

@@ -61,6 +61,8 @@ class MCPOptions(BaseModel):
         The virtual server that made tokens are for; None for any.
     is_contextforge
         Whether the gateway is ContextForge: its health, and its metrics.
+    is_upstream
+        Whether the load goes straight to the soak's own mock upstream: its health and metrics; a rehearsal says so.
     stall_s
         How long, wall seconds, a stream of events may stand still; None for the call's own limit alone.
     """
@@ -80,6 +82,7 @@ class MCPOptions(BaseModel):
     permissions: dict[str, tuple[str, ...]] = {}
     server_id: str | None = None
     is_contextforge: bool = False
+    is_upstream: bool = False
     stall_s: float | None = Field(None, gt=0)
 
     @model_validator(mode="after")

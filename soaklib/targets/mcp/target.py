@@ -13,6 +13,7 @@ from soaklib.targets.mcp.options import MCPOptions
 from soaklib.targets.mcp.readers import MCPReader
 from soaklib.targets.mcp.sessions import Sessions
 from soaklib.targets.mcp.templates import MCPTemplate, compile_step
+from soaklib.targets.own_upstream import UPSTREAM_METRICS
 
 if TYPE_CHECKING:
     from soaklib.plan.model import Step
@@ -47,7 +48,8 @@ class McpTarget:
         self._mended = (_MENDED if self._sessions.calls is None else frozenset()) | (
             _MENDED_BY_TOKENS if self._options.make_tokens else frozenset()
         )
-        self.metrics: MetricMap = CONTEXTFORGE_METRICS if self._options.is_contextforge else NO_METRICS
+        ours = UPSTREAM_METRICS if self._options.is_upstream else NO_METRICS
+        self.metrics: MetricMap = CONTEXTFORGE_METRICS if self._options.is_contextforge else ours
 
     def compile(self, step: Step, role: str) -> Template:  # noqa: ARG002 - a tool is called the same way by every role
         """Compile a call of the plan."""

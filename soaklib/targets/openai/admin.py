@@ -15,17 +15,29 @@ from soaklib.errors import TargetError
 from soaklib.targets.asking import is_unsupported, refuse_unless_success
 from soaklib.targets.base import AdminError, Health, Identity, Missing
 from soaklib.targets.idle_admin import IdleAdmin, Secrets
+from soaklib.targets.own_upstream import UPSTREAM_ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from soaklib.plan.model import Plan
+    from soaklib.targets.asking import Reply
     from soaklib.targets.base import Link
     from soaklib.targets.openai.options import OpenAIOptions
 
 __all__ = ["OpenAIAdmin"]
 
+_LITELLM_ROUTES: Final = {"metrics": "/metrics/", "health": "/health/liveliness", "ready": "/health/readiness"}
+_WELL: Final = frozenset({"healthy", "connected"})
+
 _LEAST_LIFE_S: Final = 1
+
+
+def routes_of(options: OpenAIOptions) -> dict[str, str]:
+    """Give what there is to look at; of an endpoint that nothing is known of, nothing."""
+    if options.is_litellm:
+        return _LITELLM_ROUTES
+    return UPSTREAM_ROUTES if options.is_upstream else {}
 
 
 class OpenAIAdmin(IdleAdmin):
@@ -42,7 +54,7 @@ class OpenAIAdmin(IdleAdmin):
     """
 
     def __init__(self, link: Link, options: OpenAIOptions, environment: Mapping[str, str] | None = None) -> None:
-        super().__init__(link)
+        super().__init__(link, routes_of(options))
         self._options = options
         self._secrets = Secrets(options.keys, options.key, environment)
         self._made: dict[str, list[str]] = {}
@@ -113,14 +125,16 @@ class OpenAIAdmin(IdleAdmin):
         if keys:
             await self.asking.need("POST", "/key/delete", secret=self._admin_key(), json={"keys": keys})
 
+    def is_well(self, endpoint: str, reply: Reply) -> bool:
+        """Read what LiteLLM's readiness says."""
+        return endpoint != "ready" or reply.json().get("status") in _WELL
+
     async def _litellm_health(self) -> Health:
-        for path in ("/health/liveliness", "/health/readiness"):
-            reply = await self.asking.ask("GET", path)
-            if not reply.is_success:
-                return Health(fit=False, detail=f"GET {path} {reply.status}")
-        said = reply.json()
-        status = said.get("status")
-        return Health(fit=status in {"healthy", "connected"}, detail=f"readiness {status}, database {said.get('db')}")
+        for endpoint in ("health", "ready"):
+            told = await self.look(endpoint)
+            if not told.ok:
+                return Health(fit=False, detail=f"GET {self.routes[endpoint]} {told.status}, and not ready")
+        return Health(fit=True, detail="alive, ready")
 
     async def _notes(self, plan: Plan) -> list[str]:
         """Say which models of the plan the endpoint does not list."""

@@ -32,6 +32,8 @@ class OpenAIOptions(BaseModel):
         ``max_budget``, ``models``.
     is_litellm
         Whether the gateway is LiteLLM: health by ``/health/liveliness`` and ``/health/readiness``, and its metrics.
+    is_upstream
+        Whether the load goes straight to the soak's own mock upstream: its health and metrics; a rehearsal says so.
     include_usage
         Whether a chat's stream is asked to state its usage at its end.
     stall_s
@@ -47,5 +49,6 @@ class OpenAIOptions(BaseModel):
     admin_key: Variable | None = None
     key_limits: dict[str, int | float | tuple[str, ...]] = {}
     is_litellm: bool = False
+    is_upstream: bool = False
     include_usage: bool = True
     stall_s: float | None = Field(30.0, gt=0)

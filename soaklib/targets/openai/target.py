@@ -9,6 +9,7 @@ from soaklib.targets.openai.admin import OpenAIAdmin
 from soaklib.targets.openai.meanings import LITELLM_METRICS, NO_METRICS
 from soaklib.targets.openai.options import OpenAIOptions
 from soaklib.targets.openai.templates import OpenAITemplate, compile_step
+from soaklib.targets.own_upstream import UPSTREAM_METRICS
 
 if TYPE_CHECKING:
     from soaklib.plan.model import Step
@@ -34,7 +35,8 @@ class OpenAITarget:
 
     def __init__(self, options: OpenAIOptions | None = None) -> None:
         self._options = options or OpenAIOptions()
-        self.metrics: MetricMap = LITELLM_METRICS if self._options.is_litellm else NO_METRICS
+        ours = UPSTREAM_METRICS if self._options.is_upstream else NO_METRICS
+        self.metrics: MetricMap = LITELLM_METRICS if self._options.is_litellm else ours
 
     def compile(self, step: Step, role: str) -> Template:  # noqa: ARG002 - a model is asked the same way by every role
         """Compile a call of the plan."""
