@@ -12,6 +12,7 @@ from rich.table import Table
 
 from soaklib.commands.terminal import plain, say
 from soaklib.plan.forecast import ROW_BYTES, bytes_text
+from soaklib.plan.cadence import sampling_s
 from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, is_loopback
 from soaklib.reports.text_table import plain_table
@@ -113,10 +114,11 @@ def _happenings(preview: Preview) -> list[tuple[str, str, str, str, str]]:
     rotate_s = intervals.rotate_tokens_s
     tokens = f"{outlook.rotations:,} times, for tokens of {_length(intervals.token_lifetime_s)}"
     snapshots, scrapes = outlook.snapshots, outlook.scrapes
+    sampled_s = sampling_s(intervals.scrape_s, duration_s, settings.speed)
     rows += [
         _recurring(preview, "token rotation", rotate_s, first_s=rotate_s, times=outlook.rotations, detail=tokens),
         _recurring(preview, "snapshot", intervals.snapshot_s, detail=f"{snapshots:,} and a final one, of /metrics"),
-        _recurring(preview, "samples", intervals.scrape_s, detail=f"{scrapes:,} times /metrics and /health"),
+        _recurring(preview, "samples", sampled_s, detail=f"{scrapes:,} times /metrics and /health"),
     ]
     rows += [
         _recurring(preview, "probe", probe.every_s, detail=f"{probe.role} tries {probe.scope}: must be denied")

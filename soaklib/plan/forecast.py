@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import psutil
 
 from soaklib.errors import SettingsError
-from soaklib.plan.cadence import occurrences
+from soaklib.plan.cadence import occurrences, sampling_s
 from soaklib.plan.limits import MOST_QUEUED_ROWS
 from soaklib.plan.workload import Workload
 from soaklib.safety.memory import usable_memory_bytes
@@ -126,7 +126,7 @@ def forecast(settings: SoakSettings, plan: Plan) -> Forecast:
     duration_s, intervals = settings.duration_s, plan.intervals
     calls = tuple(_calls(settings, plan))
     snapshots = occurrences(duration_s, intervals.snapshot_s)
-    scrapes = min(occurrences(duration_s, intervals.scrape_s), int(settings.wall_duration_s) + 1)
+    scrapes = occurrences(duration_s, sampling_s(intervals.scrape_s, duration_s, settings.speed))
     samples = _SAMPLES + settings.agents_per_role * len(plan.roles)
     rows = sum(entry.calls for entry in calls) + scrapes * (samples + _ROWS_BESIDE_SAMPLES)
     rows += int(settings.wall_duration_s)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.errors import SoaklibError
-from soaklib.plan.cadence import occurrences
+from soaklib.plan.cadence import occurrences, sampling_s
 from soaklib.plan.pacer import Pacer
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
 from soaklib.plan.workload import Workload
@@ -321,7 +321,7 @@ class Soak:
                 warn=self._warn,
             ),
             self._watch_clock(),
-            timeline.scraper.run(plan.intervals.scrape_s),
+            timeline.scraper.run(sampling_s(plan.intervals.scrape_s, settings.duration_s, settings.speed)),
             keep_agents(
                 load.agents_lost, pool=timeline.pool, admin=ways.admin, events=self.events,
                 rotate=lambda: timeline.rotate(within_s=1.0),
