@@ -11,8 +11,8 @@ from rich import box
 from rich.table import Table
 
 from soaklib.commands.terminal import plain, say
-from soaklib.plan.forecast import ROW_BYTES, bytes_text
 from soaklib.plan.cadence import sampling_s
+from soaklib.plan.forecast import ROW_BYTES, bytes_text
 from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, is_loopback
 from soaklib.reports.text_table import plain_table

@@ -113,6 +113,15 @@ class Thresholds(BaseModel):
     )
     drift_median_ms: float = Field(5.0, gt=0, description="most change of the median service time, milliseconds")
     drift_tail_ms: float = Field(50.0, gt=0, description="most change of the 99th percentile, milliseconds")
+    drift_share: float = Field(
+        10.0, gt=0, description="most change of a latency as a share of its level where that is less, percent"
+    )
+    drift_median_floor_ms: float = Field(
+        1.0, gt=0, description="change of the median that never matters, milliseconds: what the machine itself makes"
+    )
+    drift_tail_floor_ms: float = Field(
+        10.0, gt=0, description="change of the 99th percentile that never matters, milliseconds: as above"
+    )
     drift_errors: float = Field(0.5, gt=0, description="most change of the share of failed calls, percent")
     drift_memory_mib: float = Field(64.0, gt=0, description="most change of memory, MiB")
     drift_files: float = Field(64.0, gt=0, description="most change of the number of open files")

@@ -8,6 +8,10 @@ confidence intervals*, Ann. Stat. 16, 1988) over 999 series that an AR-sieve of 
 Textbook Mann-Kendall takes points for independent and raises false alarms in 29 % of quiet 24-hour series at a lag-one
 correlation of 0.6; here it is 4 to 7 % (``tests/calibration``, ``scripts/bench/calibration.py``).
 
+What the sieve rejects is a drift only where two checks of another kind agree
+(:mod:`soaklib.analysis.statistics.wander`): noise that wanders slowly, or one cycle of a day, is inconclusive. Of fewer
+than 36 points no memory can be fitted: there a slope is held against random walks, which what is obvious exceeds.
+
 Where more than a tenth of the pairs are of equal values (an error ratio that is mostly 0, a number of files) the median
 of slopes sticks at 0 whatever the rest does; there the slope is that of least squares, judged in the same way.
 
@@ -25,13 +29,15 @@ import numpy as np
 from soaklib.analysis.statistics.floors import floors
 from soaklib.analysis.statistics.series import FloatArray, Grid, gridded, regular
 from soaklib.analysis.statistics.sieve import fit_sieve, long_run_sd, remove_trend
+from soaklib.analysis.statistics.slopes import least_squares, theil_sen
+from soaklib.analysis.statistics.wander import LEAST_POINTS, against_a_walk, doubt
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-__all__ = ["Drift", "drift", "least_squares", "theil_sen"]
+__all__ = ["Drift", "drift"]
 
 CONFIDENCE = 0.90
 LEVEL = 0.05
@@ -46,8 +52,8 @@ _FEW_POINTS = 102
 _WIDENED = 1.1
 _LEAST_RESAMPLES = 99
 _SEED = 20_110_905
-_CHUNK_VALUES = 1 << 20
 _NOTHING = 1e-9
+_POWER = 0.80
 _TIED_SHARE = 0.1
 
 
@@ -74,6 +80,12 @@ class Drift:
         Chance of rejecting "no drift" at 5 % if the series did drift by the margin; None without a margin.
     detail
         One sentence.
+    detectable
+        Smallest change over the series that the test would have found four times of five; None when too short to tell.
+    level
+        Middle of the values judged; None without any.
+    on_floors
+        Whether the floors of a sawtooth were judged.
     confidence
         Nominal coverage of ``interval``: 0.90, the two one-sided 5 % tests of equivalence (Schuirmann, 1987).
     """
@@ -87,6 +99,9 @@ class Drift:
     power_at_margin: float | None
     detail: str
     confidence: float = CONFIDENCE
+    detectable: float | None = None
+    level: float | None = None
+    on_floors: bool = False
 
 
 def drift(
@@ -102,13 +117,14 @@ def drift(
 
     Without a margin: ``drift`` if the test rejects at 5 %, else ``inconclusive`` (no evidence is not evidence of none).
     With one: ``stable`` if the 90 % interval of the change lies inside the margin, ``drift`` if the test rejects and
-    the interval is not inside, else ``inconclusive``. Fewer than 36 points are always ``inconclusive``; of fewer than
-    102 the test is stricter and the interval wider by a tenth, since their memory is known badly.
+    the interval is not inside, else ``inconclusive``. Of fewer than 102 points the test is stricter and the interval
+    wider by a tenth, since their memory is known badly; of fewer than 36 they are those against a random walk, and it
+    takes an interval wholly outside the margin to make a drift; fewer than 8 are always ``inconclusive``.
 
     More than 144 points are averaged into at most 144 equal cells: a drift over the run loses nothing by that.
 
-    What comes and goes once in a series is not told from a trend: of quiet days with a daily pattern, a sine of twice
-    the noise's spread, seven of eight are called a drift. Such a pattern needs several days.
+    What comes and goes once in a series is not told from a trend: where one cycle of 24 hours fits far better than a
+    line, the answer is ``inconclusive`` and says so. Such a pattern needs several days.
 
     Parameters
     ----------
@@ -123,7 +139,7 @@ def drift(
         Share of the series' span left out at its start, besides the mask.
     floor
         Judge what a sawtooth falls back to (memory, files), not what it climbs to. A series without teeth, or with
-        fewer than 36 floors, is judged whole; see :func:`soaklib.analysis.statistics.floors.floors` for what a tooth
+        fewer than 8 floors, is judged whole; see :func:`soaklib.analysis.statistics.floors.floors` for what a tooth
         is.
     resamples
         Series to simulate, at least 99; fewer are faster and coarser.
@@ -149,7 +165,7 @@ def drift(
         raise SettingsError(message)
     fine = gridded(series, mask=mask, warm_up=warm_up, max_cells=_FINE_CELLS)
     whole, teeth = _coarse(fine), floors(fine) if floor else None
-    on_floors = teeth is not None and int(_coarse(teeth).seen.sum()) >= MIN_POINTS
+    on_floors = teeth is not None and int(_coarse(teeth).seen.sum()) >= LEAST_POINTS
     grid = _coarse(teeth) if teeth is not None and on_floors else whole
     what = f"{int(grid.seen.sum())} points"
     if on_floors:
@@ -159,47 +175,45 @@ def drift(
     elif floor:
         what += ", no sawtooth seen"
     n = int(grid.seen.sum())
-    if n < MIN_POINTS:
+    level = float(np.median(grid.value[grid.seen])) if n else None
+    if n < LEAST_POINTS:
         slope = theil_sen(grid.value[None, grid.seen], grid.time_h[grid.seen]).item() if n > 1 else None
-        detail = f"Too short to tell: {what}, at least {MIN_POINTS} are needed."
-        return Drift("inconclusive", slope, None, None, n, float(n), None, detail)
+        detail = f"Too short to tell: {what}, at least {LEAST_POINTS} are needed."
+        return Drift("inconclusive", slope, None, None, n, float(n), None, detail, level=level)
+    if n < MIN_POINTS:
+        return replace(_of_few(grid, margin, fine.span_h, what), on_floors=on_floors)
     estimate = _estimate(grid, margin / fine.span_h if margin is not None else None, resamples)
-    return _judged(replace(estimate, detail=what + estimate.detail), margin, fine.span_h)
+    detectable = None if estimate.detectable is None else estimate.detectable * fine.span_h
+    estimate = replace(estimate, detail=what + estimate.detail, detectable=detectable, level=level, on_floors=on_floors)
+    found = _judged(estimate, margin, fine.span_h)
+    if found.state == "drift" and (reason := doubt(grid.value[grid.seen], grid.time_h[grid.seen])) is not None:
+        return replace(found, state="inconclusive", detail=f"No drift for certain, {reason}: {found.detail}")
+    return found
 
 
-def theil_sen(rows: FloatArray, time: FloatArray) -> FloatArray:
-    """Give the median slope over all pairs of points, for each row.
-
-    Parameters
-    ----------
-    rows
-        Shape (series, times), no gaps.
-    time
-        Shape (times,), all different, at least two.
-
-    Returns
-    -------
-    FloatArray
-        Shape (series,): value units per unit of ``time``.
-    """
-    first, second = np.triu_indices(len(time), 1)
-    distance = time[second] - time[first]
-    pairs = len(distance)
-    middle = (pairs - 1) // 2, pairs // 2
-    out = np.empty(len(rows))
-    step = max(_CHUNK_VALUES // pairs, 1)
-    for start in range(0, len(rows), step):
-        chunk = rows[start : start + step]
-        slopes = (chunk[:, second] - chunk[:, first]) / distance
-        slopes.partition(middle, axis=1)
-        out[start : start + step] = (slopes[:, middle[0]] + slopes[:, middle[1]]) / 2
-    return out
-
-
-def least_squares(rows: FloatArray, time: FloatArray) -> FloatArray:
-    """Give the least-squares slope of each row; parameters and result as for :func:`theil_sen`."""
-    centred = time - time.mean()
-    return np.asarray(rows @ centred / (centred @ centred))
+def _of_few(grid: Grid, margin: float | None, span_h: float, what: str) -> Drift:
+    """Judge fewer points than memory can be fitted to: they may be a random walk, and what is not is obvious."""
+    seen = grid.seen
+    walked = against_a_walk(grid.value[seen], grid.time_h[seen])
+    low, high = walked.low * span_h, walked.high * span_h
+    n, detectable = int(seen.sum()), walked.detectable * span_h
+    change = (
+        f"{walked.slope * span_h:+.4g} over the series (90 % interval {low:.4g} to {high:.4g}, though it be a walk)"
+    )
+    tail = f"p = {walked.p_value:.3f}, {what}"
+    state: Literal["drift", "stable", "inconclusive"] = "inconclusive"
+    if margin is not None and max(abs(low), abs(high)) < margin:
+        state, words = "stable", f"Stable within the margin {margin:.4g}: {change}, {tail}."
+    elif walked.p_value <= LEVEL and (margin is None or min(abs(low), abs(high)) > margin):
+        beyond = "" if margin is None else f", beyond the margin {margin:.4g} and all noise"
+        state, words = "drift", f"Drifts by {change}{beyond}, {tail}."
+    else:
+        found = f"the smallest change found so is {detectable:.4g}"
+        words = f"Too few points to tell what is not obvious: {change}, {tail}; {found}."
+    return Drift(
+        state, walked.slope, (walked.low, walked.high), walked.p_value, n, float(n), None, words,
+        detectable=detectable, level=float(np.median(grid.value[seen])),
+    )  # fmt: skip
 
 
 def _coarse(grid: Grid) -> Grid:
@@ -223,7 +237,8 @@ def _estimate(grid: Grid, margin_per_hour: float | None, resamples: int) -> Drif
         slope = slope if moved else 0.0
         p_value = 1 / (resamples + 1) if moved else 1.0
         power = None if margin_per_hour is None else 1.0
-        return Drift("inconclusive", slope, (slope, slope), p_value, len(value), float(len(value)), power, "")
+        n = len(value)
+        return Drift("inconclusive", slope, (slope, slope), p_value, n, float(n), power, "", detectable=0.0)
     rng = np.random.default_rng(_SEED)
     remove = partial(remove_trend, seen=seen, time=time)
     is_few = len(value) < _FEW_POINTS
@@ -236,13 +251,24 @@ def _estimate(grid: Grid, margin_per_hour: float | None, resamples: int) -> Drif
     pivots = np.abs(slopes) / errors * (_WIDENED if is_few else 1.0)
     p_value = float((1 + (pivots >= abs(slope) / error).sum()) / (resamples + 1))
     half = float(np.quantile(pivots, COVERING)) * error
+    critical = float(np.quantile(pivots, 1 - LEVEL))
     power = None
     if margin_per_hour is not None:
-        moved = np.abs(slopes + margin_per_hour) / errors
-        power = float(np.mean(moved > np.quantile(pivots, 1 - LEVEL)))
+        power = float(np.mean(np.abs(slopes + margin_per_hour) / errors > critical))
+    detectable = float(np.quantile(critical * errors - slopes, _POWER))
     effective = float(np.clip(len(value) / sieve.inflation(made), 1.0, len(value)))
     by = ", by least squares since many values are equal" if tied else ""
-    return Drift("inconclusive", slope, (slope - half, slope + half), p_value, len(value), effective, power, by)
+    return Drift(
+        "inconclusive",
+        slope,
+        (slope - half, slope + half),
+        p_value,
+        len(value),
+        effective,
+        power,
+        by,
+        detectable=detectable,
+    )
 
 
 def _tied_pairs(value: FloatArray) -> float:
@@ -265,7 +291,8 @@ def _judged(found: Drift, margin: float | None, span_h: float) -> Drift:
         return replace(found, state=state, detail=f"{words} {change}{tail}.")
     bound = f"margin {margin:.4g}, power {found.power_at_margin:.0%} there"
     if max(abs(low), abs(high)) < margin:
-        return replace(found, state="stable", detail=f"Stable within the {bound}: {change}{tail}.")
+        moved = "Moved for certain, within what was said not to matter, the" if rejected else "Stable within the"
+        return replace(found, state="stable", detail=f"{moved} {bound}: {change}{tail}.")
     if rejected:
         return replace(found, state="drift", detail=f"Drifts by {change}, not within the {bound}{tail}.")
     return replace(found, state="inconclusive", detail=f"Too noisy to tell for the {bound}: {change}{tail}.")

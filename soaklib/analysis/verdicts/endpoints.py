@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.sources.run import Run
     from soaklib.analysis.statistics.drift import Drift
+    from soaklib.plan.settings import Thresholds
 
 __all__ = [
     "ENDPOINTS",
@@ -30,6 +31,7 @@ __all__ = [
     "endpoint_series",
     "endpoint_trends",
     "not_judged",
+    "series_level",
     "window_s",
 ]
 
@@ -51,12 +53,30 @@ class Endpoint:
         Which quantile of the service time of ok calls it is; None for the share of counted calls that failed.
     threshold
         The setting that holds its margin.
+    floor
+        The setting that holds the change that never matters; None where the margin is no share of the level.
     """
 
     name: str
     unit: str
     quantile: float | None
     threshold: str
+    floor: str | None = None
+
+    def margin(self, thresholds: Thresholds, level: float | None) -> float:
+        """Give the largest change that does not matter: a share of the level, no less than the floor.
+
+        Parameters
+        ----------
+        thresholds
+            Of the run.
+        level
+            Middle of the series, in its unit; None where there is none.
+        """
+        most = float(getattr(thresholds, self.threshold))
+        if self.floor is None or level is None:
+            return most
+        return min(most, max(thresholds.drift_share / 100 * abs(level), float(getattr(thresholds, self.floor))))
 
     @property
     def calls(self) -> str:
@@ -72,8 +92,8 @@ class Endpoint:
 
 
 ENDPOINTS: Final = (
-    Endpoint("latency (median)", "ms", 0.5, "drift_median_ms"),
-    Endpoint("latency (p99)", "ms", 0.99, "drift_tail_ms"),
+    Endpoint("latency (median)", "ms", 0.5, "drift_median_ms", "drift_median_floor_ms"),
+    Endpoint("latency (p99)", "ms", 0.99, "drift_tail_ms", "drift_tail_floor_ms"),
     Endpoint("errors", "percentage points", None, "drift_errors"),
 )
 """Every endpoint, in the order in which they are read."""
@@ -134,10 +154,16 @@ class EndpointTrends(NamedTuple):
     trends: Mapping[str, Drift]
 
 
+def series_level(series: pl.DataFrame) -> float | None:
+    """Give the middle of a series' values, which its margin is a share of; None without any."""
+    middle = series["value"].drop_nulls().median()
+    return middle if isinstance(middle, float) else None
+
+
 def endpoint_trends(run: Run, endpoint: Endpoint) -> EndpointTrends:
     """Give an endpoint's series and their trends."""
     series = endpoint_series(run, endpoint)
     mask = not_judged(run)
-    margin = float(getattr(run.thresholds, endpoint.threshold))
-    tools = series["tool"].unique(maintain_order=True)
-    return EndpointTrends(series, {tool: drift(series.filter(tool=tool), margin=margin, mask=mask) for tool in tools})
+    parts = {tool: series.filter(tool=tool) for tool in series["tool"].unique(maintain_order=True)}
+    margins = {tool: endpoint.margin(run.thresholds, series_level(part)) for tool, part in parts.items()}
+    return EndpointTrends(series, {tool: drift(part, margin=margins[tool], mask=mask) for tool, part in parts.items()})

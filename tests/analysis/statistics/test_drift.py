@@ -3,9 +3,10 @@ import polars as pl
 import pytest
 from dayseries import POINTS, START, STEP, day, noise, window
 
-from soaklib.analysis.statistics.drift import drift, theil_sen
+from soaklib.analysis.statistics.drift import drift
 from soaklib.analysis.statistics.floors import floors
 from soaklib.analysis.statistics.series import gridded
+from soaklib.analysis.statistics.slopes import theil_sen
 from soaklib.errors import SettingsError
 
 LINE = np.linspace(0, 10, POINTS)
@@ -101,9 +102,9 @@ def test_a_tenth_of_wild_values_does_not_move_the_slope():
     assert drift(day(value)).p_value > 0.05
 
 
-@pytest.mark.parametrize("value", [[], [1.0], [1.0, 2.0], [None] * 100, list(range(35))])
+@pytest.mark.parametrize("value", [[], [1.0], [1.0, 2.0], [None] * 100, list(range(7))])
 def test_too_short_is_inconclusive(value):
-    """Fewer than 36 points with a value are never judged, margin or not."""
+    """Fewer than 8 points with a value are never judged, margin or not."""
     found = drift(day(value), margin=1e9, warm_up=0)
     assert (found.state, found.interval, found.p_value) == ("inconclusive", None, None)
     assert found.n == sum(one is not None for one in value)
@@ -269,12 +270,12 @@ def test_steps_down_are_no_teeth():
 
 
 def test_a_sawtooth_of_few_teeth_is_judged_whole():
-    """Twelve floors are too few to judge by; the whole shows a leak as high as two teeth, and no other."""
-    teeth = np.tile(np.linspace(0, 40, 120), 12) + noise(4, points=1440)
+    """Seven floors are too few to judge by; the whole shows a leak as high as two teeth, and no other."""
+    teeth = np.tile(np.linspace(0, 40, 180), 8) + noise(4, points=1440)
     quiet = drift(day(teeth, step=STEP / 10), floor=True, margin=60)
     leaking = drift(day(teeth + np.linspace(0, 80, 1440), step=STEP / 10), floor=True, margin=60)
     assert (quiet.state, leaking.state) == ("stable", "drift")
-    assert "whole since 11 teeth have too few floors" in quiet.detail
+    assert "whole since 7 teeth have too few floors" in quiet.detail
 
 
 def test_theil_sen_is_the_median_of_all_slopes():

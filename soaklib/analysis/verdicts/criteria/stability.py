@@ -11,14 +11,16 @@ from soaklib.analysis.measures.around import aligned
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.measures.processes import gateway_query, generator_query, longest_lived
 from soaklib.analysis.statistics.drift import LEVEL, drift
+from soaklib.analysis.statistics.level import level
 from soaklib.analysis.statistics.multiplicity import adjusted
 from soaklib.analysis.verdicts.criteria.wording import passed
-from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_query, endpoint_series, not_judged
+from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_query, endpoint_series, not_judged, series_level
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
     from soaklib.analysis.statistics.drift import Drift
+    from soaklib.analysis.statistics.level import Level
     from soaklib.analysis.verdicts.endpoints import Endpoint
 
 __all__ = [
@@ -33,8 +35,11 @@ __all__ = [
 ]
 
 _LEAST_MEMORY_WALL_S: Final = 1800.0
+_OBVIOUS_WALL_S: Final = 300.0
+"""Before it a process still fills its caches, whatever its memory does."""
 _LEAST_ERRORS: Final = 5
 _STATES: Final = {"stable": State.PASS, "drift": State.FAIL, "inconclusive": State.INSUFFICIENT}
+_STATES_OF_LEVEL: Final = {"stable": State.PASS, "moved": State.FAIL, "inconclusive": State.INSUFFICIENT}
 _WORST_FIRST: Final = (State.FAIL, State.INSUFFICIENT, State.PASS)
 _RESAMPLES: Final = 999
 _RESAMPLES_A_TEST: Final = 100
@@ -120,7 +125,7 @@ class _Gauge(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What was found of one series: the state of a verdict, change over the series, its bounds, points, a sentence."""
+    """What was found of one series: a verdict's state, change over the series, its bounds, points, a sentence, margin."""
 
     state: State
     change: float | None
@@ -128,6 +133,12 @@ class _Found(NamedTuple):
     high: float | None
     n: int
     detail: str
+    margin: float
+
+    @property
+    def is_obvious(self) -> bool:
+        """Whether the whole interval lies beyond the margin."""
+        return self.low is not None and self.high is not None and min(abs(self.low), abs(self.high)) > self.margin
 
     @property
     def reach(self) -> float:
@@ -138,23 +149,26 @@ class _Found(NamedTuple):
 def _of_endpoint(run: Run, endpoint: Endpoint) -> Verdict:
     """Judge an endpoint of the load: as bad as its worst tool, chance alarms of several tools allowed for (Holm)."""
     name, query = f"no drift in {endpoint.name}", endpoint_query(run, endpoint)
-    margin = float(getattr(run.thresholds, endpoint.threshold))
-    threshold = _within(margin, f"{endpoint.unit} for each tool")
+    threshold = _within_share(run, endpoint)
     series, mask = endpoint_series(run, endpoint), not_judged(run)
     tools = series["tool"].unique(maintain_order=True).to_list()
     if not tools:
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no valid call", query)
-    parts = [series.filter(tool=tool) for tool in tools]
+    parts = {tool: series.filter(tool=tool) for tool in tools}
+    margins = {tool: endpoint.margin(run.thresholds, series_level(part)) for tool, part in parts.items()}
     resamples = max(_RESAMPLES, _RESAMPLES_A_TEST * len(tools))
-    drifts = [drift(part, margin=margin, mask=mask, resamples=resamples) for part in parts]
+    drifts = [drift(part, margin=margins[tool], mask=mask, resamples=resamples) for tool, part in parts.items()]
     p_values = adjusted([np.nan if one.p_value is None else one.p_value for one in drifts]).tolist()
     found = {
-        tool: _found(part, one, p_value, len(tools))
-        for tool, part, one, p_value in zip(tools, parts, drifts, p_values, strict=True)
+        tool: _worse(
+            _found(part, one, margins[tool], p_value, len(tools)),
+            level(part, margin=margins[tool], mask=mask, tests=len(tools)),
+        )
+        for (tool, part), one, p_value in zip(parts.items(), drifts, p_values, strict=True)
     }
     state = next(state for state in _WORST_FIRST if any(one.state == state for one in found.values()))
     alike = [tool for tool, one in found.items() if one.state == state]
-    tool = max(alike, key=lambda tool: found[tool].reach)
+    tool = max(alike, key=lambda tool: found[tool].reach / found[tool].margin)
     worst = found[tool]
     detail = f"{tool}: {worst.detail}{_others(tool, found)}"
     return Verdict(name, worst.change, threshold, worst.n, worst.low, worst.high, state, detail, query)
@@ -178,7 +192,7 @@ def _first_exposed(run: Run, *metrics: str) -> str:
 
 
 def _of_memory(run: Run, name: str, query: str) -> Verdict:
-    """Judge memory on its floors; half an hour of readings is the least that says anything about a leak."""
+    """Judge memory on its floors; what is not obvious takes half an hour of readings to tell."""
     gauge = _Gauge(name, run.thresholds.drift_memory_mib, "MiB", floor=True, least_wall_s=_LEAST_MEMORY_WALL_S)
     return _of_gauge(run, gauge, query)
 
@@ -191,15 +205,24 @@ def _of_gauge(run: Run, gauge: _Gauge, query: str) -> Verdict:
     series, observed_s, processes = longest_lived(readings)
     of = f" of the longest of {processes} processes" if processes > 1 else ""
     seen = f"{observed_s / 60:.1f} wall minutes of readings{of}"
-    if observed_s < gauge.least_wall_s:
-        detail = f"{seen}; at least {gauge.least_wall_s / 60:.0f} are needed"
-        return Verdict(gauge.name, None, threshold, series.height, None, None, State.INSUFFICIENT, detail, query)
-    found = _found(series, drift(series, margin=gauge.margin, mask=not_judged(run), floor=gauge.floor))
+    too_short = Verdict(
+        gauge.name, None, threshold, series.height, None, None, State.INSUFFICIENT,
+        f"{seen}; at least {gauge.least_wall_s / 60:.0f} are needed for what is not obvious", query,
+    )  # fmt: skip
+    if observed_s < min(gauge.least_wall_s, _OBVIOUS_WALL_S):
+        return too_short
+    mask = not_judged(run)
+    drifts = drift(series, margin=gauge.margin, mask=mask, floor=gauge.floor)
+    found = _found(series, drifts, gauge.margin)
+    if observed_s < gauge.least_wall_s and not (found.state == State.FAIL and found.is_obvious):
+        return too_short
+    if not drifts.on_floors:
+        found = _worse(found, level(series, margin=gauge.margin, mask=mask))
     detail = f"{seen}: {found.detail}" if of else found.detail
     return Verdict(gauge.name, found.change, threshold, found.n, found.low, found.high, found.state, detail, query)
 
 
-def _found(series: pl.DataFrame, drifts: Drift, p_value: float | None = None, tools: int = 1) -> _Found:
+def _found(series: pl.DataFrame, drifts: Drift, margin: float, p_value: float | None = None, tools: int = 1) -> _Found:
     """Turn the slope of a series into its change; `p_value` is that among several tools."""
     hours = (series["at"][-1] - series["at"][0]).total_seconds() / 3600
     low, high = drifts.interval or (None, None)
@@ -208,10 +231,31 @@ def _found(series: pl.DataFrame, drifts: Drift, p_value: float | None = None, to
         certain = p_value <= LEVEL
         state = State.FAIL if certain else State.INSUFFICIENT
         detail = f"{detail[:-1]}; among {tools} tools p = {p_value:.3f}{'' if certain else ', which chance may make'}."
+    if drifts.detectable:
+        detail = f"{detail} A change of {drifts.detectable:.3g} would have been found."
     change = None if drifts.slope_per_hour is None else drifts.slope_per_hour * hours
-    return _Found(
-        state, change, None if low is None else low * hours, None if high is None else high * hours, drifts.n, detail
-    )
+    bounds = None if low is None else low * hours, None if high is None else high * hours
+    return _Found(state, change, *bounds, drifts.n, detail, margin)
+
+
+def _worse(found: _Found, moved: Level) -> _Found:
+    """Give the worse of a slope and a step: what fails late hardly turns a line."""
+    state = _STATES_OF_LEVEL[moved.state]
+    if moved.interval is None or state == State.PASS or _WORST_FIRST.index(found.state) < _WORST_FIRST.index(state):
+        return found
+    if found.state == state:
+        return found._replace(detail=f"{found.detail} {moved.detail}")
+    return _Found(state, moved.change, *moved.interval, moved.n, f"{moved.detail} {found.detail}", found.margin)
+
+
+def _within_share(run: Run, endpoint: Endpoint) -> str:
+    """Word the margin of an endpoint of each tool."""
+    most = float(getattr(run.thresholds, endpoint.threshold))
+    if endpoint.floor is None:
+        return _within(most, f"{endpoint.unit} for each tool")
+    least = float(getattr(run.thresholds, endpoint.floor))
+    share = run.thresholds.drift_share
+    return f"change over the run within {share:g} % of each tool's level, {least:g} at least, {most:g} {endpoint.unit} at most"
 
 
 def _within(margin: float, unit: str) -> str:

@@ -1,0 +1,209 @@
+"""Noise that wanders: what a trend has to exceed before it is one.
+
+An AR-sieve of a day's points knows memory of an hour, not that of half a day. Two checks of another kind stand beside
+it, and whoever rejects by the sieve alone has shown nothing:
+
+- Against a random walk. The trend's change, over the range that the points span around it, is held against the same
+  ratio of simulated random walks, the least favourable noise there is; no scale and no memory has to be estimated. Of
+  few points this is the only test (:func:`against_a_walk`); of many it is asked where averages of four points still
+  hang together (von Neumann's ratio below 1.2, where independent ones give 2).
+- Against the series' own slow part: the slope over its standard error from the four slowest cosines that the trend
+  leaves (equal-weighted cosine estimate with fixed-b t quantiles: Lazarus, Lewis, Stock, Watson, *HAR inference*, JBES
+  36, 2018).
+
+A third says what a trend may be instead: one cycle of a day, where that fits far better than a line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from soaklib.analysis.statistics.slopes import theil_sen
+
+if TYPE_CHECKING:
+    from soaklib.analysis.statistics.series import FloatArray
+
+__all__ = ["LEAST_POINTS", "Walked", "against_a_walk", "doubt", "step_doubt"]
+
+LEAST_POINTS: Final = 8
+"""Fewer points are not held against anything."""
+
+_LEVEL: Final = 0.05
+_CONFIDENCE: Final = 0.90
+_POWER: Final = 0.80
+_WALKS: Final = 999
+_SEED: Final = 19_050_727
+_NOTHING: Final = 1e-9
+_GROUP: Final = 4
+_HANGS_TOGETHER: Final = 1.2
+_STEP_HANGS_TOGETHER: Final = 1.45  # the best step of noise takes more of its memory along than a line does
+_COSINES: Final = 4
+_DAY_H: Final = 24.0
+_LEAST_OF_A_DAY: Final = 0.75
+_CYCLE_FITS_BETTER: Final = 0.8
+
+
+class Walked(NamedTuple):
+    """A slope held against random walks.
+
+    Attributes
+    ----------
+    slope
+        Theil-Sen's, value units per unit of time.
+    low, high
+        90 % interval that holds though the noise be a random walk.
+    p_value
+        Share of random walks whose slope is as large beside their range.
+    detectable
+        Smallest slope that such a test finds in such noise four times of five, if the noise is a random walk.
+    """
+
+    slope: float
+    low: float
+    high: float
+    p_value: float
+    detectable: float
+
+
+def against_a_walk(value: FloatArray, time: FloatArray) -> Walked:
+    """Hold the slope of a series against random walks at the same times.
+
+    Parameters
+    ----------
+    value, time
+        Shape (points,), at least two, ascending times, no gaps.
+    """
+    slope = theil_sen(value[None, :], time).item()
+    around = float(np.ptp(value - slope * time))
+    if around <= _NOTHING * max(np.ptp(value), np.abs(value).max()):
+        moved = np.ptp(value) > _NOTHING * np.abs(value).max()
+        slope = slope if moved else 0.0
+        return Walked(slope, slope, slope, 1 / (_WALKS + 1) if moved else 1.0, 0.0)
+    rng = np.random.default_rng(_SEED)
+    steps = rng.standard_normal((_WALKS, len(time) - 1)) * np.sqrt(np.diff(time))
+    walks = np.concatenate([np.zeros((_WALKS, 1)), np.cumsum(steps, axis=1)], axis=1)
+    slopes = theil_sen(walks, time)
+    ranges = np.ptp(walks - slopes[:, None] * time, axis=1)
+    pivots = np.abs(slopes) / ranges
+    half, critical = (float(np.quantile(pivots, share)) for share in (_CONFIDENCE, 1 - _LEVEL))
+    p_value = float((1 + np.count_nonzero(pivots >= abs(slope) / around)) / (_WALKS + 1))
+    detectable = float(np.quantile(critical - slopes / ranges, _POWER)) * around
+    return Walked(slope, slope - half * around, slope + half * around, p_value, detectable)
+
+
+def doubt(value: FloatArray, time_h: FloatArray) -> str | None:
+    """Say why a slope that a sieve calls significant may be none; None where the other checks agree.
+
+    Parameters
+    ----------
+    value, time_h
+        Shape (points,): no gaps, ascending hours, some dozens at least.
+    """
+    if _is_daily(value, time_h):
+        return "one cycle of a day fits far better than a line: a longer run, or one held against another, can tell"
+    means, times = _grouped(value), _grouped(time_h)
+    if len(means) >= LEAST_POINTS and _ratio(means, times) < _HANGS_TOGETHER:
+        walked = against_a_walk(means, times)
+        if walked.p_value > _LEVEL:
+            return f"it wanders slowly, and a random walk comes as far in {walked.p_value:.0%} of cases"
+    p_value = _slow_p_value(value, time_h)
+    if p_value > _LEVEL:
+        return f"its slow part alone scatters as much (p = {p_value:.2f})"
+    return None
+
+
+def step_doubt(value: FloatArray, time_h: FloatArray, edge: int) -> str | None:
+    """Say why a step that a sieve calls significant may be none; None where nothing speaks against it.
+
+    Parameters
+    ----------
+    value, time_h
+        Shape (points,): no gaps, ascending hours.
+    edge
+        The first point of the new level.
+    """
+    from scipy.stats import rankdata  # noqa: PLC0415 - takes half a second: not for `import soaklib`
+
+    rank = np.asarray(rankdata(value))
+    left = np.concatenate([rank[:edge] - rank[:edge].mean(), rank[edge:] - rank[edge:].mean()])
+    if _spans_a_day(time_h) and _after_cycle(rank, time_h) < _CYCLE_FITS_BETTER * float(left @ left):
+        return "one cycle of a day fits far better than a step: a longer run, or one held against another, can tell"
+    means = _grouped(left)
+    if len(means) < LEAST_POINTS or _von_neumann(means) >= _STEP_HANGS_TOGETHER:
+        return None
+    walks = np.cumsum(np.random.default_rng(_SEED).standard_normal((_WALKS, len(value))), axis=1)
+    reached = float((1 + np.count_nonzero(_step_reach(walks) >= _step_reach(value[None, :]).item())) / (_WALKS + 1))
+    return None if reached <= _LEVEL else f"it wanders slowly, and a random walk comes as far in {reached:.0%} of cases"
+
+
+def _step_reach(rows: FloatArray) -> FloatArray:
+    """Give the size of each row's best step over the range of what it leaves."""
+    left = np.stack([_without_step(row) for row in rows])
+    return np.asarray(np.ptp(rows - left, axis=1) / np.maximum(np.ptp(left, axis=1), np.finfo(float).tiny))
+
+
+def _grouped(value: FloatArray) -> FloatArray:
+    """Average consecutive points; the rest that fills no group is left off at the start."""
+    return np.asarray(value[len(value) % _GROUP :].reshape(-1, _GROUP).mean(axis=1))
+
+
+def _ratio(value: FloatArray, time: FloatArray) -> float:
+    """Give von Neumann's ratio of what a line or a step leaves: 2 of independent points, towards 0 of a random walk."""
+    left = min(
+        (value - np.polynomial.Polynomial.fit(time, value, 1)(time), _without_step(value)),
+        key=lambda rest: float(rest @ rest),
+    )
+    return 2.0 if np.abs(left).max() <= _NOTHING * np.abs(value).max() else _von_neumann(left)
+
+
+def _von_neumann(left: FloatArray) -> float:
+    variance = float(left @ left)
+    return float((np.diff(left) ** 2).sum() / variance) if variance else 2.0
+
+
+def _without_step(value: FloatArray) -> FloatArray:
+    """Take off the means of both sides of the step that leaves least."""
+    points = len(value)
+    before = np.arange(2, points - 1)
+    centred = value - value.mean()
+    gain = np.cumsum(centred)[before - 1] ** 2 * points / (before * (points - before))
+    edge = int(before[gain.argmax()])
+    return np.concatenate([value[:edge] - value[:edge].mean(), value[edge:] - value[edge:].mean()])
+
+
+def _slow_p_value(value: FloatArray, time: FloatArray) -> float:
+    from scipy.stats import t  # noqa: PLC0415 - takes half a second: not for `import soaklib`
+
+    points = len(value)
+    trend = time - time.mean()
+    slope = float(value @ trend / (trend @ trend))
+    left = value - value.mean() - slope * trend
+    order = np.arange(1, _COSINES + 3)
+    cosines = np.cos(np.pi * np.outer(order, (np.arange(points) + 0.5) / points))
+    cosines -= cosines.mean(axis=1, keepdims=True)
+    cosines -= np.outer(cosines @ trend / (trend @ trend), trend)
+    slowest = np.linalg.svd(cosines, full_matrices=False)[2][:_COSINES]
+    error = float(np.sqrt(((slowest @ left) ** 2).mean() / (trend @ trend)))
+    return 0.0 if error <= _NOTHING * abs(slope) else float(2 * t.sf(abs(slope) / error, _COSINES))
+
+
+def _is_daily(value: FloatArray, time_h: FloatArray) -> bool:
+    """Say whether one cycle a day leaves far less than a line."""
+    if not _spans_a_day(time_h):
+        return False
+    left = value - np.polynomial.Polynomial.fit(time_h, value, 1)(time_h)
+    return _after_cycle(value, time_h) < _CYCLE_FITS_BETTER * float(left @ left)
+
+
+def _spans_a_day(time_h: FloatArray) -> bool:
+    return bool(time_h[-1] - time_h[0] >= _LEAST_OF_A_DAY * _DAY_H)
+
+
+def _after_cycle(value: FloatArray, time_h: FloatArray) -> float:
+    """Give the sum of squares that the best cycle of a day leaves."""
+    angle = 2 * np.pi * time_h / _DAY_H
+    cycle = np.stack([np.ones_like(angle), np.sin(angle), np.cos(angle)], axis=1)
+    left = value - cycle @ np.linalg.lstsq(cycle, value)[0]
+    return float(left @ left)

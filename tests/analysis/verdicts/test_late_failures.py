@@ -1,0 +1,113 @@
+"""What goes wrong late, early, or far beyond all noise is not looked away from: the sample, changed with SQL."""
+
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+import soaklib
+from soaklib.analysis.verdicts.criteria import stability
+from soaklib.store.tables import DATABASE_NAME
+
+SAMPLE = Path(__file__).parents[3] / "data" / "sample"
+SLOT = "(select max(slot) + 1 from outcomes)"
+
+
+@pytest.fixture(scope="module")
+def _copies(tmp_path_factory):
+    return tmp_path_factory.mktemp("changed-samples")
+
+
+@pytest.fixture
+def judged(_copies):
+    """Give a function that changes a copy of the sample and judges it by one criterion."""
+
+    def judge(criterion, *statements):
+        folder = _copies / str(len(list(_copies.iterdir())))
+        folder.mkdir()
+        shutil.copy(SAMPLE / DATABASE_NAME, folder)
+        with duckdb.connect(str(folder / DATABASE_NAME)) as connection:
+            for statement in statements:
+                connection.execute(statement).fetchall()
+        with soaklib.open_run(folder) as run:
+            return criterion(run)
+
+    return judge
+
+
+def slower(by_ms, since):
+    """Give the statement that makes every answer later from a share of the run on."""
+    return f"update outcomes set done_at_us = done_at_us + {by_ms * 1000} where slot >= {since} * {SLOT}"
+
+
+@pytest.mark.parametrize(("by_ms", "since"), [(60, 0.9), (1000, 0.93), (60, 0.95)])
+def test_a_gateway_that_gets_slow_late_fails(judged, by_ms, since):
+    """The last tenth, or the last twentieth, slower for every call: the level moved, and the verdict says from when."""
+    verdict = judged(stability.no_drift_in_latency_median, slower(by_ms, since))
+    assert (verdict.state, "The level moved" in verdict.detail) == ("fail", True), verdict
+    assert verdict.measure == pytest.approx(by_ms, rel=0.05)
+    assert verdict.low <= verdict.measure <= verdict.high
+
+
+def test_the_tail_of_a_gateway_that_gets_slow_in_its_last_twentieth_fails(judged):
+    """The 99th percentile sees it, too."""
+    verdict = judged(stability.no_drift_in_latency_tail, slower(60, 0.95))
+    assert verdict.state == "fail", verdict
+
+
+@pytest.mark.parametrize("criterion", [stability.no_drift_in_latency_median, stability.no_drift_in_latency_tail])
+def test_the_sample_as_it_is_passes(judged, criterion):
+    """The twin: nothing changed, nothing fails."""
+    assert judged(criterion).state == "pass"
+
+
+def test_a_fast_gateway_that_becomes_eight_times_slower_fails(judged):
+    """From 0.5 ms to 4 ms over the run is within 5 ms, and far beyond a tenth of the level."""
+    fast = (
+        f"update outcomes set done_at_us = sent_at_us + 450 + hash(slot) % 100 + (3500 * slot / {SLOT})::BIGINT"
+        " where sent_at_us is not null and done_at_us is not null"
+    )
+    verdict = judged(stability.no_drift_in_latency_median, fast)
+    assert (verdict.state, "10 % of each tool's level" in verdict.threshold) == ("fail", True), verdict
+
+
+def memory(value, minutes, every_s=60):
+    """Give statements that let the gateway's resident size have other readings, on a run of speed 1."""
+    readings = f"from range({int(minutes * 60 / every_s)}) r(i)"
+    return (
+        "delete from samples where metric in ('process_resident_memory_bytes', 'health_memory_used_bytes')",
+        "delete from samples where metric like '%process_start_time_seconds'",
+        "insert into samples select i * "
+        f"{every_s} * 1000000, 'process_resident_memory_bytes', [], ({value}) * 1048576.0 {readings}",
+        "update events set name = 'CHANGE_FAILED' where name like 'CHAOS_MODE%'",
+        "delete from runner_health",
+    )
+
+
+JITTER = "(hash(i) % 1000) / 1000.0"
+
+
+@pytest.mark.parametrize(("minutes", "every_s"), [(42, 72), (15, 60), (15, 3)])
+def test_an_obvious_leak_fails_however_short_the_run(judged, minutes, every_s):
+    """Memory from 37 to 296 MB on a straight line needs neither 36 readings nor half an hour."""
+    climb = f"37 + 259.0 * i * {every_s} / {minutes * 60} + 2 * {JITTER}"
+    verdict = judged(stability.no_drift_in_gateway_memory, *memory(climb, minutes, every_s))
+    assert (verdict.state, "Drifts by" in verdict.detail) == ("fail", True), verdict
+    assert verdict.measure == pytest.approx(259, rel=0.1)
+
+
+@pytest.mark.parametrize("value", [f"37 + 40.0 * i / 15 + 2 * {JITTER}", f"37 + 2 * {JITTER}"])
+def test_memory_that_is_not_obvious_takes_half_an_hour(judged, value):
+    """Within the margin after a quarter of an hour, a rise is neither a leak nor none."""
+    verdict = judged(stability.no_drift_in_gateway_memory, *memory(value, 15))
+    assert (verdict.state, "at least 30" in verdict.detail) == ("insufficient", True), verdict
+
+
+def test_a_sawtooth_of_few_collections_is_judged_by_them(judged):
+    """Twelve collections of 30 MB over an hour: floors that climb 300 MB fail, level ones pass."""
+    teeth = "37 + 30.0 * (i % 30) / 30 + " + JITTER
+    leaking = judged(stability.no_drift_in_gateway_memory, *memory(f"{teeth} + 300.0 * (i // 30) / 12", 60, every_s=10))
+    level = judged(stability.no_drift_in_gateway_memory, *memory(teeth, 60, every_s=10))
+    assert (leaking.state, level.state) == ("fail", "pass"), (leaking, level)
+    assert "11 points, the floors of a sawtooth" in level.detail
