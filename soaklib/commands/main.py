@@ -59,7 +59,7 @@ COMMANDS: Final = {
 
 _BROUGHT_BY_EXTRAS: Final = frozenset(
     {
-        "aiohttp", "arch", "jinja2", "jupyter_client", "jupyterlab", "matplotlib", "nbclient", "nbformat", "numpy",
+        "aiohttp", "jinja2", "jupyter_client", "jupyterlab", "matplotlib", "nbclient", "nbformat", "numpy",
         "orjson", "papermill", "prometheus_api_client", "psutil", "psycopg", "rich", "scipy", "tenacity", "typst",
         "yarl",
     }

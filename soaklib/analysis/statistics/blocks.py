@@ -26,7 +26,8 @@ MIN_BLOCKS = 10
 def stationary_block_length(values: FloatArray) -> float:
     """Choose the mean block length for the stationary bootstrap, in points, at least 1.
 
-    Politis and White (2004) as corrected by Patton, Politis and White (2009), by ``arch``.
+    Politis and White, *Automatic block-length selection for the dependent bootstrap*, Econometric Reviews 23, 2004, as
+    corrected by Patton, Politis and White (28, 2009): the flat-top lag window ends where autocorrelation does.
 
     Parameters
     ----------
@@ -35,10 +36,25 @@ def stationary_block_length(values: FloatArray) -> float:
     """
     if len(values) <= MIN_BLOCKS or not np.ptp(values):
         return 1.0
-    # arch brings pandas and statsmodels: not for `import soaklib`.
-    from arch.bootstrap import optimal_block_length  # noqa: PLC0415
-
-    return max(float(optimal_block_length(values)["stationary"].iloc[0]), 1.0)
+    n, least_run = len(values), max(5, int(np.log10(len(values))))
+    most = int(np.ceil(n**0.5)) + least_run
+    centred = values - values.mean()
+    covariance, correlation = np.empty(most + 1), np.empty(most + 1)
+    for lag in range(most + 1):
+        product = float(centred[lag:] @ centred[: n - lag])
+        scale = float((centred[lag + 1 :] @ centred[lag + 1 :]) * (centred[: n - lag - 1] @ centred[: n - lag - 1]))
+        covariance[lag] = product / n
+        correlation[lag] = abs(product) / scale**0.5 if scale > 0 else np.inf
+    quiet = correlation < 2 * (np.log10(n) / n) ** 0.5
+    ends = [lag for lag in range(most - least_run + 1) if quiet[lag : lag + least_run].all()]
+    width = min(2 * max(ends[0], 1), most) if ends else most
+    lags = np.arange(1, width + 1)
+    weights = 2 * np.minimum(1.0, 2 * (1 - lags / width)) * covariance[1 : width + 1]
+    long_run = float(covariance[0] + weights.sum())
+    if not long_run:
+        return 1.0
+    length = (float((weights * lags).sum()) / long_run) ** 2
+    return float(np.clip((length * n) ** (1 / 3), 1.0, np.ceil(min(3 * n**0.5, n / 3))))
 
 
 def stationary_indices(

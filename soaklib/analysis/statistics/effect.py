@@ -161,8 +161,9 @@ def effect(
         windows.at_places(rows, placebo, placebo + windows.placebo_length) for rows in (grid.value[None, :], made)
     )
     made_events = windows.differences(made)
-    shift = _against(raw.shift, real_places.shift, made_events.shift, made_places.shift)
-    passing = _against(raw.transient, real_places.transient, made_events.transient, made_places.transient)
+    least = 1 / (windows.independent(placebo) + 1)
+    shift = _against(raw.shift, real_places.shift, made_events.shift, made_places.shift, least)
+    passing = _against(raw.transient, real_places.transient, made_events.transient, made_places.transient, least)
     p_value = min(1.0, 2 * min(shift.p_value, passing.p_value))
     recovery = _recovery(grid, windows, float(np.quantile(np.abs(residual), CONFIDENCE)))
     return Effect(
@@ -236,12 +237,18 @@ class _Recovery(NamedTuple):
     told: str
 
 
-def _against(observed: FloatArray, real: FloatArray, made: FloatArray, made_places: FloatArray) -> _Judged:
-    """Judge a difference, shape (1,), by its placebos, shape (1, places), and by resamples put through the same."""
+def _against(
+    observed: FloatArray, real: FloatArray, made: FloatArray, made_places: FloatArray, least: float
+) -> _Judged:
+    """Judge a difference, shape (1,), by its placebos, shape (1, places), and by resamples put through the same.
+
+    Where all placebos are alike nothing but their number speaks: of `k` that share no cell the p-value is no less than
+    1 / (k + 1), which is `least`.
+    """
     centre, spread = float(np.median(real)), float(real.std())
     size = float(observed[0]) - centre
     if spread <= _NOTHING * max(float(np.abs(real).max()), abs(size)):
-        return _Judged(size, None, 1 / (len(made) + 1) if abs(size) > _NOTHING * abs(centre) else 1.0)
+        return _Judged(size, None, least if abs(size) > _NOTHING * abs(centre) else 1.0)
     # Where nearly every value is alike, a resample may hold no placebo that differs: it is not infinitely certain.
     made_spread = np.maximum(made_places.std(axis=1), _LEAST_SPREAD * spread)
     pivots = np.abs(made - np.median(made_places, axis=1)) / made_spread

@@ -2,10 +2,10 @@
 
 A slope over a whole run sees little of what goes wrong in its last tenth. Here the step that explains most is looked
 for, with at least three cells on either side, on normal scores of the ranks: of a tail of wild values only their order
-counts. Whether it counts is asked of an AR-sieve of what it leaves (:mod:`soaklib.analysis.statistics.sieve`), at 0.5 %,
-each simulated series with its own best step; and, as for a slope, of a random walk where what it leaves hangs together,
-and of one cycle of a day (:mod:`soaklib.analysis.statistics.wander`). Three or four last points that lie far beyond all
-before need no ranks.
+counts. Whether it counts is asked of an AR-sieve of what it leaves (:mod:`soaklib.analysis.statistics.sieve`), at 0.5
+%, each simulated series with its own best step; and, as for a slope, of a random walk where what it leaves hangs
+together, and of one cycle of a day (:mod:`soaklib.analysis.statistics.wander`). Three or four last points that lie far
+beyond all before need no ranks.
 """
 
 from __future__ import annotations

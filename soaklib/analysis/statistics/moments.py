@@ -122,6 +122,15 @@ class EventWindows:
             usable &= (high <= first) | (low >= last)
         return np.asarray(place[usable])
 
+    def independent(self, placebos: Cells) -> int:
+        """Count the placebos that share no cell: each takes a window before it, itself, its settling and one after."""
+        apart = 2 * self.window + self.settling + self.placebo_length
+        count, free_from = 0, -1
+        for place in placebos.tolist():
+            if place >= free_from:
+                count, free_from = count + 1, place + apart
+        return count
+
     @property
     def placebo_length(self) -> int:
         """Cells from a placebo's start to its end."""

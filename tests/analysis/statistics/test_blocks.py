@@ -69,3 +69,19 @@ def test_blocks_are_chosen_as_long_as_the_bursts():
 def test_what_cannot_be_measured_is_none(won, n):
     """Fewer than ten windows, or trials that are all alike, have no measurable design effect."""
     assert design_effect(np.array(won), np.array(n)) is None
+
+
+@pytest.mark.parametrize(
+    ("phi", "n", "length"),
+    [
+        (0.0, 40, 1.142019), (0.0, 144, 2.669978), (0.5, 40, 2.322804), (0.5, 144, 4.555747), (0.5, 1000, 11.412104),
+        (0.9, 11, 1.0), (0.9, 40, 5.536205), (0.9, 144, 12.316719), (0.9, 1000, 42.20124),
+    ],
+)  # fmt: skip
+def test_the_block_length_is_that_of_politis_and_white(phi, n, length):
+    """As another implementation gives it (arch 7.2, bounded below by a point), for first-order noise of any memory."""
+    step = np.random.default_rng(n).standard_normal(n)
+    value = np.zeros(n)
+    for at in range(n):
+        value[at] = (phi * value[at - 1] if at else 0) + step[at]
+    assert stationary_block_length(value) == pytest.approx(length, abs=1e-5)

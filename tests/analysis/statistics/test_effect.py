@@ -124,11 +124,11 @@ def test_too_little_left_is_not_judged():
 
 
 def test_a_constant_series_has_no_effect_and_a_step_in_it_has():
-    """Without noise the shift is known but not how far it might scatter: there is no interval of no width."""
+    """Without noise the shift is known, not how far it might scatter: no interval, and a p-value of 4 placebos apart."""
     quiet = effect(day([3.0] * POINTS), at=AT)
     assert (quiet.shift, quiet.interval, quiet.transient_interval, quiet.p_value) == (0, None, None, 1)
     step = effect(day([3.0] * 72 + [4.0] * 72), at=AT)
-    assert (step.shift, step.interval, step.shift_p_value) == (1, None, 0.001)
+    assert (step.shift, step.interval, step.shift_p_value) == (1, None, 1 / (4 + 1))
     assert "(no interval: the quiet times are all alike)" in step.detail
 
 

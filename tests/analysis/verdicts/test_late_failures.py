@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 import soaklib
-from soaklib.analysis.verdicts.criteria import stability
+from soaklib.analysis.verdicts.criteria import stability, traffic
 from soaklib.store.tables import DATABASE_NAME
 
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
@@ -111,3 +111,21 @@ def test_a_sawtooth_of_few_collections_is_judged_by_them(judged):
     level = judged(stability.no_drift_in_gateway_memory, *memory(teeth, 60, every_s=10))
     assert (leaking.state, level.state) == ("fail", "pass"), (leaking, level)
     assert "11 points, the floors of a sawtooth" in level.detail
+
+
+def test_what_the_plan_makes_is_no_chance(judged):
+    """The window of chaos is a stratum: the whole run's interval is as narrow as those of its parts."""
+    verdict = judged(traffic.success_overall)
+    assert verdict.state == "pass"
+    assert (verdict.low, verdict.measure, verdict.high) == pytest.approx((99.551, 99.658, 99.748), abs=0.002)
+
+
+@pytest.mark.parametrize(("share", "state"), [(0.07, "insufficient"), (0.2, "fail"), (0.01, "pass")])
+def test_success_is_judged_by_its_interval(judged, share, state):
+    """A rate that meets what is required while its interval does not is not told; one below it fails."""
+    burst = f"kind = 'upstream_error', status = 502 where slot % 11520 < 11520 * {share} / 3 and kind = 'ok'"
+    verdict = judged(traffic.success_overall, f"update outcomes set {burst}")
+    assert verdict.state == state, verdict
+    assert (verdict.measure >= 97, verdict.low >= 97) == {
+        "insufficient": (True, False), "fail": (False, False), "pass": (True, True)
+    }[state]  # fmt: skip

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.measures.marks import planned_windows
-from soaklib.analysis.statistics.intervals import rate_interval
+from soaklib.analysis.statistics.strata import stratified_rate
 from soaklib.analysis.verdicts.criteria.wording import many, number, passed, planned_probes
 from soaklib.plan.model import PolicyChange
 from soaklib.records import State, Verdict
@@ -32,51 +32,67 @@ _FINEST: Final = 0.01
 """A threshold closer to 100 %, in percent, asks for no more calls than this one does."""
 
 
+_FEW_BURSTS: Final = 3
+"""Below it the interval of a success rate covers the truth in 40 to 87 % of runs."""
 _ALL: Final = 100.0
 _NEARLY_ALL: Final = 99.999
 """What less than all is at most when it is said with three decimals."""
 
 
 def success_overall(run: Run) -> Verdict:
-    """Is the success rate high enough over the whole soak?"""
-    return _success(run, "success rate", "true", run.thresholds.success_rate)
+    """Is the success rate high enough over the whole soak? What the plan makes is a stratum, and no chance."""
+    stratum = "".join(f" when {_touches(*window)} then {number}" for number, window in enumerate(_windows(run), 1))
+    return _success(run, "success rate", "true", run.thresholds.success_rate, f"case{stratum} else 0 end")
 
 
 def success_outside(run: Run) -> Verdict:
     """Is it high enough outside the windows in which the plan itself makes calls fail?"""
-    condition = "true"
-    for start_s, end_s in planned_windows(run).iter_rows():
-        condition += (  # a call that was under way as it began was met by it
-            f" and not (soak_seconds(coalesce(done_at_us, planned_at_us)) >= {start_s!r} and soak_s < {end_s!r})"
-        )
-    return _success(run, "success rate outside planned windows", condition, run.thresholds.success_rate_outside)
+    condition = "true" + "".join(f" and not ({_touches(*window)})" for window in _windows(run))
+    name = "success rate outside planned windows"
+    return _success(run, name, condition, run.thresholds.success_rate_outside, "0")
 
 
-def _success(run: Run, name: str, condition: str, least: float) -> Verdict:
+def _windows(run: Run) -> list[tuple[float, float]]:
+    return [(start_s, end_s) for start_s, end_s in planned_windows(run).iter_rows()]
+
+
+def _touches(start_s: float, end_s: float) -> str:
+    """Give the SQL of whether a call touches a window: one that was under way as it began was met by it."""
+    return f"soak_seconds(coalesce(done_at_us, planned_at_us)) >= {start_s!r} and soak_s < {end_s!r}"
+
+
+def _success(run: Run, name: str, condition: str, least: float, stratum: str) -> Verdict:
     query = (
-        "select floor(soak_s / 60) as minute, count(*) filter (succeeded) as successes, "  # noqa: S608
-        f"count(*) as n from valid_calls where counted and {condition} group by minute order by minute"
+        f"select {stratum} as stratum, floor(soak_s / 60) as minute, "  # noqa: S608 - our own numbers
+        "count(*) filter (succeeded) as successes, count(*) as n "
+        f"from valid_calls where counted and {condition} group by stratum, minute order by stratum, minute"
     )
     minutes = run.sql(query)
-    interval = rate_interval(minutes["successes"].to_numpy(), minutes["n"].to_numpy())
+    strata = minutes.partition_by("stratum", maintain_order=True)
+    found = stratified_rate([(part["successes"].to_numpy(), part["n"].to_numpy()) for part in strata])
     threshold = f">= {least:g} %"
-    if interval.rate is None or interval.low is None or interval.high is None:
+    if found.rate is None or found.low is None or found.high is None:
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no call counts", query)
-    rate = 100 * interval.rate
-    low, high = 100 * interval.low, 100 * interval.high
-    detail = f"{interval.successes:,} of {interval.n:,} calls, {_percent(rate)} % ({_percent(low)} to {_percent(high)})"
+    rate, low, high = 100 * found.rate, 100 * found.low, 100 * found.high
+    detail = f"{found.successes:,} of {found.n:,} calls, {_percent(rate)} % ({_percent(low)} to {_percent(high)})"
+    if 0 < found.bursts < _FEW_BURSTS:
+        detail += f"; of {many(found.bursts, 'burst')} of failures such an interval is a rough guess"
     state = passed(rate >= least)
     succeeded, n = run.sql(
         f"select count(*) filter (succeeded), count(*) from calls where counted and {condition}"  # noqa: S608 - ours
     ).row(0)
-    if n > interval.n:
+    if n > found.n:
         all_calls = _percent(100 * succeeded / n)
-        detail += f"; with the {n - interval.n:,} in windows in which the generator was late {all_calls} %"
-    if state == State.PASS and interval.n < _LEAST_SHARE * n:
+        detail += f"; with the {n - found.n:,} in windows in which the generator was late {all_calls} %"
+    if state == State.FAIL and high >= least:
+        detail += "; below what is required in this run, which chance may have made"
+    elif state == State.PASS and found.n < _LEAST_SHARE * n:
         state, detail = State.INSUFFICIENT, f"{detail}: less than half of the calls could be judged"
-    elif state == State.PASS and interval.n < (needed := _RULE_OF_THREE * 100 / max(100 - least, _FINEST)):
+    elif state == State.PASS and found.n < (needed := _RULE_OF_THREE * 100 / max(100 - least, _FINEST)):
         state, detail = State.INSUFFICIENT, f"{detail}: at least {math.ceil(needed):,} calls are needed to show so much"
-    return Verdict(name, rate, threshold, interval.n, low, high, state, detail, query)
+    elif state == State.PASS and found.bursts and low < least:
+        state, detail = State.INSUFFICIENT, f"{detail}: the rate meets what is required, its interval does not"
+    return Verdict(name, rate, threshold, found.n, low, high, state, detail, query)
 
 
 def _percent(value: float) -> str:
