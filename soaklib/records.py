@@ -220,6 +220,14 @@ class EventName(StrEnum):
     RATE_LIMITED = "RATE_LIMITED"
     LATE_SENDING = "LATE_SENDING"
     RECORDER_WARNING = "RECORDER_WARNING"
+    LANE_STARTED = "LANE_STARTED"
+    LANE_ENDED = "LANE_ENDED"
+    LANE_LOST = "LANE_LOST"  #: a sender of the fleet died: its slots from then on are missed
+    LANE_GAP = "LANE_GAP"  #: slots of a lane were due while its sender did not live
+    LANE_TOKENS_ROTATED = "LANE_TOKENS_ROTATED"
+    LANE_TOKENS_ROTATION_FAILED = "LANE_TOKENS_ROTATION_FAILED"
+    CLOCK_OFFSET = "CLOCK_OFFSET"  #: how far a lane's clock is ahead of the conductor's, and the bound of the error
+    CLOCK_OFFSET_UNKNOWN = "CLOCK_OFFSET_UNKNOWN"
 
 
 NOT_MADE: Final = frozenset(

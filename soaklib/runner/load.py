@@ -68,6 +68,8 @@ class LoadParts:
         How many slots there are, and how many operations may be under way.
     lane
         Which sender of a fleet this is; None where there is one.
+    stride
+        One in how many slots this load sends: all of them, or a lane's of a fleet.
     """
 
     pacer: Pacer
@@ -85,6 +87,7 @@ class LoadParts:
     total_slots: int
     max_in_flight: int
     lane: int | None = None
+    stride: int = 1
 
 
 class Load:
@@ -122,7 +125,7 @@ class Load:
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def send_slots(self, first: int) -> None:
-        """Start every slot from `first` on at its planned time; returns when the last one has left.
+        """Start every slot from `first` on, stride by stride, at its planned time; returns when the last one has left.
 
         Raises
         ------
@@ -137,7 +140,7 @@ class Load:
             now = now_us()
             while slot < parts.total_slots and (due := at_us(due_s(slot))) <= now:
                 self._start_slot(slot, due, now)
-                slot = self.next_slot = slot + 1
+                slot = self.next_slot = slot + parts.stride
                 started += 1
                 if started % _YIELD_EVERY == 0:
                     await asyncio.sleep(0)
