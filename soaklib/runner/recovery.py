@@ -95,8 +95,10 @@ class Past:
         return self.segment > 0
 
 
-def recover(writer: RunWriter, settings: SoakSettings, plan: Plan) -> Past:
+def recover(writer: RunWriter, settings: SoakSettings, plan: Plan, *, slots: range | None = None) -> Past:
     """Settle a run that is to go on: close its last segment, write its missed calls, and give its past.
+
+    `slots` are those of the whole run that are this file's to hold: a lane's of a fleet; None for all.
 
     Raises
     ------
@@ -130,7 +132,9 @@ def recover(writer: RunWriter, settings: SoakSettings, plan: Plan) -> Past:
         )
     )  # fmt: skip
     first_slot, first_probes = _first_of_each(writer, settings, plan, soak_s)
-    missed = list(_Missed(writer, settings, plan, clock, last_us).rows(first_slot, first_probes))
+    own = range(settings.total_slots) if slots is None else slots
+    due = range(own.start, min(first_slot, own.stop), own.step)
+    missed = list(_Missed(writer, settings, plan, clock, last_us).rows(due, first_probes))
     writer.append({"outcomes": missed})
     outcomes, sent_calls = _counts(writer)
     [(generation,)] = writer.read("select coalesce(max(token_generation), -1) from outcomes")
@@ -229,11 +233,11 @@ class _Missed:
     clock: SoakClock
     last_us: int
 
-    def rows(self, first_slot: int, first_probes: tuple[int, ...]) -> Iterator[Outcome]:
+    def rows(self, due: range, first_probes: tuple[int, ...]) -> Iterator[Outcome]:
         """Give a row for every planned call that has none."""
         workload = Workload(self.plan, self.settings.seed)
         pacer = Pacer(self.settings.rps, self.settings.arrivals, self.settings.seed)
-        for slot, known in self._unfinished(Purpose.LOAD, range(first_slot)):
+        for slot, known in self._unfinished(Purpose.LOAD, due):
             calls, _ = workload.operation(slot)
             yield from self._steps(Purpose.LOAD, slot, calls, self.clock.at_us(pacer.due_s(slot)), known)
         probes = len(workload.probes)

@@ -24,6 +24,7 @@ from soaklib.runner.agent_keeper import keep_agents
 from soaklib.runner.changes import ChangeContext, Changes
 from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
+from soaklib.runner.gaps import missed_probes
 from soaklib.runner.inbox import watch_inbox
 from soaklib.runner.load import Load, LoadParts
 from soaklib.runner.rate_limit import say_rate_limit
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from soaklib.plan.model import Plan
     from soaklib.plan.settings import SoakSettings
     from soaklib.runner.client import Client
+    from soaklib.runner.senders import Senders
     from soaklib.targets.base import Admin, Target
 
 __all__ = ["Soak", "SoakJob", "SoakResult"]
@@ -75,6 +77,9 @@ class SoakJob:
         UTC time of the run's microsecond 0.
     past
         What happened before, when the run is resumed.
+    senders
+        What sends the load in its place; None where it sends the load itself. Soak time then never stands still: the
+        senders go by the plan's clock, whether their conductor lives or not.
     """
 
     run_id: str
@@ -84,6 +89,7 @@ class SoakJob:
     target: str
     anchor_utc: dt.datetime
     past: Past = field(default_factory=Past)
+    senders: Senders | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,9 +230,12 @@ class Soak:
         job, past = self.job, self.job.past
         gap_us = 0 if not past.is_resumed else past.last_us
         why = f"no runner for {(self.clock.now_us() - gap_us) / 1e6:.1f} s"
+        zero_us = None if job.senders is None else await job.senders.begin(self)
         while True:
-            self._begin_segment(past, why)
+            past = self._begin_segment(past, why, zero_us)
             load = Load(self._load_parts(ways.client, pool, changes))
+            if job.senders is not None:
+                load.next_slot = job.settings.total_slots  # none of them is its own
             self.timeline = Timeline(
                 plan=job.plan, duration_s=job.settings.duration_s, clock=self.clock, soak_clock=self.soak_clock,
                 events=self.events, pool=pool, changes=changes, agents_lost=load.agents_lost,
@@ -239,6 +248,8 @@ class Soak:
                 self._scheduled(load, self.timeline, past), self._watchers(load, self.timeline, ways),
                 load=load, stop=stop, drain_s=job.settings.drain_s, clock=self.clock,
             )  # fmt: skip
+            if job.senders is not None and not isinstance(end.error, ClockJumpedError):
+                await job.senders.end()
             self._end_segment(end.at_us if end.completed else min(end.at_us, load.next_due_us))
             if not isinstance(end.error, ClockJumpedError):
                 if end.error is not None:
@@ -247,21 +258,41 @@ class Soak:
             past = await self._wake_up(load, pool, ways.admin, changes)
             why = f"{end.error}: it slept, or was set"
 
-    def _begin_segment(self, past: Past, why: str) -> None:
-        """Start soak time, or let it go on."""
+    def _begin_segment(self, past: Past, why: str, zero_us: int | None) -> Past:
+        """Start soak time, or let it go on; give the past with what was missed up to here."""
         settings = self.job.settings
         self.segment = Segment(segment=past.segment, started_at_us=self.clock.now_us(), soak_started_s=past.soak_s)
+        if zero_us is not None:
+            past = self._keep_to_the_plans_clock(past, zero_us)
         self.recorder.segment(self.segment, os.getpid())
         if past.is_resumed:
             self.events.write(EventName.RUN_GAP, f"{why} at H+{past.soak_s / 3600:.3f}; {past.missed} calls missed")
             self.events.write(EventName.SOAK_TEST_RESUMED, f"run={self.job.run_id} segment={past.segment}")
-            return
+            return past
         self.events.write(
             EventName.SOAK_TEST_STARTED,
             f"run={self.job.run_id} target={self.job.target} rps={settings.rps:g} hours={settings.hours:g} "
             f"speed={settings.speed:g} seed={settings.seed} slots={settings.total_slots} "
             f"in_flight_cap={settings.in_flight_cap}",
         )
+        return past
+
+    def _keep_to_the_plans_clock(self, past: Past, zero_us: int) -> Past:
+        """Begin the segment where the plan's clock is, with rows for the probes that nobody lived to send."""
+        plan, duration_s = self.job.plan, self.job.settings.duration_s
+        clock = SoakClock(Segment(segment=past.segment, started_at_us=zero_us, soak_started_s=0.0), self.job.settings.speed)
+        began_us = max(zero_us, self.segment.started_at_us)
+        soak_s = clock.soak_s(began_us)
+        self.segment = replace(self.segment, started_at_us=began_us, soak_started_s=soak_s)
+        firsts, missed = list(past.first_probes), past.missed
+        for which, first in enumerate(firsts):
+            due = range(first, min(occurrences(soak_s, plan.probes[which].every_s), occurrences(duration_s, plan.probes[which].every_s)))
+            for row in missed_probes(
+                plan, which, due, workload=Workload(plan, self.job.settings.seed), soak_clock=clock, duration_s=duration_s
+            ):
+                self.recorder.outcome(row)
+            firsts[which], missed = max(first, due.stop), missed + len(due)
+        return replace(past, soak_s=soak_s, first_probes=tuple(firsts), missed=missed)
 
     def _end_segment(self, at_us: int) -> None:
         """Let soak time stand still from where the load ended: what is waited for after it is no part of the soak."""
@@ -309,7 +340,8 @@ class Soak:
             load.send_probes(which, probe.every_s, first, occurrences(duration_s, probe.every_s))
             for which, (probe, first) in enumerate(zip(plan.probes, first_probes, strict=True))
         ]
-        return [load.send_slots(past.first_slot), *probes, *timeline.tasks()]
+        slots = load.send_slots(past.first_slot) if self.job.senders is None else self.job.senders.sent()
+        return [slots, *probes, *timeline.tasks()]
 
     def _watchers(self, load: Load, timeline: Timeline, ways: _Ways) -> list[Coroutine[object, object, None]]:
         """Give what goes on around it, and ends only by what went wrong."""
@@ -330,6 +362,8 @@ class Soak:
             load.watch(),
             watch_inbox(self.job.folder, self.events),
         ]  # fmt: skip
+        if self.job.senders is not None:
+            watchers.append(self.job.senders.watch())
         if settings.abort_when is not None:
             rule = AbortRule.parse(settings.abort_when)
             watchers.append(watch_for_abort(rule, self.vitals, self.clock, self.soak_clock))

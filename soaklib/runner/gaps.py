@@ -1,0 +1,65 @@
+"""Rows for calls that were planned while nobody lived to send them, of a stretch of which nothing has a row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from soaklib.plan.workload import probe_slot
+from soaklib.records import Kind, Outcome, Purpose, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from soaklib.plan.model import Plan
+    from soaklib.plan.pacer import Pacer
+    from soaklib.plan.workload import Call, Workload
+    from soaklib.runner.clock import SoakClock
+
+__all__ = ["missed_probes", "missed_slots"]
+
+
+def missed_slots(
+    slots: Iterable[int], *, workload: Workload, pacer: Pacer, soak_clock: SoakClock, phases: list[tuple[float, str]]
+) -> Iterator[Outcome]:
+    """Give a row for every call of some slots of the load.
+
+    Parameters
+    ----------
+    slots
+        Slots of which no call has a row.
+    workload, pacer
+        What each does, and when it was due.
+    soak_clock
+        Maps that to the run's clock.
+    phases
+        (soak second, name) of the plan's phases, in order.
+    """
+    for slot in slots:
+        calls, _ = workload.operation(slot)
+        due_s = pacer.due_s(slot)
+        yield from _rows(Purpose.LOAD, slot, calls, soak_clock.at_us(due_s), _phase(phases, due_s))
+
+
+def missed_probes(
+    plan: Plan, which: int, turns: Iterable[int], *, workload: Workload, soak_clock: SoakClock, duration_s: float
+) -> Iterator[Outcome]:
+    """Give a row for some turns of a probe; parameters as :func:`missed_slots`."""
+    phases = plan.phase_starts(duration_s)
+    for turn in turns:
+        due_s = turn * plan.probes[which].every_s
+        slot = probe_slot(turn, which, len(plan.probes))
+        calls = (workload.probes[which],)
+        yield from _rows(Purpose.PROBE, slot, calls, soak_clock.at_us(due_s), _phase(phases, due_s))
+
+
+def _rows(purpose: Purpose, slot: int, calls: tuple[Call, ...], due_us: int, phase: str) -> Iterator[Outcome]:
+    for step, call in enumerate(calls):
+        kind, reason = (Kind.SKIPPED, Reason.STEP_NOT_OK) if step else (Kind.MISSED, Reason.NO_RUNNER)
+        yield Outcome(
+            purpose, slot, step, call.role, call.tool, call.action, due_us, None, None, None, kind, call.expected,
+            reason, 0, None, None, phase,
+        )  # fmt: skip
+
+
+def _phase(phases: list[tuple[float, str]], due_s: float) -> str:
+    return [name for start_s, name in phases if start_s <= due_s][-1]
