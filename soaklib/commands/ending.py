@@ -15,7 +15,7 @@ from soaklib.analysis.sources.run import open_run
 from soaklib.commands.process import Stopped
 from soaklib.commands.terminal import say
 from soaklib.commands.verdict_table import show_verdicts
-from soaklib.errors import RecordingError, first_line
+from soaklib.errors import RecordingError, RunError, first_line
 from soaklib.evidence.judging import exit_code, judge_folder
 from soaklib.runner.gateway_facts import ask_gateway
 from soaklib.store.tables import DATABASE_NAME
@@ -35,7 +35,13 @@ __all__ = ["conclude", "costing"]
 
 
 def conclude(
-    job: SoakJob, result: SoakResult, *, log_url: str | None, signal_number: int | None, console: Console
+    job: SoakJob,
+    result: SoakResult,
+    *,
+    log_url: str | None,
+    signal_number: int | None,
+    console: Console,
+    gather: Callable[[], None] | None = None,
 ) -> int:
     """Take every step of the end of a run, and give its exit code.
 
@@ -49,6 +55,8 @@ def conclude(
         The signal that stopped the soak, if one did.
     console
         Where to say what.
+    gather
+        Brings together what was recorded in several places; None where it was in one.
 
     Raises
     ------
@@ -62,7 +70,9 @@ def conclude(
     try:
         try:
             _end(job, result)
-        except RecordingError as exc:
+            if gather is not None:
+                gather()
+        except (RecordingError, RunError) as exc:
             error = error or exc
         judged = _draw_and_pack(job, log_url, console)
     except Stopped:

@@ -33,6 +33,10 @@ COMMANDS: Final = {
     "run": _Command(
         "soaklib.run", "all", "soak a gateway; without --gateway-url, rehearse the whole day in two minutes"
     ),
+    "send": _Command(
+        "soaklib.commands.send", "all", "one sender of a fleet: a lane of a soak, for engines that give an index"
+    ),
+    "merge": _Command("soaklib.commands.merge", "all", "make one run of the folders of a fleet's lanes"),
     "report": _Command("soaklib.report", "all", "draw a run's figures and write its whitepaper"),
     "collect": _Command("soaklib.collect", "all", "pack a run's evidence into one bundle"),
     "verify": _Command("soaklib.verify", "all", "check that a bundle is what it says it is"),

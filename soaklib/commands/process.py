@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import functools
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, TypeVar, cast
 
 import duckdb
 
@@ -16,11 +17,13 @@ from soaklib.analysis.sources.run import find_run
 from soaklib.errors import ExitCode, RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
     from types import FrameType
     from typing import NoReturn
 
-__all__ = ["Stopped", "command", "find_folder", "stopping_signals"]
+__all__ = ["Stopped", "command", "find_folder", "run_on_the_fastest_loop", "stopping_signals"]
+
+_T = TypeVar("_T")
 
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MACHINE: Final = frozenset(
@@ -96,6 +99,16 @@ def stopping_signals() -> list[signal.Signals]:
     """Give the signals that ask for the end; not SIGHUP where it is ignored, as under ``nohup``."""
     nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     return [number for number in _STOPPING if not (nohup and number == signal.SIGHUP)]
+
+
+def run_on_the_fastest_loop(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine to its end on the fastest event loop that there is."""
+    try:
+        import uvloop  # noqa: PLC0415 - not there on every platform
+    except ImportError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
 
 
 def find_folder(path_or_id: str) -> Path:

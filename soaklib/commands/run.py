@@ -25,11 +25,14 @@ from soaklib.analysis.sources.run import open_run
 from soaklib.commands.display import show_progress
 from soaklib.commands.ending import conclude
 from soaklib.commands.preview import Preview, show_plan, spoken_openly
-from soaklib.commands.process import command, find_folder, stopping_signals
+from soaklib.commands.process import command, find_folder, run_on_the_fastest_loop, stopping_signals
 from soaklib.commands.rehearsal import embedded, rehearsed
 from soaklib.commands.resuming import lacking, refuse_what_a_stranger_names, resumed_settings
 from soaklib.commands.terminal import new_console, say
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError, TargetError, first_line
+from soaklib.fleet.conductor import Fleet
+from soaklib.fleet.launch import bring_together, fleeted
+from soaklib.fleet.merge import unmerge
 from soaklib.plan.forecast import Forecast, forecast, refuse_small_disk
 from soaklib.plan.model import Plan, load_plan
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, SoakSettings, is_loopback, load_settings
@@ -118,7 +121,7 @@ def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
                 anchor_utc=dt.datetime.now(dt.UTC),
             )
             _begin(job)
-            return _soak(job, listener, log_url, console)
+            return _soak(fleeted(job), listener, log_url, console)
 
 
 def _resume(wanted: SoakSettings, console: Console) -> int:
@@ -133,10 +136,11 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
         for warning in (*lacking(info.settings, settings), *spoken_openly(settings)):
             say(console, warning, "yellow")
         _confirm(settings, console)
+        unmerge(folder)
         with _listener(settings) as listener, _gateway(settings, info.plan, folder) as (target, log_url):
             _preflight(settings, info.plan, target)
             writer = RunWriter(folder / DATABASE_NAME, memory_limit_mb=_RECOVERY_MEMORY_MB)
-            past = recover(writer, settings, info.plan)
+            past = recover(writer, settings, info.plan, slots=None if settings.senders is None else range(0))
             write_event_log(folder / EVENT_LOG_NAME, info.anchor_utc, writer)
             writer.close()
             retire_request_log(folder, past.segment)
@@ -151,13 +155,14 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
             )
             # An embedded gateway's own log went with it, and with a part of the calls there is nothing to compare.
             is_lost = settings.embedded and settings.database_url is None
-            return _soak(job, listener, None if is_lost else log_url, console)
+            return _soak(fleeted(job), listener, None if is_lost else log_url, console)
 
 
 def _soak(job: SoakJob, listener: socket.socket | None, log_url: str | None, console: Console) -> int:
     """Run the soak to its end, and conclude the run; give the exit code."""
     result, signal_number = _until_its_end(job, listener, console)
-    return conclude(job, result, log_url=log_url, signal_number=signal_number, console=console)
+    gather = (lambda: bring_together(job.senders)) if isinstance(job.senders, Fleet) else None
+    return conclude(job, result, log_url=log_url, signal_number=signal_number, console=console, gather=gather)
 
 
 def _needs_a_word(settings: SoakSettings) -> bool:
@@ -319,7 +324,7 @@ def _until_its_end(job: SoakJob, listener: socket.socket | None, console: Consol
             return result
 
     handlers = {number: signal.getsignal(number) for number in stopping_signals()}
-    result = _run_on_the_fastest_loop(soaking())
+    result = run_on_the_fastest_loop(soaking())
     for number, handler in handlers.items():
         signal.signal(number, handler)  # the loop has left the default behind, which ends a process without a word
     gc.unfreeze()
@@ -339,12 +344,3 @@ async def _ended(soak: Soak, stop: asyncio.Event, console: Console) -> SoakResul
         error = RecordingError(f"the soak was ended by a defect: {first_line(exc)}")
         segment = dataclasses.replace(soak.segment, ended_at_us=soak.clock.now_us(), soak_ended_s=soak.soak_s)
         return SoakResult(status=RunStatus.FAILED, segments=(segment,), error=error)
-
-
-def _run_on_the_fastest_loop(work: Coroutine[Any, Any, SoakResult]) -> SoakResult:
-    try:
-        import uvloop  # noqa: PLC0415 - not there on every platform
-    except ImportError:
-        return asyncio.run(work)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)

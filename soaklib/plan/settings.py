@@ -207,6 +207,13 @@ class SoakSettings(BaseSettings):
         None, description='end a hopeless run, for example "success_rate < 50 for 10m" of soak time'
     )
     quick: bool = Field(False, description="rehearse the whole day in 30 s of wall time in place of two minutes")
+    senders: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="send by so many processes, each its lane of the slots, with its share of the agents and of "
+        "--max-in-flight; where that is not set, each has what its own limit on open files allows",
+    )
     check: bool = Field(False, description="validate everything, pass the health gate, send no load")
     report: bool = Field(True, description="leave out the figures and notebooks at the end")
     strict: bool = Field(False, description="let insufficient and not applicable criteria fail the run")
@@ -239,6 +246,9 @@ class SoakSettings(BaseSettings):
             raise ValueError(msg)
         if self.gateway_url is not None and self.quick:
             msg = "--quick is a rehearsal with the embedded gateway; with --gateway-url, shorten the soak by --hours"
+            raise ValueError(msg)
+        if self.senders is not None and self.max_in_flight is not None and self.max_in_flight < self.senders:
+            msg = f"--max-in-flight {self.max_in_flight} leaves none for some of {self.senders} senders; raise it"
             raise ValueError(msg)
         if self.total_slots < 1:
             msg = f"--rps {self.rps:g} x --hours {self.hours:g} plans no slot at all; raise one of them"

@@ -188,6 +188,8 @@ class Soak:
         except SoaklibError as exc:
             error = exc
         finally:
+            if job.senders is not None:
+                await job.senders.end()
             await self._clean_up(changes.end_all(self.soak_s / job.settings.duration_s))
             if self.timeline is not None:
                 key = "snapshot:final" if status is RunStatus.COMPLETED else None  # a run may be resumed and end again
@@ -248,8 +250,6 @@ class Soak:
                 self._scheduled(load, self.timeline, past), self._watchers(load, self.timeline, ways),
                 load=load, stop=stop, drain_s=job.settings.drain_s, clock=self.clock,
             )  # fmt: skip
-            if job.senders is not None and not isinstance(end.error, ClockJumpedError):
-                await job.senders.end()
             self._end_segment(end.at_us if end.completed else min(end.at_us, load.next_due_us))
             if not isinstance(end.error, ClockJumpedError):
                 if end.error is not None:
@@ -280,15 +280,27 @@ class Soak:
     def _keep_to_the_plans_clock(self, past: Past, zero_us: int) -> Past:
         """Begin the segment where the plan's clock is, with rows for the probes that nobody lived to send."""
         plan, duration_s = self.job.plan, self.job.settings.duration_s
-        clock = SoakClock(Segment(segment=past.segment, started_at_us=zero_us, soak_started_s=0.0), self.job.settings.speed)
+        clock = SoakClock(
+            Segment(segment=past.segment, started_at_us=zero_us, soak_started_s=0.0), self.job.settings.speed
+        )
         began_us = max(zero_us, self.segment.started_at_us)
         soak_s = clock.soak_s(began_us)
         self.segment = replace(self.segment, started_at_us=began_us, soak_started_s=soak_s)
         firsts, missed = list(past.first_probes), past.missed
         for which, first in enumerate(firsts):
-            due = range(first, min(occurrences(soak_s, plan.probes[which].every_s), occurrences(duration_s, plan.probes[which].every_s)))
+            due = range(
+                first,
+                min(
+                    occurrences(soak_s, plan.probes[which].every_s), occurrences(duration_s, plan.probes[which].every_s)
+                ),
+            )
             for row in missed_probes(
-                plan, which, due, workload=Workload(plan, self.job.settings.seed), soak_clock=clock, duration_s=duration_s
+                plan,
+                which,
+                due,
+                workload=Workload(plan, self.job.settings.seed),
+                soak_clock=clock,
+                duration_s=duration_s,
             ):
                 self.recorder.outcome(row)
             firsts[which], missed = max(first, due.stop), missed + len(due)

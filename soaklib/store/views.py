@@ -4,9 +4,10 @@
 frames have it, ``at``, which SQL takes for one of its own words unless it is quoted), ``soak_s``, ``service_us``,
 ``response_us``, ``succeeded`` and ``counted`` beside the recorded columns. ``readings`` are samples with soak time and
 with labels by name, ``labels['tool']``; ``label(labels, name)`` does the same on ``samples``. ``invalid_windows`` are
-the soak-minutes in which the generator itself was late, and ``valid_calls`` the calls that do not touch one: verdicts
-rest on those, so that a gateway is not blamed for its tester. ``generator_ticks`` are the generator's looks at itself,
-and ``chaos_windows`` says when the plan had chaos on which tool.
+the soak-minutes in which the generator itself was late, each a lane's of a fleet, and ``valid_calls`` the calls that do
+not touch one of their own lane: verdicts rest on those, so that a gateway is not blamed for its tester.
+``generator_ticks`` are the generator's looks at itself, and ``chaos_windows`` says when the plan had chaos on which
+tool.
 """
 
 from __future__ import annotations
@@ -119,29 +120,32 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
            from samples""",
         # each look at the generator, with the time since the one before: a second, or as long as it stood still
         """create temp view generator_ticks as
-           select coalesce(greatest(lag(at_us) over (order by at_us),
-                                    (select max(started_at_us) from segments where started_at_us <= at_us)),
+           select lane,
+                  coalesce(greatest(lag(at_us) over (partition by lane order by at_us),
+                                    (select max(started_at_us) from segments
+                                     where started_at_us <= at_us and lane is not distinct from runner_health.lane)),
                            at_us - 1000000) as start_us,
                   at_us as end_us, greatest(schedule_lag_max_us, loop_lag_max_us) as lag_us
            from runner_health""",
         # the ticks in which it was late, widened to whole soak-minutes
         f"""create temp view invalid_windows as
            select floor(soak_seconds(start_us) / 60) * 60 as start_s, ceil(soak_seconds(end_us) / 60) * 60 as end_s,
-                  lag_us
+                  lag_us, lane
            from generator_ticks where lag_us > {late_us!r}""",  # noqa: S608 - our own number
         # Invalid windows are whole soak-minutes, so a call touches one if the first invalid minute from its own on is
         # not later than the minute of its end. A table of that first minute makes it one look-up a call.
         """create temp table next_invalid_minute as
            with invalid as (
-               select distinct unnest(range((start_s / 60)::BIGINT, (end_s / 60)::BIGINT)) as minute
+               select distinct unnest(range((start_s / 60)::BIGINT, (end_s / 60)::BIGINT)) as minute, lane
                from invalid_windows
            )
-           select minutes.minute, min(invalid.minute) as invalid_minute
+           select minutes.minute, coalesce(lane, -1) as lane, min(invalid.minute) as invalid_minute
            from (select unnest(range(coalesce((select max(minute) + 1 from invalid), 0))) as minute) minutes
            join invalid on invalid.minute >= minutes.minute group by all""",
         """create temp view valid_calls as
            select calls.* from calls
-           left join next_invalid_minute as next on next.minute = greatest(floor(soak_s / 60), 0)::BIGINT
+           left join next_invalid_minute as next
+             on next.minute = greatest(floor(soak_s / 60), 0)::BIGINT and next.lane = coalesce(calls.lane, -1)
            where invalid_minute is null
               or invalid_minute > floor(soak_seconds(coalesce(done_at_us, planned_at_us)) / 60)""",
         # From the gate before it on a call may meet chaos, though its event comes when the gateway has answered. off_us
@@ -167,9 +171,10 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def read_segments(connection: duckdb.DuckDBPyConnection) -> list[Segment]:
-    """Give the run's segments in order."""
+    """Give the run's segments in order; those of a fleet's lanes lie in them and map no time."""
     rows = connection.execute(
-        "select segment, started_at_us, soak_started_s, ended_at_us, soak_ended_s, lane from segments order by segment"
+        "select segment, started_at_us, soak_started_s, ended_at_us, soak_ended_s, lane from segments"
+        " where lane is null order by segment"
     ).fetchall()
     return [
         Segment(

@@ -349,7 +349,8 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         name="segments",
         query="""
             with ordered as (select *, lag(ended_at_us) over (order by segment) as before_us,
-                                    lag(soak_ended_s) over (order by segment) as before_s from segments)
+                                    lag(soak_ended_s) over (order by segment) as before_s
+                             from segments where lane is null)
             select count(*)::BIGINT as segments, greatest(count(*) - 1, 0)::BIGINT as gaps,
                    coalesce(sum(started_at_us - before_us), 0) / 1e6 as gap_wall_s,
                    count(*) filter (before_us is null and segment > 0)::BIGINT as unknown_gaps,

@@ -36,9 +36,14 @@ def measurement_validity(run: Run, every: str = "15m") -> pl.DataFrame:
         f"""
         with ticks as (
             select soak_seconds(at_us - 1) as soak_s, * exclude (at_us) from runner_health
+        ), lanes as (
+            select lane, {window_ends_sql(every)}, avg(planned) as planned_per_s, avg(sent) as sent_per_s,
+                   max(schedule_lag_max_us) / 1000 as schedule_lag_max_ms,
+                   max(loop_lag_max_us) / 1000 as loop_lag_max_ms, count(*)::BIGINT as seconds
+            from ticks group by all
         )
-        select {window_ends_sql(every)}, avg(planned) as planned_per_s, avg(sent) as sent_per_s,
-               max(schedule_lag_max_us) / 1000 as schedule_lag_max_ms, max(loop_lag_max_us) / 1000 as loop_lag_max_ms,
-               count(*)::BIGINT as seconds
-        from ticks group by all order by soak_s"""  # noqa: S608 - our own names
+        select soak_s, end_s, sum(planned_per_s) as planned_per_s, sum(sent_per_s) as sent_per_s,
+               max(schedule_lag_max_ms) as schedule_lag_max_ms, max(loop_lag_max_ms) as loop_lag_max_ms,
+               max(seconds) as seconds
+        from lanes group by soak_s, end_s order by soak_s"""  # noqa: S608 - our own names
     )

@@ -63,16 +63,18 @@ def gateway_query(run: Run, metric: str, scale: float = 1.0) -> str:
                coalesce(started, {otherwise}, 0)::DOUBLE as process
         from readings
         asof left join starts on readings.at_us >= starts.at_us
-        asof left join segments on readings.at_us >= segments.started_at_us
+        asof left join (from segments where lane is null) segments on readings.at_us >= segments.started_at_us
         order by readings.at_us"""  # noqa: S608 - our own names
 
 
 def generator_query(column: str, scale: float = 1.0) -> str:
-    """Give the SQL of what the runner wrote of itself, each segment a process; columns as :func:`gateway_query`."""
+    """Give the SQL of what the runner wrote of itself, each segment of each lane a process; as :func:`gateway_query`."""
     return f"""
         select at_us, soak_seconds(at_us) as soak_s, {column} * {scale!r} as "value",
-               coalesce(segment, 0)::DOUBLE as process
-        from runner_health asof left join segments on at_us >= started_at_us order by at_us"""  # noqa: S608 - a column's name
+               (coalesce(segment, 0) + 65536 * (coalesce(health.lane, -1) + 1))::DOUBLE as process
+        from runner_health health asof left join segments
+          on coalesce(health.lane, -1) = coalesce(segments.lane, -1) and at_us >= started_at_us
+        order by at_us"""  # noqa: S608 - a column's name
 
 
 def longest_lived(readings: pl.DataFrame) -> Readings:

@@ -161,6 +161,9 @@ def measurement_valid(run: Run) -> Verdict:
         select coalesce(sum(end_us - start_us) filter (lag_us > {late_us!r}), 0) / 1e6 as late_s,
                coalesce(sum(end_us - start_us), 0) / 1e6 as watched_s
         from generator_ticks"""  # noqa: S608 - our own number
+    by_lane = f"""
+        select lane, 100.0 * coalesce(sum(end_us - start_us) filter (lag_us > {late_us!r}), 0) / sum(end_us - start_us)
+        from generator_ticks group by lane order by lane"""  # noqa: S608 - our own number
     late_s, watched_s = run.sql(query).row(0)
     most = run.thresholds.invalid_windows
     threshold = f"<= {most:g} % of the time with a lag over {run.thresholds.late_ms:g} ms"
@@ -169,6 +172,8 @@ def measurement_valid(run: Run) -> Verdict:
         return Verdict("measurement valid", None, threshold, 0, None, None, State.INSUFFICIENT, "no second", query)
     state = passed(100 * late_s <= most * watched_s)
     detail = f"the generator was late in {late_s:.0f} of {n} wall seconds"
+    if (lanes := run.sql(by_lane).drop_nulls()).height:
+        detail += ", by lane: " + ", ".join(f"{share:.1f} % of {lane}" for lane, share in lanes.iter_rows())
     left_s = number(run, _INVALID_SOAK_S) or 0.0
     if state == State.PASS and left_s > run.info.planned_soak_s / 2:
         state = State.INSUFFICIENT

@@ -1,0 +1,79 @@
+"""``soaklib merge``: the one run of a fleet, from the folders that its lanes left."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from soaklib.commands.process import command
+from soaklib.errors import ExitCode, RunError, SoaklibError
+from soaklib.evidence.judging import exit_code, judge_folder
+from soaklib.fleet.job import JOB_NAME, LANES_FOLDER, LaneJob
+from soaklib.fleet.launch import settle_what_is_lost
+from soaklib.fleet.merge import conductor_database, merge
+from soaklib.store.tables import DATABASE_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        folder, lanes = _find(options.folders, options.out)
+        merge(folder, lanes)
+        print(folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
+        if not options.judge:
+            return ExitCode.OK
+        return exit_code(judge_folder(folder)[0], strict=False)
+    except SoaklibError as exc:
+        print(f"soaklib: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
+        return exc.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="soaklib merge", description="Make one run of what the lanes of a fleet left, from the files alone."
+    )
+    parser.add_argument(
+        "folders", metavar="FOLDER", nargs="+", type=Path,
+        help="the run's folder, with its lanes in it; or, where they are elsewhere, the conductor's and each lane's",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="the run's folder, where lanes alone are merged")
+    parser.add_argument("--no-judge", dest="judge", action="store_false", help="leave out the verdicts")
+    return parser
+
+
+def _find(folders: Sequence[Path], out: Path | None) -> tuple[Path, list[Path]]:
+    """Give the folder of the run that is to be, and the databases of the lanes."""
+    lanes: list[Path] = []
+    homes: list[Path] = []
+    for folder in folders:
+        inside = sorted((folder / LANES_FOLDER).glob(f"*/{DATABASE_NAME}"), key=lambda path: path.parent.name)
+        lanes += inside
+        if (folder / JOB_NAME).exists() or inside:
+            homes.append(folder)
+        elif (folder / DATABASE_NAME).is_file():
+            lanes.append(folder / DATABASE_NAME)
+        else:
+            msg = f"{folder} holds no lane: pass folders that soaklib send or soaklib run --senders left"
+            raise RunError(msg)
+    if len(homes) > 1 or (homes and out is not None) or not (homes or out):
+        msg = "pass one run's folder, or --out FOLDER for lanes alone"
+        raise RunError(msg)
+    if homes and (homes[0] / JOB_NAME).exists() and conductor_database(homes[0]).exists() and len(folders) == 1:
+        job = LaneJob.read(homes[0] / JOB_NAME)
+        settle_what_is_lost(homes[0], job)
+        lanes = [homes[0] / LANES_FOLDER / str(number) / DATABASE_NAME for number in range(job.lanes)]
+    home = homes[0] if homes else out
+    if home is None:  # looked at above
+        msg = "pass --out FOLDER"
+        raise RunError(msg)
+    home.mkdir(parents=True, exist_ok=True)
+    return home, lanes

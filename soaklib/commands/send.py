@@ -1,0 +1,183 @@
+"""``soaklib send``: one sender of a fleet, for whatever starts processes by a number: a lane of a run, and no more."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import datetime as dt
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from soaklib.commands.process import command, run_on_the_fastest_loop, stopping_signals
+from soaklib.errors import ExitCode, SettingsError, SoaklibError
+from soaklib.fleet.job import BEFORE_START, LaneJob, lane_folder
+from soaklib.fleet.lane_run import begin_or_resume, end_lane
+from soaklib.fleet.lanes import Lane
+from soaklib.fleet.report import LaneReport
+from soaklib.fleet.sender import Sender, SenderResult
+from soaklib.plan.model import load_plan
+from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, load_settings
+from soaklib.records import RunStatus
+from soaklib.runner.surroundings import Surroundings
+from soaklib.store.lock import RunLock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_REPORT_EVERY_S: Final = 0.5
+_SAY: Final = "soaklib send: {}"
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    try:
+        options, rest = _parser().parse_known_args(sys.argv[1:] if arguments is None else arguments)
+        lane = Lane.parse(options.lane)
+        job = _given_job(options, lane, rest) if options.job is not None else _own_job(options, lane, rest)
+        folder: Path = options.folder or lane_folder(
+            options.job.parent if options.job is not None else _out(rest) / job.run_id, lane.number
+        )
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with RunLock(folder):
+            return _send(job, lane, folder)
+    except SoaklibError as exc:
+        print(_SAY.format(exc), file=sys.stderr)  # noqa: T201 - the command's own words
+        return exc.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="soaklib send",
+        description="Send one lane of a soak. All other flags are those of soaklib run, the same for every lane.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--lane", required=True, metavar="i/N", help="send slots n with n mod N = i, for i from 0 to N - 1")
+    add("--start-at", metavar="T", help="ISO-8601 time with its zone at which the soak starts, the same for every lane")
+    add("--run-id", metavar="ID", help="the run's name, the same for every lane [from --start-at]")
+    add("--desk", metavar="HOST:PORT", help="where a conductor tells the time, if it can be reached from here")
+    add("--job", type=Path, metavar="FILE", help="fleet.json of a run, in place of --start-at and all other flags")
+    add("--folder", type=Path, metavar="FOLDER", help="where the lane records [OUT/RUN-ID/lanes/i]")
+    return parser
+
+
+def _given_job(options: argparse.Namespace, lane: Lane, rest: Sequence[str]) -> LaneJob:
+    """Give the job that a file holds."""
+    if rest or options.start_at is not None:
+        msg = f"--job says everything: leave out {' '.join(rest) or '--start-at'}"
+        raise SettingsError(msg)
+    job = LaneJob.read(options.job)
+    if job.lanes != lane.of:
+        msg = f"--lane {lane}: {options.job} has {job.lanes} lanes"
+        raise SettingsError(msg)
+    return job
+
+
+def _own_job(options: argparse.Namespace, lane: Lane, rest: Sequence[str]) -> LaneJob:
+    """Make the job of flags: the same flags make the same job for every lane."""
+    if options.start_at is None:
+        msg = "pass --start-at T, the same for every lane, or --job FILE"
+        raise SettingsError(msg)
+    settings = load_settings(rest)
+    if settings.gateway_url is None:
+        msg = "pass --gateway-url: senders share a gateway, and none of them starts it"
+        raise SettingsError(msg)
+    if settings.max_in_flight is not None and settings.max_in_flight < lane.of:
+        msg = f"--max-in-flight {settings.max_in_flight} leaves none for some of {lane.of} lanes; raise it"
+        raise SettingsError(msg)
+    start = start_time(options.start_at)
+    anchor = start - BEFORE_START
+    return LaneJob(
+        run_id=options.run_id or f"{start:%Y%m%dT%H%M%SZ}-fleet", anchor_utc=anchor, lanes=lane.of,
+        start_us=(start - anchor) // dt.timedelta(microseconds=1), desk=options.desk, target=settings.gateway_url,
+        settings=settings.model_dump(mode="json"), plan=load_plan(settings.plan),
+    )  # fmt: skip
+
+
+def start_time(text: str) -> dt.datetime:
+    """Read a start.
+
+    Raises
+    ------
+    SettingsError
+        It is no time, or it says no zone.
+    """
+    try:
+        start = dt.datetime.fromisoformat(text)
+    except ValueError:
+        start = dt.datetime.min
+    if start.tzinfo is None:
+        msg = f"--start-at {text!r}: must be an ISO-8601 time with its zone, such as 2026-11-28T20:00:00Z"
+        raise SettingsError(msg)
+    return start.astimezone(dt.UTC)
+
+
+def _out(rest: Sequence[str]) -> Path:
+    return load_settings(rest).out
+
+
+def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
+    """Send the lane to its end, and finish its database; give the exit code."""
+    settings = job.settings_of(lane)
+    headers = settings.headers()
+    past = begin_or_resume(job, lane, folder)
+    stopped_by: list[int] = []
+
+    async def sending() -> SenderResult:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def on_signal(number: int) -> None:
+            stopped_by.append(number)
+            stop.set()
+
+        for number in stopping_signals():
+            loop.add_signal_handler(number, on_signal, number)
+        sender = Sender(
+            job=job, lane=lane, folder=folder, past=past,
+            surroundings=Surroundings(
+                settings, job.target, headers=headers, admin_token=os.environ.get(ADMIN_TOKEN_VARIABLE)
+            ),
+        )  # fmt: skip
+        if job.ends_with_conductor:
+            loop.add_reader(sys.stdin.fileno(), lambda: os.read(sys.stdin.fileno(), 1) or stop.set())
+        os.set_blocking(
+            sys.stdout.fileno(), os.isatty(sys.stdout.fileno())
+        )  # a conductor that stands still holds up nobody
+        reporting = asyncio.create_task(_report(sender))
+        try:
+            return await sender.run(stop)
+        finally:
+            reporting.cancel()
+            await asyncio.wait({reporting})
+            _tell(LaneReport.of(sender).line())
+
+    handlers = {number: signal.getsignal(number) for number in stopping_signals()}
+    result = run_on_the_fastest_loop(sending())
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    end_lane(folder, result)
+    if result.error is not None:
+        raise result.error
+    if result.status is RunStatus.COMPLETED:
+        return ExitCode.OK
+    return 128 + (stopped_by[0] if stopped_by else signal.SIGTERM)
+
+
+async def _report(sender: Sender) -> None:
+    while True:
+        await asyncio.sleep(_REPORT_EVERY_S)
+        _tell(LaneReport.of(sender).line())
+
+
+def _tell(line: bytes) -> None:
+    """Say a line to whoever started this; when nobody listens, or nobody any more, the sending goes on."""
+    with contextlib.suppress(OSError):  # a pipe that is full or has no reader: the next line may get through
+        os.write(sys.stdout.fileno(), line)

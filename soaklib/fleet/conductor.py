@@ -1,0 +1,224 @@
+"""The conductor's side of a fleet: lanes are placed, started together, listened to, and told to stop.
+
+What exists once in a run is the soak's own: gates, policies, changes, probes, scrapes, events, the abort rule. This only
+lets others send its slots. A lane that dies stays dead while the soak goes on, and no other lane changes its pace: its
+slots are missed, and the event says so. Whoever resumes the run starts the lanes that are missing, and no others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+from soaklib.errors import TargetError
+from soaklib.fleet.desk import Desk
+from soaklib.fleet.lanes import Lane
+from soaklib.fleet.report import LaneReport
+from soaklib.records import EventName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from soaklib.fleet.job import LaneJob
+    from soaklib.runner.events import EventLog
+    from soaklib.runner.soak import Soak
+    from soaklib.runner.vitals import Vitals
+
+__all__ = ["Fleet", "LaneState", "Place", "Placing"]
+
+_READY_WITHIN_S: Final = 120.0
+_LEAD_US: Final = 250_000
+"""From the word that starts the soak to its start: the word's way to every lane."""
+_TAKE_IN_EVERY_S: Final = 0.2
+_END_WITHIN_S: Final = 60.0
+
+
+class Place(Protocol):
+    """Where one lane runs."""
+
+    def report(self) -> LaneReport | None:
+        """Give what the lane said last; None when it has said nothing."""
+
+    def ended(self) -> str | None:
+        """Give how the lane's process ended, in words that are empty when it ended well; None while it lives."""
+
+    async def stop(self) -> None:
+        """Tell it to stop."""
+
+    async def kill(self) -> None:
+        """End it."""
+
+
+class Placing(Protocol):
+    """Starts lanes somewhere."""
+
+    async def start(self, job: Path, lane: Lane, folder: Path) -> Place:
+        """Start a lane by its job's file, to record in a folder."""
+
+    async def close(self) -> None:
+        """Let go of what it needed."""
+
+
+@dataclass
+class LaneState:
+    """What the conductor knows of a lane.
+
+    Attributes
+    ----------
+    lane
+        Which.
+    place
+        Where it runs; None for a lane that lives since before this conductor, or that has nothing left to do.
+    is_alive
+        Whether it is thought to live.
+    report
+        What it said last.
+    """
+
+    lane: Lane
+    place: Place | None
+    is_alive: bool = True
+    report: LaneReport | None = None
+
+
+@dataclass
+class Fleet:
+    """The lanes of a run, as its soak sees them.
+
+    Attributes
+    ----------
+    job
+        What each is told.
+    run_folder
+        Where the job's file is written.
+    folder_of
+        Gives a lane's folder.
+    placing
+        Starts them.
+    to_start
+        Numbers of the lanes to be started; others live already, or are complete.
+    living
+        Numbers of those that live already.
+    lanes
+        What is known of each.
+    """
+
+    job: LaneJob
+    run_folder: Path
+    folder_of: Callable[[int], Path]
+    placing: Placing
+    to_start: frozenset[int]
+    living: Callable[[int], bool] = field(default=lambda _: False)
+    lanes: list[LaneState] = field(default_factory=list)
+    _open: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack, repr=False)
+
+    async def begin(self, soak: Soak) -> int:
+        """Start the lanes, wait until all are ready, and say when the soak starts.
+
+        Raises
+        ------
+        TargetError
+            One of them ended before, or is not ready within two minutes.
+        """
+        self._vitals: Vitals = soak.vitals
+        self._events: EventLog = soak.events
+        self._desk = await self._open.enter_async_context(Desk(self.job.run_id, soak.clock.now_us))
+        self.job = self.job.model_copy(update={"desk": self._desk.address})
+        path = self.job.write(self.run_folder)
+        for number in range(self.job.lanes):
+            lane = Lane(number, self.job.lanes)
+            place = await self.placing.start(path, lane, self.folder_of(number)) if number in self.to_start else None
+            self.lanes.append(LaneState(lane, place, is_alive=place is not None or self.living(number)))
+        start_us = self.job.start_us
+        if start_us is None:
+            await self._all_ready()
+            start_us = soak.clock.now_us() + _LEAD_US
+            self.job = self.job.model_copy(update={"start_us": start_us})
+            self.job.write(self.run_folder)
+            self._desk.start_us.set_result(start_us)
+        self._events.write(
+            EventName.LANE_STARTED,
+            f"lanes={self.job.lanes} started={len(self.to_start)} desk={self._desk.address} start_us={start_us}",
+        )
+        return start_us
+
+    async def sent(self) -> None:
+        """Wait until each lane has sent its last slot, or does not live any more."""
+        while any(state.is_alive and not (state.report and state.report.has_sent) for state in self.lanes):  # noqa: ASYNC110 - what is waited for is in other processes
+            await asyncio.sleep(_TAKE_IN_EVERY_S)
+
+    async def watch(self) -> None:
+        """Take in what the lanes tell, until cancelled."""
+        while True:
+            await asyncio.sleep(_TAKE_IN_EVERY_S)
+            self._take_in()
+
+    async def end(self) -> None:
+        """Tell lanes that still send to stop, and wait until all are gone."""
+        for state in self.lanes:
+            if state.place is not None and state.place.ended() is None and not (state.report and state.report.has_sent):
+                await state.place.stop()
+        try:
+            async with asyncio.timeout(_END_WITHIN_S + float(self.job.settings.get("drain_s", 0))):
+                while any(state.place is not None and state.is_alive for state in self.lanes):
+                    self._take_in()
+                    await asyncio.sleep(_TAKE_IN_EVERY_S)
+        except TimeoutError:
+            self._events.write(EventName.LANE_LOST, "lanes that do not stop are ended")
+        await self.close()
+
+    async def close(self) -> None:
+        """End what still lives, and let go of everything."""
+        for state in self.lanes:
+            if state.place is not None and state.place.ended() is None:
+                await state.place.kill()
+        await self._open.aclose()
+        await self.placing.close()
+
+    async def _all_ready(self) -> None:
+        """Wait until all lanes that were started have said that they are ready."""
+        try:
+            async with asyncio.timeout(_READY_WITHIN_S):
+                while not self.to_start <= self._desk.ready:
+                    for state in self.lanes:
+                        if state.place is not None and (how := state.place.ended()) is not None:
+                            msg = f"lane {state.lane} ended before the soak began: {how or 'it said nothing'}"
+                            raise TargetError(msg)
+                    await asyncio.sleep(_TAKE_IN_EVERY_S)
+        except TimeoutError as exc:
+            late = sorted(self.to_start - self._desk.ready)
+            msg = f"lanes {', '.join(map(str, late))} were not ready within {_READY_WITHIN_S:g} s"
+            raise TargetError(msg) from exc
+
+    def _take_in(self) -> None:
+        """Add what lanes have sent since the last look to the run's counters; notice those that died."""
+        for state in self.lanes:
+            if state.place is None or not state.is_alive:
+                state.is_alive = state.is_alive and self.living(state.lane.number)
+                continue
+            how = state.place.ended()  # before its last words are read: they are there when it has ended
+            if (report := state.place.report()) is not None:
+                self._add(report, state.report)
+                state.report = report
+            if how is not None:
+                state.is_alive = False
+                if how:
+                    self._events.write(EventName.LANE_LOST, f"lane {state.lane}: {how}; its slots are missed from here")
+        self._vitals.slots_passed = min(
+            (state.report.slots_passed for state in self.lanes if state.is_alive and state.report), default=0
+        )
+        self._vitals.sent_per_s = sum(
+            state.report.sent_per_s for state in self.lanes if state.is_alive and state.report
+        )
+
+    def _add(self, report: LaneReport, before: LaneReport | None) -> None:
+        outcomes, sent = (Counter(report.outcomes), Counter(report.sent_calls))
+        if before is not None:
+            outcomes.subtract(before.outcomes)
+            sent.subtract(before.sent_calls)
+        self._vitals.outcomes.update(outcomes)
+        self._vitals.sent_calls.update(sent)

@@ -1,0 +1,129 @@
+"""A lane's own database: begun, taken up again, ended, and settled when its sender is gone for good."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from soaklib.errors import RunError
+from soaklib.fleet.lanes import Lane
+from soaklib.plan.pacer import Pacer
+from soaklib.plan.workload import Workload
+from soaklib.records import Event, EventName, RunStatus
+from soaklib.runner.clock import SoakClock
+from soaklib.runner.gaps import missed_slots
+from soaklib.runner.recovery import Past, recover
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment
+from soaklib.store.writer import Manifest, RunWriter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from soaklib.fleet.job import LaneJob
+    from soaklib.fleet.sender import SenderResult
+
+__all__ = ["begin_or_resume", "end_lane", "lane_of", "settle"]
+
+_MEMORY_MB = 1024  # it looks at every slot of the lane, once, and no load is waiting
+
+
+def begin_or_resume(job: LaneJob, lane: Lane, folder: Path) -> Past:
+    """Begin a lane's database, or settle what an earlier sender of the lane left; the folder must be locked.
+
+    Raises
+    ------
+    RunError
+        The folder holds another run, another lane, or one that is complete.
+    """
+    path = folder / DATABASE_NAME
+    is_new = not path.exists()
+    writer = RunWriter(path, memory_limit_mb=_MEMORY_MB)
+    try:
+        if is_new or not writer.read("select 1 from run"):
+            writer.begin_run(_manifest(job, lane))
+            return Past()
+        _refuse_another(writer, job, lane, folder)
+        settings = job.settings_of(lane)
+        return recover(writer, settings, job.plan, slots=lane.slots(settings.total_slots))
+    finally:
+        writer.close()
+
+
+def end_lane(folder: Path, result: SenderResult) -> None:
+    """Finish a lane's manifest."""
+    writer = RunWriter(folder / DATABASE_NAME)
+    for segment in result.segments:
+        writer.end_segment(segment)
+    [(lived_us,)] = writer.read("select coalesce(sum(ended_at_us - started_at_us), 0) from segments")
+    writer.end_run(result.status, completed_utc=dt.datetime.now(dt.UTC), duration_s=lived_us / 1e6)
+    writer.close()
+
+
+def settle(job: LaneJob, lane: Lane, folder: Path, *, zero_us: int, until_s: float) -> int:
+    """Write rows for the slots of a lane that nobody sent and that were due before a soak second; give how many.
+
+    Parameters
+    ----------
+    job, lane, folder
+        The lane; one that never began has rows for all of them.
+    zero_us
+        Soak second 0 on the run's clock.
+    until_s
+        Where the run ended, in soak seconds.
+    """
+    settings = job.settings_of(lane)
+    past = begin_or_resume(job, lane, folder)
+    pacer = Pacer(settings.rps, settings.arrivals, settings.seed)
+    first = lane.first_from(past.first_slot)
+    end = settings.total_slots if until_s >= settings.duration_s else pacer.first_slot_from(until_s)
+    due = range(first, end, lane.of)
+    clock = SoakClock(Segment(segment=0, started_at_us=zero_us, soak_started_s=0.0), settings.speed)
+    rows = [
+        row._replace(lane=lane.number)
+        for row in missed_slots(
+            due, workload=Workload(job.plan, settings.seed), pacer=pacer, soak_clock=clock,
+            phases=job.plan.phase_starts(settings.duration_s),
+        )
+    ]  # fmt: skip
+    said = f"lane {lane}: {len(due)} slots missed up to H+{until_s / 3600:.3f}; nobody sent them"
+    writer = RunWriter(folder / DATABASE_NAME, memory_limit_mb=_MEMORY_MB)
+    batch: dict[str, Any] = {"outcomes": rows}
+    if due:
+        batch["events"] = [
+            tuple(Event(max(past.last_us, clock.at_us(pacer.due_s(first))), EventName.LANE_GAP, said, None))
+        ]
+    writer.append(batch)
+    writer.end_run(RunStatus.INTERRUPTED, completed_utc=dt.datetime.now(dt.UTC), duration_s=0.0)
+    writer.close()
+    return len(due)
+
+
+def lane_of(environment: str) -> Lane | None:
+    """Give the lane that a database's manifest says it is of; None where it is a whole run's, or the conductor's."""
+    said = json.loads(environment).get("lane")
+    return None if said is None else Lane.parse(str(said))
+
+
+def _manifest(job: LaneJob, lane: Lane) -> Manifest:
+    settings = job.settings_of(lane)
+    environment = {
+        "lane": str(lane), "host": platform.node(), "platform": platform.platform(),
+        "python": platform.python_version(), "cpus": os.cpu_count(), "start_us": job.start_us,
+    }  # fmt: skip
+    return Manifest(
+        run_id=job.run_id, soaklib_version=version("soaklib"), anchor_utc=job.anchor_utc, speed=settings.speed,
+        rps=settings.rps, hours=settings.hours, seed=settings.seed, target=job.target, embedded=job.ends_with_conductor,
+        settings=json.dumps(job.settings), plan=job.plan.model_dump_json(), environment=json.dumps(environment),
+    )  # fmt: skip
+
+
+def _refuse_another(writer: RunWriter, job: LaneJob, lane: Lane, folder: Path) -> None:
+    [(run_id, environment)] = writer.read("select run_id, environment from run")
+    if (run_id, lane_of(environment)) != (job.run_id, lane):
+        msg = f"{folder} holds lane {lane_of(environment)} of run {run_id}, not lane {lane} of {job.run_id}"
+        raise RunError(msg)

@@ -1,0 +1,89 @@
+"""A run's fleet, before and after: which lanes are to be started, and their files brought together at the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from soaklib.fleet.children import Children
+from soaklib.fleet.conductor import Fleet
+from soaklib.fleet.job import JOB_NAME, LaneJob, lane_folder
+from soaklib.fleet.lane_run import settle
+from soaklib.fleet.lanes import Lane
+from soaklib.fleet.merge import conductor_database, lanes_of, merge
+from soaklib.records import RunStatus
+from soaklib.store.lock import is_owned
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.writer import RunWriter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from soaklib.runner.soak import SoakJob
+
+__all__ = ["bring_together", "fleeted", "settle_what_is_lost"]
+
+
+def fleeted(job: SoakJob) -> SoakJob:
+    """Give a soak's job with the senders that its settings ask for; as it is where they ask for none.
+
+    Of a run that goes on, only those lanes are started whose sender neither lives nor has come to its end.
+    """
+    settings = job.settings
+    if settings.senders is None:
+        return job
+    before = LaneJob.read(job.folder / JOB_NAME) if (job.folder / JOB_NAME).exists() else None
+    lane_job = LaneJob(
+        run_id=job.run_id, anchor_utc=job.anchor_utc, lanes=settings.senders,
+        start_us=None if before is None else before.start_us, target=job.target, ends_with_conductor=settings.embedded,
+        settings=settings.model_dump(mode="json"), plan=job.plan,
+    )  # fmt: skip
+    folders = [lane_folder(job.folder, number) for number in range(settings.senders)]
+    to_start = frozenset(
+        number
+        for number, folder in enumerate(folders)
+        if not is_owned(folder) and _status(folder) != RunStatus.COMPLETED
+    )
+    fleet = Fleet(
+        job=lane_job, run_folder=job.folder, folder_of=folders.__getitem__, placing=Children(), to_start=to_start,
+        living=lambda number: is_owned(folders[number]),
+    )  # fmt: skip
+    return replace(job, senders=fleet)
+
+
+def bring_together(fleet: Fleet) -> None:
+    """Write rows for what no lane has sent, and merge the lanes' files with the conductor's."""
+    folder, job = fleet.run_folder, fleet.job
+    settle_what_is_lost(folder, job)
+    merge(folder, lanes_of(folder, job.lanes))
+
+
+def settle_what_is_lost(folder: Path, job: LaneJob) -> None:
+    """Write rows for slots of lanes whose sender was lost, up to where the conductor ended.
+
+    A lane that was told to stop, in a run that was, has nothing to settle: like any run that is interrupted, it may go on.
+    """
+    writer = RunWriter(conductor_database(folder))
+    [(status, until_s)] = writer.read(
+        "select (select status from run), coalesce((select max(soak_ended_s) from segments where lane is null), 0)"
+    )
+    writer.close()
+    for number in range(job.lanes):
+        lane_status = _status(lane_folder(folder, number))
+        is_told_to_stop = lane_status == RunStatus.INTERRUPTED and status == RunStatus.INTERRUPTED
+        if lane_status != RunStatus.COMPLETED and not is_told_to_stop and not is_owned(lane_folder(folder, number)):
+            lane_folder(folder, number).mkdir(mode=0o700, parents=True, exist_ok=True)
+            settle(
+                job, Lane(number, job.lanes), lane_folder(folder, number), zero_us=job.start_us or 0, until_s=until_s
+            )
+
+
+def _status(folder: Path) -> str | None:
+    """Give how a lane's run stands; None where it has none."""
+    path = folder / DATABASE_NAME
+    if not path.exists():
+        return None
+    writer = RunWriter(path)  # which takes up what a killed sender left in the write-ahead log
+    rows = writer.read("select status from run")
+    writer.close()
+    return str(rows[0][0]) if rows else None

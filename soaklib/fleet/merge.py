@@ -1,0 +1,335 @@
+"""Makes one run of a fleet's databases, from the files alone: the conductor's and each lane's, or the lanes' only.
+
+Rows are brought together by DuckDB in the order of their planned times, out of core. Every time of a lane is put on the
+conductor's clock by the offsets that the lane measured, linearly between two of them; one that its bound does not tell
+from none is none, so that on one machine times stay as they were. A call's times are corrected alike, and so its lag and
+its response time stay what its own clock measured. What a lane expected of a call is what the plan says; while a quota
+was cut, which the conductor's events tell, it becomes ``either``.
+
+The conductor's file is kept as ``lanes/conductor.duckdb`` before the merged one takes its name, so that a merge can be
+made again, and a run that was interrupted can go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+
+from soaklib.errors import RecordingError, RunError, first_line
+from soaklib.fleet.desk import MOST_BOUND_US
+from soaklib.fleet.job import LANES_FOLDER, lane_folder
+from soaklib.fleet.lane_run import lane_of
+from soaklib.plan.model import Plan, PolicyChange
+from soaklib.records import EventName, Expected
+from soaklib.runner.change_keys import change_key
+from soaklib.runner.events import write_event_log
+from soaklib.safety.memory import database_memory
+from soaklib.store.lock import is_owned
+from soaklib.store.names import EVENT_LOG_NAME
+from soaklib.store.quoting import text_sql
+from soaklib.store.reader import open_read_only
+from soaklib.store.tables import DATABASE_NAME, TABLES, defined_columns
+from soaklib.store.writer import RunWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soaklib.fleet.lanes import Lane
+
+__all__ = ["CONDUCTOR_NAME", "Source", "conductor_database", "merge", "offset_sql", "read_source", "unmerge"]
+
+CONDUCTOR_NAME: Final = "conductor.duckdb"
+_PART_NAME: Final = f".{DATABASE_NAME}.part"
+_MEMORY_BYTES: Final = 2 << 30
+_TIMES: Final = frozenset(
+    {
+        "at_us", "planned_at_us", "sent_at_us", "done_at_us", "first_byte_at_us", "first_token_at_us", "started_at_us",
+        "ended_at_us",
+    }
+)  # fmt: skip
+_OF_LANES: Final = ("segments", "outcomes", "events", "runner_health")
+_ORDER: Final = {
+    "segments": "started_at_us, lane", "outcomes": "planned_at_us, slot, step", "events": "at_us", "samples": "at_us",
+    "scrapes": "at_us", "runner_health": "at_us",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A database that goes into a merge.
+
+    Attributes
+    ----------
+    path
+        The file.
+    lane
+        Whose it is; None for the conductor's.
+    run_id, anchor_us, status
+        Which run it is of, and how it ended there.
+    identity
+        What must be the same in all files of a run.
+    offsets
+        (time, offset) in microseconds by the lane's clock, in order, as they are applied.
+    """
+
+    path: Path
+    lane: Lane | None
+    run_id: str
+    anchor_us: int
+    status: str
+    identity: tuple[Any, ...]
+    offsets: tuple[tuple[int, int], ...]
+
+
+def conductor_database(folder: Path) -> Path:
+    """Give the conductor's file of a run: the one that was kept, or that of the run while it was never merged."""
+    kept = folder / LANES_FOLDER / CONDUCTOR_NAME
+    return kept if kept.exists() else folder / DATABASE_NAME
+
+
+def unmerge(folder: Path) -> None:
+    """Put the conductor's file back in its place, for a run that goes on."""
+    kept = folder / LANES_FOLDER / CONDUCTOR_NAME
+    if kept.exists():
+        kept.replace(folder / DATABASE_NAME)
+
+
+def read_source(path: Path) -> Source:
+    """Look at a file that is to go into a merge.
+
+    Raises
+    ------
+    RunError
+        It is no run, or holds more than data, or somebody still writes it.
+    """
+    connection = open_read_only(path, is_foreign=False)
+    try:
+        [row] = connection.execute(
+            "select run_id, epoch_us(anchor_utc), status, environment, speed, rps, hours, seed, plan from run"
+        ).fetchall()
+        measured = connection.execute(
+            r"""select at_us, regexp_extract(detail, 'applied_us=(-?\d+)', 1)::BIGINT from events
+                where name = $name and regexp_extract(detail, 'bound_us=(\d+)', 1)::BIGINT <= $most order by at_us""",
+            {"name": EventName.CLOCK_OFFSET.value, "most": MOST_BOUND_US},
+        ).fetchall()
+    finally:
+        connection.close()
+    run_id, anchor_us, status, environment, *identity = row
+    return Source(
+        path=path, lane=lane_of(environment), run_id=run_id, anchor_us=anchor_us, status=status,
+        identity=(run_id, anchor_us, *identity[:-1], json.loads(identity[-1])), offsets=tuple(measured),
+    )  # fmt: skip
+
+
+def offset_sql(offsets: Sequence[tuple[int, int]]) -> str:
+    """Give SQL for how far a lane's clock was ahead at its own time ``us``: linear between two measurements."""
+    if not any(offset for _, offset in offsets):
+        return "0"
+    branches = [f"when us <= {offsets[0][0]} then {offsets[0][1]}"]
+    for (from_us, before), (to_us, after) in pairwise(offsets):
+        if to_us > from_us:
+            slope = (after - before) / (to_us - from_us)
+            branches.append(f"when us <= {to_us} then {before} + round((us - {from_us}) * {slope!r})::BIGINT")
+    return f"(case {' '.join(branches)} else {offsets[-1][1]} end)"
+
+
+def merge(folder: Path, lanes: Sequence[Path]) -> Path:
+    """Make the merged database of a run's folder.
+
+    Parameters
+    ----------
+    folder
+        The run's folder, with the conductor's database, or none where there was no conductor.
+    lanes
+        The lanes' databases, all of them.
+
+    Returns
+    -------
+    pathlib.Path
+        The merged database.
+
+    Raises
+    ------
+    RunError
+        The files are not those of one run, or not all, or one is still written.
+    RecordingError
+        It cannot be written.
+    """
+    for path in lanes:
+        if is_owned(path.parent):
+            msg = f"{path.parent} is still being written by its sender: wait for it, or stop it"
+            raise RunError(msg)
+    conductor = conductor_database(folder)
+    sources = [read_source(path) for path in lanes]
+    _refuse_what_does_not_belong_together(sources)
+    if conductor.exists():
+        whole = read_source(conductor)
+        if whole.lane is not None or whole.identity != sources[0].identity:
+            msg = f"{conductor} is of another run than {sources[0].path}"
+            raise RunError(msg)
+        sources.insert(0, whole)
+    part = folder / _PART_NAME
+    part.unlink(missing_ok=True)
+    RunWriter(part).close()
+    try:
+        _bring_together(part, sources)
+    except duckdb.Error as exc:
+        part.unlink(missing_ok=True)
+        msg = f"cannot merge into {part}: {first_line(exc)}"
+        raise RecordingError(msg) from exc
+    if conductor == folder / DATABASE_NAME and conductor.exists():
+        _keep(conductor, folder / LANES_FOLDER / CONDUCTOR_NAME)
+    writer = RunWriter(part)
+    [(anchor,)] = writer.read("select anchor_utc from run")
+    write_event_log(folder / EVENT_LOG_NAME, anchor, writer)
+    writer.close()
+    return part.replace(folder / DATABASE_NAME)
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """Give a file a second name; its first may then go to another without a moment in which there is none."""
+    kept.parent.mkdir(mode=0o700, exist_ok=True)
+    try:
+        os.link(path, kept)
+    except OSError:  # a file system without links
+        shutil.copy2(path, kept)
+
+
+def _refuse_what_does_not_belong_together(sources: Sequence[Source]) -> None:
+    """Refuse lanes of several runs, a lane twice, and a lane that is not there."""
+    lanes = [source.lane for source in sources]
+    for source in sources:
+        if source.lane is None:
+            msg = f"{source.path} is no lane's"
+            raise RunError(msg)
+        if source.identity != sources[0].identity or source.lane.of != sources[0].lane.of:  # type: ignore[union-attr] - the first was looked at first
+            msg = f"{source.path} is of another run than {sources[0].path}"
+            raise RunError(msg)
+    numbers = sorted(lane.number for lane in lanes if lane is not None)
+    of = max((lane.of for lane in lanes if lane is not None), default=0)
+    if numbers != list(range(of)):
+        lacking = sorted(set(range(of)) - set(numbers))
+        twice = sorted({number for number in numbers if numbers.count(number) > 1})
+        what = (
+            f"lacks lane {', '.join(map(str, lacking))}" if lacking else f"has lane {', '.join(map(str, twice))} twice"
+        )
+        msg = (
+            f"the run of {of} lanes {what}: merge the folders of all lanes, each once"
+            if of
+            else "there is no lane to merge"
+        )
+        raise RunError(msg)
+
+
+def _bring_together(part: Path, sources: Sequence[Source]) -> None:
+    with duckdb.connect(
+        str(part), config={"memory_limit": database_memory(_MEMORY_BYTES), "temp_directory": str(part.parent)}
+    ) as connection:
+        for number, source in enumerate(sources):
+            connection.execute(f"attach {text_sql(str(source.path))} as s{number} (read_only)").fetchall()
+            connection.execute(
+                f"create temp macro corrected{number}(us) as us - {offset_sql(source.offsets)}"
+            ).fetchall()
+        connection.begin()
+        _insert_run(connection, sources)
+        cuts = _cuts(connection, sources)
+        for table, order in _ORDER.items():
+            parts = [
+                f"select {', '.join(_columns(table, number, source, cuts))} from s{number}.{table}"
+                for number, source in enumerate(sources)
+                if table in _OF_LANES or source.lane is None
+            ]
+            if parts:
+                connection.execute(
+                    f"insert into {table} select * from ({' union all '.join(parts)}) order by {order}"  # noqa: S608 - our own names and numbers
+                ).fetchall()
+        connection.commit()
+        connection.execute("checkpoint").fetchall()
+
+
+def _insert_run(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> None:
+    """Write the manifest: the conductor's; of lanes alone the first lane's, and a segment for all of them."""
+    connection.execute("insert into run select * from s0.run").fetchall()
+    environment = json.loads(connection.execute("select environment from run").fetchone()[0])  # type: ignore[index] - a run has a manifest
+    environment.pop("lane", None)
+    environment["lanes"] = {}
+    for number, source in enumerate(sources):
+        if source.lane is not None:
+            said = json.loads(connection.execute(f"select environment from s{number}.run").fetchone()[0])  # type: ignore[index] # noqa: S608 - a lane has one; our number
+            environment["lanes"][str(source.lane.number)] = said | {
+                "status": source.status,
+                "offsets_us": source.offsets,
+            }
+    connection.execute("update run set environment = $1", [json.dumps(environment)]).fetchall()
+    if sources[0].lane is None:
+        return
+    statuses = {source.status for source in sources}
+    status = statuses.pop() if len(statuses) == 1 else "interrupted"
+    connection.execute("update run set status = $1", [status]).fetchall()
+    lanes = " union all ".join(f"from s{number}.segments" for number in range(len(sources)))
+    start = json.loads(connection.execute("select environment from run").fetchone()[0]).get("start_us") or 0  # type: ignore[index] - as above
+    connection.execute(
+        f"""insert into segments select 0, {int(start)}, 0, max(ended_at_us), max(soak_ended_s), 0, null from ({lanes})
+            having count(*) > 0"""  # noqa: S608 - our own numbers
+    ).fetchall()
+
+
+def _cuts(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> str:
+    """Give SQL that says of a call whether a quota of its own was cut when it ended."""
+    if sources[0].lane is not None:
+        return "false"
+    plan = Plan.model_validate(sources[0].identity[-1])
+    conditions = []
+    for number, change in enumerate(plan.changes):
+        if not isinstance(change, PolicyChange):
+            continue
+        rows = connection.execute(
+            "select at_us from s0.events where event_key = $1 and name like 'POLICY_UPDATED%' order by at_us",
+            [change_key(number, change)],
+        ).fetchall()
+        for (at_us,) in rows:
+            [(gate_us,)] = connection.execute(
+                "select coalesce(max(at_us), $1) from s0.events where name = 'HEALTH_GATE_PASSED' and at_us <= $1"
+                f" and detail like 'before {change.do}%'",
+                [at_us],
+            ).fetchall()
+            conditions.append(
+                f"(role = {text_sql(change.role)} and tool || ':' || \"action\" = {text_sql(change.action)}"
+                f" and corrected(coalesce(done_at_us, planned_at_us)) >= {gate_us})"
+            )
+    return " or ".join(conditions) or "false"
+
+
+def _columns(table: str, number: int, source: Source, cuts: str) -> list[str]:
+    """Give what each column of a table is in the merged run."""
+    return [_column(table, name, number, source, cuts) for name, _ in defined_columns(TABLES[table])]
+
+
+def _column(table: str, name: str, number: int, source: Source, cuts: str) -> str:  # noqa: PLR0911 - a table of cases
+    quoted = f'"{name}"'
+    if source.lane is None:
+        return quoted
+    lane = source.lane.number
+    if name in _TIMES:
+        return f"corrected{number}({quoted}) as {quoted}"
+    if name == "lane":
+        return f"{lane} as lane"
+    if table == "outcomes" and name == "expected":
+        return f"case when expected = 'allow' and ({cuts.replace('corrected(', f'corrected{number}(')}) then {text_sql(Expected.EITHER.value)} else expected end as expected"
+    if table == "events" and name == "event_key":
+        return f"'lane{lane}:' || event_key as event_key"  # noqa: ISC003 - SQL
+    if table == "events" and name == "detail":
+        return f"case when detail like 'lane %' then detail else 'lane={lane} ' || detail end as detail"
+    return quoted
+
+
+def lanes_of(folder: Path, count: int) -> list[Path]:
+    """Give the lanes' databases of a run whose lanes are on one disk."""
+    return [lane_folder(folder, number) / DATABASE_NAME for number in range(count)]

@@ -1,0 +1,371 @@
+"""One sender: a lane's slots at their planned times, with identities, tokens and a database of its own.
+
+It needs nobody while it runs. Its schedule follows from the plan, the settings, the start and its lane; what the plan
+has rotated it rotates by the plan's clock; and a word to stop is the only one that it listens to. Slots that were due
+before it came, or while its machine slept, become rows of kind ``missed``: it never makes up for them in a burst.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from soaklib.errors import SoaklibError, TargetError
+from soaklib.fleet.desk import MOST_BOUND_US, ClockOffset, ask_start, measure_offset
+from soaklib.plan.cadence import occurrences
+from soaklib.plan.pacer import Pacer
+from soaklib.plan.workload import Workload
+from soaklib.records import EventName, RunStatus
+from soaklib.runner.agent_keeper import keep_agents
+from soaklib.runner.clock import ClockJumpedError, SoakClock
+from soaklib.runner.events import EventLog
+from soaklib.runner.gaps import missed_slots
+from soaklib.runner.load import Load, LoadParts
+from soaklib.runner.rate_limit import say_rate_limit
+from soaklib.runner.recovery import Past
+from soaklib.runner.side_by_side import run_side_by_side
+from soaklib.runner.tokens import AgentPool
+from soaklib.runner.vitals import Vitals
+from soaklib.store.names import EVENT_LOG_NAME
+from soaklib.store.views import Segment
+from soaklib.targets.fourrunr.api import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+
+    from soaklib.fleet.job import LaneJob
+    from soaklib.fleet.lanes import Lane
+    from soaklib.records import Expected, HealthTick, Outcome
+    from soaklib.runner.client import Client
+    from soaklib.runner.recorder import Recorder
+    from soaklib.runner.surroundings import Surroundings
+    from soaklib.targets.fourrunr.api import GatewayApi
+
+__all__ = ["Sender", "SenderResult"]
+
+_MEASURE_EVERY_S: Final = 3600.0
+_AWAKE_WITHIN_S: Final = 300.0
+_LOOK_AT_CLOCK_S: Final = 1.0
+_GC_THRESHOLDS: Final = (20_000, 20, 50)  # as a soak's own load has them
+
+
+@dataclass(frozen=True, kw_only=True)
+class SenderResult:
+    """How a sender ended.
+
+    Attributes
+    ----------
+    status
+        ``completed``, ``interrupted`` or ``failed``.
+    segments
+        The stretches in which it sent, their ends filled in.
+    error
+        Why it failed; None otherwise.
+    """
+
+    status: RunStatus
+    segments: tuple[Segment, ...]
+    error: SoaklibError | None = None
+
+
+class _PlanSays:
+    """What a lane knows of policies: what the plan expects of a call. They are the conductor's to make and to change.
+
+    What a call is to be allowed while a quota is cut is found out when the lanes are merged, from the events.
+    """
+
+    def expected(self, role: str, tool: str, action: str, baseline: Expected) -> Expected:
+        """Give what the plan says."""
+        del role, tool, action
+        return baseline
+
+    async def renew(self) -> None:
+        """Leave it to the conductor, whose own calls find out that they are gone."""
+
+
+@dataclass
+class Sender:
+    """One sender.
+
+    Attributes
+    ----------
+    job, lane
+        What is to be done, and its share.
+    folder
+        Where it records.
+    surroundings
+        What it works with outside of itself.
+    past
+        What its database tells of an earlier life.
+    """
+
+    job: LaneJob
+    lane: Lane
+    folder: Path
+    surroundings: Surroundings
+    past: Past = field(default_factory=Past)
+
+    def __post_init__(self) -> None:
+        job, past = self.job, self.past
+        self.settings = job.settings_of(self.lane)
+        self.vitals = Vitals(outcomes=Counter(past.outcomes), sent_calls=Counter(past.sent_calls))
+        self.clock = self.surroundings.clock(job.anchor_utc, not_before_us=past.last_us + 1)
+        self.recorder = _OfLane(self.surroundings.recorder(self.folder, on_warning=self._warn), self.lane.number)
+        self.events = EventLog(self.folder / EVENT_LOG_NAME, self.clock, self.recorder.whole.event, done=past.done)
+        self.workload = Workload(job.plan, self.settings.seed)
+        self.pacer = Pacer(self.settings.rps, self.settings.arrivals, self.settings.seed)
+        self.offset = ClockOffset(0, 0)
+        self.has_sent = False
+        self._ended: list[Segment] = []
+        self._load: Load | None = None
+
+    @property
+    def slots_passed(self) -> int:
+        """Slots of the whole schedule that are behind it."""
+        return 0 if self._load is None else min(self._load.next_slot, self.settings.total_slots)
+
+    async def run(self, stop: asyncio.Event) -> SenderResult:
+        """Send until the lane's last slot has left and come back, or `stop` is set; all is on disk when it returns."""
+        await self.recorder.whole.start()
+        status, error = RunStatus.FAILED, None
+        with self.events:
+            async with self.surroundings.api() as api, self.surroundings.client(self.clock) as client:
+                try:
+                    completed = await self._send(api, client, stop)
+                    status = RunStatus.COMPLETED if completed else RunStatus.INTERRUPTED
+                except SoaklibError as exc:
+                    error = exc
+            await self._measure()
+            error = error or self.events.error
+            kinds = " ".join(f"{kind}={count}" for kind, count in sorted(self.vitals.kinds.items()))
+            self.events.write(EventName.LANE_ENDED, f"{status} {kinds} {error or ''}")
+            try:
+                await self.recorder.whole.close()
+            except SoaklibError as exc:
+                error = error or exc
+        return SenderResult(status=RunStatus.FAILED if error else status, segments=tuple(self._ended), error=error)
+
+    # -- before the start
+
+    async def _send(self, api: GatewayApi, client: Client, stop: asyncio.Event) -> bool:
+        """Get ready, wait for the start, and send segment after segment; say whether it came to the end."""
+        await self._measure(is_start=True)
+        pool = AgentPool(
+            api, self.job.plan, agents_per_role=self.settings.agents_per_role,
+            run_id=f"{self.job.run_id}-lane{self.lane.number}",
+            lifetime_s=self.job.plan.intervals.token_lifetime_s / self.settings.speed, generation=self.past.generation,
+            utc_now=self.surroundings.utc_now,
+        )  # fmt: skip
+        await pool.create()
+        self.events.write(EventName.AGENTS_CREATED, f"{pool.agent_count} of lane {self.lane}")
+        await pool.rotate(within_s=self.settings.http_timeout_ms / 1000)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+        zero_us = await self._start_us(stop)
+        return zero_us is not None and await self._run_segments(client, pool, zero_us, stop)
+
+    async def _start_us(self, stop: asyncio.Event) -> int | None:
+        """Give soak second 0 by this machine's clock, asked for where it is not set; None when told to stop first."""
+        start_us = self.job.start_us
+        if start_us is None:
+            if self.job.desk is None:
+                msg = "neither a start nor a desk that will say it: pass --start-at"
+                raise TargetError(msg)
+            asking = asyncio.create_task(ask_start(self.job.desk, self.job.run_id, self.lane.number))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not asking.done():
+                asking.cancel()
+                return None
+            start_us = asking.result()
+        return start_us + self.offset.applied_us
+
+    async def _measure(self, *, is_start: bool = False) -> None:
+        """Measure the clock's offset against the conductor's, and write it down.
+
+        Raises
+        ------
+        TargetError
+            At the start it is not known well enough.
+        """
+        if self.job.desk is None:
+            if is_start:
+                self.events.write(EventName.CLOCK_OFFSET_UNKNOWN, "no conductor's desk to ask: taken as none")
+            return
+        try:
+            measured = await measure_offset(self.job.desk, self.job.run_id, self.clock.now_us)
+        except TargetError as exc:
+            if is_start and not self.past.was_begun:
+                raise
+            self.events.write(EventName.CLOCK_OFFSET_UNKNOWN, str(exc))
+            return
+        self.events.write(
+            EventName.CLOCK_OFFSET,
+            f"offset_us={measured.offset_us} bound_us={measured.bound_us} applied_us={measured.applied_us}",
+        )
+        if is_start:
+            if measured.bound_us > MOST_BOUND_US:
+                msg = (
+                    f"this machine's clock is known only to {measured.bound_us / 1000:.0f} ms against the conductor's, "
+                    f"and must be to {MOST_BOUND_US / 1000:.0f} ms: the way to {self.job.desk} is too long or too busy"
+                )
+                raise TargetError(msg)
+            self.offset = measured
+
+    # -- segments
+
+    async def _run_segments(self, client: Client, pool: AgentPool, zero_us: int, stop: asyncio.Event) -> bool:
+        """Send from now on by the plan's clock; again whenever the machine has slept."""
+        soak_clock = SoakClock(Segment(segment=0, started_at_us=zero_us, soak_started_s=0.0), self.settings.speed)
+        first, number = self.lane.first_from(self.past.first_slot), self.past.segment
+        while True:
+            first = self._skip_what_is_past(first, soak_clock)
+            now_us = max(self.clock.now_us(), zero_us)
+            segment = Segment(
+                segment=number, started_at_us=now_us, soak_started_s=soak_clock.soak_s(now_us), lane=self.lane.number
+            )
+            self.recorder.whole.segment(segment, os.getpid())
+            self.events.write(EventName.LANE_STARTED, f"lane {self.lane} at H+{segment.soak_started_s / 3600:.3f}")
+            load = self._load = Load(self._load_parts(client, pool, soak_clock))
+            load.next_slot = first
+            end = await run_side_by_side(
+                [self._send_slots(load, first), self._rotate(pool, soak_clock, load)],
+                self._watchers(load, pool, client), load=load, stop=stop, drain_s=self.settings.drain_s,
+                clock=self.clock,
+            )  # fmt: skip
+            at_us = max(end.at_us if end.completed else min(end.at_us, load.next_due_us), now_us)
+            soak_s = min(soak_clock.soak_s(at_us), self.settings.duration_s)
+            self._ended.append(replace(segment, ended_at_us=at_us, soak_ended_s=soak_s))
+            if not isinstance(end.error, ClockJumpedError):
+                if end.error is not None:
+                    raise end.error
+                return end.completed
+            self.clock.catch_up()
+            first, number = load.next_slot, number + 1
+            await self._renew(pool)
+
+    def _skip_what_is_past(self, first: int, soak_clock: SoakClock) -> int:
+        """Write rows for the lane's slots from `first` on that were due before now; give the first that was not."""
+        soak_s = soak_clock.soak_s(self.clock.now_us())
+        total = self.settings.total_slots
+        following = first if soak_s <= 0 else max(first, self.lane.first_from(self.pacer.first_slot_from(soak_s)))
+        due = range(first, min(following, total), self.lane.of)
+        if due:
+            rows = missed_slots(
+                due, workload=self.workload, pacer=self.pacer, soak_clock=soak_clock,
+                phases=self.job.plan.phase_starts(self.settings.duration_s),
+            )  # fmt: skip
+            for row in rows:
+                self.vitals.saw_unsent(row.purpose, row.tool, row.kind)
+                self.recorder.outcome(row)
+            from_s, to_s = self.pacer.due_s(due[0]), self.pacer.due_s(due[-1])
+            self.events.write(
+                EventName.LANE_GAP,
+                f"lane {self.lane}: {len(due)} slots missed from H+{from_s / 3600:.3f} to H+{to_s / 3600:.3f}",
+            )
+        return following
+
+    async def _send_slots(self, load: Load, first: int) -> None:
+        await load.send_slots(first)
+        self.has_sent = True
+
+    def _load_parts(self, client: Client, pool: AgentPool, soak_clock: SoakClock) -> LoadParts:
+        return LoadParts(
+            pacer=self.pacer, workload=self.workload, client=client, pool=pool,
+            policies=_PlanSays(),  # type: ignore[arg-type] - the part of a run's policies that a load asks
+            clock=self.clock, soak_clock=soak_clock, vitals=self.vitals, events=self.events,
+            record=self.recorder.outcome, phases=self.job.plan.phase_starts(self.settings.duration_s),
+            total_slots=self.settings.total_slots, max_in_flight=self.settings.in_flight_cap, stride=self.lane.of,
+        )  # fmt: skip
+
+    def _watchers(self, load: Load, pool: AgentPool, client: Client) -> list[Coroutine[object, object, None]]:
+        return [
+            self.recorder.whole.run(),
+            self.surroundings.watch(
+                self.vitals, clock=self.clock,
+                recorder=self.recorder,  # type: ignore[arg-type] - the part of a recorder that takes ticks
+                client=client, folder=self.folder, warn=self._warn,
+            ),
+            self._watch_clock(),
+            self._measure_hourly(),
+            keep_agents(
+                load.agents_lost, pool=pool,
+                policies=_PlanSays(),  # type: ignore[arg-type] - the part of a run's policies that is asked for
+                events=self.events, rotate=lambda: self._rotate_now(pool, load, within_s=1.0),
+            ),
+            say_rate_limit(load.rate_limited, self.events, self.job.plan, self.settings),
+            load.watch(),
+        ]  # fmt: skip
+
+    async def _watch_clock(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_AT_CLOCK_S)
+            self.clock.raise_if_jumped()
+
+    async def _measure_hourly(self) -> None:
+        while True:
+            await asyncio.sleep(_MEASURE_EVERY_S)
+            await self._measure()
+
+    async def _rotate(self, pool: AgentPool, soak_clock: SoakClock, load: Load) -> None:
+        """Replace tokens when the plan says so, and stay until the plan is over."""
+        every_s = self.job.plan.intervals.rotate_tokens_s
+        for number in range(1, occurrences(self.settings.duration_s, every_s)):
+            if soak_clock.at_us(number * every_s) >= self.clock.now_us():
+                await self.clock.sleep_until(soak_clock.at_us(number * every_s))
+                within_s = every_s / self.settings.speed
+                await self._rotate_now(pool, load, within_s=within_s, key=f"rotation:{number}")
+        await self.clock.sleep_until(soak_clock.at_us(self.settings.duration_s))
+
+    async def _rotate_now(self, pool: AgentPool, load: Load, *, within_s: float, key: str | None = None) -> None:
+        try:
+            await pool.rotate(within_s=within_s)
+        except TargetError as exc:
+            self.events.write(EventName.LANE_TOKENS_ROTATION_FAILED, str(exc), key=key)
+            if isinstance(exc, ApiError) and exc.is_missing_agent:
+                load.agents_lost.set()
+        else:
+            self.events.write(
+                EventName.LANE_TOKENS_ROTATED, f"generation={pool.generation} agents={pool.agent_count}", key=key
+            )
+
+    async def _renew(self, pool: AgentPool) -> None:
+        """Get tokens after the machine slept, or new agents where the gateway has forgotten these."""
+        try:
+            await pool.rotate(within_s=_AWAKE_WITHIN_S)
+        except ApiError as exc:
+            if not exc.is_missing_agent:
+                raise
+            await pool.create()
+            await pool.rotate(within_s=_AWAKE_WITHIN_S)
+
+    def _warn(self, text: str) -> None:
+        self.events.write(EventName.RECORDER_WARNING, text)
+
+
+class _OfLane:
+    """A recorder whose outcomes and ticks say which lane they are of."""
+
+    def __init__(self, whole: Recorder, lane: int) -> None:
+        self.whole = whole
+        self._lane = lane
+
+    @property
+    def queued_rows(self) -> int:
+        """As the recorder's."""
+        return self.whole.queued_rows
+
+    def outcome(self, row: Outcome) -> None:
+        """Take an outcome."""
+        self.whole.outcome(row._replace(lane=self._lane))
+
+    def health_tick(self, row: HealthTick) -> None:
+        """Take a tick."""
+        self.whole.health_tick(row._replace(lane=self._lane))
