@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import gc
 import json
 import os
@@ -18,7 +19,7 @@ import tempfile
 import traceback
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.sources.kept_log import retire_request_log
 from soaklib.analysis.sources.run import open_run
@@ -53,7 +54,7 @@ from soaklib.targets import load_target
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Coroutine, Generator, Sequence
+    from collections.abc import Generator, Sequence
 
     from rich.console import Console
 
@@ -161,7 +162,7 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
 def _soak(job: SoakJob, listener: socket.socket | None, log_url: str | None, console: Console) -> int:
     """Run the soak to its end, and conclude the run; give the exit code."""
     result, signal_number = _until_its_end(job, listener, console)
-    gather = (lambda: bring_together(job.senders)) if isinstance(job.senders, Fleet) else None
+    gather = functools.partial(bring_together, job.senders) if isinstance(job.senders, Fleet) else None
     return conclude(job, result, log_url=log_url, signal_number=signal_number, console=console, gather=gather)
 
 

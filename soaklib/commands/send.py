@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from soaklib.commands.process import command, run_on_the_fastest_loop, stopping_signals
 from soaklib.errors import ExitCode, SettingsError, SoaklibError
 from soaklib.fleet.job import BEFORE_START, LaneJob, lane_folder
-from soaklib.fleet.lane_run import begin_or_resume, end_lane
+from soaklib.fleet.lane_run import begin_or_resume, catch_up, end_lane
 from soaklib.fleet.lanes import Lane
 from soaklib.fleet.report import LaneReport
 from soaklib.fleet.sender import Sender, SenderResult
@@ -112,8 +112,8 @@ def start_time(text: str) -> dt.datetime:
     try:
         start = dt.datetime.fromisoformat(text)
     except ValueError:
-        start = dt.datetime.min
-    if start.tzinfo is None:
+        start = None
+    if start is None or start.tzinfo is None:
         msg = f"--start-at {text!r}: must be an ISO-8601 time with its zone, such as 2026-11-28T20:00:00Z"
         raise SettingsError(msg)
     return start.astimezone(dt.UTC)
@@ -127,6 +127,7 @@ def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
     """Send the lane to its end, and finish its database; give the exit code."""
     settings = job.settings_of(lane)
     headers = settings.headers()
+    catch_up(job, lane, folder)
     past = begin_or_resume(job, lane, folder)
     stopped_by: list[int] = []
 
@@ -147,7 +148,7 @@ def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
             ),
         )  # fmt: skip
         if job.ends_with_conductor:
-            loop.add_reader(sys.stdin.fileno(), lambda: os.read(sys.stdin.fileno(), 1) or stop.set())
+            loop.add_reader(sys.stdin.fileno(), stop.set)  # nothing is ever said there: it can only have been closed
         os.set_blocking(
             sys.stdout.fileno(), os.isatty(sys.stdout.fileno())
         )  # a conductor that stands still holds up nobody

@@ -1,6 +1,6 @@
 """The conductor's side of a fleet: lanes are placed, started together, listened to, and told to stop.
 
-What exists once in a run is the soak's own: gates, policies, changes, probes, scrapes, events, the abort rule. This only
+What exists once in a run is the soak's own: gates, policies, changes, probes, scrapes, events, the abort rule. This
 lets others send its slots. A lane that dies stays dead while the soak goes on, and no other lane changes its pace: its
 slots are missed, and the event says so. Whoever resumes the run starts the lanes that are missing, and no others.
 """
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from soaklib.errors import TargetError
 from soaklib.fleet.desk import Desk
 from soaklib.fleet.lanes import Lane
-from soaklib.fleet.report import LaneReport
 from soaklib.records import EventName
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from soaklib.fleet.job import LaneJob
+    from soaklib.fleet.report import LaneReport
     from soaklib.runner.events import EventLog
     from soaklib.runner.soak import Soak
     from soaklib.runner.vitals import Vitals
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Fleet", "LaneState", "Place", "Placing"]
 
 _READY_WITHIN_S: Final = 120.0
-_LEAD_US: Final = 250_000
+_LEAD_US: Final = 500_000
 """From the word that starts the soak to its start: the word's way to every lane."""
 _TAKE_IN_EVERY_S: Final = 0.2
 _END_WITHIN_S: Final = 60.0
@@ -144,6 +144,7 @@ class Fleet:
             EventName.LANE_STARTED,
             f"lanes={self.job.lanes} started={len(self.to_start)} desk={self._desk.address} start_us={start_us}",
         )
+        await soak.clock.sleep_until(start_us - self.job.tokens_before_us)
         return start_us
 
     async def sent(self) -> None:

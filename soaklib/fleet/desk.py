@@ -10,9 +10,9 @@ a line that it is sent     what it answers
 RUN is the run's id, so that a lane is never told another run's time. Nothing that it is told can change the run: a
 stranger at its port learns the time and nothing else.
 
-How far another clock is ahead of this one follows from a round trip (Cristian, Distributed Computing 3, 1989): an answer
-that was read somewhere between asking and hearing is off by half the time between the two at most. The shortest of a few
-round trips has the smallest bound.
+How far another clock is ahead of this one follows from a round trip (Cristian, Distributed Computing 3, 1989): an
+answer that was read somewhere between asking and hearing is off by half the time between the two at most. The shortest
+of a few round trips has the smallest bound.
 """
 
 from __future__ import annotations

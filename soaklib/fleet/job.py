@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from soaklib.errors import SettingsError
-from soaklib.plan.model import Plan
+from soaklib.plan.model import Plan  # noqa: TC001 - pydantic reads it when the model is made
 from soaklib.plan.settings import settings_from
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from soaklib.fleet.lanes import Lane
     from soaklib.plan.settings import SoakSettings
 
@@ -22,6 +23,8 @@ JOB_NAME: Final = "fleet.json"
 LANES_FOLDER: Final = "lanes"
 BEFORE_START: Final = dt.timedelta(hours=1)
 """How long before a start that is set beforehand the run's clock reads 0: whatever comes before it has a time, too."""
+
+_MOST_BEFORE_S: Final = 5.0
 
 
 class LaneJob(BaseModel):
@@ -69,6 +72,16 @@ class LaneJob(BaseModel):
             "agents_per_role": lane.share(self.settings.get("agents_per_role", 1)),
         }  # fmt: skip
         return settings_from(self.settings | own)
+
+    @property
+    def tokens_before_us(self) -> int:
+        """How long before the start, in wall microseconds, the first tokens are asked for.
+
+        Before that they would not live until the plan replaces them.
+        """
+        intervals, speed = self.plan.intervals, float(self.settings["speed"])
+        spare_s = max(0.0, intervals.token_lifetime_s - intervals.rotate_tokens_s) / speed
+        return round(min(spare_s / 2, _MOST_BEFORE_S) * 1e6)
 
     def write(self, folder: Path) -> Path:
         """Write it into a folder; give the file."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import os
 import platform
+from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from soaklib.errors import RunError
 from soaklib.fleet.lanes import Lane
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from soaklib.fleet.job import LaneJob
     from soaklib.fleet.sender import SenderResult
 
-__all__ = ["begin_or_resume", "end_lane", "lane_of", "settle"]
+__all__ = ["begin_or_resume", "catch_up", "end_lane", "lane_of", "settle"]
 
+_ROWS_AT_A_TIME = 50_000
 _MEMORY_MB = 1024  # it looks at every slot of the lane, once, and no load is waiting
 
 
@@ -49,7 +52,9 @@ def begin_or_resume(job: LaneJob, lane: Lane, folder: Path) -> Past:
             return Past()
         _refuse_another(writer, job, lane, folder)
         settings = job.settings_of(lane)
-        return recover(writer, settings, job.plan, slots=lane.slots(settings.total_slots))
+        past = recover(writer, settings, job.plan, slots=lane.slots(settings.total_slots))
+        [(last_slot,)] = writer.read("select coalesce(max(slot), -1) from outcomes")
+        return replace(past, first_slot=max(past.first_slot, last_slot + 1))  # also where only its gaps have rows
     finally:
         writer.close()
 
@@ -83,24 +88,30 @@ def settle(job: LaneJob, lane: Lane, folder: Path, *, zero_us: int, until_s: flo
     end = settings.total_slots if until_s >= settings.duration_s else pacer.first_slot_from(until_s)
     due = range(first, end, lane.of)
     clock = SoakClock(Segment(segment=0, started_at_us=zero_us, soak_started_s=0.0), settings.speed)
-    rows = [
-        row._replace(lane=lane.number)
-        for row in missed_slots(
-            due, workload=Workload(job.plan, settings.seed), pacer=pacer, soak_clock=clock,
-            phases=job.plan.phase_starts(settings.duration_s),
-        )
-    ]  # fmt: skip
-    said = f"lane {lane}: {len(due)} slots missed up to H+{until_s / 3600:.3f}; nobody sent them"
+    rows = missed_slots(
+        due, workload=Workload(job.plan, settings.seed), pacer=pacer, soak_clock=clock,
+        phases=job.plan.phase_starts(settings.duration_s),
+    )  # fmt: skip
     writer = RunWriter(folder / DATABASE_NAME, memory_limit_mb=_MEMORY_MB)
-    batch: dict[str, Any] = {"outcomes": rows}
+    while chunk := list(itertools.islice(rows, _ROWS_AT_A_TIME)):
+        writer.append({"outcomes": [tuple(row._replace(lane=lane.number)) for row in chunk]})
     if due:
-        batch["events"] = [
-            tuple(Event(max(past.last_us, clock.at_us(pacer.due_s(first))), EventName.LANE_GAP, said, None))
-        ]
-    writer.append(batch)
+        said = f"lane {lane}: {len(due)} slots missed up to H+{until_s / 3600:.3f}; nobody sent them"
+        at_us = max(past.last_us, clock.at_us(pacer.due_s(first)))
+        writer.append({"events": [tuple(Event(at_us, EventName.LANE_GAP, said, None))]})
     writer.end_run(RunStatus.INTERRUPTED, completed_utc=dt.datetime.now(dt.UTC), duration_s=0.0)
     writer.close()
     return len(due)
+
+
+def catch_up(job: LaneJob, lane: Lane, folder: Path) -> None:
+    """Write rows for what a lane has missed by now; what comes due while its sender gets ready, that writes itself."""
+    if job.start_us is None:
+        return
+    now_us = (dt.datetime.now(dt.UTC) - job.anchor_utc) // dt.timedelta(microseconds=1)
+    late_s = (now_us - job.start_us) / 1e6
+    if late_s > 0:
+        settle(job, lane, folder, zero_us=job.start_us, until_s=late_s * job.settings_of(lane).speed)
 
 
 def lane_of(environment: str) -> Lane | None:

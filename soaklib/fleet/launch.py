@@ -61,7 +61,7 @@ def bring_together(fleet: Fleet) -> None:
 def settle_what_is_lost(folder: Path, job: LaneJob) -> None:
     """Write rows for slots of lanes whose sender was lost, up to where the conductor ended.
 
-    A lane that was told to stop, in a run that was, has nothing to settle: like any run that is interrupted, it may go on.
+    A lane that was told to stop in a run that was has nothing to settle: it may go on like any run that is interrupted.
     """
     writer = RunWriter(conductor_database(folder))
     [(status, until_s)] = writer.read(

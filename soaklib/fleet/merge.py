@@ -2,8 +2,8 @@
 
 Rows are brought together by DuckDB in the order of their planned times, out of core. Every time of a lane is put on the
 conductor's clock by the offsets that the lane measured, linearly between two of them; one that its bound does not tell
-from none is none, so that on one machine times stay as they were. A call's times are corrected alike, and so its lag and
-its response time stay what its own clock measured. What a lane expected of a call is what the plan says; while a quota
+from none is none. A call's times are corrected alike, and so its lag and its response time stay what its own clock
+measured. What a lane expected of a call is what the plan says; while a quota
 was cut, which the conductor's events tell, it becomes ``either``.
 
 The conductor's file is kept as ``lanes/conductor.duckdb`` before the merged one takes its name, so that a merge can be
@@ -17,7 +17,6 @@ import os
 import shutil
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -27,7 +26,7 @@ from soaklib.fleet.desk import MOST_BOUND_US
 from soaklib.fleet.job import LANES_FOLDER, lane_folder
 from soaklib.fleet.lane_run import lane_of
 from soaklib.plan.model import Plan, PolicyChange
-from soaklib.records import EventName, Expected
+from soaklib.records import EventName, RunStatus
 from soaklib.runner.change_keys import change_key
 from soaklib.runner.events import write_event_log
 from soaklib.safety.memory import database_memory
@@ -40,6 +39,7 @@ from soaklib.store.writer import RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from soaklib.fleet.lanes import Lane
 
@@ -73,6 +73,8 @@ class Source:
         Whose it is; None for the conductor's.
     run_id, anchor_us, status
         Which run it is of, and how it ended there.
+    environment
+        What its manifest says of where it was made.
     identity
         What must be the same in all files of a run.
     offsets
@@ -84,6 +86,7 @@ class Source:
     run_id: str
     anchor_us: int
     status: str
+    environment: dict[str, Any]
     identity: tuple[Any, ...]
     offsets: tuple[tuple[int, int], ...]
 
@@ -124,6 +127,7 @@ def read_source(path: Path) -> Source:
     run_id, anchor_us, status, environment, *identity = row
     return Source(
         path=path, lane=lane_of(environment), run_id=run_id, anchor_us=anchor_us, status=status,
+        environment=json.loads(environment),
         identity=(run_id, anchor_us, *identity[:-1], json.loads(identity[-1])), offsets=tuple(measured),
     )  # fmt: skip
 
@@ -204,16 +208,17 @@ def _keep(path: Path, kept: Path) -> None:
 
 def _refuse_what_does_not_belong_together(sources: Sequence[Source]) -> None:
     """Refuse lanes of several runs, a lane twice, and a lane that is not there."""
-    lanes = [source.lane for source in sources]
+    lanes: list[Lane] = []
     for source in sources:
         if source.lane is None:
             msg = f"{source.path} is no lane's"
             raise RunError(msg)
-        if source.identity != sources[0].identity or source.lane.of != sources[0].lane.of:  # type: ignore[union-attr] - the first was looked at first
+        lanes.append(source.lane)
+        if source.identity != sources[0].identity or source.lane.of != lanes[0].of:
             msg = f"{source.path} is of another run than {sources[0].path}"
             raise RunError(msg)
-    numbers = sorted(lane.number for lane in lanes if lane is not None)
-    of = max((lane.of for lane in lanes if lane is not None), default=0)
+    numbers = sorted(lane.number for lane in lanes)
+    of = lanes[0].of if lanes else 0
     if numbers != list(range(of)):
         lacking = sorted(set(range(of)) - set(numbers))
         twice = sorted({number for number in numbers if numbers.count(number) > 1})
@@ -242,7 +247,7 @@ def _bring_together(part: Path, sources: Sequence[Source]) -> None:
         cuts = _cuts(connection, sources)
         for table, order in _ORDER.items():
             parts = [
-                f"select {', '.join(_columns(table, number, source, cuts))} from s{number}.{table}"
+                f"select {', '.join(_columns(table, number, source, cuts))} from s{number}.{table}"  # noqa: S608 - our own names
                 for number, source in enumerate(sources)
                 if table in _OF_LANES or source.lane is None
             ]
@@ -257,27 +262,23 @@ def _bring_together(part: Path, sources: Sequence[Source]) -> None:
 def _insert_run(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> None:
     """Write the manifest: the conductor's; of lanes alone the first lane's, and a segment for all of them."""
     connection.execute("insert into run select * from s0.run").fetchall()
-    environment = json.loads(connection.execute("select environment from run").fetchone()[0])  # type: ignore[index] - a run has a manifest
-    environment.pop("lane", None)
-    environment["lanes"] = {}
-    for number, source in enumerate(sources):
-        if source.lane is not None:
-            said = json.loads(connection.execute(f"select environment from s{number}.run").fetchone()[0])  # type: ignore[index] # noqa: S608 - a lane has one; our number
-            environment["lanes"][str(source.lane.number)] = said | {
-                "status": source.status,
-                "offsets_us": source.offsets,
-            }
+    environment = {name: said for name, said in sources[0].environment.items() if name != "lane"}
+    environment["lanes"] = {
+        str(source.lane.number): source.environment | {"status": source.status, "offsets_us": source.offsets}
+        for source in sources
+        if source.lane is not None
+    }
     connection.execute("update run set environment = $1", [json.dumps(environment)]).fetchall()
     if sources[0].lane is None:
         return
     statuses = {source.status for source in sources}
-    status = statuses.pop() if len(statuses) == 1 else "interrupted"
+    status = statuses.pop() if len(statuses) == 1 else RunStatus.INTERRUPTED.value
     connection.execute("update run set status = $1", [status]).fetchall()
     lanes = " union all ".join(f"from s{number}.segments" for number in range(len(sources)))
-    start = json.loads(connection.execute("select environment from run").fetchone()[0]).get("start_us") or 0  # type: ignore[index] - as above
     connection.execute(
-        f"""insert into segments select 0, {int(start)}, 0, max(ended_at_us), max(soak_ended_s), 0, null from ({lanes})
-            having count(*) > 0"""  # noqa: S608 - our own numbers
+        f"""insert into segments
+            select 0, {int(sources[0].environment["start_us"] or 0)}, 0, max(ended_at_us), max(soak_ended_s), 0, null
+            from ({lanes}) having count(*) > 0"""  # noqa: S608 - our own numbers
     ).fetchall()
 
 
@@ -297,8 +298,8 @@ def _cuts(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> s
         for (at_us,) in rows:
             [(gate_us,)] = connection.execute(
                 "select coalesce(max(at_us), $1) from s0.events where name = 'HEALTH_GATE_PASSED' and at_us <= $1"
-                f" and detail like 'before {change.do}%'",
-                [at_us],
+                " and starts_with(detail, $2)",
+                [at_us, f"before {change.do}"],
             ).fetchall()
             conditions.append(
                 f"(role = {text_sql(change.role)} and tool || ':' || \"action\" = {text_sql(change.action)}"
@@ -322,9 +323,10 @@ def _column(table: str, name: str, number: int, source: Source, cuts: str) -> st
     if name == "lane":
         return f"{lane} as lane"
     if table == "outcomes" and name == "expected":
-        return f"case when expected = 'allow' and ({cuts.replace('corrected(', f'corrected{number}(')}) then {text_sql(Expected.EITHER.value)} else expected end as expected"
+        is_cut = cuts.replace("corrected(", f"corrected{number}(")
+        return f"case when expected = 'allow' and ({is_cut}) then 'either' else expected end as expected"
     if table == "events" and name == "event_key":
-        return f"'lane{lane}:' || event_key as event_key"  # noqa: ISC003 - SQL
+        return f"'lane{lane}:' || event_key as event_key"
     if table == "events" and name == "detail":
         return f"case when detail like 'lane %' then detail else 'lane={lane} ' || detail end as detail"
     return quoted

@@ -12,7 +12,7 @@ import gc
 import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from soaklib.errors import SoaklibError, TargetError
 from soaklib.fleet.desk import MOST_BOUND_US, ClockOffset, ask_start, measure_offset
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from soaklib.fleet.lanes import Lane
     from soaklib.records import Expected, HealthTick, Outcome
     from soaklib.runner.client import Client
+    from soaklib.runner.policies import RunPolicies
     from soaklib.runner.recorder import Recorder
     from soaklib.runner.surroundings import Surroundings
     from soaklib.targets.fourrunr.api import GatewayApi
@@ -51,6 +52,7 @@ __all__ = ["Sender", "SenderResult"]
 _MEASURE_EVERY_S: Final = 3600.0
 _AWAKE_WITHIN_S: Final = 300.0
 _LOOK_AT_CLOCK_S: Final = 1.0
+_ON_TIME_S: Final = 1.0
 _GC_THRESHOLDS: Final = (20_000, 20, 50)  # as a soak's own load has them
 
 
@@ -86,6 +88,10 @@ class _PlanSays:
 
     async def renew(self) -> None:
         """Leave it to the conductor, whose own calls find out that they are gone."""
+
+
+_PLAN_SAYS: Final = _PlanSays()
+"""Has the part of a run's policies that a load and the keeper of its agents ask."""
 
 
 @dataclass
@@ -163,12 +169,15 @@ class Sender:
         )  # fmt: skip
         await pool.create()
         self.events.write(EventName.AGENTS_CREATED, f"{pool.agent_count} of lane {self.lane}")
-        await pool.rotate(within_s=self.settings.http_timeout_ms / 1000)
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         zero_us = await self._start_us(stop)
-        return zero_us is not None and await self._run_segments(client, pool, zero_us, stop)
+        if zero_us is None:
+            return False
+        await self.clock.sleep_until(zero_us - self.job.tokens_before_us)
+        await pool.rotate(within_s=self.settings.http_timeout_ms / 1000)
+        return await self._run_segments(client, pool, zero_us, stop)
 
     async def _start_us(self, stop: asyncio.Event) -> int | None:
         """Give soak second 0 by this machine's clock, asked for where it is not set; None when told to stop first."""
@@ -252,10 +261,14 @@ class Sender:
             await self._renew(pool)
 
     def _skip_what_is_past(self, first: int, soak_clock: SoakClock) -> int:
-        """Write rows for the lane's slots from `first` on that were due before now; give the first that was not."""
+        """Write rows for the lane's slots from `first` on that were due before now; give the first that was not.
+
+        At the start a lane that is late by less than a second sends late what it was late for, as after any stall.
+        """
         soak_s = soak_clock.soak_s(self.clock.now_us())
         total = self.settings.total_slots
-        following = first if soak_s <= 0 else max(first, self.lane.first_from(self.pacer.first_slot_from(soak_s)))
+        is_on_time = first < self.lane.of and soak_s / self.settings.speed <= _ON_TIME_S
+        following = first if is_on_time else max(first, self.lane.first_from(self.pacer.first_slot_from(soak_s)))
         due = range(first, min(following, total), self.lane.of)
         if due:
             rows = missed_slots(
@@ -279,7 +292,7 @@ class Sender:
     def _load_parts(self, client: Client, pool: AgentPool, soak_clock: SoakClock) -> LoadParts:
         return LoadParts(
             pacer=self.pacer, workload=self.workload, client=client, pool=pool,
-            policies=_PlanSays(),  # type: ignore[arg-type] - the part of a run's policies that a load asks
+            policies=cast("RunPolicies", _PLAN_SAYS),
             clock=self.clock, soak_clock=soak_clock, vitals=self.vitals, events=self.events,
             record=self.recorder.outcome, phases=self.job.plan.phase_starts(self.settings.duration_s),
             total_slots=self.settings.total_slots, max_in_flight=self.settings.in_flight_cap, stride=self.lane.of,
@@ -290,14 +303,14 @@ class Sender:
             self.recorder.whole.run(),
             self.surroundings.watch(
                 self.vitals, clock=self.clock,
-                recorder=self.recorder,  # type: ignore[arg-type] - the part of a recorder that takes ticks
+                recorder=cast("Recorder", self.recorder),
                 client=client, folder=self.folder, warn=self._warn,
             ),
             self._watch_clock(),
             self._measure_hourly(),
             keep_agents(
                 load.agents_lost, pool=pool,
-                policies=_PlanSays(),  # type: ignore[arg-type] - the part of a run's policies that is asked for
+                policies=cast("RunPolicies", _PLAN_SAYS),
                 events=self.events, rotate=lambda: self._rotate_now(pool, load, within_s=1.0),
             ),
             say_rate_limit(load.rate_limited, self.events, self.job.plan, self.settings),

@@ -16,6 +16,8 @@ class Senders(Protocol):
     async def begin(self, soak: Soak) -> int:
         """Start them, or find those that live; give the reading of the run's clock at soak second 0.
 
+        It is over when it is time to ask for the first tokens.
+
         Raises
         ------
         SoaklibError

@@ -232,7 +232,10 @@ class Soak:
         job, past = self.job, self.job.past
         gap_us = 0 if not past.is_resumed else past.last_us
         why = f"no runner for {(self.clock.now_us() - gap_us) / 1e6:.1f} s"
-        zero_us = None if job.senders is None else await job.senders.begin(self)
+        zero_us = None
+        if job.senders is not None:
+            zero_us = await job.senders.begin(self)
+            await pool.rotate(within_s=job.settings.http_timeout_ms / 1000)  # those of the set-up have grown old
         while True:
             past = self._begin_segment(past, why, zero_us)
             load = Load(self._load_parts(ways.client, pool, changes))

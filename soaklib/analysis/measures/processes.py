@@ -68,7 +68,7 @@ def gateway_query(run: Run, metric: str, scale: float = 1.0) -> str:
 
 
 def generator_query(column: str, scale: float = 1.0) -> str:
-    """Give the SQL of what the runner wrote of itself, each segment of each lane a process; as :func:`gateway_query`."""
+    """Give the SQL of what the runner wrote of itself, each segment of a lane a process; as :func:`gateway_query`."""
     return f"""
         select at_us, soak_seconds(at_us) as soak_s, {column} * {scale!r} as "value",
                (coalesce(segment, 0) + 65536 * (coalesce(health.lane, -1) + 1))::DOUBLE as process
