@@ -19,6 +19,7 @@ from soaklib.records import Kind
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from soaklib.runner.senders import LaneSight
     from soaklib.runner.soak import Soak
 
 __all__ = ["show_progress"]
@@ -27,6 +28,7 @@ _REFRESH_S: Final = 0.5
 _LINE_EVERY_S: Final = 10.0
 _LINE_EVERY_LONG_S: Final = 60.0
 _LONG_RUN_S: Final = 3600.0
+_MOST_LANES: Final = 16  # on a screen; the metrics have them all
 _GOOD_KINDS: Final = frozenset({Kind.OK, Kind.DENIED})
 
 
@@ -90,8 +92,18 @@ def _line(soak: Soak) -> str:
     return (
         f"{stamp} H+{_hours(soak_s)} of {_hours(settings.duration_s)} | sent {vitals.sent_per_s:.0f}/s | {kinds} | "
         f"p50 {_milliseconds(p50)} p99 {_milliseconds(p99)} | in flight {vitals.in_flight} | "
-        f"lag {_milliseconds(vitals.last_schedule_lag_us)} | {soak.events.last}"
+        f"lag {_milliseconds(vitals.last_schedule_lag_us)} | {_lanes(soak)}{soak.events.last}"
     )
+
+
+def _lanes(soak: Soak) -> str:
+    """Give the lanes of a fleet for a line: how many live, and which sends least."""
+    seen = [] if soak.job.senders is None else list(soak.job.senders.lanes_seen())
+    if not seen:
+        return ""
+    slowest = min(seen, key=lambda lane: lane.sent_per_s)
+    alive = sum(lane.is_alive for lane in seen)
+    return f"{alive} of {len(seen)} lanes live, lane {slowest.lane} sends least, {slowest.sent_per_s:.0f}/s | "
 
 
 def _panel(soak: Soak) -> RenderableType:
@@ -113,12 +125,25 @@ def _panel(soak: Soak) -> RenderableType:
         ("next change", _next_change(soak, soak_s)),
         ("last event", _on_one_line(soak.events.last)),
     ]
+    if soak.job.senders is not None:
+        rows += [(f"lane {seen.lane}", _lane(seen)) for seen in soak.job.senders.lanes_seen()[:_MOST_LANES]]
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="ellipsis")
     for name, value in rows:
         table.add_row(name, plain(value) if isinstance(value, str) else value)
     return Group(plain(f"soak {soak.job.run_id} on {soak.job.target}", "bold"), table)
+
+
+def _lane(seen: LaneSight) -> str:
+    """Give how a lane does on one line."""
+    kinds = " ".join(f"{kind}={count}" for kind, count in sorted(seen.outcomes.items()))
+    if not seen.is_alive:
+        return f"ended after {seen.slots_passed:,} slots of the schedule; {kinds}"
+    return (
+        f"{seen.sent_per_s:,.0f} calls/s, p50 {_milliseconds(seen.p50_us)}, p99 {_milliseconds(seen.p99_us)}, "
+        f"lag {_milliseconds(seen.lag_us)}, in flight {seen.in_flight:,}; {kinds}"
+    )
 
 
 def _on_one_line(words: str) -> Text:

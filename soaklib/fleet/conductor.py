@@ -17,6 +17,7 @@ from soaklib.errors import TargetError
 from soaklib.fleet.desk import Desk
 from soaklib.fleet.lanes import Lane
 from soaklib.records import EventName
+from soaklib.runner.senders import LaneSight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,6 +148,10 @@ class Fleet:
         await soak.clock.sleep_until(start_us - self.job.tokens_before_us)
         return start_us
 
+    def lanes_seen(self) -> list[LaneSight]:
+        """Give what is seen of each lane."""
+        return [_sight(state) for state in self.lanes]
+
     async def sent(self) -> None:
         """Wait until each lane has sent its last slot, or does not live any more."""
         while any(state.is_alive and not (state.report and state.report.has_sent) for state in self.lanes):  # noqa: ASYNC110 - what is waited for is in other processes
@@ -223,3 +228,16 @@ class Fleet:
             sent.subtract(before.sent_calls)
         self._vitals.outcomes.update(outcomes)
         self._vitals.sent_calls.update(sent)
+
+
+def _sight(state: LaneState) -> LaneSight:
+    report, kinds = state.report, Counter[str]()
+    if report is None:
+        return LaneSight(state.lane.number, state.is_alive, 0, 0.0, 0, 0, None, None, kinds)
+    for (_, _, kind), count in report.outcomes.items():
+        kinds[kind] += count
+    is_live = 1 if state.is_alive else 0  # what it did last it does no more
+    return LaneSight(
+        state.lane.number, state.is_alive, report.slots_passed, is_live * report.sent_per_s,
+        is_live * report.in_flight, report.lag_us, report.p50_us, report.p99_us, kinds,
+    )  # fmt: skip

@@ -33,6 +33,7 @@ __all__ = ["MOST_BOUND_US", "ClockOffset", "Desk", "address", "ask_start", "meas
 MOST_BOUND_US: Final = 50_000
 """A clock that is known no better than this is not known well enough to send by."""
 _ROUND_TRIPS: Final = 9
+_TOLD_FROM_US: Final = 500  # half of what the load's own loop is late by
 _ANSWERS_WITHIN_S: Final = 5.0
 _LINE: Final = re.compile(rb"(\S+) (time|ready) ?(\d{1,5})?\n")
 _MOST_LINE_BYTES: Final = 256
@@ -53,10 +54,10 @@ class ClockOffset:
     offset_us: int
     bound_us: int
 
-    @property
-    def applied_us(self) -> int:
-        """What is corrected by: nothing where the bound does not tell the offset from none, as on one machine."""
-        return 0 if abs(self.offset_us) <= self.bound_us else self.offset_us
+    def applied_us(self, before_us: int = 0) -> int:
+        """Give what is corrected by: what was before, unless the offset is told from it, and by half a millisecond."""
+        is_told = abs(self.offset_us - before_us) > max(self.bound_us, _TOLD_FROM_US)
+        return self.offset_us if is_told else before_us
 
     @classmethod
     def of(cls, asked_us: int, said_us: int, heard_us: int) -> Self:

@@ -1,8 +1,7 @@
 """Makes one run of a fleet's databases, from the files alone: the conductor's and each lane's, or the lanes' only.
 
 Rows are brought together by DuckDB in the order of their planned times, out of core. Every time of a lane is put on the
-conductor's clock by the offsets that the lane measured, linearly between two of them; one that its bound does not tell
-from none is none. A call's times are corrected alike, and so its lag and its response time stay what its own clock
+conductor's clock by the offsets that the lane measured and found to differ, linearly between two of them. A call's times are corrected alike, and so its lag and its response time stay what its own clock
 measured. What a lane expected of a call is what the plan says; while a quota
 was cut, which the conductor's events tell, it becomes ``either``.
 
@@ -218,19 +217,19 @@ def _refuse_what_does_not_belong_together(sources: Sequence[Source]) -> None:
             msg = f"{source.path} is of another run than {sources[0].path}"
             raise RunError(msg)
     numbers = sorted(lane.number for lane in lanes)
-    of = lanes[0].of if lanes else 0
-    if numbers != list(range(of)):
-        lacking = sorted(set(range(of)) - set(numbers))
-        twice = sorted({number for number in numbers if numbers.count(number) > 1})
-        what = (
-            f"lacks lane {', '.join(map(str, lacking))}" if lacking else f"has lane {', '.join(map(str, twice))} twice"
-        )
-        msg = (
-            f"the run of {of} lanes {what}: merge the folders of all lanes, each once"
-            if of
-            else "there is no lane to merge"
-        )
+    if not lanes:
+        msg = "there is no lane to merge: pass folders that soaklib send or soaklib run --senders left"
         raise RunError(msg)
+    lacking = sorted(set(range(lanes[0].of)) - set(numbers))
+    twice = sorted({number for number in numbers if numbers.count(number) > 1})
+    if lacking or twice:
+        what = f"lacks lane {_listed(lacking)}" if lacking else f"has lane {_listed(twice)} twice"
+        msg = f"the run of {lanes[0].of} lanes {what}: merge the folders of all lanes, each once"
+        raise RunError(msg)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _bring_together(part: Path, sources: Sequence[Source]) -> None:

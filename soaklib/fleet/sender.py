@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, cast
 
 from soaklib.errors import SoaklibError, TargetError
-from soaklib.fleet.desk import MOST_BOUND_US, ClockOffset, ask_start, measure_offset
+from soaklib.fleet.desk import MOST_BOUND_US, ask_start, measure_offset
 from soaklib.plan.cadence import occurrences
 from soaklib.plan.pacer import Pacer
 from soaklib.plan.workload import Workload
@@ -125,7 +125,7 @@ class Sender:
         self.events = EventLog(self.folder / EVENT_LOG_NAME, self.clock, self.recorder.whole.event, done=past.done)
         self.workload = Workload(job.plan, self.settings.seed)
         self.pacer = Pacer(self.settings.rps, self.settings.arrivals, self.settings.seed)
-        self.offset = ClockOffset(0, 0)
+        self.applied_us = 0
         self.has_sent = False
         self._ended: list[Segment] = []
         self._load: Load | None = None
@@ -194,7 +194,7 @@ class Sender:
                 asking.cancel()
                 return None
             start_us = asking.result()
-        return start_us + self.offset.applied_us
+        return start_us + self.applied_us
 
     async def _measure(self, *, is_start: bool = False) -> None:
         """Measure the clock's offset against the conductor's, and write it down.
@@ -215,9 +215,11 @@ class Sender:
                 raise
             self.events.write(EventName.CLOCK_OFFSET_UNKNOWN, str(exc))
             return
+        if measured.bound_us <= MOST_BOUND_US:
+            self.applied_us = measured.applied_us(self.applied_us)
         self.events.write(
             EventName.CLOCK_OFFSET,
-            f"offset_us={measured.offset_us} bound_us={measured.bound_us} applied_us={measured.applied_us}",
+            f"offset_us={measured.offset_us} bound_us={measured.bound_us} applied_us={self.applied_us}",
         )
         if is_start:
             if measured.bound_us > MOST_BOUND_US:
@@ -226,7 +228,6 @@ class Sender:
                     f"and must be to {MOST_BOUND_US / 1000:.0f} ms: the way to {self.job.desk} is too long or too busy"
                 )
                 raise TargetError(msg)
-            self.offset = measured
 
     # -- segments
 

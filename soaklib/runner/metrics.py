@@ -23,7 +23,14 @@ soaklib_soak_time_seconds                gauge     soak time
 soaklib_soak_duration_seconds            gauge     planned soak time
 soaklib_soak_speed_ratio                 gauge     soak seconds a wall second
 soaklib_phase                            gauge     1 for the phase of the plan that it is, 0 for the others
+soaklib_lane_up                          gauge     of a fleet: 1 for a lane whose sender is thought to live, by lane
+soaklib_lane_outcomes_total              counter   of a fleet: calls that ended, by lane and kind
+soaklib_lane_sent_calls_per_second       gauge     of a fleet: calls sent in the last second, by lane
+soaklib_lane_schedule_lag_seconds        gauge     of a fleet: largest lag of the last second, by lane
+soaklib_lane_operations_in_flight        gauge     of a fleet: operations under way, by lane
 ======================================== ========= ===================================================================
+
+Of a fleet, the calls are those of all lanes and the conductor's probes; lags and service times are of its probes alone.
 """
 
 from __future__ import annotations
@@ -36,10 +43,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from prometheus_client.core import Metric
 
+    from soaklib.runner.senders import LaneSight
     from soaklib.runner.soak import Soak
 
 __all__ = ["metrics_registry"]
@@ -69,6 +77,30 @@ class _SoakCollector(Collector):
         yield from self._times()
         yield from self._recording()
         yield from self._progress()
+        if self._soak.job.senders is not None:
+            yield from self._lanes(self._soak.job.senders.lanes_seen())
+
+    def _lanes(self, lanes: Sequence[LaneSight]) -> Iterator[Metric]:
+        up = GaugeMetricFamily("soaklib_lane_up", "1 for a sender that is thought to live.", labels=("lane",))
+        outcomes = CounterMetricFamily("soaklib_lane_outcomes", "Calls of a lane that ended.", labels=("lane", "kind"))
+        rate = GaugeMetricFamily(
+            "soaklib_lane_sent_calls_per_second", "Calls that a lane sent in the last second.", labels=("lane",)
+        )
+        lag = GaugeMetricFamily(
+            "soaklib_lane_schedule_lag_seconds", "Largest lag of a lane in its last second.", labels=("lane",)
+        )
+        open_ = GaugeMetricFamily(
+            "soaklib_lane_operations_in_flight", "Operations of a lane under way.", labels=("lane",)
+        )
+        for seen in lanes:
+            label = (str(seen.lane),)
+            up.add_metric(label, seen.is_alive)
+            rate.add_metric(label, seen.sent_per_s)
+            lag.add_metric(label, seen.lag_us / 1e6)
+            open_.add_metric(label, seen.in_flight)
+            for kind, count in seen.outcomes.items():
+                outcomes.add_metric((*label, kind), count)
+        yield from (up, outcomes, rate, lag, open_)
 
     def _calls(self) -> Iterator[Metric]:
         vitals = self._soak.vitals

@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Sequence
+
     from soaklib.runner.soak import Soak
 
-__all__ = ["Senders"]
+__all__ = ["LaneSight", "Senders"]
+
+
+class LaneSight(NamedTuple):
+    """What is seen of one sender while it runs.
+
+    Attributes
+    ----------
+    lane
+        Its number.
+    is_alive
+        Whether it is thought to live.
+    slots_passed
+        Slots of the whole schedule that are behind it.
+    sent_per_s, in_flight, lag_us, p50_us, p99_us
+        Calls sent in the last second, operations under way, the largest lag of the last second, and service times.
+    outcomes
+        Its rows so far, by kind.
+    """
+
+    lane: int
+    is_alive: bool
+    slots_passed: int
+    sent_per_s: float
+    in_flight: int
+    lag_us: int
+    p50_us: int | None
+    p99_us: int | None
+    outcomes: Counter[str]
 
 
 class Senders(Protocol):
@@ -23,6 +54,9 @@ class Senders(Protocol):
         SoaklibError
             They cannot be started.
         """
+
+    def lanes_seen(self) -> Sequence[LaneSight]:
+        """Give what is seen of each, in the order of their numbers."""
 
     async def sent(self) -> None:
         """Wait until each has sent its last slot, or is lost."""

@@ -1,0 +1,296 @@
+"""The one run of a fleet's files."""
+
+import json
+
+import duckdb
+import pytest
+from stored_rows import ANCHOR, outcome
+
+import soaklib
+from soaklib.errors import RunError
+from soaklib.fleet.job import LaneJob, lane_folder
+from soaklib.fleet.lane_run import begin_or_resume, settle
+from soaklib.fleet.lanes import Lane
+from soaklib.fleet.merge import conductor_database, merge, offset_sql, unmerge
+from soaklib.plan.model import load_plan
+from soaklib.plan.settings import load_settings
+from soaklib.records import Event, EventName, HealthTick, Kind, Purpose, RunStatus
+from soaklib.runner.recovery import Past
+from soaklib.store.lock import RunLock
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment
+from soaklib.store.writer import Manifest, RunWriter, segment_row
+
+_SETTINGS = load_settings(
+    ["--gateway-url", "http://127.0.0.1:1", "--hours", "2", "--speed", "60", "--rps", "0.1", "--senders", "2"]
+)
+_PLAN = load_plan()
+_JOB = LaneJob(
+    run_id="r1", anchor_utc=ANCHOR, lanes=2, start_us=1_000_000, target="http://127.0.0.1:1",
+    settings=_SETTINGS.model_dump(mode="json"), plan=_PLAN,
+)  # fmt: skip
+_QUOTA = next(number for number, change in enumerate(_PLAN.changes) if change.do == "update-policy")
+
+
+def _tick(at_us, lag_us=0):
+    return HealthTick(at_us, 1, 1, 1, 0, 0, lag_us, 0, 0, 100, 1.0, 5, 10**9, 0)
+
+
+def _conductor(folder, *, events=(), status=RunStatus.COMPLETED):
+    writer = RunWriter(folder / DATABASE_NAME)
+    writer.begin_run(
+        Manifest(
+            run_id="r1", soaklib_version="0", anchor_utc=ANCHOR, speed=60.0, rps=0.1, hours=2.0, seed=1,
+            target="http://127.0.0.1:1", embedded=False, settings=_SETTINGS.public_json(),
+            plan=_PLAN.model_dump_json(), environment='{"host": "here"}',
+        )
+    )  # fmt: skip
+    whole = Segment(
+        segment=0, started_at_us=1_000_000, soak_started_s=0.0, ended_at_us=121_000_000, soak_ended_s=7200.0
+    )
+    writer.append(
+        {
+            "segments": [segment_row(whole, runner_pid=1)],
+            "outcomes": [outcome(0, purpose=Purpose.PROBE, planned_at_us=1_000_000, kind=Kind.DENIED, status=403)],
+            "events": [tuple(event) for event in events],
+            "runner_health": [tuple(_tick(2_000_000))],
+        }
+    )
+    writer.end_run(status, completed_utc=ANCHOR, duration_s=120.0)
+    writer.close()
+
+
+def _lane(folder, number, rows, *, events=(), ticks=(), job=_JOB, status=RunStatus.COMPLETED):
+    home = lane_folder(folder, number)
+    home.mkdir(parents=True, exist_ok=True)
+    begin_or_resume(job, Lane(number, job.lanes), home)
+    writer = RunWriter(home / DATABASE_NAME)
+    writer.append(
+        {
+            "outcomes": rows,
+            "events": [tuple(event) for event in events],
+            "runner_health": [tuple(tick._replace(lane=number)) for tick in ticks],
+            "segments": [
+                segment_row(
+                    Segment(
+                        segment=0, started_at_us=1_000_000, soak_started_s=0.0, ended_at_us=121_000_000,
+                        soak_ended_s=7200.0, lane=number,
+                    ),
+                    runner_pid=2,
+                )
+            ],
+        }
+    )  # fmt: skip
+    if status is not None:
+        writer.end_run(status, completed_utc=ANCHOR, duration_s=120.0)
+    writer.close()
+    return home / DATABASE_NAME
+
+
+def _read(folder, query):
+    with duckdb.connect(str(folder / DATABASE_NAME), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def _offset(at_us, applied_us, bound_us=40):
+    return Event(
+        at_us, EventName.CLOCK_OFFSET, f"offset_us={applied_us} bound_us={bound_us} applied_us={applied_us}", None
+    )
+
+
+def test_rows_of_all_lanes_stand_in_the_order_of_their_planned_times(tmp_path):
+    """The merged run has every row of the conductor and of each lane, once, in order, and says whose it is."""
+    _conductor(tmp_path)
+    lanes = [
+        _lane(tmp_path, 0, [outcome(n, planned_at_us=1_000_100 + n, lane=0) for n in (4, 0, 2)]),
+        _lane(tmp_path, 1, [outcome(n, planned_at_us=1_000_100 + n, lane=1) for n in (5, 1, 3)]),
+    ]
+    merge(tmp_path, lanes)
+    rows = _read(tmp_path, "select purpose, slot, lane from outcomes")
+    assert rows == [("probe", 0, None), *(("load", n, n % 2) for n in range(6))]
+    assert _read(tmp_path, "select count(*), count(distinct lane) from segments") == [(3, 2)]
+    [(environment,)] = _read(tmp_path, "select environment from run")
+    assert [json.loads(environment)["lanes"][n]["status"] for n in "01"] == ["completed", "completed"]
+
+
+def test_a_merge_made_again_gives_the_same_run(tmp_path):
+    """The conductor's own file is kept, so that a second merge has the same rows, and a run can go on with it."""
+    _conductor(tmp_path)
+    lanes = [_lane(tmp_path, n, [outcome(n, lane=n)]) for n in (0, 1)]
+    merge(tmp_path, lanes)
+    first = _read(tmp_path, "select * from outcomes")
+    merge(tmp_path, lanes)
+    assert _read(tmp_path, "select * from outcomes") == first
+    assert conductor_database(tmp_path).parent == tmp_path / "lanes"
+    unmerge(tmp_path)
+    assert _read(tmp_path, "select purpose from outcomes") == [("probe",)]
+    assert conductor_database(tmp_path) == tmp_path / DATABASE_NAME
+
+
+def test_times_of_a_lane_are_put_on_the_conductors_clock(tmp_path):
+    """A lane that was 200 ms ahead at the start and 300 ms at the end has its times moved by what lies between."""
+    _conductor(tmp_path)
+    row = outcome(0, planned_at_us=51_200_000, sent_at_us=51_200_010, done_at_us=51_200_400, lane=0)
+    lanes = [
+        _lane(tmp_path, 0, [row], events=[_offset(1_200_000, 200_000), _offset(101_200_000, 300_000)],
+              ticks=[_tick(101_200_000)]),
+        _lane(tmp_path, 1, [outcome(1, planned_at_us=50_950_000, lane=1)]),
+    ]  # fmt: skip
+    merge(tmp_path, lanes)
+    assert _read(
+        tmp_path, "select slot, planned_at_us, sent_at_us, done_at_us from outcomes where purpose = 'load'"
+    ) == [
+        (0, 50_950_000, 50_950_010, 50_950_400),
+        (1, 50_950_000, 1_010, 1_500),
+    ]
+    assert _read(tmp_path, "select at_us from runner_health where lane = 0") == [(100_900_000,)]
+
+
+def test_an_offset_that_is_not_known_well_enough_is_not_applied(tmp_path):
+    """A measurement with a bound over 50 ms stays a row, and moves nothing."""
+    _conductor(tmp_path)
+    lanes = [
+        _lane(tmp_path, 0, [outcome(0, planned_at_us=5_000_000, lane=0)], events=[_offset(1, 9_000, bound_us=50_001)]),
+        _lane(tmp_path, 1, [outcome(1, lane=1)]),
+    ]
+    merge(tmp_path, lanes)
+    assert _read(tmp_path, "select planned_at_us from outcomes where slot = 0 and lane = 0") == [(5_000_000,)]
+    assert _read(tmp_path, "select count(*) from events where name = 'CLOCK_OFFSET'") == [(1,)]
+
+
+@pytest.mark.parametrize(("us", "offset"), [(0, 10), (100, 10), (150, 15), (200, 20), (300, 0), (10**9, 0)])
+def test_offsets_are_linear_between_two_measurements(us, offset):
+    """Before the first and after the last an offset stays; between two it goes from the one to the other."""
+    query = f"select {offset_sql([(100, 10), (200, 20), (300, 0)])} from (select {us} as us)"
+    assert duckdb.sql(query).fetchall() == [(offset,)]
+
+
+def test_calls_while_a_quota_was_cut_may_be_denied(tmp_path):
+    """From the gate before the cut on, a call of that role and action may be denied or allowed; others stay as planned."""
+    change = _PLAN.changes[_QUOTA]
+    tool, action = change.action.split(":")
+    _conductor(
+        tmp_path,
+        events=[
+            Event(49_000_000, EventName.HEALTH_GATE_PASSED, "before update-policy: healthy", None),
+            Event(50_000_000, EventName.POLICY_UPDATED_OPENAI_QUOTA_REDUCED, "cut", f"change:{_QUOTA}:update-policy"),
+        ],
+    )
+
+    def call(slot, done_us, **of):
+        return outcome(slot, planned_at_us=done_us - 9, done_at_us=done_us, lane=slot % 2,
+                       **({"role": change.role, "tool": tool, "action": action} | of))  # fmt: skip
+
+    lanes = [
+        _lane(tmp_path, 0, [call(0, 48_999_999), call(2, 49_000_000), call(4, 60_000_000, tool="serpapi")]),
+        _lane(tmp_path, 1, [call(1, 60_000_000)]),
+    ]
+    merge(tmp_path, lanes)
+    expected = dict(_read(tmp_path, "select slot, expected from outcomes where purpose = 'load'"))
+    assert expected == {0: "allow", 1: "either", 2: "either", 4: "allow"}
+
+
+def test_what_a_lane_does_by_a_key_is_its_own(tmp_path):
+    """Keys of lanes' events do not stand for the conductor's, and the log of the run tells all in order."""
+    _conductor(tmp_path, events=[Event(3, EventName.TOKENS_ROTATED, "generation=1", "rotation:1")])
+    lanes = [
+        _lane(tmp_path, n, [outcome(n, lane=n)],
+              events=[Event(4 + n, EventName.LANE_TOKENS_ROTATED, "generation=1", "rotation:1")])
+        for n in (0, 1)
+    ]  # fmt: skip
+    merge(tmp_path, lanes)
+    assert _read(tmp_path, "select event_key, detail from events order by at_us") == [
+        ("rotation:1", "generation=1"),
+        ("lane0:rotation:1", "lane=0 generation=1"),
+        ("lane1:rotation:1", "lane=1 generation=1"),
+    ]
+    log = (tmp_path / "soak-events.log").read_text().splitlines()
+    assert [line.split("] ")[1] for line in log] == [
+        "TOKENS_ROTATED generation=1", "LANE_TOKENS_ROTATED lane=0 generation=1",
+        "LANE_TOKENS_ROTATED lane=1 generation=1",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"), [((0,), "lacks lane 1"), ((0, 0, 1), "has lane 0 twice"), ((), "no lane to merge")]
+)
+def test_all_lanes_are_merged_each_once(tmp_path, numbers, words):
+    """A lane that lacks, or is there twice, is named and nothing is merged."""
+    _conductor(tmp_path)
+    paths = {n: _lane(tmp_path, n, [outcome(n, lane=n)]) for n in set(numbers)}
+    with pytest.raises(RunError, match=words):
+        merge(tmp_path, [paths[n] for n in numbers])
+    assert not (tmp_path / "lanes" / "conductor.duckdb").exists()
+
+
+def test_lanes_of_two_runs_are_refused(tmp_path):
+    """Lanes of another seed, and so of another schedule, do not make a run with these."""
+    other = _JOB.model_copy(update={"settings": _JOB.settings | {"seed": 2}})
+    lanes = [_lane(tmp_path, 0, [outcome(0, lane=0)]), _lane(tmp_path, 1, [outcome(1, lane=1)], job=other)]
+    with pytest.raises(RunError, match="of another run"):
+        merge(tmp_path, lanes)
+
+
+def test_a_lane_that_still_sends_is_not_merged(tmp_path):
+    """A lane whose sender lives is waited for, in words."""
+    _conductor(tmp_path)
+    lanes = [_lane(tmp_path, n, [outcome(n, lane=n)]) for n in (0, 1)]
+    with RunLock(lanes[1].parent), pytest.raises(RunError, match="still being written"):
+        merge(tmp_path, lanes)
+
+
+def test_lanes_alone_make_a_run(tmp_path):
+    """Without a conductor the lanes make the run: its clock, its length and its state are theirs."""
+    lanes = [_lane(tmp_path / "there", n, [outcome(n, planned_at_us=1_000_000, lane=n)]) for n in (0, 1)]
+    (tmp_path / "run").mkdir()
+    merge(tmp_path / "run", lanes)
+    with soaklib.open_run(tmp_path / "run") as run:
+        assert run.info.status == RunStatus.COMPLETED
+        assert [(one.started_at_us, one.soak_ended_s, one.lane) for one in run.info.segments] == [
+            (1_000_000, 7200.0, None)
+        ]
+        assert run.sql("select slot, soak_s from calls order by slot").rows() == [(0, 0.0), (1, 0.0)]
+
+
+def test_a_late_lane_invalidates_its_own_share_alone(tmp_path):
+    """Calls of a lane that was late are left out where it was; those of the other lane in the same minute are not."""
+    _conductor(tmp_path)
+    second, at_us = 1_000_000, 1_500_000
+    lanes = [
+        _lane(tmp_path, 0, [outcome(0, planned_at_us=at_us, sent_at_us=at_us, done_at_us=at_us, lane=0)],
+              ticks=[_tick(2 * second, lag_us=500_000), _tick(60 * second)]),
+        _lane(tmp_path, 1, [outcome(1, planned_at_us=at_us, sent_at_us=at_us, done_at_us=at_us, lane=1)],
+              ticks=[_tick(2 * second), _tick(3 * second)]),
+    ]  # fmt: skip
+    merge(tmp_path, lanes)
+    with soaklib.open_run(tmp_path) as run:
+        assert run.sql("select slot, lane from valid_calls where purpose = 'load'").rows() == [(1, 1)]
+        [valid] = [
+            verdict for verdict in soaklib.criteria(run).iter_rows(named=True) if verdict["name"] == "measurement valid"
+        ]
+    assert "by lane: " in valid["detail"]
+    assert " of 0, 0.0 % of 1" in valid["detail"]
+
+
+@pytest.mark.parametrize("until_s", [3600.0, 7200.0])
+def test_what_a_lost_lane_left_unsent_is_missed(tmp_path, until_s):
+    """Slots that a lost lane had not dealt with are missed up to where the run ended, and settled once."""
+    home = lane_folder(tmp_path, 1)
+    home.mkdir(parents=True)
+    lane, zero_us = Lane(1, 2), 1_000_000
+    assert begin_or_resume(_JOB, lane, home) == Past()
+    first = settle(_JOB, lane, home, zero_us=zero_us, until_s=until_s)
+    again = settle(_JOB, lane, home, zero_us=zero_us, until_s=until_s)
+    planned = range(1, round(until_s / 10), 2)
+    assert (first, again) == (len(planned), 0)
+    rows = _read(home, "select slot, kind, planned_at_us, lane from outcomes where step = 0 order by slot")
+    assert rows == [(n, "missed", zero_us + round(n * 10 * 1e6 / 60), 1) for n in planned]
+
+
+def test_a_folder_of_another_lane_is_refused(tmp_path):
+    """A sender does not record into what another lane recorded."""
+    home = lane_folder(tmp_path, 1)
+    home.mkdir(parents=True)
+    begin_or_resume(_JOB, Lane(1, 2), home)
+    with pytest.raises(RunError, match=r"holds lane 1/2 of run r1, not lane 0/2"):
+        begin_or_resume(_JOB, Lane(0, 2), home)

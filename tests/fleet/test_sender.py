@@ -1,0 +1,188 @@
+"""One sender on virtual time: its schedule, its gaps, its clock."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from virtual_soak import ANCHOR, MemoryRecorder, World, _Virtual
+
+import soaklib.fleet.sender
+from soaklib.errors import TargetError
+from soaklib.fleet.desk import ClockOffset
+from soaklib.fleet.job import LaneJob
+from soaklib.fleet.lanes import Lane
+from soaklib.fleet.sender import Sender
+from soaklib.plan.pacer import Pacer
+from soaklib.records import Outcome, Purpose, RunStatus
+from soaklib.runner.recovery import Past
+
+_START_US = 10_000_000
+_SPEED = 60.0
+
+
+@pytest.fixture
+def world():
+    """Give a gateway, and time, for two soak-hours in two minutes, a slot every soak second."""
+    made = World("--hours", "2", "--speed", str(_SPEED), "--rps", "0.1", "--agents-per-role", "4")
+    made.is_alive = True
+    yield made
+    made.is_alive = False
+    made.close()
+
+
+def _send(world, lane, *, start_us=_START_US, desk=None, past=None, during=None):
+    """Let a sender run from now to its end; give its result, its outcomes and its events."""
+    world.recorder = MemoryRecorder(world.loop)
+    job = LaneJob(
+        run_id="r1", anchor_utc=ANCHOR, lanes=lane.of, start_us=start_us, desk=desk, target="http://gateway",
+        settings=world.settings.model_dump(mode="json"), plan=world.plan,
+    )  # fmt: skip
+    sender = Sender(job=job, lane=lane, folder=world.folder, surroundings=_Virtual(world), past=past or Past())
+    stop = asyncio.Event()
+
+    async def both():
+        if during is None:
+            return await sender.run(stop)
+        task = asyncio.create_task(during(sender, stop))
+        result = await sender.run(stop)
+        await task
+        return result
+
+    result = world.loop.run_until_complete(both())
+    tables = world.recorder.take_rows(outlives_runner=True)
+    return result, [Outcome(*row) for row in tables.get("outcomes", [])], tables.get("events", [])
+
+
+def _due_us(slot):
+    return _START_US + round(Pacer(0.1).due_s(slot) * 1e6 / _SPEED)
+
+
+def test_a_lane_sends_its_slots_at_the_times_of_the_plan(world):
+    """Every slot of the lane has its rows, planned when one sender would have planned it, and no other slot has one."""
+    result, rows, _ = _send(world, Lane(1, 3))
+    assert (result.status, result.error) == (RunStatus.COMPLETED, None)
+    first_steps = {row.slot: row for row in rows if row.step == 0}
+    assert sorted(first_steps) == list(range(1, 720, 3))
+    assert {slot: row.planned_at_us for slot, row in first_steps.items()} == {n: _due_us(n) for n in range(1, 720, 3)}
+    assert {row.lane for row in rows} == {1}
+    assert {row.purpose for row in rows} == {Purpose.LOAD}
+
+
+def test_agents_are_divided_among_lanes(world):
+    """A lane makes its share of the agents: of four for each role, two lanes make two each."""
+    _, _, events = _send(world, Lane(0, 2))
+    [made] = [detail for _, name, detail, *_ in events if name == "AGENTS_CREATED"]
+    assert made == f"{2 * len(world.plan.roles)} of lane 0/2"
+
+
+def test_tokens_are_rotated_by_the_plans_clock(world):
+    """The lane rotates at every quarter of a soak-hour but the first, each once."""
+    _, _, events = _send(world, Lane(0, 2))
+    rotated = [(round((at_us - _START_US) * _SPEED / 1e6), key) for at_us, name, _, key, *_ in events
+               if name == "LANE_TOKENS_ROTATED"]  # fmt: skip
+    assert rotated == [(900 * n, f"rotation:{n}") for n in range(1, 8)]
+
+
+def test_a_lane_that_comes_late_misses_what_was_due_and_makes_up_for_nothing(world):
+    """Slots that were due before a lane came are missed, told as its gap, and no slot leaves late."""
+    world.loop.run_until_complete(asyncio.sleep(69.9))  # half of the two minutes, but for the set-up
+    result, rows, events = _send(world, Lane(0, 2))
+    kinds = Counter(row.kind for row in rows if row.step == 0)
+    assert result.status == RunStatus.COMPLETED
+    assert kinds["missed"] == 180
+    assert sorted(row.slot for row in rows if row.step == 0) == list(range(0, 720, 2))
+    assert max(row.sent_at_us - row.planned_at_us for row in rows if row.sent_at_us and row.step == 0) < 2_000
+    [gap] = [detail for _, name, detail, *_ in events if name == "LANE_GAP"]
+    assert gap == "lane 0/2: 180 slots missed from H+0.000 to H+0.994"
+
+
+def test_a_lane_goes_on_where_its_past_ends(world):
+    """A lane that has dealt with some slots deals with the others, each once."""
+    _, rows, _ = _send(world, Lane(1, 2), past=Past(segment=1, first_slot=100, was_begun=True, last_us=5))
+    assert sorted(row.slot for row in rows if row.step == 0) == list(range(101, 720, 2))
+
+
+def test_a_word_to_stop_ends_it_in_order(world):
+    """A lane that is told to stop comes to its end, with no row for what was not due."""
+
+    async def later(_, stop):
+        await asyncio.sleep(39.95)  # just before a slot is due
+        stop.set()
+
+    result, rows, _ = _send(world, Lane(0, 2), during=later)
+    assert result.status == RunStatus.INTERRUPTED
+    assert sorted(row.slot for row in rows if row.step == 0) == list(range(0, 180, 2))
+
+
+def test_a_machine_that_slept_misses_its_slots(world):
+    """What was due while the machine slept is missed; what comes after it leaves on time."""
+
+    async def sleeps(*_):
+        await asyncio.sleep(40)
+        world.sleep(30)
+
+    result, rows, _ = _send(world, Lane(0, 2), during=sleeps)
+    slots = sorted(row.slot for row in rows if row.step == 0)
+    assert result.status == RunStatus.COMPLETED
+    assert slots == list(range(0, 720, 2))
+    assert 85 <= sum(row.kind == "missed" for row in rows) <= 95
+    assert len(result.segments) == 2
+
+
+@pytest.mark.parametrize("ahead_us", [200_000, -200_000])
+def test_a_clock_that_is_off_starts_with_the_others(world, monkeypatch, ahead_us):
+    """A lane whose clock is 200 ms off plans by the offset that it measured, and writes that down."""
+
+    async def measured(*_):
+        return ClockOffset(ahead_us, 40)
+
+    monkeypatch.setattr(soaklib.fleet.sender, "measure_offset", measured)
+    _, rows, events = _send(world, Lane(0, 2), desk="there:1")
+    assert {row.slot: row.planned_at_us for row in rows if row.step == 0} == {
+        n: _due_us(n) + ahead_us for n in range(0, 720, 2)
+    }
+    said = {detail for _, name, detail, *_ in events if name == "CLOCK_OFFSET"}
+    assert said == {f"offset_us={ahead_us} bound_us=40 applied_us={ahead_us}"}
+
+
+def test_a_clock_that_is_not_known_well_enough_refuses_the_start(world, monkeypatch):
+    """A bound over 50 ms refuses the start, before any call is sent."""
+
+    async def measured(*_):
+        return ClockOffset(0, 50_001)
+
+    monkeypatch.setattr(soaklib.fleet.sender, "measure_offset", measured)
+    result, rows, _ = _send(world, Lane(0, 2), desk="there:1")
+    assert result.status == RunStatus.FAILED
+    assert isinstance(result.error, TargetError)
+    assert "50 ms" in str(result.error)
+    assert rows == []
+
+
+def test_a_clock_at_the_bound_is_taken(world, monkeypatch):
+    """A bound of 50 ms is good enough."""
+
+    async def measured(*_):
+        return ClockOffset(0, 50_000)
+
+    monkeypatch.setattr(soaklib.fleet.sender, "measure_offset", measured)
+    result, _, _ = _send(world, Lane(0, 2), desk="there:1")
+    assert result.status == RunStatus.COMPLETED
+
+
+def test_a_conductor_that_dies_is_not_missed(world, monkeypatch):
+    """A lane whose conductor is gone measures in vain, says so, and sends to its end."""
+    answers = iter([ClockOffset(0, 40)])
+
+    async def measured(*_):
+        try:
+            return next(answers)
+        except StopIteration:
+            msg = "gone"
+            raise TargetError(msg) from None
+
+    monkeypatch.setattr(soaklib.fleet.sender, "measure_offset", measured)
+    result, rows, events = _send(world, Lane(0, 2), desk="there:1")
+    assert result.status == RunStatus.COMPLETED
+    assert len({row.slot for row in rows}) == 360
+    assert [detail for _, name, detail, *_ in events if name == "CLOCK_OFFSET_UNKNOWN"] == ["gone"]
