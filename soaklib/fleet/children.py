@@ -63,6 +63,7 @@ class Child:
         self.pid = process.pid
         self._process = process
         self._log = log
+        self._is_told = False
         self._last: deque[LaneReport] = deque(maxlen=1)
         self._listening = asyncio.create_task(self._listen())
 
@@ -75,7 +76,7 @@ class Child:
         code = self._process.returncode
         if code is None or not self._listening.done():
             return None
-        if code == 0:
+        if code == 0 or (self._is_told and code == 128 + signal.SIGTERM):
             return ""
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
@@ -84,6 +85,7 @@ class Child:
 
     async def stop(self) -> None:
         """Tell it to stop, as SIGTERM does."""
+        self._is_told = True
         self._signal(signal.SIGTERM)
 
     async def kill(self) -> None:

@@ -142,7 +142,7 @@ def gateway(tmp_path):
     )  # fmt: skip
     yield json.loads(process.stdout.readline())["url"]
     process.terminate()
-    process.wait()
+    process.communicate()
 
 
 def test_a_lane_that_is_killed_costs_its_own_slots_alone(tmp_path):

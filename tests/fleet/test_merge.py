@@ -294,3 +294,35 @@ def test_a_folder_of_another_lane_is_refused(tmp_path):
     begin_or_resume(_JOB, Lane(1, 2), home)
     with pytest.raises(RunError, match=r"holds lane 1/2 of run r1, not lane 0/2"):
         begin_or_resume(_JOB, Lane(0, 2), home)
+
+
+def test_a_denial_while_the_cut_was_under_way_is_explained_by_it(tmp_path):
+    """A lane's call that was denied between the gate and the event of a cut was not denied before the cut."""
+    change = _PLAN.changes[_QUOTA]
+    tool, action = change.action.split(":")
+    _conductor(
+        tmp_path,
+        events=[
+            Event(49_000_000, EventName.HEALTH_GATE_PASSED, "before update-policy: healthy", None),
+            Event(
+                50_000_000, EventName.POLICY_UPDATED_OPENAI_QUOTA_REDUCED,
+                f"role={change.role} action={change.action} limit=5 window=1h", f"change:{_QUOTA}:update-policy",
+            ),
+        ],
+    )  # fmt: skip
+    denied = {
+        "role": change.role,
+        "tool": tool,
+        "action": action,
+        "kind": Kind.DENIED,
+        "reason": "quota",
+        "status": 403,
+    }
+    lanes = [
+        _lane(tmp_path, 0, [outcome(0, planned_at_us=49_500_000, done_at_us=49_900_000, lane=0, **denied)]),
+        _lane(tmp_path, 1, [outcome(1, planned_at_us=60_000_000, done_at_us=60_000_500, lane=1, **denied)]),
+    ]
+    merge(tmp_path, lanes)
+    with soaklib.open_run(tmp_path) as run:
+        [cut] = [one for one in soaklib.criteria(run).iter_rows(named=True) if one["name"] == "quota cut works"]
+    assert (cut["state"], cut["detail"]) == ("pass", "0 quota denials before the cut, 1 after")

@@ -20,6 +20,9 @@ _LATE_END_WALL_S: Final = 5.0
 _CUTS: Final = r"""
         with cuts as (
             select split_part(event_key, ':', 2)::INTEGER as number, at_us as cut_us,
+                   coalesce((select max(at_us) from events gate where name = 'HEALTH_GATE_PASSED'
+                             and detail like 'before update-policy:%' and gate.at_us <= events.at_us),
+                            at_us) as begun_us,
                    regexp_extract(detail, 'action=(\S+)', 1) as scope,
                    regexp_extract(detail, 'limit=(\d+)', 1)::BIGINT as most,
                    case regexp_extract(detail, 'window=(\S+)', 1) when '24h' then 86400 when '7d' then 604800
@@ -35,11 +38,15 @@ _QUOTA_DENIALS: Final = f"""{_CUTS}
         select number, scope, most,
                (select count(*) from denials where not exists (
                     select 1 from cuts as cut where cut.scope = denials.scope
-                    and (planned_at_us >= cut_us or done_at_us >= cut_us))) as before,
+                    and (planned_at_us >= begun_us or done_at_us >= begun_us))) as before,
                (select count(*) from denials where denials.scope = cuts.scope and planned_at_us >= cut_us
                                                and coalesce(planned_at_us < next_us, true)) as after
         from cuts order by number"""  # noqa: S608 - our own words
-"""Denials for quota that no cut explains, and those after each cut."""
+"""Denials for quota that no cut explains, and those after each cut.
+
+From the gate before it on a cut explains them: the gateway cuts before its answer is here, and a call of another process
+may be denied in between.
+"""
 
 _QUOTA_REACHED: Final = f"""{_CUTS}
         select number, max(n)::BIGINT as reached
