@@ -144,7 +144,7 @@ def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
         sender = Sender(
             job=job, lane=lane, folder=folder, past=past,
             surroundings=Surroundings(
-                settings, job.target, headers=headers, admin_token=os.environ.get(ADMIN_TOKEN_VARIABLE)
+                settings, job.target, headers=headers, secret=os.environ.get(ADMIN_TOKEN_VARIABLE)
             ),
         )  # fmt: skip
         if job.ends_with_conductor:

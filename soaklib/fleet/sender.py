@@ -32,7 +32,8 @@ from soaklib.runner.tokens import AgentPool
 from soaklib.runner.vitals import Vitals
 from soaklib.store.names import EVENT_LOG_NAME
 from soaklib.store.views import Segment
-from soaklib.targets.fourrunr.api import ApiError
+from soaklib.targets import load_target
+from soaklib.targets.base import AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -41,11 +42,11 @@ if TYPE_CHECKING:
     from soaklib.fleet.job import LaneJob
     from soaklib.fleet.lanes import Lane
     from soaklib.records import Expected, HealthTick, Outcome
+    from soaklib.runner.changes import Changes
     from soaklib.runner.client import Client
-    from soaklib.runner.policies import RunPolicies
     from soaklib.runner.recorder import Recorder
     from soaklib.runner.surroundings import Surroundings
-    from soaklib.targets.fourrunr.api import GatewayApi
+    from soaklib.targets.base import Admin
 
 __all__ = ["Sender", "SenderResult"]
 
@@ -76,7 +77,7 @@ class SenderResult:
 
 
 class _PlanSays:
-    """What a lane knows of policies: what the plan expects of a call. They are the conductor's to make and to change.
+    """What a lane knows of changes: what the plan expects of a call. Making them is the conductor's.
 
     What a call is to be allowed while a quota is cut is found out when the lanes are merged, from the events.
     """
@@ -86,12 +87,12 @@ class _PlanSays:
         del role, tool, action
         return baseline
 
-    async def renew(self) -> None:
-        """Leave it to the conductor, whose own calls find out that they are gone."""
+    async def prepare(self, *, anew: bool = False) -> None:
+        """Leave it to the conductor, whose own calls find out that what it prepared is gone."""
 
 
 _PLAN_SAYS: Final = _PlanSays()
-"""Has the part of a run's policies that a load and the keeper of its agents ask."""
+"""Has the part of a run's changes that a load asks, and the part of an admin that the keeper of its agents does."""
 
 
 @dataclass
@@ -118,6 +119,8 @@ class Sender:
 
     def __post_init__(self) -> None:
         job, past = self.job, self.past
+        self._target = load_target(job.plan.target)
+        self._name = f"{job.run_id}-lane{self.lane.number}"
         self.settings = job.settings_of(self.lane)
         self.vitals = Vitals(outcomes=Counter(past.outcomes), sent_calls=Counter(past.sent_calls))
         self.clock = self.surroundings.clock(job.anchor_utc, not_before_us=past.last_us + 1)
@@ -140,9 +143,13 @@ class Sender:
         await self.recorder.whole.start()
         status, error = RunStatus.FAILED, None
         with self.events:
-            async with self.surroundings.api() as api, self.surroundings.client(self.clock) as client:
+            link = self.surroundings.link(self.job.plan, run_id=self._name, tell=self.events.write)
+            async with (
+                self.surroundings.admin(self._target, link) as admin,
+                self.surroundings.client(self.clock) as client,
+            ):
                 try:
-                    completed = await self._send(api, client, stop)
+                    completed = await self._send(admin, client, stop)
                     status = RunStatus.COMPLETED if completed else RunStatus.INTERRUPTED
                 except SoaklibError as exc:
                     error = exc
@@ -158,12 +165,11 @@ class Sender:
 
     # -- before the start
 
-    async def _send(self, api: GatewayApi, client: Client, stop: asyncio.Event) -> bool:
+    async def _send(self, admin: Admin, client: Client, stop: asyncio.Event) -> bool:
         """Get ready, wait for the start, and send segment after segment; say whether it came to the end."""
         await self._measure(is_start=True)
         pool = AgentPool(
-            api, self.job.plan, agents_per_role=self.settings.agents_per_role,
-            run_id=f"{self.job.run_id}-lane{self.lane.number}",
+            admin, self.job.plan.roles, agents_per_role=self.settings.agents_per_role, run_id=self._name,
             lifetime_s=self.job.plan.intervals.token_lifetime_s / self.settings.speed, generation=self.past.generation,
             utc_now=self.surroundings.utc_now,
         )  # fmt: skip
@@ -277,7 +283,7 @@ class Sender:
                 phases=self.job.plan.phase_starts(self.settings.duration_s),
             )  # fmt: skip
             for row in rows:
-                self.vitals.saw_unsent(row.purpose, row.tool, row.kind)
+                self.vitals.saw_outcome(row)
                 self.recorder.outcome(row)
             from_s, to_s = self.pacer.due_s(due[0]), self.pacer.due_s(due[-1])
             self.events.write(
@@ -292,11 +298,12 @@ class Sender:
 
     def _load_parts(self, client: Client, pool: AgentPool, soak_clock: SoakClock) -> LoadParts:
         return LoadParts(
-            pacer=self.pacer, workload=self.workload, client=client, pool=pool,
-            policies=cast("RunPolicies", _PLAN_SAYS),
+            pacer=self.pacer, workload=self.workload, target=self._target, client=client, pool=pool,
+            changes=cast("Changes", _PLAN_SAYS),
             clock=self.clock, soak_clock=soak_clock, vitals=self.vitals, events=self.events,
             record=self.recorder.outcome, phases=self.job.plan.phase_starts(self.settings.duration_s),
-            total_slots=self.settings.total_slots, max_in_flight=self.settings.in_flight_cap, stride=self.lane.of,
+            total_slots=self.settings.total_slots, max_in_flight=self.settings.in_flight_cap, lane=self.lane.number,
+            stride=self.lane.of,
         )  # fmt: skip
 
     def _watchers(self, load: Load, pool: AgentPool, client: Client) -> list[Coroutine[object, object, None]]:
@@ -311,7 +318,7 @@ class Sender:
             self._measure_hourly(),
             keep_agents(
                 load.agents_lost, pool=pool,
-                policies=cast("RunPolicies", _PLAN_SAYS),
+                admin=cast("Admin", _PLAN_SAYS),
                 events=self.events, rotate=lambda: self._rotate_now(pool, load, within_s=1.0),
             ),
             say_rate_limit(load.rate_limited, self.events, self.job.plan, self.settings),
@@ -343,7 +350,7 @@ class Sender:
             await pool.rotate(within_s=within_s)
         except TargetError as exc:
             self.events.write(EventName.LANE_TOKENS_ROTATION_FAILED, str(exc), key=key)
-            if isinstance(exc, ApiError) and exc.is_missing_agent:
+            if isinstance(exc, AdminError) and exc.lost_identity:
                 load.agents_lost.set()
         else:
             self.events.write(
@@ -354,8 +361,8 @@ class Sender:
         """Get tokens after the machine slept, or new agents where the gateway has forgotten these."""
         try:
             await pool.rotate(within_s=_AWAKE_WITHIN_S)
-        except ApiError as exc:
-            if not exc.is_missing_agent:
+        except AdminError as exc:
+            if not exc.lost_identity:
                 raise
             await pool.create()
             await pool.rotate(within_s=_AWAKE_WITHIN_S)

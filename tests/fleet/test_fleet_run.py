@@ -248,7 +248,7 @@ def test_lanes_of_an_engine_make_a_run_without_a_conductor(tmp_path, gateway):
         ["date", "-u", "-d", "+6 seconds", "+%Y-%m-%dT%H:%M:%SZ"],
         capture_output=True,
         text=True,
-        check=True,  # noqa: S607
+        check=True,
     ).stdout.strip()
     lanes = [
         subprocess.Popen(
