@@ -63,8 +63,8 @@ COMMANDS: Final = {
 
 _BROUGHT_BY_EXTRAS: Final = frozenset(
     {
-        "aiohttp", "jinja2", "jupyter_client", "jupyterlab", "matplotlib", "nbclient", "nbformat", "numpy",
-        "orjson", "papermill", "prometheus_api_client", "psutil", "psycopg", "rich", "scipy", "tenacity", "typst",
+        "aiohttp", "cachetools", "jinja2", "jupyter_client", "jupyterlab", "matplotlib", "nbclient", "nbformat",
+        "numpy", "orjson", "papermill", "prometheus_api_client", "psutil", "psycopg", "rich", "scipy", "tenacity", "typst",
         "yarl",
     }
 )  # fmt: skip

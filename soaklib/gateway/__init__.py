@@ -10,7 +10,7 @@ module                    noun
 ``faults``                the one table of faults a test can switch on, and their budgets
 ``quirks``                the warts of the real gateway, one flag each
 ``clock``                 wall and monotonic time, soak seconds, ISO timestamps
-``breaker`` ``bulkhead``  per-tool protection
+``breaker``               protection of each tool; its bulkhead is a semaphore
 ``retry`` ``limiter``     backoff; calls an agent may make
 ``quota`` ``cache``       policy counters in aligned windows; answers kept for a while
 ``chaos`` ``growth``      failures asked for by an admin; memory and latency that grow on purpose

@@ -11,6 +11,7 @@ import orjson
 
 from soaklib.gateway.admission import Admitted
 from soaklib.gateway.breaker import Breaker
+from soaklib.gateway.cache import Kept
 from soaklib.gateway.records import Outcome, Reason
 from soaklib.gateway.state import Gateway, State
 from soaklib.gateway.tools import CACHE_TTL_S, MOCK_FAILURE, Answer, UpstreamError
@@ -49,10 +50,10 @@ class Executor:
         if cache is not None:
             params = orjson.dumps(call.params, option=orjson.OPT_SORT_KEYS)
             key = f"{tool}:{action}:".encode() + params
-            data = cache.get(key)
-            if data is not None:
+            kept = cache.get(key)
+            if kept is not None:
                 state.metrics.cache_hit(tool)
-                return Execution(data, cache_hit=True)
+                return Execution(kept.data, cache_hit=True)
         breaker = state.breakers[tool]
         permit = self._permit(breaker, tool, state)
         if permit is None:
@@ -70,7 +71,7 @@ class Executor:
         if breaker.state is not before:
             state.metrics.breaker_state(tool, breaker.state)
         if execution.data is not None and cache is not None and ttl_s is not None:
-            cache.put(key, execution.data, self._clock.wall_s(ttl_s))
+            cache[key] = Kept(execution.data, self._clock.wall_s(ttl_s))
         return execution
 
     @staticmethod
@@ -82,13 +83,8 @@ class Executor:
         return permit
 
     async def _in_bulkhead(self, call: Admitted, state: State) -> Execution:
-        bulkhead = state.bulkheads[call.tool]
-        if not bulkhead.try_enter():
-            await bulkhead.enter()
-        try:
+        async with state.bulkheads[call.tool]:
             return await self._attempts(call, state)
-        finally:
-            bulkhead.leave()
 
     async def _attempts(self, call: Admitted, state: State) -> Execution:
         tool, action = call.tool, call.action

@@ -1,13 +1,14 @@
 """Everything a restart of the gateway forgets, in one object, and the gateway that holds it."""
 
+import asyncio
 import logging
 import random
-from typing import NamedTuple
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
 
 from soaklib.gateway.agents import AgentRegistry
 from soaklib.gateway.breaker import Breaker
-from soaklib.gateway.bulkhead import Bulkhead
-from soaklib.gateway.cache import TtlCache
+from soaklib.gateway.cache import Kept, new_cache
 from soaklib.gateway.chaos import Chaos
 from soaklib.gateway.clock import Clock
 from soaklib.gateway.credentials import CredentialStore
@@ -22,11 +23,13 @@ from soaklib.gateway.quota import QuotaCounters
 from soaklib.gateway.records import DETAIL_CHARACTERS, ProxyLogRow, Row, clipped
 from soaklib.gateway.request_log import RequestLog
 from soaklib.gateway.retry import RetryPolicy
-from soaklib.gateway.ring import Ring
 from soaklib.gateway.settings import GatewaySettings
 from soaklib.gateway.tokens import TokenRegistry, TokenSigner
 from soaklib.gateway.tools import TOOL_ACTIONS, Answer, Tools
 from soaklib.gateway.wart_exposition import WartMetrics
+
+if TYPE_CHECKING:
+    from cachetools import TLRUCache
 
 BREAKER_THRESHOLD = 5
 BREAKER_WINDOW_S = 60.0
@@ -94,9 +97,9 @@ class State:
             )
             for tool in TOOL_ACTIONS
         }
-        self.bulkheads = {tool: Bulkhead(BULKHEAD_SLOTS) for tool in TOOL_ACTIONS}
-        self.cache: TtlCache[Answer] | None = (
-            None if quirks.no_cache else TtlCache(capacity=CACHE_ENTRIES, monotonic=clock.monotonic)
+        self.bulkheads = {tool: asyncio.Semaphore(BULKHEAD_SLOTS) for tool in TOOL_ACTIONS}
+        self.cache: TLRUCache[bytes, Kept[Answer]] | None = (
+            None if quirks.no_cache else new_cache(capacity=CACHE_ENTRIES, monotonic=clock.monotonic)
         )
         self.limiter = (
             RateLimiter(limit=settings.rate_limit, window_s=clock.wall_s(LIMIT_WINDOW_S), monotonic=clock.monotonic)
@@ -111,8 +114,8 @@ class State:
             if quirks.wart_metrics
             else PrometheusMetrics(self.started_at_s, restarted=restarted)
         )
-        self.proxy_logs: Ring[ProxyLogRow] = Ring(LOG_ENTRIES)
-        self.policy_logs: Ring[PolicyDecision] = Ring(LOG_ENTRIES)
+        self.proxy_logs: deque[ProxyLogRow] = deque(maxlen=LOG_ENTRIES)
+        self.policy_logs: deque[PolicyDecision] = deque(maxlen=LOG_ENTRIES)
         self.decisions = 0
         self.requests_served = 0
         self.growth = Growth(GROWTH_CAP_BYTES)

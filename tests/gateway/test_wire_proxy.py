@@ -20,7 +20,7 @@ async def chaos(api, tool, mode, pct=100):
 
 
 def rows(api):
-    return list(api.gateway.state.proxy_logs._entries)
+    return list(api.gateway.state.proxy_logs)
 
 
 def test_a_call_is_answered_counted_and_logged_once(wire):
@@ -203,9 +203,9 @@ def test_the_bulkhead_queues_at_ten(wire):
         object.__setattr__(api.gateway.clock, "sleep", hold)
         calls = [asyncio.create_task(api.call(token, MAIL)) for _ in range(11)]
         bulkhead = api.gateway.state.bulkheads["gmail_send"]
-        while not bulkhead.waiting:  # noqa: ASYNC110 - the server has no event for this, and needs the turns
+        while not bulkhead._waiters:  # noqa: ASYNC110 - the server has no event for this, and needs the turns
             await asyncio.sleep(0)
-        assert (bulkhead.waiting, bulkhead._free) == (1, 0)
+        assert (len(bulkhead._waiters), bulkhead.locked()) == (1, True)
         release.set()
         answers = await asyncio.gather(*calls)
         assert [answer.status for answer in answers] == [200] * 11

@@ -1,5 +1,6 @@
 """Policies: /api/policies and /api/policy-logs."""
 
+from itertools import islice
 from typing import Annotated
 
 from aiohttp import web
@@ -174,7 +175,7 @@ class PolicyRoutes:
         def wanted(decision: PolicyDecision) -> bool:
             return policy_id in {None, decision.call.policy_id} and agent_id in {None, decision.call.agent_id}
 
-        decisions = self._gateway.state.policy_logs.newest(limit, wanted)
+        decisions = islice(filter(wanted, reversed(self._gateway.state.policy_logs)), limit)
         return json_answer([_log_entry(decision) for decision in decisions])
 
 

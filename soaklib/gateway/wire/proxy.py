@@ -2,6 +2,7 @@
 
 import os
 import random
+from itertools import islice
 from typing import NamedTuple
 
 import orjson
@@ -163,7 +164,9 @@ class ProxyRoutes:
     async def logs(self, request: web.Request) -> web.Response:
         """Return the newest log entries."""
         limit = query_count(request, "limit")
-        entries = [_log_entry(row) for row in self._gateway.state.proxy_logs.newest(20 if limit is None else limit)]
+        entries = [
+            _log_entry(row) for row in islice(reversed(self._gateway.state.proxy_logs), 20 if limit is None else limit)
+        ]
         body = {"logs": entries, "total": len(entries), "timestamp": iso_utc(self._clock.wall())}
         return json_answer(body)
 
