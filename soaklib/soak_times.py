@@ -1,4 +1,4 @@
-"""Moments of a soak as people say them: ``H+12``, ``H+11:50``, ``H+0:00:15``."""
+"""Moments as people and logs say them: ``H+12``, ``H+11:50``, ``H+0:00:15`` in a soak; UTC to the millisecond."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from soaklib.errors import SettingsError
 
-__all__ = ["SoakTime", "soak_s_of", "soak_text"]
+__all__ = ["SoakTime", "soak_s_of", "soak_text", "utc_stamp"]
 
 SoakTime: TypeAlias = "str | float | dt.timedelta"
 """A moment of a soak: ``"H+11:50"``, soak seconds, or the time since its start."""
@@ -50,3 +50,8 @@ def soak_text(soak_s: float) -> str:
     if seconds:
         return f"H{sign}{hours}:{minutes:02}:{seconds:02}"
     return f"H{sign}{hours}:{minutes:02}" if minutes else f"H{sign}{hours}"
+
+
+def utc_stamp(at: dt.datetime) -> str:
+    """Give a moment in UTC as ISO 8601 to the millisecond, such as ``2026-11-24T20:41:00.952Z``."""
+    return at.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -30,6 +30,7 @@ from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, load_settings
 from soaklib.runner.inbox import leave_note
 from soaklib.safety.foreign_text import plain_text
 from soaklib.safety.ownership import is_own_folder
+from soaklib.soak_times import utc_stamp
 from soaklib.store.lock import is_owned
 from soaklib.targets.fourrunr.api import GatewayApi
 from soaklib.targets.fourrunr.byhand import ByHand
@@ -60,7 +61,7 @@ class _Notes:
     def __call__(self, name: str, detail: str) -> None:
         if self.folder is None:
             return
-        stamp = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        stamp = utc_stamp(dt.datetime.now(dt.UTC))
         try:
             self.left.append(leave_note(self.folder, name, f"by hand at {stamp}: {detail}"))
         except OSError as exc:

@@ -64,8 +64,8 @@ COMMANDS: Final = {
 _BROUGHT_BY_EXTRAS: Final = frozenset(
     {
         "aiohttp", "cachetools", "jinja2", "jupyter_client", "jupyterlab", "matplotlib", "nbclient", "nbformat",
-        "numpy", "orjson", "papermill", "prometheus_api_client", "psutil", "psycopg", "rich", "scipy", "tenacity", "typst",
-        "yarl",
+        "numpy", "orjson", "papermill", "prometheus_api_client", "psutil", "psycopg", "rich", "scipy", "tenacity",
+        "typst", "yarl",
     }
 )  # fmt: skip
 

@@ -46,6 +46,7 @@ from soaklib.store.bundle import bundle_name, pack
 from soaklib.store.live import is_published
 from soaklib.store.names import SUMMARY_NAME
 from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.whole import whole_file
 from soaklib.store.writer import RunWriter
 
 if TYPE_CHECKING:
@@ -245,9 +246,8 @@ class _Evidence:
             self.failed[name] = str(exc)
             (self.folder / name).unlink(missing_ok=True)
             return
-        part = self.folder / f".{name}.part"
-        part.write_text(content, "utf-8")
-        part.replace(self.folder / name)
+        with whole_file(self.folder / name) as part:
+            part.write_text(content, "utf-8")
 
     def _seal(self) -> None:
         """Write the Parquet files; where that fails there are none, since those from before may not fit any more."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from soaklib.analysis.verdicts.compare import compare
 from soaklib.errors import RecordingError, RunError
 from soaklib.reports.text_table import markdown_table
+from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,10 +152,9 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
         (_TEXT_NAME, comparison.as_markdown()),
         (COMPARISON_NAME, comparison.model_dump_json(indent=2) + "\n"),
     ):
-        part = folder / f".{name}.part"
         try:
-            part.write_text(text, "utf-8")
-            part.replace(folder / name)
+            with whole_file(folder / name) as part:
+                part.write_text(text, "utf-8")
         except OSError as exc:
             msg = f"{folder / name} cannot be written: {exc.strerror or exc}"
             raise RecordingError(msg) from exc

@@ -18,6 +18,7 @@ from soaklib.errors import ExitCode, RecordingError
 from soaklib.records import State
 from soaklib.store.names import SUMMARY_NAME
 from soaklib.store.tables import DATABASE_NAME, TABLES
+from soaklib.store.whole import whole_file
 from soaklib.store.writer import RunWriter
 
 if TYPE_CHECKING:
@@ -76,10 +77,9 @@ def judge_folder(folder: Path) -> tuple[list[Verdict], dict[str, Any]]:
     writer = RunWriter(folder / DATABASE_NAME)
     writer.replace_verdicts(verdicts)
     writer.close()
-    part = folder / f".{SUMMARY_NAME}.part"
     try:
-        part.write_text(json.dumps(summed_up, indent=2, allow_nan=False) + "\n", "utf-8")
-        part.replace(folder / SUMMARY_NAME)
+        with whole_file(folder / SUMMARY_NAME) as part:
+            part.write_text(json.dumps(summed_up, indent=2, allow_nan=False) + "\n", "utf-8")
     except OSError as exc:
         msg = f"cannot write {folder / SUMMARY_NAME}: {exc.strerror or exc}"
         raise RecordingError(msg) from exc

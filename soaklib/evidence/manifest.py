@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Va
 
 from soaklib.errors import RunError
 from soaklib.store.bundle import MANIFEST_NAME
+from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -241,9 +242,8 @@ def write_manifest(folder: Path, manifest: BundleManifest) -> None:
         (MANIFEST_NAME, manifest.model_dump_json(indent=2) + "\n"),
         (MANIFEST_TEXT_NAME, manifest.as_text()),
     ):
-        part = folder / f".{name}.part"
-        part.write_text(text, "utf-8")
-        part.replace(folder / name)
+        with whole_file(folder / name) as part:
+            part.write_text(text, "utf-8")
 
 
 def read_manifest(folder: Path) -> BundleManifest:

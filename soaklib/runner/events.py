@@ -14,6 +14,8 @@ import orjson
 from soaklib.errors import RecordingError
 from soaklib.records import NOT_MADE, Event
 from soaklib.safety.foreign_text import plain_text
+from soaklib.soak_times import utc_stamp
+from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,13 +124,10 @@ def write_event_log(path: Path, anchor_utc: dt.datetime, writer: RunWriter) -> N
 
     A line whose row was lost when the runner died tells of something that will happen again; it must not stand twice.
     """
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
+    with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
         for at_us, name, detail in writer.read("select at_us, name, detail from events order by at_us, rowid"):
             file.write(_line(anchor_utc + dt.timedelta(microseconds=at_us), name, detail))
-    part.replace(path)
 
 
 def _line(at: dt.datetime, name: str, detail: str) -> str:
-    stamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return f"[{stamp}] {name} {detail}".rstrip() + "\n"
+    return f"[{utc_stamp(at)}] {name} {detail}".rstrip() + "\n"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from soaklib.records import EventName
+from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -56,9 +57,8 @@ def leave_note(folder: Path, name: str, detail: str) -> Path:
     inbox = folder / _FOLDER
     inbox.mkdir(mode=0o700, exist_ok=True)
     note = inbox / f"{time.time_ns()}-{os.getpid()}.json"
-    part = note.with_name(f".{note.name}.part")
-    part.write_bytes(orjson.dumps({"name": str(name), "detail": detail}))
-    part.rename(note)
+    with whole_file(note) as part:
+        part.write_bytes(orjson.dumps({"name": str(name), "detail": detail}))
     return note
 
 

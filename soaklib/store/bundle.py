@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 from soaklib.errors import RecordingError, RunError
 from soaklib.store.bounded import DECOMPRESSION_ERRORS, Allowance, Bounded, decompressed
 from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,9 +60,8 @@ def pack(folder: Path, names: Iterable[str], bundle: Path, *, top: str, mtime_s:
     RecordingError
         It cannot be written; nothing is left of it.
     """
-    part = bundle.with_name(f".{bundle.name}.part")
     try:
-        with part.open("wb") as file:
+        with whole_file(bundle) as part, part.open("wb") as file:
             with (
                 gzip.GzipFile("", "wb", _COMPRESSION_LEVEL, file, mtime=0) as zipped,
                 tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
@@ -74,10 +74,8 @@ def pack(folder: Path, names: Iterable[str], bundle: Path, *, top: str, mtime_s:
                         archive.addfile(member, source)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(bundle)
         _sync_folder(bundle.parent)
     except OSError as exc:
-        part.unlink(missing_ok=True)
         msg = f"the bundle {bundle} cannot be written: {exc.strerror or exc}"
         raise RecordingError(msg) from exc
 

@@ -28,6 +28,7 @@ from soaklib.store.lock import RunLock, is_owned
 from soaklib.store.quoting import parquet_sql, text_sql
 from soaklib.store.tables import APPENDED, TABLES
 from soaklib.store.views import prepare_reader
+from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,9 +151,8 @@ class Publisher:
                 parts.append(self._write(connection, table, start, end))
             self._merge(connection, table, parts)
         published: _Published = {"at": at, "tables": self._parts | {"run": [self._write_run(connection)]}}
-        part = self._folder / f".{_PARTS}.part"
-        part.write_text(json.dumps(published), "utf-8")
-        part.replace(self._folder / _PARTS)
+        with whole_file(self._folder / _PARTS) as part:
+            part.write_text(json.dumps(published), "utf-8")
         while self._merged and self._merged[0][0] < at - _KEEP_MERGED_S:
             self._merged.pop(0)[1].unlink(missing_ok=True)
 

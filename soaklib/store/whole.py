@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,5 +28,6 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield part
         part.replace(path)
     except BaseException:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # what failed is told; that its rest cannot be removed either says nothing new
+            part.unlink(missing_ok=True)
         raise

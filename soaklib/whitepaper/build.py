@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from soaklib.analysis.sources.run import open_run
 from soaklib.charts.saving import FIGURES_FOLDER
 from soaklib.errors import RunError, SettingsError
+from soaklib.store.whole import whole_file
 from soaklib.whitepaper.claims import CLAIMS_NAME, read_claims, written
 from soaklib.whitepaper.document import Stated, plain
 from soaklib.whitepaper.html import HTML_NAME, html_paper
@@ -133,9 +134,8 @@ def build_whitepaper(folder: Path, ledger: Ledger, *, started: Callable[[str], N
             if name not in content:
                 (folder / name).unlink(missing_ok=True)  # it would say what the claims do not
         for name, data in content.items():
-            part = folder / f".{name}.part"
-            part.write_bytes(data)
-            part.replace(folder / name)
+            with whole_file(folder / name) as part:
+                part.write_bytes(data)
     except OSError as exc:
         msg = f"the whitepaper cannot be written to {folder}: {exc.strerror or exc}"
         raise RunError(msg) from exc

@@ -20,6 +20,7 @@ from soaklib.safety.memory import database_memory
 from soaklib.store.quoting import file_pattern, text_sql
 from soaklib.store.scratch import scratch_folder, spill_aside
 from soaklib.store.views import READER_MEMORY_BYTES
+from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
@@ -70,8 +71,8 @@ def keep_request_log(run: Run, url: str) -> Path:
     with tempfile.TemporaryDirectory(prefix="log-", dir=scratch_folder()) as name:
         parts = f"{file_pattern(_still(url, Path(name)))}/*.parquet"
         first, last = run.sql(_OURS, {"parts": parts}).row(0)
-        part = path.with_name(f".{path.name}.part")
-        with duckdb.connect(config={"memory_limit": database_memory(READER_MEMORY_BYTES)}) as connection:
+        limits = {"memory_limit": database_memory(READER_MEMORY_BYTES)}
+        with whole_file(path) as part, duckdb.connect(config=dict(limits)) as connection:
             spill_aside(connection)
             connection.execute("set timezone = 'UTC'").fetchall()
             during = "" if first is None else f'where "at" between $first - {_MARGIN} and $last + {_MARGIN}'
@@ -83,7 +84,6 @@ def keep_request_log(run: Run, url: str) -> Path:
             except duckdb.Error as exc:
                 msg = f"the request log cannot be written to {path}: {str(exc).splitlines()[0]}"
                 raise SourceError(msg) from exc
-        part.replace(path)
     return path
 
 
