@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import soaklib
+from soaklib.analysis.sources.run import open_foreign_run
 from soaklib.errors import RunError, SettingsError
 
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
@@ -83,6 +85,8 @@ def test_a_stretch_knows_the_chaos_that_reaches_into_it(run):
     """It began before, and its windows are left out as in the whole run."""
     stretch = run.between("H+12:10", "H+12:20")
     assert_frame_equal(soaklib.planned_windows(stretch), soaklib.planned_windows(run))
+    chaos = "select number, tool, mode, on_us, off_us from chaos_windows"
+    assert stretch.sql(chaos).rows() == run.sql(chaos).rows() != []
     shown = soaklib.marks(stretch)
     assert shown.select("start_s", "end_s", "kind", "label").rows() == [(43_800.0, 44_400.0, "phase", "chaos")]
 
@@ -145,3 +149,19 @@ def test_frames_go_to_pandas_and_arrow(run):
     assert (len(pandas), arrow.num_rows) == (samples.height, samples.height)
     assert pandas["value"].sum() == samples["value"].sum()
     assert str(pandas["at"].dtype).endswith("UTC]")
+
+
+def test_a_run_of_somebody_else_stays_sealed_off(tmp_path):
+    """A stretch of it, a lent frame and an export work, and its queries still reach no other file."""
+    shutil.copy(SAMPLE / "run.duckdb", tmp_path)
+    (tmp_path / "secret.csv").write_text("a\n1\n")
+    with open_foreign_run(tmp_path) as run:
+        stretch = run.between("H+1", "H+2")
+        assert stretch.outcomes(["slot"]).height == 1929
+        assert run.sql("select sum(a) from mine", tables={"mine": pl.DataFrame({"a": [1, 2]})}).item() == 3
+        outside = tmp_path.with_name("elsewhere.csv")
+        outside.write_text("a\n1\n")
+        for asked in (run, stretch):
+            with pytest.raises(RunError):
+                asked.sql(f"select * from read_csv('{outside}')")
+        assert len(run.export(tmp_path.with_name("tables"), "csv")) == 6
