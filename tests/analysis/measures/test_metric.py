@@ -20,7 +20,7 @@ def run():
 
 def test_windows_of_latency_and_of_a_gauge_can_be_joined(run):
     """Both bear start and end of their windows, the same to the last bit."""
-    for every in ("333.3s", "7m", "15m"):
+    for every in ("433.3s", "7m", "15m"):
         latency = soaklib.latency(run, every, by=(), quantiles=[0.5]).filter(measure="service")
         memory = run.metric("health_memory_used_bytes", every=every)
         joined = latency.join(memory, on=["soak_s", "end_s"])
