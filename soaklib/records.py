@@ -214,6 +214,8 @@ class EventName(StrEnum):
     POLICY_UPDATED_OPENAI_QUOTA_REDUCED = "POLICY_UPDATED_OPENAI_QUOTA_REDUCED"
     HEALTH_GATE_PASSED = "HEALTH_GATE_PASSED"
     HEALTH_GATE_FAILED = "HEALTH_GATE_FAILED"
+    CHANGE_MADE = "CHANGE_MADE"  #: a change by literal requests, or at the upstream, that is taken back again
+    CHANGE_UNDONE = "CHANGE_UNDONE"
     CHANGE_FAILED = "CHANGE_FAILED"
     CHANGE_UNCERTAIN = "CHANGE_UNCERTAIN"  #: the answer was lost or no answer at all: it may have been made
     CHANGE_UNSUPPORTED = "CHANGE_UNSUPPORTED"

@@ -13,7 +13,14 @@ from rich.table import Table
 from soaklib.commands.terminal import plain, say
 from soaklib.plan.cadence import sampling_s
 from soaklib.plan.forecast import ROW_BYTES, bytes_text
-from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange
+from soaklib.plan.model import (
+    ChaosChange,
+    CredentialsChange,
+    HttpChange,
+    LastingChange,
+    PolicyChange,
+    UpstreamChange,
+)
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, is_loopback
 from soaklib.reports.text_table import plain_table
 from soaklib.safety.reaching import proxy_note
@@ -138,7 +145,7 @@ def _recurring(
 
 
 def _lasts_s(change: Change, duration_s: float) -> float:
-    return change.lasts * duration_s if isinstance(change, ChaosChange) else 0.0
+    return change.lasts * duration_s if isinstance(change, LastingChange) else 0.0
 
 
 def _detail(change: Change) -> str:
@@ -149,6 +156,12 @@ def _detail(change: Change) -> str:
             return f"{change.tool}: mode {change.mode}, {change.pct} % of the calls"
         case PolicyChange():
             return f"quota on {change.action} of {change.role} to {change.planned_ratio:g} x the calls planned"
+        case HttpChange():
+            there, back = change.make, change.undo
+            return f"{change.name}: {there.method} {there.path}, then {back.method} {back.path}"
+        case UpstreamChange():
+            told = ", ".join(f"{key} {value}" for key, value in change.behave.items())
+            return f"{change.name}: the upstream behaves as told ({told})"
 
 
 # -- what it takes

@@ -41,6 +41,7 @@ from soaklib.plan.workload import Workload
 from soaklib.records import RunStatus
 from soaklib.runner.events import write_event_log
 from soaklib.runner.gateway_facts import ask_gateway
+from soaklib.runner.literal import LiteralChanges, is_literal
 from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
 from soaklib.runner.recovery import recover
 from soaklib.runner.soak import Soak, SoakJob, SoakResult
@@ -235,6 +236,8 @@ def _preflight(settings: SoakSettings, plan: Plan, url: str) -> Missing:
         target.compile(call.step, call.role)  # refuses a call that this kind of gateway cannot be asked for
     surroundings = Surroundings(settings, url, headers=settings.headers(), secret=os.environ.get(ADMIN_TOKEN_VARIABLE))
     link = surroundings.link(plan, run_id="check", tell=lambda *_, **__: None)
+    for change in filter(is_literal, plan.changes):
+        LiteralChanges(link).refuse_what_cannot_be_sent(change)
     return asyncio.run(ask())
 
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from soaklib.errors import SettingsError
 from soaklib.records import EventName
@@ -25,8 +25,10 @@ __all__ = [
     "Change",
     "ChaosChange",
     "CredentialsChange",
+    "HttpChange",
     "Intervals",
     "LastingChange",
+    "LiteralRequest",
     "Operation",
     "Plan",
     "PolicyChange",
@@ -34,6 +36,7 @@ __all__ = [
     "Role",
     "Step",
     "TargetTable",
+    "UpstreamChange",
     "load_plan",
     "plan_file",
     "quota_event",
@@ -58,6 +61,8 @@ Share = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1)]
 NAME_PATTERN: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 """What a role, a tool or an action may be called: what needs no quoting in a URL, in SQL and in the event log."""
 Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""Name of an environment variable."""
 ToolAction = Annotated[str, Field(pattern=f"^{NAME_PATTERN}:{NAME_PATTERN}$")]
 
 
@@ -229,8 +234,72 @@ class PolicyChange(_Scheduled):
         return quota_event(self.action.split(":")[0], "REDUCED")
 
 
-Change = CredentialsChange | ChaosChange | PolicyChange
-LastingChange = ChaosChange
+class LiteralRequest(_Part):
+    """A request as it is sent to the gateway: to a path of its base URL, with the headers of the run and these.
+
+    A secret does not stand in a plan, which the run keeps: ``header_env`` names variables that hold values.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str = Field(pattern=r"^/[!-~]*$")
+    headers: dict[str, str] = {}
+    header_env: dict[str, Variable] = {}
+    body: JsonValue = None
+
+
+class _Elsewhere(_Lasting):
+    """A change that is no target's own: any gateway, or what stands behind it, can be changed by it and back."""
+
+    name: Name
+    tool: Name | None = None
+    """What it makes fail, where that is one tool: a phase's figures are then those of that tool."""
+
+    @property
+    def subject(self) -> str:
+        """What it is done to, as the plan calls it."""
+        return self.name
+
+    @property
+    def event(self) -> str:
+        """Name of the event that says it was done."""
+        return EventName.CHANGE_MADE
+
+    @property
+    def end_event(self) -> str:
+        """Name of the event that says it was taken back."""
+        return EventName.CHANGE_UNDONE
+
+    @property
+    def end_detail(self) -> str:
+        """The line of that event."""
+        return f"name={self.name}"
+
+
+class HttpChange(_Elsewhere):
+    """Change a gateway by a request, and take it back by another: any gateway that has routes for it.
+
+    A request that is answered with 2xx has been done; so has an `undo` that is answered with 404, for there is nothing
+    left to undo. Both must be such as may be sent twice.
+    """
+
+    do: Literal["http"]
+    make: LiteralRequest
+    undo: LiteralRequest
+
+
+class UpstreamChange(_Elsewhere):
+    """Tell a mock upstream (``python -m soaklib.upstream``) to misbehave, and to behave again.
+
+    `control` is the URL of its control route; without it the environment variable SOAK_UPSTREAM_CONTROL says it.
+    """
+
+    do: Literal["upstream"]
+    control: str | None = Field(None, pattern=r"^https?://[!-~]+$")
+    behave: dict[str, JsonValue] = Field(min_length=1)
+
+
+Change = CredentialsChange | ChaosChange | PolicyChange | HttpChange | UpstreamChange
+LastingChange = ChaosChange | HttpChange | UpstreamChange
 """Those that are taken back again."""
 
 
@@ -288,8 +357,9 @@ class Plan(_Part):
                 msg = f"the changes {earlier.do} and {later.do} overlap at {later.at:g} of the duration"
                 raise ValueError(msg)
         for change in self.changes:
-            if isinstance(change, ChaosChange | CredentialsChange) and change.tool not in self.tools:
-                msg = f"the change {change.do} is on {change.tool!r}, which no operation calls: {', '.join(self.tools)}"
+            named = None if isinstance(change, PolicyChange) else change.tool
+            if named is not None and named not in self.tools:
+                msg = f"the change {change.do} is on {named!r}, which no operation calls: {', '.join(self.tools)}"
                 raise ValueError(msg)
             if isinstance(change, PolicyChange):
                 quotas = self._role(change.role).quotas

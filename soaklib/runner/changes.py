@@ -21,6 +21,8 @@ from soaklib.errors import TargetError
 from soaklib.plan.model import Change, LastingChange, Plan, PolicyChange
 from soaklib.records import EventName, Expected
 from soaklib.runner.change_keys import again_key, begun_key, change_key, off_key
+from soaklib.runner.journal import Debt
+from soaklib.runner.literal import is_literal
 from soaklib.targets.base import AdminError
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     from soaklib.runner.chaos_guard import ChaosGuard
     from soaklib.runner.events import EventLog
+    from soaklib.runner.journal import UndoJournal
+    from soaklib.runner.literal import LiteralChanges
     from soaklib.runner.recovery import Past
     from soaklib.targets.base import Admin, Made
 
@@ -52,6 +56,10 @@ class ChangeContext:
         Takes back what is on should the runner be killed.
     written_down
         Waits until everything recorded so far is on disk; says whether it is.
+    literal
+        Makes the changes that are no target's own.
+    journal
+        Holds what is owed its end.
     """
 
     admin: Admin
@@ -59,6 +67,8 @@ class ChangeContext:
     plan: Plan
     guard: ChaosGuard
     written_down: Callable[[], Awaitable[bool]]
+    literal: LiteralChanges
+    journal: UndoJournal
 
 
 class Changes:
@@ -72,7 +82,7 @@ class Changes:
 
     def __init__(self, context: ChangeContext) -> None:
         self._context = context
-        self._owed: set[tuple[str, str]] = set()
+        self._owed = context.journal
         self._cut: set[tuple[str, str]] = set()
 
     def may_be_on(self, change: LastingChange) -> bool:
@@ -104,10 +114,15 @@ class Changes:
             if context.events.is_made(change_key(number, change)):
                 if isinstance(change, PolicyChange):
                     self._cut.add((change.role, change.action))
-                await self._resume(change, gateway_is_new=gateway_is_new)
+                if not is_literal(change):
+                    await self._resume(change, gateway_is_new=gateway_is_new)
+        for debt in self._owed:
+            if gateway_is_new and debt.do != "upstream":
+                self._owed.settle(debt)  # it went with the gateway; an upstream stands behind the new one too
+        for change in () if gateway_is_new else past.may_be_on:
+            self._owed.owe(_debt(change), self._maker(change).undoing(change))
+        await self.end_cut_short(past.soak_s / duration_s)
         if not gateway_is_new:
-            self._owed |= {_debt(change) for change in past.may_be_on}
-            await self.end_cut_short(past.soak_s / duration_s)
             await context.admin.clear_left(past.policies)
 
     async def _resume(self, change: Change, *, gateway_is_new: bool) -> None:
@@ -190,7 +205,11 @@ class Changes:
             return await self._switch_on(change)
         if isinstance(change, PolicyChange):
             return await self._cut_quota(change)
-        return await self._context.admin.make(change)
+        return await self._maker(change).make(change)
+
+    def _maker(self, change: Change) -> Admin | LiteralChanges:
+        """Give who makes a change: the kind of gateway, or whoever any gateway can be changed by."""
+        return self._context.literal if is_literal(change) else self._context.admin
 
     async def _cut_quota(self, change: PolicyChange) -> Made:
         entry = (change.role, change.action)
@@ -210,11 +229,16 @@ class Changes:
         if not await context.written_down():
             msg = "that it is about to come on cannot be written down, so that a later runner could not end it"
             raise TargetError(msg)
-        if (undoing := context.admin.undoing(change)) is not None:
-            await context.guard.watch(undoing)
-        self._owed.add(_debt(change))  # before the call: an answer that gets lost may have switched it on
+        undoing = self._maker(change).undoing(change)
+        self._owed.owe(_debt(change), undoing)  # before the call: an answer that gets lost may have switched it on
         try:
-            return await context.admin.make(change)
+            if undoing is not None:
+                await context.guard.watch(undoing)
+        except TargetError:
+            self._owed.settle(_debt(change))
+            raise
+        try:
+            return await self._maker(change).make(change)
         except AdminError as exc:
             if exc.is_refusal:
                 await self._settle(change)
@@ -236,7 +260,7 @@ class Changes:
         events, pause_s = self._context.events, _FIRST_PAUSE_S
         while self.may_be_on(change):
             try:
-                await self._context.admin.undo(change)
+                await self._maker(change).undo(change)
             except TargetError as exc:
                 if pause_s == _FIRST_PAUSE_S:
                     events.write(
@@ -248,7 +272,7 @@ class Changes:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             else:
-                self._owed.discard(_debt(change))
+                self._owed.settle(_debt(change))
                 events.write(
                     change.end_event,
                     change.end_detail,
@@ -260,13 +284,13 @@ class Changes:
 
     async def _settle(self, change: LastingChange) -> None:
         """Take a change off what is owed, and off the guard's hands."""
-        self._owed.discard(_debt(change))
-        if (undoing := self._context.admin.undoing(change)) is not None:
+        self._owed.settle(_debt(change))
+        if (undoing := self._maker(change).undoing(change)) is not None:
             await self._context.guard.dismiss(undoing)
 
 
-def _debt(change: LastingChange) -> tuple[str, str]:
-    return change.do, change.subject
+def _debt(change: LastingChange) -> Debt:
+    return Debt(change.do, change.subject)
 
 
 def _what_became_of_it(exc: TargetError | OSError) -> EventName:

@@ -26,6 +26,8 @@ from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
 from soaklib.runner.gaps import missed_probes
 from soaklib.runner.inbox import watch_inbox
+from soaklib.runner.journal import UndoJournal
+from soaklib.runner.literal import LiteralChanges
 from soaklib.runner.load import Load, LoadParts
 from soaklib.runner.rate_limit import say_rate_limit
 from soaklib.runner.recovery import Past
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     from soaklib.plan.settings import SoakSettings
     from soaklib.runner.client import Client
     from soaklib.runner.senders import Senders
-    from soaklib.targets.base import Admin, Target
+    from soaklib.targets.base import Admin, Link, Target
 
 __all__ = ["Soak", "SoakJob", "SoakResult"]
 
@@ -114,6 +116,7 @@ class SoakResult:
 class _Ways(NamedTuple):
     """The ways to the gateway: what is done and read beside the load, and the load's calls."""
 
+    link: Link
     admin: Admin
     client: Client
 
@@ -165,7 +168,7 @@ class Soak:
                 self._surroundings.admin(self._target, link) as admin,
                 self._surroundings.client(self.clock) as client,
             ):
-                result = await self._run_between_set_up_and_clean_up(_Ways(admin, client), stop)
+                result = await self._run_between_set_up_and_clean_up(_Ways(link, admin, client), stop)
             try:
                 await self.recorder.close()
             except SoaklibError as exc:
@@ -177,7 +180,8 @@ class Soak:
         changes = Changes(
             ChangeContext(
                 admin=ways.admin, events=self.events, plan=job.plan, guard=self._surroundings.guard(),
-                written_down=self.recorder.is_written_down,
+                written_down=self.recorder.is_written_down, literal=LiteralChanges(ways.link),
+                journal=UndoJournal(job.folder),
             )
         )  # fmt: skip
         status, error = RunStatus.FAILED, None

@@ -7,7 +7,7 @@ with labels by name, ``labels['tool']``; ``label(labels, name)`` does the same o
 the soak-minutes in which the generator itself was late, each a lane's of a fleet, and ``valid_calls`` the calls that do
 not touch one of their own lane: verdicts rest on those, so that a gateway is not blamed for its tester.
 ``generator_ticks`` are the generator's looks at itself, and ``chaos_windows`` says when the plan had chaos on which
-tool.
+tool, or another change that it took back again.
 """
 
 from __future__ import annotations
@@ -150,16 +150,21 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
               or invalid_minute > floor(soak_seconds(coalesce(done_at_us, planned_at_us)) / 60)""",
         # From the gate before it on a call may meet chaos, though its event comes when the gateway has answered. off_us
         # is NULL while it is on, and where nobody lived to write down that it went off.
+        # Of a run of version 1, whose events have no columns for it, the line says what it was done to.
         r"""create temp view chaos_windows as
            select number, tool, mode,
                   coalesce((select max(at_us) from events where name = 'HEALTH_GATE_PASSED'
-                            and detail like 'before chaos:%' and at_us <= noted_us), noted_us) as on_us,
-                  (select min(at_us) from events where name = 'CHAOS_MODE_OFF' and at_us >= noted_us
-                   and regexp_extract(detail, 'tool=(\S+)', 1) = tool) as off_us
+                            and detail like 'before ' || what || ':%' and at_us <= noted_us), noted_us) as on_us,
+                  (select min(at_us) from events
+                   where name in ('CHAOS_MODE_OFF', 'CHANGE_UNDONE') and at_us >= noted_us
+                   and coalesce(subject, regexp_extract(detail, 'tool=(\S+)', 1)) = windows.subject) as off_us
            from (select split_part(event_key, ':', 2)::INTEGER as number, min(at_us) as noted_us,
-                        any_value(regexp_extract(detail, 'tool=(\S+)', 1)) as tool,
-                        any_value(regexp_extract(detail, 'mode=(\S+)', 1)) as mode
-                 from events where event_key like 'change:%' and name = 'CHAOS_MODE_ON' group by number)""",
+                        any_value(split_part(event_key, ':', 3)) as what,
+                        any_value(coalesce(subject, regexp_extract(detail, 'tool=(\S+)', 1))) as subject,
+                        any_value(coalesce(data->>'tool', nullif(regexp_extract(detail, 'tool=(\S+)', 1), ''))) as tool,
+                        any_value(coalesce(data->>'mode', nullif(regexp_extract(detail, 'mode=(\S+)', 1), ''))) as mode
+                 from events where event_key like 'change:%' and name in ('CHAOS_MODE_ON', 'CHANGE_MADE')
+                 group by number) as windows""",
     ]
     # DuckDB draws it on standard output, under `python -c` for one. Where it is off already, a notebook without
     # ipywidgets for one, even switching it off is refused.

@@ -9,6 +9,8 @@ from virtual_time import run_virtually
 from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange, load_plan
 from soaklib.records import Expected
 from soaklib.runner.changes import ChangeContext, Changes
+from soaklib.runner.journal import UndoJournal
+from soaklib.runner.literal import LiteralChanges
 from soaklib.runner.recovery import Past
 from soaklib.targets.base import Link
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
@@ -71,9 +73,9 @@ class FakeGuard:
 
 
 @pytest.fixture
-def bench():
+def bench(tmp_path):
     class Bench:
-        def __init__(self):
+        def __init__(self, folder):
             self.api, self.events, self.guard, self.is_disk_well = FakeApi(), KeptEvents(), FakeGuard(), True
             link = Link(
                 base_url=self.api.base_url, timeout_s=1.0, plan=load_plan(), run_id="r1", rps=1.0,
@@ -83,7 +85,7 @@ def bench():
             self.changes = Changes(
                 ChangeContext(
                     admin=self.admin, events=self.events, plan=load_plan(), guard=self.guard,
-                    written_down=self.written_down,
+                    written_down=self.written_down, literal=LiteralChanges(link), journal=UndoJournal(folder),
                 )
             )  # fmt: skip
 
@@ -93,7 +95,7 @@ def bench():
         def expected(self):
             return self.changes.expected("enricher", "openai", "chat", Expected.ALLOW)
 
-    return Bench()
+    return Bench(tmp_path)
 
 
 def run(coroutine):

@@ -218,5 +218,5 @@ def _windows(run: Run) -> Iterator[tuple[int, str, *tuple[tuple[str, float, floa
         yield number, tool, *(span for span in spans if span[1] < span[2])
 
 
-def _tool(change: Change) -> str:
+def _tool(change: Change) -> str | None:
     return change.action.split(":")[0] if isinstance(change, PolicyChange) else change.tool

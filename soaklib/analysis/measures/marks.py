@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.plan.model import ChaosChange, PolicyChange
+from soaklib.plan.model import ChaosChange, LastingChange, PolicyChange
 from soaklib.records import EventName
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def change_events(run: Run) -> pl.DataFrame:
         from events where event_key like 'change:%' order by at_us"""
     )
     # as text: polars would make an enumeration of EventName, which has no place for the names that a plan's tools make
-    done = [str(name) for name in (*(change.event for change in run.info.plan.changes), EventName.CHAOS_MODE_OFF)]
+    ends = (EventName.CHAOS_MODE_OFF, EventName.CHANGE_UNDONE)
+    done = [str(name) for name in (*(change.event for change in run.info.plan.changes), *ends)]
     return made.filter(pl.col("name").is_in(done))
 
 
@@ -68,9 +69,11 @@ def marks(run: Run) -> pl.DataFrame:
     for soak_s, number, is_end in change_events(run).select("soak_s", "number", "is_end").iter_rows():
         change = run.info.plan.changes[number]
         if is_end:
-            label = "chaos off"
+            label = "chaos off" if isinstance(change, ChaosChange) else f"undone: {change.subject}"
         elif isinstance(change, ChaosChange):
             label = f"chaos on: {change.tool} {change.mode}, {change.pct} %"
+        elif isinstance(change, LastingChange):
+            label = f"made: {change.subject}"
         elif isinstance(change, PolicyChange):
             label = f"quota cut: {change.action}"
         else:
@@ -124,4 +127,4 @@ def planned_windows(run: Run) -> pl.DataFrame:
 
 def _planned_end_s(run: Run, number: int) -> float:
     change = run.info.plan.changes[number]
-    return (change.at + (change.lasts if isinstance(change, ChaosChange) else 0.0)) * run.info.planned_soak_s
+    return (change.at + (change.lasts if isinstance(change, LastingChange) else 0.0)) * run.info.planned_soak_s

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from soaklib.errors import TargetError
 from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange
 from soaklib.safety.foreign_text import plain_text
-from soaklib.targets.base import Identity, Made, Missing, Told, Wire
+from soaklib.targets.base import AdminError, Identity, Made, Missing, Told, Wire
 from soaklib.targets.fourrunr.api import ApiError, GatewayApi
 from soaklib.targets.fourrunr.health import health_gate, is_healthy, memory_figures, open_breakers
 from soaklib.targets.fourrunr.policies import RunPolicies
@@ -129,6 +129,8 @@ class FourRunrAdmin:
                 )  # fmt: skip
             case PolicyChange():
                 return await self._policies.cut(change)
+        msg = f"a gateway of this kind cannot be asked for {change.do}"
+        raise AdminError(msg, is_missing=True, is_refusal=True)
 
     def undoing(self, change: Change) -> Wire | None:
         """Give the request that clears a tool's chaos."""

@@ -59,6 +59,7 @@ def routes_of(change: Change) -> tuple[Route, ...]:
             )
         case PolicyChange():
             return _POLICIES, Route("PATCH", f"/api/policies/{_NOWHERE}", "/api/policies/:id")
+    return ()
 
 
 async def check_routes(api: GatewayApi, plan: Plan) -> tuple[dict[int, str], list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, many, number, passed
-from soaklib.plan.model import ChaosChange, PolicyChange
+from soaklib.plan.model import LastingChange, PolicyChange
 from soaklib.records import EventName, State, Verdict
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def changes_made(run: Run) -> Verdict:
     ends = ", ".join(
         f"({number}, {(change.at + change.lasts) * run.info.planned_soak_s!r})"
         for number, change in enumerate(run.info.plan.changes)
-        if isinstance(change, ChaosChange)
+        if isinstance(change, LastingChange)
     )
     late_s = max(run.thresholds.recovery_s, _LATE_END_WALL_S * run.info.speed)
     query = f"""

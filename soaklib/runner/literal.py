@@ -1,0 +1,177 @@
+"""Changes that any gateway takes: literal requests to it, or to the control route of a mock upstream behind it.
+
+==================== ================================= ==============================
+``do``               make                              undo
+==================== ================================= ==============================
+``http``             the plan's own request            the plan's own request
+``upstream``         PUT what it is to behave like     DELETE, it behaves as at first
+==================== ================================= ==============================
+
+A request that got 2xx has been done; one that got another answer below 500 has not; without an answer, or with one of a
+server's own failure, it may have been.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from soaklib.errors import SettingsError
+from soaklib.plan.model import Change, HttpChange, UpstreamChange
+from soaklib.safety.foreign_text import plain_text
+from soaklib.targets.base import AdminError, Made, Wire
+from soaklib.targets.transport import TimedConnector, open_session, read_bounded
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from soaklib.plan.model import LiteralRequest
+    from soaklib.targets.base import Link
+
+__all__ = ["CONTROL_VARIABLE", "LiteralChanges", "is_literal"]
+
+CONTROL_VARIABLE: Final = "SOAK_UPSTREAM_CONTROL"
+_MOST_BYTES: Final = 64 << 10
+_MISSING: Final = frozenset({HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+
+
+def is_literal(change: Change) -> bool:
+    """Say whether a change is no target's own."""
+    return isinstance(change, HttpChange | UpstreamChange)
+
+
+class LiteralChanges:
+    """Makes changes by literal requests, and takes them back.
+
+    Parameters
+    ----------
+    link
+        The way to the gateway.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def refuse_what_cannot_be_sent(self, change: Change) -> None:
+        """Refuse a change that cannot be made as it stands, before anything is sent.
+
+        Raises
+        ------
+        SettingsError
+            A variable that it needs is not set; the text names the change and the variable.
+        """
+        self._making(change)
+        self.undoing(change)
+
+    async def make(self, change: Change) -> Made:
+        """Send the request that makes a change.
+
+        Raises
+        ------
+        AdminError
+            It did not come about, or is not known to have.
+        """
+        wire = self._making(change)
+        status = await self._send(wire)
+        if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            raise _refused(wire, status)
+        data: dict[str, JsonValue] = {
+            "name": change.subject,
+            "method": wire.method,
+            "path": wire.path,
+            "status": status,
+        }
+        return Made(f"name={change.subject} request={wire.method} {wire.path} status={status}", change.subject, data)
+
+    def undoing(self, change: Change) -> Wire | None:
+        """Give the request that takes a change back."""
+        match change:
+            case HttpChange():
+                return _wire(change.undo, f"the change {change.name}")
+            case UpstreamChange():
+                return Wire("DELETE", _control(change), {}, None)
+        return None
+
+    async def undo(self, change: Change) -> None:
+        """Send that request; a thing that is not there any more is taken back too.
+
+        Raises
+        ------
+        AdminError
+            It is not known to be taken back.
+        """
+        wire = self.undoing(change)
+        if wire is None:
+            return
+        status = await self._send(wire)
+        if not (HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES or status == HTTPStatus.NOT_FOUND):
+            raise _refused(wire, status)
+
+    def _making(self, change: Change) -> Wire:
+        match change:
+            case HttpChange():
+                return _wire(change.make, f"the change {change.name}")
+            case UpstreamChange():
+                headers = {"Content-Type": "application/json"}
+                return Wire("PUT", _control(change), headers, orjson.dumps(change.behave))
+        msg = f"{change.do} is no change by literal requests"
+        raise SettingsError(msg)
+
+    async def _send(self, wire: Wire) -> int:
+        """Send a request and give the status of its answer; to another place without the headers that let calls in."""
+        link = self._link
+        is_elsewhere = not wire.path.startswith("/")
+        url = wire.path if is_elsewhere else link.base_url + wire.path
+        connector = TimedConnector(url, limit=1, ca_file=link.ca_file)
+        headers = dict(wire.headers) if is_elsewhere else dict(link.headers) | dict(wire.headers)
+        try:
+            async with (
+                asyncio.timeout(link.timeout_s),
+                open_session(connector, timeout_s=link.timeout_s, headers=headers) as session,
+                session.request(wire.method, URL(url), data=wire.body, allow_redirects=False) as response,
+            ):
+                await read_bounded(response.content, _MOST_BYTES)
+                return response.status
+        except TimeoutError as exc:
+            raise _unanswered(wire, f"nothing within {link.timeout_s:g} s") from exc
+        except (aiohttp.ClientError, OSError) as exc:
+            raise _unanswered(wire, plain_text(str(exc) or type(exc).__name__)) from exc
+
+
+def _wire(request: LiteralRequest, where: str) -> Wire:
+    headers = dict(request.headers)
+    for name, variable in request.header_env.items():
+        if variable not in os.environ:
+            msg = f"--plan: {where}: the environment variable {variable} of its header {name} is not set"
+            raise SettingsError(msg)
+        headers[name] = os.environ[variable]
+    if request.body is None:
+        return Wire(request.method, request.path, headers, None)
+    return Wire(
+        request.method, request.path, {"Content-Type": "application/json"} | headers, orjson.dumps(request.body)
+    )
+
+
+def _control(change: UpstreamChange) -> str:
+    control = change.control or os.environ.get(CONTROL_VARIABLE)
+    if control is None:
+        msg = f"--plan: the change {change.name} has no `control`: say there, or in {CONTROL_VARIABLE}, where it is"
+        raise SettingsError(msg)
+    return control
+
+
+def _unanswered(wire: Wire, why: str) -> AdminError:
+    return AdminError(f"{wire.method} {wire.path} got no answer: {why}")
+
+
+def _refused(wire: Wire, status: int) -> AdminError:
+    text = f"{wire.method} {wire.path} was answered with {status}"
+    return AdminError(
+        text, status=status, is_missing=status in _MISSING, is_refusal=status < HTTPStatus.INTERNAL_SERVER_ERROR
+    )
