@@ -4,8 +4,8 @@
 frames have it, ``at``, which SQL takes for one of its own words unless it is quoted), ``soak_s``, ``service_us``,
 ``response_us``, ``succeeded`` and ``counted`` beside the recorded columns. ``readings`` are samples with soak time and
 with labels by name, ``labels['tool']``; ``label(labels, name)`` does the same on ``samples``. ``invalid_windows`` are
-the soak-minutes in which the generator itself was late, each a lane's of a fleet, and ``valid_calls`` the calls that do
-not touch one of their own lane: verdicts rest on those, so that a gateway is not blamed for its tester.
+the soak-minutes in which the generator was late or out of ports, each a lane's of a fleet, and ``valid_calls`` the calls
+that do not touch one of their own lane: verdicts rest on those, so that a gateway is not blamed for its tester.
 ``generator_ticks`` are the generator's looks at itself, and ``chaos_windows`` says when the plan had chaos on which
 tool, or another change that it took back again.
 """
@@ -127,11 +127,16 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
                            at_us - 1000000) as start_us,
                   at_us as end_us, greatest(schedule_lag_max_us, loop_lag_max_us) as lag_us
            from runner_health""",
-        # the ticks in which it was late, widened to whole soak-minutes
+        # the ticks in which it was late, widened to whole soak-minutes, and those in which its machine had no port or
+        # descriptor left for a call (without a lag)
         f"""create temp view invalid_windows as
            select floor(soak_seconds(start_us) / 60) * 60 as start_s, ceil(soak_seconds(end_us) / 60) * 60 as end_s,
                   lag_us, lane
-           from generator_ticks where lag_us > {late_us!r}""",  # noqa: S608 - our own number
+           from generator_ticks where lag_us > {late_us!r}
+           union all
+           select distinct floor(soak_seconds(sent_at_us) / 60) * 60, floor(soak_seconds(sent_at_us) / 60 + 1) * 60,
+                  null, lane
+           from outcomes where reason = 'sender_exhausted' and sent_at_us is not null""",  # noqa: S608 - our own number
         # Invalid windows are whole soak-minutes, so a call touches one if the first invalid minute from its own on is
         # not later than the minute of its end. A table of that first minute makes it one look-up a call.
         """create temp table next_invalid_minute as

@@ -62,6 +62,18 @@ def test_valid_calls_are_those_that_touch_no_invalid_window(reader, lags_ms):
     assert bool(valid) is (lags_ms != [500] * 8)
 
 
+def test_a_minute_in_which_the_sender_was_out_of_ports_is_invalid(reader):
+    """Its calls, and those beside them in that soak-minute, say nothing of the gateway; a reset by it does."""
+    calls = [call(slot, slot * 100_000, 1000) for slot in range(4)]  # 72 soak seconds apart
+    exhausted = {"kind": "transport_error", "reason": "sender_exhausted"}
+    connection = reader(
+        [calls[0], calls[1]._replace(**exhausted), calls[2]._replace(kind="transport_error", reason="reset"), calls[3]],
+        [0],
+    )
+    assert connection.execute("select start_s, end_s, lag_us from invalid_windows").fetchall() == [(60.0, 120.0, None)]
+    assert connection.execute("select slot from valid_calls order by slot").fetchall() == [(0,), (2,), (3,)]
+
+
 def test_a_call_that_waits_through_an_invalid_window_is_invalid(reader):
     """Planned before it, answered in it, or after it: all touch it; one that came back before does not."""
     late = [0, 0, 0, 500, 0, 0]

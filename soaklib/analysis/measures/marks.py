@@ -85,12 +85,18 @@ def marks(run: Run) -> pl.DataFrame:
     ]
     rows += [(segment.soak_started_s, None, "gap", "runner was down") for segment in run.info.segments[1:]]
     rows += [
-        (start_s, end_s, "invalid", f"generator late by up to {lag_us / 1e6:.1f} s")
+        (start_s, end_s, "invalid", _invalid(lag_us))
         for start_s, end_s, lag_us in run.sql(
             "select start_s, end_s, lag_us from invalid_windows order by 1"
         ).iter_rows()
     ]
     return pl.DataFrame(rows, schema=MARKS_SCHEMA, orient="row")
+
+
+def _invalid(lag_us: int | None) -> str:
+    return (
+        "generator out of ports or descriptors" if lag_us is None else f"generator late by up to {lag_us / 1e6:.1f} s"
+    )
 
 
 def _within(told: pl.DataFrame, start_s: float, end_s: float) -> pl.DataFrame:
