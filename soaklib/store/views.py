@@ -4,8 +4,8 @@
 frames have it, ``at``, which SQL takes for one of its own words unless it is quoted), ``soak_s``, ``service_us``,
 ``response_us``, ``succeeded`` and ``counted`` beside the recorded columns. ``readings`` are samples with soak time and
 with labels by name, ``labels['tool']``; ``label(labels, name)`` does the same on ``samples``. ``invalid_windows`` are
-the soak-minutes in which the generator was late or out of ports, each a lane's of a fleet, and ``valid_calls`` the calls
-that do not touch one of their own lane: verdicts rest on those, so that a gateway is not blamed for its tester.
+the soak-minutes in which the generator was late or out of ports, each a lane's of a fleet, and ``valid_calls`` the
+calls that do not touch one of their own lane: verdicts rest on those, so that a gateway is not blamed for its tester.
 ``generator_ticks`` are the generator's looks at itself, and ``chaos_windows`` says when the plan had chaos on which
 tool, or another change that it took back again.
 """
