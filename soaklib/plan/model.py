@@ -205,9 +205,9 @@ class ChaosChange(_Lasting):
         return EventName.CHAOS_MODE_OFF
 
     @property
-    def end_detail(self) -> str:
-        """The line of that event."""
-        return f"tool={self.tool}"
+    def end_data(self) -> dict[str, JsonValue]:
+        """The data of that event."""
+        return {"tool": self.tool}
 
 
 def quota_event(tool: str, what: str) -> str:
@@ -270,9 +270,9 @@ class _Elsewhere(_Lasting):
         return EventName.CHANGE_UNDONE
 
     @property
-    def end_detail(self) -> str:
-        """The line of that event."""
-        return f"name={self.name}"
+    def end_data(self) -> dict[str, JsonValue]:
+        """The data of that event."""
+        return {"name": self.name}
 
 
 class HttpChange(_Elsewhere):

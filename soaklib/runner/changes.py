@@ -194,7 +194,7 @@ class Changes:
                 subject=change.subject,
             )  # fmt: skip
             return False
-        events.write(change.event, made.detail, key=key, change=what, subject=made.subject, data=made.data)
+        events.write(change.event, key=key, change=what, subject=made.subject, data=made.data)
         after = await admin.health()
         name = EventName.HEALTH_GATE_PASSED if after.fit else EventName.HEALTH_GATE_FAILED
         events.write(name, f"after {what}: {after.detail}", change=what, subject=change.subject)
@@ -275,10 +275,10 @@ class Changes:
                 self._owed.settle(_debt(change))
                 events.write(
                     change.end_event,
-                    change.end_detail,
                     key=key,
                     change=change.do,
                     subject=change.subject,
+                    data=change.end_data,
                 )
                 await self._settle(change)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from soaklib.runner.clock import RunClock
     from soaklib.store.writer import RunWriter
 
-__all__ = ["EventLog", "write_event_log"]
+__all__ = ["EventLog", "rendered", "write_event_log"]
 
 _MOST_CHARACTERS: Final = 4000
 
@@ -96,7 +96,7 @@ class EventLog:
         name
             What happened, an :class:`~soaklib.records.EventName` or ``POLICY_UPDATED_...``.
         detail
-            One line on it.
+            One line on it; empty for what :func:`rendered` makes of the data.
         key
             Names an event that happens once in a run; one whose key has been used is written without it.
         change, subject
@@ -109,7 +109,8 @@ class EventLog:
         elif key is not None:
             self._done[key] = str(name)
         at_us = self._clock.now_us()
-        line = plain_text(" ".join(detail.split()), most=_MOST_CHARACTERS)  # one line, whatever a gateway's words hold
+        detail = detail or rendered(data or {})
+        line = plain_text(" ".join(detail.split()), most=_MOST_CHARACTERS)  # one, whatever a gateway's words hold
         try:
             self._file.write(_line(self._clock.utc(at_us), name, line))
         except OSError as exc:  # what has to be done goes on; the run ends by this when it is done
@@ -117,6 +118,11 @@ class EventLog:
         told = orjson.dumps(dict(data)).decode() if data else None
         self._record(Event(at_us, name, line, key, change, subject, told))
         self.last = f"{name} {line}".rstrip()
+
+
+def rendered(data: Mapping[str, JsonValue]) -> str:
+    """Give the line of an event from its data: ``name=value`` for each, in their order; numbers short."""
+    return " ".join(f"{name}={f'{value:g}' if isinstance(value, float) else value}" for name, value in data.items())
 
 
 def write_event_log(path: Path, anchor_utc: dt.datetime, writer: RunWriter) -> None:

@@ -29,8 +29,6 @@ from soaklib.targets.base import AdminError, Made, Wire
 from soaklib.targets.transport import TimedConnector, open_session, read_bounded
 
 if TYPE_CHECKING:
-    from pydantic import JsonValue
-
     from soaklib.plan.model import LiteralRequest
     from soaklib.targets.base import Link
 
@@ -81,13 +79,7 @@ class LiteralChanges:
         status = await self._send(wire)
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             raise _refused(wire, status)
-        data: dict[str, JsonValue] = {
-            "name": change.subject,
-            "method": wire.method,
-            "path": wire.path,
-            "status": status,
-        }
-        return Made(f"name={change.subject} request={wire.method} {wire.path} status={status}", change.subject, data)
+        return Made(change.subject, {"name": change.subject, "request": f"{wire.method} {wire.path}", "status": status})
 
     def undoing(self, change: Change) -> Wire | None:
         """Give the request that takes a change back."""

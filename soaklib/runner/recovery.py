@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from soaklib.errors import RunError
 from soaklib.plan.model import LastingChange
 from soaklib.plan.pacer import Pacer
@@ -193,24 +195,33 @@ def _counts(writer: RunWriter) -> tuple[Counter[tuple[str, str, str]], Counter[t
 def _policies(writer: RunWriter) -> dict[str, str]:
     """Give role -> id of the policies that events say were made and not removed."""
     made: dict[str, str] = {}
-    for name, detail in writer.read(
-        "select name, detail from events where name in (?, ?) order by at_us, rowid",
+    for name, detail, data in writer.read(
+        "select name, detail, data from events where name in (?, ?) order by at_us, rowid",
         [EventName.POLICIES_CREATED, EventName.POLICIES_REMOVED],
     ):
         if name == EventName.POLICIES_CREATED:
-            made |= {role: policy for role, _, policy in (pair.partition("=") for pair in detail.split())}
+            made |= orjson.loads(data) if data else _pairs(detail)
         else:
-            made = {role: policy for role, policy in made.items() if role not in detail.split()}
+            gone = orjson.loads(data)["roles"] if data else detail.split()
+            made = {role: policy for role, policy in made.items() if role not in gone}
     return made
+
+
+def _pairs(detail: str) -> dict[str, str]:
+    """Read ``name=value`` pairs of an event's line: what a run of version 1 has in the place of data."""
+    return {name: value for name, _, value in (pair.partition("=") for pair in detail.split())}
 
 
 def _may_be_on(writer: RunWriter, plan: Plan) -> tuple[LastingChange, ...]:
     """Give the changes that may be on: the events say that each was about to be made, and not that it is taken back."""
     on: dict[tuple[str, str], LastingChange] = {}
     lasting = [change for change in plan.changes if isinstance(change, LastingChange)]
-    for name, detail, key in writer.read("select name, detail, event_key from events order by at_us, rowid"):
+    for name, detail, key, subject in writer.read(
+        "select name, detail, event_key, subject from events order by at_us, rowid"
+    ):
         for change in lasting:
-            if name == change.end_event and detail == change.end_detail:
+            whose = subject or _pairs(detail).get("tool")
+            if name == change.end_event and whose == change.subject:
                 on.pop((change.do, change.subject), None)
         number = None if key is None else number_of(key)
         begun = plan.changes[number] if number is not None and number < len(plan.changes) else None

@@ -278,10 +278,12 @@ class Soak:
             return past
         self.events.write(
             EventName.SOAK_TEST_STARTED,
-            f"run={self.job.run_id} target={self.job.target} rps={settings.rps:g} hours={settings.hours:g} "
-            f"speed={settings.speed:g} seed={settings.seed} slots={settings.total_slots} "
-            f"in_flight_cap={settings.in_flight_cap}",
-        )
+            data={
+                "run": self.job.run_id, "target": self.job.target, "rps": settings.rps, "hours": settings.hours,
+                "speed": settings.speed, "seed": settings.seed, "slots": settings.total_slots,
+                "in_flight_cap": settings.in_flight_cap,
+            },
+        )  # fmt: skip
         return past
 
     def _keep_to_the_plans_clock(self, past: Past, zero_us: int) -> Past:
@@ -333,7 +335,7 @@ class Soak:
             await admin.prepare(anew=True)
             await pool.create()
             await pool.rotate(within_s=_AWAKE_WITHIN_S)
-        self.events.write(EventName.TOKENS_ROTATED, f"generation={pool.generation} agents={pool.agent_count}")
+        self.events.write(EventName.TOKENS_ROTATED, data={"generation": pool.generation, "agents": pool.agent_count})
         return Past(
             segment=before.segment + 1, soak_s=soak_s, last_us=before.ended_at_us or 0, first_slot=load.next_slot,
             first_probes=tuple(load.next_turns), was_begun=True,

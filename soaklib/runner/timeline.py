@@ -84,8 +84,12 @@ class Timeline:
             took_ms = (self.clock.now_us() - started_us) / 1000
             self.events.write(
                 EventName.TOKENS_ROTATED,
-                f"generation={self.pool.generation} agents={self.pool.agent_count} took_ms={took_ms:.1f}",
                 key=key,
+                data={
+                    "generation": self.pool.generation,
+                    "agents": self.pool.agent_count,
+                    "took_ms": round(took_ms, 1),
+                },
             )
 
     async def _sleep_until(self, soak_s: float) -> None:

@@ -382,15 +382,12 @@ class Made(NamedTuple):
 
     Attributes
     ----------
-    detail
-        One line on what was done: the event's.
     subject
         What it was done to: a tool, a role.
     data
-        What the line is made of, and what else there is to know.
+        What was done, free of secrets: the event's data, of which its line is made.
     """
 
-    detail: str
     subject: str | None = None
     data: Mapping[str, JsonValue] = {}
 

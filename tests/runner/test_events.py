@@ -80,3 +80,21 @@ def test_a_log_that_cannot_be_written_is_an_error_for_the_end_and_no_row_is_lost
     bench.log.write(EventName.CHAOS_MODE_OFF, "tool=openai")
     assert [row.name for row in bench.rows] == ["CHAOS_MODE_OFF"]
     assert re.fullmatch(r"cannot write .*soak-events\.log: No space left on device", str(bench.log.error))
+
+
+def test_the_line_of_an_event_is_made_of_its_data(bench):
+    """One renderer; the row has the data beside the line, and what the event is about in columns of their own."""
+    write = bench.log.write
+    write("CHAOS_MODE_ON", key="k", change="chaos", subject="openai", data={"tool": "openai", "pct": 50})
+    write("TOKENS_ROTATED", data={"generation": 2, "took_ms": 12.5, "speed": 720.0})
+    write("CHANGE_FAILED", "chaos: no", change="chaos", subject="openai")
+    lines = [line.partition("] ")[2] for line in bench.path.read_text().splitlines()]
+    assert lines == [
+        "CHAOS_MODE_ON tool=openai pct=50", "TOKENS_ROTATED generation=2 took_ms=12.5 speed=720",
+        "CHANGE_FAILED chaos: no",
+    ]  # fmt: skip
+    assert [row[2:] for row in bench.rows] == [
+        ("tool=openai pct=50", "k", "chaos", "openai", '{"tool":"openai","pct":50}'),
+        ("generation=2 took_ms=12.5 speed=720", None, None, None, '{"generation":2,"took_ms":12.5,"speed":720.0}'),
+        ("chaos: no", None, "chaos", "openai", None),
+    ]

@@ -85,7 +85,7 @@ def recoveries_sql(run: Run) -> str:
         with ended as (
             select number, tool, soak_seconds(off_us) as ended_s, off_us,
                    (select min(at_us) from events where name = 'CHAOS_MODE_ON' and at_us > off_us
-                    and regexp_extract(detail, 'tool=(\\S+)', 1) = tool) as next_us
+                    and coalesce(subject, regexp_extract(detail, 'tool=(\\S+)', 1)) = tool) as next_us
             from chaos_windows where off_us is not null
         ),
         usual as (

@@ -124,7 +124,7 @@ class FourRunrAdmin:
             case ChaosChange():
                 await self._api.chaos_on(tool=change.tool, mode=change.mode, pct=change.pct)
                 return Made(
-                    f"tool={change.tool} mode={change.mode} pct={change.pct}", change.tool,
+                    change.tool,
                     {"tool": change.tool, "mode": change.mode, "pct": change.pct},
                 )  # fmt: skip
             case PolicyChange():
@@ -171,7 +171,7 @@ class FourRunrAdmin:
         self._active[change.tool] = credential_id
         await self._refuse_other_credential(change.tool, credential_id)
         return Made(
-            f"tool={change.tool} version={version} id={credential_id}", change.tool,
+            change.tool,
             {"tool": change.tool, "version": version, "id": credential_id},
         )  # fmt: skip
 

@@ -162,7 +162,6 @@ class RunPolicies:
         [quota] = [quota for quota in self._plan.roles[change.role].quotas if quota.action == change.action]
         limit = quota_limit(self._plan, change.role, quota, rps=self._rps, planned_ratio=change.planned_ratio)
         return Made(
-            f"role={change.role} action={change.action} limit={limit} window={quota.window}",
             change.role,
             {"role": change.role, "action": change.action, "limit": limit, "window": quota.window},
         )
@@ -187,8 +186,7 @@ class RunPolicies:
                 self._tell(EventName.CHANGE_UNSUPPORTED, f"baseline policies: {exc}")
                 return
         self._is_unsupported = False
-        made = " ".join(f"{role}={policy}" for role, policy in self._ids.items())
-        self._tell(EventName.POLICIES_CREATED, made, data={"policies": dict(self._ids)})
+        self._tell(EventName.POLICIES_CREATED, data=dict(self._ids))
 
     async def _create_one(self, role: str) -> None:
         ids = self._may_exist.setdefault(role, set())  # before the call: its answer may get lost

@@ -23,10 +23,10 @@ _CUTS: Final = r"""
                    coalesce((select max(at_us) from events gate where name = 'HEALTH_GATE_PASSED'
                              and detail like 'before update-policy:%' and gate.at_us <= events.at_us),
                             at_us) as begun_us,
-                   regexp_extract(detail, 'action=(\S+)', 1) as scope,
-                   regexp_extract(detail, 'limit=(\d+)', 1)::BIGINT as most,
-                   case regexp_extract(detail, 'window=(\S+)', 1) when '24h' then 86400 when '7d' then 604800
-                   else 3600 end as window_s,
+                   coalesce(data->>'action', regexp_extract(detail, 'action=(\S+)', 1)) as scope,
+                   coalesce(data->>'limit', regexp_extract(detail, 'limit=(\d+)', 1))::BIGINT as most,
+                   case coalesce(data->>'window', regexp_extract(detail, 'window=(\S+)', 1))
+                   when '24h' then 86400 when '7d' then 604800 else 3600 end as window_s,
                    lead(at_us) over (partition by scope order by at_us) as next_us
             from events where event_key like 'change:%:update-policy' and name like 'POLICY_UPDATED_%'
         ),
