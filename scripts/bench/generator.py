@@ -111,7 +111,7 @@ async def leg(port, folder, *, rps, seconds, recording, scraped=False):
             Client(f"http://127.0.0.1:{port}", now_us=clock.now_us, timeout_s=30, max_connections=2000)
         )
         if scraped:
-            job = SimpleNamespace(run_id="bench", target="", settings=load_settings([]), plan=plan)
+            job = SimpleNamespace(run_id="bench", target="", settings=load_settings([]), plan=plan, senders=None)
             soak = SimpleNamespace(job=job, vitals=vitals, recorder=recorder, soak_s=0.0)
             metrics = await stack.enter_async_context(MetricsServer(soak, listen_for_scrapes(0)))
             scraping = await asyncio.create_subprocess_exec(sys.executable, "-c", SCRAPE_EVERY_SECOND, metrics.url)
