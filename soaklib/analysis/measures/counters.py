@@ -57,8 +57,9 @@ SENTENCES: Final[Mapping[Doubt, str]] = MappingProxyType(
     {
         Doubt.RESTART: "the process began anew: what it counted after the last scrape before that is lost",
         Doubt.RESET: "the counter fell: what it counted after the last scrape before that is lost",
-        Doubt.CUT_NUMBER: "the last number of this scrape may be cut short: the next increase covers it",
+        Doubt.CUT_NUMBER: "the last number of this scrape or of the first one may be cut short",
         Doubt.SEVERAL_PROCESSES: IN_TURN,
+        Doubt.OTHERS_FELL: "another counter fell at this scrape: this one may have begun anew as well",
         Doubt.CUT_SCRAPE: "scrapes between this and the last sample lack the whole family: counted from that sample",
         Doubt.ABSENT: "absent from scrapes since its last sample: counted from 0",
         Doubt.BEGIN_UNKNOWN: "absent from the first scrape, which may have been cut short: counted from 0",

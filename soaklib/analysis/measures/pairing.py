@@ -11,8 +11,11 @@ a fall by rounding      a fall by a billionth part at most      0               
 a restart               a start time, or ``_created``, that     the value; what came between the last ``restart``
                         moved, though the value may be higher   scrape and the restart is lost
 a reset                 a value that falls                      the value; likewise                   ``reset``
+a reset, passed over    another counter falls at the same       the difference, which is the least    ``others_fell``
+                        scrape, this one does not
 a number cut short      the last line of one scrape, whose      null; the next increase covers it     ``cut_number``
                         digits begin the number that was due
+one in the first scrape the same, and it rises to such a number the difference                        ``cut_number``
 processes in turn       start times that go back and forth      by process; null at the first sight   ``several``
                         (:mod:`.lineage`)                       of each
 the same, untold        counters that go back and forth         as by resets                          ``several``
@@ -63,6 +66,7 @@ class Doubt(StrEnum):
     RESET = "reset"
     CUT_NUMBER = "cut_number"
     SEVERAL_PROCESSES = "several"
+    OTHERS_FELL = "others_fell"
     CUT_SCRAPE = "cut_scrape"
     ABSENT = "absent"
     BEGIN_UNKNOWN = "begin_unknown"
@@ -106,7 +110,9 @@ def paired_samples(samples: pl.DataFrame, scrapes: pl.Series | None) -> tuple[pl
     paired = _with_gaps(paired, titles)
     paired = _with_cut_numbers(paired, samples, titles)
     paired = _judged(paired, in_turn=lineage.in_turn)
-    return _with_turns(paired, lineage).filter(pl.col("scrape") > 0).sort("scrape", "series"), titles
+    if not lineage.in_turn:
+        paired = _with_others(_with_turns(paired, lineage), titles)
+    return paired.filter(pl.col("scrape") > 0).sort("scrape", "series"), titles
 
 
 def _refuse_twice(paired: pl.DataFrame, key: str) -> None:
@@ -219,29 +225,28 @@ def _with_cut_numbers(paired: pl.DataFrame, samples: pl.DataFrame, titles: pl.Da
     goes_on = (pl.col("series") == pl.col("series").shift(-1)) & pl.col("process").eq_missing(
         pl.col("process").shift(-1)
     )
+    is_first = goes_on & (pl.col("turn") == 0) & (after >= value * 10)
     is_dip = (
         goes_on & (pl.col("last_turn") == pl.col("turn") - 1) & (value < last) & (after >= last)
         & (pl.col("last_epoch") == pl.col("epoch")) & ~pl.col("is_new")
     )  # fmt: skip
     paired = paired.with_row_index("row").with_columns(after=after)
-    dips = paired.filter(is_dip)
+    dips = paired.filter(is_dip | is_first)
     cut: list[int] = []
+    cut_first: list[int] = []
     if dips.height:
         ends = samples.with_columns(line=pl.int_range(pl.len())).join(dips.select("at").unique(), on="at")
         ends = ends.sort("line").group_by("at").agg(pl.col("metric", "labels").last())
         ends = ends.join(titles, on=SERIES).select("at", "series")
         of_end = dips.join(ends, on=["at", "series"])
-        cut = [
-            row
-            for row, *numbers in of_end.select("row", "value", "last_value", "after").iter_rows()
-            if _begins_a_number(*numbers)
-        ]
-    if not cut:
-        return paired.with_columns(is_cut_number=pl.lit(value=False)).drop("row", "after")
+        for row, turn, number, low, high in of_end.select("row", "turn", "value", "last_value", "after").iter_rows():
+            if _begins_a_number(number, max(number * 10, 1.0) if turn == 0 else low, high):
+                (cut_first if turn == 0 else cut).append(row)
     is_cut = pl.col("row").is_in(cut)
     follows = is_cut.shift(1, fill_value=False)
     paired = paired.with_columns(
         is_cut_number=is_cut,
+        follows_cut=pl.col("row").is_in(cut_first).shift(1, fill_value=False),
         last_value=pl.when(follows).then(pl.col("last_value").shift(1)).otherwise("last_value"),
     )
     return paired.drop("row", "after")
@@ -281,7 +286,7 @@ def _judged(paired: pl.DataFrame, *, in_turn: bool) -> pl.DataFrame:
     doubt = (
         pl.when(in_turn)
         .then(pl.lit(Doubt.SEVERAL_PROCESSES.value))
-        .when(pl.col("is_cut_number"))
+        .when(pl.col("is_cut_number") | pl.col("follows_cut"))
         .then(pl.lit(Doubt.CUT_NUMBER.value))
         .when(is_restart)
         .then(pl.lit(Doubt.RESTART.value))
@@ -299,7 +304,7 @@ def _judged(paired: pl.DataFrame, *, in_turn: bool) -> pl.DataFrame:
 
 def _with_turns(paired: pl.DataFrame, lineage: Lineage) -> pl.DataFrame:
     """Doubt every counter that falls where counters alone tell that several processes took turns."""
-    if lineage.in_turn or any(lineage.epoch):
+    if any(lineage.epoch):
         return paired
     falling = paired.filter(pl.col("doubt") == Doubt.RESET)["series"].unique()
     moments = paired.filter(pl.col("series").is_in(falling.implode())).sort("scrape")
@@ -312,3 +317,17 @@ def _with_turns(paired: pl.DataFrame, lineage: Lineage) -> pl.DataFrame:
         return paired
     is_one = pl.col("series").is_in(falling.implode())
     return paired.with_columns(doubt=pl.when(is_one).then(pl.lit(Doubt.SEVERAL_PROCESSES.value)).otherwise("doubt"))
+
+
+def _with_others(paired: pl.DataFrame, titles: pl.DataFrame) -> pl.DataFrame:
+    """Doubt every counter at a scrape at which another one falls: they begin anew together, and some pass their value.
+
+    What is a counter is told by its name here, as gauges fall all the time.
+    """
+    counters = titles.filter(pl.col("metric").str.contains(_COUNTED_SUFFIX))["series"]
+    is_counter = pl.col("series").is_in(counters.implode())
+    fell = paired.filter(is_counter, pl.col("doubt") == Doubt.RESET)["scrape"].unique()
+    if fell.is_empty():
+        return paired
+    is_beside = is_counter & pl.col("scrape").is_in(fell.implode()) & pl.col("doubt").is_null()
+    return paired.with_columns(doubt=pl.when(is_beside).then(pl.lit(Doubt.OTHERS_FELL.value)).otherwise("doubt"))

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 import pytest
-from bookkeeping_runs import SECOND, Miniature, calls_from, clean, found, scrapes_at
+from bookkeeping_runs import SECOND, Miniature, calls_from, clean, found, scrapes_at, write_run
 
 from soaklib.analysis.books.reconcile import books_balanced, reconcile
 from soaklib.analysis.measures.lineage import IN_TURN
-from soaklib.records import State
+from soaklib.exposition.ending import Endings, Wholeness
+from soaklib.records import Scrape, State
+from soaklib.runner.scraped import Scraped, judge_whole, read_scrape
 
 
 @dataclass
@@ -69,3 +71,38 @@ def test_a_series_that_one_scrape_lacks_is_no_loss(tmp_path):
     miniature.calls[50].times = 0
     with miniature.write(tmp_path / "lossy") as run:
         assert found(reconcile(run)) == [(10, "ok", "serpapi", -1.0, "lost")]
+
+
+def text_of(miniature, scrape):
+    """Write what a gateway exposes at a scrape."""
+    lines = []
+    for (metric, labels), value in sorted(miniature.counters(scrape).items()):
+        lines.append(f"# TYPE {metric} counter")
+        inside = ",".join(f'{key}="{word}"' for key, word in labels)
+        lines.append(f"{metric}{{{inside}}} {value!r}")
+    return "\n".join([*dict.fromkeys(lines), ""]).encode()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.4, 0.7, 0.87, 0.97, 0.999])
+@pytest.mark.parametrize("end", [b"", b"# EOF\n"], ids=["text", "openmetrics"])
+def test_a_scrape_cut_anywhere_accuses_nobody(tmp_path, share, end):
+    """It is a gap: what was counted meanwhile is in the next reading, and a loss is found there all the same."""
+    kinds = {"kind": "ok"}, {"kind": "denied"}, {"kind": "upstream_error"}
+    calls = [call for number, kind in enumerate(kinds) for call in calls_from(1 + number * 0.03, 480, **kind)]
+    miniature = Miniature(calls, scrapes_at(0.5, 10, 20, 30, 40, 50))
+    for lost in (0, 1):
+        calls[250].times = 1 - lost
+        wholeness, endings, samples, rows = Wholeness(), Endings(), [], []
+        for number, one in enumerate(miniature.scrapes):
+            text = text_of(miniature, one) + end
+            text = text[: int(share * len(text))] if number == 3 else text
+            row = Scrape(one.end_us, "metrics", 200, ok=False, duration_us=4_000, size_bytes=1, detail=None)
+            cut = endings.cut(text)
+            read = judge_whole(read_scrape(row, text), text, wholeness) if cut is None else Scraped(row, [])
+            samples += read.samples
+            rows.append(tuple(read.scrape))
+        assert [row[3] for row in rows] == [True, True, True, False, True, True]
+        with write_run(tmp_path / str(lost), miniature.outcomes(), samples, rows) as run:
+            frame = reconcile(run)
+        # the call is of the window that the gap makes longer
+        assert found(frame) == [(40, "ok", "serpapi", -1.0, "lost")] * lost

@@ -263,3 +263,18 @@ def test_a_family_that_comes_and_goes():
 def test_a_first_scrape_that_may_be_cut():
     """What the first scrape lacks begins at 0 at the second one, and a doubt says that it may not."""
     assert doubts(scraped(["up 1\n", "up 1\na_total 5\n"]), "a_total") == [Doubt.BEGIN_UNKNOWN]
+
+
+def test_a_counter_beside_one_that_falls():
+    """It may have begun anew as well: the difference is the least, and doubted; a gauge that falls says nothing."""
+    frame = scraped(
+        ["a_total 5\nb_total 1\nheat 9\n", "a_total 2\nb_total 4\nheat 9\n", "a_total 3\nb_total 5\nheat 1\n"]
+    )
+    assert doubts(frame, "b_total") == [Doubt.OTHERS_FELL]
+    assert counted(frame)["b_total"] == 4.0
+
+
+def test_a_first_number_that_may_be_cut_short():
+    """The last number of the first scrape is doubted where the next one goes on from its digits."""
+    assert doubts(scraped(["s_total 51", "s_total 520\n", "s_total 530\n"]), "s_total") == [Doubt.CUT_NUMBER]
+    assert doubts(scraped(["s_total 51", "s_total 480\n"]), "s_total") == []
