@@ -10,7 +10,9 @@ from soaklib.analysis.measures.counters import increase
 from soaklib.analysis.measures.histograms import histogram_quantile
 from soaklib.analysis.measures.lineage import STARTS
 from soaklib.analysis.sources.samples import canonical_names
+from soaklib.analysis.sources.snapshots import exposed_kinds
 from soaklib.errors import SoaklibError
+from soaklib.exposition.kinds import counts
 from soaklib.records import HEALTH_METRIC_PREFIX
 from soaklib.reports.text_table import cell, plain_table
 
@@ -21,7 +23,6 @@ __all__ = ["METRICS_ANALYSIS_NAME", "metrics_analysis"]
 
 METRICS_ANALYSIS_NAME: Final = "metrics-analysis.txt"
 
-_COUNTED: Final = ("_total", "_count", "_sum", "_bucket")
 _LABELS: Final = ("tool", "action", "code", "kind", "mode")
 """Labels that are told apart, in this order; others, such as an agent's id, are added up."""
 
@@ -45,8 +46,9 @@ def metrics_analysis(run: Run) -> str:
         msg = "no scrape of /metrics was recorded"
         raise SoaklibError(msg)
     first, last = exposed["at"].min(), exposed["at"].max()
-    counted = _by_label(exposed)
-    is_whole = pl.col("metric").str.ends_with("_total") | pl.col("metric").str.ends_with("_count")
+    is_counter = pl.col("metric").is_in(_counters(run, samples["metric"].unique()))
+    counted = _by_label(exposed, is_counter)
+    is_whole = ~(pl.col("metric").str.ends_with("_bucket") | pl.col("metric").str.ends_with("_sum"))
     span = f"{exposed['at'].n_unique():,} scrapes from {cell(first)} to {cell(last)}"
     sections = [
         f"Metrics of the gateway {run.info.target}, run {run.info.run_id}",
@@ -54,7 +56,7 @@ def metrics_analysis(run: Run) -> str:
         _section("Counters", counted.filter(is_whole & (pl.col("increase") != 0))),
         _section("Counters that did not move", counted.filter(is_whole & (pl.col("increase") == 0)).drop("increase")),
         _section("Durations, by the buckets that hold the quantiles (wall ms)", _durations(exposed, counted)),
-        _section("Levels", _levels(samples)),
+        _section("Levels", _levels(samples, is_counter)),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -80,9 +82,16 @@ def _rising(exposed: pl.DataFrame, is_wanted: pl.Expr) -> pl.DataFrame:
     return increase(exposed.filter(is_wanted | tells), scrapes=exposed["at"]).filter(is_wanted)
 
 
-def _by_label(exposed: pl.DataFrame) -> pl.DataFrame:
+def _counters(run: Run, metrics: pl.Series) -> list[str]:
+    """Give those that count by the TYPE in the run's snapshots, and by their names where there is none."""
+    told = exposed_kinds(run.folder)
+    names = canonical_names(pl.DataFrame({"metric": list(told)}, schema={"metric": pl.String}))["metric"]
+    kinds = dict(zip(names, told.values(), strict=True))
+    return [name for name in metrics if counts(name, kinds)]
+
+
+def _by_label(exposed: pl.DataFrame, is_counter: pl.Expr) -> pl.DataFrame:
     """Give the increase of every counter over the run."""
-    is_counter = pl.any_horizontal(pl.col("metric").str.ends_with(ending) for ending in _COUNTED)
     rising = _rising(exposed, is_counter)
     # a counter that is there at the first scrape only, or alone, has not moved
     still = exposed.filter(is_counter).select("metric", "labels", increase=pl.lit(0.0))
@@ -133,9 +142,8 @@ def _durations(exposed: pl.DataFrame, counted: pl.DataFrame) -> pl.DataFrame:
     return totals.sort(by)
 
 
-def _levels(samples: pl.DataFrame) -> pl.DataFrame:
+def _levels(samples: pl.DataFrame, is_counter: pl.Expr) -> pl.DataFrame:
     """Give what is no counter: first, last, least and most."""
-    is_counter = pl.any_horizontal(pl.col("metric").str.ends_with(ending) for ending in _COUNTED)
     value = pl.col("value")
     return (
         _labelled(samples.filter(~is_counter), "tool")

@@ -13,12 +13,13 @@ from soaklib.analysis.sources.event_log import read_events
 from soaklib.analysis.sources.samples import AT, canonical_names, parse_source, samples_frame, utc_us
 from soaklib.errors import ExpositionError, RunError
 from soaklib.exposition.ending import NO_EOF, Wholeness, ends_in_eof
+from soaklib.exposition.kinds import kinds_of
 from soaklib.records import EventName
 
 if TYPE_CHECKING:
     from soaklib.exposition.text import Exposition
 
-__all__ = ["SNAPSHOTS_SCHEMA", "read_snapshots", "snapshot_files"]
+__all__ = ["SNAPSHOTS_SCHEMA", "exposed_kinds", "read_snapshots", "snapshot_files"]
 
 SNAPSHOTS_SCHEMA: Final = pl.Schema(
     [
@@ -125,6 +126,21 @@ def snapshot_files(folder: Path | str) -> pl.DataFrame:
         for snapshot in _snapshots(folder)
     ]
     return pl.DataFrame(rows, schema=SNAPSHOTS_SCHEMA, orient="row")
+
+
+def exposed_kinds(folder: Path | str) -> dict[str, str]:
+    """Give family -> TYPE, both as exposed, as the snapshots of a folder have them; the newest counts."""
+    try:
+        files = _numbered(Path(folder))
+    except RunError:  # a run need not have any
+        return {}
+    kinds: dict[str, str] = {}
+    for _, path in files:
+        try:
+            kinds |= kinds_of(path.read_bytes())
+        except OSError:  # what is wrong with it is told by snapshot_files
+            continue
+    return kinds
 
 
 def _snapshots(folder: Path | str) -> list[_Snapshot]:
