@@ -1,0 +1,33 @@
+"""The text of what a gateway's own metrics counted, on a run of two scrapes."""
+
+from bookkeeping_runs import write_run
+
+from soaklib.reports.metrics_analysis import metrics_analysis
+
+TYPES = "# TYPE calls counter\n# TYPE seats_total gauge\n# TYPE other_total counter\n"
+
+
+def test_what_counts_is_told_by_type(tmp_path):
+    """A counter without ``_total`` is counted and a gauge with it is a level; without a snapshot the name tells."""
+    samples = [
+        (minute * 60_000_000, name, (), float(value))
+        for minute, values in ((0, (5, 9, 1)), (1, (7, 4, 3)))
+        for name, value in zip(("calls", "seats_total", "other_total"), values, strict=True)
+    ]
+    with write_run(tmp_path, [], samples, []) as run:
+        by_name = sections(metrics_analysis(run))
+        (tmp_path / "soak-h0.prom").write_text(f"{TYPES}calls 5\n")
+        by_type = sections(metrics_analysis(run))
+    assert by_type["Counters"] == [["calls", "2"], ["other_total", "2"]]
+    assert by_type["Levels"] == [["seats_total", "9", "4", "4", "9"]]
+    assert by_name["Counters"] == [["other_total", "2"], ["seats_total", "4"]]
+    assert by_name["Levels"] == [["calls", "5", "7", "5", "7"]]
+
+
+def sections(text):
+    """Give the rows of each table by its title."""
+    found = {}
+    for part in text.split("\n\n"):
+        title, _, *lines = part.split("\n") if part.count("\n") > 1 else (part, "")
+        found[title] = [words for line in lines if (words := line.split()) and words[0].endswith(("_total", "calls"))]
+    return found
