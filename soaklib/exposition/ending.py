@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
     from soaklib.exposition.line import Labels
 
-__all__ = ["NO_EOF", "Endings", "Wholeness", "ends_in_eof"]
+__all__ = ["NO_EOF", "STARTS", "Endings", "Wholeness", "ends_in_eof"]
+
+STARTS: Final = ("gateway_process_start_time_seconds", "process_start_time_seconds")
+"""Metrics that tell when a process began; the first is the gateway's own word, where it has both."""
 
 HABIT: Final = 3
 """So many texts in a row that look cut short are how the gateway writes them."""
@@ -38,7 +41,6 @@ _NO_LINE_FEED: Final = "cut short: its last line does not end, as that of the sc
 _TAIL_BYTES: Final = 64
 _MOST_NAMED: Final = 3
 _COUNTED: Final = ("_total", "_count", "_sum", "_bucket")
-_STARTS: Final = ("gateway_process_start_time_seconds", "process_start_time_seconds")
 _DECLARED: Final = re.compile(rb"^[ \t]*#[ \t]+(?:TYPE|HELP)[ \t]+([^ \t\r\n]+)", re.MULTILINE)
 
 
@@ -149,7 +151,7 @@ def _seen(data: bytes, samples: Sequence[OneSample]) -> _Seen:
         list(dict.fromkeys(declared or (metric for metric, _ in series))),
         series,
         None if last is None else (last.metric, last.labels),
-        [value for (metric, _), value in series.items() if metric in _STARTS],
+        [value for (metric, _), value in series.items() if metric in STARTS],
         _tail(data).endswith(b"\n"),
     )
 

@@ -8,10 +8,10 @@ import polars as pl
 
 from soaklib.analysis.measures.counters import increase
 from soaklib.analysis.measures.histograms import histogram_quantile
-from soaklib.analysis.measures.lineage import STARTS
 from soaklib.analysis.sources.samples import canonical_names
 from soaklib.analysis.sources.snapshots import exposed_kinds
 from soaklib.errors import SoaklibError
+from soaklib.exposition.ending import STARTS
 from soaklib.exposition.kinds import counts
 from soaklib.records import HEALTH_METRIC_PREFIX
 from soaklib.reports.text_table import cell, plain_table

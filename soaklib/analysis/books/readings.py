@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.analysis.measures.lineage import STARTS, lineage_of, take_turns
+from soaklib.analysis.measures.lineage import lineage_of, take_turns
+from soaklib.exposition.ending import STARTS
 from soaklib.records import RunStatus
 
 if TYPE_CHECKING:

@@ -20,10 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["IN_TURN", "STARTS", "Lineage", "lineage_of", "take_turns"]
-
-STARTS: Final = ("gateway_process_start_time_seconds", "process_start_time_seconds")
-"""Metrics that tell when a process began; the first is the gateway's own word, where it has both."""
+__all__ = ["IN_TURN", "Lineage", "lineage_of", "take_turns"]
 
 IN_TURN: Final = "several processes answer /metrics in turn, each with counters of its own"
 """The sentence for figures and books that cannot be made for that cause."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from soaklib.analysis.measures.counters import increase
-from soaklib.analysis.measures.lineage import STARTS
 from soaklib.analysis.measures.windows import seconds_of, window_end, window_ends_sql
 from soaklib.errors import SettingsError, near_miss
+from soaklib.exposition.ending import STARTS
 from soaklib.records import HEALTH_METRIC_PREFIX
 from soaklib.store.quoting import name_sql, text_sql
 

@@ -38,9 +38,10 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.measures.lineage import STARTS, lineage_of, take_turns
+from soaklib.analysis.measures.lineage import lineage_of, take_turns
 from soaklib.analysis.sources.samples import AT, LABELS, checked_samples
 from soaklib.errors import SettingsError
+from soaklib.exposition.ending import STARTS
 from soaklib.records import HEALTH_METRIC_PREFIX
 
 if TYPE_CHECKING:

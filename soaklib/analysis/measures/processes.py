@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from soaklib.analysis.measures.metrics import in_soak_time
+from soaklib.exposition.ending import STARTS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Readings", "gateway_query", "generator_query", "longest_lived"]
 
-_STARTED: Final = "'process_start_time_seconds', 'gateway_process_start_time_seconds'"
+_STARTED: Final = ", ".join(f"'{name}'" for name in STARTS)
 _A_HOLE: Final = 10  # steps: a longer one is time in which nobody read
 
 
