@@ -75,3 +75,4 @@ def test_a_limit_is_a_fixed_window_of_each_caller():
     assert at(59, "b")
     assert [at(now_s) for now_s in (60, 61, 62)] == [True, True, False]
     assert limiter.lets_through("a", None, 60.0, 62)
+    assert limiter.lets_through("a", 3, 60.0, 63)  # what was refused took no place

@@ -40,6 +40,8 @@ def test_every_request_is_counted_once(drive):
         for action in ("chat", "stream"):
             await driver.call(target, "small", action)
         await driver.call(target, "embedding", "embed", {"input": "x"})
+        await driver.control(mode="truncate")
+        await driver.call(target, "large", "chat")
         await driver.control(mode="500")
         await driver.call(target, "large", "chat")
         await driver.control(mode="hang", frames=3)
@@ -57,16 +59,16 @@ def test_every_request_is_counted_once(drive):
         return await driver.get("/control/counts"), await driver.get("/metrics")
 
     counts, exposition = drive(scenario)
-    assert counts["by_outcome"] == {"ok": 4, "500": 1, "hang": 1, "left": 1, "limited": 1, "refused": 1}
-    assert counts["by_name"] == {"small": 5, "embedding": 1, "large": 3}
-    assert counts["requests"] == 9
+    assert counts["by_outcome"] == {"ok": 4, "truncate": 1, "500": 1, "hang": 1, "left": 1, "limited": 1, "refused": 1}
+    assert counts["by_name"] == {"small": 5, "embedding": 1, "large": 4}
+    assert counts["requests"] == 10
     assert counts["tokens"] == {"in": 4 * 9, "out": 3 + 3 + 0 + 8}
     samples = soaklib.read_exposition(exposition)
     told = {
         name: samples.filter(samples["metric"] == name)["value"].sum()
         for name in ("upstream_requests_total", "upstream_tokens_total", "process_resident_memory_bytes")
     }
-    assert told["upstream_requests_total"] == 9
+    assert told["upstream_requests_total"] == 10
     assert told["upstream_tokens_total"] == 36 + 14
     assert told["process_resident_memory_bytes"] > 1 << 20
 

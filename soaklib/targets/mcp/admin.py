@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 import orjson
 
 from soaklib.errors import TargetError
+from soaklib.records import EventName
 from soaklib.targets.asking import Reply, is_unsupported, refuse_unless_success
 from soaklib.targets.base import AdminError, Health, Identity, Missing
 from soaklib.targets.idle_admin import IdleAdmin, Secrets
@@ -147,11 +148,11 @@ class McpAdmin(IdleAdmin):
             for token in [token for tokens in self._made.values() for token in tokens]:
                 await self._revoke(token)
         except AdminError as exc:
-            self.link.tell("POLICIES_NOT_REMOVED", f"sessions or tokens are left: {exc}")
+            self.link.tell(EventName.POLICIES_NOT_REMOVED, f"sessions or tokens are left: {exc}")
         book = self._sessions.book
         if book:
             said = {name: book[name] for name in ("opened", "closed", "left", "lost", "overused")}
-            self.link.tell("SESSIONS_CLOSED", " ".join(f"{name}={n}" for name, n in said.items()), data=said)
+            self.link.tell(EventName.SESSIONS_CLOSED, " ".join(f"{name}={n}" for name, n in said.items()), data=said)
 
     # -- sessions
 

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import TargetError
+from soaklib.records import EventName
 from soaklib.targets.asking import is_unsupported, refuse_unless_success
 from soaklib.targets.base import AdminError, Health, Identity, Missing
 from soaklib.targets.idle_admin import IdleAdmin, Secrets
@@ -119,7 +120,9 @@ class OpenAIAdmin(IdleAdmin):
         try:
             await self._delete(keys)
         except AdminError as exc:
-            self.link.tell("POLICIES_NOT_REMOVED", f"{len(keys)} keys were not deleted, and end by themselves: {exc}")
+            self.link.tell(
+                EventName.POLICIES_NOT_REMOVED, f"{len(keys)} keys were not deleted, and end by themselves: {exc}"
+            )
 
     async def _delete(self, keys: list[str]) -> None:
         if keys:

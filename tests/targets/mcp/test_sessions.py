@@ -3,14 +3,18 @@
 import asyncio
 import datetime as dt
 
+import orjson
 import pytest
+from aiohttp import web
 from target_links import Told, link_to
-from upstream_driver import against_upstream
+from upstream_driver import against, against_upstream
 
 from soaklib.plan.model import Step
 from soaklib.records import Kind
+from soaklib.targets.base import Identity
 from soaklib.targets.mcp import McpTarget
 from soaklib.targets.mcp.options import Era, MCPOptions, SessionPolicy
+from soaklib.targets.mcp.sessions import Session, Sessions
 
 CALLS = 24
 AGENTS = 3
@@ -33,6 +37,9 @@ def soak(**options):
             for number in range(CALLS):
                 readings.append(await driver.ask(target, ECHO, kept[number % AGENTS], number))
                 await ready(target)
+            async with asyncio.timeout(5):
+                while target._sessions._served:  # noqa: ASYNC110 - what ends them tells nobody else
+                    await asyncio.sleep(0.001)
             during = (await driver.get("/control/counts"))["sessions"]
             await admin.clear()
         return readings, during, (await driver.get("/control/counts"))["sessions"]
@@ -58,6 +65,7 @@ def test_each_policy_opens_what_it_says_and_ends_all(policy, needed):
     assert {reading.kind for reading in readings} == {Kind.OK}
     ahead = {SessionPolicy.CALLS: AGENTS, SessionPolicy.CALL: AGENTS * 4}.get(policy, 0)
     assert needed <= during["opened"] <= needed + ahead + AGENTS
+    assert during["open"] <= AGENTS + ahead + AGENTS  # those that have served are ended while calls go on
     assert after == {"opened": after["opened"], "closed": after["opened"], "open": 0}
     [(name, _, data)] = events
     assert name == "SESSIONS_CLOSED"
@@ -111,6 +119,40 @@ def test_no_call_waits_for_a_session():
     assert (len(set(used)), overused) == (1, 2)
 
 
+def test_each_request_has_an_id_of_its_own():
+    """Two calls of one query, as a repeated one makes, differ in their id alone: a session tells them apart by it."""
+    target = McpTarget(MCPOptions())
+    agent = Identity("a", "reader", "", session="s")
+    template, other = target.compile(ECHO, "reader"), target.compile(ECHO, "reader")
+    wires = [template.request(agent, 7), template.request(agent, 7), other.request(agent, 7)]
+    messages = [orjson.loads(wire.body) for wire in wires]
+    assert [message.pop("id") for message in messages] == [1, 2, 3]
+    assert messages[0] == messages[1] == messages[2]
+    assert messages[0]["params"] == {"name": "echo", "arguments": {"text": "7"}}
+
+
+def test_a_server_that_does_not_let_go_keeps_its_sessions():
+    """A DELETE that is refused leaves the session, and the book says so."""
+    told = Told()
+
+    async def answer(request):
+        if request.method == "DELETE":
+            return web.Response(status=405)
+        message = {"jsonrpc": "2.0", "id": (await request.json()).get("id"), "result": {}}
+        return web.json_response(message, headers={"Mcp-Session-Id": "s"})
+
+    async def scenario(driver):
+        async with McpTarget(MCPOptions()).admin(link_to(driver.url, tell=told)) as admin:
+            await admin.renew(await admin.open("reader", "a"), expires_at=LATER)
+            await admin.clear()
+
+    app = web.Application()
+    app.router.add_route("*", "/mcp", answer)
+    against(app, scenario)
+    [(_, _, data)] = told.events
+    assert (data["opened"], data["closed"], data["left"]) == (1, 0, 1)
+
+
 def test_health_leaves_no_session():
     """The probe of a server without /health is a session, which is ended at once; a server that is gone is unfit."""
 
@@ -125,3 +167,19 @@ def test_health_leaves_no_session():
     assert (fit.fit, unfit.fit) == (True, False)
     assert missing == ({}, [])
     assert sessions == {"opened": 2, "closed": 2, "open": 0}
+
+
+def test_a_session_is_ended_when_its_last_call_is_back():
+    """One that has served stays open for the calls that are under way in it, and is then ended once."""
+    sessions = Sessions(MCPOptions(sessions="calls", calls_a_session=2))
+    agent = Identity("a", "reader", "", session="s1")
+    sessions.seat(agent, "s1")
+    first = [sessions.take(agent), sessions.take(agent)]
+    sessions.add(Session("s2", agent, 2))
+    assert [one.id for one in [*first, sessions.take(agent)]] == ["s1", "s1", "s2"]
+    closed = [sessions.to_close()]
+    for session in first:
+        sessions.give_back(session, is_lost=False)
+        closed.append([one.id for one in sessions.to_close()])
+    assert closed == [[], [], ["s1"]]
+    assert [one.id for one in sessions.drain()] == ["s2"]

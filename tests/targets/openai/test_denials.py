@@ -1,0 +1,71 @@
+"""Errors by their own words, where no real answer was caught: what a database makes, OpenAI's own, the header alone."""
+
+import pytest
+from multidict import CIMultiDict
+
+from soaklib.plan.model import Step
+from soaklib.records import Kind, Reason
+from soaklib.targets.base import Limit
+from soaklib.targets.openai import OpenAITarget
+from soaklib.targets.openai.denials import finding_of
+from soaklib.targets.openai.options import OpenAIOptions
+
+LIMITED = (Kind.RATE_LIMITED, Reason.RATE_LIMIT)
+CASES = {
+    "header alone": (429, {}, {"rate_limit_type": "tokens"}, (*LIMITED, Limit.TOKENS)),
+    "header of parallel": (429, {}, {"rate_limit_type": "max_parallel_requests"}, (*LIMITED, Limit.PARALLEL)),
+    "openai requests": (429, {"type": "requests", "code": "rate_limit_exceeded"}, {}, (*LIMITED, Limit.REQUESTS)),
+    "openai tokens": (429, {"type": "tokens", "code": "rate_limit_exceeded"}, {}, (*LIMITED, Limit.TOKENS)),
+    "nothing said": (429, {}, {}, (*LIMITED, None)),
+    "deployment tpm": (
+        429, {"message": "litellm.RateLimitError: Model rate limit exceeded. TPM limit=2, current usage=3"}, {},
+        (*LIMITED, Limit.TOKENS),
+    ),
+    "openai quota": (
+        429, {"type": "insufficient_quota", "code": "insufficient_quota"}, {},
+        (Kind.DENIED, Reason.BUDGET, Limit.BUDGET),
+    ),
+    "budget as 400": (400, {"type": "budget_exceeded"}, {}, (Kind.DENIED, Reason.BUDGET, Limit.BUDGET)),
+    "blocked": (
+        401, {"message": "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an admin"}, {},
+        (Kind.UNAUTHORIZED, Reason.TOKEN_REVOKED, None),
+    ),
+    "team's model": (403, {"type": "team_model_access_denied"}, {}, (Kind.DENIED, Reason.MODEL, None)),
+    "openai key": (401, {"code": "invalid_api_key"}, {}, (Kind.UNAUTHORIZED, Reason.TOKEN_INVALID, None)),
+    "openai model": (404, {"code": "model_not_found"}, {}, (Kind.INVALID_REQUEST, Reason.MODEL, None)),
+    "a quoted limit": (
+        500, {"message": "You said: Rate limit exceeded for api_key: x. Limit type: tokens."}, {},
+        (Kind.UPSTREAM_ERROR, Reason.INTERNAL, None),
+    ),
+    "a quoted upstream": (
+        400, {"message": "bad: litellm.Timeout: OpenAIException - x", "type": "invalid_request_error"}, {},
+        (Kind.INVALID_REQUEST, Reason.PARAMETERS, None),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "error", "headers", "expected"), CASES.values(), ids=CASES)
+def test_an_error_by_its_words(status, error, headers, expected):
+    """Which limit, which key, whose failure: by type, code, header and text, and by nothing that is quoted."""
+    assert tuple(finding_of(status, error, CIMultiDict(headers))) == expected
+
+
+@pytest.mark.parametrize("make_keys", [True, False])
+def test_only_a_key_that_can_be_made_anew_is_lost(make_keys):
+    """An expired key needs another one; where keys come from the environment, there is none."""
+    target = OpenAITarget(OpenAIOptions(make_keys=make_keys))
+    reader = target.reader(target.compile(Step(tool="m", action="chat", params={"messages": []}), "agent"))
+    reader.head(401, CIMultiDict({"Content-Type": "application/json"}))
+    reader.feed(b'{"error":{"message":"x","type":"expired_key"}}', 1)
+    reading = reader.end()
+    assert (reading.reason, reading.lost_identity) == (Reason.TOKEN_EXPIRED, make_keys)
+
+
+def test_an_error_of_a_stream_may_bear_the_type_of_one():
+    """A status that is no success is read as an error, though its type is that of a stream."""
+    target = OpenAITarget()
+    reader = target.reader(target.compile(Step(tool="m", action="stream", params={"messages": []}), "agent"))
+    reader.head(429, CIMultiDict({"Content-Type": "text/event-stream"}))
+    reader.feed(b'{"error":{"type":"requests"}}', 1)
+    reading = reader.end()
+    assert (reading.kind, reading.limit, reading.chunks) == (Kind.RATE_LIMITED, Limit.REQUESTS, None)
