@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings(sys.argv[1:] if arguments is None else arguments)
         if settings.resume is not None:
             return _resume(settings, console)
-        plan = load_plan(settings.plan)
+        plan = load_plan(settings.plan, is_rehearsal=settings.embedded)
         plan = rehearsed(plan) if settings.embedded else plan
         return _check(settings, plan, console) if settings.check else _run(settings, plan, console)
     except SoaklibError as exc:

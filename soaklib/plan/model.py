@@ -413,13 +413,15 @@ def plan_file(path: Path) -> Path:
     return path.absolute()
 
 
-def load_plan(path: Path | None = None) -> Plan:
+def load_plan(path: Path | None = None, *, is_rehearsal: bool = False) -> Plan:
     """Read and validate a plan.
 
     Parameters
     ----------
     path
         A TOML file; None for the plan shipped with soaklib.
+    is_rehearsal
+        Whether the changes of its table ``[rehearsal]`` are made as well: what is soaked is a server of ours.
 
     Raises
     ------
@@ -435,7 +437,9 @@ def load_plan(path: Path | None = None) -> Plan:
         )
         content = tomllib.loads(text)
         content.pop("settings", None)  # both are read by soaklib.plan.settings
-        content.pop("rehearsal", None)
+        own = content.pop("rehearsal", {})
+        if is_rehearsal and isinstance(own, dict) and "changes" in own:
+            content["changes"] = [*content.get("changes", []), *own["changes"]]
         return Plan.model_validate(content)
     except (OSError, UnicodeDecodeError) as exc:
         msg = f"--plan: cannot read {name}: {exc}"

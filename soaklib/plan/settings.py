@@ -333,7 +333,7 @@ class _PlanTable(PydanticBaseSettingsSource):
             if not isinstance(table := content.get(name, {}), dict):
                 msg = f"--plan: {plan}: {name} must be a table"
                 raise SettingsError(msg)
-            said |= {str(key).replace("-", "_"): value for key, value in table.items()}
+            said |= {str(key).replace("-", "_"): value for key, value in table.items() if key != "changes"}
         return said
 
 
