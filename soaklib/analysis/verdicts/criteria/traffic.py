@@ -42,7 +42,9 @@ _NEARLY_ALL: Final = 99.999
 def success_overall(run: Run) -> Verdict:
     """Is the success rate high enough over the whole soak? What the plan makes is a stratum, and no chance."""
     stratum = "".join(f" when {_touches(*window)} then {number}" for number, window in enumerate(_windows(run), 1))
-    return _success(run, "success rate", "true", run.thresholds.success_rate, f"case{stratum} else 0 end")
+    return _success(
+        run, "success rate", "true", run.thresholds.success_rate, f"case{stratum} else 0 end" if stratum else "0"
+    )
 
 
 def success_outside(run: Run) -> Verdict:
