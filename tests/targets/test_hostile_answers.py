@@ -128,3 +128,18 @@ def test_an_error_counts_before_the_break():
     for end in ((Kind.TRANSPORT_ERROR, Reason.RESET), (Kind.TIMEOUT, Reason.STREAM_STALLED)):
         reading = read(STEPS[1], 200, {"Content-Type": "text/event-stream"}, [error], end)
         assert (reading.kind, reading.reason) == (Kind.UPSTREAM_ERROR, Reason.UPSTREAM)
+
+
+@pytest.mark.parametrize("value", [[], {}, [1], None, 1e300, "x" * 10_000], ids=lambda value: str(value)[:10])
+@pytest.mark.parametrize(
+    "name", ["status", "type", "code", "message", "choices", "data", "output", "result", "content"]
+)
+def test_a_member_of_any_type_is_read(name, value):
+    """Where a text is looked for there may be anything: an answer, an event and an error with it are read."""
+    shapes = [{name: value}, {"error": {name: value}}, {"result": {name: value}}, {"type": "error", name: value}]
+    for made in STEPS:
+        for shape in shapes:
+            for status in (200, 400, 429, 500):
+                text = orjson.dumps(shape)
+                read(made, status, {"Content-Type": "application/json"}, [text])
+                read(made, status, {"Content-Type": "text/event-stream"}, [b"data: " + text + b"\n\n"])

@@ -184,6 +184,18 @@ def test_its_limit(drive):
     assert [reading.limit for reading in readings] == [None] * 3 + [Limit.REQUESTS] * 2
 
 
+@pytest.mark.parametrize("version", [[], None, "1999-01-01", "2025-06-18"], ids=str)
+def test_any_version_may_be_asked_for(drive, version):
+    """A version that it does not speak, or that is none, is answered with the newest of the sessions' era."""
+
+    async def scenario(driver):
+        message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": version}}
+        async with driver.session.post(driver.url + "/mcp", json=message) as answer:
+            return (await answer.json())["result"]["protocolVersion"]
+
+    assert drive(scenario) == (version if version == "2025-06-18" else "2025-11-25")
+
+
 async def open_session(driver):
     """Open a session by hand."""
     message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}}

@@ -152,7 +152,7 @@ class McpAdmin(IdleAdmin):
         book = self._sessions.book
         if book:
             said = {name: book[name] for name in ("opened", "closed", "left", "lost", "overused")}
-            self.link.tell(EventName.SESSIONS_CLOSED, " ".join(f"{name}={n}" for name, n in said.items()), data=said)
+            self.link.tell(EventName.SESSIONS_CLOSED, "", data=said)
 
     # -- sessions
 
@@ -249,7 +249,7 @@ class McpAdmin(IdleAdmin):
         tools = result.get("tools") if isinstance(result, dict) else None
         if not isinstance(tools, list):
             return [f"tools/list was answered with {reply.status}: the plan's tools could not be looked up"]
-        listed = {one.get("name") for one in tools if isinstance(one, dict)}
+        listed = [one.get("name") for one in tools if isinstance(one, dict)]
         return [f"the server lists no tool {tool!r}" for tool in plan.tools if tool not in listed]
 
     async def _probe(self) -> Health:

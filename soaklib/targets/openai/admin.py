@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIAdmin"]
 
 _LITELLM_ROUTES: Final = {"metrics": "/metrics/", "health": "/health/liveliness", "ready": "/health/readiness"}
-_WELL: Final = frozenset({"healthy", "connected"})
+_WELL: Final = ("healthy", "connected")  # no set: what a gateway says may be of any type
 
 _LEAST_LIFE_S: Final = 1
 
@@ -146,7 +146,7 @@ class OpenAIAdmin(IdleAdmin):
         data = reply.json().get("data")
         if not reply.is_success or not isinstance(data, list):
             return [f"GET {path} was answered with {reply.status}: the plan's models could not be looked up"]
-        listed = {one.get("id") for one in data if isinstance(one, dict)}
+        listed = [one.get("id") for one in data if isinstance(one, dict)]
         return [
             f"the endpoint lists no model {tool!r}"
             for tool in plan.tools

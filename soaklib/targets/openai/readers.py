@@ -149,7 +149,7 @@ class ResponsesReader(OpenAIReader):
 
     def judge_object(self, answer: dict[str, object]) -> Finding:
         """Hold a response to being completed, or cut short by what it was allowed."""
-        is_whole = answer.get("status") in {"completed", "incomplete"} and isinstance(answer.get("output"), list)
+        is_whole = answer.get("status") in ("completed", "incomplete") and isinstance(answer.get("output"), list)
         return OK if is_whole else _INVALID
 
     def take_object(self, answer: dict[str, object]) -> bool:
@@ -163,7 +163,7 @@ class ResponsesReader(OpenAIReader):
                 return False
         if type_ == "error":
             self._wrong = finding_of(status_of_code(answer), answer, self.headers)
-        if type_ in {"response.completed", "response.incomplete"}:
+        if type_ in ("response.completed", "response.incomplete"):
             super()._end()
         return isinstance(type_, str) and type_.endswith(".delta") and bool(answer.get("delta"))
 

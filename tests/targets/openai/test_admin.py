@@ -111,7 +111,8 @@ def test_without_a_database_keys_cannot_be_made():
 
 
 @pytest.mark.parametrize(
-    ("readiness", "is_fit"), [(b'{"status":"healthy"}', True), (b'{"status":"unhealthy"}', False), (b"{", False)]
+    ("readiness", "is_fit"),
+    [(b'{"status":"healthy"}', True), (b'{"status":"unhealthy"}', False), (b'{"status":[]}', False), (b"{", False)],
 )
 def test_health_never_calls_a_model(readiness, is_fit):
     """Liveliness and readiness are asked, and /health, which calls every model, is not."""
