@@ -72,6 +72,7 @@ class McpAdmin(IdleAdmin):
         self._shared: str | None = None
         self._one_at_a_time = asyncio.Lock()
         self._open: dict[str, Identity] = {}  # session id -> as whom it was opened
+        self._latest: dict[str, Identity] = {}  # name -> with the token that is good
         self._made: dict[str, list[str]] = {}  # name -> ids of tokens
         self._keeper: asyncio.Task[None] | None = None
 
@@ -125,7 +126,8 @@ class McpAdmin(IdleAdmin):
         del expires_at  # tokens are made for days
         renewed = identity
         if self._options.make_tokens:
-            renewed = await self._new_token(identity)
+            renewed = self._latest[identity.name] = await self._new_token(identity)
+            self._sessions.follow(renewed)
         if self._options.era is not Era.SESSIONS:
             return renewed
         if renewed.session is None:
@@ -190,6 +192,7 @@ class McpAdmin(IdleAdmin):
         if not self._options.close:
             self._sessions.book["left"] += 1
             return
+        identity = self._latest.get(identity.name, identity)
         headers = headers_of(self._options, replace(identity, session=session), "delete")
         reply = await self.asking.ask("DELETE", self._options.path, secret=identity.secret or None, headers=headers)
         gone = reply.is_success or reply.status == HTTPStatus.NOT_FOUND

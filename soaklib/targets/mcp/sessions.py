@@ -51,8 +51,9 @@ class Session:
 
 @dataclass(slots=True)
 class _Place:
-    """An agent's session, and those that are ready to follow it."""
+    """An agent as it is now, its session, and those that are ready to follow it."""
 
+    owner: Identity
     current: Session
     ready: deque[Session] = field(default_factory=deque)
 
@@ -88,8 +89,13 @@ class Sessions:
     def seat(self, identity: Identity, id_: str | None) -> None:
         """Begin with an agent's first session, or with its first after the server forgot the others."""
         if self.calls is not None:
-            self._places[identity.name] = _Place(Session(id_, identity, self.calls))
+            self._places[identity.name] = _Place(identity, Session(id_, identity, self.calls))
             self.wanted.set()
+
+    def follow(self, identity: Identity) -> None:
+        """Take an agent's new token: sessions are opened with it from now on."""
+        if (place := self._places.get(identity.name)) is not None:
+            place.owner = identity
 
     def add(self, session: Session) -> None:
         """Take a session that was opened ahead."""
@@ -127,7 +133,7 @@ class Sessions:
         if calls is None:
             return []
         return [
-            place.current.owner
+            place.owner
             for place in self._places.values()
             for _ in range((_AHEAD if calls == 1 else 1) - len(place.ready))
         ]

@@ -11,7 +11,7 @@ from upstream_driver import against
 from soaklib.errors import SettingsError
 from soaklib.targets.base import AdminError
 from soaklib.targets.mcp.admin import McpAdmin
-from soaklib.targets.mcp.options import MCPOptions
+from soaklib.targets.mcp.options import Era, MCPOptions, SessionPolicy
 from soaklib.targets.mcp.sessions import Sessions
 
 LATER = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
@@ -129,6 +129,33 @@ def test_health_is_read_from_its_body(health, is_fit, monkeypatch):
     said = with_admin(ContextForge(health=health), ask)
     assert said.fit == is_fit
     assert ("locked out" in said.detail) == (health == "ratelimit-health-while-locked")
+
+
+def test_sessions_follow_the_token():
+    """After a rotation sessions are opened, and the old ones ended, with the token that is good: older are revoked."""
+    gateway = ContextForge()
+    options = OPTIONS.model_copy(update={"era": Era.SESSIONS, "path": "/mcp", "sessions": SessionPolicy.CALLS})
+    used = []
+
+    async def mcp(request):
+        used.append((request.method, request.headers["Authorization"]))
+        message = {"jsonrpc": "2.0", "id": 1, "result": {}}
+        return web.json_response(message, headers={"Mcp-Session-Id": f"s{len(used)}"})
+
+    app = gateway.app()
+    app.router.add_route("*", "/mcp", mcp)
+
+    async def scenario(driver):
+        sessions = Sessions(options)
+        async with McpAdmin(link_to(driver.url, "contextforge.toml"), options, sessions, ENVIRONMENT) as admin:
+            agent = await admin.open("caller", "c")
+            for _ in range(3):
+                agent = await admin.renew(agent, expires_at=LATER)
+            owners = {identity.secret for identity in sessions.to_open()} or {sessions._places["c"].owner.secret}
+            await admin.clear()
+        return owners, {token for method, token in used if method == "DELETE"}
+
+    assert against(app, scenario) == ({"jwt-3"}, {"Bearer jwt-3"})
 
 
 def test_tokens_of_the_environment_are_shared_out():
