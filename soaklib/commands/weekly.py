@@ -25,7 +25,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -35,7 +35,7 @@ from soaklib.commands.flags import Flags
 from soaklib.commands.process import command, find_folder, stopping_signals
 from soaklib.commands.report import build_report
 from soaklib.errors import ExitCode, RunError, SettingsError, SoaklibError
-from soaklib.evidence.baseline import choose_baseline, verdicts_code, why_unverified
+from soaklib.evidence.baseline import choose_baseline, good_runs, verdicts_code, why_unverified
 from soaklib.evidence.checking import verify
 from soaklib.evidence.collecting import collect
 from soaklib.evidence.comparison import compared, read_comparison, write_comparison
@@ -213,8 +213,10 @@ class _Week:
             if baseline.folder is None:
                 comparison = compared(run, None, baseline.why)
             else:
-                with open_run(baseline.folder) as earlier:
-                    comparison = compared(run, earlier, baseline.why)
+                with ExitStack() as opened:
+                    earlier = opened.enter_context(open_run(baseline.folder))
+                    kept = [opened.enter_context(open_run(good)) for good in good_runs(folder.parent, run.info)]
+                    comparison = compared(run, earlier, baseline.why, kept=kept)
         write_comparison(folder, comparison)
         if comparison.against is None:
             _say(f"not compared: {comparison.detail}")

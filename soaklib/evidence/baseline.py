@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.sources.run import open_run
 from soaklib.errors import ExitCode, RunError, SoaklibError
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.sources.run import Run, RunInfo
 
-__all__ = ["Baseline", "choose_baseline", "verdicts_code", "why_unverified"]
+__all__ = ["Baseline", "choose_baseline", "good_runs", "verdicts_code", "why_unverified"]
+
+_MOST_KEPT: Final = 6
 
 
 class Baseline(NamedTuple):
@@ -54,6 +57,12 @@ def choose_baseline(out: Path, info: RunInfo, against: Path | None) -> Baseline:
         passed_over.append(f"{folder.name}: {why_not}")
     why = "; ".join(passed_over) or "it is the first"
     return Baseline(None, f"there is no good run before it ({why})")
+
+
+def good_runs(out: Path, info: RunInfo) -> list[Path]:
+    """Give the good runs before the run with this manifest, the newest first, at most six."""
+    earlier = (folder for folder in run_folders(out) if folder.name < info.run_id)
+    return list(islice((folder for folder in earlier if _why_not_good(folder, info) is None), _MOST_KEPT))
 
 
 def _why_not_good(folder: Path, info: RunInfo) -> str | None:

@@ -12,6 +12,7 @@ from soaklib.reports.text_table import markdown_table
 from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from soaklib.analysis.sources.run import Run, RunInfo
@@ -50,6 +51,7 @@ class EndpointChange(_Model):
     n_a: int
     n_b: int
     state: Literal["same", "different", "inconclusive"]
+    tool: str | None = None
 
     @property
     def is_regression(self) -> bool:
@@ -124,7 +126,7 @@ def other_load(one: RunInfo, other: RunInfo) -> str | None:
     return None if one.embedded or one.target == other.target else "its gateway is another"
 
 
-def compared(run: Run, against: Run | None, detail: str) -> Comparison:
+def compared(run: Run, against: Run | None, detail: str, *, kept: Sequence[Run] = ()) -> Comparison:
     """Hold a run against an earlier one.
 
     Parameters
@@ -133,10 +135,14 @@ def compared(run: Run, against: Run | None, detail: str) -> Comparison:
         The later and the earlier run.
     detail
         Why there is no earlier one, or why it is this one.
+    kept
+        Good runs of the same load, which say how far runs differ by themselves.
     """
     if against is None:
         return Comparison(run_id=run.info.run_id, against=None, detail=detail)
-    changes = tuple(EndpointChange.model_validate(row) for row in compare(against, run).iter_rows(named=True))
+    changes = tuple(
+        EndpointChange.model_validate(row) for row in compare(against, run, kept=kept).iter_rows(named=True)
+    )
     return Comparison(run_id=run.info.run_id, against=against.info.run_id, detail=detail, endpoints=changes)
 
 

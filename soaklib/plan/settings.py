@@ -120,7 +120,7 @@ class Thresholds(BaseModel):
         1.0, gt=0, description="change of the median that never matters, milliseconds: what the machine itself makes"
     )
     drift_tail_floor_ms: float = Field(
-        10.0, gt=0, description="change of the 99th percentile that never matters, milliseconds: as above"
+        25.0, gt=0, description="change of the 99th percentile that never matters, milliseconds: as above"
     )
     drift_errors: float = Field(0.5, gt=0, description="most change of the share of failed calls, percent")
     drift_memory_mib: float = Field(64.0, gt=0, description="most change of memory, MiB")

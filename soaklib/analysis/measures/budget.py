@@ -5,12 +5,15 @@ alerts of *The Site Reliability Workbook* (Google, 2018, chapter 5) fire when a 
 both burn faster than a threshold: the long one shows that it matters, the short one that it goes on. Of the workbook's
 pairs the two that fit into a day are used: 1 h with 5 min at 14.4, and 6 h with 30 min at 6. Its third, 3 days with 6
 h, never fills in a day.
+
+Those thresholds are of a budget of 30 days. A run has only its own: it alerts where a quarter of that goes in an hour,
+or half of it in six (of a day: 6 and 2). Whether the pager of 30 days would have rung is told beside it.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.sources.run import Run
 
-__all__ = ["BURN_SCHEMA", "WINDOWS", "Budget", "BurnWindow", "budget", "burn", "error_budget"]
+__all__ = ["BURN_SCHEMA", "WINDOWS", "Budget", "BurnWindow", "budget", "burn", "error_budget", "own_windows"]
 
 BURN_SCHEMA = pl.Schema(
     {
@@ -63,9 +66,10 @@ def error_budget(
     -------
     polars.DataFrame
         ``soak_s`` and ``end_s`` (the row's own window), ``window`` (the pair, ``60m/5m`` or ``360m/30m``),
-        ``threshold`` (burn rate from which both alert), ``long_rate``, ``short_rate``, ``alert``, ``used_ratio``
-        (errors so far by the errors that the whole run's calls allow; the same for every pair). Rates and ratio are
-        infinite where a call failed and no budget is for it; the rates are null in a window without calls.
+        ``threshold`` (burn rate from which both alert, for the run's own period), ``long_rate``, ``short_rate``,
+        ``alert``, ``pager`` (whether a budget of 30 days would have alerted), ``used_ratio`` (errors so far by the
+        errors that the whole run's calls allow; the same for every pair). Rates and ratio are infinite where a call
+        failed and no budget is for it; the rates are null in a window without calls.
 
     Raises
     ------
@@ -79,9 +83,11 @@ def error_budget(
             in_mask(times_us(counts, "at", "counts"), (seconds_of(every) or 0.0) * 1e6, in_soak_time(leave_out))
         )
         counts = counts.with_columns(pl.when(~masked).then(pl.col("n", "successes")).otherwise(0))
-    rates = burn(counts, objective=share)
+    pairs = own_windows(run.info.planned_soak_s)
+    of_30_days = burn(counts, objective=share).select("at", "window", pager="alert")
+    rates = burn(counts, objective=share, windows=pairs).join(of_30_days, on=["at", "window"], how="left")
     thresholds = pl.DataFrame(
-        {"window": [pair.name for pair in WINDOWS], "threshold": [pair.threshold for pair in WINDOWS]}
+        {"window": [pair.name for pair in pairs], "threshold": [pair.threshold for pair in pairs]}
     )
     errors = (pl.col("n") - pl.col("successes")).cum_sum()
     allowed = pl.col("n").sum() * (1 - share)
@@ -91,7 +97,10 @@ def error_budget(
     return (
         rates.join(used, on="at", how="left", maintain_order="left")
         .join(thresholds, on="window", how="left", maintain_order="left")
-        .select("soak_s", window_end(every), "window", "threshold", "long_rate", "short_rate", "alert", "used_ratio")
+        .select(
+            "soak_s", window_end(every), "window", "threshold", "long_rate", "short_rate", "alert", "pager",
+            "used_ratio",
+        )  # fmt: skip
     )
 
 
@@ -121,6 +130,17 @@ WINDOWS = (
     BurnWindow(timedelta(hours=1), timedelta(minutes=5), 14.4),
     BurnWindow(timedelta(hours=6), timedelta(minutes=30), 6.0),
 )
+
+
+_OWN_SHARES = (0.25, 0.5)
+
+
+def own_windows(period_s: float) -> tuple[BurnWindow, ...]:
+    """Give the pairs with thresholds of a budget for so many seconds: at least 1, at most those of 30 days."""
+    return tuple(
+        replace(pair, threshold=min(max(share * period_s / pair.long.total_seconds(), 1.0), pair.threshold))
+        for pair, share in zip(WINDOWS, _OWN_SHARES, strict=True)
+    )
 
 
 @dataclass(frozen=True)

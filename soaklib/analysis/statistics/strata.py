@@ -2,8 +2,8 @@
 
 Whether a window of chaos falls into a run is the plan's doing and no chance, so the difference between it and the rest
 has no part in the interval of the whole. Each stratum has an interval of its own; the distances to their bounds are
-joined as standard errors are (MOVER: Zou and Donner, *Construction of confidence intervals about effect measures*, Stat.
-Med. 27, 2008).
+joined as standard errors are (MOVER: Zou and Donner, *Construction of confidence intervals about effect measures*,
+Stat. Med. 27, 2008).
 """
 
 from __future__ import annotations

@@ -1,14 +1,18 @@
 """Two runs held against each other, as the weekly soak does: what has changed, and how sure that is.
 
-Of each endpoint the value over all compared calls of all tools together is compared, exactly: a quantile is that of the
-calls, not a mean of the windows'. How it scatters is told by windows of soak time: what each adds to or takes from the
-value, its influence, has the value for its mean when the value is added to each (for a quantile: the share of the
-window's calls beyond it over the density there, Bahadur, *A note on quantiles in large samples*, Ann. Math. Stat. 37,
-1966). Windows next to each other are alike, so test and interval of the difference are a bootstrap-t over series that
-an AR-sieve of each run's own windows makes (:mod:`soaklib.analysis.statistics.sieve`), as those of
-:func:`soaklib.analysis.statistics.drift.drift` are. Two runs are the ``same`` in an endpoint when the whole 90 %
-interval lies within the margin (two one-sided tests at 5 %, Schuirmann 1987), ``different`` when the test rejects at 5
-% and the interval is not within the margin.
+Each tool is compared by itself, and an endpoint is as its worst tool is, chance alarms of several tools allowed for
+(Holm): of all together the quantile falls where a slow tool's calls fail. The value is that over all compared calls,
+exactly: a quantile is that of the calls, not a mean of the windows'. How it scatters is told by windows of soak time:
+what each adds to or takes from the value, its influence, has the value for its mean when the value is added to each
+(for a quantile: the share of the window's calls beyond it over the density there, Bahadur, *A note on quantiles in
+large samples*, Ann. Math. Stat. 37, 1966). Windows next to each other are alike, so test and interval of the difference
+are a bootstrap-t over series that an AR-sieve of each run's own windows makes
+(:mod:`soaklib.analysis.statistics.sieve`), as those of :func:`soaklib.analysis.statistics.drift.drift` are. Two runs
+are the ``same`` in an endpoint when the whole 90 % interval lies within the margin (two one-sided tests at 5 %,
+Schuirmann 1987), ``different`` when the test rejects at 5 % and the interval is not within the margin.
+
+Runs differ from one another by more than the windows of one of them tell: of three or more runs that were kept as good
+ones (``kept``) the spread from run to run is taken, and both a test and an interval by it count where they are wider.
 """
 
 from __future__ import annotations
@@ -22,20 +26,32 @@ import polars as pl
 
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.statistics.drift import COVERING, LEVEL
+from soaklib.analysis.statistics.multiplicity import adjusted
 from soaklib.analysis.statistics.sieve import fit_sieve, long_run_sd, remove_mean
 from soaklib.analysis.verdicts.endpoints import ENDPOINTS, Endpoint, window_s
+from soaklib.store.quoting import text_sql
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from soaklib.analysis.sources.run import Run
     from soaklib.analysis.statistics.series import FloatArray
 
-__all__ = ["COMPARISON_SCHEMA", "OFFSETS", "MeanDifference", "compare", "mean_difference", "quantile_windows"]
+__all__ = [
+    "COMPARISON_SCHEMA",
+    "OFFSETS",
+    "MeanDifference",
+    "compare",
+    "mean_difference",
+    "quantile_windows",
+    "with_spread",
+]
 
 COMPARISON_SCHEMA: Final = pl.Schema(
     {
         "endpoint": pl.String(), "unit": pl.String(), "a": pl.Float64(), "b": pl.Float64(), "difference": pl.Float64(),
         "low": pl.Float64(), "high": pl.Float64(), "margin": pl.Float64(), "n_a": pl.Int64(), "n_b": pl.Int64(),
-        "state": pl.String(),
+        "state": pl.String(), "tool": pl.String(),
     }
 )  # fmt: skip
 """Columns and types of :func:`compare`."""
@@ -46,32 +62,96 @@ _NOTHING: Final = 1e-9
 _LEAST_WINDOWS: Final = 24
 _LEAST_BEYOND: Final = 10
 _REACH: Final = 1.645
+_LEAST_KEPT: Final = 3
+_WORST: Final = {"different": 2, "inconclusive": 1, "same": 0}
 
 OFFSETS: Final = 0.95 * 2.0 ** -np.arange(0, 11, 0.5)
 """How far beside a level its neighbours lie that tell the density there, as shares of the way from it to 1."""
 
 
-def compare(run_a: Run, run_b: Run) -> pl.DataFrame:
+def compare(run_a: Run, run_b: Run, *, kept: Sequence[Run] = ()) -> pl.DataFrame:
     """Compare two runs, endpoint by endpoint, outside their planned and invalid windows.
 
     Parameters
     ----------
     run_a, run_b
         The earlier and the later run; margins are those of the later one's thresholds.
+    kept
+        Good runs of the same load, `run_a` among them or not, that say how far runs differ by themselves; fewer than
+        three say nothing.
 
     Returns
     -------
     polars.DataFrame
-        ``endpoint``, ``unit``, ``a`` and ``b`` (over all compared calls), ``difference`` (b - a), ``low`` and
-        ``high`` (its 90 % interval), ``margin``, ``n_a`` and ``n_b`` (windows), ``state`` (``same``, ``different``,
-        ``inconclusive``: among others with fewer than 24 windows, or ten calls beyond a quantile).
+        ``endpoint``, ``unit``, ``a`` and ``b`` (over all compared calls of the tool), ``difference`` (b - a), ``low``
+        and ``high`` (its 90 % interval), ``margin``, ``n_a`` and ``n_b`` (windows), ``state`` (``same``, ``different``,
+        ``inconclusive``: among others with fewer than 24 windows, or ten calls beyond a quantile), ``tool`` (the one
+        that the row is of: the worst of those that can be compared).
     """
-    rows = []
-    for endpoint in ENDPOINTS:
-        a, b = _windows(run_a, endpoint), _windows(run_b, endpoint)
-        margin = float(getattr(run_b.thresholds, endpoint.threshold))
-        rows.append((endpoint.name, endpoint.unit, *_difference(a, b, margin)))
+    rows = [_worst(_by_tool(run_a, run_b, endpoint, kept)) for endpoint in ENDPOINTS]
     return pl.DataFrame(rows, schema=COMPARISON_SCHEMA, orient="row")
+
+
+class _Row(NamedTuple):
+    """A row of :func:`compare`."""
+
+    endpoint: str
+    unit: str
+    a: float | None
+    b: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    margin: float
+    n_a: int
+    n_b: int
+    state: str
+    tool: str | None
+
+
+def _worst(rows: Sequence[_Row]) -> _Row:
+    """Give the row of the worst tool; one that has too few calls says nothing where another has enough."""
+    told = [row for row in rows if row.difference is not None] or rows
+    return max(told, key=lambda row: (_WORST[row.state], abs(row.difference or 0.0) / row.margin))
+
+
+def _by_tool(run_a: Run, run_b: Run, endpoint: Endpoint, kept: Sequence[Run]) -> list[_Row]:
+    tools = sorted({*_tools(run_a), *_tools(run_b)}) or [""]
+    rows, p_values = [], []
+    for tool in tools:
+        a, b = _windows(run_a, endpoint, tool), _windows(run_b, endpoint, tool)
+        means = [float(values.mean()) if values.size else None for values in (a, b)]
+        margin = endpoint.margin(run_b.thresholds, means[0] if means[0] is not None else means[1])
+        row = _Row(
+            endpoint.name, endpoint.unit, means[0], means[1], None, None, None, margin, a.size, b.size, "inconclusive",
+            tool or None,
+        )  # fmt: skip
+        if min(a.size, b.size) >= _LEAST_WINDOWS:
+            found = with_spread(mean_difference(a, b), _kept_means(kept, endpoint, tool))
+            row = row._replace(difference=found.difference, low=found.low, high=found.high)
+            p_values.append(found.p_value)
+        else:
+            p_values.append(math.nan)
+        rows.append(row)
+    return [_judged(row, p_value) for row, p_value in zip(rows, adjusted(p_values).tolist(), strict=True)]
+
+
+def _judged(row: _Row, p_value: float) -> _Row:
+    if row.low is None or row.high is None:
+        return row
+    if -row.margin <= row.low and row.high <= row.margin:
+        return row._replace(state="same")
+    return row._replace(state="different" if p_value <= LEVEL else "inconclusive")
+
+
+def _tools(run: Run) -> list[str]:
+    return run.sql("select distinct tool from valid_calls where purpose = 'load' order by tool")["tool"].to_list()
+
+
+def _kept_means(kept: Sequence[Run], endpoint: Endpoint, tool: str) -> FloatArray:
+    """Give the endpoint's value in each of the kept runs that have it."""
+    windows = [_windows(run, endpoint, tool) for run in kept]
+    return np.array([values.mean() for values in windows if values.size >= _LEAST_WINDOWS])
 
 
 def quantile_windows(
@@ -101,15 +181,16 @@ def quantile_windows(
     return np.asarray(np.interp(level, neighbours, quantiles) + excess * (high - low) / (2 * reach))
 
 
-def _windows(run: Run, endpoint: Endpoint) -> FloatArray:
-    """Give an endpoint's windows outside the planned ones: their mean is its value over their calls, all together."""
+def _windows(run: Run, endpoint: Endpoint, tool: str) -> FloatArray:
+    """Give a tool's windows of an endpoint outside the planned ones: their mean is its value over all their calls."""
     length = window_s(run)
     start_s = f"floor(soak_s / {length!r}) * {length!r}"
     planned = " or ".join(
         f"({start_s} < {end_s!r} and {start_s} + {length!r} > {from_s!r})"
         for from_s, end_s in planned_windows(run).select("start_s", "end_s").iter_rows()
     )
-    calls = f"from valid_calls where purpose = 'load' and {endpoint.calls} and not ({planned or 'false'})"
+    of_tool = f"tool = {text_sql(tool)}"
+    calls = f"from valid_calls where purpose = 'load' and {of_tool} and {endpoint.calls} and not ({planned or 'false'})"
     if endpoint.quantile is None:
         counts = run.sql(
             f"select count(*) as n, count(*) filter (not succeeded) as failed {calls} group by {start_s}"
@@ -191,13 +272,23 @@ def mean_difference(a: FloatArray, b: FloatArray) -> MeanDifference:
     return MeanDifference(difference, difference - half, difference + half, p_value)
 
 
-def _difference(
-    a: FloatArray, b: FloatArray, margin: float
-) -> tuple[float | None, float | None, float | None, float | None, float | None, float, int, int, str]:
-    mean_a, mean_b = (float(values.mean()) if values.size else None for values in (a, b))
-    if mean_a is None or mean_b is None or min(a.size, b.size) < _LEAST_WINDOWS:
-        return mean_a, mean_b, None, None, None, margin, a.size, b.size, "inconclusive"
-    found = mean_difference(a, b)
-    beyond = "different" if found.p_value <= LEVEL else "inconclusive"
-    state = "same" if -margin <= found.low and found.high <= margin else beyond
-    return mean_a, mean_b, found.difference, found.low, found.high, margin, a.size, b.size, state
+def with_spread(found: MeanDifference, kept: FloatArray) -> MeanDifference:
+    """Widen a difference of two runs to what runs differ by themselves.
+
+    Parameters
+    ----------
+    found
+        As the windows of both tell it.
+    kept
+        Shape (runs,): the same value in runs that nobody changed anything between; fewer than three change nothing.
+    """
+    if len(kept) < _LEAST_KEPT:
+        return found
+    from scipy.stats import t  # noqa: PLC0415 - takes half a second: not for `import soaklib`
+
+    error, freedom = float(kept.std(ddof=1)) * math.sqrt(2), len(kept) - 1
+    if not error:
+        return found
+    half = max(float(t.ppf(1 - LEVEL, freedom)) * error, (found.high - found.low) / 2)
+    p_value = max(float(2 * t.sf(abs(found.difference) / error, freedom)), found.p_value)
+    return MeanDifference(found.difference, found.difference - half, found.difference + half, p_value)

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from dayseries import START
 
-from soaklib.analysis.measures.budget import BURN_SCHEMA, Budget, BurnWindow, budget, burn
+from soaklib.analysis.measures.budget import BURN_SCHEMA, Budget, BurnWindow, budget, burn, own_windows
 from soaklib.errors import SettingsError
 
 MINUTE = timedelta(minutes=1)
@@ -134,3 +134,20 @@ def test_order_and_zone_of_rows_do_not_matter():
     )
     halves = pl.concat([rows.with_columns(pl.col("n", "successes") // 2)] * 2)
     assert burn(halves, objective=0.99).equals(told)
+
+
+def test_two_outages_that_take_nine_tenths_of_a_days_budget_alert():
+    """Two of 20 minutes each: the thresholds of a day's own budget alert, those of 30 days do not."""
+    failed = np.zeros(1440, dtype=int)
+    failed[400:420] = failed[900:920] = 100
+    twice = counts(failed)
+    assert budget(twice, objective=0.97).consumed_ratio == pytest.approx(0.926, abs=0.001)
+    assert burn(twice, objective=0.97, windows=own_windows(86_400))["alert"].any()
+    assert not burn(twice, objective=0.97)["alert"].any()
+
+
+def test_thresholds_are_those_of_the_runs_own_period():
+    """A quarter of the budget in an hour, half of it in six: 6 and 2 of a day; a week's as of 30 days, an hour's 1."""
+    assert [pair.threshold for pair in own_windows(86_400)] == [6.0, 2.0]
+    assert [pair.threshold for pair in own_windows(7 * 86_400)] == [14.4, 6.0]
+    assert [pair.threshold for pair in own_windows(3_600)] == [1.0, 1.0]

@@ -124,7 +124,7 @@ def test_too_little_left_is_not_judged():
 
 
 def test_a_constant_series_has_no_effect_and_a_step_in_it_has():
-    """Without noise the shift is known, not how far it might scatter: no interval, and a p-value of 4 placebos apart."""
+    """Without noise the shift is known, not how far it might scatter: no interval, a p-value of 4 placebos."""
     quiet = effect(day([3.0] * POINTS), at=AT)
     assert (quiet.shift, quiet.interval, quiet.transient_interval, quiet.p_value) == (0, None, None, 1)
     step = effect(day([3.0] * 72 + [4.0] * 72), at=AT)

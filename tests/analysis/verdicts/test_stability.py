@@ -184,7 +184,7 @@ def test_chance_alarms_of_many_tools_are_allowed_for(rehearsal):
         part = endpoint_series(run, ENDPOINTS[0]).filter(tool="serpapi")
     found = drift(part, margin=1e-6)
     drifting = found.__class__(**{**vars(found), "state": "drift", "detail": "Drifts by it."})
-    assert stability._found(part, drifting, 0.04, 4).state == "fail"
-    told = stability._found(part, drifting, 0.12, 4)
+    assert stability._found(part, drifting, 1e-6, 0.04, 4).state == "fail"
+    told = stability._found(part, drifting, 1e-6, 0.12, 4)
     assert (told.state, "which chance may make" in told.detail) == ("insufficient", True)
     assert math.isfinite(told.reach)

@@ -125,7 +125,7 @@ class _Gauge(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What was found of one series: a verdict's state, change over the series, its bounds, points, a sentence, margin."""
+    """What was found of one series: a verdict's state, the change over it, bounds, points, a sentence, the margin."""
 
     state: State
     change: float | None
@@ -255,7 +255,8 @@ def _within_share(run: Run, endpoint: Endpoint) -> str:
         return _within(most, f"{endpoint.unit} for each tool")
     least = float(getattr(run.thresholds, endpoint.floor))
     share = run.thresholds.drift_share
-    return f"change over the run within {share:g} % of each tool's level, {least:g} at least, {most:g} {endpoint.unit} at most"
+    bounds = f"{least:g} at least, {most:g} {endpoint.unit} at most"
+    return f"change over the run within {share:g} % of each tool's level, {bounds}"
 
 
 def _within(margin: float, unit: str) -> str:
