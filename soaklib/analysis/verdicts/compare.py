@@ -28,7 +28,7 @@ from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.statistics.drift import COVERING, LEVEL
 from soaklib.analysis.statistics.multiplicity import adjusted
 from soaklib.analysis.statistics.sieve import fit_sieve, long_run_sd, remove_mean
-from soaklib.analysis.verdicts.endpoints import ENDPOINTS, Endpoint, window_s
+from soaklib.analysis.verdicts.endpoints import ENDPOINTS, Endpoint, generator_lag_ms, window_s
 from soaklib.store.quoting import text_sql
 
 if TYPE_CHECKING:
@@ -118,10 +118,11 @@ def _worst(rows: Sequence[_Row]) -> _Row:
 def _by_tool(run_a: Run, run_b: Run, endpoint: Endpoint, kept: Sequence[Run]) -> list[_Row]:
     tools = sorted({*_tools(run_a), *_tools(run_b)}) or [""]
     rows, p_values = [], []
+    lag_ms = max(generator_lag_ms(run_a, endpoint), generator_lag_ms(run_b, endpoint))
     for tool in tools:
         a, b = _windows(run_a, endpoint, tool), _windows(run_b, endpoint, tool)
         means = [float(values.mean()) if values.size else None for values in (a, b)]
-        margin = endpoint.margin(run_b.thresholds, means[0] if means[0] is not None else means[1])
+        margin = endpoint.margin(run_b.thresholds, means[0] if means[0] is not None else means[1], lag_ms)
         row = _Row(
             endpoint.name, endpoint.unit, means[0], means[1], None, None, None, margin, a.size, b.size, "inconclusive",
             tool or None,

@@ -30,6 +30,7 @@ __all__ = [
     "endpoint_query",
     "endpoint_series",
     "endpoint_trends",
+    "generator_lag_ms",
     "not_judged",
     "series_level",
     "window_s",
@@ -63,8 +64,10 @@ class Endpoint:
     threshold: str
     floor: str | None = None
 
-    def margin(self, thresholds: Thresholds, level: float | None) -> float:
+    def margin(self, thresholds: Thresholds, level: float | None, lag_ms: float = 0.0) -> float:
         """Give the largest change that does not matter: a share of the level, no less than the floor.
+
+        No claim is finer than the generator was punctual: its lag is a floor, too.
 
         Parameters
         ----------
@@ -72,11 +75,14 @@ class Endpoint:
             Of the run.
         level
             Middle of the series, in its unit; None where there is none.
+        lag_ms
+            As :func:`generator_lag_ms` gives it.
         """
         most = float(getattr(thresholds, self.threshold))
         if self.floor is None or level is None:
             return most
-        return min(most, max(thresholds.drift_share / 100 * abs(level), float(getattr(thresholds, self.floor))))
+        least = max(float(getattr(thresholds, self.floor)), lag_ms)
+        return min(most, max(thresholds.drift_share / 100 * abs(level), least))
 
     @property
     def calls(self) -> str:
@@ -160,10 +166,22 @@ def series_level(series: pl.DataFrame) -> float | None:
     return middle if isinstance(middle, float) else None
 
 
+def generator_lag_ms(run: Run, endpoint: Endpoint) -> float:
+    """Give how late the generator sent its calls, at the endpoint's quantile; 0 where it is none of latency."""
+    if endpoint.quantile is None:
+        return 0.0
+    lag_ms = run.sql(
+        f"select quantile_cont(sent_at_us - planned_at_us, {endpoint.quantile}) / 1000 from valid_calls"  # noqa: S608
+        " where purpose = 'load' and attempts > 0"
+    ).item()
+    return float(lag_ms or 0.0)
+
+
 def endpoint_trends(run: Run, endpoint: Endpoint) -> EndpointTrends:
     """Give an endpoint's series and their trends."""
     series = endpoint_series(run, endpoint)
     mask = not_judged(run)
     parts = {tool: series.filter(tool=tool) for tool in series["tool"].unique(maintain_order=True)}
-    margins = {tool: endpoint.margin(run.thresholds, series_level(part)) for tool, part in parts.items()}
+    lag_ms = generator_lag_ms(run, endpoint)
+    margins = {tool: endpoint.margin(run.thresholds, series_level(part), lag_ms) for tool, part in parts.items()}
     return EndpointTrends(series, {tool: drift(part, margin=margins[tool], mask=mask) for tool, part in parts.items()})

@@ -133,7 +133,7 @@ def test_false_alarms_between_runs_that_differ_by_themselves_are_rare():
     assert alarms[False] / 200 >= 0.5
 
 
-def test_a_tool_that_fails_makes_no_other_faster(rehearsal, changed):
+def test_a_tool_that_fails_makes_no_other_faster(changed):
     """Where every slow tool's call fails the median of all falls, and that of no tool does."""
     slow = "update outcomes set done_at_us = sent_at_us + 200000 + hash(slot) % 9000 where tool = 'openai'"
     failing = f"{slow}; update outcomes set kind = 'timeout' where tool = 'openai' and slot % 4 > 0"

@@ -75,11 +75,11 @@ def test_a_fast_gateway_that_becomes_eight_times_slower_fails(judged):
 def memory(value, minutes, every_s=60):
     """Give statements that let the gateway's resident size have other readings, on a run of speed 1."""
     readings = f"from range({int(minutes * 60 / every_s)}) r(i)"
+    made = f"insert into samples select i * {every_s}000000, 'process_resident_memory_bytes', [], ({value}) * 1048576.0"
     return (
         "delete from samples where metric in ('process_resident_memory_bytes', 'health_memory_used_bytes')",
         "delete from samples where metric like '%process_start_time_seconds'",
-        "insert into samples select i * "
-        f"{every_s} * 1000000, 'process_resident_memory_bytes', [], ({value}) * 1048576.0 {readings}",
+        f"{made} {readings}",
         "update events set name = 'CHANGE_FAILED' where name like 'CHAOS_MODE%'",
         "delete from runner_health",
     )
@@ -129,3 +129,12 @@ def test_success_is_judged_by_its_interval(judged, share, state):
     assert (verdict.measure >= 97, verdict.low >= 97) == {
         "insufficient": (True, False), "fail": (False, False), "pass": (True, True)
     }[state]  # fmt: skip
+
+
+def test_no_claim_is_finer_than_the_generator_was_punctual(judged):
+    """The generator's own lag is said beside the latency, and a change below it is none of the gateway's."""
+    late = "update outcomes set sent_at_us = sent_at_us + 4000, done_at_us = done_at_us + 4000 where attempts > 0"
+    creeping = f"update outcomes set done_at_us = done_at_us + (3000 * slot / {SLOT})::BIGINT"
+    assert judged(stability.no_drift_in_latency_median, creeping).state == "fail"
+    verdict = judged(stability.no_drift_in_latency_median, late, creeping)
+    assert (verdict.state, "own lag is 4.57 ms" in verdict.detail) == ("pass", True), verdict.detail

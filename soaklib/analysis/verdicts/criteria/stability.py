@@ -14,7 +14,14 @@ from soaklib.analysis.statistics.drift import LEVEL, drift
 from soaklib.analysis.statistics.level import level
 from soaklib.analysis.statistics.multiplicity import adjusted
 from soaklib.analysis.verdicts.criteria.wording import passed
-from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_query, endpoint_series, not_judged, series_level
+from soaklib.analysis.verdicts.endpoints import (
+    ENDPOINTS,
+    endpoint_query,
+    endpoint_series,
+    generator_lag_ms,
+    not_judged,
+    series_level,
+)
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
@@ -155,7 +162,8 @@ def _of_endpoint(run: Run, endpoint: Endpoint) -> Verdict:
     if not tools:
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no valid call", query)
     parts = {tool: series.filter(tool=tool) for tool in tools}
-    margins = {tool: endpoint.margin(run.thresholds, series_level(part)) for tool, part in parts.items()}
+    lag_ms = generator_lag_ms(run, endpoint)
+    margins = {tool: endpoint.margin(run.thresholds, series_level(part), lag_ms) for tool, part in parts.items()}
     resamples = max(_RESAMPLES, _RESAMPLES_A_TEST * len(tools))
     drifts = [drift(part, margin=margins[tool], mask=mask, resamples=resamples) for tool, part in parts.items()]
     p_values = adjusted([np.nan if one.p_value is None else one.p_value for one in drifts]).tolist()
@@ -171,6 +179,8 @@ def _of_endpoint(run: Run, endpoint: Endpoint) -> Verdict:
     tool = max(alike, key=lambda tool: found[tool].reach / found[tool].margin)
     worst = found[tool]
     detail = f"{tool}: {worst.detail}{_others(tool, found)}"
+    if endpoint.quantile is not None:
+        detail += f" The generator's own lag is {lag_ms:.3g} ms there, and no claim is finer."
     return Verdict(name, worst.change, threshold, worst.n, worst.low, worst.high, state, detail, query)
 
 
