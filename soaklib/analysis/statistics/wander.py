@@ -6,7 +6,7 @@ it, and whoever rejects by the sieve alone has shown nothing:
 - Against a random walk. The trend's change, over the range that the points span around it, is held against the same
   ratio of simulated random walks, the least favourable noise there is; no scale and no memory has to be estimated. Of
   few points this is the only test (:func:`against_a_walk`); of many it is asked where averages of four points still
-  hang together (von Neumann's ratio below 1.2, where independent ones give 2).
+  hang together (von Neumann's ratio below 1.4, where independent ones give 2).
 - Against the series' own slow part: the slope over its standard error from the four slowest cosines that the trend
   leaves (equal-weighted cosine estimate with fixed-b t quantiles: Lazarus, Lewis, Stock, Watson, *HAR inference*, JBES
   36, 2018).
@@ -37,8 +37,8 @@ _WALKS: Final = 999
 _SEED: Final = 19_050_727
 _NOTHING: Final = 1e-9
 _GROUP: Final = 4
-_HANGS_TOGETHER: Final = 1.2
-_STEP_HANGS_TOGETHER: Final = 1.45  # the best step of noise takes more of its memory along than a line does
+_HANGS_TOGETHER: Final = 1.4
+_STEP_HANGS_TOGETHER: Final = 1.6  # the best step of noise takes more of its memory along than a line does
 _COSINES: Final = 4
 _DAY_H: Final = 24.0
 _LEAST_OF_A_DAY: Final = 0.75

@@ -1,0 +1,32 @@
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+from scipy.stats import binom
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "bench" / "holdout.py"
+TRIALS, RESAMPLES = 40, 99
+
+pytestmark = pytest.mark.slow
+
+
+def _load():
+    spec = importlib.util.spec_from_file_location("holdout_study", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+HOLDOUT = _load()
+
+
+@pytest.mark.parametrize("case", HOLDOUT.CASES, ids=[case.name for case in HOLDOUT.CASES])
+def test_what_no_constant_was_tuned_on_keeps_its_limit(case):
+    """False alarms and power on foreign kinds of series keep their limits as far as so few trials can tell."""
+    hits = round(case.kept(case.run(TRIALS, RESAMPLES)) * TRIALS)
+    if case.judged == "quiet":
+        assert hits <= binom.ppf(0.99, TRIALS, case.share)
+    else:
+        assert hits >= binom.ppf(0.01, TRIALS, case.share)
