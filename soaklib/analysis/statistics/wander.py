@@ -6,7 +6,7 @@ it, and whoever rejects by the sieve alone has shown nothing:
 - Against a random walk. The trend's change, over the range that the points span around it, is held against the same
   ratio of simulated random walks, the least favourable noise there is; no scale and no memory has to be estimated. Of
   few points this is the only test (:func:`against_a_walk`); of many it is asked where averages of four points still
-  hang together (von Neumann's ratio below 1.4, where independent ones give 2).
+  hang together (von Neumann's ratio below 1.2, where independent ones give 2).
 - Against the series' own slow part: the slope over its standard error from the four slowest cosines that the trend
   leaves (equal-weighted cosine estimate with fixed-b t quantiles: Lazarus, Lewis, Stock, Watson, *HAR inference*, JBES
   36, 2018).
@@ -37,8 +37,9 @@ _WALKS: Final = 999
 _SEED: Final = 19_050_727
 _NOTHING: Final = 1e-9
 _GROUP: Final = 4
-_HANGS_TOGETHER: Final = 1.4
-_STEP_HANGS_TOGETHER: Final = 1.6  # the best step of noise takes more of its memory along than a line does
+_HANGS_TOGETHER: Final = 1.2
+_STEP_LEVEL: Final = 0.01  # the step is the best of all
+_STEP_HANGS_TOGETHER: Final = 1.45  # the best step of noise takes more of its memory along than a line does
 _COSINES: Final = 4
 _DAY_H: Final = 24.0
 _LEAST_OF_A_DAY: Final = 0.75
@@ -130,6 +131,9 @@ def step_doubt(value: FloatArray, time_h: FloatArray, edge: int) -> str | None:
     left = np.concatenate([rank[:edge] - rank[:edge].mean(), rank[edge:] - rank[edge:].mean()])
     if _spans_a_day(time_h) and _after_cycle(rank, time_h) < _CYCLE_FITS_BETTER * float(left @ left):
         return "one cycle of a day fits far better than a step: a longer run, or one held against another, can tell"
+    p_value = _slow_p_value(rank, (np.arange(len(value)) >= edge).astype(np.float64))
+    if p_value > _STEP_LEVEL:
+        return f"its slow part alone scatters as much (p = {p_value:.2f})"
     means = _grouped(left)
     if len(means) < LEAST_POINTS or _von_neumann(means) >= _STEP_HANGS_TOGETHER:
         return None
@@ -173,11 +177,12 @@ def _without_step(value: FloatArray) -> FloatArray:
     return np.concatenate([value[:edge] - value[:edge].mean(), value[edge:] - value[edge:].mean()])
 
 
-def _slow_p_value(value: FloatArray, time: FloatArray) -> float:
+def _slow_p_value(value: FloatArray, shape: FloatArray) -> float:
+    """Test how far a series follows a line or a step, given as `shape`, against its slowest cosines."""
     from scipy.stats import t  # noqa: PLC0415 - takes half a second: not for `import soaklib`
 
     points = len(value)
-    trend = time - time.mean()
+    trend = shape - shape.mean()
     slope = float(value @ trend / (trend @ trend))
     left = value - value.mean() - slope * trend
     order = np.arange(1, _COSINES + 3)
