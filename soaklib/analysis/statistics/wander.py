@@ -7,7 +7,7 @@ it, and whoever rejects by the sieve alone has shown nothing:
   ratio of simulated random walks, the least favourable noise there is; no scale and no memory has to be estimated. Of
   few points this is the only test (:func:`against_a_walk`); of many it is asked where averages of four points still
   hang together (von Neumann's ratio below 1.2, where independent ones give 2).
-- Against the series' own slow part: the slope over its standard error from the four slowest cosines that the trend
+- Against the series' own slow part: the slope over its standard error from four slow cosines that the trend
   leaves (equal-weighted cosine estimate with fixed-b t quantiles: Lazarus, Lewis, Stock, Watson, *HAR inference*, JBES
   36, 2018).
 
