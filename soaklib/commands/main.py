@@ -33,9 +33,7 @@ COMMANDS: Final = {
     "run": _Command(
         "soaklib.run", "all", "soak a gateway; without --gateway-url, rehearse the whole day in two minutes"
     ),
-    "send": _Command(
-        "soaklib.commands.send", "all", "one sender of a fleet: a lane of a soak, for engines that give an index"
-    ),
+    "send": _Command("soaklib.commands.send", "all", "send one lane of a soak, as a fleet's sender"),
     "merge": _Command("soaklib.commands.merge", "all", "make one run of the folders of a fleet's lanes"),
     "report": _Command("soaklib.report", "all", "draw a run's figures and write its whitepaper"),
     "collect": _Command("soaklib.collect", "all", "pack a run's evidence into one bundle"),
@@ -63,9 +61,9 @@ COMMANDS: Final = {
 
 _BROUGHT_BY_EXTRAS: Final = frozenset(
     {
-        "aiohttp", "cachetools", "jinja2", "jupyter_client", "jupyterlab", "matplotlib", "nbclient", "nbformat",
-        "numpy", "orjson", "papermill", "prometheus_api_client", "psutil", "psycopg", "rich", "scipy", "tenacity",
-        "typst", "yarl",
+        "aiohttp", "cachetools", "distributed", "jinja2", "jupyter_client", "jupyterlab", "matplotlib", "nbclient",
+        "nbformat", "numpy", "orjson", "papermill", "prometheus_api_client", "psutil", "psycopg", "rich", "scipy",
+        "tenacity", "typst", "yarl",
     }
 )  # fmt: skip
 

@@ -104,6 +104,8 @@ class Fleet:
         Numbers of the lanes to be started; others live already, or are complete.
     living
         Numbers of those that live already.
+    desk_host
+        Address of this machine that lanes reach.
     lanes
         What is known of each.
     """
@@ -114,6 +116,7 @@ class Fleet:
     placing: Placing
     to_start: frozenset[int]
     living: Callable[[int], bool] = field(default=lambda _: False)
+    desk_host: str = "127.0.0.1"
     lanes: list[LaneState] = field(default_factory=list)
     _open: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack, repr=False)
 
@@ -127,7 +130,7 @@ class Fleet:
         """
         self._vitals: Vitals = soak.vitals
         self._events: EventLog = soak.events
-        self._desk = await self._open.enter_async_context(Desk(self.job.run_id, soak.clock.now_us))
+        self._desk = await self._open.enter_async_context(Desk(self.job.run_id, soak.clock.now_us, host=self.desk_host))
         self.job = self.job.model_copy(update={"desk": self._desk.address})
         path = self.job.write(self.run_folder)
         for number in range(self.job.lanes):
@@ -210,7 +213,10 @@ class Fleet:
             if (report := state.place.report()) is not None:
                 self._add(report, state.report)
                 state.report = report
-            if how is not None:
+            if how and self.living(state.lane.number):  # what it was placed by is gone, and the sender goes on
+                state.place = None
+                self._events.write(EventName.LANE_LOST, f"lane {state.lane}: {how}; its sender goes on, unheard")
+            elif how is not None:
                 state.is_alive = False
                 if how:
                     self._events.write(EventName.LANE_LOST, f"lane {state.lane}: {how}; its slots are missed from here")

@@ -67,7 +67,8 @@ class LaneJob(BaseModel):
         """
         cap = self.settings.get("max_in_flight")
         own = {
-            "plan": None, "resume": None, "check": False, "database_url": None, "senders": None,
+            "plan": None, "resume": None, "check": False, "database_url": None, "senders": None, "scheduler": None,
+            "metrics_port": None,
             "max_in_flight": None if cap is None else lane.share(cap),
             "agents_per_role": lane.share(self.settings.get("agents_per_role", 1)),
         }  # fmt: skip

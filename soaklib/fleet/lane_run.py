@@ -123,7 +123,8 @@ def lane_of(environment: str) -> Lane | None:
 def _manifest(job: LaneJob, lane: Lane) -> Manifest:
     settings = job.settings_of(lane)
     environment = {
-        "lane": str(lane), "host": platform.node(), "platform": f"{platform.system()}-{platform.release()}-{platform.machine()}",
+        "lane": str(lane), "host": platform.node(),
+        "platform": f"{platform.system()}-{platform.release()}-{platform.machine()}",
         "python": platform.python_version(), "cpus": os.cpu_count(), "start_us": job.start_us,
     }  # fmt: skip
     return Manifest(

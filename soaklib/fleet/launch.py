@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from soaklib.errors import SettingsError
 from soaklib.fleet.children import Children
 from soaklib.fleet.conductor import Fleet
 from soaklib.fleet.job import JOB_NAME, LaneJob, lane_folder
@@ -19,6 +20,7 @@ from soaklib.store.writer import RunWriter
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from soaklib.fleet.conductor import Placing
     from soaklib.runner.soak import SoakJob
 
 __all__ = ["bring_together", "fleeted", "settle_what_is_lost"]
@@ -44,11 +46,27 @@ def fleeted(job: SoakJob) -> SoakJob:
         for number, folder in enumerate(folders)
         if not is_owned(folder) and _status(folder) != RunStatus.COMPLETED
     )
+    placing, host = _placing(job)
     fleet = Fleet(
-        job=lane_job, run_folder=job.folder, folder_of=folders.__getitem__, placing=Children(), to_start=to_start,
+        job=lane_job, run_folder=job.folder, folder_of=folders.__getitem__, placing=placing, to_start=to_start,
+        desk_host=host,
         living=lambda number: is_owned(folders[number]),
     )  # fmt: skip
     return replace(job, senders=fleet)
+
+
+def _placing(job: SoakJob) -> tuple[Placing, str]:
+    """Give what starts the lanes, and the address of this machine that they reach."""
+    scheduler = job.settings.scheduler
+    if scheduler is None:
+        return Children(), "127.0.0.1"
+    from soaklib.fleet.dask import DaskPlaces, desk_host  # noqa: PLC0415 - an extra that most fleets do without
+
+    host = desk_host(scheduler)
+    if job.settings.embedded and not host.startswith("127."):
+        msg = "--scheduler: the embedded gateway is on this machine's loopback alone: pass --gateway-url"
+        raise SettingsError(msg)
+    return DaskPlaces(scheduler, job.run_id), host
 
 
 def bring_together(fleet: Fleet) -> None:

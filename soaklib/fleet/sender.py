@@ -227,13 +227,12 @@ class Sender:
             EventName.CLOCK_OFFSET,
             f"offset_us={measured.offset_us} bound_us={measured.bound_us} applied_us={self.applied_us}",
         )
-        if is_start:
-            if measured.bound_us > MOST_BOUND_US:
-                msg = (
-                    f"this machine's clock is known only to {measured.bound_us / 1000:.0f} ms against the conductor's, "
-                    f"and must be to {MOST_BOUND_US / 1000:.0f} ms: the way to {self.job.desk} is too long or too busy"
-                )
-                raise TargetError(msg)
+        if is_start and measured.bound_us > MOST_BOUND_US:
+            msg = (
+                f"this machine's clock is known only to {measured.bound_us / 1000:.0f} ms against the conductor's, "
+                f"and must be to {MOST_BOUND_US / 1000:.0f} ms: the way to {self.job.desk} is too long or too busy"
+            )
+            raise TargetError(msg)
 
     # -- segments
 

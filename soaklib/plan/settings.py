@@ -214,6 +214,11 @@ class SoakSettings(BaseSettings):
         description="send by so many processes, each its lane of the slots, with its share of the agents and of "
         "--max-in-flight; where that is not set, each has what its own limit on open files allows",
     )
+    scheduler: str | None = Field(
+        None,
+        pattern=r"^(tcp|tls)://\S+:\d+$",
+        description="address of a Dask scheduler that places the senders on its workers, which share this disk",
+    )
     check: bool = Field(False, description="validate everything, pass the health gate, send no load")
     report: bool = Field(True, description="leave out the figures and notebooks at the end")
     strict: bool = Field(False, description="let insufficient and not applicable criteria fail the run")
@@ -249,6 +254,9 @@ class SoakSettings(BaseSettings):
             raise ValueError(msg)
         if self.senders is not None and self.max_in_flight is not None and self.max_in_flight < self.senders:
             msg = f"--max-in-flight {self.max_in_flight} leaves none for some of {self.senders} senders; raise it"
+            raise ValueError(msg)
+        if self.scheduler is not None and self.senders is None:
+            msg = "--scheduler places senders: pass --senders N with it"
             raise ValueError(msg)
         if self.total_slots < 1:
             msg = f"--rps {self.rps:g} x --hours {self.hours:g} plans no slot at all; raise one of them"

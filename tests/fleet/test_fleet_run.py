@@ -1,6 +1,7 @@
 """Whole fleets on one machine: the same run as one sender's, and what is left when one of them dies."""
 
 import contextlib
+import datetime as dt
 import json
 import os
 import re
@@ -134,11 +135,11 @@ _TWO = ("--senders", "2", "--hours", "2", "--speed", "360", "--rps", "0.2")
 
 
 @pytest.fixture
-def gateway(tmp_path):
+def gateway():
     """A reference gateway of its own, which outlives its runners."""
     process = subprocess.Popen(
         [sys.executable, "-m", "soaklib.gateway", "--port", "0", "--speed", "360"],
-        stdout=subprocess.PIPE, stderr=(tmp_path / "gateway.log").open("wb"),
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     yield json.loads(process.stdout.readline())["url"]
     process.terminate()
@@ -146,7 +147,7 @@ def gateway(tmp_path):
 
 
 def test_a_lane_that_is_killed_costs_its_own_slots_alone(tmp_path):
-    """After SIGKILL of a lane its slots are missed and said so; the other lane sends on, and the run comes to its end."""
+    """After SIGKILL of a lane its slots are missed; the other lane sends on, and the run comes to its end."""
     run = _Running(tmp_path, *_TWO)
     run.wait_for("LANE_STARTED lane 1/2", log="lanes/1/soak-events.log")
     time.sleep(3)
@@ -195,7 +196,7 @@ def test_senders_of_an_embedded_gateway_stop_with_their_conductor(tmp_path):
     run.wait_for("LANE_STARTED lane 0/2", log="lanes/0/soak-events.log")
     time.sleep(2)
     run.process.kill()
-    run.process.wait()
+    run.end()
     _wait_until_free(run.folder)
     for lane in "01":
         assert "LANE_ENDED interrupted" in (run.folder / "lanes" / lane / "soak-events.log").read_text()
@@ -205,11 +206,11 @@ def test_senders_of_an_embedded_gateway_stop_with_their_conductor(tmp_path):
 
 
 def test_senders_finish_when_their_conductor_is_killed_and_chaos_goes_off(tmp_path, gateway):
-    """With a gateway that goes on, the senders send to their end; the guard has switched chaos off; the run is resumed."""
+    """With a gateway that goes on senders send to their end; the guard clears chaos; the run is resumed."""
     run = _Running(tmp_path, *_TWO, "--gateway-url", gateway)
     run.wait_for("CHAOS_MODE_ON")
     run.process.kill()
-    run.process.wait()
+    run.end()
     _wait_until_free(run.folder)
     for lane in "01":
         assert "LANE_ENDED completed" in (run.folder / "lanes" / lane / "soak-events.log").read_text()
@@ -243,13 +244,8 @@ def test_the_same_lane_is_not_started_twice(tmp_path):
 
 
 def test_lanes_of_an_engine_make_a_run_without_a_conductor(tmp_path, gateway):
-    """Senders that an engine starts by their index, with a start and nothing else, leave lanes that merge into a run."""
-    start = subprocess.run(
-        ["date", "-u", "-d", "+6 seconds", "+%Y-%m-%dT%H:%M:%SZ"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+    """Senders that an engine starts by their index, with a start and no more, leave lanes that make a run."""
+    start = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=6)).isoformat()
     lanes = [
         subprocess.Popen(
             [sys.executable, "-m", "soaklib", "send", "--lane", f"{lane}/2", "--start-at", start, "--run-id", "r7",

@@ -166,7 +166,7 @@ def test_offsets_are_linear_between_two_measurements(us, offset):
 
 
 def test_calls_while_a_quota_was_cut_may_be_denied(tmp_path):
-    """From the gate before the cut on, a call of that role and action may be denied or allowed; others stay as planned."""
+    """From the gate before the cut on a call of that role and action may be denied; others stay as planned."""
     change = _PLAN.changes[_QUOTA]
     tool, action = change.action.split(":")
     _conductor(

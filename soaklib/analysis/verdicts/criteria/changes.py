@@ -44,8 +44,8 @@ _QUOTA_DENIALS: Final = f"""{_CUTS}
         from cuts order by number"""  # noqa: S608 - our own words
 """Denials for quota that no cut explains, and those after each cut.
 
-From the gate before it on a cut explains them: the gateway cuts before its answer is here, and a call of another process
-may be denied in between.
+From the gate before it on a cut explains them: the gateway cuts before its answer is here, and a call of another
+process may be denied in between.
 """
 
 _QUOTA_REACHED: Final = f"""{_CUTS}

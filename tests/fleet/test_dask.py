@@ -1,0 +1,109 @@
+"""Lanes that Dask places: each once, where it was put, and by nobody again."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import duckdb
+import pytest
+
+pytestmark = pytest.mark.slow
+
+_HABITS = {
+    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
+    "DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING": "False",
+}
+_CLUSTER = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+        print(cluster.scheduler_address, *(worker.pid for worker in cluster.workers.values()), flush=True)
+        sys.stdin.read()
+"""
+_SETTINGS = ("--senders", "2", "--hours", "1", "--speed", "180", "--rps", "0.2", "--no-report")
+
+
+@contextlib.contextmanager
+def _cluster(tmp_path, habits):
+    """Give the address of a scheduler with two workers, each a process, and the workers' ids."""
+    script = tmp_path / "cluster.py"
+    script.write_text(_CLUSTER)
+    process = subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True, env=os.environ | habits, cwd=tmp_path,
+    )  # fmt: skip
+    try:
+        address, *pids = process.stdout.readline().split()
+        yield address, [int(pid) for pid in pids]
+    finally:
+        process.communicate("", timeout=60)
+
+
+def _start(out, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "soaklib.run", *_SETTINGS, *arguments, "--out", str(out)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def _rows(out, query):
+    [folder] = [path for path in out.glob("2*") if path.is_dir()]
+    with duckdb.connect(str(folder / "run.duckdb"), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_a_local_cluster_sends_the_schedule_of_one_sender(tmp_path):
+    """Two lanes on two workers leave every slot once, half of them each, and tell how they do while they send."""
+    with _cluster(tmp_path, _HABITS) as (address, _):
+        process = _start(tmp_path, "--scheduler", address)
+        said, _ = process.communicate(timeout=150)
+    slots = _rows(tmp_path, "select slot, lane from outcomes where purpose = 'load' and step = 0 order by slot")
+    assert slots == [(n, n % 2) for n in range(720)], said
+    assert _rows(tmp_path, "select count(*) from outcomes where kind = 'missed'") == [(0,)]
+    assert "2 of 2 lanes live" in said
+
+
+def test_a_scheduler_that_runs_tasks_again_is_refused(tmp_path):
+    """A scheduler with Dask's own habits is refused, and the words say how to start it."""
+    with _cluster(tmp_path, {}) as (address, _):
+        process = _start(tmp_path, "--scheduler", address)
+        said, _ = process.communicate(timeout=150)
+    assert process.returncode == 2
+    assert "ALLOWED_FAILURES=0" in said
+
+
+def test_a_lane_whose_worker_is_lost_is_not_run_again(tmp_path):
+    """When a worker and its sender are killed the lane is lost: Dask does not run it again, and the other sends on."""
+    with _cluster(tmp_path, _HABITS) as (address, pids):
+        process = _start(tmp_path, "--scheduler", address)
+        lock, ends = None, time.monotonic() + 90
+        while lock is None and time.monotonic() < ends:
+            time.sleep(0.1)
+            for log in tmp_path.glob("2*/lanes/1/soak-events.log"):
+                if "LANE_STARTED" in log.read_text():
+                    lock = log.parent / ".lock"
+        time.sleep(3)
+        sender = int(json.loads(lock.read_text())["pid"])
+        with open(f"/proc/{sender}/status") as status:  # noqa: PTH123 - the kernel's own
+            [worker] = [int(line.split()[1]) for line in status if line.startswith("PPid")]
+        assert worker in pids or worker not in (process.pid, os.getpid())
+        os.kill(worker, signal.SIGKILL)
+        os.kill(sender, signal.SIGKILL)
+        said, _ = process.communicate(timeout=150)
+    slots = _rows(
+        tmp_path, "select lane, count(distinct slot) from outcomes where purpose = 'load' group by 1 order by 1"
+    )
+    assert slots == [(0, 360), (1, 360)], said
+    assert _rows(tmp_path, "select count(*) from events where name = 'LANE_LOST'") == [(1,)]
+    missed = dict(
+        _rows(
+            tmp_path, "select lane, count(*) filter (kind = 'missed') from outcomes where lane is not null group by 1"
+        )
+    )
+    assert missed[0] == 0
+    assert missed[1] > 100
