@@ -2,8 +2,8 @@
 
 Rows are brought together by DuckDB in the order of their planned times, out of core. Every time of a lane is put on the
 conductor's clock by the offsets that the lane measured and found to differ, linearly between two of them. A call's
-times are corrected alike, and so its lag and its response time stay what its own clock measured. What a lane expected of
-a call is what the plan says; while a quota was cut, which the conductor's events tell, it becomes ``either``.
+times are corrected alike, and so its lag and its response time stay what its own clock measured. What a lane expected
+of a call is what the plan says; while a quota was cut, which the conductor's events tell, it becomes ``either``.
 
 The conductor's file is kept as ``lanes/conductor.duckdb`` before the merged one takes its name, so that a merge can be
 made again, and a run that was interrupted can go on.
