@@ -42,9 +42,8 @@ def main() -> None:
     seconds = time.perf_counter() - before
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     size = (made / DATABASE_NAME).stat().st_size / options.rows
-    print(
-        f"{options.rows:,} rows of {options.lanes} lanes: {seconds:.1f} s, {peak:.0f} MiB at most, {size:.1f} bytes a row"
-    )
+    what = f"{options.rows:,} rows of {options.lanes} lanes"
+    print(f"{what}: {seconds:.1f} s, {peak:.0f} MiB at most, {size:.1f} bytes a row")
 
 
 def _make(job: LaneJob, lane: Lane, folder: Path, rows: int) -> Path:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_REPORT_EVERY_S: Final = 0.5
+_REPORT_EVERY_S: Final = 1.0
 _SAY: Final = "soaklib send: {}"
 
 

@@ -19,7 +19,7 @@ from soaklib.fleet.desk import MOST_BOUND_US, ask_start, measure_offset
 from soaklib.plan.cadence import occurrences
 from soaklib.plan.pacer import Pacer
 from soaklib.plan.workload import Workload
-from soaklib.records import EventName, RunStatus
+from soaklib.records import EventName, Outcome, RunStatus
 from soaklib.runner.agent_keeper import keep_agents
 from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from soaklib.fleet.job import LaneJob
     from soaklib.fleet.lanes import Lane
-    from soaklib.records import Expected, HealthTick, Outcome
+    from soaklib.records import Expected, HealthTick
     from soaklib.runner.changes import Changes
     from soaklib.runner.client import Client
     from soaklib.runner.recorder import Recorder
@@ -54,6 +54,7 @@ _MEASURE_EVERY_S: Final = 3600.0
 _AWAKE_WITHIN_S: Final = 300.0
 _LOOK_AT_CLOCK_S: Final = 1.0
 _ON_TIME_S: Final = 1.0
+_LANE: Final = Outcome._fields.index("lane")
 _GC_THRESHOLDS: Final = (20_000, 20, 50)  # as a soak's own load has them
 
 
@@ -384,7 +385,7 @@ class _OfLane:
 
     def outcome(self, row: Outcome) -> None:
         """Take an outcome."""
-        self.whole.outcome(row._replace(lane=self._lane))
+        self.whole.outcome(Outcome._make((*row[:_LANE], self._lane, *row[_LANE + 1 :])))  # half the time of `_replace`
 
     def health_tick(self, row: HealthTick) -> None:
         """Take a tick."""
