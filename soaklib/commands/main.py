@@ -61,9 +61,9 @@ COMMANDS: Final = {
 
 _BROUGHT_BY_EXTRAS: Final = frozenset(
     {
-        "aiohttp", "cachetools", "distributed", "jinja2", "jupyter_client", "jupyterlab", "matplotlib", "nbclient",
-        "nbformat", "numpy", "orjson", "papermill", "prometheus_api_client", "psutil", "psycopg", "rich", "scipy",
-        "tenacity", "typst", "yarl",
+        "aiohttp", "bokeh", "cachetools", "distributed", "jinja2", "jupyter_client", "jupyterlab", "matplotlib",
+        "nbclient", "nbformat", "numpy", "orjson", "papermill", "prometheus_api_client", "psutil", "psycopg", "rich",
+        "scipy", "tenacity", "typst", "yarl",
     }
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ from soaklib.commands.kernels import execute_all
 from soaklib.commands.process import command, find_folder
 from soaklib.commands.shipped import NOTEBOOKS, shipped
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
+from soaklib.page.html import PAGE_NAME, write_page
 from soaklib.whitepaper.build import build_whitepaper, check_claims, made_claims
 from soaklib.whitepaper.claims import CLAIMS_NAME
 
@@ -35,7 +36,7 @@ EXECUTED_FOLDER: Final = "notebooks"
 _NUMBERED: Final = "[0-9][0-9]-*.ipynb"
 _COMPARING: Final = "80-"  # takes a second run
 _SHOWING_THE_PAPER: Final = "90-"  # when it is built
-_PAPER_STEPS: Final = 3  # its claims, its HTML, its PDF
+_PAPER_STEPS: Final = 4  # its claims, the page, its HTML, its PDF
 
 
 def build_report(
@@ -99,6 +100,9 @@ def build_report(
         executed.mkdir(exist_ok=True)
         results = execute_all(_given(sources, parameters, shows_the_paper=False), executed, started=step)
         lacking = None
+        step(PAGE_NAME)
+        with open_run(folder) as run:
+            write_page(run)
         try:
             build_whitepaper(folder, ledger, started=step)
         except SettingsError as exc:

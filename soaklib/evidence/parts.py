@@ -76,7 +76,7 @@ def due_parts(
             name="figures/", detail=f"{figures} files" if figures else _REPORT,
             state=PartState.PRESENT if figures else PartState.MISSING,
         ),
-        *(part(name, _REPORT) for name in ("whitepaper.html", "whitepaper.pdf", "claims.json")),
+        *(part(name, _REPORT) for name in ("report.html", "whitepaper.html", "whitepaper.pdf", "claims.json")),
         part(METRICS_ANALYSIS_NAME),
         part(report_name(info.run_id)),
     ]  # fmt: skip

@@ -49,7 +49,7 @@ def test_every_part_that_is_due_is_there_or_named_with_the_reason(folder):
         "metrics-analysis.txt": ("present", ""),
         f"soak-test-report-{folder.name}.md": ("present", ""),
         **dict.fromkeys(
-            ("figures/", "whitepaper.html", "whitepaper.pdf", "claims.json"),
+            ("figures/", "report.html", "whitepaper.html", "whitepaper.pdf", "claims.json"),
             ("missing", "made by: python -m soaklib.report RUN"),
         ),
     }

@@ -1,0 +1,57 @@
+"""The verdict on a run in one sentence, from the states of its criteria."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from soaklib.records import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+__all__ = ["ORDER", "verdict_sentence", "verdict_word"]
+
+ORDER: Final = {State.FAIL: 0, State.INSUFFICIENT: 1, State.PASS: 2, State.NOT_APPLICABLE: 3}
+"""How criteria are listed: what failed first, then what is open."""
+
+_MOST_NAMES: Final = 3
+
+
+def verdict_word(criteria: Iterable[Mapping[str, Any]]) -> str:
+    """Give ``fail``, ``open`` (nothing failed, something could not be judged), ``pass`` or ``none`` (not judged)."""
+    states = {row["state"] for row in criteria}
+    if State.FAIL in states:
+        return "fail"
+    if State.INSUFFICIENT in states:
+        return "open"
+    return "pass" if State.PASS in states else "none"
+
+
+def verdict_sentence(criteria: Iterable[Mapping[str, Any]]) -> str:
+    """Say in one sentence how a run was judged.
+
+    Parameters
+    ----------
+    criteria
+        Rows with ``name`` and ``state``.
+    """
+    rows = list(criteria)
+    failed = [row["name"] for row in rows if row["state"] == State.FAIL]
+    unjudged = [row["name"] for row in rows if row["state"] == State.INSUFFICIENT]
+    passed = sum(row["state"] == State.PASS for row in rows)
+    judged = len(failed) + passed
+    open_end = f"{len(unjudged)} open question{'' if len(unjudged) == 1 else 's'}: {_names(unjudged)}"
+    if failed:
+        criterion = "criterion fails" if len(failed) == 1 else "criteria fail"
+        return f"FAIL: {len(failed)} of {judged} {criterion}: {_names(failed)}" + (f"; {open_end}" if unjudged else "")
+    if unjudged:
+        return f"PASS with {open_end}; {passed} of {judged} judged criteria pass"
+    if passed:
+        return f"PASS: all {passed} criteria that apply pass"
+    return "Not judged yet"
+
+
+def _names(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
