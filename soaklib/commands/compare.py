@@ -1,20 +1,24 @@
-"""``soaklib compare RUN RUN``: what has changed from one run to another, and how sure that is."""
+"""``soaklib compare RUN RUN...``: what has changed from one run to another, and how sure that is."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soaklib.analysis.sources.run import open_run
 from soaklib.analysis.verdicts.compare import compare
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
-from soaklib.errors import ExitCode, SoaklibError
+from soaklib.errors import ExitCode, RecordingError, SoaklibError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import polars as pl
+
+    from soaklib.analysis.sources.run import Run
 
 __all__ = ["flags", "main"]
 
@@ -25,11 +29,13 @@ def flags() -> Flags:
     """Give the command's flags."""
     parser = Flags(
         prog="soaklib compare",
-        description="Compare two runs, endpoint by endpoint, outside their planned windows.",
+        description="Compare runs, endpoint by endpoint, outside their planned windows.",
         epilog="Exit codes: 0 nothing differs; 1 something does; 2 bad usage, or no run.",
     )
     parser.add_argument("earlier", metavar="EARLIER", help="folder, bundle or id of a run, or 'latest'")
     parser.add_argument("later", metavar="LATER", help="the run that is held against it")
+    parser.add_argument("more", metavar="RUN", nargs="*", help="further runs, each held against the earliest")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of the runs on the same axes")
     return parser
 
 
@@ -37,15 +43,42 @@ def flags() -> Flags:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     options = flags().parse_args(arguments)
+    differs = False
     try:
-        with open_run(options.earlier) as earlier, open_run(options.later) as later:
-            found = compare(earlier, later)
-            names = earlier.info.run_id, later.info.run_id
+        with contextlib.ExitStack() as stack:
+            runs = [stack.enter_context(open_run(name)) for name in (options.earlier, options.later, *options.more)]
+            for later in runs[1:]:
+                found = compare(runs[0], later)
+                differs = differs or bool((found["state"] == "different").any())
+                print(f"{later.info.run_id} held against {runs[0].info.run_id}\n\n{_table(found)}\n")  # noqa: T201
+            _say_changes(runs)
+            if options.html is not None:
+                _write(options.html, runs)
     except SoaklibError as exc:
         print(f"soaklib: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
         return exc.exit_code
-    print(f"{names[1]} held against {names[0]}\n\n{_table(found)}")  # noqa: T201
-    return ExitCode.CRITERION_FAILED if (found["state"] == "different").any() else ExitCode.OK
+    return ExitCode.CRITERION_FAILED if differs else ExitCode.OK
+
+
+def _say_changes(runs: list[Run]) -> None:
+    """Say which criteria were judged otherwise in one of the runs than in another, by what each run has recorded."""
+    states = [dict(run.verdicts().select("name", "state").iter_rows()) for run in runs]
+    for name in dict.fromkeys(name for judged in states for name in judged):
+        found = [judged.get(name, "not judged") for judged in states]
+        if len(set(found)) > 1:
+            print(f"criterion changed: {name}: {', '.join(found)}")  # noqa: T201
+
+
+def _write(path: Path, runs: list[Run]) -> None:
+    from soaklib.page.data import page_data  # noqa: PLC0415 - only for the page
+    from soaklib.page.html import html_page  # noqa: PLC0415
+
+    text = html_page([page_data(run) for run in runs])
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as exc:
+        msg = f"cannot write {path}: {exc.strerror or exc}"
+        raise RecordingError(msg) from exc
 
 
 def _table(found: pl.DataFrame) -> str:

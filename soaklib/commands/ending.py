@@ -17,6 +17,7 @@ from soaklib.commands.terminal import say
 from soaklib.commands.verdict_table import show_verdicts
 from soaklib.errors import RecordingError, RunError, first_line
 from soaklib.evidence.judging import exit_code, judge_folder
+from soaklib.reports.pipeline import tell_pipeline
 from soaklib.runner.gateway_facts import ask_gateway
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.writer import RunWriter
@@ -107,6 +108,9 @@ def _draw_and_pack(job: SoakJob, log_url: str | None, console: Console) -> tuple
     if judged is not None:
         with costing(lacking("table of verdicts")):
             show_verdicts(*judged, console)
+        with costing(lacking("word to the pipeline")):
+            criteria = [verdict._asdict() for verdict in judged[0]]
+            tell_pipeline(job.run_id, criteria, junit=job.settings.junit, strict=job.settings.strict)
     if job.settings.report:
         with costing(lacking("report")):
             _report(job.folder, console)

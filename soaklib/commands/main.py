@@ -38,7 +38,8 @@ COMMANDS: Final = {
     "report": _Command("soaklib.report", "all", "draw a run's figures and write its whitepaper"),
     "collect": _Command("soaklib.collect", "all", "pack a run's evidence into one bundle"),
     "verify": _Command("soaklib.verify", "all", "check that a bundle is what it says it is"),
-    "compare": _Command("soaklib.commands.compare", "statistics", "hold two runs against each other"),
+    "watch": _Command("soaklib.commands.watch", "all", "look at a run in a browser while it goes on"),
+    "compare": _Command("soaklib.commands.compare", "statistics", "hold runs against each other"),
     "changes": _Command(
         "soaklib.changes", "runner", "make a change by hand: credentials, a quota, chaos, a health check"
     ),

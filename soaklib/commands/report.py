@@ -23,7 +23,9 @@ from soaklib.commands.kernels import execute_all
 from soaklib.commands.process import command, find_folder
 from soaklib.commands.shipped import NOTEBOOKS, shipped
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
+from soaklib.page.data import board
 from soaklib.page.html import PAGE_NAME, write_page
+from soaklib.reports.pipeline import tell_pipeline
 from soaklib.whitepaper.build import build_whitepaper, check_claims, made_claims
 from soaklib.whitepaper.claims import CLAIMS_NAME
 
@@ -154,6 +156,7 @@ def flags() -> Flags:
         "--notebooks", type=Path, metavar="FOLDER", help="other notebooks than those that come with soaklib"
     )
     parser.add_argument("--against", metavar="RUN", help="another run: compare the two as well")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the criteria as JUnit XML, for a pipeline")
     claims = parser.add_mutually_exclusive_group()
     claims.add_argument("--renew", action="store_true", help="replace recorded claims that do not follow any more")
     claims.add_argument(
@@ -174,6 +177,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         against = None if options.against is None else find_run(options.against)
         with _progress() as started:
             build_report(folder, notebooks=options.notebooks, against=against, renew=options.renew, started=started)
+        with open_run(folder) as run:
+            tell_pipeline(
+                run.info.run_id, board(run), junit=options.junit, strict=bool(run.info.settings.get("strict"))
+            )
     except SoaklibError as exc:
         print(f"soaklib.report: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
         return exc.exit_code

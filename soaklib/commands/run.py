@@ -30,6 +30,7 @@ from soaklib.commands.process import command, find_folder, run_on_the_fastest_lo
 from soaklib.commands.rehearsal import embedded, rehearsed
 from soaklib.commands.resuming import lacking, refuse_what_a_stranger_names, resumed_settings
 from soaklib.commands.terminal import new_console, say
+from soaklib.commands.watch import start_watching
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError, TargetError, first_line
 from soaklib.fleet.conductor import Fleet
 from soaklib.fleet.launch import bring_together, fleeted
@@ -162,6 +163,9 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
 
 def _soak(job: SoakJob, listener: socket.socket | None, log_url: str | None, console: Console) -> int:
     """Run the soak to its end, and conclude the run; give the exit code."""
+    if job.settings.watch:
+        link = start_watching(job.folder)
+        say(console, f"the run's page: {link}" if link else "the run's page is not served: soaklib watch says why")
     result, signal_number = _until_its_end(job, listener, console)
     gather = functools.partial(bring_together, job.senders) if isinstance(job.senders, Fleet) else None
     return conclude(job, result, log_url=log_url, signal_number=signal_number, console=console, gather=gather)

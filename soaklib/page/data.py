@@ -1,7 +1,8 @@
 """What the page shows of a run, as plain values: the same frames that the figures are drawn from, bounded in size.
 
-Times are soak seconds. A series is a mapping of equally long columns, so that the page hands them to the charts as they
-are. No series has more than :data:`MOST_POINTS` points, and no list more rows than its own bound, however long a run is.
+Times are soak seconds. A series is a mapping of equally long columns, so that the page hands them to the charts as
+they are. No series has more than :data:`MOST_POINTS` points, and no list more rows than its own bound, however long a
+run is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from soaklib.analysis.measures.marks import marks
 from soaklib.analysis.measures.rates import outcome_counts, success_rate, tool_usage
 from soaklib.analysis.verdicts.criteria import criteria
 from soaklib.analysis.verdicts.sentence import ORDER, verdict_sentence, verdict_word
-from soaklib.records import RunStatus, State
+from soaklib.records import State
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
@@ -36,8 +37,8 @@ _LENGTHS: Final = {
     "1d": 86400,
 }  # fmt: skip
 _CALL: Final = (
-    "select soak_s, tool, action, kind, status, reason, round(response_us / 1000.0, 1) as response_ms, attempts, phase, "
-    "correlation_id from calls where purpose = 'load' and "
+    "select soak_s, tool, action, kind, status, reason, round(response_us / 1000.0, 1) as response_ms, attempts, "
+    "phase, correlation_id from calls where purpose = 'load' and "
 )
 
 
@@ -53,7 +54,7 @@ def board(run: Run) -> list[dict[str, Any]]:
     return sorted((_plain(row) for row in frame.iter_rows(named=True)), key=lambda row: ORDER[State(row["state"])])
 
 
-def page_data(run: Run, judged: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def page_data(run: Run, judged: list[dict[str, Any]] | None = None, *, goes_on: bool = False) -> dict[str, Any]:
     """Give everything that the page shows of a run.
 
     Parameters
@@ -62,15 +63,17 @@ def page_data(run: Run, judged: list[dict[str, Any]] | None = None) -> dict[str,
         The run; one that goes on is shown as far as it has come.
     judged
         Its criteria, from :func:`board`; None for what is recorded or, where nothing is, for judging them now.
+    goes_on
+        Whether the run is still being written.
     """
     rows = board(run) if judged is None else judged
     info = run.info
-    goes_on = info.status == RunStatus.RUNNING
     every = window(info.planned_soak_s)
     return {
         "run": {
             "id": info.run_id, "status": str(info.status), "target": info.target, "plan": info.plan.name,
-            "speed": info.speed, "rps": info.rps, "hours": info.hours, "started": f"{info.started_utc:%Y-%m-%d %H:%M:%S} UTC",
+            "speed": info.speed, "rps": info.rps, "hours": info.hours,
+            "started": f"{info.started_utc:%Y-%m-%d %H:%M:%S} UTC",
             "version": info.soaklib_version, "window": every, "goes_on": goes_on,
             "made": f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S} UTC",
         },
@@ -83,9 +86,7 @@ def page_data(run: Run, judged: list[dict[str, Any]] | None = None) -> dict[str,
         "kinds": _split(outcome_counts(run, every=every).filter(purpose="load"), "kind", n="n"),
         "tools": _split(_by_tool(tool_usage(run, every=every)), "tool", n="sent", ok="ok"),
         "marks": [_plain(row) for row in marks(run).iter_rows(named=True)],
-        "events": [
-            _plain(row) for row in run.events().tail(_MOST_EVENTS).select("soak_s", "name", "detail").iter_rows(named=True)
-        ],
+        "events": [_plain(row) for row in run.events().drop("at").tail(_MOST_EVENTS).iter_rows(named=True)],
         "slowest": _calls(run, "response_us is not null order by response_us desc"),
         "failures": _calls(run, "counted and not succeeded order by planned_at_us desc"),
         "failed": run.sql("select count(*) from calls where purpose = 'load' and counted and not succeeded").item(),
@@ -95,9 +96,13 @@ def page_data(run: Run, judged: list[dict[str, Any]] | None = None) -> dict[str,
 def _sentence(run: Run, rows: list[dict[str, Any]], *, goes_on: bool) -> str:
     if not goes_on:
         return verdict_sentence(rows)
-    reached = run.sql("select coalesce(soak_seconds(max(planned_at_us)), 0) from outcomes").item() / 3600
-    so_far = f"; so far: {verdict_sentence(rows)}" if rows else ""
-    return f"Running: H+{max(reached, 0):.2f} of H+{run.info.hours:g}{so_far}"
+    reached_s, n, rate = run.sql(
+        "select coalesce(max(soak_s), 0), count(*) filter (counted), "
+        "100.0 * count(*) filter (counted and succeeded) / nullif(count(*) filter (counted), 0) "
+        "from calls where purpose = 'load'"
+    ).row(0)
+    so_far = "no call yet" if rate is None else f"{rate:.2f} % of {n:,} calls succeeded so far"
+    return f"Running: H+{max(reached_s, 0) / 3600:.2f} of H+{run.info.hours:g}; {so_far}"
 
 
 def _latencies(run: Run, every: str) -> list[dict[str, Any]]:
@@ -140,7 +145,7 @@ def _by_tool(usage: pl.DataFrame) -> pl.DataFrame:
 
 
 def _calls(run: Run, which: str) -> list[dict[str, Any]]:
-    return [_plain(row) for row in run.sql(f"{_CALL}{which} limit {_MOST_CALLS}").iter_rows(named=True)]  # noqa: S608 - our own words
+    return [_plain(row) for row in run.sql(f"{_CALL}{which} limit {_MOST_CALLS}").iter_rows(named=True)]
 
 
 def _columns(frame: pl.DataFrame) -> dict[str, list[Any]]:

@@ -1,9 +1,9 @@
 """Builds the page: one HTML file that holds its data, its program and its drawing library, and asks for nothing.
 
 Everything that comes from a run is foreign text. It enters the file in two ways: as JSON in an element that no browser
-runs, with the characters that could end that element written as escapes, and, in the title, escaped. The program puts it
-on the page as text, never as markup. A content security policy lets only the scripts run whose hashes it names, and lets
-the page reach nothing outside itself; a live page reaches the server that it came from.
+runs, with the characters that could end that element written as escapes, and, in the title, escaped. The program puts
+it on the page as text, never as markup. A content security policy lets only the scripts run whose hashes it names, and
+lets the page reach nothing outside itself; a live page reaches the server that it came from.
 """
 
 from __future__ import annotations

@@ -72,8 +72,7 @@
     if (several) { boardOfSeveral(); for (const id of ["second", "log-of-events", "calls-failed", "calls-slow"]) $(id).hidden = true; values(); return; }
     const counts = {};
     page.criteria.forEach(one => { counts[one.state] = (counts[one.state] ?? 0) + 1; });
-    $("board-head").textContent = "Criteria: " + (Object.entries(counts).map(([name, n]) => `${n} ${name}`).join(", ") || "not judged yet")
-      + (page.judged ? `, judged ${page.judged}` : "");
+    $("board-head").textContent = "Criteria: " + (Object.entries(counts).map(([name, n]) => `${n} ${name}`).join(", ") || (page.run.goes_on ? "judged when the run has ended" : "not judged"));
     table("criteria", ["state", "criterion", "measure", "threshold", "n", "interval"], page.criteria.flatMap(one => withEvidence(
       [state(one.state), one.name, number(one.measure), one.threshold, one.n.toLocaleString("en"), interval(one)], one.name,
       [["strong", `Required: ${one.threshold}`], ["p", one.detail], ["pre", one.query]], [2, 4])), [2, 4]);

@@ -222,6 +222,10 @@ class SoakSettings(BaseSettings):
     check: bool = Field(False, description="validate everything, pass the health gate, send no load")
     report: bool = Field(True, description="leave out the figures and notebooks at the end")
     strict: bool = Field(False, description="let insufficient and not applicable criteria fail the run")
+    watch: bool = Field(False, exclude=True, description="serve the run's page on the loopback and say its link")
+    junit: Annotated[Path, AfterValidator(Path.absolute)] | None = Field(
+        None, exclude=True, description="file for the criteria as JUnit XML, for a pipeline"
+    )
     yes: bool = Field(False, description="do not ask before loading a gateway that is not on this machine")
 
     @classmethod

@@ -1,0 +1,80 @@
+"""``soaklib watch RUN``: the page of a run, live in a browser while the run goes on, and final after it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+from soaklib.commands.process import command, find_folder
+from soaklib.errors import ExitCode, SoaklibError
+from soaklib.page.server import PageServer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["main", "start_watching"]
+
+_IDLE_S: Final = 600
+_HIGHEST_PORT: Final = 65_535
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="soaklib watch",
+        description="Serve the page of a run on the loopback: live while the run goes on, final after it.",
+        epilog="The link has a token in it: who has the link can look. Ctrl-C ends it.",
+    )
+    parser.add_argument("run", metavar="RUN", help="folder or id of a run, or 'latest'")
+    parser.add_argument("--port", type=_port, default=0, metavar="P", help="port of the loopback [one that is free]")
+    parser.add_argument(
+        "--until-idle", type=float, metavar="S", help="end when the run has ended and nobody looked for S seconds"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        asyncio.run(_serve(find_folder(options.run), options.port, options.until_idle))
+    except SoaklibError as exc:
+        print(f"soaklib: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
+        return exc.exit_code
+    return ExitCode.OK
+
+
+async def _serve(folder: Path, port: int, until_idle_s: float | None) -> None:
+    async with PageServer(folder, port=port) as server:
+        print(server.url, flush=True)  # noqa: T201
+        if until_idle_s is None:
+            await asyncio.Event().wait()
+        else:
+            await server.wait_until_idle(until_idle_s)
+
+
+def start_watching(folder: Path) -> str:
+    """Start ``soaklib watch`` on a run, in a process and a session of its own that outlives the run's; give its link.
+
+    It ends when the run has ended and nobody has looked for ten minutes. The link is empty where it did not start.
+    """
+    words = [sys.executable, "-m", "soaklib", "watch", str(folder), "--until-idle", str(_IDLE_S)]
+    process = subprocess.Popen(  # noqa: S603 - our own module
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        text=True,
+    )
+    if process.stdout is None:  # never: it was asked for
+        return ""
+    with process.stdout as said:
+        return said.readline().strip()
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _HIGHEST_PORT:
+        msg = f"{text!r} is no port: a whole number from 0 to {_HIGHEST_PORT}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)

@@ -1,0 +1,50 @@
+"""soaklib compare: text for any number of runs, and their page."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from soaklib.commands.compare import main
+
+_SAMPLE = Path(__file__).parents[2] / "data" / "sample"
+
+
+@pytest.fixture
+def other(tmp_path):
+    """A copy of the sample run in which one criterion failed."""
+    shutil.copy(_SAMPLE / "run.duckdb", tmp_path)
+    with duckdb.connect(tmp_path / "run.duckdb") as connection:
+        connection.execute("update run set run_id = 'other'")
+        connection.execute("update verdicts set state = 'fail' where name = 'healthy'")
+    return tmp_path
+
+
+def test_several_runs_side_by_side(other, tmp_path, capsys, monkeypatch):
+    """Each later run is held against the first, what was judged otherwise is named, and the page holds all runs."""
+    monkeypatch.setattr("soaklib.commands.compare.compare", _nothing_differs)
+    page = tmp_path / "page.html"
+    assert main([str(_SAMPLE), str(other), str(_SAMPLE), "--html", str(page)]) == 0
+    said = capsys.readouterr().out
+    assert re.findall(r"^(\S+) held against (\S+)$", said, re.MULTILINE) == [
+        ("other", "20261124T204100Z-7033"),
+        ("20261124T204100Z-7033", "20261124T204100Z-7033"),
+    ]
+    assert "criterion changed: healthy: pass, fail, pass" in said
+    (island,) = re.findall(r'id="data">(.*?)</script>', page.read_text("utf-8"), re.DOTALL)
+    assert [one["run"]["id"] for one in json.loads(island)["pages"]] == [
+        "20261124T204100Z-7033", "other", "20261124T204100Z-7033",
+    ]  # fmt: skip
+
+
+def _nothing_differs(earlier, later):
+    import polars as pl  # noqa: PLC0415 - of this stand-in alone
+
+    del earlier, later
+    row = {"endpoint": "success", "unit": "%", "a": 1.0, "b": 1.0, "difference": 0.0, "low": 0.0, "high": 0.0}
+    return pl.DataFrame([{**row, "margin": 1.0, "state": "same"}])

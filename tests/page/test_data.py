@@ -1,0 +1,121 @@
+"""What the page shows of a run: the public functions' values, bounded, as JSON can hold them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import soaklib
+from soaklib.analysis.verdicts.sentence import verdict_sentence, verdict_word
+from soaklib.page.data import MOST_POINTS, board, page_data, window
+
+_SAMPLE = Path(__file__).parents[2] / "data" / "sample"
+
+
+@pytest.fixture(scope="module")
+def run():
+    """The sample run."""
+    with soaklib.open_run(_SAMPLE) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def data(run):
+    """What its page shows."""
+    return page_data(run)
+
+
+@pytest.mark.parametrize(
+    ("hours", "every"), [(0.01, "1s"), (1, "30s"), (2, "30s"), (5, "1m"), (24, "5m"), (24 * 7, "1h"), (24 * 366, "1d")]
+)
+def test_the_window_is_the_shortest_that_stays_within_the_points(hours, every):
+    """A time axis has at most as many windows as a screen can tell apart, and no fewer than it could have."""
+    assert window(3600 * hours) == every
+
+
+def test_the_success_series_is_that_of_the_public_function(run, data):
+    """Success, calls and interval are those of soaklib.success_rate, to the digits that are drawn."""
+    frame = soaklib.success_rate(run, every="5m")
+    assert data["success"]["soak_s"] == frame["soak_s"].to_list()
+    assert data["success"]["n"] == frame["n"].to_list()
+    for column, name in {"y": "success_rate", "low": "low", "high": "high"}.items():
+        assert data["success"][column] == pytest.approx(frame[name].to_list(), rel=1e-5)
+
+
+def test_the_latency_series_are_those_of_the_public_function(run, data):
+    """Each tool's p99 of response time is that of soaklib.latency."""
+    frame = soaklib.latency(run, every="5m", quantiles=(0.99,)).filter(tool="openai", measure="response")
+    (found,) = (
+        one["columns"]
+        for one in data["latency"]
+        if (one["tool"], one["measure"], one["percentile"]) == ("openai", "response", "p99")
+    )
+    assert found["y"] == pytest.approx(frame["latency_ms"].to_list(), rel=1e-5)
+    assert found["n"] == frame["n"].to_list()
+
+
+def test_kinds_add_up_to_the_loads_calls_and_are_nought_where_none_was(run, data):
+    """A kind without a call in a window is 0 there, not a line drawn across; all kinds add up to the load."""
+    assert sum(sum(columns["n"]) for columns in data["kinds"].values()) == run.outcomes(where="purpose = 'load'").height
+    assert {len(columns["n"]) for columns in data["kinds"].values()} == {288}
+    assert data["kinds"]["upstream_error"]["n"][0] == 0
+
+
+def test_the_board_begins_with_what_is_open(data):
+    """What failed comes first, then what could not be judged, then the passes."""
+    states = [row["state"] for row in data["criteria"]]
+    assert states == ["insufficient"] * 2 + ["pass"] * 23 + ["not applicable"]
+
+
+def test_calls_that_failed_have_what_finds_them_in_the_gateways_log(run, data):
+    """Failures are bounded, the latest first, with their correlation ids; their number is that of all."""
+    found = run.outcomes(where="purpose = 'load' and counted and not succeeded")
+    assert data["failed"] == found.height
+    assert [row["correlation_id"] for row in data["failures"]] == found["correlation_id"].reverse().head(50).to_list()
+    slowest = run.sql("select max(response_us) / 1000 as ms from calls where purpose = 'load'").item()
+    assert data["slowest"][0]["response_ms"] == pytest.approx(slowest, abs=0.1)
+
+
+def test_the_data_are_strict_json_and_bounded(data):
+    """No series has more points than its bound, and there is no infinity in it."""
+    json.dumps(data, allow_nan=False)
+    lengths = [len(one["columns"]["y"]) for one in data["latency"]] + [len(data["success"]["y"])]
+    assert max(lengths) <= MOST_POINTS
+
+
+def test_a_run_that_goes_on_has_no_verdict_yet(run):
+    """While a run goes on, its sentence says how far it is and what succeeded, and judges nothing."""
+    seen = page_data(run, [], goes_on=True)
+    assert seen["verdict"] == {
+        "word": "none",
+        "sentence": "Running: H+24.00 of H+24; 99.66 % of 43,306 calls succeeded so far",
+    }
+    assert seen["criteria"] == []
+
+
+@pytest.mark.parametrize(
+    ("states", "word", "sentence"),
+    [
+        ("", "none", "Not judged yet"),
+        ("pp-", "pass", "PASS: all 2 criteria that apply pass"),
+        ("pi", "open", "PASS with 1 open question: b; 1 of 1 judged criteria pass"),
+        ("pii", "open", "PASS with 2 open questions: b, c; 1 of 1 judged criteria pass"),
+        ("pf", "fail", "FAIL: 1 of 2 criterion fails: b"),
+        ("ffffi", "fail", "FAIL: 4 of 4 criteria fail: a, b, c and 1 more; 1 open question: e"),
+    ],
+)
+def test_the_verdict_in_a_sentence(states, word, sentence):
+    """A failure outweighs what is open, and what is open outweighs the passes."""
+    long = {"p": "pass", "f": "fail", "i": "insufficient", "-": "not applicable"}
+    rows = [{"name": name, "state": long[state]} for name, state in zip("abcde", states, strict=False)]
+    assert (verdict_word(rows), verdict_sentence(rows)) == (word, sentence)
+
+
+def test_the_board_of_a_run_without_verdicts_is_judged_now(run, monkeypatch):
+    """A run that recorded no verdict, cut off as it was, is judged when it is looked at."""
+    recorded = run.verdicts()
+    monkeypatch.setattr(type(run), "verdicts", lambda _: recorded.clear())
+    monkeypatch.setattr("soaklib.page.data.criteria", lambda _: recorded.head(1))
+    assert [row["name"] for row in board(run)] == ["full duration"]
