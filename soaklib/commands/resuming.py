@@ -23,7 +23,8 @@ def resumed_settings(stored: Mapping[str, Any], wanted: SoakSettings) -> SoakSet
     """Give the settings of a run that is to go on.
 
     Taken anew are ``--yes``, ``--strict``, ``--no-report``, ``--metrics-port``, ``--database-url`` and ``--ca-file``,
-    each for what the run has where it is not given. The plan is in the run: its file is not asked for.
+    each for what the run has where it is not given, and ``--watch`` and ``--junit``. The plan is in the run: its file
+    is not asked for.
 
     Parameters
     ----------
@@ -38,7 +39,8 @@ def resumed_settings(stored: Mapping[str, Any], wanted: SoakSettings) -> SoakSet
         They are none that a soak can go on with.
     """
     own: dict[str, Any] = {
-        "plan": None, "resume": None, "check": False, "yes": wanted.yes,
+        "plan": None, "resume": None, "check": False, "yes": wanted.yes, "watch": wanted.watch,
+        "junit": wanted.junit,
         "ca_file": _ca_file(stored, wanted), "database_url": _database_url(stored, wanted),
     }  # fmt: skip
     if wanted.strict:

@@ -164,8 +164,7 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
 def _soak(job: SoakJob, listener: socket.socket | None, log_url: str | None, console: Console) -> int:
     """Run the soak to its end, and conclude the run; give the exit code."""
     if job.settings.watch:
-        link = start_watching(job.folder)
-        say(console, f"the run's page: {link}" if link else "the run's page is not served: soaklib watch says why")
+        start_watching(job.folder, lambda words: say(console, words))
     result, signal_number = _until_its_end(job, listener, console)
     gather = functools.partial(bring_together, job.senders) if isinstance(job.senders, Fleet) else None
     return conclude(job, result, log_url=log_url, signal_number=signal_number, console=console, gather=gather)

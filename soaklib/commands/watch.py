@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Final
 
 from soaklib.commands.process import command, find_folder
@@ -13,7 +15,7 @@ from soaklib.errors import ExitCode, SoaklibError
 from soaklib.page.server import PageServer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 __all__ = ["main", "start_watching"]
@@ -53,12 +55,26 @@ async def _serve(folder: Path, port: int, until_idle_s: float | None) -> None:
             await server.wait_until_idle(until_idle_s)
 
 
-def start_watching(folder: Path) -> str:
-    """Start ``soaklib watch`` on a run, in a process and a session of its own that outlives the run's; give its link.
+def start_watching(folder: Path, tell: Callable[[str], None]) -> None:
+    """Start ``soaklib watch`` on a run, in a process and a session of its own that outlives the run's.
 
-    It ends when the run has ended and nobody has looked for ten minutes. The link is empty where it did not start.
+    It ends when the run has ended and nobody has looked for ten minutes. A thread waits for its link, so that the run
+    does not.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    tell
+        Takes a sentence with the link, or that there is none.
     """
     words = [sys.executable, "-m", "soaklib", "watch", str(folder), "--until-idle", str(_IDLE_S)]
+
+    def wait_for_link() -> None:
+        with process.stdout or contextlib.nullcontext() as said:
+            link = "" if said is None else said.readline().strip()
+        tell(f"the run's page: {link}" if link else f"the run's page is not served; soaklib watch {folder} says why")
+
     process = subprocess.Popen(  # noqa: S603 - our own module
         words,
         stdin=subprocess.DEVNULL,
@@ -67,10 +83,7 @@ def start_watching(folder: Path) -> str:
         start_new_session=True,
         text=True,
     )
-    if process.stdout is None:  # never: it was asked for
-        return ""
-    with process.stdout as said:
-        return said.readline().strip()
+    threading.Thread(target=wait_for_link, name="link of the page", daemon=True).start()
 
 
 def _port(text: str) -> int:
