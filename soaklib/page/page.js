@@ -18,9 +18,9 @@
   const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const colour = place => COLOURS[theme()][place % COLOURS.light.length];
   const number = value => value === null || value === undefined ? "–"
-    : Math.abs(value) >= 1e5 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(5)));
+    : Math.abs(value) >= 1e5 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(Math.abs(value) < 1 ? 3 : 5)));
   const interval = row => row.low === null && row.high === null ? "–" : `${short(row.low)} – ${short(row.high)}`;
-  const short = value => value === null ? "?" : String(Number(value.toPrecision(4)));
+  const short = value => value === null ? "?" : String(Number(value.toPrecision(Math.abs(value) < 1 ? 3 : 4)));
   const hours = seconds => `H${seconds < 0 ? "−" : "+"}${Math.abs(seconds / 3600).toFixed(3)}`;
   const end = () => Math.max(...pages.map(page => page.run.hours * 3600));
   const element = (name, text, attributes = {}) => {
@@ -242,7 +242,7 @@
     if (several) return;
     const changes = page.marks.filter(mark => mark.kind === "change");
     changes.forEach((mark, place) => {
-      if (panel === "success") figure.add_layout(new Bokeh.Label({x: mark.start_s / 3600, y: 4, y_units: "screen", x_offset: place % 2 ? 3 : -10, text: String(place + 1), text_color: css("--mark"),
+      if (panel === "success") figure.add_layout(new Bokeh.Label({x: mark.start_s / 3600, y: 4, y_units: "screen", x_offset: place % 2 ? -10 : 3, text: String(place + 1), text_color: css("--mark"),
         text_font_size: "12px", text_font_style: "bold"}));
       figure.add_layout(new Bokeh.Span({location: mark.start_s / 3600, dimension: "height", line_color: css("--mark"), line_dash: [4, 3], line_width: 1.2}));
     });
