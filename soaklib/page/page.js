@@ -67,9 +67,15 @@
     const sentence = several ? comparison() : page.verdict.sentence;
     if ($("sentence").textContent !== sentence) $("sentence").textContent = sentence;
     $("sentence").dataset.word = several ? "none" : page.verdict.word;
-    $("facts").textContent = several ? "" : `${page.run.id} · ${page.run.plan} · ${page.run.hours} h of soak time, ${page.run.rps} slots/soak-second, `
+    $("facts").textContent = several ? "" : `${page.run.id} · ${page.run.plan} · ${page.run.hours} h of soak time, ${number(page.run.rps)} slots/soak-second, `
       + `speed ${page.run.speed} · ${page.run.target} · began ${page.run.started} · ${page.run.status} · windows of ${page.run.window}`;
-    if (several) { boardOfSeveral(); for (const id of ["second", "log-of-events", "calls-failed", "calls-slow"]) $(id).hidden = true; values(); return; }
+    if (several) {
+      boardOfSeveral();
+      for (const id of ["latency-toggles", "tool-toggles", "kind-toggles", "phase-toggles"]) $(id).parentElement.hidden = true;
+      for (const id of ["second", "log-of-events", "calls-failed", "calls-slow"]) $(id).hidden = true;
+      values();
+      return;
+    }
     const counts = {};
     page.criteria.forEach(one => { counts[one.state] = (counts[one.state] ?? 0) + 1; });
     $("board-head").textContent = "Criteria: " + (Object.entries(counts).map(([name, n]) => `${n} ${name}`).join(", ") || (page.run.goes_on ? "judged when the run has ended" : "not judged"));
