@@ -103,8 +103,11 @@ def build_report(
         results = execute_all(_given(sources, parameters, shows_the_paper=False), executed, started=step)
         lacking = None
         step(PAGE_NAME)
-        with open_run(folder) as run:
-            write_page(run)
+        try:
+            with open_run(folder) as run:
+                write_page(run)
+        except SettingsError as exc:
+            lacking = exc
         try:
             build_whitepaper(folder, ledger, started=step)
         except SettingsError as exc:
@@ -149,7 +152,7 @@ def flags() -> Flags:
     """Give the command's flags."""
     parser = Flags(
         prog="python -m soaklib.report",
-        description="Execute the notebooks on a run, and write its figures and its whitepaper.",
+        description="Execute the notebooks on a run, and write its figures, its page and its whitepaper.",
     )
     parser.add_argument("run", metavar="RUN", help="folder or id of a run, or 'latest'")
     parser.add_argument(

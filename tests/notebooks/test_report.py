@@ -52,8 +52,9 @@ def test_every_notebook_is_executed_on_the_run(reported):
     folder, executed, told = reported
     names = [path.stem for path in find_notebooks()]
     assert [path.stem for path in executed] == names
-    steps = ["claims.json", *names[:-1], "whitepaper.html", "whitepaper.pdf", names[-1]]
+    steps = ["claims.json", *names[:-1], "report.html", "whitepaper.html", "whitepaper.pdf", names[-1]]
     assert told == [(name, place, len(steps)) for place, name in enumerate(steps)]
+    assert (folder / "report.html").read_text("utf-8").startswith("<!doctype html>")
     for path in executed:
         notebook = nbformat.read(path, as_version=4)
         assert f'run_id = "{folder}"' in "\n".join(cell.source for cell in notebook.cells)
