@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import soaklib
+from soaklib.errors import SettingsError
 from soaklib.page.data import page_data
-from soaklib.page.html import PAGE_NAME, as_json, html_page, write_page
+from soaklib.page.html import PAGE_NAME, _library, as_json, html_page, write_page
 
 _SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 _EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>{programs}{policy}\u2028&amp;"
@@ -75,3 +76,15 @@ def test_the_page_is_written_into_the_runs_folder(tmp_path):
     assert path == tmp_path.resolve() / PAGE_NAME
     assert sorted(file.name for file in tmp_path.iterdir()) == [PAGE_NAME, "run.duckdb"]
     assert path.read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_a_lacking_library_is_said(data, monkeypatch):
+    """Without bokeh the sentence says what to install."""
+    monkeypatch.setattr("soaklib.page.html._library", _library.__wrapped__)
+    monkeypatch.setattr("soaklib.page.html.files", _no_module)
+    with pytest.raises(SettingsError, match=r"^report\.html needs bokeh, .*: pip install 'soaklib\[page\]'$"):
+        html_page([data])
+
+
+def _no_module(name):
+    raise ModuleNotFoundError(name=name)

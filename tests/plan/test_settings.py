@@ -1,3 +1,4 @@
+import json
 import resource
 from pathlib import Path
 
@@ -203,3 +204,10 @@ def test_a_file_of_authorities_is_taken(tmp_path):
     path = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(path)
     assert load_settings(["--ca-file", str(path)]).ca_file == path
+
+
+def test_what_a_pipeline_and_a_browser_want_is_no_setting_of_the_run(tmp_path):
+    """--junit and --watch are taken, the file by its whole path, and stay out of the manifest."""
+    settings = load_settings(["--junit", str(tmp_path / "j.xml"), "--watch"])
+    assert (settings.junit, settings.watch) == (tmp_path / "j.xml", True)
+    assert not {"junit", "watch"} & set(json.loads(settings.public_json()))
