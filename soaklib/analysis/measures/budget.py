@@ -98,9 +98,16 @@ def error_budget(
         rates.join(used, on="at", how="left", maintain_order="left")
         .join(thresholds, on="window", how="left", maintain_order="left")
         .select(
-            "soak_s", window_end(every), "window", "threshold", "long_rate", "short_rate", "alert", "pager",
+            "soak_s",
+            window_end(every),
+            "window",
+            "threshold",
+            "long_rate",
+            "short_rate",
+            "alert",
+            "pager",
             "used_ratio",
-        )  # fmt: skip
+        )
     )
 
 
