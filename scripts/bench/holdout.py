@@ -1,4 +1,7 @@
-"""How often slope and level are wrong on series that no constant was tuned on: the hold-out study.
+"""How often slope and level are wrong on many kinds of series: a regression study.
+
+It was looked at while the checks on slow wander were chosen (ARMA, random walk, long memory, sine, late steps), so it
+holds what was reached and proves nothing about kinds that are not in it.
 
 ``python scripts/bench/holdout.py [--trials N] [NAME ...]`` prints a table: of quiet series how many are called a drift
 or a level that moved, of series that do move how many are found. ``tests/calibration`` runs it with fewer trials.

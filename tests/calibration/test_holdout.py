@@ -23,8 +23,8 @@ HOLDOUT = _load()
 
 
 @pytest.mark.parametrize("case", HOLDOUT.CASES, ids=[case.name for case in HOLDOUT.CASES])
-def test_what_no_constant_was_tuned_on_keeps_its_limit(case):
-    """False alarms and power on foreign kinds of series keep their limits as far as so few trials can tell."""
+def test_each_kind_of_series_keeps_its_limit(case):
+    """False alarms and power on many kinds of series keep their limits as far as so few trials can tell."""
     hits = round(case.kept(case.run(TRIALS, RESAMPLES)) * TRIALS)
     if case.judged == "quiet":
         assert hits <= binom.ppf(0.99, TRIALS, case.share)
