@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from soaklib.errors import TargetError
+from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,12 +107,10 @@ class UndoJournal:
         if not self._entries:
             self._path.unlink(missing_ok=True)
             return
-        part = self._path.with_name(f".{_NAME}.part")
-        with part.open("w", encoding="utf-8") as file:
+        with whole_file(self._path) as part, part.open("w", encoding="utf-8") as file:
             file.write(_File(owed=list(self._entries.values())).model_dump_json(indent=2) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        part.replace(self._path)
 
 
 def _debt(entry: _Entry) -> Debt:

@@ -165,6 +165,21 @@ def test_a_gateway_that_is_not_there_leaves_it_uncertain(tmp_path):
     assert (raised.value.is_refusal, raised.value.is_passing) == (False, True)
 
 
+def test_what_cannot_be_written_down_is_not_made(tmp_path):
+    """A later runner could not know that it is to be taken back; nothing is sent."""
+
+    async def main():
+        async with serving() as (url, asked):
+            bench = Bench(url, tmp_path / "gone", HTTP)
+            assert not await bench.changes.apply(HTTP, key="k")
+            return bench, asked
+
+    bench, asked = asyncio.run(main())
+    assert (asked, bench.guard.watched, bench.changes.may_be_on(HTTP)) == ([], [], False)
+    assert bench.events.written[-1][0] == "CHANGE_FAILED"
+    assert "cannot be written down" in bench.events.written[-1][1]
+
+
 def test_a_later_runner_takes_back_what_the_journal_says_is_owed(tmp_path):
     """Its events got lost with the machine; a 404 says that there is nothing left to undo."""
     UndoJournal(tmp_path).owe(Debt("http", "tool-off"))
