@@ -115,94 +115,36 @@ __all__ = [
 
 _MODULES: Final = {
     "soaklib.analysis.books.pairs": ("reconciliation_proofs",),
-    "soaklib.analysis.books.reconcile": (
-        "books_balanced",
-        "reconcile",
-    ),
+    "soaklib.analysis.books.reconcile": ("books_balanced", "reconcile"),
     "soaklib.analysis.measures.around": ("aligned",),
-    "soaklib.analysis.measures.breakers": (
-        "breaker_states",
-        "fast_fails",
-        "recoveries",
-    ),
-    "soaklib.analysis.measures.budget": (
-        "budget",
-        "burn",
-        "error_budget",
-    ),
-    "soaklib.analysis.measures.counters": (
-        "increase",
-        "increase_doubts",
-        "prometheus_increase",
-        "rate",
-    ),
+    "soaklib.analysis.measures.breakers": ("breaker_states", "fast_fails", "recoveries"),
+    "soaklib.analysis.measures.budget": ("budget", "burn", "error_budget"),
+    "soaklib.analysis.measures.counters": ("increase", "increase_doubts", "prometheus_increase", "rate"),
     "soaklib.analysis.measures.generator": ("measurement_validity",),
     "soaklib.analysis.measures.histograms": ("histogram_quantile",),
-    "soaklib.analysis.measures.latency": (
-        "latency",
-        "latency_bins",
-    ),
-    "soaklib.analysis.measures.marks": (
-        "marks",
-        "planned_windows",
-    ),
-    "soaklib.analysis.measures.metrics": (
-        "gauge",
-        "gauge_windows",
-        "generator_memory",
-        "in_soak_time",
-        "metered",
-    ),
+    "soaklib.analysis.measures.latency": ("latency", "latency_bins"),
+    "soaklib.analysis.measures.marks": ("marks", "planned_windows"),
+    "soaklib.analysis.measures.metrics": ("gauge", "gauge_windows", "generator_memory", "in_soak_time", "metered"),
     "soaklib.analysis.measures.moment": ("around",),
-    "soaklib.analysis.measures.rates": (
-        "denials",
-        "outcome_counts",
-        "success_rate",
-        "tool_usage",
-    ),
+    "soaklib.analysis.measures.rates": ("denials", "outcome_counts", "success_rate", "tool_usage"),
     "soaklib.analysis.measures.windows": ("every_for",),
     "soaklib.analysis.sources.event_log": ("read_events",),
     "soaklib.analysis.sources.following": ("follow",),
     "soaklib.analysis.sources.prometheus": ("read_prometheus",),
     "soaklib.analysis.sources.request_log": ("read_database",),
-    "soaklib.analysis.sources.run": (
-        "Run",
-        "open_run",
-    ),
-    "soaklib.analysis.sources.samples": (
-        "canonical_names",
-        "exposition_repairs",
-        "read_exposition",
-    ),
-    "soaklib.analysis.sources.snapshots": (
-        "read_snapshots",
-        "snapshot_files",
-    ),
+    "soaklib.analysis.sources.run": ("Run", "open_run"),
+    "soaklib.analysis.sources.samples": ("canonical_names", "exposition_repairs", "read_exposition"),
+    "soaklib.analysis.sources.snapshots": ("read_snapshots", "snapshot_files"),
     "soaklib.analysis.statistics.changepoints": ("change_points",),
     "soaklib.analysis.statistics.drift": ("drift",),
-    "soaklib.analysis.statistics.effect": (
-        "effect",
-        "effects",
-    ),
+    "soaklib.analysis.statistics.effect": ("effect", "effects"),
     "soaklib.analysis.statistics.power": ("power",),
     "soaklib.analysis.verdicts.compare": ("compare",),
-    "soaklib.analysis.verdicts.criteria": (
-        "criteria",
-        "known_verdicts",
-    ),
-    "soaklib.analysis.verdicts.endpoints": (
-        "ENDPOINTS",
-        "endpoint_trends",
-    ),
+    "soaklib.analysis.verdicts.criteria": ("criteria", "known_verdicts"),
+    "soaklib.analysis.verdicts.endpoints": ("ENDPOINTS", "endpoint_trends"),
     "soaklib.errors": ("SoaklibError",),
-    "soaklib.whitepaper.showing": (
-        "ShownPaper",
-        "claims",
-    ),
-    "soaklib.whitepaper.wording": (
-        "worded",
-        "worded_interval",
-    ),
+    "soaklib.whitepaper.showing": ("ShownPaper", "claims"),
+    "soaklib.whitepaper.wording": ("worded", "worded_interval"),
 }
 _HOME: Final = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from soaklib.plan.model import load_plan
-from soaklib.targets.base import Link
+from soaklib.targets.admin import Link
 
 
 class Told:

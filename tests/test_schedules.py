@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from soaklib.commands.weekly import _parser
-from soaklib.plan.settings import SoakSettings, load_settings
+from soaklib.plan.loading import load_settings
+from soaklib.plan.settings import SoakSettings
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 SYSTEMD_ANALYZE = shutil.which("systemd-analyze")

@@ -8,16 +8,17 @@ from pathlib import Path
 from virtual_gateway import TIMEOUT_S, VirtualApi, VirtualClient, VirtualGateway
 from virtual_time import VirtualTimeLoop
 
+from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
-from soaklib.plan.settings import load_settings
 from soaklib.records import RunStatus
 from soaklib.runner.clock import RunClock
+from soaklib.runner.job import SoakJob
 from soaklib.runner.recovery import Past, recover
 from soaklib.runner.scraped import read_scrape
-from soaklib.runner.soak import Soak, SoakJob
+from soaklib.runner.soak import Soak
 from soaklib.runner.surroundings import Surroundings
 from soaklib.store.writer import Manifest, RunWriter, segment_row
-from soaklib.targets.base import Link
+from soaklib.targets.admin import Link
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
 
 ANCHOR = dt.datetime(2026, 11, 28, tzinfo=dt.UTC)

@@ -23,7 +23,8 @@ from pathlib import Path
 import duckdb
 
 from soaklib.evidence.judging import judge_folder
-from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange, load_plan
+from soaklib.plan.changes import ChaosChange, CredentialsChange, PolicyChange
+from soaklib.plan.model import load_plan
 from soaklib.plan.settings import SoakSettings
 from soaklib.records import RunStatus
 from soaklib.runner.events import write_event_log

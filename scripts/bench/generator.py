@@ -23,9 +23,9 @@ import duckdb
 import psutil
 import uvloop
 
+from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
 from soaklib.plan.pacer import Pacer
-from soaklib.plan.settings import load_settings
 from soaklib.plan.workload import Workload
 from soaklib.records import Outcome
 from soaklib.runner.client import Client

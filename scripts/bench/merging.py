@@ -14,8 +14,8 @@ from soaklib.fleet.job import LaneJob, lane_folder
 from soaklib.fleet.lane_run import begin_or_resume
 from soaklib.fleet.lanes import Lane
 from soaklib.fleet.merge import merge
+from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
-from soaklib.plan.settings import load_settings
 from soaklib.store.tables import DATABASE_NAME
 
 _ANCHOR = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

@@ -25,8 +25,10 @@ from soaklib.analysis.sources.run import find_run, open_run
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
-from soaklib.plan.model import NAME_PATTERN, ChaosChange, CredentialsChange, PolicyChange
-from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, load_settings
+from soaklib.plan.changes import ChaosChange, CredentialsChange, PolicyChange
+from soaklib.plan.loading import load_settings
+from soaklib.plan.parts import NAME_PATTERN
+from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
 from soaklib.runner.inbox import leave_note
 from soaklib.safety.foreign_text import plain_text
 from soaklib.safety.ownership import is_own_folder

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from soaklib.records import Verdict
-    from soaklib.runner.soak import SoakJob, SoakResult
+    from soaklib.runner.job import SoakJob, SoakResult
 
 __all__ = ["conclude", "costing"]
 

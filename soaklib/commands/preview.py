@@ -12,8 +12,7 @@ from rich.table import Table
 
 from soaklib.commands.terminal import plain, say
 from soaklib.plan.cadence import sampling_s
-from soaklib.plan.forecast import ROW_BYTES, bytes_text
-from soaklib.plan.model import (
+from soaklib.plan.changes import (
     ChaosChange,
     CredentialsChange,
     HttpChange,
@@ -21,6 +20,7 @@ from soaklib.plan.model import (
     PolicyChange,
     UpstreamChange,
 )
+from soaklib.plan.forecast import ROW_BYTES, bytes_text
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, is_loopback
 from soaklib.reports.text_table import plain_table
 from soaklib.safety.reaching import proxy_note
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from soaklib.plan.changes import Change
     from soaklib.plan.forecast import Forecast
-    from soaklib.plan.model import Change, Plan
+    from soaklib.plan.model import Plan
     from soaklib.plan.settings import SoakSettings
 
 __all__ = ["Preview", "show_plan", "spoken_openly"]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soaklib.errors import SettingsError
-from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, settings_from
+from soaklib.plan.loading import settings_from
+from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
 from soaklib.safety.own_runs import is_remembered
 from soaklib.safety.redaction import MASK
 

@@ -36,16 +36,18 @@ from soaklib.fleet.conductor import Fleet
 from soaklib.fleet.launch import bring_together, fleeted
 from soaklib.fleet.merge import unmerge
 from soaklib.plan.forecast import Forecast, forecast, refuse_small_disk
+from soaklib.plan.loading import load_settings
 from soaklib.plan.model import Plan, load_plan
-from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, SoakSettings, is_loopback, load_settings
+from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, SoakSettings, is_loopback
 from soaklib.plan.workload import Workload
 from soaklib.records import RunStatus
 from soaklib.runner.events import write_event_log
 from soaklib.runner.gateway_facts import ask_gateway
+from soaklib.runner.job import SoakJob, SoakResult
 from soaklib.runner.literal import LiteralChanges, is_literal
 from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
 from soaklib.runner.recovery import recover
-from soaklib.runner.soak import Soak, SoakJob, SoakResult
+from soaklib.runner.soak import Soak
 from soaklib.runner.surroundings import Surroundings
 from soaklib.safety.own_runs import remember
 from soaklib.store.lock import RunLock
@@ -60,7 +62,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from soaklib.targets.base import Missing
+    from soaklib.targets.admin import Missing
 
 __all__ = ["main"]
 

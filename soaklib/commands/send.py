@@ -19,8 +19,9 @@ from soaklib.fleet.lane_run import begin_or_resume, catch_up, end_lane
 from soaklib.fleet.lanes import Lane
 from soaklib.fleet.report import LaneReport
 from soaklib.fleet.sender import Sender, SenderResult
+from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
-from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, load_settings
+from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
 from soaklib.records import RunStatus
 from soaklib.runner.surroundings import Surroundings
 from soaklib.store.lock import RunLock

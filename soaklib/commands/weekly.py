@@ -40,7 +40,7 @@ from soaklib.evidence.checking import verify
 from soaklib.evidence.collecting import collect
 from soaklib.evidence.comparison import compared, read_comparison, write_comparison
 from soaklib.evidence.retention import bundle_of, fates, remove_run, run_folders
-from soaklib.plan.settings import load_settings
+from soaklib.plan.loading import load_settings
 from soaklib.records import RunStatus
 from soaklib.store.lock import RunLock, is_owned
 

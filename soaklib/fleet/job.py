@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from soaklib.errors import SettingsError
+from soaklib.plan.loading import settings_from
 from soaklib.plan.model import Plan  # noqa: TC001 - pydantic reads it when the model is made
-from soaklib.plan.settings import settings_from
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from soaklib.fleet.conductor import Placing
-    from soaklib.runner.soak import SoakJob
+    from soaklib.runner.job import SoakJob
 
 __all__ = ["bring_together", "fleeted", "settle_what_is_lost"]
 

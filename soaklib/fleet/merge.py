@@ -24,7 +24,8 @@ from soaklib.errors import RecordingError, RunError, first_line
 from soaklib.fleet.desk import MOST_BOUND_US
 from soaklib.fleet.job import LANES_FOLDER, lane_folder
 from soaklib.fleet.lane_run import lane_of
-from soaklib.plan.model import Plan, PolicyChange
+from soaklib.plan.changes import PolicyChange
+from soaklib.plan.model import Plan
 from soaklib.records import EventName, RunStatus
 from soaklib.runner.change_keys import change_key
 from soaklib.runner.events import write_event_log

@@ -33,7 +33,7 @@ from soaklib.runner.vitals import Vitals
 from soaklib.store.names import EVENT_LOG_NAME
 from soaklib.store.views import Segment
 from soaklib.targets import load_target
-from soaklib.targets.base import AdminError
+from soaklib.targets.admin import AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from soaklib.runner.client import Client
     from soaklib.runner.recorder import Recorder
     from soaklib.runner.surroundings import Surroundings
-    from soaklib.targets.base import Admin
+    from soaklib.targets.admin import Admin
 
 __all__ = ["Sender", "SenderResult"]
 

@@ -5,74 +5,37 @@ A plan is a TOML file; :data:`DEFAULT_PLAN` is the one shipped with the package.
 
 from __future__ import annotations
 
-import re
 import tomllib
-from fractions import Fraction
 from functools import cached_property
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from soaklib.errors import SettingsError
-from soaklib.records import EventName
+from soaklib.plan.changes import Change, LastingChange, PolicyChange
+from soaklib.plan.parts import Name, Part, Share, ToolAction
 
 __all__ = [
     "BASELINE_PHASE",
-    "NAME_PATTERN",
-    "Change",
-    "ChaosChange",
-    "CredentialsChange",
-    "HttpChange",
     "Intervals",
-    "LastingChange",
-    "LiteralRequest",
     "Operation",
     "Plan",
-    "PolicyChange",
     "Probe",
     "Role",
     "Step",
     "TargetTable",
-    "UpstreamChange",
     "load_plan",
     "plan_file",
-    "quota_event",
 ]
 
 BASELINE_PHASE: Final = "baseline"
 _WINDOW_S: Final = {"1h": 3600.0, "24h": 86_400.0, "7d": 604_800.0}
 
 
-def _fraction(value: object) -> object:
-    """Read "1/3" as a third; numbers pass through."""
-    if isinstance(value, str):
-        try:
-            return float(Fraction(value))
-        except (ValueError, ZeroDivisionError) as exc:
-            msg = f'{value!r} is no fraction; write it as "1/3" or 0.5'
-            raise ValueError(msg) from exc
-    return value
-
-
-Share = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1)]
-NAME_PATTERN: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-"""What a role, a tool or an action may be called: what needs no quoting in a URL, in SQL and in the event log."""
-Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-"""Name of an environment variable."""
-ToolAction = Annotated[str, Field(pattern=f"^{NAME_PATTERN}:{NAME_PATTERN}$")]
-
-
-class _Part(BaseModel):
-    """A part of the plan: immutable, and a misspelt key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TargetTable(_Part):
+class TargetTable(Part):
     """Which kind of gateway the plan is for; what else stands in the table is for that kind to judge."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -85,7 +48,7 @@ class TargetTable(_Part):
         return dict(self.model_extra or {})
 
 
-class Intervals(_Part):
+class Intervals(Part):
     """How often the soak does what it always does, in soak seconds."""
 
     rotate_tokens_s: float = Field(gt=0)
@@ -101,7 +64,7 @@ class Intervals(_Part):
         return self
 
 
-class Quota(_Part):
+class Quota(Part):
     """A limit on one action of a role; `planned_ratio` is a multiple of the calls planned in one window."""
 
     action: ToolAction
@@ -114,14 +77,14 @@ class Quota(_Part):
         return _WINDOW_S[self.window]
 
 
-class Role(_Part):
+class Role(Part):
     """What agents of a role may do."""
 
     scopes: tuple[ToolAction, ...] = Field(min_length=1)
     quotas: tuple[Quota, ...] = ()
 
 
-class Step(_Part):
+class Step(Part):
     """One call of an operation. In `params`, ``{n}`` stands for the number of the query."""
 
     tool: Name
@@ -134,7 +97,7 @@ class Step(_Part):
         return f"{self.tool}:{self.action}"
 
 
-class Operation(_Part):
+class Operation(Part):
     """What a slot can be: one call, or a chain of calls that stops at the first that is not ok."""
 
     role: str
@@ -150,160 +113,7 @@ class Probe(Step):
     every_s: float = Field(gt=0)
 
 
-class _Scheduled(_Part):
-    """A change under load; `at` is a fraction of the planned duration."""
-
-    at: Share
-    phase: str = Field(min_length=1)
-
-
-class _Lasting(_Scheduled):
-    """A change that is taken back after `lasts` (a fraction of the duration): its end is owed from its beginning on."""
-
-    lasts: Share
-    phase_after: str = Field(min_length=1)
-
-
-class CredentialsChange(_Scheduled):
-    """Give a tool a new credential and activate it."""
-
-    do: Literal["rotate-credentials"]
-    tool: Name
-
-    @property
-    def subject(self) -> str:
-        """What it is done to."""
-        return self.tool
-
-    @property
-    def event(self) -> str:
-        """Name of the event that says it was done."""
-        return EventName.CREDENTIALS_ROTATED_SUCCESSFULLY
-
-
-class ChaosChange(_Lasting):
-    """Inject chaos into a tool, and switch it off again."""
-
-    do: Literal["chaos"]
-    tool: Name
-    mode: Literal["timeout", "500", "jitter"] = "500"
-    pct: int = Field(50, ge=1, le=100)
-
-    @property
-    def subject(self) -> str:
-        """What it is done to."""
-        return self.tool
-
-    @property
-    def event(self) -> str:
-        """Name of the event that says it was done."""
-        return EventName.CHAOS_MODE_ON
-
-    @property
-    def end_event(self) -> str:
-        """Name of the event that says it was taken back."""
-        return EventName.CHAOS_MODE_OFF
-
-    @property
-    def end_data(self) -> dict[str, JsonValue]:
-        """The data of that event."""
-        return {"tool": self.tool}
-
-
-def quota_event(tool: str, what: str) -> str:
-    """Name the event that says what became of a quota on a tool, as ``POLICY_UPDATED_OPENAI_QUOTA_REDUCED``."""
-    return f"POLICY_UPDATED_{re.sub('[^A-Z0-9]+', '_', tool.upper())}_QUOTA_{what}"
-
-
-class PolicyChange(_Scheduled):
-    """Change a role's quota on one action to `planned_ratio` of the calls planned in a window."""
-
-    do: Literal["update-policy"]
-    role: str
-    action: ToolAction
-    planned_ratio: float = Field(gt=0)
-
-    @property
-    def subject(self) -> str:
-        """What it is done to."""
-        return self.role
-
-    @property
-    def event(self) -> str:
-        """Name of the event that says it was done; for the default plan the name that scripts look for."""
-        return quota_event(self.action.split(":")[0], "REDUCED")
-
-
-class LiteralRequest(_Part):
-    """A request as it is sent to the gateway: to a path of its base URL, with the headers of the run and these.
-
-    A secret does not stand in a plan, which the run keeps: ``header_env`` names variables that hold values.
-    """
-
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-    path: str = Field(pattern=r"^/[!-~]*$")
-    headers: dict[str, str] = {}
-    header_env: dict[str, Variable] = {}
-    body: JsonValue = None
-
-
-class _Elsewhere(_Lasting):
-    """A change that is no target's own: any gateway, or what stands behind it, can be changed by it and back."""
-
-    name: Name
-    tool: Name | None = None
-    """What it makes fail, where that is one tool: a phase's figures are then those of that tool."""
-
-    @property
-    def subject(self) -> str:
-        """What it is done to, as the plan calls it."""
-        return self.name
-
-    @property
-    def event(self) -> str:
-        """Name of the event that says it was done."""
-        return EventName.CHANGE_MADE
-
-    @property
-    def end_event(self) -> str:
-        """Name of the event that says it was taken back."""
-        return EventName.CHANGE_UNDONE
-
-    @property
-    def end_data(self) -> dict[str, JsonValue]:
-        """The data of that event."""
-        return {"name": self.name}
-
-
-class HttpChange(_Elsewhere):
-    """Change a gateway by a request, and take it back by another: any gateway that has routes for it.
-
-    A request that is answered with 2xx has been done; so has an `undo` that is answered with 404, for there is nothing
-    left to undo. Both must be such as may be sent twice.
-    """
-
-    do: Literal["http"]
-    make: LiteralRequest
-    undo: LiteralRequest
-
-
-class UpstreamChange(_Elsewhere):
-    """Tell a mock upstream (``python -m soaklib.upstream``) to misbehave, and to behave again.
-
-    `control` is the URL of its control route; without it the environment variable SOAK_UPSTREAM_CONTROL says it.
-    """
-
-    do: Literal["upstream"]
-    control: str | None = Field(None, pattern=r"^https?://[!-~]+$")
-    behave: dict[str, JsonValue] = Field(min_length=1)
-
-
-Change = CredentialsChange | ChaosChange | PolicyChange | HttpChange | UpstreamChange
-LastingChange = ChaosChange | HttpChange | UpstreamChange
-"""Those that are taken back again."""
-
-
-class Plan(_Part):
+class Plan(Part):
     """The whole plan.
 
     Raises

@@ -13,40 +13,34 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 import resource
 import tomllib
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
-from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings import SettingsError as SourceFault
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from soaklib.errors import SettingsError, near_miss
-from soaklib.plan.given import ABORT_PATTERN, Pair, abort_rule, absolute_database, base_url
+from soaklib.errors import SettingsError
+from soaklib.plan.given import Pair, abort_rule, absolute_database, base_url
 from soaklib.plan.model import plan_file
 from soaklib.safety.reaching import tls_context
 from soaklib.safety.redaction import mask_url
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable
 
     from pydantic.fields import FieldInfo
 
 __all__ = [
-    "ABORT_PATTERN",
     "ADMIN_TOKEN_VARIABLE",
+    "PLAIN_VARIABLES",
     "SoakSettings",
     "Thresholds",
     "default_max_in_flight",
     "header_values",
     "is_loopback",
-    "load_settings",
-    "settings_from",
 ]
 
 ADMIN_TOKEN_VARIABLE: Final = "SOAK_GATEWAY_ADMIN_TOKEN"  # noqa: S105 - the variable's name
@@ -57,7 +51,7 @@ _MOST_IN_FLIGHT: Final = 8192  # past this one process's ephemeral ports and the
 _REHEARSAL: Final = {"rps": 1.0, "speed": 720.0}
 _QUICK: Final = {"rps": 0.25, "speed": 2880.0}  # as many calls a wall second: what two cores bear beside the gateway
 _EXTERNAL: Final = {"rps": 10.0, "speed": 1.0}
-_PLAIN_VARIABLES: Final = {"gateway_url": "GATEWAY_URL", "http_timeout_ms": "HTTP_TIMEOUT_MS"}
+PLAIN_VARIABLES: Final = {"gateway_url": "GATEWAY_URL", "http_timeout_ms": "HTTP_TIMEOUT_MS"}
 
 
 def default_max_in_flight() -> int:
@@ -318,11 +312,11 @@ class _PlainVariables(PydanticBaseSettingsSource):
     """The two environment variables that carry no prefix because other tools use them too."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - its signature
-        variable = _PLAIN_VARIABLES.get(field_name, "")
+        variable = PLAIN_VARIABLES.get(field_name, "")
         return os.environ.get(variable), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        return {name: os.environ[variable] for name, variable in _PLAIN_VARIABLES.items() if variable in os.environ}
+        return {name: os.environ[variable] for name, variable in PLAIN_VARIABLES.items() if variable in os.environ}
 
 
 class _PlanTable(PydanticBaseSettingsSource):
@@ -347,90 +341,3 @@ class _PlanTable(PydanticBaseSettingsSource):
                 raise SettingsError(msg)
             said |= {str(key).replace("-", "_"): value for key, value in table.items() if key != "changes"}
         return said
-
-
-def load_settings(arguments: Sequence[str] | None = None) -> SoakSettings:
-    """Read the settings from flags, environment and plan file.
-
-    Parameters
-    ----------
-    arguments
-        Command-line arguments; None for none at all (environment and defaults only).
-
-    Raises
-    ------
-    SettingsError
-        A flag is unknown, or a value is wrong; the text names each wrong setting, its value and what to pass.
-    SystemExit
-        ``--help`` (code 0).
-    """
-    with _told(arguments or ()):
-        return SoakSettings(_cli_parse_args=list(arguments) if arguments is not None else False)
-
-
-def settings_from(values: Mapping[str, Any]) -> SoakSettings:
-    """Make settings of values that are known already, such as those that a run has kept.
-
-    Raises
-    ------
-    SettingsError
-        A value is wrong; the text names it.
-    """
-    with _told(()):
-        return SoakSettings.model_validate(dict(values))
-
-
-@contextmanager
-def _told(arguments: Sequence[str]) -> Iterator[None]:
-    """Tell what is wrong with settings in words of what was set."""
-    try:
-        yield
-    except ValidationError as exc:
-        problems = (_problem(dict(error), arguments) for error in exc.errors())
-        raise SettingsError("; ".join(problems)) from exc
-    except SourceFault as exc:
-        raise SettingsError(_fault(str(exc))) from exc
-
-
-def _fault(said: str) -> str:
-    """Word what the library says of the flags as a sentence; an unknown one with the nearest that there is."""
-    said = said.removeprefix("error parsing CLI: ")
-    found = re.match(r"unrecognized arguments: (--[^\s=]+)", said)
-    return f"there is no flag {found[1]}{near_miss(found[1], known_flags())}" if found else said
-
-
-def flags() -> argparse.ArgumentParser:
-    """Give the parser of the settings' flags, as the library makes it."""
-    parser: argparse.ArgumentParser = CliSettingsSource(SoakSettings).root_parser
-    return parser
-
-
-def known_flags() -> list[str]:
-    """Give every flag of the settings."""
-    return [option for action in flags()._actions for option in action.option_strings]  # noqa: SLF001 - no public way
-
-
-def _problem(error: dict[str, Any], arguments: Sequence[str]) -> str:
-    """Word one of pydantic's errors as a sentence about what was set: a flag, or an environment variable."""
-    message = str(error["msg"]).removeprefix("Value error, ")
-    names = [str(part) for part in error["loc"] if not isinstance(part, int)]  # an int is a place in a list
-    if not names:
-        return message
-    field = SoakSettings.model_fields.get(names[0])
-    if field is not None and len(names) > 1:
-        field = Thresholds.model_fields.get(names[1])
-    if field is None:
-        return f"{'.'.join(names)}: there is no such setting"
-    return (
-        f"{_as_it_was_set(names, arguments)} {error['input']!r}: {message[0].lower()}{message[1:]} "
-        f"({field.description})"
-    )
-
-
-def _as_it_was_set(names: Sequence[str], arguments: Sequence[str]) -> str:
-    """Give the flag of a setting, or the environment variable where that is what set it."""
-    flag = f"--{'.'.join(names).replace('_', '-')}"
-    if any(argument.partition("=")[0] == flag for argument in arguments):
-        return flag
-    variables = (f"SOAK_{names[0].upper()}", _PLAIN_VARIABLES.get(names[0], ""))
-    return next((variable for variable in variables if variable in os.environ), flag)

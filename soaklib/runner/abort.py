@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 from soaklib.errors import AbortedError
-from soaklib.plan.settings import ABORT_PATTERN
+from soaklib.plan.given import ABORT_PATTERN
 from soaklib.records import Kind
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from soaklib.runner.events import EventLog
     from soaklib.runner.tokens import AgentPool
-    from soaklib.targets.base import Admin
+    from soaklib.targets.admin import Admin
 
 __all__ = ["keep_agents"]
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from soaklib.plan.model import Change
+    from soaklib.plan.changes import Change
 
 __all__ = ["again_key", "begun_key", "change_key", "number_of", "off_key"]
 

@@ -18,22 +18,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import TargetError
-from soaklib.plan.model import Change, LastingChange, Plan, PolicyChange
+from soaklib.plan.changes import Change, LastingChange, PolicyChange
 from soaklib.records import EventName, Expected
 from soaklib.runner.change_keys import again_key, begun_key, change_key, off_key
 from soaklib.runner.journal import Debt
 from soaklib.runner.literal import is_literal
-from soaklib.targets.base import AdminError
+from soaklib.targets.admin import AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from soaklib.plan.model import Plan
     from soaklib.runner.chaos_guard import ChaosGuard
     from soaklib.runner.events import EventLog
     from soaklib.runner.journal import UndoJournal
     from soaklib.runner.literal import LiteralChanges
     from soaklib.runner.recovery import Past
-    from soaklib.targets.base import Admin, Made
+    from soaklib.targets.admin import Admin, Made
 
 __all__ = ["ChangeContext", "Changes"]
 

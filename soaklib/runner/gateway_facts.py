@@ -16,7 +16,7 @@ from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
 from soaklib.safety.foreign_text import MOST_NAME, plain_text
 from soaklib.safety.redaction import redacted
 from soaklib.targets import load_target
-from soaklib.targets.base import AdminError, Link
+from soaklib.targets.admin import AdminError, Link
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

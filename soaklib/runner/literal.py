@@ -23,14 +23,15 @@ import orjson
 from yarl import URL
 
 from soaklib.errors import SettingsError
-from soaklib.plan.model import Change, HttpChange, UpstreamChange
+from soaklib.plan.changes import Change, HttpChange, UpstreamChange
 from soaklib.safety.foreign_text import plain_text
-from soaklib.targets.base import AdminError, Made, Wire
+from soaklib.targets.admin import AdminError, Made
+from soaklib.targets.base import Wire
 from soaklib.targets.transport import TimedConnector, open_session, read_bounded
 
 if TYPE_CHECKING:
-    from soaklib.plan.model import LiteralRequest
-    from soaklib.targets.base import Link
+    from soaklib.plan.changes import LiteralRequest
+    from soaklib.targets.admin import Link
 
 __all__ = ["CONTROL_VARIABLE", "LiteralChanges", "is_literal"]
 

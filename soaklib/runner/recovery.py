@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from soaklib.errors import RunError
-from soaklib.plan.model import LastingChange
+from soaklib.plan.changes import LastingChange
 from soaklib.plan.pacer import Pacer
 from soaklib.plan.workload import Workload, probe_slot
 from soaklib.records import EventName, Kind, Outcome, Purpose, RunStatus

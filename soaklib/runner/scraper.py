@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.exposition.ending import Endings
 from soaklib.records import EventName, Sample, Scrape
-from soaklib.targets.base import AdminError
+from soaklib.targets.admin import AdminError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from soaklib.runner.clock import RunClock, SoakClock
     from soaklib.runner.events import EventLog
     from soaklib.runner.recorder import Recorder
-    from soaklib.targets.base import Admin, Told
+    from soaklib.targets.admin import Admin, Told
 
 __all__ = ["Scraper"]
 

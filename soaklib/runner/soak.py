@@ -10,7 +10,7 @@ import asyncio
 import gc
 import os
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.errors import SoaklibError
@@ -26,6 +26,7 @@ from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
 from soaklib.runner.gaps import missed_probes
 from soaklib.runner.inbox import watch_inbox
+from soaklib.runner.job import SoakJob, SoakResult
 from soaklib.runner.journal import UndoJournal
 from soaklib.runner.literal import LiteralChanges
 from soaklib.runner.load import Load, LoadParts
@@ -40,20 +41,16 @@ from soaklib.runner.vitals import Vitals
 from soaklib.store.names import EVENT_LOG_NAME
 from soaklib.store.views import Segment
 from soaklib.targets import load_target
-from soaklib.targets.base import AdminError
+from soaklib.targets.admin import AdminError
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Awaitable, Coroutine
-    from pathlib import Path
 
-    from soaklib.plan.model import Plan
-    from soaklib.plan.settings import SoakSettings
     from soaklib.runner.client import Client
-    from soaklib.runner.senders import Senders
-    from soaklib.targets.base import Admin, Link, Target
+    from soaklib.targets.admin import Admin, Link
+    from soaklib.targets.base import Target
 
-__all__ = ["Soak", "SoakJob", "SoakResult"]
+__all__ = ["Soak"]
 
 _GC_THRESHOLDS: Final = (20_000, 20, 50)
 _CLEAN_UP_WITHIN_S: Final = 30.0
@@ -61,56 +58,6 @@ _FINAL_SNAPSHOT_WITHIN_S: Final = 20.0
 _AWAKE_WITHIN_S: Final = 300.0
 """For how long after the machine slept the gateway is waited for: the network comes back later than the processes."""
 _LOOK_AT_CLOCK_S: Final = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class SoakJob:
-    """One soak to be run.
-
-    Attributes
-    ----------
-    run_id, folder
-        Name of the run, and where it leaves its files.
-    settings, plan
-        What to do.
-    target
-        Base URL of the gateway.
-    anchor_utc
-        UTC time of the run's microsecond 0.
-    past
-        What happened before, when the run is resumed.
-    senders
-        What sends the load in its place; None where it sends the load itself. Soak time then never stands still: the
-        senders go by the plan's clock, whether their conductor lives or not.
-    """
-
-    run_id: str
-    folder: Path
-    settings: SoakSettings
-    plan: Plan
-    target: str
-    anchor_utc: dt.datetime
-    past: Past = field(default_factory=Past)
-    senders: Senders | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class SoakResult:
-    """How a soak ended.
-
-    Attributes
-    ----------
-    status
-        ``completed``, ``interrupted`` or ``failed``.
-    segments
-        The stretches of the run that this runner made, their ends filled in.
-    error
-        Why it failed; None otherwise.
-    """
-
-    status: RunStatus
-    segments: tuple[Segment, ...]
-    error: SoaklibError | None = None
 
 
 class _Ways(NamedTuple):

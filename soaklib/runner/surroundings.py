@@ -15,7 +15,7 @@ from soaklib.runner.clock import RunClock
 from soaklib.runner.recorder import Recorder
 from soaklib.runner.vitals import watch_vitals
 from soaklib.store.tables import DATABASE_NAME
-from soaklib.targets.base import Link
+from soaklib.targets.admin import Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from soaklib.plan.model import Plan
     from soaklib.plan.settings import SoakSettings
     from soaklib.runner.vitals import Vitals
-    from soaklib.targets.base import Admin, Target, Tell
+    from soaklib.targets.admin import Admin, Tell
+    from soaklib.targets.base import Target
 
 __all__ = ["Surroundings"]
 

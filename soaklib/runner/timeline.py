@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from soaklib.errors import TargetError
 from soaklib.plan.cadence import occurrences
-from soaklib.plan.model import LastingChange
+from soaklib.plan.changes import LastingChange
 from soaklib.records import EventName
 from soaklib.runner.change_keys import change_key, off_key
-from soaklib.targets.base import AdminError
+from soaklib.targets.admin import AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

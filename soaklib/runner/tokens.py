@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_exponential, wait_random
 
-from soaklib.targets.base import AdminError
+from soaklib.targets.admin import AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    from soaklib.targets.base import Admin, Identity
+    from soaklib.targets.admin import Admin
+    from soaklib.targets.base import Identity
 
 __all__ = ["AgentPool"]
 

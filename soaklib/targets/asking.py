@@ -15,14 +15,14 @@ from yarl import URL
 
 from soaklib.safety.foreign_text import plain_text
 from soaklib.safety.redaction import redacted
-from soaklib.targets.base import AdminError
+from soaklib.targets.admin import AdminError
 from soaklib.targets.transport import TimedConnector, open_session, read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from soaklib.targets.base import Link
+    from soaklib.targets.admin import Link
 
 __all__ = ["Asking", "Reply", "is_unsupported", "refuse_unless_success"]
 

@@ -7,16 +7,18 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Final, Self
 
 from soaklib.errors import SettingsError
+from soaklib.targets.admin import AdminError, Told
 from soaklib.targets.asking import Asking
-from soaklib.targets.base import AdminError, Told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
-    from soaklib.plan.model import Change, Plan
+    from soaklib.plan.changes import Change
+    from soaklib.plan.model import Plan
+    from soaklib.targets.admin import Link, Made
     from soaklib.targets.asking import Reply
-    from soaklib.targets.base import Identity, Link, Made, Wire
+    from soaklib.targets.base import Identity, Wire
 
 __all__ = ["IdleAdmin", "Secrets"]
 

@@ -23,8 +23,8 @@ from kept_events import KeptEvents
 import soaklib
 from soaklib.commands.changes import _default_tool, main
 from soaklib.commands.rehearsal import EmbeddedGateway
+from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
-from soaklib.plan.settings import load_settings
 from soaklib.runner.inbox import watch_inbox
 from soaklib.store.lock import RunLock
 

@@ -12,7 +12,7 @@ from virtual_time import run_virtually
 from soaklib.commands import display
 from soaklib.commands.display import show_progress
 from soaklib.commands.terminal import new_console
-from soaklib.plan.settings import load_settings
+from soaklib.plan.loading import load_settings
 from soaklib.runner.vitals import Vitals
 
 MARKUP = "[/app/x.js:12] [red]boom[/] [link=file:///x]:smile: \x1b[2J"

@@ -16,9 +16,9 @@ from soaklib.commands.process import Stopped
 from soaklib.commands.terminal import new_console
 from soaklib.errors import RecordingError, SettingsError, SoaklibError
 from soaklib.evidence import collecting
-from soaklib.plan.settings import load_settings
+from soaklib.plan.loading import load_settings
 from soaklib.records import RunStatus
-from soaklib.runner.soak import SoakResult
+from soaklib.runner.job import SoakResult
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
 from soaklib.store.writer import RunWriter

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from soaklib.commands.preview import Preview, show_plan
 from soaklib.plan.forecast import forecast
+from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
-from soaklib.plan.settings import load_settings
 
 STARTS = dt.datetime(2026, 11, 24, 14, 30, 15, tzinfo=dt.UTC)
 

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from soaklib.commands.rehearsal import EmbeddedGateway
-from soaklib.plan.settings import load_settings
+from soaklib.plan.loading import load_settings
 
 pytestmark = pytest.mark.slow
 

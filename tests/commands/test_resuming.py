@@ -16,7 +16,7 @@ import soaklib
 from soaklib.analysis.sources.kept_log import kept_request_log, retire_request_log
 from soaklib.commands.resuming import lacking, resumed_settings
 from soaklib.errors import SettingsError
-from soaklib.plan.settings import load_settings
+from soaklib.plan.loading import load_settings
 
 PASSWORD_URL = "postgresql://u:secret@h/d"  # noqa: S105 - made up
 MASKED_URL = "postgresql://u:***@h/d"

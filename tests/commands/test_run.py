@@ -22,7 +22,7 @@ from soaklib.commands.rehearsal import EmbeddedGateway
 from soaklib.commands.terminal import new_console
 from soaklib.errors import RecordingError, SettingsError, SoaklibError
 from soaklib.exposition.text import parse_exposition
-from soaklib.plan.settings import load_settings
+from soaklib.plan.loading import load_settings
 from soaklib.store.views import Segment
 
 SLOTS, PROBES, ROTATIONS = 7200, 120, 7  # of two soak-hours at 1 slot a second

@@ -12,8 +12,8 @@ from soaklib.fleet.job import LaneJob, lane_folder
 from soaklib.fleet.lane_run import begin_or_resume, settle
 from soaklib.fleet.lanes import Lane
 from soaklib.fleet.merge import conductor_database, merge, offset_sql, unmerge
+from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
-from soaklib.plan.settings import load_settings
 from soaklib.records import Event, EventName, HealthTick, Kind, Purpose, RunStatus
 from soaklib.runner.recovery import Past
 from soaklib.store.lock import RunLock

@@ -8,8 +8,8 @@ import soaklib
 from soaklib.errors import SettingsError
 from soaklib.plan import forecast as module
 from soaklib.plan.forecast import bytes_text, forecast, refuse_small_disk
+from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
-from soaklib.plan.settings import load_settings
 
 Usage = namedtuple("Usage", "total used free")  # noqa: PYI024 - as shutil has it
 

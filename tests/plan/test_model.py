@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from soaklib.errors import SettingsError
-from soaklib.plan.model import PolicyChange, load_plan
+from soaklib.plan.changes import PolicyChange
+from soaklib.plan.model import load_plan
 
 DEFAULT = files("soaklib.plan").joinpath("default_plan.toml").read_text("utf-8")
 

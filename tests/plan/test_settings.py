@@ -7,8 +7,9 @@ import trustme
 
 import soaklib
 from soaklib.errors import SettingsError
+from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
-from soaklib.plan.settings import SoakSettings, default_max_in_flight, is_loopback, load_settings
+from soaklib.plan.settings import SoakSettings, default_max_in_flight, is_loopback
 
 
 @pytest.fixture(autouse=True)

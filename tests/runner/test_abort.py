@@ -1,7 +1,7 @@
 import pytest
 
 from soaklib.errors import SettingsError
-from soaklib.plan.settings import load_settings
+from soaklib.plan.loading import load_settings
 from soaklib.runner.abort import AbortRule
 
 

@@ -6,13 +6,14 @@ import pytest
 from kept_events import KeptEvents
 from virtual_time import run_virtually
 
-from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange, load_plan
+from soaklib.plan.changes import ChaosChange, CredentialsChange, PolicyChange
+from soaklib.plan.model import load_plan
 from soaklib.records import Expected
 from soaklib.runner.changes import ChangeContext, Changes
 from soaklib.runner.journal import UndoJournal
 from soaklib.runner.literal import LiteralChanges
 from soaklib.runner.recovery import Past
-from soaklib.targets.base import Link
+from soaklib.targets.admin import Link
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
 from soaklib.targets.fourrunr.api import ApiError, Reply
 from soaklib.targets.fourrunr.policies import policy_spec

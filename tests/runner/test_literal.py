@@ -10,12 +10,14 @@ from kept_events import KeptEvents
 from pydantic import ValidationError
 
 from soaklib.errors import SettingsError
-from soaklib.plan.model import HttpChange, Plan, UpstreamChange, load_plan
+from soaklib.plan.changes import HttpChange, UpstreamChange
+from soaklib.plan.model import Plan, load_plan
 from soaklib.runner.changes import ChangeContext, Changes
 from soaklib.runner.journal import Debt, UndoJournal
 from soaklib.runner.literal import CONTROL_VARIABLE, LiteralChanges
 from soaklib.runner.recovery import Past
-from soaklib.targets.base import AdminError, Health, Link, Wire
+from soaklib.targets.admin import AdminError, Health, Link
+from soaklib.targets.base import Wire
 
 HTTP = HttpChange.model_validate(
     {

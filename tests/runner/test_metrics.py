@@ -13,8 +13,8 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from soaklib.errors import SettingsError
+from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
-from soaklib.plan.settings import load_settings
 from soaklib.runner.metrics import metrics_registry
 from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
 from soaklib.runner.vitals import Vitals

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
-from soaklib.plan.settings import load_settings
 from soaklib.plan.workload import Workload, probe_slot
 from soaklib.records import Event, HealthTick, Outcome
 from soaklib.runner.recovery import recover

@@ -15,7 +15,7 @@ from soaklib.records import Sample, Scrape
 from soaklib.runner.clock import RunClock, SoakClock
 from soaklib.runner.scraper import Scraper
 from soaklib.store.views import Segment
-from soaklib.targets.base import Link
+from soaklib.targets.admin import Link
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
 from soaklib.targets.fourrunr.api import ApiError, Reply
 

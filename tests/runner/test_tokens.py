@@ -4,7 +4,7 @@ import pytest
 
 from soaklib.plan.model import load_plan
 from soaklib.runner.tokens import AgentPool
-from soaklib.targets.base import Link
+from soaklib.targets.admin import Link
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
 from soaklib.targets.fourrunr.api import ApiError
 

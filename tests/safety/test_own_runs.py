@@ -6,7 +6,7 @@ import pytest
 
 from soaklib.commands.resuming import refuse_what_a_stranger_names
 from soaklib.errors import SettingsError
-from soaklib.plan.settings import load_settings
+from soaklib.plan.loading import load_settings
 from soaklib.safety.own_runs import is_remembered, remember
 
 URL, HEADER = "http://127.0.0.1:3000", "Authorization=TOKEN"

@@ -12,14 +12,15 @@ from soaklib.records import Kind, Reason
 from soaklib.runner.client import Client
 from soaklib.runner.tokens import AgentPool
 from soaklib.targets import known_kinds, load_target
-from soaklib.targets.base import Link
+from soaklib.targets.admin import Link
 
 MODULE = """
 from dataclasses import replace
 from pydantic import BaseModel, ConfigDict
 from soaklib.errors import SettingsError
 from soaklib.records import Kind, Reason
-from soaklib.targets.base import Health, Identity, Limit, Made, MetricMap, Missing, Reading, Wire
+from soaklib.targets.admin import Health, Made, Missing
+from soaklib.targets.base import Identity, Limit, MetricMap, Reading, Wire
 
 
 class Options(BaseModel):

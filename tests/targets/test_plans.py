@@ -8,8 +8,8 @@ import pytest
 
 from soaklib.commands.rehearsal import rehearsed
 from soaklib.errors import SettingsError
+from soaklib.plan.loading import load_settings
 from soaklib.plan.model import Step, load_plan, plan_file
-from soaklib.plan.settings import load_settings
 from soaklib.plan.workload import Workload
 from soaklib.targets import load_target
 from soaklib.targets.base import Identity

@@ -10,7 +10,7 @@ import polars as pl
 from soaklib.analysis.measures.metrics import in_soak_time
 from soaklib.analysis.statistics.effect import effect
 from soaklib.analysis.statistics.intervals import rate_interval
-from soaklib.plan.model import PolicyChange
+from soaklib.plan.changes import PolicyChange
 from soaklib.records import EventName
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.sources.run import Run
     from soaklib.analysis.statistics.effect import Effect
-    from soaklib.plan.model import Change
+    from soaklib.plan.changes import Change
 
 __all__ = ["EFFECTS_OF_CHANGES_SCHEMA", "WINDOWS_SCHEMA", "change_shifts", "change_windows", "planned_changes"]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.plan.model import ChaosChange, LastingChange, PolicyChange
+from soaklib.plan.changes import ChaosChange, LastingChange, PolicyChange
 from soaklib.records import EventName
 
 if TYPE_CHECKING:

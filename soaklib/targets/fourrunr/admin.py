@@ -8,9 +8,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self
 
 from soaklib.errors import TargetError
-from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange
+from soaklib.plan.changes import ChaosChange, CredentialsChange, PolicyChange
 from soaklib.safety.foreign_text import plain_text
-from soaklib.targets.base import AdminError, Identity, Made, Missing, Told, Wire
+from soaklib.targets.admin import AdminError, Made, Missing, Told
+from soaklib.targets.base import Identity, Wire
 from soaklib.targets.fourrunr.api import ApiError, GatewayApi
 from soaklib.targets.fourrunr.health import health_gate, is_healthy, memory_figures, open_breakers
 from soaklib.targets.fourrunr.policies import RunPolicies
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from soaklib.plan.model import Change, Plan
-    from soaklib.targets.base import Health, Link
+    from soaklib.plan.changes import Change
+    from soaklib.plan.model import Plan
+    from soaklib.targets.admin import Health, Link
 
 __all__ = ["FourRunrAdmin"]
 

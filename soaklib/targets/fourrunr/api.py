@@ -23,7 +23,7 @@ from yarl import URL
 from soaklib.safety.foreign_text import MOST_NAME, is_plain, plain_text
 from soaklib.safety.reaching import refuse_bad_header
 from soaklib.safety.redaction import redacted
-from soaklib.targets.base import AdminError
+from soaklib.targets.admin import AdminError
 from soaklib.targets.transport import TimedConnector, connect_limit_s, open_session, read_bounded
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import orjson
 from pydantic import AfterValidator, BaseModel, Field, RootModel, ValidationError
 
 from soaklib.errors import SettingsError, TargetError
-from soaklib.plan.model import quota_event
+from soaklib.plan.changes import quota_event
 from soaklib.records import EventName
 from soaklib.safety.foreign_text import is_plain
 from soaklib.targets.fourrunr.api import ApiError

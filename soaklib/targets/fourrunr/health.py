@@ -9,7 +9,7 @@ import orjson
 
 from soaklib.records import HEALTH_METRIC_PREFIX
 from soaklib.safety.foreign_text import plain_text
-from soaklib.targets.base import Health
+from soaklib.targets.admin import Health
 from soaklib.targets.fourrunr.api import ApiError
 
 if TYPE_CHECKING:

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 from soaklib.errors import TargetError
 from soaklib.records import EventName
-from soaklib.targets.base import Made
+from soaklib.targets.admin import Made
 from soaklib.targets.fourrunr.api import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from soaklib.plan.model import Plan, PolicyChange, Quota, Role
-    from soaklib.targets.base import Tell
+    from soaklib.plan.changes import PolicyChange
+    from soaklib.plan.model import Plan, Quota, Role
+    from soaklib.targets.admin import Tell
     from soaklib.targets.fourrunr.api import GatewayApi
 
 __all__ = ["RunPolicies", "policy_spec", "quota_limit"]

@@ -12,12 +12,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.errors import TargetError
-from soaklib.plan.model import ChaosChange, CredentialsChange, PolicyChange
+from soaklib.plan.changes import ChaosChange, CredentialsChange, PolicyChange
 from soaklib.safety.foreign_text import plain_text
 from soaklib.targets.fourrunr.api import ApiError
 
 if TYPE_CHECKING:
-    from soaklib.plan.model import Change, Plan
+    from soaklib.plan.changes import Change
+    from soaklib.plan.model import Plan
     from soaklib.targets.fourrunr.api import GatewayApi, Reply
 
 __all__ = ["Route", "about_clock", "check_routes", "routes_of"]

@@ -14,7 +14,8 @@ from soaklib.targets.fourrunr.reading import AnswerReader
 
 if TYPE_CHECKING:
     from soaklib.plan.model import Step
-    from soaklib.targets.base import Admin, Identity, Link, Reader, Template
+    from soaklib.targets.admin import Admin, Link
+    from soaklib.targets.base import Identity, Reader, Template
 
 __all__ = ["CALL_PATH", "FourRunrTarget", "Options"]
 

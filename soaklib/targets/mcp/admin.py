@@ -12,8 +12,9 @@ import orjson
 
 from soaklib.errors import TargetError
 from soaklib.records import EventName
+from soaklib.targets.admin import AdminError, Health, Missing
 from soaklib.targets.asking import Reply, is_unsupported, refuse_unless_success
-from soaklib.targets.base import AdminError, Health, Identity, Missing
+from soaklib.targets.base import Identity
 from soaklib.targets.idle_admin import IdleAdmin, Secrets
 from soaklib.targets.mcp.options import Era, SessionPolicy
 from soaklib.targets.mcp.sessions import Session
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from soaklib.plan.model import Plan
-    from soaklib.targets.base import Link
+    from soaklib.targets.admin import Link
     from soaklib.targets.mcp.options import MCPOptions
     from soaklib.targets.mcp.sessions import Sessions
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import TargetError
 from soaklib.records import EventName
+from soaklib.targets.admin import AdminError, Health, Missing
 from soaklib.targets.asking import is_unsupported, refuse_unless_success
-from soaklib.targets.base import AdminError, Health, Identity, Missing
+from soaklib.targets.base import Identity
 from soaklib.targets.idle_admin import IdleAdmin, Secrets
 from soaklib.targets.own_upstream import UPSTREAM_ROUTES
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from soaklib.plan.model import Plan
+    from soaklib.targets.admin import Link
     from soaklib.targets.asking import Reply
-    from soaklib.targets.base import Link
     from soaklib.targets.openai.options import OpenAIOptions
 
 __all__ = ["OpenAIAdmin"]

@@ -13,7 +13,8 @@ from soaklib.targets.own_upstream import UPSTREAM_METRICS
 
 if TYPE_CHECKING:
     from soaklib.plan.model import Step
-    from soaklib.targets.base import Admin, Link, MetricMap, Reader, Template
+    from soaklib.targets.admin import Admin, Link
+    from soaklib.targets.base import MetricMap, Reader, Template
 
 __all__ = ["OpenAITarget"]
 

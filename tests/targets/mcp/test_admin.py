@@ -9,7 +9,7 @@ from target_links import link_to
 from upstream_driver import against
 
 from soaklib.errors import SettingsError
-from soaklib.targets.base import AdminError
+from soaklib.targets.admin import AdminError
 from soaklib.targets.mcp.admin import McpAdmin
 from soaklib.targets.mcp.options import Era, MCPOptions, SessionPolicy
 from soaklib.targets.mcp.sessions import Sessions

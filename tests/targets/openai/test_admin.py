@@ -9,7 +9,7 @@ from target_links import link_to
 from upstream_driver import against, against_upstream
 
 from soaklib.errors import SettingsError, TargetError
-from soaklib.targets.base import AdminError
+from soaklib.targets.admin import AdminError
 from soaklib.targets.openai.admin import OpenAIAdmin
 from soaklib.targets.openai.options import OpenAIOptions
 

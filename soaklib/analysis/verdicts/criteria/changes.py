@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, many, number, passed
-from soaklib.plan.model import LastingChange, PolicyChange
+from soaklib.plan.changes import LastingChange, PolicyChange
 from soaklib.records import EventName, State, Verdict
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from soaklib.analysis.measures.breakers import FAILED_SQL, recoveries, recoveries_sql
 from soaklib.analysis.statistics.intervals import rate_interval
 from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, many, passed
-from soaklib.plan.model import ChaosChange
+from soaklib.plan.changes import ChaosChange
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:

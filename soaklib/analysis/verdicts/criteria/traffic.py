@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.statistics.strata import stratified_rate
 from soaklib.analysis.verdicts.criteria.wording import many, number, passed, planned_probes
-from soaklib.plan.model import PolicyChange
+from soaklib.plan.changes import PolicyChange
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:

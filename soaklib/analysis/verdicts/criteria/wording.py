@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from soaklib.analysis.sources.run import Run
-    from soaklib.plan.model import Change
+    from soaklib.plan.changes import Change
 
 __all__ = ["change_not_made", "each", "many", "number", "passed", "planned_probes"]
 
