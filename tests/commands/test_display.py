@@ -40,7 +40,7 @@ def a_soak(**parts):
     """Give what the display looks at of a soak."""
     vitals = Vitals(outcomes=Counter({("load", "serpapi", "ok"): 7, ("load", "openai", "timeout"): 2}))
     usual = {
-        "job": SimpleNamespace(settings=load_settings(["--hours", "24", "--speed", "720"]), run_id="r1", target="http://g"),
+        "job": SimpleNamespace(senders=None, settings=load_settings(["--hours", "24", "--speed", "720"]), run_id="r1", target="http://g"),
         "vitals": vitals, "soak_s": 3600.0, "recorder": SimpleNamespace(queued_rows=3),
         "timeline": SimpleNamespace(next_change=lambda _: (8 * 3600.0, "rotate-credentials")),
         "events": SimpleNamespace(last="SOAK_TEST_STARTED run=r1"),

@@ -23,6 +23,7 @@ from soaklib.runner.vitals import Vitals
 def _soak(soak_s=0.0):
     """A soak of a day in which nothing has happened yet."""
     job = SimpleNamespace(
+        senders=None,
         run_id="r1",
         target="http://127.0.0.1:1",
         settings=load_settings(["--max-in-flight", "9", "--speed", "720"]),
