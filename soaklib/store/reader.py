@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["connect_to_read", "open_read_only", "stored_version"]
+__all__ = ["add_what_it_lacks", "connect_to_read", "open_read_only", "stored_sql", "stored_version"]
 
 
 def open_read_only(path: Path, *, is_foreign: bool = False) -> duckdb.DuckDBPyConnection:
@@ -52,10 +52,9 @@ def open_read_only(path: Path, *, is_foreign: bool = False) -> duckdb.DuckDBPyCo
     """
     connection = connect_to_read(path)
     try:
-        version = _check_schema(connection, path)
+        _check_schema(connection, path)
         with _reading_errors(path):
-            if version < SCHEMA_VERSION:
-                _add_what_it_lacks(connection)
+            add_what_it_lacks(connection)
             prepare_reader(connection)
             if is_foreign:
                 _keep_inside(connection, path.parent)
@@ -100,11 +99,8 @@ def _keep_inside(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     connection.execute("set enable_external_access = false").fetchall()
 
 
-def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
-    """Refuse a file that is more than data, or whose tables are not exactly ours, naming the difference.
-
-    Gives the version of its schema, 1 or later: what was added since is added to it by views.
-    """
+def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Refuse a file that is more than data, or whose tables are not exactly ours, naming the difference."""
     with _reading_errors(path):
         refuse_what_is_no_data(connection, path)
         names = column_names(connection)
@@ -129,7 +125,6 @@ def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     if differing:
         msg = f"{path}: {differing[0]}"
         raise SchemaError(msg)
-    return version
 
 
 def stored_version(connection: duckdb.DuckDBPyConnection) -> int:
@@ -143,10 +138,18 @@ def stored_version(connection: duckdb.DuckDBPyConnection) -> int:
     return SCHEMA_VERSION if row is None else int(row[0])
 
 
-def _add_what_it_lacks(connection: duckdb.DuckDBPyConnection) -> None:
-    """Put a view before each table of version 1 that has the later columns, too, as NULL."""
+def add_what_it_lacks(connection: duckdb.DuckDBPyConnection) -> None:
+    """Put a view before each table of an earlier version that has the later columns, too, as NULL."""
+    if stored_version(connection) < SCHEMA_VERSION:
+        for table in ADDED:
+            connection.execute(f"create temp view {table} as {stored_sql(connection, table)}").fetchall()
+
+
+def stored_sql(connection: duckdb.DuckDBPyConnection, table: str) -> str:
+    """Give the query of all that a table of a run's file holds, past any view of its name, with today's columns."""
     [(database,)] = connection.execute("select current_database()").fetchall()
-    for table, added in ADDED.items():
-        nulls = ", ".join(f"null::{type_} as {name_sql(name)}" for name, type_ in defined_columns(added))
-        stored = f"{name_sql(database)}.main.{name_sql(table)}"
-        connection.execute(f"create temp view {table} as select *, {nulls} from {stored}").fetchall()  # noqa: S608 - ours
+    is_earlier = stored_version(connection) < SCHEMA_VERSION and table in ADDED
+    nulls = "".join(
+        f", null::{type_} as {name_sql(name)}" for name, type_ in (defined_columns(ADDED[table]) if is_earlier else ())
+    )
+    return f"select *{nulls} from {name_sql(database)}.main.{name_sql(table)}"  # noqa: S608 - quoted

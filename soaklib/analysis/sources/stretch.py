@@ -9,7 +9,7 @@ import duckdb
 
 from soaklib.errors import RunError
 from soaklib.store.faults import first_line
-from soaklib.store.quoting import name_sql
+from soaklib.store.reader import add_what_it_lacks, stored_sql
 from soaklib.store.views import prepare_reader
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def connect_stretch(
     """
     inner = connection.cursor()
     try:
+        add_what_it_lacks(inner)
         prepare_reader(inner)
-        [[database]] = inner.execute("select current_database()").fetchall()
         low = "-1e999" if start_s <= 0 else repr(start_s)
         high = "1e999" if end_s >= info.planned_soak_s or math.isinf(end_s) else repr(end_s)
         for view in _KEPT_WHOLE:
@@ -51,7 +51,7 @@ def connect_stretch(
             inner.execute(f"alter table whole_{view} rename to {view}").fetchall()
         for table, column in _BY_TIME.items():
             inner.execute(
-                f"create temp view {table} as select * from {name_sql(database)}.main.{table} "  # noqa: S608 - ours
+                f"create or replace temp view {table} as {stored_sql(inner, table)} "
                 f"where soak_seconds({column}) >= {low}::DOUBLE and soak_seconds({column}) < {high}::DOUBLE"
             ).fetchall()
     except duckdb.Error as exc:
