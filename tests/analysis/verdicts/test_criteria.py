@@ -35,13 +35,14 @@ def test_the_query_of_a_verdict_gives_its_measure(rehearsal):
 IS_ONE_QUOTA_DENIAL = "(slot, step) = (select (slot, step) from outcomes where reason = 'quota' limit 1)"
 LAST_CHAT = "(select max(planned_at_us) from outcomes where tool = 'openai' and kind = 'ok')"
 TENTH_OF_CHAOS = """(select slot from outcomes where tool = 'openai' and planned_at_us > (
-    select at_us from events where name = 'CHAOS_MODE_ON') order by slot limit 1 offset 9)"""
+    select at_us from events where detail like 'before chaos:%') order by slot limit 1 offset 9)"""
 LAST_OF_CHAOS = """(select max(slot) from outcomes where tool = 'openai' and planned_at_us < (
     select at_us from events where name = 'CHAOS_MODE_OFF'))"""
 CHAOS_OFF = "(select max(at_us) from events where name = 'CHAOS_MODE_OFF')"
 SOON_AFTER_CHAOS = f"planned_at_us between {CHAOS_OFF} and {CHAOS_OFF} + 1000000"
 IS_THE_CUT = "event_key = 'change:2:update-policy'"
 CUT = "(select min(at_us) from events where name like 'POLICY_UPDATED_%')"
+BEFORE_CUT = "(select min(at_us) from events where detail like 'before update-policy:%')"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,8 @@ CUT = "(select min(at_us) from events where name like 'POLICY_UPDATED_%')"
         ),
         (
             "quota cut works",
-            f"update outcomes set planned_at_us = {CUT} - 2, done_at_us = {CUT} - 1 where {IS_ONE_QUOTA_DENIAL}",
+            f"update outcomes set planned_at_us = {BEFORE_CUT} - 2, done_at_us = {BEFORE_CUT} - 1 "
+            f"where {IS_ONE_QUOTA_DENIAL}",
             "1 quota denials before the cut",
         ),
         (
@@ -276,8 +278,11 @@ def test_a_cut_quota_is_reached_in_windows_of_its_own_length(broken):
     """The calls of a day count together against the limit of a day: it was reached, and nothing was denied."""
     no_denial = "delete from outcomes where reason = 'quota'"
     early = f"update events set at_us = (select at_us from events where event_key = 'rotation:1') where {IS_THE_CUT}"
-    cut = "update events set detail = regexp_replace(detail, 'limit=\\d+', 'limit=' || {limit}) where " + IS_THE_CUT
-    of_a_day = "update events set detail = replace(detail, 'window=1h', 'window=24h') where " + IS_THE_CUT
+    cut = (
+        "update events set data = null, detail = regexp_replace(detail, 'limit=\\d+', 'limit=' || {limit}) where "
+        + IS_THE_CUT
+    )
+    of_a_day = "update events set data = null, detail = replace(detail, 'window=1h', 'window=24h') where " + IS_THE_CUT
     reached = f"(select count(*) from outcomes where tool = 'openai' and kind = 'ok' and planned_at_us >= {CUT})"
     verdict = broken(no_denial, early, of_a_day, cut.format(limit=reached))["quota cut works"]
     assert (verdict["state"], verdict["measure"]) == ("fail", 0.0)

@@ -96,7 +96,7 @@ def test_a_route_that_is_missing_does_not_stand_in_for_a_change_that_failed(brok
     """The gateway has no policies, which is said twice; the credentials were refused."""
     verdict = broken(
         "update events set name = 'CHANGE_UNSUPPORTED' where event_key = 'change:2:update-policy'",
-        "insert into events values (1000, 'CHANGE_UNSUPPORTED', 'baseline policies: POST /api/policies', null)",
+        "insert into events (at_us, name, detail) values (1000, 'CHANGE_UNSUPPORTED', 'baseline policies: no route')",
         "update events set name = 'CHANGE_FAILED' where event_key = 'change:0:rotate-credentials'",
     )["scheduled changes made"]
     assert (verdict["state"], verdict["detail"]) == ("fail", "1 of 3 made, 1 unsupported by the gateway")
@@ -150,7 +150,8 @@ def test_a_soak_without_a_rotation_cannot_pass_for_one(broken):
 def test_a_change_by_hand_is_marked(change):
     """With whose hand it was."""
     folder = change(
-        """insert into events select at_us + 1000, name, 'by hand at 2026-11-24T16:16:07.288Z: ' || detail, 'inbox:1'
+        """insert into events (at_us, name, detail, event_key)
+           select at_us + 1000, name, 'by hand at 2026-11-24T16:16:07.288Z: ' || detail, 'inbox:1'
            from events where event_key = 'change:1:chaos'"""
     )
     with soaklib.open_run(folder) as run:

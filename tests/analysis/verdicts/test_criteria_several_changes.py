@@ -18,7 +18,7 @@ IN_CHAOS = """tool = 'openai' and planned_at_us >= (select on_us from ({windows}
 JITTER = (
     with_plan(changes=tuple(change.model_copy(update={"mode": "jitter"}) if change is CHAOS else change
                             for change in PLAN.changes)),
-    "update events set detail = replace(detail, 'mode=500', 'mode=jitter')",
+    "update events set data = null, detail = replace(detail, 'mode=500', 'mode=jitter')",
     f"update outcomes set kind = 'ok' where {IN_CHAOS}",
 )  # fmt: skip
 
@@ -28,7 +28,8 @@ def earlier_chaos_on(tool):
     another = CHAOS.model_copy(update={"tool": tool, "at": CHAOS.at - 0.1})
     return (
         with_plan(changes=(*PLAN.changes, another)),
-        f"""insert into events select at_us - {EARLIER_US}, name, replace(detail, 'openai', '{tool}'),
+        f"""insert into events (at_us, name, detail, event_key)
+            select at_us - {EARLIER_US}, name, replace(detail, 'openai', '{tool}'),
             replace(event_key, ':1:', ':3:') from events where event_key like 'change:1:chaos%'""",
     )
 
@@ -102,7 +103,8 @@ def test_each_quota_cut_is_judged_by_its_own_denials(broken, changed, state):
     )
     verdict = broken(
         with_plan(changes=(*PLAN.changes, another), roles=PLAN.roles | {"scraper": limited}),
-        """insert into events select at_us + 1000000, name, 'role=scraper action=serpapi:search limit=10 window=1h',
+        """insert into events (at_us, name, detail, event_key)
+           select at_us + 1000000, name, 'role=scraper action=serpapi:search limit=10 window=1h',
            replace(event_key, ':2:', ':3:') from events where event_key = 'change:2:update-policy'""",
         changed,
     )["quota cut works"]

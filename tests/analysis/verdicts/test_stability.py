@@ -112,8 +112,9 @@ def resumed():
     soak_s = f"(select soak_started_s + ({third} - started_at_us) * (select speed from run) / 1e6 from segments)"
     return (
         f"create temp table cut as select {third} as us, {soak_s} as soak_s",
-        f"""insert into segments select 1, us + {GAP_US}, soak_s, ended_at_us + {GAP_US}, soak_ended_s, runner_pid
-            from segments, cut""",
+        f"""insert into segments by name
+            select 1 as segment, us + {GAP_US} as started_at_us, soak_s as soak_started_s,
+                   ended_at_us + {GAP_US} as ended_at_us, soak_ended_s, runner_pid from segments, cut""",
         "update segments set ended_at_us = us, soak_ended_s = soak_s from cut where segment = 0",
         *(
             f"update {table} set {at} = {at} + {GAP_US} where {at} > (select us from cut)"
