@@ -139,7 +139,7 @@ def _strings():
     ("arguments", "code", "message"),
     [
         (["--rps", "0"], 2, "--rps '0': input should be greater than 0"),
-        (["--nope"], 2, "unrecognized arguments: --nope"),
+        (["--nope"], 2, "there is no flag --nope"),
         (["--plan", "/nowhere.toml"], 2, "--plan /nowhere.toml is not a file"),
         (["--gateway-url", "http://192.0.2.1:3000"], 2, "pass --yes to say that loading it is meant"),
         (["--rps", "100000", "--hours", "8784"], 2, "of disk and"),

@@ -139,7 +139,7 @@ def test_an_error_of_the_library_is_one_sentence(root, lab, page):
     page.open(lab.page(path))
     (cell,) = page.run_all()
     (error,) = cell.errors
-    assert error.strip().startswith("RunError: there is no run 'no-such-run': pass its folder, its id")
+    assert error.strip().startswith("RunError: there is no run 'no-such-run'; pass its folder, its id")
     assert len(error.strip().splitlines()) == 1
 
 

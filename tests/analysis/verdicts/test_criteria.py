@@ -95,8 +95,10 @@ BEFORE_CUT = "(select min(at_us) from events where detail like 'before update-po
         ),
         (
             "quota cut works",
-            f"update outcomes set planned_at_us = {BEFORE_CUT} - 2, done_at_us = {BEFORE_CUT} - 1 "
-            f"where {IS_ONE_QUOTA_DENIAL}",
+            (
+                f"update outcomes set planned_at_us = {BEFORE_CUT} - 2, done_at_us = {BEFORE_CUT} - 1 "
+                f"where {IS_ONE_QUOTA_DENIAL}"
+            ),
             "1 quota denials before the cut",
         ),
         (
