@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from soaklib.commands.weekly import _parser
+from soaklib.commands.weekly import flags as weekly_flags
 from soaklib.plan.loading import load_settings
 from soaklib.plan.settings import SoakSettings
 
@@ -70,7 +70,7 @@ def flags_of(text):
 )
 def test_every_flag_that_an_example_passes_exists(text):
     """Its own flags are taken, and the soak takes the rest; old runs are removed, and the newest four stay."""
-    options, for_soak = _parser().parse_known_args(flags_of(text))
+    options, for_soak = weekly_flags().parse_known_args(flags_of(text))
     assert (options.keep, options.remove, options.against) == (4, True, None)
     assert for_soak == ["--yes"]
     assert load_settings(for_soak).yes

@@ -18,6 +18,7 @@ ONE_HOUR = ("--hours", "1", "--speed", "240")
 ROOMY = (
     "--thresholds.late-ms", "500", "--thresholds.invalid-windows", "100",
     "--thresholds.drift-median-ms", "20", "--thresholds.drift-tail-ms", "500",
+    "--thresholds.drift-median-floor-ms", "20", "--thresholds.drift-tail-floor-ms", "500",
 )  # fmt: skip
 
 
@@ -59,11 +60,13 @@ def test_a_slow_down_is_a_drift_of_the_median(tmp_path):
     assert broken.ended.returncode == 1
 
 
-def test_a_shift_is_no_drift_and_is_located(tmp_path):
-    """Answers that are 40 ms later from one moment on: no trend is claimed, and the change is found where it was."""
+def test_a_shift_is_a_level_that_moved_and_is_located(tmp_path):
+    """Answers that are 40 ms later from one moment on: it fails as what it is, and the change is found where it was."""
     broken = soaked(tmp_path, TWO_HOURS, "late_ms=40@4500")
-    assert failing(broken) == set()
-    assert broken.verdicts["no drift in latency (median)"]["state"] == "insufficient"
+    assert failing(broken) == {"no drift in latency (median)"}
+    verdict = broken.verdicts["no drift in latency (median)"]
+    assert "The level moved, beyond the margin 20: from 01:1" in verdict["detail"]
+    assert verdict["measure"] == pytest.approx(40, abs=8)
     [(found_s, before, after)] = level_changes(broken)
     assert found_s == pytest.approx(at_s(broken, 4500), abs=200)
     assert after - before == pytest.approx(40, abs=8)
