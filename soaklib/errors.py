@@ -129,5 +129,5 @@ def first_line(exc: BaseException) -> str:
 
 def near_miss(name: str, known: Iterable[str]) -> str:
     """Give ``: did you mean x?`` for the known name that is nearest to an unknown one; nothing if none is near."""
-    [*near] = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
+    [*near] = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f": did you mean {near[0]}?" if near else ""

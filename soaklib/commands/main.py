@@ -24,8 +24,12 @@ class _Command(NamedTuple):
 
     @property
     def flags(self) -> str:
-        """The module whose ``flags()`` are those of the command: the one that its shim stands for, but for two."""
-        apart = {"soaklib.run": "soaklib.plan.settings", "soaklib.gateway.server": "soaklib.gateway.settings"}
+        """The module whose ``flags()`` are those of the command: the one that its shim stands for, but for three."""
+        apart = {
+            "soaklib.run": "soaklib.plan.loading",
+            "soaklib.gateway.server": "soaklib.gateway.settings",
+            "soaklib.upstream.server": "soaklib.upstream.settings",
+        }
         return apart.get(self.module) or f"soaklib.commands.{self.module.rpartition('.')[2]}"
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.errors import ExitCode, RunError, SoaklibError
 from soaklib.evidence.judging import exit_code, judge_folder
@@ -18,13 +18,13 @@ from soaklib.store.tables import DATABASE_NAME
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["flags", "main"]
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
-    options = _parser().parse_args(arguments)
+    options = flags().parse_args(arguments)
     try:
         folder, lanes = _find(options.folders, options.out)
         merge(folder, lanes)
@@ -37,8 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exc.exit_code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def flags() -> Flags:
+    """Give the command's flags."""
+    parser = Flags(
         prog="soaklib merge", description="Make one run of what the lanes of a fleet left, from the files alone."
     )
     parser.add_argument(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import datetime as dt
@@ -12,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from soaklib.commands.flags import Flags
 from soaklib.commands.process import command, run_on_the_fastest_loop, stopping_signals
 from soaklib.errors import ExitCode, SettingsError, SoaklibError
 from soaklib.fleet.job import BEFORE_START, LaneJob, lane_folder
@@ -27,9 +27,10 @@ from soaklib.runner.surroundings import Surroundings
 from soaklib.store.lock import RunLock
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["flags", "main"]
 
 _REPORT_EVERY_S: Final = 1.0
 _SAY: Final = "soaklib send: {}"
@@ -39,7 +40,7 @@ _SAY: Final = "soaklib send: {}"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     try:
-        options, rest = _parser().parse_known_args(sys.argv[1:] if arguments is None else arguments)
+        options, rest = flags().parse_known_args(sys.argv[1:] if arguments is None else arguments)
         lane = Lane.parse(options.lane)
         job = _given_job(options, lane, rest) if options.job is not None else _own_job(options, lane, rest)
         folder: Path = options.folder or lane_folder(
@@ -53,8 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exc.exit_code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def flags() -> Flags:
+    """Give the command's flags."""
+    parser = Flags(
         prog="soaklib send",
         description="Send one lane of a soak. All other flags are those of soaklib run, the same for every lane.",
         allow_abbrev=False,

@@ -10,6 +10,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
+from soaklib.commands.flags import Flags
 from soaklib.commands.process import command, find_folder
 from soaklib.errors import ExitCode, SoaklibError
 from soaklib.page.server import PageServer
@@ -18,16 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-__all__ = ["main", "start_watching"]
+__all__ = ["flags", "main", "start_watching"]
 
 _IDLE_S: Final = 600
 _HIGHEST_PORT: Final = 65_535
 
 
-@command
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit code."""
-    parser = argparse.ArgumentParser(
+def flags() -> Flags:
+    """Give the command's flags."""
+    parser = Flags(
         prog="soaklib watch",
         description="Serve the page of a run on the loopback: live while the run goes on, final after it.",
         epilog="The link has a token in it: who has the link can look. Ctrl-C ends it.",
@@ -37,7 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--until-idle", type=float, metavar="S", help="end when the run has ended and nobody looked for S seconds"
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit code."""
+    options = flags().parse_args(arguments)
     try:
         asyncio.run(_serve(find_folder(options.run), options.port, options.until_idle))
     except SoaklibError as exc:

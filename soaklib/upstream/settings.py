@@ -13,7 +13,7 @@ from soaklib.upstream.behaviour import MODES, Behaviour, BehaviourError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["UpstreamSettings", "parse_settings"]
+__all__ = ["UpstreamSettings", "flags", "parse_settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,11 @@ def _behaviour(text: str) -> Behaviour:
 
 def parse_settings(arguments: Sequence[str]) -> UpstreamSettings:
     """Read the command line; on a mistake print a sentence on stderr and exit with code 2."""
+    return UpstreamSettings(**vars(flags().parse_args(arguments)))
+
+
+def flags() -> argparse.ArgumentParser:
+    """Give the flags of the mock upstream."""
     modes = "\n".join(f"  {name:16}{meaning}" for name, meaning in MODES.items())
     parser = argparse.ArgumentParser(
         prog="python -m soaklib.upstream",
@@ -77,4 +82,4 @@ def parse_settings(arguments: Sequence[str]) -> UpstreamSettings:
         help='how it behaves at the start, as in \'{"latency_ms": 50, "mode": "500", "share": 0.1}\'',
     )
     add("--exit-with-parent", action="store_true", help="end when stdin reaches its end")
-    return UpstreamSettings(**vars(parser.parse_args(arguments)))
+    return parser

@@ -334,7 +334,7 @@ def test_the_question_and_errors_are_no_markup(monkeypatch, capsys):
     asked = " ".join(capsys.readouterr().err.split())
     assert "10 slots a second to http://[fd00::1]:3000 for 24.0 hours. Go on? [y/N]" in asked
 
-    def fail(_):
+    def fail(*_, **__):
         message = "a gateway says [/app/x.js:12] [red]no[/red] :smile:"
         raise SoaklibError(message)
 

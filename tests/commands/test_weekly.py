@@ -308,7 +308,7 @@ def _failing(error):
         (["--against", "no-such-run"], "there is no run 'no-such-run'"),
         (["--resume", "no-such-run"], "there is no run 'no-such-run'"),
         (["--out", "/proc/nowhere"], "--out /proc/nowhere: cannot be written"),
-        (["--nope"], "unrecognized arguments: --nope"),
+        (["--nope"], "there is no flag --nope"),
     ],
 )
 def test_bad_usage_is_a_sentence_and_code_2(tmp_path, arguments, message):
