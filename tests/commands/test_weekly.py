@@ -113,14 +113,14 @@ def test_the_first_week_has_nothing_to_be_compared_with(weeks):
 
 
 def test_a_second_week_is_compared_with_the_first(weeks):
-    """Every endpoint is the same, in the words at the end, in comparison.json and in comparison.md."""
+    """In the words at the end, in comparison.json and in comparison.md; an hour has too few calls for a tool's p99."""
     _, first, _ = weeks.week()
     code, second, said = weeks.week()
     assert code == 0
-    assert said.count(f"against {first.name}: same: ") == 3
+    assert said.count(f"against {first.name}: same: ") == 2
     comparison = read_comparison(second)
     assert comparison.against == first.name
-    assert [change.state for change in comparison.endpoints] == ["same"] * 3
+    assert [change.state for change in comparison.endpoints] == ["same", "inconclusive", "same"]
     assert comparison.regressions == ()
     text = (second / "comparison.md").read_text()
     assert f"Compared with {first.name}, the last good run." in text

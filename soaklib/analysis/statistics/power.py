@@ -3,7 +3,8 @@
 A drift is judged by a slope and a shift by a difference of window means; both are linear in the points, so their
 standard error under first-order noise of known spread and memory is exact (Brockwell and Davis, *Time Series*, 1991,
 section 7.1). How often a test that has to estimate spread and memory itself rejects is then that of a t distribution on
-the independent points that are left. ``tests/calibration`` holds the answers to within ten points of simulation.
+the independent points that are left; a slope is also held against the few terms of its series' own slow part, which
+leaves it no more degrees of freedom than those. ``tests/calibration`` holds the answers to within ten points of simulation.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from soaklib.analysis.statistics.drift import MIN_POINTS
 from soaklib.analysis.statistics.intervals import TAIL_OBSERVATIONS
 from soaklib.analysis.statistics.series import gridded
 from soaklib.analysis.statistics.sieve import fit_sieve, remove_trend
+from soaklib.analysis.statistics.wander import COSINES
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ def power(
 
     Examples
     --------
-    >>> power(0.001, hours=24, rate=0.995, rps=10).power > 0.9
+    >>> power(0.001, hours=24, rate=0.995, rps=10).power > 0.7
     True
     """
     _check_numbers(change=change, hours=hours, every_s=every_s, design_effect=design_effect, wanted=wanted, phi=phi)
@@ -250,7 +252,8 @@ def _error(kind: str, points: int, phi: float) -> tuple[float, float]:
         time = np.arange(kept) - (kept - 1) / 2
         weights = time / (time @ time) * (points - 1)
         independent = kept * (1 - phi) / (1 + phi)
-        return _spread(weights, phi) / math.sqrt(_PAIRS_EFFICIENCY), max(independent - _TERMS_LOST, 1.0)
+        # a slope is held against its series' own slow part, too, of which there are so few terms
+        return _spread(weights, phi) / math.sqrt(_PAIRS_EFFICIENCY), min(max(independent - _TERMS_LOST, 1.0), COSINES)
     if kind == "shift":
         window = max(round(points / _WINDOW_SHARE), 2)
         settling = max(window // 4, 1)

@@ -25,7 +25,7 @@ from soaklib.analysis.statistics.slopes import theil_sen
 if TYPE_CHECKING:
     from soaklib.analysis.statistics.series import FloatArray
 
-__all__ = ["LEAST_POINTS", "Walked", "against_a_walk", "doubt", "step_doubt"]
+__all__ = ["COSINES", "LEAST_POINTS", "Walked", "against_a_walk", "doubt", "step_doubt"]
 
 LEAST_POINTS: Final = 8
 """Fewer points are not held against anything."""
@@ -40,7 +40,8 @@ _GROUP: Final = 4
 _HANGS_TOGETHER: Final = 1.2
 _STEP_LEVEL: Final = 0.01  # the step is the best of all
 _STEP_HANGS_TOGETHER: Final = 1.45  # the best step of noise takes more of its memory along than a line does
-_COSINES: Final = 4
+COSINES: Final = 4
+"""Terms of a series' slow part, and so the degrees of freedom of what a slope is held against."""
 _DAY_H: Final = 24.0
 _LEAST_OF_A_DAY: Final = 0.75
 _CYCLE_FITS_BETTER: Final = 0.8
@@ -185,13 +186,13 @@ def _slow_p_value(value: FloatArray, shape: FloatArray) -> float:
     trend = shape - shape.mean()
     slope = float(value @ trend / (trend @ trend))
     left = value - value.mean() - slope * trend
-    order = np.arange(1, _COSINES + 3)
+    order = np.arange(1, COSINES + 3)
     cosines = np.cos(np.pi * np.outer(order, (np.arange(points) + 0.5) / points))
     cosines -= cosines.mean(axis=1, keepdims=True)
     cosines -= np.outer(cosines @ trend / (trend @ trend), trend)
-    slowest = np.linalg.svd(cosines, full_matrices=False)[2][:_COSINES]
+    slowest = np.linalg.svd(cosines, full_matrices=False)[2][:COSINES]
     error = float(np.sqrt(((slowest @ left) ** 2).mean() / (trend @ trend)))
-    return 0.0 if error <= _NOTHING * abs(slope) else float(2 * t.sf(abs(slope) / error, _COSINES))
+    return 0.0 if error <= _NOTHING * abs(slope) else float(2 * t.sf(abs(slope) / error, COSINES))
 
 
 def _is_daily(value: FloatArray, time_h: FloatArray) -> bool:

@@ -20,7 +20,7 @@ def test_a_shift_has_the_power_that_simulation_gave_it():
 
 def test_no_change_is_detected_as_often_as_the_level():
     """Half of the two-sided 5 %: the side a change of zero is on."""
-    assert power(0.0, hours=24, sd=1.0).power == pytest.approx(0.025, abs=0.005)
+    assert power(0.0, hours=24, sd=1.0).power == pytest.approx(0.025, abs=0.01)
 
 
 @pytest.mark.parametrize("worse", [{"phi": 0.6}, {"hours": 12}, {"sd": 2.0}])
@@ -33,10 +33,11 @@ def test_what_makes_a_change_harder_to_see_lowers_power(worse):
 
 
 def test_a_thousandth_of_success_over_a_day():
-    """At ten a second a ten-minute point of a 99.5 % rate has a spread of 0.091 %; a drift of 0.1 % is detected."""
+    """At ten a second a ten-minute point of a 99.5 % rate has a spread of 0.091 %; a drift of 0.1 % is
+    detected in seven days of ten: the check against slow wander costs the rest."""
     told = power(0.001, hours=24, rate=0.995, rps=10)
     assert told.sd == pytest.approx((0.995 * 0.005 / 6000) ** 0.5)
-    assert told.power == pytest.approx(0.93, abs=0.02)
+    assert told.power == pytest.approx(0.72, abs=0.02)
     assert power(0.001, hours=24, rate=0.995, rps=10, design_effect=9).power < 0.3
 
 
@@ -46,7 +47,7 @@ def test_five_milliseconds_at_the_99th_percentile():
     told = power(5.0, hours=24, latencies=rng.lognormal(3, 0.7, 50_000), rps=10)
     windows = np.quantile(rng.lognormal(3, 0.7, (300, 6000)), 0.99, axis=1)
     assert told.sd == pytest.approx(windows.std(), rel=0.15)
-    assert told.power > 0.95
+    assert told.power > 0.85
 
 
 def test_a_megabyte_an_hour():
