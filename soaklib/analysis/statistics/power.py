@@ -4,7 +4,8 @@ A drift is judged by a slope and a shift by a difference of window means; both a
 standard error under first-order noise of known spread and memory is exact (Brockwell and Davis, *Time Series*, 1991,
 section 7.1). How often a test that has to estimate spread and memory itself rejects is then that of a t distribution on
 the independent points that are left; a slope is also held against the few terms of its series' own slow part, which
-leaves it no more degrees of freedom than those. ``tests/calibration`` holds the answers to within ten points of simulation.
+leaves it no more degrees of freedom than those. ``tests/calibration`` holds the answers to within ten points of
+simulation.
 """
 
 from __future__ import annotations

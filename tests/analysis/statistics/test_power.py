@@ -34,7 +34,8 @@ def test_what_makes_a_change_harder_to_see_lowers_power(worse):
 
 def test_a_thousandth_of_success_over_a_day():
     """At ten a second a ten-minute point of a 99.5 % rate has a spread of 0.091 %; a drift of 0.1 % is
-    detected in seven days of ten: the check against slow wander costs the rest."""
+    detected in seven days of ten: the check against slow wander costs the rest.
+    """
     told = power(0.001, hours=24, rate=0.995, rps=10)
     assert told.sd == pytest.approx((0.995 * 0.005 / 6000) ** 0.5)
     assert told.power == pytest.approx(0.72, abs=0.02)
