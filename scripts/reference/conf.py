@@ -41,6 +41,12 @@ _write_page(
     [f"autoclass:: soaklib.{name}\n   :members:" for name in _public(soaklib, inspect.isclass)],
 )
 _write_page(
+    "data",
+    "Data",
+    "What is neither a function nor a class.",
+    [f"autodata:: soaklib.{name}\n   :no-value:" for name in _public(soaklib, lambda one: isinstance(one, tuple))],
+)
+_write_page(
     "charts",
     "Charts",
     "``from soaklib import charts``: a frame in, an axes or a figure out.",

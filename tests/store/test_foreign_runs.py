@@ -22,7 +22,7 @@ ATTACKS = {
     "a view in place of a table": (
         "alter table events rename to kept",
         ("create view events as select * from kept union all"
-        " select 0, 'STOLEN', content, null from read_text('{secret}')"),
+        " by name select 0 as at_us, 'STOLEN' as name, content as detail from read_text('{secret}')"),
     ),
     "a macro before epoch_us": ("create macro epoch_us(at) as 0",),
     "a macro before round": ("create macro round(x) as 0",),
