@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from soaklib.charts.legend import legend_below
-from soaklib.charts.looks import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILLION
+from soaklib.charts.looks import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from soaklib.charts.notes import note
 from soaklib.charts.stage import span_until, time_axes
 from soaklib.charts.theme import themed
@@ -41,11 +41,12 @@ _ROWS: Final = (
     ),
     _Row(
         "policies, agents",
-        frozenset(name for name in EventName if name.startswith(("POLICIES", "AGENTS"))),
+        frozenset(name for name in EventName if name.startswith(("POLICIES", "AGENTS", "SESSIONS"))),
         "s",
         PURPLE,
     ),
     _Row("tokens rotated", frozenset(name for name in EventName if name.startswith("TOKENS")), "|", BLUE),
+    _Row("lanes", frozenset(name for name in EventName if name.startswith(("LANE", "CLOCK"))), "|", SKY),
     _Row("snapshots", frozenset(name for name in EventName if name.startswith("METRICS")), "|", GREEN),
     _Row("health gates", frozenset(name for name in EventName if name.startswith("HEALTH")), "d", GREY),
     _Row(

@@ -17,6 +17,7 @@ from soaklib.commands.terminal import new_console
 from soaklib.errors import RecordingError, SettingsError, SoaklibError
 from soaklib.evidence import collecting
 from soaklib.plan.loading import load_settings
+from soaklib.plan.model import load_plan
 from soaklib.records import RunStatus
 from soaklib.runner.job import SoakResult
 from soaklib.store.tables import DATABASE_NAME
@@ -42,7 +43,9 @@ def template(tmp_path_factory):
 def job(template, tmp_path):
     """A soak that has come to its end, in a folder of its own."""
     folder = shutil.copytree(template, tmp_path / "r1")
-    return SimpleNamespace(folder=folder, settings=load_settings([]), run_id="r1", target="http://127.0.0.1:1")
+    return SimpleNamespace(
+        folder=folder, settings=load_settings([]), plan=load_plan(), run_id="r1", target="http://127.0.0.1:1"
+    )
 
 
 @pytest.fixture(autouse=True)
