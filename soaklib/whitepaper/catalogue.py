@@ -134,8 +134,8 @@ CATALOGUE: Final[tuple[Family, ...]] = (
                    count(*) filter (purpose = 'load')::BIGINT as load,
                    count(*) filter (purpose = 'probe')::BIGINT as probes,
                    count(sent_at_us) filter (purpose = 'load')::BIGINT as load_sent,
-                   count(*) filter (purpose = 'load' and sent_at_us is not null and done_at_us is not null)::BIGINT
-                       as load_ended,
+                   count(*) filter (purpose = 'load' and sent_at_us is not null and done_at_us is not null
+                                    and kind in ('ok', 'timeout', 'transport_error'))::BIGINT as load_served,
                    count(*) filter (purpose = 'load' and kind = 'denied')::BIGINT as load_denied,
                    count(*) filter (kind = 'dropped')::BIGINT as dropped,
                    count(*) filter (kind = 'missed')::BIGINT as missed,
@@ -148,7 +148,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
             from outcomes""",
         columns={"planned": Stated("calls")}
         | dict.fromkeys(
-            ("sent", "ok", "denied", "failed", "load", "probes", "load_sent", "load_ended", "load_denied", "dropped",
+            ("sent", "ok", "denied", "failed", "load", "probes", "load_sent", "load_served", "load_denied", "dropped",
              "missed", "interrupted", "skipped", "rate_limited", "given_up", "fast_fails", "upstream_errors"),
             _OF_ALL,
         ),

@@ -42,7 +42,7 @@ def test_a_percentile_that_too_few_calls_lie_beyond_is_not_told(sufficient, is_t
     """The tail of a short run is neither drawn nor told."""
     tail = {
         "latency[response/0.99].latency_ms": (9.411, 9.0), "latency[response/0.99].quantile": (0.99, None),
-        "latency[response/0.99].sufficient": (sufficient, None), "totals.load_ended": (198, None),
+        "latency[response/0.99].sufficient": (sufficient, None), "totals.load_served": (198, None),
         "levels.rate": (95.0, None),
     }  # fmt: skip
     assert ("9.411" in _said("percentile-plot", **tail)) is is_told
@@ -50,7 +50,7 @@ def test_a_percentile_that_too_few_calls_lie_beyond_is_not_told(sufficient, is_t
 
 def test_a_run_without_calls_has_a_caption_all_the_same():
     """Where there is not even a row of quantiles, the caption says how many calls there were."""
-    assert "n = 0" in _said("percentile-plot", **{"totals.load_ended": (0, None)})
+    assert "n = 0" in _said("percentile-plot", **{"totals.load_served": (0, None)})
 
 
 def test_no_rotations_are_not_laid_over_one_another():

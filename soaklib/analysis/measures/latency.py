@@ -53,6 +53,8 @@ CENSORED_KINDS: Final = (Kind.TIMEOUT, Kind.TRANSPORT_ERROR)
 _MEASURES: Final = ("response", "service")
 _CHUNK_CALLS: Final = 4_000_000
 _ENDED: Final = "purpose = 'load' and sent_at_us is not null and done_at_us is not null"
+_CENSORED: Final = "(" + ", ".join(f"'{kind}'" for kind in CENSORED_KINDS) + ")"
+Whom: TypeAlias = Literal["served", "all"]
 _PART_BITS: Final = 20
 _US_BITS: Final = _PART_BITS + 1
 
@@ -67,6 +69,7 @@ def latency(
     *,
     by: str | Sequence[str] = ("tool",),
     quantiles: Sequence[float] = QUANTILES,
+    whom: Whom = "served",
 ) -> pl.DataFrame:
     """Give quantiles of service time and of response time over windows of soak time, with their intervals.
 
@@ -83,20 +86,24 @@ def latency(
         Column of ``calls`` to tell apart, null by itself, or several; empty for all calls together.
     quantiles
         Levels between 0 and 1.
+    whom
+        ``"served"``: calls that were answered ok, and those that were given up, which would have been; ``"all"``: every
+        call that was sent and ended. A refusal takes a fraction of a millisecond, and many of them would make a gateway
+        look fast. With ``kind`` in `by` it is always ``"all"``.
 
     Returns
     -------
     polars.DataFrame
         ``soak_s`` and ``end_s`` (start and end of the window; no end for ``"all"``), the columns of `by`, ``measure``
         (``service`` or ``response``), ``quantile``, ``latency_ms``, ``at_least`` (whether that is a lower bound only),
-        ``n`` (calls of the load that were sent and ended), ``sufficient`` (whether at least ten observations lie beyond
+        ``n`` (calls), ``sufficient`` (whether at least ten observations lie beyond
         the quantile, on either side), ``low_ms`` and ``high_ms`` (the 95 % interval; null where not sufficient,
         ``high_ms`` infinite where it lies among calls that were given up). A window in which no call ended has no row.
 
     Raises
     ------
     SettingsError
-        A level is not between 0 and 1, or a column cannot be grouped by.
+        A level is not between 0 and 1, a column cannot be grouped by, or `whom` is neither of the two.
 
     Notes
     -----
@@ -108,6 +115,7 @@ def latency(
         msg = f"quantiles={list(quantiles)} must lie between 0 and 1; pass for example [0.5, 0.99]"
         raise SettingsError(msg)
     names = ["soak_s", *(groups := groups_of(by))]
+    of_them = _of("all" if "kind" in groups else whom)
     levels = sorted({float(level) for level in quantiles})
     rows: list[tuple[object, ...]] = []
     with asking(source) as ask:
@@ -115,10 +123,10 @@ def latency(
             f"""
             select {window_sql(every)} as soak_s, {"".join(f"{name}, " for name in groups)} count(*)::BIGINT as n,
                    min(planned_at_us) as first_us, max(planned_at_us) as last_us
-            from calls where {_ENDED} group by all having count(*) > 0 order by all"""  # noqa: S608 - our own names
+            from calls where {of_them} group by all having count(*) > 0 order by all"""  # noqa: S608 - our own names
         )
         for chunk in _chunks(cells):
-            for key, keys_of in _groups(ask, every, names, chunk):
+            for key, keys_of in _groups(ask, every, names, chunk, of_them):
                 for measure in _MEASURES:
                     told = _Keys.of(keys_of(measure)).quantiles(levels)
                     rows += [(*key, measure, *quantile) for quantile in told]
@@ -128,6 +136,14 @@ def latency(
     }  # fmt: skip
     found = pl.DataFrame(rows, schema=schema, orient="row").sort(*names, "measure", "quantile")
     return found.select("soak_s", window_end(every), pl.exclude("soak_s"))
+
+
+def _of(whom: str) -> str:
+    """Give SQL for the calls of the load whose latency is meant."""
+    if whom not in {"served", "all"}:
+        msg = f"whom={whom!r} is unknown; pass 'served' or 'all'"
+        raise SettingsError(msg)
+    return _ENDED if whom == "all" else f"{_ENDED} and (kind = 'ok' or kind in {_CENSORED})"
 
 
 class _Quantile(NamedTuple):
@@ -217,7 +233,7 @@ def _chunks(cells: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 
 def _groups(
-    ask: Ask, every: str, names: Sequence[str], cells: pl.DataFrame
+    ask: Ask, every: str, names: Sequence[str], cells: pl.DataFrame, of_them: str
 ) -> Iterator[tuple[tuple[object, ...], Callable[[str], Ints]]]:
     """Give each cell's name, and what gives the keys of its calls by a measure, before the next cell is asked for."""
     window, every_s = window_sql(every), seconds_of(every)
@@ -232,8 +248,7 @@ def _groups(
         )
         number = f"({number}) * {len(values)} + case {whens} end"
         numbers = numbers * len(values) + np.array([places[value] for value in cells[name]])
-    censored = "(" + ", ".join(f"'{kind}'" for kind in CENSORED_KINDS) + ")"
-    key = f"* {1 << _US_BITS} + if(kind in {censored}, {1 << _PART_BITS}, 0) + {part_sql(every)}"
+    key = f"* {1 << _US_BITS} + if(kind in {_CENSORED}, {1 << _PART_BITS}, 0) + {part_sql(every)}"
     columns = {
         "cell": number,
         "response": f"(done_at_us - planned_at_us) {key}",
@@ -246,7 +261,7 @@ def _groups(
         return ask(
             f"""
             select {selected} from calls
-            where {_ENDED} and planned_at_us between $first_us and $last_us and ({number}) is not null""",  # noqa: S608 - our own names and numbers, and quoted values
+            where {of_them} and planned_at_us between $first_us and $last_us and ({number}) is not null""",  # noqa: S608 - our own names and numbers, and quoted values
             bounds,
         )
 
@@ -275,6 +290,7 @@ def latency_bins(
     *,
     measure: Literal["service", "response"] = "service",
     bins_per_decade: int = 10,
+    whom: Whom = "served",
 ) -> pl.DataFrame:
     """Count the calls of the load by window and latency.
 
@@ -288,6 +304,8 @@ def latency_bins(
         Service time (done - sent) or response time (done - planned).
     bins_per_decade
         How finely: 10 gives bins that end 26 % above their start.
+    whom
+        As for :func:`latency`.
 
     Returns
     -------
@@ -299,7 +317,7 @@ def latency_bins(
     Raises
     ------
     SettingsError
-        The measure is neither of the two, or there is no bin in a decade.
+        The measure or `whom` is neither of the two, or there is no bin in a decade.
     """
     if measure not in {"service", "response"}:
         msg = f"measure={measure!r} is unknown; pass 'service' or 'response'"
@@ -308,14 +326,13 @@ def latency_bins(
         msg = f"bins_per_decade={bins_per_decade} makes no bins; pass 1 or more"
         raise SettingsError(msg)
     begin = "sent_at_us" if measure == "service" else "planned_at_us"
-    censored = "(" + ", ".join(f"'{kind}'" for kind in CENSORED_KINDS) + ")"
     return aggregate(
         source,
         f"""
         with binned as (
-            select {window_ends_sql(every)}, kind in {censored} as censored,
+            select {window_ends_sql(every)}, kind in {_CENSORED} as censored,
                    floor(log10(greatest(done_at_us - {begin}, 1)) * {bins_per_decade})::INTEGER as bin
-            from calls where purpose = 'load' and sent_at_us is not null and done_at_us is not null
+            from calls where {_of(whom)}
         )
         select soak_s, end_s, pow(10, bin / {bins_per_decade}.0) / 1000 as low_ms,
                pow(10, (bin + 1) / {bins_per_decade}.0) / 1000 as high_ms, censored, count(*)::BIGINT as n

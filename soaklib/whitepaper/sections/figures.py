@@ -39,8 +39,8 @@ class Captioned(NamedTuple):
 
 
 _TOO_FEW_CALLS: Final = (
-    "Percentiles of service time and of response time: of the n = {totals.load_ended} calls of the load that were sent "
-    "and ended there are too few to tell a median."
+    "Percentiles of service time and of response time: of the n = {totals.load_served} calls of the load that were "
+    "answered ok or given up there are too few to tell a median."
 )
 _MEMORY_CRITERION: Final = (
     " The criterion, which has a margin and wants enough wall time, says: {{criteria[{name}].state}} "
@@ -123,27 +123,27 @@ FIGURES: Final = {
         needs="rotations.made:true", otherwise="No token was rotated.",
     ),
     "latency-percentiles": Captioned(
-        "Percentiles of service time and of response time, by tool and window, over all n = {totals.load_ended} "
-        "calls of the load that were sent and ended; {totals.given_up} were given up and count as longer than their "
-        "wait. Percentiles beyond which too few calls lie are not drawn. Over the whole run the median service time "
-        "is {latency[service/0.5].latency_ms} ({levels.rate} interval {latency[service/0.5].latency_ms:interval}), "
+        "Percentiles of service time and of response time, by tool and window, over the n = {totals.load_served} "
+        "calls of the load that were answered ok or given up; {totals.given_up} were given up and count as longer than "
+        "their wait, and refusals are left out. Percentiles beyond which too few calls lie are not drawn. Over the "
+        "whole run the median service time is {latency[service/0.5].latency_ms} ({levels.rate} interval {latency[service/0.5].latency_ms:interval}), "
         "the median response time {latency[response/0.5].latency_ms} ({latency[response/0.5].latency_ms:interval}).",
         "Lines on a logarithmic scale over soak time: percentiles of service and response time for each tool.",
         needs="latency[service/0.5].sufficient:true", otherwise=_TOO_FEW_CALLS,
     ),
     "latency-heat-map": Captioned(
-        "How service times were distributed, window by window; the darker, the more of the n = {totals.load_ended} "
-        "calls that ended." + _NO_INTERVAL,
+        "How service times were distributed, window by window; the darker, the more of the n = {totals.load_served} "
+        "calls that were answered ok or given up." + _NO_INTERVAL,
         "A heat map: soak time across, service time on a logarithmic scale upwards, the number of calls as shade.",
     ),
     "percentile-plot": Captioned(
         "Response time by percentile in each phase of the plan, the scale stretched towards the tail; n = "
-        "{totals.load_ended} calls. Of all phases together the {latency[response/0.99].quantile} percentile is "
+        "{totals.load_served} calls. Of all phases together the {latency[response/0.99].quantile} percentile is "
         "{latency[response/0.99].latency_ms} ({levels.rate} interval {latency[response/0.99].latency_ms:interval}).",
         "Lines that rise to the right: response time on a logarithmic scale against percentile, a line for each phase.",
         needs="latency[response/0.99].sufficient:true",
         otherwise="Response time by percentile in each phase of the plan, the scale stretched towards the tail; n = "
-        "{totals.load_ended} calls. Percentiles beyond which too few calls lie are neither drawn nor told.",
+        "{totals.load_served} calls. Percentiles beyond which too few calls lie are neither drawn nor told.",
     ),
     "drift-gateway-memory": Captioned(
         "Memory of the gateway as its health endpoint tells it, by window the median of the scrapes and from the "

@@ -97,9 +97,10 @@ def _time(writer: Writer) -> Iterator[Block]:
             "waited for it (coordinated omission). The later steps of a chain are planned for the moment at which the "
             "step before was answered: their response time is their service time, and what a stall of the step before "
             "cost is counted there alone. A call that was given up, after {run.timeout_ms} without a whole answer or "
-            "for a broken connection, counts as longer than its wait, and is not left out of the percentiles of all "
-            "calls. Of calls that were answered ok alone are the percentiles in the table of latency by tool and those "
-            "that the criteria of drift judge: they say nothing of calls that were given up."
+            "for a broken connection, counts as longer than its wait, and is not left out of the percentiles that "
+            "figures draw; refusals are, since they take next to no time. Of calls that were answered ok alone are the "
+            "percentiles in the table of latency by tool and those that the criteria of drift judge: they say nothing "
+            "of calls that were given up."
         )
     )
 

@@ -26,7 +26,7 @@ def run(tmp_path_factory):
 
 def test_every_answered_call_is_in_one_bin(run):
     """Bins are of equal width on a log scale, hold every call of the load once, and each its own latencies."""
-    bins = latency_bins(run, "all", bins_per_decade=5)
+    bins = latency_bins(run, "all", bins_per_decade=5, whom="all")
     assert bins["n"].sum() == 3600
     assert (bins["high_ms"] / bins["low_ms"]).to_list() == pytest.approx([10**0.2] * bins.height)
     for row in bins.iter_rows(named=True):
@@ -47,12 +47,33 @@ def test_response_time_counts_from_the_planned_time(run):
     assert response["low_ms"].min() < 0.94 <= response["high_ms"].min()
 
 
+def test_refusals_do_not_make_a_gateway_look_fast(run):
+    """40 calls of 20 ms and 60 refusals of half a millisecond have a median of 20 ms, in figures as in verdicts."""
+    calls = run.outcomes().filter(pl.col("purpose") == "load").sort("slot", "step").head(100)
+    is_ok = pl.int_range(pl.len()) < 40
+    calls = calls.with_columns(
+        tool=pl.lit("openai"), kind=pl.when(is_ok).then(pl.lit("ok")).otherwise(pl.lit("rate_limited")),
+        done_at_us=pl.col("sent_at_us") + pl.when(is_ok).then(20_000).otherwise(500),
+    )  # fmt: skip
+
+    def median(**how):
+        found = soaklib.latency(calls, "all", quantiles=[0.5], **how).filter(measure="service")
+        return found.select("n", "latency_ms").rows()
+
+    assert median() == [(40, 20.0)]
+    assert median(whom="all") == [(100, 0.5)]
+    assert sorted(median(by="kind")) == [(40, 20.0), (60, 0.5)]
+    assert latency_bins(calls, "all")["n"].to_list() == [40]
+    with pytest.raises(SettingsError, match="whom='ok' is unknown; pass 'served' or 'all'"):
+        soaklib.latency(calls, whom="ok")
+
+
 def test_calls_that_were_given_up_are_told_apart(run):
     """A timeout is no latency: it has rows of its own."""
     calls = run.outcomes().with_columns(
         kind=pl.when((pl.col("slot") == 0) & (pl.col("purpose") == "load")).then(pl.lit("timeout")).otherwise("kind")
     )
-    bins = latency_bins(calls, "all")
+    bins = latency_bins(calls, "all", whom="all")
     assert bins.filter(pl.col("censored"))["n"].to_list() == [1]
     assert bins.filter(~pl.col("censored"))["n"].sum() == 3599
 
