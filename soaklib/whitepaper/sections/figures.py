@@ -126,7 +126,8 @@ FIGURES: Final = {
         "Percentiles of service time and of response time, by tool and window, over the n = {totals.load_served} "
         "calls of the load that were answered ok or given up; {totals.given_up} were given up and count as longer than "
         "their wait, and refusals are left out. Percentiles beyond which too few calls lie are not drawn. Over the "
-        "whole run the median service time is {latency[service/0.5].latency_ms} ({levels.rate} interval {latency[service/0.5].latency_ms:interval}), "
+        "whole run the median service time is {latency[service/0.5].latency_ms} ({levels.rate} interval "
+        "{latency[service/0.5].latency_ms:interval}), "
         "the median response time {latency[response/0.5].latency_ms} ({latency[response/0.5].latency_ms:interval}).",
         "Lines on a logarithmic scale over soak time: percentiles of service and response time for each tool.",
         needs="latency[service/0.5].sufficient:true", otherwise=_TOO_FEW_CALLS,
