@@ -122,7 +122,10 @@ _SECTIONS: Final = (
                round(quantile_cont(schedule_lag_max_us, 0.99) / 1000, 3) as schedule_lag_p99_ms,
                round(max(loop_lag_max_us) / 1000, 3) as loop_lag_max_ms, max(in_flight) as in_flight_max,
                max(queue_rows) as queue_rows_max, max(rss_bytes) as rss_max_bytes,
-               (select count(*) from invalid_windows) as invalid_windows
+               (select count(*) from invalid_windows) as invalid_windows,
+               coalesce(max(connections_open), 0) as connections_max,
+               coalesce(sum(connections_opened), 0)::BIGINT as connections_opened,
+               coalesce(sum(connections_lost), 0)::BIGINT as connections_lost
         from runner_health""",
         "An invalid window is a soak-minute in which the generator was late; verdicts leave it out.",
     ),

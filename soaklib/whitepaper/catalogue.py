@@ -333,6 +333,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         query=QUERIES["The generator itself"],
         columns={"wall_seconds": Stated("wall seconds"), "in_flight_max": Stated("calls"),
                  "invalid_windows": Stated("windows"), "rss_max_bytes": Stated("bytes")}
+        | dict.fromkeys(("connections_max", "connections_opened", "connections_lost"), Stated("connections"))
         | dict.fromkeys(("schedule_lag_max_ms", "schedule_lag_p99_ms", "loop_lag_max_ms"),
                         Stated("ms", n="wall_seconds")),
     ),

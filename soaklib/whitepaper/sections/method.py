@@ -103,6 +103,14 @@ def _time(writer: Writer) -> Iterator[Block]:
             "of calls that were given up."
         )
     )
+    if writer.count("generator.connections_opened"):
+        yield Paragraph(
+            writer.say(
+                "The load held at most {generator.connections_max} connections to the gateway at a time; it opened "
+                "{generator.connections_opened} in all, of which {generator.connections_lost} were ended by the "
+                "gateway or the network. Behind a balancer, calls on the same connection go to the same server."
+            )
+        )
 
 
 def _success(writer: Writer) -> Iterator[Block]:
