@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import difflib
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -127,7 +127,10 @@ def first_line(exc: BaseException) -> str:
     return f"{type(exc).__name__}: {said[0]}" if said else type(exc).__name__
 
 
+_LONG: Final = 5  # of a shorter name two letters that changed places are a third
+
+
 def near_miss(name: str, known: Iterable[str]) -> str:
     """Give ``: did you mean x?`` for the known name that is nearest to an unknown one; nothing if none is near."""
-    [*near] = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    [*near] = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6 if len(name) < _LONG else 0.7)
     return f": did you mean {near[0]}?" if near else ""

@@ -9,7 +9,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from soaklib.commands.send import _given_job, _own_job, _parser, start_time
+from soaklib.commands import send
+from soaklib.commands.send import _given_job, _own_job, start_time
 from soaklib.errors import SettingsError
 from soaklib.fleet.lanes import Lane
 
@@ -67,7 +68,7 @@ class _Job(_Strict):
 def _job_of(words):
     """Give the lane and the job that a command line makes."""
     assert words[:3] == ["exec", "soaklib", "send"]
-    options, rest = _parser().parse_known_args(words[3:])
+    options, rest = send.flags().parse_known_args(words[3:])
     lane = Lane.parse(options.lane)
     return lane, _own_job(options, lane, rest)
 
@@ -121,7 +122,7 @@ def test_a_start_says_its_zone(text):
 )  # fmt: skip
 def test_what_lanes_cannot_share_is_refused(flags, words):
     """Lanes have one start and one gateway, and an in-flight cap has a place for each."""
-    options, rest = _parser().parse_known_args(["--lane", "0/2", *flags])
+    options, rest = send.flags().parse_known_args(["--lane", "0/2", *flags])
     with pytest.raises(SettingsError, match=words):
         _own_job(options, Lane(0, 2), rest)
 
@@ -130,12 +131,12 @@ def test_caps_and_agents_are_divided(tmp_path):
     """A lane has its share of the cap and of the agents that the run was given, from its own flags or from a file."""
     flags = ["--start-at", "2026-12-01T00:00:00Z", "--gateway-url", "http://127.0.0.1:1", "--max-in-flight", "7",
              "--agents-per-role", "5"]  # fmt: skip
-    options, rest = _parser().parse_known_args(["--lane", "0/3", *flags])
+    options, rest = send.flags().parse_known_args(["--lane", "0/3", *flags])
     made = _own_job(options, Lane(0, 3), rest)
     shares = [made.settings_of(Lane(number, 3)) for number in range(3)]
     assert [one.max_in_flight for one in shares] == [3, 2, 2]
     assert [one.agents_per_role for one in shares] == [2, 2, 1]
-    options, rest = _parser().parse_known_args(["--lane", "0/3", "--job", str(made.write(tmp_path))])
+    options, rest = send.flags().parse_known_args(["--lane", "0/3", "--job", str(made.write(tmp_path))])
     assert _given_job(options, Lane(0, 3), rest) == made
     with pytest.raises(SettingsError, match="has 3 lanes"):
         _given_job(options, Lane(0, 2), rest)
