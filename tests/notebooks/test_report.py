@@ -77,7 +77,7 @@ def test_conclusions_follow_from_the_numbers(reported):
     )
     assert "openai 14 of 900" in _shown(folder, "30-breakers")
     assert "3 of 3 rotations, 0 of 3660 calls refused" in _shown(folder, "40-rotation")
-    assert _shown(folder, "50-latency").startswith("Over 3,600 calls: p50 of service time 1.24 ms")
+    assert _shown(folder, "50-latency").startswith("Over 3,521 calls: p50 of service time 1.24 ms")
     assert "0 calls were given up" in _shown(folder, "50-latency")
     assert "The error budget was used to 17.9 %" in success  # 19 errors of 3 % of 3,540
     assert "memory of the generator, MB: **inconclusive**. Too short to tell" in _shown(folder, "60-drift")
