@@ -142,7 +142,7 @@ def execute(source: Path, target: Path, parameters: Mapping[str, str]) -> None:
                 kernel_name="python3",
                 language="python",
                 progress_bar=False,
-                cwd=target.parent,
+                resources={"metadata": {"path": str(target.parent)}},  # cwd= would be that of all threads
                 execution_timeout=_CELL_LIMIT_S,
                 start_timeout=_KERNEL_LIMIT_S,
                 config=kernel,

@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 import tempfile
+from pathlib import Path
 
 import nbformat
 import papermill
@@ -111,6 +112,19 @@ def test_every_figure_is_there_in_every_format(reported):
         }
         assert "n = " in told["caption"] or told["name"] in {"outcome-composition", "run-comparison"}, told["name"]
         assert told["run_id"] == "r1"
+
+
+def test_notebooks_run_in_their_own_folder_and_leave_this_process_where_it_is(run_folder, tmp_path, monkeypatch):
+    """Several at once: a kernel's folder is its own, and the folder of whoever asked for the report stays."""
+    monkeypatch.setattr(kernels, "_side_by_side", lambda: 2)
+    notebooks = tmp_path / "notebooks"
+    code = "import os, time\ntime.sleep({})\nopen('here-{}', 'w').close()"
+    _notebook(notebooks, "00-short", "run_id = None", code.format(0.1, 0))
+    _notebook(notebooks, "10-long", "run_id = None", code.format(1, 1))
+    before = Path.cwd()
+    build_report(run_folder, notebooks=notebooks)
+    assert Path.cwd() == before
+    assert {path.name for path in (run_folder / "notebooks").glob("here-*")} == {"here-0", "here-1"}
 
 
 def test_a_failing_cell_ends_the_report(run_folder, tmp_path, monkeypatch, capsys):
