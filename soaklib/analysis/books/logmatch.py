@@ -76,7 +76,7 @@ _SURPLUS: Final = f"""
          ) as edges
          on placed_us <= edges.end_us
     where len($begin_us::BIGINT[]) >= 0
-    group by all order by win, answer, tool, action, reason"""  # noqa: S608
+    group by all order by win, answer, tool, action, reason"""  # noqa: S608 - our own names
 
 
 def log_rows(run: Run, at: Sequence[Reading], database: str | Path | pl.DataFrame, spare: pl.DataFrame) -> pl.DataFrame:

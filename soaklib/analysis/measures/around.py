@@ -131,7 +131,7 @@ class _Cells(NamedTuple):
             select floor(soak_s / $cell_s)::BIGINT as cell, count(*) filter (counted) as counted,
                    count(*) filter (counted and not succeeded) as failed, count(response_us) as answered,
                    coalesce(sum(response_us), 0)::DOUBLE / 1000 as response_ms
-            from valid_calls where purpose = 'load' and soak_s >= 0{outside} group by cell""",  # noqa: S608
+            from valid_calls where purpose = 'load' and soak_s >= 0{outside} group by cell""",  # noqa: S608 - our own names
             {"cell_s": cell_s},
         )
         place = rows["cell"].to_numpy()

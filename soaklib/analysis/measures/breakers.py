@@ -56,7 +56,7 @@ def fast_fails(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
                count(*) filter (kind = 'fast_fail')::BIGINT as fast_fails,
                count(*) filter (kind = 'upstream_error')::BIGINT as upstream_errors,
                count(sent_at_us)::BIGINT as sent
-        from calls where purpose = 'load' group by all order by tool, soak_s""",  # noqa: S608
+        from calls where purpose = 'load' group by all order by tool, soak_s""",  # noqa: S608 - our own names
     )
 
 

@@ -127,7 +127,7 @@ def denials(source: Run | pl.DataFrame, every: str = "1m", *, by: str | Sequence
         select {window_sql(every)} as soak_s, {part_sql(every)} as part, {_listed(groups)} purpose,
                if(kind = 'denied', reason, null) as reason, kind = 'denied' as is_denied, min("at") as "at",
                count(*)::BIGINT as n
-        from calls group by all order by all""",  # noqa: S608
+        from calls group by all order by all""",  # noqa: S608 - our own names
     )
     window = ["soak_s", *groups, "purpose"]
     planned = parts.group_by(*window, "part", maintain_order=True).agg(pl.col("at").min(), calls=pl.col("n").sum())
@@ -171,7 +171,7 @@ def tool_usage(source: Run | pl.DataFrame, every: str = "1h") -> pl.DataFrame:
         f"""
         select {window_ends_sql(every)}, tool, action, count(sent_at_us)::BIGINT as sent,
                count(*) filter (kind = 'ok')::BIGINT as ok
-        from calls where purpose = 'load' group by all order by all""",  # noqa: S608
+        from calls where purpose = 'load' group by all order by all""",  # noqa: S608 - our own names
     )
 
 
