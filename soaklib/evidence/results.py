@@ -6,9 +6,9 @@ import json
 import math
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.verdicts.criteria import judge
 from soaklib.analysis.verdicts.summary import summary
 from soaklib.errors import SoaklibError
+from soaklib.evidence.judging import verdicts_on
 from soaklib.evidence.provenance import gateway_facts, software
 from soaklib.reports.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
 from soaklib.reports.run_report import report_name, run_report
@@ -57,7 +57,7 @@ def unfounded_results(run: Run, manifest: BundleManifest) -> tuple[list[str], li
     RunError
         The run cannot be read.
     """
-    verdicts = judge(run)
+    verdicts = verdicts_on(run)
     here, there = software(), manifest.collected_with
     is_same = here.source_sha256 == there.source_sha256
     hint = "" if is_same else f" (it was judged by another soaklib: {_name(there)}; this is {_name(here)})"

@@ -52,9 +52,9 @@ def open_read_only(path: Path, *, is_foreign: bool = False) -> duckdb.DuckDBPyCo
     """
     connection = connect_to_read(path)
     try:
-        _check_schema(connection, path)
+        version = _check_schema(connection, path)
         with _reading_errors(path):
-            add_what_it_lacks(connection)
+            add_what_it_lacks(connection, version)
             prepare_reader(connection)
             if is_foreign:
                 _keep_inside(connection, path.parent)
@@ -99,8 +99,8 @@ def _keep_inside(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     connection.execute("set enable_external_access = false").fetchall()
 
 
-def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Refuse a file that is more than data, or whose tables are not exactly ours, naming the difference."""
+def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    """Refuse a file that is more than data, or whose tables are not exactly its version's; give the version."""
     with _reading_errors(path):
         refuse_what_is_no_data(connection, path)
         names = column_names(connection)
@@ -125,6 +125,7 @@ def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     if differing:
         msg = f"{path}: {differing[0]}"
         raise SchemaError(msg)
+    return version
 
 
 def stored_version(connection: duckdb.DuckDBPyConnection) -> int:
@@ -138,17 +139,17 @@ def stored_version(connection: duckdb.DuckDBPyConnection) -> int:
     return SCHEMA_VERSION if row is None else int(row[0])
 
 
-def add_what_it_lacks(connection: duckdb.DuckDBPyConnection) -> None:
+def add_what_it_lacks(connection: duckdb.DuckDBPyConnection, version: int) -> None:
     """Put a view before each table of an earlier version that has the later columns, too, as NULL."""
-    if stored_version(connection) < SCHEMA_VERSION:
+    if version < SCHEMA_VERSION:
         for table in ADDED:
-            connection.execute(f"create temp view {table} as {stored_sql(connection, table)}").fetchall()
+            connection.execute(f"create temp view {table} as {stored_sql(connection, table, version)}").fetchall()
 
 
-def stored_sql(connection: duckdb.DuckDBPyConnection, table: str) -> str:
+def stored_sql(connection: duckdb.DuckDBPyConnection, table: str, version: int) -> str:
     """Give the query of all that a table of a run's file holds, past any view of its name, with today's columns."""
     [(database,)] = connection.execute("select current_database()").fetchall()
-    is_earlier = stored_version(connection) < SCHEMA_VERSION and table in ADDED
+    is_earlier = version < SCHEMA_VERSION and table in ADDED
     nulls = "".join(
         f", null::{type_} as {name_sql(name)}" for name, type_ in (defined_columns(ADDED[table]) if is_earlier else ())
     )

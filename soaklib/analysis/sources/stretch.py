@@ -9,7 +9,7 @@ import duckdb
 
 from soaklib.errors import RunError
 from soaklib.store.faults import first_line
-from soaklib.store.reader import add_what_it_lacks, stored_sql
+from soaklib.store.reader import add_what_it_lacks, stored_sql, stored_version
 from soaklib.store.views import prepare_reader
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def connect_stretch(
     """
     inner = connection.cursor()
     try:
-        add_what_it_lacks(inner)
+        version = stored_version(inner)
+        add_what_it_lacks(inner, version)
         prepare_reader(inner)
         low = "-1e999" if start_s <= 0 else repr(start_s)
         high = "1e999" if end_s >= info.planned_soak_s or math.isinf(end_s) else repr(end_s)
@@ -51,7 +52,7 @@ def connect_stretch(
             inner.execute(f"alter table whole_{view} rename to {view}").fetchall()
         for table, column in _BY_TIME.items():
             inner.execute(
-                f"create or replace temp view {table} as {stored_sql(inner, table)} "
+                f"create or replace temp view {table} as {stored_sql(inner, table, version)} "
                 f"where soak_seconds({column}) >= {low}::DOUBLE and soak_seconds({column}) < {high}::DOUBLE"
             ).fetchall()
     except duckdb.Error as exc:

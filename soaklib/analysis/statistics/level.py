@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from soaklib.analysis.statistics.series import gridded
+from soaklib.analysis.statistics.series import gridded, ranks
 from soaklib.analysis.statistics.sieve import fit_sieve, long_run_sd
 from soaklib.analysis.statistics.wander import step_doubt
 
@@ -167,10 +167,9 @@ def _apart(value: FloatArray) -> int | None:
 
 
 def _normal_scores(value: FloatArray) -> FloatArray:
-    from scipy.special import ndtri  # noqa: PLC0415 - takes half a second: not for `import soaklib`
-    from scipy.stats import rankdata  # noqa: PLC0415 - as above
+    from scipy.special import ndtri  # noqa: PLC0415 - scipy is not for `import soaklib`
 
-    return np.asarray(ndtri((rankdata(value) - 0.375) / (len(value) + 0.25)))
+    return np.asarray(ndtri((ranks(value) - 0.375) / (len(value) + 0.25)))
 
 
 def _best_step(score: FloatArray, seen: BoolArray) -> tuple[int, float, float, float]:

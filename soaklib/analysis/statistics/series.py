@@ -32,6 +32,7 @@ __all__ = [
     "epoch_us",
     "gridded",
     "in_mask",
+    "ranks",
     "regular",
     "require",
     "times_us",
@@ -243,6 +244,24 @@ def _values(series: pl.DataFrame) -> FloatArray:
         raise SettingsError(message)
     value = series["value"].cast(pl.Float64).to_numpy().astype(np.float64)
     return np.where(np.isfinite(value), value, np.nan)
+
+
+def ranks(value: FloatArray) -> FloatArray:
+    """Give the rank of each value, from 1 on; equal ones share the mean of theirs.
+
+    Parameters
+    ----------
+    value
+        Shape (points,): no gaps.
+
+    Returns
+    -------
+    FloatArray
+        Shape (points,).
+    """
+    _, place, times = np.unique(value, return_inverse=True, return_counts=True)
+    last = np.cumsum(times)
+    return np.asarray((last - (times - 1) / 2)[place])
 
 
 def require(frame: pl.DataFrame, column: str, what: str) -> None:

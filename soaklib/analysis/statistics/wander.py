@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from soaklib.analysis.statistics.series import ranks
 from soaklib.analysis.statistics.slopes import theil_sen
 
 if TYPE_CHECKING:
@@ -126,9 +127,7 @@ def step_doubt(value: FloatArray, time_h: FloatArray, edge: int) -> str | None:
     edge
         The first point of the new level.
     """
-    from scipy.stats import rankdata  # noqa: PLC0415 - takes half a second: not for `import soaklib`
-
-    rank = np.asarray(rankdata(value))
+    rank = ranks(value)
     left = np.concatenate([rank[:edge] - rank[:edge].mean(), rank[edge:] - rank[edge:].mean()])
     if _spans_a_day(time_h) and _after_cycle(rank, time_h) < _CYCLE_FITS_BETTER * float(left @ left):
         return "one cycle of a day fits far better than a step: a longer run, or one held against another, can tell"
@@ -180,7 +179,7 @@ def _without_step(value: FloatArray) -> FloatArray:
 
 def _slow_p_value(value: FloatArray, shape: FloatArray) -> float:
     """Test how far a series follows a line or a step, given as `shape`, against its slowest cosines."""
-    from scipy.stats import t  # noqa: PLC0415 - takes half a second: not for `import soaklib`
+    from scipy.special import stdtr  # noqa: PLC0415 - scipy is not for `import soaklib`
 
     points = len(value)
     trend = shape - shape.mean()
@@ -192,7 +191,7 @@ def _slow_p_value(value: FloatArray, shape: FloatArray) -> float:
     cosines -= np.outer(cosines @ trend / (trend @ trend), trend)
     slowest = np.linalg.svd(cosines, full_matrices=False)[2][:COSINES]
     error = float(np.sqrt(((slowest @ left) ** 2).mean() / (trend @ trend)))
-    return 0.0 if error <= _NOTHING * abs(slope) else float(2 * t.sf(abs(slope) / error, COSINES))
+    return 0.0 if error <= _NOTHING * abs(slope) else float(2 * stdtr(COSINES, -abs(slope) / error))
 
 
 def _is_daily(value: FloatArray, time_h: FloatArray) -> bool:

@@ -285,11 +285,11 @@ def with_spread(found: MeanDifference, kept: FloatArray) -> MeanDifference:
     """
     if len(kept) < _LEAST_KEPT:
         return found
-    from scipy.stats import t  # noqa: PLC0415 - takes half a second: not for `import soaklib`
+    from scipy.special import stdtr, stdtrit  # noqa: PLC0415 - scipy is not for `import soaklib`
 
     error, freedom = float(kept.std(ddof=1)) * math.sqrt(2), len(kept) - 1
     if not error:
         return found
-    half = max(float(t.ppf(1 - LEVEL, freedom)) * error, (found.high - found.low) / 2)
-    p_value = max(float(2 * t.sf(abs(found.difference) / error, freedom)), found.p_value)
+    half = max(float(stdtrit(freedom, 1 - LEVEL)) * error, (found.high - found.low) / 2)
+    p_value = max(float(2 * stdtr(freedom, -abs(found.difference) / error)), found.p_value)
     return MeanDifference(found.difference, found.difference - half, found.difference + half, p_value)

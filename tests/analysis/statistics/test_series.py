@@ -4,8 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 from dayseries import START, STEP, day, window
+from scipy.stats import rankdata
 
-from soaklib.analysis.statistics.series import epoch_us, gridded
+from soaklib.analysis.statistics.series import epoch_us, gridded, ranks
 from soaklib.errors import SettingsError
 
 
@@ -120,3 +121,9 @@ def test_a_naive_moment_is_refused():
     with pytest.raises(SettingsError, match="no time zone"):
         epoch_us(datetime(2026, 1, 1), "at")  # noqa: DTZ001 - the point
     assert epoch_us(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=1.5), "at") == 1_500_000
+
+
+def test_equal_values_share_the_mean_of_their_ranks():
+    """Ranks are those of scipy.stats.rankdata, ties and infinite values among them."""
+    value = np.array([3.0, 1.0, 3.0, -np.inf, 2.0, 3.0, np.inf, 1.0])
+    np.testing.assert_array_equal(ranks(value), rankdata(value))
