@@ -120,10 +120,13 @@ class RunWriter:
     def __init__(self, path: Path, *, memory_limit_mb: int = 64) -> None:
         self.path = path
         with _recording_errors(path):
+            is_new = not path.exists()  # a file that nobody made holds nothing that could run
             self._connection = _connect_to_write(
                 path, {"memory_limit": database_memory(memory_limit_mb * 1_000_000), "threads": 1}
             )
-            self._refuse_foreign()
+            seal_off(self._connection)
+            if not is_new:
+                self._refuse_foreign()
             for table, columns in TABLES.items():
                 self._connection.execute(f"create table if not exists {table} ({columns})").fetchall()
             self._add_what_it_lacks()
@@ -136,7 +139,6 @@ class RunWriter:
     def _refuse_foreign(self) -> None:
         """Refuse a file that holds more than data: a trigger, a default or a macro would run as rows are written."""
         try:
-            seal_off(self._connection)
             refuse_what_is_no_data(self._connection, self.path)
         except BaseException:
             self._connection.close()

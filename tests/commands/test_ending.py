@@ -15,7 +15,7 @@ from soaklib.commands.ending import conclude
 from soaklib.commands.process import Stopped
 from soaklib.commands.terminal import new_console
 from soaklib.errors import RecordingError, SettingsError, SoaklibError
-from soaklib.evidence import collecting
+from soaklib.evidence import collecting, judging
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
 from soaklib.records import RunStatus
@@ -37,6 +37,19 @@ def template(tmp_path_factory):
     write_soak_hour(folder)
     (folder / "soak-summary.json").unlink(missing_ok=True)
     return folder
+
+
+@pytest.fixture(scope="module")
+def verdicts(template):
+    """What the template's data say: to judge a run takes a second, and what is looked at here is what follows."""
+    with soaklib.open_run(template) as run:
+        return judging.verdicts_on(run)
+
+
+@pytest.fixture(autouse=True)
+def judged_once(verdicts, monkeypatch):
+    """Every run here is the template's."""
+    monkeypatch.setattr(judging, "judge", lambda _: list(verdicts))
 
 
 @pytest.fixture

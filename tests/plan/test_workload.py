@@ -56,3 +56,12 @@ def test_probes_are_expected_to_be_denied_and_the_load_to_be_allowed(workload):
         ("scraper", "gmail_send", Expected.DENY)
     ]
     assert workload.operation(0)[0][0].expected is Expected.ALLOW
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**63])
+@pytest.mark.parametrize("slots", [0, 1, 70_000])
+def test_operations_are_counted_as_the_slots_draw_them(seed, slots):
+    """The count at one go is that of the slots one by one, past a part's end too."""
+    load = Workload(load_plan(), seed)
+    one_by_one = Counter(load._operations.index(load.operation(slot)[0]) for slot in range(slots))
+    assert load.count_operations(slots) == one_by_one
