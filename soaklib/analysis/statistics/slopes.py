@@ -29,17 +29,27 @@ def theil_sen(rows: FloatArray, time: FloatArray) -> FloatArray:
     FloatArray
         Shape (series,): value units per unit of ``time``.
     """
-    first, second = np.triu_indices(len(time), 1)
-    distance = time[second] - time[first]
-    pairs = len(distance)
+    points = len(time)
+    lags = [
+        (lag, slice(end - (points - lag), end))
+        for lag, end in enumerate(np.cumsum(np.arange(points - 1, 0, -1)).tolist(), start=1)
+    ]
+    pairs = points * (points - 1) // 2
+    distance = np.empty(pairs)
+    for lag, where in lags:
+        np.subtract(time[lag:], time[:-lag], out=distance[where])
     middle = (pairs - 1) // 2, pairs // 2
     out = np.empty(len(rows))
     step = max(_CHUNK_VALUES // pairs, 1)
+    slopes = np.empty((min(step, len(rows)), pairs))
     for start in range(0, len(rows), step):
         chunk = rows[start : start + step]
-        slopes = (chunk[:, second] - chunk[:, first]) / distance
-        slopes.partition(middle, axis=1)
-        out[start : start + step] = (slopes[:, middle[0]] + slopes[:, middle[1]]) / 2
+        some = slopes[: len(chunk)]
+        for lag, where in lags:  # a lag's pairs lie side by side: far faster than to pick each pair's two points
+            np.subtract(chunk[:, lag:], chunk[:, :-lag], out=some[:, where])
+        some /= distance
+        some.partition(middle, axis=1)
+        out[start : start + step] = (some[:, middle[0]] + some[:, middle[1]]) / 2
     return out
 
 
