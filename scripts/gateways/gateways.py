@@ -1,0 +1,310 @@
+"""Starts a real gateway on the loopback, with the soak's own mock upstream behind it; soaks it, where that is asked for.
+
+A gateway is a folder beside this file:
+
+==================== =================================================================================================
+file                 what
+==================== =================================================================================================
+``requirements.txt`` what is installed into ``.gateways/NAME``, pinned (``scripts/setup gateways NAME``)
+``gateway.toml``     how it is started (:class:`Recipe`)
+``soak.toml``        the plan of its soak
+``prepare.py``       optional: run by the gateway's own Python when it answers, with ``GATEWAY_URL``, ``UPSTREAM_URL`` and
+                     the recipe's keys in its environment; prints one JSON object of further variables for the soak
+the rest             its configuration; ``@PORT@``, ``@UPSTREAM@`` and ``@UPSTREAM_PORT@`` are filled in
+==================== =================================================================================================
+
+All files are copied into a working folder first, since gateways write beside their configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+HERE: Final = Path(__file__).resolve().parent
+ROOT: Final = HERE.parent.parent
+INSTALLED: Final = ROOT / ".gateways"
+_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_PORTS: Final = range(20_000, 32_000)  # below those that outgoing connections are given
+_TERM_S: Final = 10.0
+_POLL_S: Final = 0.2
+
+
+class GatewayError(Exception):
+    """A gateway could not be started; says why, and where its log is."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a gateway is started: its ``gateway.toml``.
+
+    Attributes
+    ----------
+    about
+        What it is, in a line.
+    command
+        What starts it in the working folder; ``{bin}`` is where its programs are, ``{python}`` its Python, ``{port}``,
+        ``{upstream}`` and ``{upstream_port}`` are filled in.
+    ready
+        A path that is answered, by anything but a 5xx, once it is up.
+    start_s
+        How long that may take.
+    has_upstream
+        Whether the soak's own mock upstream stands behind it.
+    behaviour
+        How the upstream behaves until it is told otherwise.
+    environment
+        Variables of the gateway.
+    keys
+        Variables of the soak: keys that are good for nothing but this gateway.
+    soak
+        What ``soaklib run`` is told beside the plan and the URL.
+    """
+
+    about: str
+    command: list[str]
+    ready: str
+    start_s: float = 90.0
+    has_upstream: bool = True
+    behaviour: dict = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    soak: list[str] = field(default_factory=list)
+
+
+def names():
+    """Give the gateways there are."""
+    return sorted(path.parent.name for path in HERE.glob("*/gateway.toml"))
+
+
+def is_installed(name):
+    """Say whether ``scripts/setup gateways`` has installed a gateway."""
+    return any((INSTALLED / name).glob(".installed-*"))
+
+
+def free_port():
+    """Give a port that nothing listens on now, and that no outgoing connection is given."""
+    begin = os.getpid() * 7 % len(_PORTS)
+    for offset in range(len(_PORTS)):
+        port = _PORTS[(begin + offset) % len(_PORTS)]
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    msg = f"no free port from {_PORTS[0]} to {_PORTS[-1]}"
+    raise GatewayError(msg)
+
+
+class Gateway:
+    """A real gateway, started in a folder of its own and stopped by its pid.
+
+    Parameters
+    ----------
+    name
+        Of its folder beside this file.
+    folder
+        The working folder, which is made: configuration, logs.
+    """
+
+    def __init__(self, name, folder):
+        self.name = name
+        self.folder = Path(folder)
+        self.recipe = Recipe(**tomllib.loads((HERE / name / "gateway.toml").read_text()))
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.upstream = ""
+        self.variables = {}
+        self._process = self._upstream_process = None
+
+    def __enter__(self):
+        shutil.copytree(HERE / self.name, self.folder, dirs_exist_ok=True)
+        try:
+            if self.recipe.has_upstream:
+                self._start_upstream()
+            self._fill_in()
+            self.start()
+            self.variables = self.recipe.keys | ({"SOAK_UPSTREAM_CONTROL": self.control} if self.upstream else {})
+            self.variables |= self._prepare()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        _end(self._upstream_process)
+        self._upstream_process = None
+
+    @property
+    def pid(self):
+        """The gateway's process."""
+        return self._process.pid
+
+    @property
+    def control(self):
+        """The URL at which the upstream is told to misbehave."""
+        return f"{self.upstream}/control"
+
+    def start(self):
+        """Start it, and wait until it answers."""
+        log = self.folder / "gateway.log"
+        environment = os.environ | {name: self._filled(value) for name, value in self.recipe.environment.items()}
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [self._filled(word) for word in self.recipe.command],
+                cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                start_new_session=True,  # its workers end with it; Ctrl-C is ours alone
+            )  # fmt: skip
+        deadline_s = time.monotonic() + self.recipe.start_s
+        while not self._answers():
+            if (code := self._process.poll()) is not None:
+                msg = f"{self.name} ended with {code} before it answered; see {log}"
+                raise GatewayError(msg)
+            if time.monotonic() > deadline_s:
+                msg = f"{self.name} did not answer at {self.recipe.ready} within {self.recipe.start_s:g} s; see {log}"
+                raise GatewayError(msg)
+            time.sleep(_POLL_S)
+
+    def stop(self):
+        """Stop it, and what it started; the upstream stays."""
+        _end(self._process)
+        self._process = None
+
+    def restart(self):
+        """Stop it and start it again on the same port, in the same folder."""
+        self.stop()
+        self.start()
+
+    def soak_command(self, *more):
+        """Give the command that soaks it, its plan and the rate it bears included."""
+        program = str(Path(sys.executable).parent / "soaklib")
+        plan = str(HERE / self.name / "soak.toml")
+        return [program, "run", "--plan", plan, "--gateway-url", self.url, *self.recipe.soak, *more]
+
+    def _answers(self):
+        try:
+            with _DIRECT.open(self.url + self.recipe.ready, timeout=5):
+                return True
+        except urllib.error.HTTPError as answer:
+            return answer.code < 500  # noqa: PLR2004 - the first server error
+        except OSError:
+            return False
+
+    def _start_upstream(self):
+        self._upstream_process = subprocess.Popen(
+            [sys.executable, "-m", "soaklib.upstream", "--behaviour", json.dumps(self.recipe.behaviour),
+             "--port", str(free_port()), "--exit-with-parent"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        line = self._upstream_process.stdout.readline()
+        if not line:
+            msg = "the mock upstream did not start"
+            raise GatewayError(msg)
+        self.upstream = json.loads(line)["url"]
+
+    def _filled(self, text):
+        return text.format(
+            bin=INSTALLED / self.name / "bin", python=INSTALLED / self.name / "bin" / "python", port=self.port,
+            upstream=self.upstream, upstream_port=self.upstream.rpartition(":")[2], folder=self.folder,
+        )  # fmt: skip
+
+    def _fill_in(self):
+        for path in self.folder.iterdir():
+            if path.is_file() and path.suffix != ".log":
+                text = path.read_text()
+                filled = text.replace("@PORT@", str(self.port)).replace("@UPSTREAM@", self.upstream)
+                path.write_text(filled.replace("@UPSTREAM_PORT@", self.upstream.rpartition(":")[2]))
+
+    def _prepare(self):
+        script = self.folder / "prepare.py"
+        if not script.exists():
+            return {}
+        environment = os.environ | self.variables | {"GATEWAY_URL": self.url, "UPSTREAM_URL": self.upstream}
+        told = subprocess.run(
+            [INSTALLED / self.name / "bin" / "python", script],
+            cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        if told.returncode:
+            msg = f"{self.name} could not be prepared:\n{told.stderr}"
+            raise GatewayError(msg)
+        return json.loads(told.stdout)
+
+
+def _end(process):
+    """End a process that was started here, and its children; by force if it does not listen."""
+    if process is None:
+        return
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(_TERM_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+
+
+def _show(gateway):
+    print(f"{gateway.name}: {gateway.recipe.about}")
+    print(f"  {gateway.url}, pid {gateway.pid}; log and configuration in {gateway.folder}")
+    if gateway.upstream:
+        print(f"  upstream {gateway.upstream}, told to misbehave by PUT {gateway.control}")
+    print("To soak it, in another terminal:\n")
+    for name, value in gateway.variables.items():
+        print(f"export {name}={shlex.quote(value)}")
+    print(f"{shlex.join(gateway.soak_command('--hours', '0.1'))}\n")
+    print("Ctrl-C stops it.", flush=True)
+
+
+def _soak(gateway, more):
+    """Soak it; give the soak's exit code. Ctrl-C is for the soak, which ends by itself then."""
+    with subprocess.Popen(gateway.soak_command(*more), env=os.environ | gateway.variables) as soak:
+        while True:
+            try:
+                return soak.wait()
+            except KeyboardInterrupt:
+                continue
+
+
+def main():
+    """Start a gateway and wait for Ctrl-C, or soak it."""
+    parser = argparse.ArgumentParser(prog="scripts/gateways/start", allow_abbrev=False)
+    parser.add_argument("do", choices=["start", "soak"])
+    parser.add_argument("name", choices=names())
+    given, more = parser.parse_known_args()
+    if more and given.do == "start":
+        parser.error(f"unknown: {' '.join(more)}")
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    runs = INSTALLED / "run"
+    runs.mkdir(parents=True, exist_ok=True)
+    try:
+        with Gateway(given.name, tempfile.mkdtemp(prefix=f"{given.name}-", dir=runs)) as gateway:
+            if given.do == "soak":
+                return _soak(gateway, more)
+            _show(gateway)
+            signal.pause()
+    except KeyboardInterrupt:
+        return 130
+    except GatewayError as problem:
+        print(problem, file=sys.stderr)
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())
