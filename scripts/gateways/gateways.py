@@ -124,8 +124,7 @@ class Gateway:
         self.name = name
         self.folder = Path(folder)
         self.recipe = Recipe(**tomllib.loads((HERE / name / "gateway.toml").read_text()))
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.port = 0
         self.upstream = ""
         self.variables = {}
         self._process = self._upstream_process = None
@@ -135,6 +134,7 @@ class Gateway:
         try:
             if self.recipe.has_upstream:
                 self._start_upstream()
+            self.port = free_port()  # now that the upstream has its own
             self._fill_in()
             self.start()
             self.variables = self.recipe.keys | ({"SOAK_UPSTREAM_CONTROL": self.control} if self.upstream else {})
@@ -148,6 +148,11 @@ class Gateway:
         self.stop()
         _end(self._upstream_process)
         self._upstream_process = None
+
+    @property
+    def url(self):
+        """Its base URL."""
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def pid(self):
