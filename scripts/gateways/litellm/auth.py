@@ -5,12 +5,13 @@
 """
 
 import json
+import os
 import secrets
 from pathlib import Path
 
 from fastapi import HTTPException, Request
 from litellm.proxy._types import UserAPIKeyAuth
-from litellm.proxy.proxy_server import app, general_settings
+from litellm.proxy.proxy_server import app
 
 _KEYS = json.loads((Path(__file__).parent / "keys.json").read_text())
 _CHANGED = {}
@@ -28,7 +29,7 @@ async def user_api_key_auth(_request, api_key):
 
 def _need_master(request):
     given = request.headers.get("x-master-key", "")
-    if not secrets.compare_digest(given, general_settings["master_key"]):
+    if not secrets.compare_digest(given, os.environ["SOAK_LITELLM_MASTER_KEY"]):
         raise HTTPException(status_code=401, detail="the master key is needed")
 
 

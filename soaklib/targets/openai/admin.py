@@ -78,7 +78,7 @@ class OpenAIAdmin(IdleAdmin):
             if self._options.is_litellm:
                 return await self._litellm_health()
             path = f"{self._options.prefix}/models"
-            reply = await self.asking.ask("GET", path, secret=self._any_key())
+            reply = await self.asking.ask("GET", path, secret=self._key_of(next(iter(self.link.plan.roles))))
         except AdminError as exc:
             return Health(fit=False, detail=str(exc))
         is_fit = reply.status < HTTPStatus.INTERNAL_SERVER_ERROR and reply.status != HTTPStatus.UNAUTHORIZED
@@ -141,23 +141,26 @@ class OpenAIAdmin(IdleAdmin):
         return Health(fit=True, detail="alive, ready")
 
     async def _notes(self, plan: Plan) -> list[str]:
-        """Say which models of the plan the endpoint does not list."""
+        """Say which models of the plan the endpoint does not list: to each key those that its role calls."""
         path = f"{self._options.prefix}/models"
-        reply = await self.asking.ask("GET", path, secret=self._any_key())
-        data = reply.json().get("data")
-        if not reply.is_success or not isinstance(data, list):
-            return [f"GET {path} was answered with {reply.status}: the plan's models could not be looked up"]
-        listed = [one.get("id") for one in data if isinstance(one, dict)]
-        return [
-            f"the endpoint lists no model {tool!r}"
-            for tool in plan.tools
-            if tool not in listed and "*" not in listed
-        ]  # fmt: skip
+        called: dict[str | None, dict[str, None]] = {}
+        for operation in plan.operations:
+            models = called.setdefault(self._key_of(operation.role), {})
+            models |= dict.fromkeys(step.tool for step in operation.steps)
+        notes: dict[str, None] = {}
+        for key, models in called.items():
+            reply = await self.asking.ask("GET", path, secret=key)
+            data = reply.json().get("data")
+            if not reply.is_success or not isinstance(data, list):
+                notes[f"GET {path} was answered with {reply.status}: the plan's models could not be looked up"] = None
+                continue
+            listed = [one.get("id") for one in data if isinstance(one, dict)]
+            unlisted = [tool for tool in models if tool not in listed and "*" not in listed]
+            notes |= dict.fromkeys(f"the endpoint lists no model {tool!r}" for tool in unlisted)
+        return list(notes)
 
     def _admin_key(self) -> str | None:
         return self.link.secret if self._options.admin_key is None else self._secrets.of(self._options.admin_key)
 
-    def _any_key(self) -> str | None:
-        if self._options.make_keys:
-            return self._admin_key()
-        return self._secrets.first(next(iter(self.link.plan.roles))) or None
+    def _key_of(self, role: str) -> str | None:
+        return self._admin_key() if self._options.make_keys else self._secrets.first(role) or None

@@ -141,6 +141,30 @@ def test_an_endpoint_is_asked_for_its_models():
     assert others.notes == ["the endpoint lists no model 'fast'", "the endpoint lists no model 'second'"]
 
 
+def test_each_key_is_asked_for_the_models_that_its_role_calls():
+    """A proxy lists to each key what that key may use: what one role calls is no miss of another role's key."""
+    listed = {"Bearer sk-a": ["fast"], "Bearer sk-b": ["slow"]}
+
+    async def models(request):
+        data = [{"id": name, "object": "model"} for name in listed[request.headers["Authorization"]]]
+        return web.json_response({"object": "list", "data": data})
+
+    async def scenario(driver):
+        options = OpenAIOptions(keys={"asker": ("A",), "writer": ("B",)})
+        link = link_to(driver.url, "litellm.toml")
+        async with OpenAIAdmin(link, options, {"A": "sk-a", "B": "sk-b"}) as admin:
+            return (await admin.missing(link.plan)).notes
+
+    def asked():
+        app = web.Application()
+        app.add_routes([web.get("/v1/models", models)])
+        return against(app, scenario)
+
+    assert asked() == ["the endpoint lists no model 'second'"]  # the writer's
+    listed["Bearer sk-b"] = ["second"]
+    assert asked() == []
+
+
 def test_a_key_that_is_not_set_is_named():
     """A variable that is not set ends the check with its name; a role that the plan lacks does too."""
 
