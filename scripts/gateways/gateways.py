@@ -7,7 +7,7 @@ file                 what
 ==================== =================================================================================================
 ``requirements.txt`` what is installed into ``.gateways/NAME``, pinned (``scripts/setup gateways NAME``)
 ``gateway.toml``     how it is started (:class:`Recipe`)
-``soak.toml``        the plan of its soak
+``soak.toml``        the plan of its soak, unless ``gateway.toml`` names another
 ``prepare.py``       optional: run by the gateway's own Python when it answers, with ``GATEWAY_URL``, ``UPSTREAM_URL`` and
                      the recipe's keys in its environment; prints one JSON object of further variables for the soak
 the rest             its configuration; ``@PORT@``, ``@UPSTREAM@`` and ``@UPSTREAM_PORT@`` are filled in
@@ -60,9 +60,11 @@ class Recipe:
         What it is, in a line.
     command
         What starts it in the working folder; ``{bin}`` is where its programs are, ``{python}`` its Python, ``{port}``,
-        ``{upstream}`` and ``{upstream_port}`` are filled in.
+        ``{upstream}`` and ``{upstream_port}`` are filled in, and ``{port2}``, where it listens on another, too.
     ready
         A path that is answered, by anything but a 5xx, once it is up.
+    plan
+        The plan of its soak, from its folder on.
     start_s
         How long that may take.
     has_upstream
@@ -80,6 +82,7 @@ class Recipe:
     about: str
     command: list[str]
     ready: str
+    plan: str = "soak.toml"
     start_s: float = 90.0
     has_upstream: bool = True
     behaviour: dict = field(default_factory=dict)
@@ -98,9 +101,9 @@ def is_installed(name):
     return any((INSTALLED / name).glob(".installed-*"))
 
 
-def free_port():
-    """Give a port that nothing listens on now, and that no outgoing connection is given."""
-    begin = os.getpid() * 7 % len(_PORTS)
+def free_port(begin=0):
+    """Give a port that nothing listens on now, and that no outgoing connection is given; from one on, where asked."""
+    begin = begin - _PORTS[0] if begin else os.getpid() * 7 % len(_PORTS)
     for offset in range(len(_PORTS)):
         port = _PORTS[(begin + offset) % len(_PORTS)]
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
@@ -124,7 +127,7 @@ class Gateway:
         self.name = name
         self.folder = Path(folder)
         self.recipe = Recipe(**tomllib.loads((HERE / name / "gateway.toml").read_text()))
-        self.port = 0
+        self.port = self._port2 = 0
         self.upstream = ""
         self.variables = {}
         self._process = self._upstream_process = None
@@ -135,6 +138,7 @@ class Gateway:
             if self.recipe.has_upstream:
                 self._start_upstream()
             self.port = free_port()  # now that the upstream has its own
+            self._port2 = free_port(self.port + 1)
             self._fill_in()
             self.start()
             self.variables = self.recipe.keys | ({"SOAK_UPSTREAM_CONTROL": self.control} if self.upstream else {})
@@ -197,7 +201,7 @@ class Gateway:
     def soak_command(self, *more):
         """Give the command that soaks it, its plan and the rate it bears included."""
         program = str(Path(sys.executable).parent / "soaklib")
-        plan = str(HERE / self.name / "soak.toml")
+        plan = str((HERE / self.name / self.recipe.plan).resolve())
         return [program, "run", "--plan", plan, "--gateway-url", self.url, *self.recipe.soak, *more]
 
     def _answers(self):
@@ -224,7 +228,7 @@ class Gateway:
     def _filled(self, text):
         return text.format(
             bin=INSTALLED / self.name / "bin", python=INSTALLED / self.name / "bin" / "python", port=self.port,
-            upstream=self.upstream, upstream_port=self.upstream.rpartition(":")[2], folder=self.folder,
+            port2=self._port2, upstream=self.upstream, upstream_port=self.upstream.rpartition(":")[2], folder=self.folder,
         )  # fmt: skip
 
     def _fill_in(self):

@@ -1,0 +1,132 @@
+"""LiteLLM as it is, with streams, a limit, keys that must be refused, an upstream that fails, a kill and a restart."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import soaklib
+
+pytestmark = pytest.mark.slow
+
+ALLOWED_S = 180
+SHORT = ("--speed", "10", "--rps", "1", "--hours", "0.06", "--no-report", "--thresholds.late-ms", "2000")
+"""Some 22 s and 216 slots; 10 calls a second are a fourth of what a worker bears."""
+STATUS = {"ok": "200", "denied": "403", "rate_limited": "429", "token_expired": "401", "upstream_error": "503"}
+STATUS |= {"token_invalid": "None"}  # the one difference: custom auth raised, the caller is told 401, the counter nothing
+
+
+@pytest.fixture(scope="module")
+def litellm(real_gateway, tmp_path_factory):
+    """LiteLLM, started once."""
+    with real_gateway("litellm", tmp_path_factory.mktemp("litellm") / "here") as gateway:
+        yield gateway
+
+
+def soak(gateway, folder, *more):
+    """Begin a soak, as a person would."""
+    plan = folder / "plan.toml"
+    text = Path(gateway.soak_command()[3]).read_text()
+    plan.write_text(text.replace("rpm_limit = 30", "rpm_limit = 3"))
+    command = gateway.soak_command(*SHORT, "--out", str(folder / "runs"), *more)
+    command[3] = str(plan)
+    return begin(command, gateway)
+
+
+def begin(command, gateway):
+    """Begin a command with the gateway's keys in its environment."""
+    return subprocess.Popen(
+        command, env=os.environ | gateway.variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def ended(process):
+    """Wait for the end of a soak; give its run."""
+    out, err = process.communicate(timeout=ALLOWED_S)
+    assert process.returncode in (0, 1), err  # some criteria of so short a soak are not met
+    return soaklib.open_run(out.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def run(litellm, tmp_path_factory):
+    """A short soak to its end."""
+    return ended(soak(litellm, tmp_path_factory.mktemp("whole")))
+
+
+def counted(run, metric, *labels):
+    """Give the increase of a counter over the run, by labels."""
+    first, last = (
+        soaklib.read_exposition(run.folder / name).filter(metric=metric) for name in ("soak-h0.prom", "soak-final.prom")
+    )
+    book = Counter()
+    for samples, sign in ((last, 1), (first, -1)):
+        for row in samples.iter_rows(named=True):
+            of = {label["key"]: label["value"] for label in row["labels"]}
+            book[tuple(of[name] for name in labels)] += sign * int(row["value"])
+    return {key: value for key, value in book.items() if value}
+
+
+def test_streams_are_measured(run):
+    """Each stream of the real proxy has its first byte and token, its chunks and the usage that the upstream stated."""
+    n, whole = run.sql(
+        "select count(*), count(*) filter (chunks = 8 and input_tokens = 9 and output_tokens = 8 and "
+        "sent_at_us <= first_byte_at_us and first_byte_at_us <= first_token_at_us and first_token_at_us < done_at_us) "
+        "from outcomes where action = 'stream' and kind = 'ok'"
+    ).row(0)
+    assert n == whole > 50
+
+
+def test_what_denied_is_told(run):
+    """The limit that is cut, the key that may not, the one nobody knows and the expired one are each told apart."""
+    rows = run.sql(
+        "select distinct purpose, role, tool, kind, reason, \"limit\" from outcomes where kind <> 'ok' order by all"
+    ).rows()
+    assert rows == [
+        ("load", "limited", "limited", "rate_limited", "rate_limit", "requests"),
+        ("load", "writer", "second", "upstream_error", "upstream", None),
+        ("probe", "asker", "second", "denied", "model", None),
+        ("probe", "latecomer", "fast", "unauthorized", "token_expired", None),
+        ("probe", "stranger", "fast", "unauthorized", "token_invalid", None),
+    ]
+    phases = run.sql("select distinct tool, phase from outcomes where purpose = 'load' and kind <> 'ok' order by all")
+    allowed = {("limited", "limit cut"), ("second", "upstream outage"), ("second", "upstream mended")}
+    assert {("limited", "limit cut"), ("second", "upstream outage")} <= set(phases.rows()) <= allowed
+
+
+def test_books_balance(run):
+    """LiteLLM's counter has each answer once, by status, and its tokens are those that answers stated."""
+    rows = run.sql(
+        "select if(kind = 'unauthorized', reason, kind) as what, count(*) from outcomes where sent_at_us is not null group by 1"
+    ).rows()
+    seen = counted(run, "litellm_proxy_total_requests_metric_total", "status_code")
+    assert seen == {(STATUS[what],): n for what, n in rows}
+    into, out = run.sql("select sum(input_tokens), sum(output_tokens) from outcomes where kind = 'ok'").row(0)
+    assert sum(counted(run, "litellm_input_tokens_metric_total").values()) == into
+    assert sum(counted(run, "litellm_output_tokens_metric_total").values()) == out
+
+
+def test_a_killed_soak_goes_on_over_a_restart_of_the_gateway(litellm, tmp_path):
+    """After kill -9 the run is resumed; while the gateway is away calls fail as such, and after that they succeed."""
+    first = soak(litellm, tmp_path)
+    time.sleep(8)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    [folder] = (path for path in (tmp_path / "runs").iterdir() if path.is_dir() and not path.is_symlink())
+    second = begin([litellm.soak_command()[0], "run", "--resume", str(folder)], litellm)
+    time.sleep(4)
+    litellm.restart()
+    run = ended(second)
+    summary = json.loads((run.folder / "soak-summary.json").read_text())
+    assert summary["status"] == "completed"
+    slots = run.sql("select count(*), count(distinct slot), max(slot) from outcomes where purpose = 'load'").row(0)
+    assert slots == (216, 216, 215)
+    kinds = dict(run.sql("select kind, count(*) from outcomes where purpose = 'load' group by kind").rows())
+    assert kinds["missed"] > 0 and kinds["transport_error"] > 0
+    [last] = run.sql("select max_by(kind, slot) from outcomes where purpose = 'load' and tool = 'fast'").row(0)
+    assert last == "ok"
