@@ -20,6 +20,7 @@ from soaklib.analysis.books.tallies import answers_in_windows, counter_names, co
 from soaklib.analysis.measures.lineage import IN_TURN
 from soaklib.analysis.sources.kept_log import kept_request_log
 from soaklib.analysis.sources.samples import AT
+from soaklib.plan.model import TargetTable
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
@@ -127,6 +128,9 @@ def books_balanced(run: Run, database: str | Path | pl.DataFrame | None = None) 
     frame = reconcile(run, database=database)
     by_counter = frame.filter(pl.col("counter_increase").is_not_null())
     if not by_counter.height:
+        if not counter_names(run) and run.info.plan.target.kind != TargetTable().kind:
+            detail = "the gateway has none of the counters that are compared"
+            return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
         detail = "no two scrapes of /metrics with counters that could be compared"
         if is_in_turn(run, list(counter_names(run))):
             detail = IN_TURN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.verdicts.criteria.wording import many, number, passed, planned_probes
+from soaklib.analysis.verdicts.criteria.wording import is_asked_for, many, number, passed, planned_probes
 from soaklib.records import RunStatus, State, Verdict
 
 if TYPE_CHECKING:
@@ -112,8 +112,12 @@ def snapshots_complete(run: Run) -> Verdict:
     query = """
         select count(*) filter (name = 'METRICS_SNAPSHOT') as taken from events where event_key like 'snapshot:%'
         and event_key <> 'snapshot:final'"""
-    taken = int(number(run, query) or 0)
+    name, taken = "snapshots complete", int(number(run, query) or 0)
     planned = int(-(-run.info.planned_soak_s // run.info.plan.intervals.snapshot_s))
+    threshold = f"{many(planned, 'hourly snapshot')} and all key metrics"
+    if not is_asked_for(run, "metrics"):
+        detail = "the gateway has no metrics"
+        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
     names = set(run.sql("select distinct metric from samples")["metric"].to_list())
     own = {name for name in names if not name.startswith(_OF_ANY_PROCESS)}
     missing = _missing_metrics(run)
@@ -123,10 +127,8 @@ def snapshots_complete(run: Run) -> Verdict:
         state, found = State.NOT_APPLICABLE, "the gateway has metrics of other names"
     else:
         found = f"missing: {', '.join(missing)}" if missing else "all key metrics"
-    return Verdict(
-        "snapshots complete", float(taken), f"{many(planned, 'hourly snapshot')} and all key metrics", planned, None,
-        None, state, f"{taken} of {planned} snapshots; {found}", query,
-    )  # fmt: skip
+    detail = f"{taken} of {planned} snapshots; {found}"
+    return Verdict(name, float(taken), threshold, planned, None, None, state, detail, query)
 
 
 def _missing_metrics(run: Run) -> list[str]:

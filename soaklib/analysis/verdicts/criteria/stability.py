@@ -13,7 +13,7 @@ from soaklib.analysis.measures.processes import gateway_query, generator_query, 
 from soaklib.analysis.statistics.drift import LEVEL, drift
 from soaklib.analysis.statistics.level import level
 from soaklib.analysis.statistics.multiplicity import adjusted
-from soaklib.analysis.verdicts.criteria.wording import passed
+from soaklib.analysis.verdicts.criteria.wording import is_asked_for, passed
 from soaklib.analysis.verdicts.endpoints import (
     ENDPOINTS,
     endpoint_query,
@@ -72,7 +72,14 @@ def no_drift_in_errors(run: Run) -> Verdict:
 def no_drift_in_gateway_memory(run: Run) -> Verdict:
     """Does the gateway's memory stay where it is, by its resident size or else by what /health says?"""
     metric = _first_exposed(run, "process_resident_memory_bytes", "health_memory_used_bytes")
-    return _of_memory(run, "no drift in gateway memory", gateway_query(run, metric, _PER_MIB))
+    query, name = gateway_query(run, metric, _PER_MIB), "no drift in gateway memory"
+    if not is_asked_for(run, "metrics") and not is_asked_for(run, "health"):
+        threshold, detail = (
+            _within(run.thresholds.drift_memory_mib, "MiB"),
+            "the gateway does not say how much it holds",
+        )
+        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
+    return _of_memory(run, name, query)
 
 
 def no_drift_in_generator_memory(run: Run) -> Verdict:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.statistics.strata import stratified_rate
-from soaklib.analysis.verdicts.criteria.wording import many, number, passed, planned_probes
+from soaklib.analysis.verdicts.criteria.wording import is_asked_for, many, number, passed, planned_probes
 from soaklib.plan.changes import PolicyChange
 from soaklib.records import State, Verdict
 
@@ -114,6 +114,9 @@ def healthy(run: Run) -> Verdict:
     query = f"select count(*) filter (ok) as healthy, count(*) as n from scrapes where {condition} and {valid}"  # noqa: S608 - our own conditions
     good, n = run.sql(query).row(0)
     threshold = "100 % of health samples outside planned windows"
+    if not is_asked_for(run, "health"):
+        detail = "the gateway is not asked for its health"
+        return Verdict("healthy", None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
     if n == 0:
         return Verdict("healthy", None, threshold, 0, None, None, State.INSUFFICIENT, "no health sample", query)
     state, detail = passed(good == n), f"{good} of {n} samples healthy"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import polars as pl
 
 from soaklib.analysis.measures.marks import change_events
+from soaklib.plan.model import TargetTable
 from soaklib.records import EventName, State, Verdict
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
     from soaklib.plan.changes import Change
 
-__all__ = ["change_not_made", "each", "many", "number", "passed", "planned_probes"]
+__all__ = ["change_not_made", "each", "is_asked_for", "many", "number", "passed", "planned_probes"]
 
 _T = TypeVar("_T")
 
@@ -30,6 +31,13 @@ def number(run: Run, query: str) -> float | None:
     """Give the one number of a query; None for NULL."""
     value = run.sql(query).item()
     return None if value is None else float(value)
+
+
+def is_asked_for(run: Run, endpoint: str) -> bool:
+    """Say whether a gateway of this kind is asked for its ``metrics`` or ``health``; one that has none never is."""
+    if run.info.plan.target.kind == TargetTable().kind:  # it has all of them
+        return True
+    return bool(number(run, f"select count(*) from scrapes where endpoint = '{endpoint}'"))  # noqa: S608 - our own names
 
 
 def planned_probes(run: Run) -> int:

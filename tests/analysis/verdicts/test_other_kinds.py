@@ -1,0 +1,55 @@
+"""What a kind of gateway cannot tell is not applicable: never failed, and never passed."""
+
+import shutil
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+from stored_rows import with_plan
+
+import soaklib
+from soaklib.plan.model import TargetTable
+
+SAMPLE = Path(__file__).parents[3] / "data" / "sample"
+OTHER = with_plan(target=TargetTable(kind="openai"))
+UNASKED = ("delete from scrapes", "delete from samples", "delete from events where name = 'METRICS_SNAPSHOT'")
+UNTOLD = {
+    "snapshots complete": "the gateway has no metrics",
+    "healthy": "the gateway is not asked for its health",
+    "no drift in gateway memory": "the gateway does not say how much it holds",
+    "books balanced": "the gateway has none of the counters that are compared",
+}
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """Give the verdicts on the sample after some statements."""
+
+    def judge(*statements):
+        shutil.copytree(SAMPLE, tmp_path / "run", dirs_exist_ok=True)
+        with duckdb.connect(tmp_path / "run" / "run.duckdb") as connection:
+            for statement in statements:
+                connection.execute(statement)
+        with soaklib.open_run(tmp_path / "run") as run:
+            rows = soaklib.criteria(run).filter(pl.col("name").is_in(list(UNTOLD))).iter_rows(named=True)
+            return {row["name"]: (row["state"], row["detail"]) for row in rows}
+
+    return judge
+
+
+def test_what_a_gateway_has_no_route_for_is_not_applicable(judged):
+    """A gateway that has neither metrics nor health fails nothing for it."""
+    assert judged(OTHER, *UNASKED) == {name: ("not applicable", detail) for name, detail in UNTOLD.items()}
+
+
+def test_what_the_default_kind_did_not_tell_is_missed(judged):
+    """The same run of a gateway that has these routes: its snapshots are missing, the rest could not be judged."""
+    states = {name: state for name, (state, _) in judged(*UNASKED).items()}
+    assert states == dict.fromkeys(UNTOLD, "insufficient") | {"snapshots complete": "fail"}
+
+
+def test_another_kind_that_was_asked_is_judged(judged):
+    """Once a gateway was asked for its metrics, a missing snapshot is a failure of whatever kind."""
+    states = {name: state for name, (state, _) in judged(OTHER, UNASKED[2]).items()}
+    assert (states["snapshots complete"], states["healthy"]) == ("fail", "pass")
