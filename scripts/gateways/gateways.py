@@ -1,4 +1,4 @@
-"""Starts a real gateway on the loopback, with the soak's own mock upstream behind it; soaks it, where that is asked for.
+"""Starts a real gateway on the loopback, with the soak's own mock upstream behind it; soaks it, where that is asked.
 
 A gateway is a folder beside this file:
 
@@ -8,8 +8,8 @@ file                 what
 ``requirements.txt`` what is installed into ``.gateways/NAME``, pinned (``scripts/setup gateways NAME``)
 ``gateway.toml``     how it is started (:class:`Recipe`)
 ``soak.toml``        the plan of its soak, unless ``gateway.toml`` names another
-``prepare.py``       optional: run by the gateway's own Python when it answers, with ``GATEWAY_URL``, ``UPSTREAM_URL`` and
-                     the recipe's keys in its environment; prints one JSON object of further variables for the soak
+``prepare.py``       optional: run by the gateway's own Python when it answers, with ``GATEWAY_URL``, ``UPSTREAM_URL``
+                     and the recipe's keys in its environment; prints one JSON object of further variables for the soak
 the rest             its configuration; ``@PORT@``, ``@UPSTREAM@`` and ``@UPSTREAM_PORT@`` are filled in
 ==================== =================================================================================================
 
@@ -228,7 +228,7 @@ class Gateway:
     def _filled(self, text):
         return text.format(
             bin=INSTALLED / self.name / "bin", python=INSTALLED / self.name / "bin" / "python", port=self.port,
-            port2=self._port2, upstream=self.upstream, upstream_port=self.upstream.rpartition(":")[2], folder=self.folder,
+            port2=self._port2, upstream=self.upstream, upstream_port=self.upstream.rpartition(":")[2],
         )  # fmt: skip
 
     def _fill_in(self):

@@ -24,6 +24,7 @@ from soaklib.plan.forecast import ROW_BYTES, bytes_text
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, is_loopback
 from soaklib.reports.text_table import plain_table
 from soaklib.safety.reaching import proxy_note
+from soaklib.targets import load_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -109,7 +110,7 @@ def _happenings(preview: Preview) -> list[tuple[str, str, str, str, str]]:
     settings, plan, outlook = preview.settings, preview.plan, preview.outlook
     duration_s, intervals = settings.duration_s, plan.intervals
     agents = f"{settings.agents_per_role} each for {', '.join(plan.roles)}"
-    rows = [("start", _soak(0), "", _clock(preview, 0), f"agents ({agents}), policies, tokens")]
+    rows = [("start", _soak(0), "", _clock(preview, 0), f"agents ({agents}), with what they need to call")]
     for number, change in sorted(enumerate(plan.changes), key=lambda pair: pair[1].at):
         starts_s, lasts_s = change.at * duration_s, _lasts_s(change, duration_s)
         rows.append(
@@ -125,14 +126,21 @@ def _happenings(preview: Preview) -> list[tuple[str, str, str, str, str]]:
     sampled_s = sampling_s(intervals.scrape_s, duration_s, settings.speed)
     rows += [
         _recurring(preview, "token rotation", rotate_s, first_s=rotate_s, times=outlook.rotations, detail=tokens),
-        _recurring(preview, "snapshot", intervals.snapshot_s, detail=f"{snapshots:,} and a final one, of /metrics"),
-        _recurring(preview, "samples", sampled_s, detail=f"{scrapes:,} times /metrics and /health"),
     ]
+    if (path := load_target(plan.target).metrics.path) is None:
+        rows += [(what, "", "", "", "never: the gateway has no metrics") for what in ("snapshot", "samples")]
+    else:
+        rows += [
+            _recurring(preview, "snapshot", intervals.snapshot_s, detail=f"{snapshots:,} and a final one, of {path}"),
+            _recurring(preview, "samples", sampled_s, detail=f"{scrapes:,} times {path} and what tells its health"),
+        ]
     rows += [
         _recurring(preview, "probe", probe.every_s, detail=f"{probe.role} tries {probe.scope}: must be denied")
         for probe in plan.probes
     ]
-    ends = f"open calls waited for up to {settings.drain_s:g} s, chaos off, policies removed"
+    ends = (
+        f"open calls waited for up to {settings.drain_s:g} s, changes taken back, what was made for the soak removed"
+    )
     return [*rows, ("end", _soak(duration_s), _both(duration_s, settings.speed), _clock(preview, duration_s), ends)]
 
 

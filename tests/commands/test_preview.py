@@ -25,7 +25,8 @@ def _no_proxy(monkeypatch):
 
 def _shown(*arguments, hindered=None, notes=(), zone="UTC", terminal=False):
     """Give what is shown, as text."""
-    settings, plan = load_settings(list(arguments)), load_plan()
+    settings = load_settings(list(arguments))
+    plan = load_plan(settings.plan)
     preview = Preview(
         settings, plan, forecast(settings, plan), hindered or {}, notes, STARTS, zoneinfo.ZoneInfo(zone)
     )  # fmt: skip
@@ -68,6 +69,17 @@ def test_what_recurs_stands_with_its_cadence():
     assert "every 1 h from H+0" in _row(text, of="snapshot")
     assert "24 and a final one" in _row(text, of="snapshot")
     assert "every 1 min" in _row(text, of="probe every")
+
+
+def test_what_is_read_is_what_the_gateway_has():
+    """Another path of metrics is named, and a gateway without metrics is not said to be read."""
+    text = _shown("--plan", "litellm.toml", *REAL)
+    assert _row(text, of="samples").endswith("1,440 times /metrics/ and what tells its health")
+    assert _row(text, of="snapshot").endswith("24 and a final one, of /metrics/")
+    text = _shown("--plan", "openai.toml", *REAL)
+    assert _row(text, of="samples") == "samples never: the gateway has no metrics"
+    assert _row(text, of="snapshot") == "snapshot never: the gateway has no metrics"
+    assert "polic" not in text
 
 
 def test_the_totals_stand_by_role_and_tool():

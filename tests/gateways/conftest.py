@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "gateways"))
 
-from gateways import Gateway, is_installed  # noqa: E402 - found by the line above
+from gateways import Gateway, is_installed
 
 
 @contextmanager
@@ -26,5 +26,5 @@ def _running(name, folder):
 
 @pytest.fixture(scope="session")
 def real_gateway():
-    """Give what starts a real gateway by its name in a folder, as a context; the test ends here where it is not there."""
+    """Give what starts a real gateway by its name in a folder, as a context; without it the test ends here."""
     return _running
