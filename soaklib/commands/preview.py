@@ -138,9 +138,7 @@ def _happenings(preview: Preview) -> list[tuple[str, str, str, str, str]]:
         _recurring(preview, "probe", probe.every_s, detail=f"{probe.role} tries {probe.scope}: must be denied")
         for probe in plan.probes
     ]
-    ends = (
-        f"open calls waited for up to {settings.drain_s:g} s, changes taken back, what was made for the soak removed"
-    )
+    ends = f"open calls waited for up to {settings.drain_s:g} s, changes taken back, what was made for the soak removed"
     return [*rows, ("end", _soak(duration_s), _both(duration_s, settings.speed), _clock(preview, duration_s), ends)]
 
 

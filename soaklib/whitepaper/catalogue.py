@@ -223,7 +223,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         name="changes",
         query="soaklib.analysis.measures.changes.planned_changes(run)",
         keys=("number",),
-        columns=_texts("number", "change", "tool", "phase", "state", "event", "detail")
+        columns=_texts("number", "change", "subject", "tool", "phase", "state", "event", "detail")
         | dict.fromkeys(("planned_s", "made_s", "ended_s"), Stated(CLOCK)),
     ),
     Family(

@@ -24,7 +24,7 @@ __all__ = ["EFFECTS_OF_CHANGES_SCHEMA", "WINDOWS_SCHEMA", "change_shifts", "chan
 
 CHANGES_SCHEMA: Final = pl.Schema(
     {
-        "number": pl.Int64(), "change": pl.String(), "tool": pl.String(), "phase": pl.String(),
+        "number": pl.Int64(), "change": pl.String(), "subject": pl.String(), "tool": pl.String(), "phase": pl.String(),
         "planned_s": pl.Float64(), "made_s": pl.Float64(), "ended_s": pl.Float64(), "state": pl.String(),
         "event": pl.String(), "detail": pl.String(),
     }
@@ -68,8 +68,8 @@ def planned_changes(run: Run) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``number`` (place in the plan), ``change`` (what is done), ``tool`` (whose calls it meets), ``phase``,
-        ``planned_s``, ``made_s`` and ``ended_s`` (soak seconds; null where it was not made or has no end; of chaos
+        ``number`` (place in the plan), ``change`` (what is done), ``subject`` (to what), ``tool`` (whose calls it
+        meets), ``phase``, ``planned_s``, ``made_s`` and ``ended_s`` (soak seconds; null where it was not made or has no end; of chaos
         from the gate before it on, for it works before its answer is here), ``state`` (``made``, ``unsupported``,
         ``failed``, ``not known to be made``, ``stopped by its health gate``, ``not made``), ``event`` and ``detail``
         (of its last event; null where there is none), in order of the plan.
@@ -95,7 +95,7 @@ def planned_changes(run: Run) -> pl.DataFrame:
         state = "made" if begun.height else _STATES.get(name, "not made") if name else "not made"
         rows.append(
             (
-                number, change.do, _tool(change), change.phase, change.at * run.info.planned_soak_s,
+                number, change.do, change.subject, _tool(change), change.phase, change.at * run.info.planned_soak_s,
                 *chaos.get(number, [begun["soak_s"].item() if begun.height else None, None]),
                 state, name, last["detail"].item() if last.height else None,
             )

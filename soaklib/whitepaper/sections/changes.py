@@ -22,6 +22,8 @@ _WHAT: Final = {
     "rotate-credentials": "new credential for {row.tool}",
     "chaos": "chaos on {row.tool}",
     "update-policy": "quota on {row.tool} cut",
+    "http": "{row.subject}, by requests to the gateway",
+    "upstream": "{row.subject}, by the upstream",
 }
 
 _PLANNED: Final = (

@@ -22,17 +22,22 @@ UNTOLD = {
 }
 
 
+REFUSED = "update outcomes set kind = 'unauthorized', reason = 'token_invalid' where purpose = 'probe' and slot % 3 > 0"
+STRANGER = "update outcomes set role = 'stranger' where purpose = 'probe' and kind = 'unauthorized'"
+OF_KEYS = ("no false-allow", "token rotations go unnoticed")
+
+
 @pytest.fixture
 def judged(tmp_path):
     """Give the verdicts on the sample after some statements."""
 
-    def judge(*statements):
+    def judge(*statements, names=tuple(UNTOLD)):
         shutil.copytree(SAMPLE, tmp_path / "run", dirs_exist_ok=True)
         with duckdb.connect(tmp_path / "run" / "run.duckdb") as connection:
             for statement in statements:
                 connection.execute(statement)
         with soaklib.open_run(tmp_path / "run") as run:
-            rows = soaklib.criteria(run).filter(pl.col("name").is_in(list(UNTOLD))).iter_rows(named=True)
+            rows = soaklib.criteria(run).filter(pl.col("name").is_in(names)).iter_rows(named=True)
             return {row["name"]: (row["state"], row["detail"]) for row in rows}
 
     return judge
@@ -53,3 +58,17 @@ def test_another_kind_that_was_asked_is_judged(judged):
     """Once a gateway was asked for its metrics, a missing snapshot is a failure of whatever kind."""
     states = {name: state for name, (state, _) in judged(OTHER, UNASKED[2]).items()}
     assert (states["snapshots complete"], states["healthy"]) == ("fail", "pass")
+
+
+def test_a_key_that_is_there_to_be_refused_is_no_failed_rotation(judged):
+    """A probe of a role that makes no load is refused for its key: that is a denial, and no failed rotation."""
+    verdicts = judged(REFUSED, STRANGER, names=OF_KEYS)
+    assert {name: state for name, (state, _) in verdicts.items()} == dict.fromkeys(OF_KEYS, "pass")
+
+
+def test_a_refused_key_of_the_load_is_no_denial_by_policy(judged):
+    """The same answers to a role that makes load: its token failed, and two thirds of the probes tried no policy."""
+    verdicts = judged(REFUSED, names=OF_KEYS)
+    assert {name: state for name, (state, _) in verdicts.items()} == {
+        "no false-allow": "insufficient", "token rotations go unnoticed": "fail",
+    }  # fmt: skip

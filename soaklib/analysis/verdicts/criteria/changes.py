@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, many, number, passed
+from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, is_of_the_load, many, number, passed
 from soaklib.plan.changes import LastingChange, PolicyChange
 from soaklib.records import EventName, State, Verdict
 
@@ -131,17 +131,19 @@ def changes_made(run: Run) -> Verdict:
 
 def tokens_rotate_unnoticed(run: Run) -> Verdict:
     """Were tokens rotated on schedule, with no call failing for its token?"""
-    query = """
+    ours = is_of_the_load(run)
+    all_sent = f"select count(*) from outcomes where attempts > 0 and {ours}"  # noqa: S608 - the plan's own names
+    query = f"""
         select (select count(*) from events where name = 'TOKENS_ROTATED' and event_key is not null) as rotations,
                count(*) filter (kind = 'unauthorized') as refused, count(*) filter (attempts > 0) as sent
-        from valid_calls"""
+        from valid_calls where {ours}"""  # noqa: S608 - the plan's own names
     rotations, refused, sent = run.sql(query).row(0)
     planned = max(0, int(-(-run.info.planned_soak_s // run.info.plan.intervals.rotate_tokens_s)) - 1)
     detail = f"{rotations} of {planned} rotations, {refused} of {sent} calls refused"
     state = passed(rotations == planned and refused == 0)
     if state == State.PASS and planned == 0:
         state, detail = State.NOT_APPLICABLE, "the soak is too short for a rotation"
-    elif state == State.PASS and sent <= number(run, "select count(*) / 2 from outcomes where attempts > 0"):
+    elif state == State.PASS and 2 * sent <= (number(run, all_sent) or 0):
         state, detail = State.INSUFFICIENT, f"{detail}: less than half of the calls could be judged"
     return Verdict(
         "token rotations go unnoticed", float(refused), f"{many(planned, 'rotation')}, 0 calls refused for their token",

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.statistics.strata import stratified_rate
-from soaklib.analysis.verdicts.criteria.wording import is_asked_for, many, number, passed, planned_probes
+from soaklib.analysis.verdicts.criteria.wording import (
+    is_asked_for,
+    is_of_the_load,
+    many,
+    number,
+    passed,
+    planned_probes,
+)
 from soaklib.plan.changes import PolicyChange
 from soaklib.records import State, Verdict
 
@@ -143,7 +150,8 @@ def no_false_allow(run: Run) -> Verdict:
     query = (
         "select count(*) filter (attempts > 0) as sent, "  # noqa: S608 - our own condition
         f"count(*) filter (attempts > 0 and {_LET_THROUGH}) as let_through, "
-        "count(*) filter (kind = 'denied') as denied from outcomes where purpose = 'probe'"
+        f"count(*) filter (kind = 'denied' or (kind = 'unauthorized' and not {is_of_the_load(run)})) as denied "
+        "from outcomes where purpose = 'probe'"
     )
     sent, let_through, denied = run.sql(query).row(0)
     name, threshold = "no false-allow", "0 probes let through, at least 1 denied"

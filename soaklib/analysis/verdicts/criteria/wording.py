@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
     from soaklib.plan.changes import Change
 
-__all__ = ["change_not_made", "each", "is_asked_for", "many", "number", "passed", "planned_probes"]
+__all__ = ["change_not_made", "each", "is_asked_for", "is_of_the_load", "many", "number", "passed", "planned_probes"]
 
 _T = TypeVar("_T")
 
@@ -38,6 +38,12 @@ def is_asked_for(run: Run, endpoint: str) -> bool:
     if run.info.plan.target.kind == TargetTable().kind:  # it has all of them
         return True
     return bool(number(run, f"select count(*) from scrapes where endpoint = '{endpoint}'"))  # noqa: S608 - our own names
+
+
+def is_of_the_load(run: Run) -> str:
+    """Give the SQL of whether a row is of a role that makes load: one that makes none is there to be refused."""
+    roles = ", ".join(sorted({f"'{operation.role}'" for operation in run.info.plan.operations}))
+    return f"role in ({roles})"
 
 
 def planned_probes(run: Run) -> int:
