@@ -34,7 +34,10 @@ def soak(gateway, folder, *more):
     """Begin a soak, as a person would."""
     plan = folder / "plan.toml"
     text = Path(gateway.soak_command()[3]).read_text()
-    plan.write_text(text.replace("rpm_limit = 30", "rpm_limit = 3"))
+    for there, here in (("rpm_limit = 30", "rpm_limit = 3"), ('"1/10"', '"1/6"'), ('"1/16"', '"1/6"')):
+        assert there in text
+        text = text.replace(there, here)
+    plan.write_text(text)
     command = gateway.soak_command(*SHORT, "--out", str(folder / "runs"), *more)
     command[3] = str(plan)
     return begin(command, gateway)

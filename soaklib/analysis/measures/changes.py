@@ -69,10 +69,10 @@ def planned_changes(run: Run) -> pl.DataFrame:
     -------
     polars.DataFrame
         ``number`` (place in the plan), ``change`` (what is done), ``subject`` (to what), ``tool`` (whose calls it
-        meets), ``phase``, ``planned_s``, ``made_s`` and ``ended_s`` (soak seconds; null where it was not made or has no end; of chaos
-        from the gate before it on, for it works before its answer is here), ``state`` (``made``, ``unsupported``,
-        ``failed``, ``not known to be made``, ``stopped by its health gate``, ``not made``), ``event`` and ``detail``
-        (of its last event; null where there is none), in order of the plan.
+        meets), ``phase``, ``planned_s``, ``made_s`` and ``ended_s`` (soak seconds; null where it was not made or has no
+        end; of what lasts from the gate before it on, for it works before its answer is here), ``state`` (``made``,
+        ``unsupported``, ``failed``, ``not known to be made``, ``stopped by its health gate``, ``not made``), ``event``
+        and ``detail`` (of its last event; null where there is none), in order of the plan.
     """
     events = run.sql(
         """
