@@ -144,6 +144,7 @@ class EventName(StrEnum):
     SOAK_TEST_RESUMED = "SOAK_TEST_RESUMED"
     RUN_GAP = "RUN_GAP"
     TOKENS_ROTATED = "TOKENS_ROTATED"
+    TOKENS_KEPT = "TOKENS_KEPT"  #: a rotation was due, and the gateway's kind has no new ones to give
     TOKENS_ROTATION_FAILED = "TOKENS_ROTATION_FAILED"
     AGENTS_CREATED = "AGENTS_CREATED"
     AGENTS_LOST = "AGENTS_LOST"

@@ -72,10 +72,10 @@ class Timeline:
         return min(coming, default=None)
 
     async def rotate(self, *, within_s: float, key: str | None = None) -> None:
-        """Replace all tokens and write down that it was done, or that it failed."""
+        """Replace all tokens and write down that it was done, that there are no others to have, or that it failed."""
         started_us = self.clock.now_us()
         try:
-            await self.pool.rotate(within_s=within_s)
+            replaced = await self.pool.rotate(within_s=within_s)
         except TargetError as exc:
             self.events.write(EventName.TOKENS_ROTATION_FAILED, str(exc), key=key)
             if isinstance(exc, AdminError) and exc.lost_identity:
@@ -83,7 +83,7 @@ class Timeline:
         else:
             took_ms = (self.clock.now_us() - started_us) / 1000
             self.events.write(
-                EventName.TOKENS_ROTATED,
+                EventName.TOKENS_ROTATED if replaced else EventName.TOKENS_KEPT,
                 key=key,
                 data={
                     "generation": self.pool.generation,

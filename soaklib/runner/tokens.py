@@ -103,8 +103,8 @@ class AgentPool:
                 for role in self._roles
             }
 
-    async def rotate(self, *, within_s: float) -> None:
-        """Fetch new tokens for all agents, then swap them in.
+    async def rotate(self, *, within_s: float) -> int:
+        """Fetch new tokens for all agents, then swap them in; give how many agents have another than before.
 
         Parameters
         ----------
@@ -132,12 +132,20 @@ class AgentPool:
 
         async with self._one_at_a_time:
             fetched = {role: await _together(*map(one, agents)) for role, agents in self._agents.items()}
+            before = [agent for agents in self._agents.values() for agent in agents]
+            after = [agent for agents in fetched.values() for agent in agents]
             self._agents = self._in_place = fetched
             self.generation += 1
+        return sum(_calls_with(old) != _calls_with(new) for old, new in zip(before, after, strict=True))
 
     def _expiry(self) -> dt.datetime:
         """Give when a token that is asked for now is to expire: it may be asked for long after the first try."""
         return self._utc_now() + dt.timedelta(seconds=self._lifetime_s)
+
+
+def _calls_with(agent: Identity) -> tuple[str, str | None]:
+    """Give what shows the gateway who calls."""
+    return agent.secret, agent.session
 
 
 def _is_passing(exc: BaseException) -> bool:

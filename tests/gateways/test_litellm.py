@@ -15,8 +15,8 @@ import soaklib
 pytestmark = pytest.mark.slow
 
 ALLOWED_S = 180
-SHORT = ("--speed", "10", "--rps", "1", "--no-report", "--thresholds.late-ms", "2000")
-"""10 calls a second, a fourth of what a worker bears."""
+SHORT = ("--speed", "10", "--rps", "0.6", "--no-report", "--thresholds.late-ms", "2000")
+"""6 calls a second, a sixth of what a worker bears."""
 STATUS = {"ok": "200", "denied": "403", "rate_limited": "429", "token_expired": "401", "upstream_error": "503"}
 STATUS |= {
     "token_invalid": "None"
@@ -49,6 +49,13 @@ def begin(command, gateway):
         command, env=os.environ | gateway.variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+def until(condition, process):
+    """Wait until something is so; the process has to live that long."""
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
 
 
 def ended(process):
@@ -84,7 +91,7 @@ def test_streams_are_measured(run):
         "sent_at_us <= first_byte_at_us and first_byte_at_us <= first_token_at_us and first_token_at_us < done_at_us) "
         "from outcomes where action = 'stream' and kind = 'ok'"
     ).row(0)
-    assert n == whole > 50
+    assert n == whole > 30
 
 
 def test_what_denied_is_told(run):
@@ -99,9 +106,15 @@ def test_what_denied_is_told(run):
         ("probe", "latecomer", "fast", "unauthorized", "token_expired", None),
         ("probe", "stranger", "fast", "unauthorized", "token_invalid", None),
     ]
-    phases = run.sql("select distinct tool, phase from outcomes where purpose = 'load' and kind <> 'ok' order by all")
-    allowed = {("limited", "limit cut"), ("second", "upstream outage"), ("second", "upstream mended")}
-    assert {("limited", "limit cut"), ("second", "upstream outage")} <= set(phases.rows()) <= allowed
+    outside = run.sql(
+        """
+        with changed as (select if(subject = 'outage', 'second', 'limited') as tool, min(at_us) as from_us,
+                                max(at_us) filter (name = 'CHANGE_UNDONE') as until_us
+                         from events where subject in ('outage', 'limit-cut') group by subject)
+        select count(*) from outcomes join changed using (tool)
+        where purpose = 'load' and kind <> 'ok' and (done_at_us < from_us or sent_at_us > until_us)"""
+    )
+    assert outside.item() == 0
 
 
 def test_books_balance(run):
@@ -120,19 +133,18 @@ def test_books_balance(run):
 def test_a_killed_soak_goes_on_over_a_restart_of_the_gateway(litellm, tmp_path):
     """After kill -9 the run is resumed; while the gateway is away calls fail as such, and after that they succeed."""
     first = soak(litellm, tmp_path, "--hours", "0.1")
-    while not (out := first.stderr.readline()).startswith("2"):  # its first line of progress comes after 10 s
-        assert out, "the soak ended"
+    until(lambda: any("CHANGE_MADE" in log.read_text() for log in tmp_path.glob("runs/2*/soak-events.log")), first)
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    [folder] = (path for path in (tmp_path / "runs").iterdir() if path.is_dir() and not path.is_symlink())
+    [folder] = tmp_path.glob("runs/2*")
     second = begin([litellm.soak_command()[0], "run", "--resume", str(folder)], litellm)
-    time.sleep(2)
+    until(lambda: "SOAK_TEST_RESUMED" in (folder / "soak-events.log").read_text(), second)
     litellm.restart()
     run = ended(second)
     summary = json.loads((run.folder / "soak-summary.json").read_text())
     assert summary["status"] == "completed"
     slots = run.sql("select count(*), count(distinct slot), max(slot) from outcomes where purpose = 'load'").row(0)
-    assert slots == (360, 360, 359)
+    assert slots == (216, 216, 215)
     away = run.sql(
         "select min(slot), max(slot), count(*) from outcomes where purpose = 'load' and kind = 'transport_error'"
     ).row(0)

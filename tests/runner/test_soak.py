@@ -5,6 +5,8 @@ import re
 import pytest
 from virtual_soak import World
 
+from soaklib.targets.fourrunr.admin import FourRunrAdmin
+
 ADMIN = r"/api/(admin|policies)"
 CHAOS = r"/api/admin/chaos"
 DAY = ("--hours", "24", "--speed", "360", "--rps", "0.05")
@@ -42,6 +44,21 @@ def assert_clean(world):
 
 def names_of(world):
     return [name for name, *_ in world.events()]
+
+
+def test_a_rotation_that_finds_no_new_tokens_is_none(world, monkeypatch):
+    """Keys that stay what they are were kept, and not rotated: every quarter of an hour it is written down so."""
+    made = FourRunrAdmin.renew
+
+    async def renew(self, identity, *, expires_at):
+        return identity if identity.secret else await made(self, identity, expires_at=expires_at)
+
+    monkeypatch.setattr(FourRunrAdmin, "renew", renew)
+    day = world(*DAY)
+    day.start()
+    day.finish()
+    names = names_of(day)
+    assert (names.count("TOKENS_KEPT"), names.count("TOKENS_ROTATED")) == (95, 0)
 
 
 def test_a_whole_day_goes_by_with_all_that_is_planned(world):

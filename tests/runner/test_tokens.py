@@ -91,6 +91,23 @@ def test_a_rotation_swaps_all_tokens_at_once_and_calls_never_wait():
     assert not {agent.secret for agent in after} & old
 
 
+def test_a_rotation_tells_how_many_tokens_are_others():
+    """All that were made anew; none of keys that stay what they are."""
+
+    async def main(renews):
+        pool = pool_of(FakeApi())
+        if not renews:
+            pool._admin.renew = _same
+        await pool.create()
+        return [await pool.rotate(within_s=1) for _ in range(2)]
+
+    async def _same(agent, *, expires_at):
+        assert expires_at
+        return agent
+
+    assert (asyncio.run(main(renews=True)), asyncio.run(main(renews=False))) == ([6, 6], [0, 0])
+
+
 def test_a_failure_that_passes_is_tried_again():
     """A server error and a lost connection cost a retry, not the rotation."""
     api = FakeApi()

@@ -72,3 +72,22 @@ def test_a_refused_key_of_the_load_is_no_denial_by_policy(judged):
     assert {name: state for name, (state, _) in verdicts.items()} == {
         "no false-allow": "insufficient", "token rotations go unnoticed": "fail",
     }  # fmt: skip
+
+
+KEPT = "update events set name = 'TOKENS_KEPT' where name = 'TOKENS_ROTATED'"
+ROTATIONS = ("token rotations go unnoticed", "no error spike at rotations")
+
+
+def test_keys_that_are_never_replaced_pass_no_rotation(judged):
+    """Where each rotation found no new tokens, nothing was rotated unnoticed: not applicable, as is a spike at it."""
+    verdicts = judged(OTHER, KEPT, names=ROTATIONS)
+    assert verdicts == {
+        ROTATIONS[0]: ("not applicable", "the gateway gives no new tokens: the plan's own were kept"),
+        ROTATIONS[1]: ("not applicable", "no rotation happened"),
+    }
+
+
+def test_a_key_that_is_kept_and_refused_is_a_failure(judged):
+    """A call of the load that was refused for its token fails, however long the token is kept."""
+    refused = "update outcomes set kind = 'unauthorized', reason = 'token_invalid' where purpose = 'load' and slot = 7"
+    assert judged(OTHER, KEPT, refused, names=ROTATIONS)[ROTATIONS[0]][0] == "fail"

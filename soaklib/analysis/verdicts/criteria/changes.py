@@ -130,7 +130,7 @@ def changes_made(run: Run) -> Verdict:
 
 
 def tokens_rotate_unnoticed(run: Run) -> Verdict:
-    """Were tokens rotated on schedule, with no call failing for its token?"""
+    """Were tokens rotated on schedule, with no call failing for its token? What is never replaced is not judged."""
     ours = is_of_the_load(run)
     all_sent = f"select count(*) from outcomes where attempts > 0 and {ours}"  # noqa: S608 - the plan's own names
     query = f"""
@@ -138,11 +138,14 @@ def tokens_rotate_unnoticed(run: Run) -> Verdict:
                count(*) filter (kind = 'unauthorized') as refused, count(*) filter (attempts > 0) as sent
         from valid_calls where {ours}"""  # noqa: S608 - the plan's own names
     rotations, refused, sent = run.sql(query).row(0)
+    kept = number(run, "select count(*) from events where name = 'TOKENS_KEPT'")
     planned = max(0, int(-(-run.info.planned_soak_s // run.info.plan.intervals.rotate_tokens_s)) - 1)
     detail = f"{rotations} of {planned} rotations, {refused} of {sent} calls refused"
     state = passed(rotations == planned and refused == 0)
     if state == State.PASS and planned == 0:
         state, detail = State.NOT_APPLICABLE, "the soak is too short for a rotation"
+    elif kept and not rotations and refused == 0:
+        state, detail = State.NOT_APPLICABLE, "the gateway gives no new tokens: the plan's own were kept"
     elif state == State.PASS and 2 * sent <= (number(run, all_sent) or 0):
         state, detail = State.INSUFFICIENT, f"{detail}: less than half of the calls could be judged"
     return Verdict(
