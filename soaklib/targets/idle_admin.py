@@ -129,7 +129,10 @@ class IdleAdmin:
     async def look(self, endpoint: str) -> Told:
         """Read an endpoint, and judge it."""
         secret = self.metrics_secret() if endpoint == "metrics" else None
-        reply = await self.asking.ask("GET", self.routes[endpoint], secret=secret)
+        return self.judged(endpoint, await self.asking.ask("GET", self.routes[endpoint], secret=secret))
+
+    def judged(self, endpoint: str, reply: Reply) -> Told:
+        """Judge what an endpoint answered."""
         ok = reply.is_success and self.is_well(endpoint, reply)
         detail = None if reply.is_success else f"status {reply.status}"
         return Told(reply.status, reply.body, ok, detail, (), reply.headers.get("Content-Type"))

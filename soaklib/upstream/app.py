@@ -1,4 +1,4 @@
-"""The aiohttp application: both wires, ``/control``, ``/control/counts``, ``/metrics``, ``/health``.
+"""The aiohttp application: the wires, ``/control``, ``/control/counts``, ``/metrics``, ``/health``.
 
 ======== ================== ================================================================================
 method   path               what
@@ -23,6 +23,7 @@ from soaklib.upstream.behaviour import Behaviour, BehaviourError
 from soaklib.upstream.conduct import Upstream
 from soaklib.upstream.mcp import MCPWire
 from soaklib.upstream.openai import OpenAIWire
+from soaklib.upstream.rest import RESTWire
 
 if TYPE_CHECKING:
     from soaklib.upstream.settings import UpstreamSettings
@@ -39,6 +40,7 @@ def create_app(settings: UpstreamSettings) -> web.Application:
     app = web.Application(client_max_size=_MOST_BODY_BYTES)
     app.add_routes(OpenAIWire(upstream).routes())
     app.add_routes(MCPWire(upstream).routes())
+    app.add_routes(RESTWire(upstream).routes())
     app.add_routes(_Control(upstream).routes())
     return app
 

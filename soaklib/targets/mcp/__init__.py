@@ -9,6 +9,7 @@ module                  noun
 ``denials``             what errors, ``isError`` and statuses say; nearly all of it inside a 200
 ``sessions``            how long a session is kept, and the book of all that were opened
 ``meanings``            what ContextForge's metrics mean
+``contextforge``        who may make its tokens, and the tokens that are made
 ======================= ====================================================================
 """
 

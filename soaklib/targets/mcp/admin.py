@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final, Self
 
 import orjson
 
-from soaklib.errors import TargetError
 from soaklib.records import EventName
-from soaklib.targets.admin import AdminError, Health, Missing
-from soaklib.targets.asking import Reply, is_unsupported, refuse_unless_success
+from soaklib.targets.admin import AdminError, Health, Missing, Told
+from soaklib.targets.asking import Reply, refuse_unless_success
 from soaklib.targets.base import Identity
 from soaklib.targets.idle_admin import IdleAdmin, Secrets
+from soaklib.targets.mcp.contextforge import CONTEXTFORGE_ROUTES, ContextForgeTokens, is_healthy
 from soaklib.targets.mcp.options import Era, SessionPolicy
 from soaklib.targets.mcp.sessions import Session
 from soaklib.targets.mcp.templates import CLIENT, envelope, headers_of
@@ -34,16 +34,14 @@ if TYPE_CHECKING:
 
 __all__ = ["McpAdmin"]
 
-_CONTEXTFORGE_ROUTES: Final = {"metrics": "/metrics/prometheus", "health": "/health", "ready": "/ready"}
 _AGAIN_AFTER_S: Final = 1.0
 _AT_A_TIME: Final = 8
-_DAYS: Final = 1  # the least that a token of ContextForge lives
 
 
 def routes_of(options: MCPOptions) -> dict[str, str]:
     """Give what there is to look at; of a server that nothing is known of, nothing."""
     if options.is_contextforge:
-        return _CONTEXTFORGE_ROUTES
+        return CONTEXTFORGE_ROUTES
     return UPSTREAM_ROUTES if options.is_upstream else {}
 
 
@@ -74,7 +72,7 @@ class McpAdmin(IdleAdmin):
         self._one_at_a_time = asyncio.Lock()
         self._open: dict[str, Identity] = {}  # session id -> as whom it was opened
         self._latest: dict[str, Identity] = {}  # name -> with the token that is good
-        self._made: dict[str, list[str]] = {}  # name -> ids of tokens
+        self._tokens = ContextForgeTokens(self.asking, options, self._secrets)
         self._keeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -93,19 +91,16 @@ class McpAdmin(IdleAdmin):
 
     async def missing(self, plan: Plan) -> Missing:
         """See that tokens are there, and which of the plan's tools the server lists."""
-        if self._options.make_tokens:
-            self._admin_token()
-        else:
-            self._secrets.check(plan.roles)
-        notes = []
-        if not self._options.make_tokens:
-            identity = Identity("check", next(iter(plan.roles)), self._secrets.first(next(iter(plan.roles))))
-            session = await self._initialize(identity) if self._options.era is Era.SESSIONS else None
-            identity.session = session
-            try:
-                notes = await self._notes(plan, identity)
-            finally:
-                await self._end(session, identity)
+        self._secrets.check(plan.roles)
+        if self._options.is_administered:
+            self._tokens.check()
+        identity = Identity("check", next(iter(plan.roles)), await self._someones_secret())
+        session = await self._initialize(identity) if self._options.era is Era.SESSIONS else None
+        identity.session = session
+        try:
+            notes = await self._notes(plan, identity)
+        finally:
+            await self._end(session, identity)
         return Missing(self.hindered(plan), notes)
 
     async def health(self) -> Health:
@@ -120,14 +115,14 @@ class McpAdmin(IdleAdmin):
     async def open(self, role: str, name: str) -> Identity:
         """Give an agent: its token, where it has one of the environment; its session comes when it is renewed."""
         self._shared = None  # who is opened anew has lost what was there
-        return Identity(name, role, "" if self._options.make_tokens else self._secrets.next(role))
+        return Identity(name, role, "" if self._options.has_made_token(role) else self._secrets.next(role))
 
     async def renew(self, identity: Identity, *, expires_at: dt.datetime) -> Identity:
         """Give an agent a new token where tokens are made, and a session where it has none."""
         del expires_at  # tokens are made for days
         renewed = identity
-        if self._options.make_tokens:
-            renewed = self._latest[identity.name] = await self._new_token(identity)
+        if self._options.has_made_token(identity.role):
+            renewed = self._latest[identity.name] = await self._tokens.renew(identity)
             self._sessions.follow(renewed)
         if self._options.era is not Era.SESSIONS:
             return renewed
@@ -139,8 +134,17 @@ class McpAdmin(IdleAdmin):
     async def close(self, identity: Identity) -> None:
         """End an agent's session, and revoke its tokens."""
         await self._end(identity.session, identity)
-        for token in self._made.pop(identity.name, []):
-            await self._revoke(token)
+        await self._tokens.revoke(identity.name)
+
+    async def clear_left(self, known: Mapping[str, str]) -> None:
+        """Revoke the tokens that an earlier runner of the run left; its sessions nobody knows."""
+        del known
+        if not self._options.make_tokens:
+            return
+        try:
+            await self._tokens.revoke_left(self.link.run_id)
+        except AdminError as exc:
+            self.link.tell(EventName.POLICIES_NOT_REMOVED, f"tokens of an earlier runner are left: {exc}")
 
     async def clear(self) -> None:
         """End all sessions and revoke all tokens that were made; say how many sessions there were."""
@@ -148,8 +152,7 @@ class McpAdmin(IdleAdmin):
         self._sessions.drain()
         try:
             await asyncio.gather(*(self._end(session, identity) for session, identity in list(self._open.items())))
-            for token in [token for tokens in self._made.values() for token in tokens]:
-                await self._revoke(token)
+            await self._tokens.revoke_all()
         except AdminError as exc:
             self.link.tell(EventName.POLICIES_NOT_REMOVED, f"sessions or tokens are left: {exc}")
         book = self._sessions.book
@@ -257,9 +260,7 @@ class McpAdmin(IdleAdmin):
         return [f"the server lists no tool {tool!r}" for tool in plan.tools if tool not in listed]
 
     async def _probe(self) -> Health:
-        role = next(iter(self.link.plan.roles))
-        secret = self._admin_token() if self._options.make_tokens else self._secrets.first(role)
-        identity = Identity("health", role, secret)
+        identity = Identity("health", next(iter(self.link.plan.roles)), await self._someones_secret())
         if self._options.era is Era.SESSIONS:
             session = await self._initialize(identity)
             await self._end(session, identity)
@@ -279,56 +280,25 @@ class McpAdmin(IdleAdmin):
                 return Health(fit=False, detail=f"GET {self.routes[endpoint]} {told.status}{locked}")
         return Health(fit=True, detail="healthy, ready")
 
+    async def look(self, endpoint: str) -> Told:
+        """Read an endpoint; ContextForge shows its metrics to whoever has a token."""
+        if self._options.is_contextforge and endpoint == "metrics" and self._options.is_administered:
+            return self.judged(endpoint, await self._tokens.ask("GET", self.routes[endpoint]))
+        return await super().look(endpoint)
+
     def is_well(self, endpoint: str, reply: Reply) -> bool:
         """Read what ContextForge says: a 200 may say that it is not well."""
-        if not self._options.is_contextforge or endpoint == "metrics":
-            return True
-        return reply.json().get("status") == {"health": "healthy", "ready": "ready"}[endpoint]
+        return not self._options.is_contextforge or endpoint == "metrics" or is_healthy(endpoint, reply.json())
 
     def metrics_secret(self) -> str | None:
-        """Give a token: ContextForge shows its metrics to whoever has one."""
-        if not self._options.is_contextforge:
-            return None
-        if self._options.admin_token is not None:
-            return self._admin_token()
-        return self._secrets.first(next(iter(self.link.plan.roles))) or None
+        """Give a token of the plan's."""
+        role = next(iter(self.link.plan.roles))
+        return (self._secrets.first(role) or None) if self._options.is_contextforge else None
 
-    # -- tokens of ContextForge
-
-    async def _new_token(self, identity: Identity) -> Identity:
-        """Make a token, and revoke the one before the last: calls may still go on with the last."""
-        made = self._made.setdefault(identity.name, [])
-        scope: dict[str, object] = {}
-        if self._options.server_id is not None:
-            scope["server_id"] = self._options.server_id
-        if permissions := self._options.permissions.get(identity.role):
-            scope["permissions"] = list(permissions)
-        asked = {"name": f"{identity.name}-{identity.generation + 1}-{next(self._ids)}", "expires_in_days": _DAYS}
-        reply = await self.asking.need(
-            "POST", "/tokens", secret=self._admin_token(), json=asked | ({"scope": scope} if scope else {})
-        )
-        said = reply.json()
-        token, secret = said.get("token"), said.get("access_token")
-        id_ = token.get("id") if isinstance(token, dict) else None
-        if not isinstance(secret, str) or not isinstance(id_, str):
-            msg = f"POST /tokens was answered with {reply.status}, but without a token"
-            raise AdminError(msg, status=reply.status)
-        made.append(id_)
-        if len(made) > 2:  # noqa: PLR2004 - the new one, and the one that calls may still go on with
-            await self._revoke(made.pop(0))
-        return replace(identity, secret=secret)
-
-    async def _revoke(self, token: str) -> None:
-        reply = await self.asking.ask("DELETE", f"/tokens/{token}", secret=self._admin_token())
-        if not is_unsupported(reply):
-            refuse_unless_success("DELETE", "/tokens/{id}", reply, self._admin_token())
-
-    def _admin_token(self) -> str:
-        variable = self._options.admin_token
-        if variable is None:  # the options' own check
-            msg = "make_tokens without admin_token"
-            raise TargetError(msg)
-        return self._secrets.of(variable)
+    async def _someones_secret(self) -> str:
+        """Give the secret of one who may ask: the first role's, or the admin's where its tokens are made."""
+        role = next(iter(self.link.plan.roles))
+        return await self._tokens.admin() if self._options.has_made_token(role) else self._secrets.first(role)
 
 
 def _message_of(reply: Reply) -> dict[str, object]:

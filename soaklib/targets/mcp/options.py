@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["Era", "MCPOptions", "SessionPolicy"]
+__all__ = ["Era", "Login", "MCPOptions", "SessionPolicy"]
 
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Path = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)+/?$")]
@@ -28,6 +28,15 @@ class SessionPolicy(StrEnum):
     AGENT = "agent"  #: one an agent
     CALLS = "calls"  #: a new one every `calls_a_session` calls of an agent
     CALL = "call"  #: one a call
+
+
+class Login(BaseModel):
+    """Environment variables of what one logs in with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    email: Variable
+    password: Variable
 
 
 class MCPOptions(BaseModel):
@@ -52,9 +61,12 @@ class MCPOptions(BaseModel):
     token
         Environment variable of every other role's token; None where none is needed.
     make_tokens
-        Whether each agent gets a token of its own from ``POST /tokens`` (ContextForge), asked with `admin_token`.
+        Whether each agent of a role that `tokens` does not name gets a token of its own from ``POST /tokens``
+        (ContextForge).
+    login
+        Environment variables of the email and password of who may make tokens (``POST /auth/login``).
     admin_token
-        Environment variable of the token that may make tokens.
+        In the place of a login: environment variable of a session's token, good for no longer than that session.
     permissions
         Role -> what its made tokens may do; a role that is not named may do all that its user may.
     server_id
@@ -78,6 +90,7 @@ class MCPOptions(BaseModel):
     tokens: dict[str, tuple[Variable, ...]] = {}
     token: Variable | None = None
     make_tokens: bool = False
+    login: Login | None = None
     admin_token: Variable | None = None
     permissions: dict[str, tuple[str, ...]] = {}
     server_id: str | None = None
@@ -87,10 +100,22 @@ class MCPOptions(BaseModel):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if self.make_tokens and self.admin_token is None:
-            msg = "make_tokens needs admin_token: the environment variable of a token that may make tokens"
+        if self.make_tokens and self.login is None and self.admin_token is None:
+            msg = "make_tokens needs login or admin_token: environment variables of who may make tokens"
+            raise ValueError(msg)
+        if self.login is not None and self.admin_token is not None:
+            msg = "login and admin_token say twice who may make tokens: leave one out"
             raise ValueError(msg)
         return self
+
+    def has_made_token(self, role: str) -> bool:
+        """Say whether a role's agents get tokens that are made for them."""
+        return self.make_tokens and role not in self.tokens
+
+    @property
+    def is_administered(self) -> bool:
+        """Whether there is one who may make tokens."""
+        return self.login is not None or self.admin_token is not None
 
     @property
     def revision(self) -> str:

@@ -46,15 +46,15 @@ class McpTarget:
         self._options = options or MCPOptions()
         self._ids = count(1)
         self._sessions = Sessions(self._options)
-        self._mended = (_MENDED if self._sessions.calls is None else frozenset()) | (
-            _MENDED_BY_TOKENS if self._options.make_tokens else frozenset()
-        )
         ours = UPSTREAM_METRICS if self._options.is_upstream else NO_METRICS
         self.metrics: MetricMap = CONTEXTFORGE_METRICS if self._options.is_contextforge else ours
 
-    def compile(self, step: Step, role: str) -> Template:  # noqa: ARG002 - a tool is called the same way by every role
+    def compile(self, step: Step, role: str) -> Template:
         """Compile a call of the plan."""
-        return compile_step(step, self._options, self._sessions, self._ids)
+        mended = _MENDED if self._sessions.calls is None else frozenset()
+        if self._options.has_made_token(role):
+            mended |= _MENDED_BY_TOKENS
+        return compile_step(step, self._options, self._sessions, self._ids, mended)
 
     def reader(self, template: Template) -> Reader:
         """Give the reader of one call's answer: of the request that the template made last."""
@@ -63,7 +63,7 @@ class McpTarget:
         done = None
         if session is not None:
             done = partial(_give_back, self._sessions, session)
-        return MCPReader(self._mended, is_call=compiled.tool is not None, done=done)
+        return MCPReader(compiled.mended, is_call=compiled.tool is not None, done=done)
 
     def admin(self, link: Link) -> Admin:
         """Give the way to do what is done beside the load."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from soaklib.plan.model import Step
+    from soaklib.records import Reason
     from soaklib.targets.mcp.options import MCPOptions
     from soaklib.targets.mcp.sessions import Session, Sessions
 
@@ -70,6 +71,8 @@ class MCPTemplate:
         How long a stream of events may stand still.
     sessions
         Gives each call its session.
+    mended
+        Reasons that a new token or session of its role would mend.
     seat
         The session of the request that was made last, which its reader gives back.
     """
@@ -82,6 +85,7 @@ class MCPTemplate:
     _pieces: tuple[bytes, ...]
     _head: bytes
     _ids: Iterator[int]
+    mended: frozenset[Reason]
     seat: Session | None = None
 
     def request(self, identity: Identity, number: int) -> Wire:
@@ -94,7 +98,9 @@ class MCPTemplate:
         return Wire("POST", self._options.path, headers, body)
 
 
-def compile_step(step: Step, options: MCPOptions, sessions: Sessions, ids: Iterator[int]) -> MCPTemplate:
+def compile_step(
+    step: Step, options: MCPOptions, sessions: Sessions, ids: Iterator[int], mended: frozenset[Reason] = frozenset()
+) -> MCPTemplate:
     """Compile a call of the plan.
 
     Parameters
@@ -107,6 +113,8 @@ def compile_step(step: Step, options: MCPOptions, sessions: Sessions, ids: Itera
         Gives each call its session.
     ids
         Where the ids of requests come from; shared by all templates of a target.
+    mended
+        Reasons that a new token or session of the role would mend.
 
     Raises
     ------
@@ -130,4 +138,5 @@ def compile_step(step: Step, options: MCPOptions, sessions: Sessions, ids: Itera
         _pieces=pieces,
         _head=b'{"jsonrpc":"2.0","id":',
         _ids=ids,
+        mended=mended,
     )

@@ -1,0 +1,85 @@
+"""An MCP server of three tools, as FastMCP makes one: run in its own environment by `start`.
+
+Environment: UPSTREAM, the mock upstream that the tools call; TOKENS, a JSON file of tokens, read again when it changes:
+``{"<token>": {"client_id": "...", "expires_at": <seconds or null>}}``; PER_SECOND and BURST, FastMCP's own limit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import httpx2 as httpx
+from fastmcp import FastMCP
+from fastmcp.exceptions import ToolError
+from fastmcp.server.auth import AccessToken, TokenVerifier
+from fastmcp.server.middleware.rate_limiting import RateLimitingMiddleware
+
+TIMEOUT_S = 5.0
+
+
+class FileVerifier(TokenVerifier):
+    """Knows the tokens of a file: one that is taken out of it is revoked at the next call."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._read_at = 0
+        self._tokens: dict[str, dict] = {}
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        """Give whose token it is; FastMCP itself refuses one that has expired."""
+        if (changed_at := self._path.stat().st_mtime_ns) != self._read_at:
+            self._tokens, self._read_at = json.loads(self._path.read_text()), changed_at
+        known = self._tokens.get(token)
+        if known is None:
+            return None
+        return AccessToken(token=token, client_id=known["client_id"], scopes=[], expires_at=known.get("expires_at"))
+
+
+def server() -> FastMCP:
+    """Give the server."""
+    tokens, per_second = os.environ.get("TOKENS"), os.environ.get("PER_SECOND")
+    mcp = FastMCP("soak", auth=FileVerifier(Path(tokens)) if tokens else None)
+    if per_second:
+        mcp.add_middleware(
+            RateLimitingMiddleware(
+                max_requests_per_second=float(per_second), burst_capacity=int(os.environ.get("BURST", "10"))
+            )
+        )
+    client = httpx.AsyncClient(base_url=os.environ["UPSTREAM"], timeout=TIMEOUT_S)
+
+    async def ask(tool: str, text: str) -> str:
+        try:
+            answer = await client.post(f"/rest/{tool}", json={"text": text})
+            answer.raise_for_status()
+            return answer.json()["arguments"]["text"]
+        except (httpx.HTTPError, ValueError, KeyError) as problem:
+            message = f"the upstream failed: {type(problem).__name__}"
+            raise ToolError(message) from problem
+
+    @mcp.tool
+    async def echo(text: str) -> str:
+        """Say a text again."""
+        return await ask("echo", text)
+
+    @mcp.tool
+    async def search(text: str) -> str:
+        """Look a text up."""
+        return await ask("search", text)
+
+    @mcp.tool
+    async def send(text: str) -> str:
+        """Send a text."""
+        return await ask("send", text)
+
+    return mcp
+
+
+if __name__ == "__main__":
+    server().run(
+        transport="http", host="127.0.0.1", port=int(sys.argv[1]), show_banner=False, log_level="warning",
+        stateless_http=os.environ.get("STATELESS") == "1", json_response=os.environ.get("JSON_RESPONSE") == "1",
+    )  # fmt: skip

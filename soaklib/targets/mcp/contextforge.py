@@ -1,0 +1,185 @@
+"""ContextForge beside the load: who may make tokens, and the tokens that are made for the run's agents.
+
+Only a session may make them, which a login gives for 20 minutes by default and a day at most; a token of its own may
+not. So the soak logs in again before a session ends, and when one is not taken any more. A token's name stays taken
+after it was revoked, and a runner that was killed has revoked none: names bear a mark of their runner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import replace
+from http import HTTPStatus
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from soaklib.targets.admin import AdminError
+from soaklib.targets.asking import refuse_unless_success
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from soaklib.targets.asking import Asking, Reply
+    from soaklib.targets.base import Identity
+    from soaklib.targets.idle_admin import Secrets
+    from soaklib.targets.mcp.options import MCPOptions
+
+__all__ = ["CONTEXTFORGE_ROUTES", "ContextForgeTokens", "is_healthy"]
+
+CONTEXTFORGE_ROUTES: Final = {"metrics": "/metrics/prometheus", "health": "/health", "ready": "/ready"}
+
+
+_DAYS: Final = 1  # the least that a token lives
+_KEPT: Final = 2  # the newest, and the one that calls may still go on with
+_USED_SHARE: Final = 0.75  # of a session's life, after which there is a new one
+_UNTOLD_S: Final = 300.0  # the shortest life that a session can be set to
+_PAGE: Final = 100
+
+
+class ContextForgeTokens:
+    """Makes tokens, revokes them, and holds a session that may.
+
+    Parameters
+    ----------
+    asking
+        The way to the gateway.
+    options
+        The plan's ``[target]`` table.
+    secrets
+        Where the environment's stand.
+    """
+
+    def __init__(self, asking: Asking, options: MCPOptions, secrets: Secrets) -> None:
+        self._asking = asking
+        self._options = options
+        self._secrets = secrets
+        self._mark = uuid.uuid4().hex[:8]
+        self._numbers = count(1)
+        self._made: dict[str, list[str]] = {}  # agent -> ids of its tokens
+        self._one_at_a_time = asyncio.Lock()
+        self._session: str | None = None
+        self._good_until_s = 0.0
+
+    def check(self) -> None:
+        """See that what is needed stands in the environment.
+
+        Raises
+        ------
+        SettingsError
+            It does not.
+        """
+        login = self._options.login
+        for variable in (login.email, login.password) if login else (self._options.admin_token,):
+            self._secrets.of(variable or "")
+
+    async def admin(self) -> str:
+        """Give a session's token: of the environment, or of a login that holds for a while yet.
+
+        Raises
+        ------
+        AdminError
+            The login is refused, or got no answer.
+        """
+        login = self._options.login
+        if login is None:
+            return self._secrets.of(self._options.admin_token or "")
+        async with self._one_at_a_time:
+            now_s = asyncio.get_running_loop().time()
+            if self._session is None or now_s >= self._good_until_s:
+                password = self._secrets.of(login.password)
+                asked = {"email": self._secrets.of(login.email), "password": password}
+                reply = await self._asking.ask("POST", "/auth/login", json=asked)
+                refuse_unless_success("POST", "/auth/login", reply, password)
+                said = reply.json()
+                secret, lives_s = said.get("access_token"), said.get("expires_in")
+                if not isinstance(secret, str):
+                    msg = f"POST /auth/login was answered with {reply.status}, but without a token"
+                    raise AdminError(msg, status=reply.status)
+                self._session = secret
+                self._good_until_s = now_s + _USED_SHARE * (lives_s if isinstance(lives_s, int) else _UNTOLD_S)
+            return self._session
+
+    async def ask(self, method: str, path: str, *, json: object = None) -> Reply:
+        """Ask as the admin; once more after a new login where the session is not taken any more."""
+        secret = await self.admin()
+        reply = await self._asking.ask(method, path, secret=secret, json=json)
+        if reply.status == HTTPStatus.UNAUTHORIZED and self._options.login is not None:
+            if self._session == secret:
+                self._session = None
+            reply = await self._asking.ask(method, path, secret=await self.admin(), json=json)
+        return reply
+
+    async def need(self, method: str, path: str, *, json: object = None) -> Reply:
+        """Ask as the admin for what must succeed.
+
+        Raises
+        ------
+        AdminError
+            It did not, or there was no answer.
+        """
+        reply = await self.ask(method, path, json=json)
+        refuse_unless_success(method, path, reply, await self.admin())
+        return reply
+
+    async def renew(self, identity: Identity) -> Identity:
+        """Make an agent's next token, and revoke the one before the last: calls may still go on with the last."""
+        scope: dict[str, object] = {}
+        if self._options.server_id is not None:
+            scope["server_id"] = self._options.server_id
+        if permissions := self._options.permissions.get(identity.role):
+            scope["permissions"] = list(permissions)
+        asked = {"name": f"{identity.name}-{self._mark}-{next(self._numbers)}", "expires_in_days": _DAYS}
+        reply = await self.need("POST", "/tokens", json=asked | ({"scope": scope} if scope else {}))
+        said = reply.json()
+        token, secret = said.get("token"), said.get("access_token")
+        id_ = token.get("id") if isinstance(token, dict) else None
+        if not isinstance(secret, str) or not isinstance(id_, str):
+            msg = f"POST /tokens was answered with {reply.status}, but without a token"
+            raise AdminError(msg, status=reply.status)
+        made = self._made.setdefault(identity.name, [])
+        made.append(id_)
+        while len(made) > _KEPT:
+            await self._revoke(made.pop(0))
+        return replace(identity, secret=secret)
+
+    async def revoke(self, name: str) -> None:
+        """Revoke an agent's tokens."""
+        for id_ in self._made.pop(name, []):
+            await self._revoke(id_)
+
+    async def revoke_all(self) -> None:
+        """Revoke all that were made here."""
+        for name in list(self._made):
+            await self.revoke(name)
+
+    async def revoke_left(self, run_id: str) -> int:
+        """Revoke what an earlier runner of the run has left; say how many."""
+        ours = {id_ for made in self._made.values() for id_ in made}
+        left = [id_ async for id_ in self._listed(run_id) if id_ not in ours]
+        for id_ in left:
+            await self._revoke(id_)
+        return len(left)
+
+    async def _listed(self, run_id: str) -> AsyncIterator[str]:
+        offset = 0
+        while True:
+            said = (await self.need("GET", f"/tokens?limit={_PAGE}&offset={offset}")).json()
+            page = said.get("tokens")
+            if not isinstance(page, list) or not page:
+                return
+            for one in page:
+                if isinstance(one, dict) and str(one.get("name", "")).startswith(f"{run_id}-"):
+                    yield str(one.get("id"))
+            offset += len(page)
+
+    async def _revoke(self, id_: str) -> None:
+        """Revoke a token; one that is not known any more is."""
+        reply = await self.ask("DELETE", f"/tokens/{id_}")
+        if reply.status != HTTPStatus.NOT_FOUND:
+            refuse_unless_success("DELETE", "/tokens/{id}", reply, await self.admin())
+
+
+def is_healthy(endpoint: str, said: Mapping[str, object]) -> bool:
+    """Read what /health and /ready say: a 200 may say that it is not well."""
+    return said.get("status") == {"health": "healthy", "ready": "ready"}[endpoint]
