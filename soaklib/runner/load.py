@@ -225,7 +225,7 @@ class Load:
                 self._record_skipped(plan, step + 1, planned_us)
                 raise
             reading = answer.reading
-            self._look_at_identity(reading)
+            self._look_at_identity(reading, plan.purpose)
             self._record(
                 plan, step, planned_us, reading, identity=identity, sent_us=answer.sent_at_us,
                 done_us=answer.done_at_us, status=answer.status,
@@ -235,15 +235,18 @@ class Load:
                 self._record_skipped(plan, step + 1, planned_us)
                 return
 
-    def _look_at_identity(self, reading: Reading) -> None:
-        """See whether the gateway still takes the run's agents: after a restart it may know none, or have a new key."""
+    def _look_at_identity(self, reading: Reading, purpose: Purpose) -> None:
+        """See whether the gateway still takes the run's agents: after a restart it may know none, or have a new key.
+
+        A probe may have a token that is to be refused: while nothing else is answered, it says nothing of the others.
+        """
         if reading.lost_identity:
             self.agents_lost.set()
         elif reading.kind in _TAKEN:
             self._invalid_in_a_row = 0
             if reading.kind is Kind.RATE_LIMITED:
                 self.rate_limited.set()
-        elif reading.reason is Reason.TOKEN_INVALID:
+        elif reading.reason is Reason.TOKEN_INVALID and purpose is Purpose.LOAD:
             self._invalid_in_a_row += 1
             if self._invalid_in_a_row >= _INVALID_IN_A_ROW:
                 self.agents_lost.set()

@@ -255,6 +255,21 @@ def test_a_forgotten_agent_and_a_rate_limit_are_signalled():
     assert (limited.agents_lost.is_set(), limited.rate_limited.is_set()) == (False, True)
 
 
+def test_a_probe_whose_token_is_refused_says_nothing_of_the_agents():
+    """While nothing else is answered, probes that are to be refused do not make the load's agents lost; calls do."""
+
+    async def main(loop):
+        lost = []
+        for send in ("send_probes", "send_slots"):
+            bench = Bench(loop, slots=10, answer=lambda _body: (Kind.UNAUTHORIZED, Reason.TOKEN_INVALID))
+            await getattr(bench.load, send)(*((0, 60.0, 0, 10) if send == "send_probes" else (0,)))
+            await bench.load.drain(1e9)
+            lost.append(bench.load.agents_lost.is_set())
+        return lost
+
+    assert run(main) == [False, True]
+
+
 def test_a_defect_in_an_operation_ends_the_run_loudly():
     """An exception that is no answer is raised to whoever watches the load."""
 

@@ -211,3 +211,34 @@ def test_a_secret_is_shown_to_nobody_else():
     assert with_key.headers["Authorization"] == "Bearer sk-x"
     assert "Authorization" not in without.headers
     assert b"sk-x" not in with_key.body
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status", "outcome_"),
+    [({}, 200, "ok"), ({"mode": "503"}, 503, "503"), ({"rate_limit": 0}, 429, "limited"), ({"mode": "html"}, 200, "html")],
+    ids=str,
+)
+def test_a_tool_over_plain_http(drive, behaviour, status, outcome_):
+    """What a gateway makes a tool of says its arguments again, or misbehaves as the others do, and is counted by name."""
+
+    async def scenario(driver):
+        await driver.control(**behaviour)
+        async with driver.session.post(f"{driver.url}/rest/post", json={"text": "hi"}) as answer:
+            said = await answer.json() if answer.content_type == "application/json" else None
+            return answer.status, said, await driver.get("/control/counts")
+
+    got, said, counts = drive(scenario)
+    assert got == status
+    assert said == {200: {"tool": "post", "arguments": {"text": "hi"}}, 503: {"error": "mock 503"}, 429: {
+        "error": "Rate limit exceeded"}}[status] or (outcome_ == "html" and said is None)  # fmt: skip
+    assert (counts["by_outcome"], counts["by_name"]) == ({outcome_: 1}, {"post": 1})
+
+
+def test_a_tool_over_plain_http_wants_json(drive):
+    """A body that is none is refused, and counted as such."""
+
+    async def scenario(driver):
+        async with driver.session.post(f"{driver.url}/rest/post", data=b"{") as answer:
+            return answer.status, (await driver.get("/control/counts"))["by_outcome"]
+
+    assert drive(scenario) == (400, {"refused": 1})

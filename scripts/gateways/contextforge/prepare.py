@@ -1,11 +1,16 @@
 """Lets ContextForge know its upstream and a REST tool, and puts all tools into one virtual server whose id is known."""
 
+import base64
+import hashlib
+import hmac
 import json
 import os
 import sys
 import time
+import tomllib
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 GATEWAY, UPSTREAM = os.environ["GATEWAY_URL"], os.environ["UPSTREAM_URL"]
 SERVER_ID = "50a450a450a440008000000000000001"
@@ -20,7 +25,7 @@ def ask(method, path, body=None, token=None):
     request = urllib.request.Request(GATEWAY + path, data, headers, method=method)  # noqa: S310 - our own http URL
     try:
         with _OPENER.open(request, timeout=30) as answer:
-            return json.loads(answer.read())
+            return json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as refusal:
         sys.exit(f"{method} {path} was answered with {refusal.code}: {refusal.read().decode()}")
 
@@ -35,12 +40,26 @@ def tools_of(token, wanted):
     sys.exit(f"it lists no more tools than {', '.join(tools)}")
 
 
+def expired(token):
+    """Give a copy of a token that ran out a day ago, signed as the gateway signs."""
+    head, body, _ = token.split(".")
+    claims = json.loads(base64.urlsafe_b64decode(body + "=="))
+    claims |= {"exp": claims["iat"] - 86_400, "iat": claims["iat"] - 172_800, "jti": "soak-expired"}
+    key = tomllib.loads(Path("gateway.toml").read_text())["environment"]["JWT_SECRET_KEY"]
+    signed = f"{head}.{_coded(json.dumps(claims).encode())}"
+    return f"{signed}.{_coded(hmac.digest(key.encode(), signed.encode(), hashlib.sha256))}"
+
+
+def _coded(text):
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
 def main():
     """Make them."""
     login = {"email": os.environ["SOAK_CONTEXTFORGE_EMAIL"], "password": os.environ["SOAK_CONTEXTFORGE_PASSWORD"]}
     token = ask("POST", "/auth/login", login)["access_token"]
     upstream = {"name": "upstream", "url": f"{UPSTREAM}/mcp", "transport": "STREAMABLEHTTP"}
-    gateway = ask("POST", "/gateways", upstream, token)
+    ask("POST", "/gateways", upstream, token)
     rest = {
         "name": "rest-post", "url": f"{UPSTREAM}/rest/post", "integration_type": "REST", "request_type": "POST",
         "input_schema": TEXT,
@@ -49,7 +68,10 @@ def main():
     tools = tools_of(token, 4)
     server = {"id": SERVER_ID, "name": "soak", "description": "all tools", "associated_tools": list(tools.values())}
     ask("POST", "/servers", {"server": server}, token)
-    print(json.dumps({"SOAK_CONTEXTFORGE_UPSTREAM_ID": gateway["id"]}))
+    left = ask("POST", "/tokens", {"name": f"soak-revoked-{time.time_ns()}", "expires_in_days": 1}, token)
+    ask("DELETE", f"/tokens/{left['token']['id']}", token=token)
+    secrets = {"EXPIRED": expired(left["access_token"]), "REVOKED": left["access_token"], "UNKNOWN": "soak-unknown"}
+    print(json.dumps({f"SOAK_CONTEXTFORGE_TOKEN_{name}": secret for name, secret in secrets.items()}))
 
 
 if __name__ == "__main__":

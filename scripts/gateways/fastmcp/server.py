@@ -1,7 +1,8 @@
 """An MCP server of three tools, as FastMCP makes one: run in its own environment by `start`.
 
 Environment: UPSTREAM, the mock upstream that the tools call; TOKENS, a JSON file of tokens, read again when it changes:
-``{"<token>": {"client_id": "...", "expires_at": <seconds or null>}}``; PER_SECOND and BURST, FastMCP's own limit.
+``{"<token>": {"client_id": "...", "expires_at": <seconds or null>}}``. ``PUT /soak/limits/<client>`` with
+``{"per_second": 1, "burst": 5}`` sets FastMCP's own limit on a client, ``DELETE`` takes it away.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import httpx2 as httpx
 from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.server.auth import AccessToken, TokenVerifier
+from fastmcp.server.dependencies import get_access_token
+from fastmcp.server.middleware import Middleware
 from fastmcp.server.middleware.rate_limiting import RateLimitingMiddleware
+from starlette.responses import JSONResponse
 
 TIMEOUT_S = 5.0
 
@@ -39,16 +43,36 @@ class FileVerifier(TokenVerifier):
         return AccessToken(token=token, client_id=known["client_id"], scopes=[], expires_at=known.get("expires_at"))
 
 
+class Limits(Middleware):
+    """FastMCP's own limit, on those clients alone that have one."""
+
+    def __init__(self) -> None:
+        self.of_client: dict[str, RateLimitingMiddleware] = {}
+
+    async def on_request(self, context, call_next):
+        """Let a request through, or by its client's limit."""
+        token = get_access_token()
+        limit = self.of_client.get(token.client_id) if token else None
+        return await (call_next(context) if limit is None else limit.on_request(context, call_next))
+
+    async def change(self, request):
+        """Set a client's limit, or take it away; both may be sent twice."""
+        client = request.path_params["client"]
+        asked = await request.json() if request.method == "PUT" else None
+        if asked is None:
+            self.of_client.pop(client, None)
+        else:
+            self.of_client[client] = RateLimitingMiddleware(asked["per_second"], asked["burst"])
+        return JSONResponse({"client": client, "limit": asked})
+
+
 def server() -> FastMCP:
     """Give the server."""
-    tokens, per_second = os.environ.get("TOKENS"), os.environ.get("PER_SECOND")
+    tokens = os.environ.get("TOKENS")
     mcp = FastMCP("soak", auth=FileVerifier(Path(tokens)) if tokens else None)
-    if per_second:
-        mcp.add_middleware(
-            RateLimitingMiddleware(
-                max_requests_per_second=float(per_second), burst_capacity=int(os.environ.get("BURST", "10"))
-            )
-        )
+    limits = Limits()
+    mcp.add_middleware(limits)
+    mcp.custom_route("/soak/limits/{client}", methods=["PUT", "DELETE"])(limits.change)
     client = httpx.AsyncClient(base_url=os.environ["UPSTREAM"], timeout=TIMEOUT_S)
 
     async def ask(tool: str, text: str) -> str:

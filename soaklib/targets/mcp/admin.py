@@ -36,6 +36,7 @@ __all__ = ["McpAdmin"]
 
 _AGAIN_AFTER_S: Final = 1.0
 _AT_A_TIME: Final = 8
+_NOT_LET_IN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 def routes_of(options: MCPOptions) -> dict[str, str]:
@@ -67,6 +68,7 @@ class McpAdmin(IdleAdmin):
         self._options = options
         self._sessions = sessions
         self._secrets = Secrets(options.tokens, options.token, environment)
+        self._callers = {operation.role for operation in link.plan.operations}
         self._ids = count(1)
         self._shared: str | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -126,9 +128,15 @@ class McpAdmin(IdleAdmin):
             self._sessions.follow(renewed)
         if self._options.era is not Era.SESSIONS:
             return renewed
-        if renewed.session is None:
+        if renewed.session is not None:
+            return renewed
+        try:
             renewed = replace(renewed, session=await self._session_of(renewed))
-            self._sessions.seat(renewed, renewed.session)
+        except AdminError as exc:
+            if renewed.role in self._callers or exc.status not in _NOT_LET_IN:
+                raise
+            return renewed  # its probes are to be refused, and go without a session
+        self._sessions.seat(renewed, renewed.session)
         return renewed
 
     async def close(self, identity: Identity) -> None:

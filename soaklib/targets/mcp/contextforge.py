@@ -70,7 +70,7 @@ class ContextForgeTokens:
             It does not.
         """
         login = self._options.login
-        for variable in (login.email, login.password) if login else (self._options.admin_token,):
+        for variable in (login.email_env, login.password_env) if login else (self._options.admin_token,):
             self._secrets.of(variable or "")
 
     async def admin(self) -> str:
@@ -87,8 +87,8 @@ class ContextForgeTokens:
         async with self._one_at_a_time:
             now_s = asyncio.get_running_loop().time()
             if self._session is None or now_s >= self._good_until_s:
-                password = self._secrets.of(login.password)
-                asked = {"email": self._secrets.of(login.email), "password": password}
+                password = self._secrets.of(login.password_env)
+                asked = {"email": self._secrets.of(login.email_env), "password": password}
                 reply = await self._asking.ask("POST", "/auth/login", json=asked)
                 refuse_unless_success("POST", "/auth/login", reply, password)
                 said = reply.json()

@@ -35,8 +35,8 @@ class Login(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    email: Variable
-    password: Variable
+    email_env: Variable
+    password_env: Variable
 
 
 class MCPOptions(BaseModel):

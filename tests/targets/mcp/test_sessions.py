@@ -6,11 +6,13 @@ import datetime as dt
 import orjson
 import pytest
 from aiohttp import web
+from captured import answers
 from target_links import Told, link_to
 from upstream_driver import against, against_upstream
 
 from soaklib.plan.model import Step
-from soaklib.records import Kind
+from soaklib.records import Kind, Reason
+from soaklib.targets.admin import AdminError
 from soaklib.targets.base import Identity
 from soaklib.targets.mcp import McpTarget
 from soaklib.targets.mcp.options import Era, MCPOptions, SessionPolicy
@@ -183,3 +185,31 @@ def test_a_session_is_ended_when_its_last_call_is_back():
         closed.append([one.id for one in sessions.to_close()])
     assert closed == [[], [], ["s1"]]
     assert [one.id for one in sessions.drain()] == ["s2"]
+
+
+@pytest.mark.parametrize(
+    ("role", "status", "is_let"), [("prober", 401, True), ("prober", 500, False), ("reader", 401, False)]
+)
+def test_who_only_probes_may_be_let_in_nowhere(role, status, is_let):
+    """Whose probes are to be refused is refused a session already: they go without; who makes the load needs one."""
+    refused = answers("fastmcp")["auth-unknown"]
+
+    async def answer(_):
+        return web.Response(status=status, headers=refused.headers, body=refused.body)
+
+    async def scenario(driver):
+        target = McpTarget(MCPOptions(sessions="calls"))
+        async with target.admin(link_to(driver.url)) as admin:
+            agent = await admin.renew(await admin.open(role, "a"), expires_at=LATER)
+            return await driver.ask(target, ECHO, agent, 0)
+
+    app = web.Application()
+    app.router.add_route("*", "/mcp", answer)
+    if is_let:
+        reading = against(app, scenario)
+        assert (reading.kind, reading.reason, reading.lost_identity) == (
+            Kind.UNAUTHORIZED, Reason.TOKEN_INVALID, False,
+        )  # fmt: skip
+    else:
+        with pytest.raises(AdminError, match="initialize by POST"):
+            against(app, scenario)

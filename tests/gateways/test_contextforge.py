@@ -1,0 +1,119 @@
+"""ContextForge as it is: sessions, tokens, a limit and its lock-out, a failing upstream, a kill and a restart."""
+
+import json
+import os
+import urllib.request
+from collections import Counter
+
+import pytest
+from mcp_soaks import begin, book_of, ended, failures, kill, resume, start
+
+import soaklib
+
+pytestmark = pytest.mark.slow
+
+WHOLE = (("every_s = 10", "every_s = 4"), ('"1/10"', '"1/4"'), ("calls_a_session = 20", "calls_a_session = 5"))
+RATE = ("--rps", "2")
+PLACE = "/servers/50a450a450a440008000000000000001/mcp"
+
+
+@pytest.fixture(scope="module")
+def contextforge(real_gateway, tmp_path_factory):
+    """ContextForge, started once; its limiter is on, and tells callers apart by X-Forwarded-For."""
+    with real_gateway("contextforge", tmp_path_factory.mktemp("contextforge") / "here") as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def run(contextforge, tmp_path_factory):
+    """A short soak of its own plan to its end: sessions at a virtual server."""
+    return ended(begin(contextforge, tmp_path_factory.mktemp("whole"), *RATE, "--hours", "0.006", edits=WHOLE))
+
+
+def sessions_upstream(gateway):
+    """Give what the upstream counted of ContextForge's own sessions with it."""
+    with urllib.request.urlopen(f"{gateway.upstream}/control/counts", timeout=10) as answer:
+        return json.load(answer)["sessions"]
+
+
+def counted(run, metric, *labels):
+    """Give the increase of a counter over the run, by labels."""
+    book = Counter()
+    for name, sign in (("soak-final.prom", 1), ("soak-h0.prom", -1)):
+        for row in soaklib.read_exposition(run.folder / name).filter(metric=metric).iter_rows(named=True):
+            of = {label["key"]: label["value"] for label in row["labels"]}
+            book[tuple(of[name] for name in labels)] += sign * int(row["value"])
+    return {key: n for key, n in book.items() if n}
+
+
+def test_what_failed_is_told(run):
+    """A token that may only read, three that must be refused, and a tool whose upstream fails: each for itself."""
+    rows = failures(run)
+    assert rows == [
+        ("load", "caller", "rest-post", "upstream_error", "upstream", None),
+        ("probe", "dismissed", "upstream-echo", "unauthorized", "token_revoked", None),
+        ("probe", "latecomer", "upstream-echo", "unauthorized", "token_invalid", None),
+        ("probe", "outsider", "upstream-echo", "denied", "scope", None),
+        ("probe", "stranger", "upstream-echo", "unauthorized", "token_invalid", None),
+    ]
+    phases = run.sql("select distinct phase from outcomes where purpose = 'load' and kind <> 'ok'").to_series().to_list()
+    assert "upstream outage" in phases
+    assert set(phases) <= {"upstream outage", "upstream mended"}
+
+
+def test_sessions_are_ended(run):
+    """Every session that was opened is ended, none was lost, and no call went without its own."""
+    book = book_of(run)
+    assert book["opened"] == book["closed"] > 5
+    assert (book["left"], book["lost"]) == (0, 0)
+
+
+def test_the_books_differ_by_what_contextforge_does_not_count(run):
+    """Its counter has the calls that got to a tool, all as 200; of those whose token is refused it counts none."""
+    rows = dict(run.sql("select kind, count(*) from outcomes where sent_at_us is not null group by all").rows())
+    book = book_of(run)
+    counts = counted(run, "http_requests_total", "handler", "method", "status")
+    ours = {key: n for key, n in counts.items() if key[0].startswith(("/mcp", "/servers"))}
+    calls = sum(n for kind, n in rows.items() if kind != "unauthorized")
+    posts = sum(n for (_, method, _), n in ours.items() if method == "POST")
+    # opened before the first snapshot or ended after the last, a session's own requests are not in it
+    assert calls <= posts <= calls + 2 * book["opened"]
+    assert {status for _, method, status in ours if method == "POST"} <= {"2xx", "200", "202"}
+
+
+def test_over_rpc_an_upstreams_failures_are_one(contextforge, tmp_path):
+    """The shipped plan runs as it is; what fails over /rpc is an error inside a 200, of which no more is told."""
+    run = ended(begin(contextforge, tmp_path, *RATE, "--hours", "0.004", plan="contextforge.toml"))
+    assert failures(run) == [("probe", "outsider", "upstream-echo", "denied", "scope", None)]
+    assert run.sql("select count(*) from outcomes where kind = 'ok'").item() > 20
+    assert run.sql("select distinct status from outcomes").rows() == [(200,)]
+
+
+def test_a_killed_soak_goes_on_over_a_restart_of_the_gateway(contextforge, tmp_path):
+    """After kill -9 the run is resumed, what it left of tokens is revoked, and it outlives a restart of ContextForge."""
+    folder = kill(begin(contextforge, tmp_path, *RATE, "--hours", "0.012", edits=WHOLE), tmp_path)
+    second = resume(contextforge, folder)
+    while not (line := second.stderr.readline()).startswith("2"):
+        assert line, "the resumed soak ended"
+    contextforge.restart()
+    run = ended(second)
+    slots = run.sql("select count(*), count(distinct slot), max(slot) from outcomes where purpose = 'load'").row(0)
+    assert slots == (86, 86, 85)
+    last = run.sql("select distinct kind from outcomes where tool = 'upstream-echo' and purpose = 'load' and slot > 80")
+    assert last.rows() == [("ok",)]
+    assert tokens_of(contextforge, run.info.run_id) == []
+
+
+def tokens_of(gateway, run_id):
+    """Give the names of a run's tokens that are still good."""
+    login = {"email": gateway.variables["SOAK_CONTEXTFORGE_EMAIL"]}
+    login["password"] = gateway.variables["SOAK_CONTEXTFORGE_PASSWORD"]
+
+    def ask(path, body=None, token=None):
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(gateway.url + path, data, headers), timeout=30) as answer:  # noqa: S310 - our own
+            return json.load(answer)
+
+    token = ask("/auth/login", login)["access_token"]
+    return [one["name"] for one in ask("/tokens?limit=100", token=token)["tokens"] if one["name"].startswith(run_id)]

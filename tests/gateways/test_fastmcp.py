@@ -1,0 +1,105 @@
+"""A FastMCP server as it is: sessions of both eras, a limit, tokens, a failing upstream, a kill and a restart."""
+
+import json
+import time
+import urllib.request
+
+import pytest
+from mcp_soaks import begin, book_of, ended, failures, kill, resume
+
+pytestmark = pytest.mark.slow
+
+WHOLE = (('"1/4"', '"1/6"'), ('"1/10"', '"1/6"'), ("every_s = 10", "every_s = 2"), ("share = 0.1 ", "share = 0.2 "))
+WHOLE += (("share = 0.7", "share = 0.6"),)
+RATE = ("--rps", "10")
+
+
+@pytest.fixture(scope="module")
+def fastmcp(real_gateway, tmp_path_factory):
+    """The server, started once."""
+    with real_gateway("fastmcp", tmp_path_factory.mktemp("fastmcp") / "here") as gateway:
+        yield gateway
+
+
+def upstreams_calls(gateway):
+    """Give how often the upstream's tools were called."""
+    with urllib.request.urlopen(f"{gateway.upstream}/control/counts", timeout=10) as answer:
+        return {name: n for name, n in json.load(answer)["by_name"].items() if name in {"echo", "search", "send"}}
+
+
+@pytest.fixture(scope="module")
+def run_and_calls(fastmcp, tmp_path_factory):
+    """A short soak to its end, and what reached the upstream of it."""
+    before = upstreams_calls(fastmcp)
+    run = ended(begin(fastmcp, tmp_path_factory.mktemp("whole"), *RATE, "--hours", "0.006", edits=WHOLE))
+    return run, {tool: n - before.get(tool, 0) for tool, n in upstreams_calls(fastmcp).items()}
+
+
+def test_what_failed_is_told(run_and_calls):
+    """The limit while it is cut, the tool whose upstream fails, and both tokens that must be refused: each for itself."""
+    run, _ = run_and_calls
+    assert failures(run) == [
+        ("load", "limited", "send", "rate_limited", "rate_limit", "requests"),
+        ("load", "reader", "search", "upstream_error", "tool_error", None),
+        ("probe", "latecomer", "echo", "unauthorized", "token_invalid", None),
+        ("probe", "stranger", "echo", "unauthorized", "token_invalid", None),
+    ]
+    phases = set(run.sql("select distinct tool, phase from outcomes where purpose = 'load' and kind <> 'ok'").rows())
+    assert {("send", "limit cut"), ("search", "upstream outage")} <= phases
+    assert phases <= {("send", "limit cut"), ("search", "upstream outage"), ("search", "upstream mended")}
+
+
+def test_the_limit_lets_through_what_it_says(run_and_calls):
+    """While it is cut to one a second with a burst of five, no more calls pass than that; initialize counts, too."""
+    run, _ = run_and_calls
+    passed, lasted_s = run.sql(
+        "select count(*), (max(sent_at_us) - min(sent_at_us)) / 1e6 from outcomes "
+        "where tool = 'send' and phase = 'limit cut' and kind = 'ok'"
+    ).row(0)
+    assert 2 <= passed <= lasted_s + 6
+
+
+def test_sessions_are_ended(run_and_calls):
+    """Every session that was opened is ended and none was lost; each answer came as one event of a stream."""
+    run, _ = run_and_calls
+    book = book_of(run)
+    assert book["opened"] == book["closed"] > 5
+    assert (book["left"], book["lost"]) == (0, 0)
+    assert run.sql("select distinct chunks from outcomes where kind = 'ok'").rows() == [(1,)]
+
+
+def test_the_upstream_saw_each_call(run_and_calls):
+    """What reached the upstream is what succeeded or failed there: what was refused before did not."""
+    run, calls = run_and_calls
+    reached = run.sql(
+        "select tool, count(*) from outcomes where kind in ('ok', 'upstream_error') group by all order by all"
+    ).rows()
+    assert calls == dict(reached)
+
+
+def test_the_stateless_era_needs_no_session(fastmcp, tmp_path):
+    """Revision 2026-07-28 is answered without a session, in one piece, and failures are told as in the other."""
+    edits = (('era = "sessions"\nsessions = "calls"\ncalls_a_session = 20', 'era = "stateless"'), *WHOLE)
+    run = ended(begin(fastmcp, tmp_path, *RATE, "--hours", "0.004", edits=edits))
+    assert run.sql("select count(*) from events where name = 'SESSIONS_CLOSED'").item() == 0
+    assert run.sql("select distinct chunks is null from outcomes where kind = 'ok'").rows() == [(True,)]
+    kinds = {row[:5] for row in failures(run)}
+    assert ("load", "reader", "search", "upstream_error", "tool_error") in kinds
+    assert {row[3] for row in kinds if row[0] == "probe"} == {"unauthorized"}
+
+
+def test_a_killed_soak_goes_on_over_a_restart_of_the_server(fastmcp, tmp_path):
+    """After kill -9 the run is resumed; the server that starts anew knows none of its sessions, and new ones are made."""
+    folder = kill(begin(fastmcp, tmp_path, *RATE, "--hours", "0.01", edits=WHOLE), tmp_path)
+    second = resume(fastmcp, folder)
+    while not second.stderr.readline().startswith("2"):
+        assert second.poll() is None, "the resumed soak ended"
+    fastmcp.restart()
+    run = ended(second)
+    slots = run.sql("select count(*), count(distinct slot), max(slot) from outcomes where purpose = 'load'").row(0)
+    assert slots == (360, 360, 359)
+    told = book_of(run)
+    assert told["opened"] == told["closed"] + told["left"] + told["lost"]
+    assert told["lost"] > 0
+    last = run.sql("select kind, count(*) from outcomes where tool = 'echo' and slot > 340 group by all").rows()
+    assert [kind for kind, _ in last if kind != "unauthorized"] == ["ok"], time.ctime()

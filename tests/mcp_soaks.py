@@ -1,0 +1,68 @@
+"""Short soaks of real MCP gateways, begun as a person would, killed and resumed."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import soaklib
+
+_ALLOWED_S = 240
+
+
+def begin(gateway, folder, *flags, edits=(), plan=None):
+    """Begin a soak of a gateway by its own plan or a shipped one, shortened by edits of its text."""
+    command = gateway.soak_command("--no-report", "--thresholds.late-ms", "2000", "--out", str(folder / "runs"), *flags)
+    if plan is None:
+        text = Path(command[3]).read_text()
+        for there, here in edits:
+            assert there in text, there
+            text = text.replace(there, here)
+        plan = folder / "plan.toml"
+        plan.write_text(text)
+    command[3] = str(plan)
+    return start(command, gateway)
+
+
+def start(command, gateway):
+    """Start a command with the gateway's keys in its environment."""
+    return subprocess.Popen(
+        command, env=os.environ | gateway.variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def ended(process):
+    """Wait for the end of a soak; give its run."""
+    out, err = process.communicate(timeout=_ALLOWED_S)
+    assert process.returncode in (0, 1), err  # some criteria of so short a soak are not met
+    return soaklib.open_run(out.splitlines()[-1])
+
+
+def kill(process, folder):
+    """Kill a soak once it has told of its first calls; give its folder."""
+    while not (line := process.stderr.readline()).startswith("2"):
+        assert line, "the soak ended"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    [run] = (path for path in (folder / "runs").iterdir() if path.is_dir() and not path.is_symlink())
+    return run
+
+
+def resume(gateway, run):
+    """Begin to resume a run."""
+    return start([gateway.soak_command()[0], "run", "--resume", str(run)], gateway)
+
+
+def failures(run):
+    """Give what failed, and for whom."""
+    query = "select distinct purpose, role, tool, kind, reason, \"limit\" from outcomes where kind <> 'ok' order by all"
+    return run.sql(query).rows()
+
+
+def book_of(run):
+    """Give the book of sessions that the run told at its end."""
+    import json
+
+    told = run.sql("select data from events where name = 'SESSIONS_CLOSED' order by at_us desc limit 1").item()
+    return json.loads(told)

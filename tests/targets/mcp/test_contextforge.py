@@ -1,0 +1,204 @@
+"""Who may make tokens at ContextForge: a session, which ends; and what a killed runner left of them."""
+
+import datetime as dt
+
+import pytest
+from aiohttp import web
+from captured import answers
+from target_links import Told, link_to
+from upstream_driver import against
+
+from soaklib.errors import SettingsError
+from soaklib.records import EventName, Reason
+from soaklib.targets.admin import AdminError
+from soaklib.targets.base import Identity
+from soaklib.targets.mcp import McpTarget
+from soaklib.targets.mcp.admin import McpAdmin
+from soaklib.targets.mcp.options import MCPOptions
+from soaklib.targets.mcp.sessions import Sessions
+
+LATER = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+OPTIONS = MCPOptions(
+    is_contextforge=True, era="rpc", path="/rpc", make_tokens=True, login={"email_env": "EMAIL", "password_env": "PASSWORD"},
+    tokens={"outsider": ("REVOKED",)},
+)  # fmt: skip
+ENVIRONMENT = {"EMAIL": "admin@example.com", "PASSWORD": "hush", "REVOKED": "revoked"}
+
+
+class ContextForge:
+    """Logs in, makes, lists and revokes tokens as the real one does: by the answers that it gave."""
+
+    def __init__(self, *, lives_s=1200):
+        self.lives_s = lives_s
+        self.logins, self.named, self.live, self.good, self.refused = [], {}, {}, None, 0
+
+    def app(self):
+        app = web.Application()
+        app.add_routes([
+            web.post("/auth/login", self.login), web.get("/metrics/prometheus", self.metrics),
+            web.post("/tokens", self.make), web.get("/tokens", self.list), web.delete("/tokens/{id}", self.revoke),
+        ])  # fmt: skip
+        return app
+
+    @staticmethod
+    def as_captured(name):
+        case = answers("contextforge")[name]
+        return web.Response(status=case.status, headers=case.headers, body=case.body)
+
+    def refusal(self, request):
+        """Refuse whoever has no session that is good."""
+        if request.headers.get("Authorization") == f"Bearer {self.good}":
+            return None
+        self.refused += 1
+        return self.as_captured("auth-expired-rpc")
+
+    async def login(self, request):
+        asked = await request.json()
+        if asked != {"email": "admin@example.com", "password": "hush"}:
+            return self.as_captured("login-refused")
+        self.logins.append(asked)
+        self.good = f"session-{len(self.logins)}"
+        return web.json_response({"access_token": self.good, "token_type": "bearer", "expires_in": self.lives_s})
+
+    async def metrics(self, request):
+        return self.refusal(request) or web.Response(text="up 1\n")
+
+    async def make(self, request):
+        if (refusal := self.refusal(request)) is not None:
+            return refusal
+        name = (await request.json())["name"]
+        if name in self.named:
+            return self.as_captured("token-name-taken")
+        id_ = self.named[name] = f"id-{len(self.named)}"
+        self.live[id_] = name
+        return web.json_response({"token": {"id": id_}, "access_token": f"jwt-{id_}"}, status=201)
+
+    async def list(self, request):
+        offset = int(request.query["offset"])
+        page = [{"id": id_, "name": name} for id_, name in self.live.items()][offset : offset + 1]  # one a page
+        return self.refusal(request) or web.json_response({"tokens": page, "total": len(self.live)})
+
+    async def revoke(self, request):
+        if (refusal := self.refusal(request)) is not None:
+            return refusal
+        gone = self.live.pop(request.match_info["id"], None)
+        return web.Response(status=404 if gone is None else 204)
+
+
+def with_admin(gateway, ask, environment=ENVIRONMENT, told=None):
+    """Give what comes of asking an admin of a gateway."""
+
+    async def scenario(driver):
+        link = link_to(driver.url, "contextforge.toml", tell=told)
+        async with McpAdmin(link, OPTIONS, Sessions(OPTIONS), environment) as admin:
+            return await ask(admin)
+
+    return against(gateway.app(), scenario)
+
+
+async def renew_twice(admin):
+    """Give the secrets of two renewals."""
+    agent = await admin.open("caller", "run-1-caller-0")
+    first = await admin.renew(agent, expires_at=LATER)
+    return [first.secret, (await admin.renew(first, expires_at=LATER)).secret]
+
+
+@pytest.mark.parametrize("lives_s", [1200, 0])
+def test_a_login_serves_as_long_as_it_lives(lives_s):
+    """One login makes many tokens; before its session ends there is another, and no request goes with the old one."""
+    gateway = ContextForge(lives_s=lives_s)
+    assert with_admin(gateway, renew_twice) == ["jwt-id-0", "jwt-id-1"]
+    assert (len(gateway.logins) == 1) == (lives_s > 0)
+    assert gateway.refused == 0
+
+
+@pytest.mark.parametrize("what", ["tokens", "metrics"])
+def test_a_session_that_is_not_taken_any_more_is_replaced(what):
+    """A gateway that started anew, or has dropped its sessions, refuses the session: the soak logs in again, once."""
+    gateway = ContextForge()
+
+    async def ask(admin):
+        agent = await admin.renew(await admin.open("caller", "run-1-caller-0"), expires_at=LATER)
+        gateway.good = "another"
+        if what == "metrics":
+            return (await admin.look("metrics")).body
+        return (await admin.renew(agent, expires_at=LATER)).secret
+
+    assert with_admin(gateway, ask) == {"tokens": "jwt-id-1", "metrics": b"up 1\n"}[what]
+    assert len(gateway.logins) == 2
+
+
+def test_a_login_that_is_refused_is_told():
+    """With the gateway's words and without the password; a password that is not set is named before."""
+    with pytest.raises(AdminError, match=r"/auth/login was answered with 401: .*Invalid email or password") as caught:
+        with_admin(ContextForge(), renew_twice, ENVIRONMENT | {"PASSWORD": "wrong-one"})
+    assert caught.value.is_refusal
+    assert "wrong-one" not in str(caught.value)
+
+    async def check(admin):
+        await admin.missing(admin.link.plan)
+
+    with pytest.raises(SettingsError, match="PASSWORD: it is not set"):
+        with_admin(ContextForge(), check, {"EMAIL": "a", "REVOKED": "r"})
+
+
+def test_a_resumed_run_makes_tokens_anew_and_revokes_those_that_were_left():
+    """A name once used stays taken, and a killed runner has revoked nothing: the next one does, but for its own."""
+    gateway = ContextForge()
+    with_admin(gateway, renew_twice)  # ends without a word, as one that is killed
+    others = gateway.live["other"] = "run-12-caller-0-1"
+    assert len(gateway.live) == 3
+
+    async def resume(admin):
+        secrets = await renew_twice(admin)
+        await admin.clear_left({})
+        return secrets
+
+    assert with_admin(gateway, resume) == ["jwt-id-2", "jwt-id-3"]
+    assert sorted(gateway.live) == ["id-2", "id-3", "other"]
+    assert gateway.live["other"] == others
+
+
+def test_tokens_that_cannot_be_revoked_are_told():
+    """Where the gateway lists none to the soak, the run goes on, and an event says what is left."""
+    told = Told()
+
+    async def resume(admin):
+        await admin.clear_left({})
+
+    with_admin(ContextForge(), resume, ENVIRONMENT | {"PASSWORD": "wrong"}, told)
+    [(name, detail, _)] = told.events
+    assert name == EventName.POLICIES_NOT_REMOVED
+    assert detail.startswith("tokens of an earlier runner are left: POST /auth/login was answered with 401")
+
+
+def test_a_role_may_have_a_token_that_is_there_already():
+    """It is shown as it is, never made anew; that it is refused is no lost identity, as a made one's is."""
+    gateway = ContextForge()
+
+    async def ask(admin):
+        outsider = await admin.open("outsider", "run-1-outsider-0")
+        return [outsider.secret, (await admin.renew(outsider, expires_at=LATER)).secret]
+
+    assert with_admin(gateway, ask) == ["revoked", "revoked"]
+    assert gateway.named == {}
+    target = McpTarget(OPTIONS)
+    plan = link_to("http://127.0.0.1:1", "contextforge.toml").plan
+    refused = answers("contextforge")["auth-revoked-rpc"]
+    lost = {}
+    for role in ("caller", "outsider"):
+        template = target.compile(plan.probes[0], role)
+        template.request(Identity("a", role, "x"), 1)
+        reader = target.reader(template)
+        reader.head(refused.status, refused.headers)
+        reader.feed(refused.body, 1)
+        reading = reader.end()
+        assert reading.reason is Reason.TOKEN_REVOKED
+        lost[role] = reading.lost_identity
+    assert lost == {"caller": True, "outsider": False}
+
+
+def test_who_may_make_tokens_is_said_once():
+    """A login and a session's token at once are refused."""
+    with pytest.raises(ValueError, match="leave one out"):
+        MCPOptions(make_tokens=True, admin_token="T", login={"email_env": "E", "password_env": "P"})  # noqa: S106 - variables' names
