@@ -16,6 +16,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,7 @@ from soaklib.analysis.sources.kept_log import retire_request_log
 from soaklib.analysis.sources.run import open_run
 from soaklib.commands.display import show_progress
 from soaklib.commands.ending import conclude
+from soaklib.commands.preflight import try_out, with_limit
 from soaklib.commands.preview import Preview, show_plan, spoken_openly
 from soaklib.commands.process import command, find_folder, run_on_the_fastest_loop, stopping_signals
 from soaklib.commands.rehearsal import embedded, rehearsed
@@ -58,7 +60,7 @@ from soaklib.targets import load_target
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from rich.console import Console
 
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _PACKAGES: Final = ("aiohttp", "duckdb", "orjson", "polars", "prometheus-client", "pydantic")
+_DEEP_WALL_S: Final = 60.0
 _RECOVERY_MEMORY_MB: Final = 1024  # it looks at every slot of the run, once, and no load is waiting
 _STOPPING: Final = "stopping: open calls are waited for; once more to leave at once"
 
@@ -94,11 +97,30 @@ def _check(settings: SoakSettings, plan: Plan, console: Console) -> int:
     with (
         _listener(settings),
         tempfile.TemporaryDirectory(prefix="soaklib-") as folder,
-        _gateway(settings, plan, Path(folder)) as (url, _),
+        _gateway(settings, plan, Path(folder)) as (url, log_url),
     ):
-        _show(settings, plan, outlook, url, console)
-        say(console, "everything is in order; no load was sent", "green")
-    return ExitCode.OK
+        hindered = _show(settings, plan, outlook, url, console)
+        if settings.preflight and _needs_a_word(settings):
+            say(
+                console, f"nothing was tried at {url}, which is not on this machine: pass --yes to try it out", "yellow"
+            )
+        elif settings.preflight:
+            found = try_out(settings, plan, outlook, url=url, log_url=log_url, hindered=hindered, console=console)
+            settings = with_limit(settings, found)
+            _wait(found.pause_s if settings.deep else 0.0, console)
+        if not settings.deep:
+            say(console, "everything is in order; no load was sent", "green")
+    return _rehearse(settings, plan, console) if settings.deep else ExitCode.OK
+
+
+def _rehearse(settings: SoakSettings, plan: Plan, console: Console) -> int:
+    """Soak for a minute as the whole soak would, all changes included; what comes of it is a run like any other."""
+    say(console, "everything is in order; now a minute of it")
+    short = {
+        "hours": min(settings.hours, _DEEP_WALL_S * settings.speed / 3600), "out": settings.out / "checks",
+        "check": False, "deep": False, "preflight": False,
+    }  # fmt: skip
+    return _run(settings.model_copy(update=short), plan, console)
 
 
 def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
@@ -108,8 +130,15 @@ def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
     refuse_small_disk(outlook, settings.out)
     with _listener(settings) as listener:
         if settings.gateway_url is not None:  # before there is a folder: nothing is left of a run that cannot be
-            _show(settings, plan, outlook, settings.gateway_url, console)
+            hindered = _show(settings, plan, outlook, settings.gateway_url, console)
             _confirm(settings, console)
+            if settings.preflight:
+                found = try_out(
+                    settings, plan, outlook, url=settings.gateway_url, log_url=settings.database_url,
+                    hindered=hindered, console=console,
+                )  # fmt: skip
+                settings = with_limit(settings, found)
+                _wait(found.pause_s, console)
         with (
             _new_folder(settings.out) as folder,
             RunLock(folder),
@@ -143,7 +172,7 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
         _confirm(settings, console)
         unmerge(folder)
         with _listener(settings) as listener, _gateway(settings, info.plan, folder) as (target, log_url):
-            _preflight(settings, info.plan, target)
+            _ask(settings, info.plan, target)
             writer = RunWriter(folder / DATABASE_NAME, memory_limit_mb=_RECOVERY_MEMORY_MB)
             past = recover(writer, settings, info.plan, slots=None if settings.senders is None else range(0))
             write_event_log(folder / EVENT_LOG_NAME, info.anchor_utc, writer)
@@ -218,13 +247,21 @@ def _gateway(settings: SoakSettings, plan: Plan, folder: Path) -> Generator[tupl
         yield gateway.url, gateway.database_url
 
 
-def _show(settings: SoakSettings, plan: Plan, outlook: Forecast, url: str, console: Console) -> None:
-    """Ask the gateway whether it can be used, and show the plan with what stands in its way."""
-    hindered, notes = _preflight(settings, plan, url)
+def _wait(pause_s: float, console: Console) -> None:
+    """Let the keys of the load have their calls back, which were used up to find their limit."""
+    if pause_s:
+        say(console, f"the limit was met with keys that the load uses: it begins in {pause_s:g} s")
+        time.sleep(pause_s)
+
+
+def _show(settings: SoakSettings, plan: Plan, outlook: Forecast, url: str, console: Console) -> Mapping[int, str]:
+    """Ask the gateway whether it can be used, and show the plan with what stands in its way; give the latter."""
+    hindered, notes = _ask(settings, plan, url)
     show_plan(Preview(settings, plan, outlook, hindered, notes, dt.datetime.now(dt.UTC)), console)
+    return hindered
 
 
-def _preflight(settings: SoakSettings, plan: Plan, url: str) -> Missing:
+def _ask(settings: SoakSettings, plan: Plan, url: str) -> Missing:
     """Pass the health gate, and ask for what the plan needs; give what stands in its way."""
 
     async def ask() -> Missing:

@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
-__all__ = ["ABORT_PATTERN", "Pair", "abort_rule", "absolute_database", "base_url"]
+__all__ = ["ABORT_PATTERN", "AgentLimit", "Pair", "abort_rule", "absolute_database", "base_url", "limit_on_agents"]
 
 ABORT_PATTERN: Final = r"success_rate\s*<\s*(?P<floor>\d+(?:\.\d+)?)\s+for\s+(?P<length>\d+(?:\.\d+)?)(?P<unit>s|m|h)"
 """The form of ``--abort-when``."""
+_AGENT_LIMIT: Final = re.compile(r"([1-9]\d{0,8})/([1-9]\d{0,6})s")
+
+
+class AgentLimit(NamedTuple):
+    """How many calls a gateway lets an agent make: so many in any stretch of so many seconds."""
+
+    calls: int
+    window_s: float
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``5/60s``; the seconds are soak time for the embedded gateway, else wall time.
+
+        Raises
+        ------
+        ValueError
+            It has another form.
+        """
+        if (found := _AGENT_LIMIT.fullmatch(text.strip())) is None:
+            msg = 'must have the form "5/60s": calls, and seconds in which they are allowed'
+            raise ValueError(msg)
+        return cls(int(found[1]), float(found[2]))
 
 
 def base_url(value: str) -> str:
@@ -48,6 +70,12 @@ def abort_rule(value: str) -> str:
     if not re.fullmatch(ABORT_PATTERN, value.strip()):
         msg = 'must have the form "success_rate < 50 for 10m"'
         raise ValueError(msg)
+    return value.strip()
+
+
+def limit_on_agents(value: str) -> str:
+    """Check the form of ``--agent-limit``."""
+    AgentLimit.parse(value)
     return value.strip()
 
 

@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from soaklib.errors import SettingsError
-from soaklib.plan.given import Pair, abort_rule, absolute_database, base_url
+from soaklib.plan.given import Pair, abort_rule, absolute_database, base_url, limit_on_agents
 from soaklib.plan.model import plan_file
 from soaklib.safety.reaching import tls_context
 from soaklib.safety.redaction import mask_url
@@ -164,6 +164,11 @@ class SoakSettings(BaseSettings):
         None, ge=1, description="operations under way at most; derived from the limit on open files"
     )
     agents_per_role: int = Field(1, ge=1, le=10_000, description="agents made for each role")
+    agent_limit: Annotated[str, AfterValidator(limit_on_agents)] | None = Field(
+        None,
+        description='calls that the gateway lets an agent make, such as "5/60s": a 429 beyond them is no failure of '
+        "the gateway's; without it the limit that the target is known for",
+    )
     arrivals: Literal["constant", "poisson"] = Field("constant", description="spacing of the slots")
     http_timeout_ms: int = Field(
         30_000,
@@ -213,7 +218,19 @@ class SoakSettings(BaseSettings):
         pattern=r"^(tcp|tls)://\S+:\d+$",
         description="address of a Dask scheduler that places the senders on its workers, which share this disk",
     )
-    check: bool = Field(False, description="validate everything, pass the health gate, send no load")
+    check: bool = Field(
+        False,
+        description="validate everything, pass the health gate, try every call and change once with agents made for "
+        "it, say what was found, and send no load",
+    )
+    deep: bool = Field(
+        False, exclude=True, description="with --check: then a rehearsal of a wall minute against the gateway as well"
+    )
+    preflight: bool = Field(
+        True,
+        exclude=True,
+        description="start without trying anything first; by itself, that is done with a gateway URL and with --check",
+    )
     report: bool = Field(True, description="leave out the figures and notebooks at the end")
     strict: bool = Field(False, description="let insufficient and not applicable criteria fail the run")
     watch: bool = Field(False, exclude=True, description="serve the run's page on the loopback and say its link")
@@ -252,6 +269,9 @@ class SoakSettings(BaseSettings):
             raise ValueError(msg)
         if self.senders is not None and self.max_in_flight is not None and self.max_in_flight < self.senders:
             msg = f"--max-in-flight {self.max_in_flight} leaves none for some of {self.senders} senders; raise it"
+            raise ValueError(msg)
+        if self.deep and not (self.check and self.preflight):
+            msg = "--deep goes on from a check that passed: pass --check with it, and not --no-preflight"
             raise ValueError(msg)
         if self.scheduler is not None and self.senders is None:
             msg = "--scheduler places senders: pass --senders N with it"

@@ -67,6 +67,13 @@ class UndoJournal:
     def __bool__(self) -> bool:
         return bool(self._entries)
 
+    def undoing(self, debt: Debt) -> tuple[str, str, bytes | None] | None:
+        """Give method, path and body of the request that takes a thing back; None where none was written down."""
+        entry = self._entries[debt]
+        if entry.method is None or entry.path is None:
+            return None
+        return entry.method, entry.path, None if entry.body is None else entry.body.encode()
+
     def owe(self, debt: Debt, undoing: Wire | None = None) -> None:
         """Write down that a change may be on from now on.
 

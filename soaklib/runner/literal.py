@@ -77,7 +77,7 @@ class LiteralChanges:
             It did not come about, or is not known to have.
         """
         wire = self._making(change)
-        status = await self._send(wire)
+        status = await self.send(wire)
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             raise _refused(wire, status)
         return Made(change.subject, {"name": change.subject, "request": f"{wire.method} {wire.path}", "status": status})
@@ -102,7 +102,7 @@ class LiteralChanges:
         wire = self.undoing(change)
         if wire is None:
             return
-        status = await self._send(wire)
+        status = await self.send(wire)
         if not (HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES or status == HTTPStatus.NOT_FOUND):
             raise _refused(wire, status)
 
@@ -116,8 +116,14 @@ class LiteralChanges:
         msg = f"{change.do} is no change by literal requests"
         raise SettingsError(msg)
 
-    async def _send(self, wire: Wire) -> int:
-        """Send a request and give the status of its answer; to another place without the headers that let calls in."""
+    async def send(self, wire: Wire) -> int:
+        """Send a request and give the status of its answer; to another place without the headers that let calls in.
+
+        Raises
+        ------
+        AdminError
+            There was none.
+        """
         link = self._link
         is_elsewhere = not wire.path.startswith("/")
         url = wire.path if is_elsewhere else link.base_url + wire.path

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from soaklib.plan.model import Plan
     from soaklib.targets.base import Identity, Wire
 
-__all__ = ["Admin", "AdminError", "Health", "Link", "Made", "Missing", "Tell", "Told"]
+__all__ = ["Admin", "AdminError", "Health", "Link", "Made", "Missing", "Owe", "Tell", "Told"]
 
 
 class AdminError(TargetError):
@@ -168,6 +168,14 @@ class Made(NamedTuple):
     data: Mapping[str, JsonValue] = {}
 
 
+class Owe(Protocol):
+    """Takes a request that is owed: it is sent, whatever happens, unless it was sent in order."""
+
+    async def __call__(self, undoing: Wire) -> None:
+        """Write it down, and let it be watched over."""
+        ...
+
+
 class Admin(Protocol):
     """What is done at a gateway beside the load; entered before the first and left after the last.
 
@@ -301,4 +309,33 @@ class Admin(Protocol):
 
     async def is_in_force(self, change: Change) -> bool | None:
         """Say whether a change that was made is in force; None where this kind of gateway cannot be asked."""
+        ...
+
+    # -- what is tried before the load, and taken back at once
+
+    @property
+    def removing(self) -> tuple[Wire, ...]:
+        """Give the requests that remove what was made to prepare, and which identities have made, so far."""
+        ...
+
+    async def trial(self, change: Change, owe: Owe) -> None:
+        """Really make a change of its own, so that it can be taken back at once: also one that stays in a soak.
+
+        Parameters
+        ----------
+        change
+            Which.
+        owe
+            Takes each request that takes back a part of it, before that part is made or as soon as it is known; what
+            goes with :meth:`clear` is not owed.
+
+        Raises
+        ------
+        AdminError
+            It did not come about, or is not known to have.
+        """
+        ...
+
+    def wire(self, method: str, path: str, body: bytes | None) -> Wire:
+        """Give a request beside the load with what lets it in, as one that was owed by an earlier process."""
         ...

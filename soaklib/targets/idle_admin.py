@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 from soaklib.errors import SettingsError
 from soaklib.targets.admin import AdminError, Told
 from soaklib.targets.asking import Asking
+from soaklib.targets.base import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
     from soaklib.plan.changes import Change
     from soaklib.plan.model import Plan
-    from soaklib.targets.admin import Link, Made
+    from soaklib.targets.admin import Link, Made, Owe
     from soaklib.targets.asking import Reply
-    from soaklib.targets.base import Identity, Wire
+    from soaklib.targets.base import Identity
 
 __all__ = ["IdleAdmin", "Secrets"]
 
@@ -185,4 +186,24 @@ class IdleAdmin:
     async def is_in_force(self, change: Change) -> bool | None:
         """Know nothing."""
         del change
+        return None
+
+    @property
+    def removing(self) -> tuple[Wire, ...]:
+        """Give none."""
+        return ()
+
+    async def trial(self, change: Change, owe: Owe) -> None:
+        """Refuse: there is no change of this kind of gateway's own."""
+        del owe
+        await self.make(change)
+
+    def wire(self, method: str, path: str, body: bytes | None) -> Wire:
+        """Give a request with what lets admin calls in, where there is such a thing."""
+        secret = self.admin_secret()
+        headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
+        return Wire(method, path, headers if body is None else {"Content-Type": "application/json"} | headers, body)
+
+    def admin_secret(self) -> str | None:
+        """Give what lets one make and remove keys or tokens; None where nothing is made."""
         return None

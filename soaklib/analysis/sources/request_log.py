@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.sources.databases import Database, Value
 
-__all__ = ["REQUEST_LOG_SCHEMA", "read_batches", "read_database"]
+__all__ = ["REQUEST_LOG_SCHEMA", "look_up_request_log", "read_batches", "read_database"]
 
 REQUEST_LOG_SCHEMA: Final = pl.Schema(
     [
@@ -162,6 +162,15 @@ def read_batches(url: str) -> Iterator[pl.DataFrame]:
     with opened(url) as database:
         for rows in database.batches(_statement(database)):
             yield _frame(rows)
+
+
+def look_up_request_log(url: str) -> None:
+    """See that the gateway's request log is there and can be read, without reading it.
+
+    Parameters and errors are those of :func:`read_database`.
+    """
+    with opened(url) as database:
+        _statement(database)
 
 
 def _statement(database: Database) -> str:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Self
 
+import orjson
+
 from soaklib.errors import TargetError
 from soaklib.plan.changes import ChaosChange, CredentialsChange, PolicyChange
 from soaklib.safety.foreign_text import plain_text
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from soaklib.plan.changes import Change
     from soaklib.plan.model import Plan
-    from soaklib.targets.admin import Health, Link
+    from soaklib.targets.admin import Health, Link, Owe
 
 __all__ = ["FourRunrAdmin"]
 
@@ -138,8 +140,7 @@ class FourRunrAdmin:
         """Give the request that clears a tool's chaos."""
         if not isinstance(change, ChaosChange):
             return None
-        headers = {} if self._link.secret is None else {"X-Admin-Token": self._link.secret}
-        return Wire("DELETE", f"/api/admin/chaos/tool/{change.tool}", headers, None)
+        return self.wire("DELETE", f"/api/admin/chaos/tool/{change.tool}", None)
 
     async def undo(self, change: Change) -> None:
         """Clear a tool's chaos."""
@@ -163,6 +164,38 @@ class FourRunrAdmin:
             if not exc.is_missing:
                 raise
             return None  # a gateway that cannot be asked has to be believed
+
+    # -- what is tried before the load
+
+    @property
+    def removing(self) -> tuple[Wire, ...]:
+        """Give the requests that remove the run's policies."""
+        return tuple(self.wire("DELETE", f"/api/policies/{policy}", None) for policy in self._policies.made)
+
+    async def trial(self, change: Change, owe: Owe) -> None:
+        """Make a change; a credential is replaced by one of our own only while we know which it was."""
+        if isinstance(change, CredentialsChange):
+            await self._try_credential(change.tool, owe)
+            return
+        if (undoing := self.undoing(change)) is not None:
+            await owe(undoing)
+        await self.make(change)  # a quota is that of a policy of ours, which goes at the end
+
+    async def _try_credential(self, tool: str, owe: Owe) -> None:
+        before = await self._api.active_credential(tool)
+        version, secret = f"{self._link.run_id}-{secrets.token_hex(4)}", secrets.token_urlsafe(32)
+        credential_id = await self._api.set_credential(tool=tool, version=version, credential=secret)
+        await owe(self.wire("DELETE", f"/api/admin/creds/{credential_id}", None))
+        if before is not None:
+            body = orjson.dumps({"id": before})
+            await owe(self.wire("POST", "/api/admin/creds/activate", body))
+        await self._api.activate_credential(credential_id)
+        await self._refuse_other_credential(tool, credential_id)
+
+    def wire(self, method: str, path: str, body: bytes | None) -> Wire:
+        """Give a request with the admin token, where there is one."""
+        headers = {} if self._link.secret is None else {"X-Admin-Token": self._link.secret}
+        return Wire(method, path, headers if body is None else {"Content-Type": "application/json"} | headers, body)
 
     async def _rotate_credentials(self, change: CredentialsChange) -> Made:
         version = f"{self._link.run_id}-{secrets.token_hex(4)}"

@@ -77,6 +77,11 @@ class RunPolicies:
         self._is_unsupported = False
         self._turn = asyncio.Lock()
 
+    @property
+    def made(self) -> tuple[str, ...]:
+        """Ids of the policies that this process has made, and not removed."""
+        return tuple(sorted(policy for ids in self._may_exist.values() for policy in ids))
+
     def restore_cut(self, change: PolicyChange) -> None:
         """Take up that a quota was cut before the run was resumed: what is made from now on has it."""
         self._ratios[change.role, change.action] = change.planned_ratio

@@ -7,13 +7,13 @@ a DELETE names a tool that is not there and says that its empty body is JSON, wh
 from __future__ import annotations
 
 import datetime as dt
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.errors import TargetError
 from soaklib.plan.changes import ChaosChange, CredentialsChange, PolicyChange
 from soaklib.safety.foreign_text import plain_text
+from soaklib.targets.clocks import about_clock
 from soaklib.targets.fourrunr.api import ApiError
 
 if TYPE_CHECKING:
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from soaklib.plan.model import Plan
     from soaklib.targets.fourrunr.api import GatewayApi, Reply
 
-__all__ = ["Route", "about_clock", "check_routes", "routes_of"]
+__all__ = ["Route", "check_routes", "routes_of"]
 
 _NOWHERE: Final = "soaklib-route-check"
-_CLOCKS_AGREE_S: Final = 60.0
 _REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
@@ -115,28 +114,6 @@ def _about_samples(reply: Reply) -> list[str]:
     if there is not None:
         return [f"no samples and no snapshots: GET /metrics is redirected to {there}, which is not followed"]
     return [f"no samples and no snapshots: GET /metrics was answered with {reply.status}"]
-
-
-def about_clock(date: str | None, now: dt.datetime) -> list[str]:
-    """Say that the gateway's clock and this machine's differ, by which tokens expire too early or too late.
-
-    Parameters
-    ----------
-    date
-        The ``Date`` of an answer, to the second.
-    now
-        This machine's time.
-    """
-    try:
-        told = parsedate_to_datetime(date or "")
-    except ValueError:  # none, or none that can be read
-        return []
-    ahead_s = (told.replace(tzinfo=told.tzinfo or dt.UTC) - now).total_seconds()
-    if abs(ahead_s) <= _CLOCKS_AGREE_S:
-        return []
-    where = "ahead of" if ahead_s > 0 else "behind"
-    differs = f"the gateway's clock is {abs(ahead_s):.0f} s {where} this machine's"
-    return [f"{differs}: tokens expire by the one and are asked for by the other; set them right"]
 
 
 def _problem(route: Route, answer: ApiError) -> str | None:

@@ -8,7 +8,7 @@ import orjson
 from multidict import CIMultiDict, CIMultiDictProxy
 from pydantic import BaseModel, ConfigDict
 
-from soaklib.targets.base import MetricMap, Wire
+from soaklib.targets.base import Meaning, MetricMap, Series, Wire
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
 from soaklib.targets.fourrunr.reading import AnswerReader
 
@@ -24,6 +24,22 @@ _HEADERS: Final = CIMultiDictProxy(
     CIMultiDict({"Content-Type": "application/json", "Accept": "application/json"}),
 )
 _HEAD: Final = b'{"agent_token":'
+
+
+METRICS: Final = MetricMap(
+    meanings={
+        Meaning.REQUESTS: Series("gateway_requests_total"),
+        Meaning.DURATION: Series("gateway_request_duration_ms"),
+        Meaning.DENIALS: Series("gateway_policy_denials_total"),
+        Meaning.RETRIES: Series("gateway_retries_total"),
+        Meaning.CACHE_HITS: Series("gateway_cache_hits_total"),
+        Meaning.BREAKER_STATE: Series("gateway_breaker_state"),
+        Meaning.FAST_FAILS: Series("gateway_breaker_fastfail_total"),
+        Meaning.MEMORY: Series("process_resident_memory_bytes"),
+        Meaning.OPEN_FILES: Series("process_open_fds"),
+        Meaning.START: Series("gateway_process_start_time_seconds"),
+    }
+)
 
 
 class Options(BaseModel):
@@ -64,7 +80,7 @@ class FourRunrTarget:
 
     kind = "4runr"
     options = Options
-    metrics = MetricMap()
+    metrics = METRICS
 
     def __init__(self, options: Options | None = None) -> None:
         self._options = options or Options()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from soaklib.plan.model import Plan
     from soaklib.targets.admin import Link
+    from soaklib.targets.base import Wire
     from soaklib.targets.mcp.options import MCPOptions
     from soaklib.targets.mcp.sessions import Sessions
 
@@ -307,6 +308,15 @@ class McpAdmin(IdleAdmin):
         """Give the secret of one who may ask: the first role's, or the admin's where its tokens are made."""
         role = next(iter(self.link.plan.roles))
         return await self._tokens.admin() if self._options.has_made_token(role) else self._secrets.first(role)
+
+    @property
+    def removing(self) -> tuple[Wire, ...]:
+        """Give the requests that revoke the tokens that were made."""
+        return tuple(self.wire("DELETE", f"/tokens/{token}", None) for token in self._tokens.made)
+
+    def admin_secret(self) -> str | None:
+        """Give what makes and revokes tokens now; None where none are made, or before the first login."""
+        return self._tokens.at_hand if self._options.is_administered else None
 
 
 def _message_of(reply: Reply) -> dict[str, object]:

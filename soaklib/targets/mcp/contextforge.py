@@ -143,6 +143,18 @@ class ContextForgeTokens:
             await self._revoke(made.pop(0))
         return replace(identity, secret=secret)
 
+    @property
+    def made(self) -> tuple[str, ...]:
+        """Give the ids of all tokens that were made here and not revoked."""
+        return tuple(id_ for ids in self._made.values() for id_ in ids)
+
+    @property
+    def at_hand(self) -> str | None:
+        """Give what makes tokens now, without a login; None where there was none yet."""
+        if self._options.login is not None:
+            return self._session
+        return self._secrets.of(self._options.admin_token or "")
+
     async def revoke(self, name: str) -> None:
         """Revoke an agent's tokens."""
         for id_ in self._made.pop(name, []):
@@ -155,7 +167,7 @@ class ContextForgeTokens:
 
     async def revoke_left(self, run_id: str) -> int:
         """Revoke what an earlier runner of the run has left; say how many."""
-        ours = {id_ for made in self._made.values() for id_ in made}
+        ours = set(self.made)
         left = [id_ async for id_ in self._listed(run_id) if id_ not in ours]
         for id_ in left:
             await self._revoke(id_)

@@ -1,0 +1,197 @@
+"""One call of everything that the plan calls, and one agent's calls up to the limit of its gateway."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from soaklib.records import Expected, Kind
+from soaklib.runner.preflight.findings import Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from soaklib.plan.model import Plan
+    from soaklib.plan.workload import Call
+    from soaklib.records import Reason
+    from soaklib.runner.client import Client
+    from soaklib.runner.preflight.findings import Found
+    from soaklib.targets.admin import Admin
+    from soaklib.targets.base import Identity, Limit, Reader, Reading, Target
+
+__all__ = ["MOST_TRIES", "Caller", "Tried", "try_calls", "try_limit"]
+
+MOST_TRIES: Final = 24
+"""Calls of one agent until its limit is met; a limit above it is left to the run to meet."""
+_FIRST_QUERY: Final = 9_000_000_000  # beyond the numbers of any soak's slots: what is asked here is in no cache then
+_TIMES: Final = 3
+_PASSING: Final = frozenset({Kind.UPSTREAM_ERROR, Kind.FAST_FAIL, Kind.TIMEOUT})
+"""What another try may not meet: tools fail now and then, and a soak bears it."""
+_LET_IN: Final = frozenset({Kind.OK, Kind.UPSTREAM_ERROR, Kind.FAST_FAIL, Kind.INVALID_RESPONSE})
+"""What was let in by policy."""
+
+
+class Tried(NamedTuple):
+    """What became of a call that was tried."""
+
+    kind: Kind
+    reason: Reason | None
+    limit: Limit | None
+    status: int | None
+
+    def __str__(self) -> str:
+        status = "no answer" if self.status is None else f"status {self.status}"
+        return f"{self.kind}" + ("" if self.reason is None else f", {self.reason}") + f" ({status})"
+
+
+class _Hearing:
+    """A reader that keeps what an answer says of the time, and leaves everything else to the target's own."""
+
+    def __init__(self, reader: Reader, hear: Callable[[str | None], None]) -> None:
+        self._reader, self._hear = reader, hear
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        self._hear(headers.get("Date"))
+        self._reader.head(status, headers)
+
+    def feed(self, chunk: bytes, at_us: int) -> bool:
+        return self._reader.feed(chunk, at_us)
+
+    def end(self) -> Reading:
+        return self._reader.end()
+
+    def broken_off(self, kind: Kind, reason: Reason) -> Reading:
+        return self._reader.broken_off(kind, reason)
+
+
+@dataclass(kw_only=True)
+class Caller:
+    """Makes calls of the plan beside any load.
+
+    Attributes
+    ----------
+    target, admin, client
+        What the gateway is, who makes agents, and the way of the calls.
+    check_id
+        Part of the agents' names.
+    lifetime_s
+        What a token is asked to live, wall seconds.
+    utc_now
+        The wall clock.
+    date
+        The ``Date`` of the last answer that had one, and when it came.
+    has_keys
+        Whether agents call by keys that are there for good, which the load's agents have as well.
+    """
+
+    target: Target
+    admin: Admin
+    client: Client
+    check_id: str
+    lifetime_s: float
+    utc_now: Callable[[], dt.datetime]
+    date: tuple[str, dt.datetime] | None = None
+
+    def __post_init__(self) -> None:
+        self._numbers: Iterator[int] = count(_FIRST_QUERY)
+        self.agents: list[Identity] = []
+        self.has_keys = False
+
+    async def agent(self, role: str) -> Identity:
+        """Make an agent for this check alone, with its token.
+
+        Raises
+        ------
+        AdminError
+            The gateway refuses.
+        """
+        made = await self.admin.open(role, f"{self.check_id}-{role}-{len(self.agents)}")
+        self.has_keys = self.has_keys or bool(made.secret)
+        made = await self.admin.renew(made, expires_at=self.utc_now() + dt.timedelta(seconds=self.lifetime_s))
+        self.agents.append(made)
+        return made
+
+    async def call(self, call: Call, identity: Identity) -> Tried:
+        """Make one call."""
+        template = self.target.compile(call.step, call.role)
+        wire = template.request(identity, next(self._numbers))
+        reader = _Hearing(self.target.reader(template), self._hear)
+        answer = await self.client.send(wire, reader, stall_s=template.stall_s)
+        return Tried(answer.reading.kind, answer.reading.reason, answer.reading.limit, answer.status)
+
+    async def distinct(self, plan: Plan, agents: int) -> int:
+        """Give how many of so many agents of a role would be told apart: those that share a key of ours are one."""
+        if not self.has_keys:
+            return agents
+        keys = [{(await self.admin.open(role, self.check_id)).secret for _ in range(agents)} for role in plan.roles]
+        return min(map(len, keys))
+
+    async def let_go(self) -> None:
+        """Close all agents that were made."""
+        while self.agents:
+            await self.admin.close(self.agents.pop())
+
+    def _hear(self, date: str | None) -> None:
+        if date is not None:
+            self.date = date, self.utc_now()
+
+
+async def try_calls(caller: Caller, calls: list[Call], found: Found) -> dict[str, Call]:
+    """Make each call of the plan once, again where a tool failed; give for each role one that was answered well."""
+    agents: dict[str, Identity] = {}
+    good: dict[str, Call] = {}
+    seen: set[tuple[str, str, Expected]] = set()
+    for call in calls:
+        key = (call.role, call.step.scope, call.expected)
+        if key in seen:
+            continue
+        seen.add(key)
+        if call.role not in agents:
+            agents[call.role] = await caller.agent(call.role)
+        tried, times = await caller.call(call, agents[call.role]), 1
+        while tried.kind in _PASSING and times < _TIMES:
+            tried, times = await caller.call(call, agents[call.role]), times + 1
+        if call.expected is Expected.DENY:
+            found.add(f"probe of {call.role}: {call.step.scope}", *_of_probe(tried))
+            continue
+        found.add(f"call of {call.role}: {call.step.scope}", *_of_call(tried, times))
+        if tried.kind is Kind.OK:
+            good.setdefault(call.role, call)
+    return good
+
+
+def _of_call(tried: Tried, times: int) -> tuple[Standing, str]:
+    if tried.kind is Kind.OK:
+        return Standing.OK, "answered" if times == 1 else f"answered, the {_ORDINALS[times]} time"
+    if tried.kind in _PASSING:
+        return Standing.NOTE, f"{tried}, {_TIMES} times: none of them was served"
+    if tried.kind is Kind.RATE_LIMITED:
+        return Standing.NOTE, f"{tried}: whoever it was made as has no call left for now"
+    return Standing.PROBLEM, f"{tried}: no call like this one would succeed"
+
+
+_ORDINALS: Final = {2: "second", 3: "third"}
+
+
+def _of_probe(tried: Tried) -> tuple[Standing, str]:
+    if tried.kind is Kind.DENIED:
+        return Standing.OK, f"denied, {tried.reason}"
+    if tried.kind in _LET_IN:
+        return Standing.PROBLEM, f"{tried}: policy let it in, which fails a soak"
+    return Standing.NOTE, f"{tried}: it was neither denied nor let in"
+
+
+async def try_limit(caller: Caller, call: Call) -> tuple[int, Tried]:
+    """Call as one new agent until it is limited, or :data:`MOST_TRIES` times; give how many were let in, and the last.
+
+    Calls that are refused before the limit is asked (policy, token) are none that count.
+    """
+    agent = await caller.agent(call.role)
+    let_in = 0
+    while True:
+        tried = await caller.call(call, agent)
+        if tried.kind is Kind.RATE_LIMITED or let_in + 1 >= MOST_TRIES or tried.kind not in _LET_IN | {Kind.TIMEOUT}:
+            return let_in + (tried.kind in _LET_IN), tried
+        let_in += 1
