@@ -134,3 +134,20 @@ def test_a_run_that_another_process_holds_is_not_removed(out):
             remove_run(out / IDS[0])
         holder.stdin.close()
     assert (out / IDS[0] / "run.duckdb").exists()
+
+
+def test_ten_weeks_leave_four_and_what_they_are_measured_by(tmp_path):
+    """Removed as each week ends: never fewer than the newest four, and the last good run however long weeks are bad."""
+    made, good = [], None
+    for week in range(1, 11):
+        folder = tmp_path / f"202601{week:02}T060000Z-{week:04}"
+        folder.mkdir()
+        (folder / "run.duckdb").write_bytes(b"a database")
+        (folder / COMPARISON_NAME).write_text("{}")
+        made.append(folder.name)
+        good = folder if week <= 2 or week == 9 else good
+        for fate in fates(tmp_path, keep=4, held={good}, why_unverified=lambda _: None):
+            if fate.goes:
+                remove_run(fate.folder)
+        assert {path.name for path in tmp_path.iterdir()} == {*made[-4:], good.name}
+        assert len(made[-4:]) + (good.name not in made[-4:]) == {1: 1, 2: 2, 3: 3}.get(week, 4 + (week in {6, 7, 8}))

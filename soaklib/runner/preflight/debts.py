@@ -113,6 +113,8 @@ class Debts:
             It cannot be written down, or guarded: what it would take back must not be made.
         """
         debt = Debt(do, subject)
+        if self._owed.get(debt) == undoing:
+            return
         self._journal.owe(debt, undoing)
         self._owed[debt] = undoing
         await self._guard.watch(undoing)

@@ -77,6 +77,7 @@ class Preflight:
 
     def __post_init__(self) -> None:
         self.check_id = f"check-{secrets.token_hex(4)}"
+        self._is_left = False
         self._link = self.surroundings.link(self.plan, run_id=self.check_id, tell=self._tell)
         self._literal = self.literal or LiteralChanges(self._link)
 
@@ -141,7 +142,8 @@ class Preflight:
             self.found.add("clean-up", Standing.PROBLEM, line)
         await caller.let_go()
         await caller.admin.clear()
-        debts.end(self.check_id)
+        if not self._is_left:
+            debts.end(self.check_id)
 
     async def _send(self, undoing: Wire) -> int:
         return await self._literal.send(undoing)
@@ -222,6 +224,7 @@ class Preflight:
         self, name: str, detail: str = "", *, subject: str | None = None, data: Mapping[str, JsonValue] | None = None
     ) -> None:
         del subject, data
+        self._is_left = self._is_left or name == EventName.POLICIES_NOT_REMOVED
         if name in _TO_TELL:
             self.found.add("policies", Standing.NOTE, detail)
 

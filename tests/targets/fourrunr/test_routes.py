@@ -8,8 +8,8 @@ from aiohttp import web
 
 from soaklib.errors import TargetError
 from soaklib.plan.model import load_plan
-from soaklib.targets.fourrunr.api import ApiError, GatewayApi
 from soaklib.targets.clocks import about_clock
+from soaklib.targets.fourrunr.api import ApiError, GatewayApi
 from soaklib.targets.fourrunr.routes import check_routes
 
 EXPRESS = "<!DOCTYPE html><pre>Cannot POST /api/admin/creds/set</pre>"

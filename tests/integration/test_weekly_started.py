@@ -1,0 +1,145 @@
+"""The weekly soak, started as its examples say: by cron's line, by the service's command, by the workflow's steps.
+
+Cron, systemd and GitHub's runner are played by what each documents of itself: cron hands the line to the crontab's
+SHELL, in the user's home, with the crontab's variables and next to nothing else; systemd runs the words of ExecStart in
+WorkingDirectory with the unit's Environment; the runner writes each step to a file and runs `bash -e` on it, with the
+environment of job and step, and passes on what a step writes to GITHUB_OUTPUT.
+"""
+
+import configparser
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import soaklib
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+SPEED = "120"
+SHORT = {
+    "SOAK_HOURS": "0.1", "SOAK_RPS": "1", "SOAK_SPEED": SPEED, "SOAK_REPORT": "false", "SOAK_DRAIN_S": "1",
+    "SOAK_THRESHOLDS": '{"late_ms": 1000}',
+}  # fmt: skip
+"""A soak of three wall seconds, with nothing drawn."""
+ENOUGH_S = 120
+
+
+@pytest.fixture(scope="module")
+def gateway():
+    """Run a gateway for all of them; give its URL."""
+    command = [sys.executable, "-m", "soaklib.gateway", "--port", "0", "--speed", SPEED, "--exit-with-parent"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            yield json.loads(running.stdout.readline())["url"]
+        finally:
+            running.terminate()
+
+
+@pytest.fixture
+def house(tmp_path):
+    """Make a checkout that is set up: the script, the folder of data, and this environment."""
+    where = tmp_path / "opt"
+    (where / "scripts").mkdir(parents=True)
+    (where / "data").mkdir()
+    shutil.copy(SCRIPTS / "weekly", where / "scripts")
+    (where / "scripts" / "setup").write_text("#!/bin/sh\n")
+    (where / "scripts" / "setup").chmod(0o755)
+    (where / ".venv").symlink_to(sys.prefix, target_is_directory=True)
+    (tmp_path / "home").mkdir()
+    return where
+
+
+def cron(house, gateway):
+    """Do as cron does when the line is due."""
+    lines = [line for line in (SCRIPTS / "soak-weekly.cron").read_text().splitlines() if not line.startswith("#")]
+    variables = dict(line.split("=", 1) for line in lines[:-1])
+    variables |= {"SOAKLIB": str(house), "GATEWAY_URL": gateway, "SOAK_OUT": str(house / "runs")} | SHORT
+    home = str(house.parent / "home")
+    environment = {"HOME": home, "LOGNAME": "soak", "USER": "soak"} | variables
+    return _run([variables["SHELL"], "-c", lines[-1].split(None, 5)[5]], environment, home)
+
+
+def systemd(house, gateway):
+    """Do as systemd does when the timer elapses."""
+    parser = configparser.RawConfigParser(strict=False, delimiters=("=",), comment_prefixes=("#",))
+    parser.optionxform = str
+    text = (SCRIPTS / "soak-weekly.service").read_text().replace("/opt/soaklib", str(house))
+    parser.read_string(text)
+    said = [line.removeprefix("Environment=") for line in text.splitlines() if line.startswith("Environment=")]
+    variables = dict(word.split("=", 1) for line in said for word in shlex.split(line))
+    state = house.parent / "state"  # StateDirectory=
+    environment = {name: value.replace("/var/lib/soaklib", str(state)) for name, value in variables.items()}
+    environment |= {"PATH": "/usr/local/bin:/usr/bin:/bin", "GATEWAY_URL": gateway} | SHORT
+    environment["SOAK_OUT"] = str(house / "runs")
+    return _run(shlex.split(parser["Service"]["ExecStart"]), environment, parser["Service"]["WorkingDirectory"])
+
+
+def github(house, gateway):
+    """Do as the runner of GitHub Actions does with the job's steps."""
+    job = yaml.safe_load((SCRIPTS / "soak-weekly.yml").read_text())["jobs"]["soak"]
+    given = {"vars.SOAK_GATEWAY_URL": gateway, "secrets.SOAK_GATEWAY_ADMIN_TOKEN": ""}
+    outputs, summary, first = {}, house.parent / "summary", None
+    for number, step in enumerate(job["steps"]):
+        if not _is_due(step.get("if", "success()"), outputs, failed=first is not None and first.returncode != 0):
+            continue
+        known = given | outputs
+        if "uses" in step:
+            [evidence] = house.parent.glob(str(Path(_filled(step["with"]["path"], known)).relative_to(house.parent)))
+            assert evidence.stat().st_size > 10_000
+            continue
+        script, output = house.parent / f"step{number}.sh", house.parent / f"output{number}"
+        script.write_text(_filled(step["run"], known))
+        output.touch()
+        environment = {name: _filled(value, known) for name, value in (job["env"] | step.get("env", {})).items()}
+        environment |= {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(house.parent / "home")} | SHORT
+        environment |= {"SOAKLIB": str(house), "SOAK_OUT": str(house / "runs")}
+        environment |= {"GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary)}
+        ended = _run(["bash", "-e", str(script)], environment, str(house))
+        first = first or ended
+        for line in output.read_text().splitlines():
+            name, _, value = line.partition("=")
+            outputs[f"steps.{step['id']}.outputs.{name}"] = value
+    assert "| verdict |" in summary.read_text() or "success rate" in summary.read_text()
+    first.stdout = f"{outputs['steps.soak.outputs.folder']}\n"
+    return first
+
+
+def _is_due(condition, outputs, *, failed):
+    """Say whether a step is run, by the two conditions that the workflow has."""
+    if condition == "success()":
+        return not failed
+    name = re.fullmatch(r"always\(\) && (\S+) != ''", condition)[1]
+    return outputs.get(name, "") != ""
+
+
+def _filled(text, known):
+    return re.sub(r"\$\{\{ (\S+) \}\}", lambda match: known[match[1]], text)
+
+
+def _run(words, environment, folder):
+    return subprocess.run(
+        words, env=environment, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        timeout=ENOUGH_S,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [cron, systemd, github], ids=lambda start: start.__name__)
+def test_the_week_is_soaked_packed_and_verified_as_the_example_starts_it(house, gateway, start):
+    """It ends with 0 and names the run's folder; the run is complete and authentic, and was tried out before it."""
+    ended = start(house, gateway)
+    assert ended.returncode == 0, ended.stderr
+    [named] = [line for line in ended.stdout.splitlines() if line.startswith(str(house / "runs"))]  # flock speaks too
+    folder = Path(named)
+    assert (folder / f"soak-artifacts-{folder.name}.tar.gz").is_file()
+    assert f"soak-artifacts-{folder.name}.tar.gz is authentic" in ended.stderr
+    assert "change rotate-credentials: openai  ok" in ended.stderr
+    with soaklib.open_run(folder) as run:
+        assert (run.info.status, run.info.target) == ("completed", gateway)
+        assert run.sql("select count(*) from outcomes where purpose = 'load' and step = 0").item() == 360
