@@ -23,10 +23,10 @@ import soaklib
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 SPEED = "120"
 SHORT = {
-    "SOAK_HOURS": "0.1", "SOAK_RPS": "1", "SOAK_SPEED": SPEED, "SOAK_REPORT": "false", "SOAK_DRAIN_S": "1",
+    "SOAK_HOURS": "0.2", "SOAK_RPS": "2", "SOAK_SPEED": SPEED, "SOAK_REPORT": "false", "SOAK_DRAIN_S": "1",
     "SOAK_THRESHOLDS": '{"late_ms": 1000}',
 }  # fmt: skip
-"""A soak of three wall seconds, with nothing drawn."""
+"""A soak of six wall seconds, with nothing drawn."""
 ENOUGH_S = 120
 
 
@@ -142,4 +142,4 @@ def test_the_week_is_soaked_packed_and_verified_as_the_example_starts_it(house, 
     assert "change rotate-credentials: openai  ok" in ended.stderr
     with soaklib.open_run(folder) as run:
         assert (run.info.status, run.info.target) == ("completed", gateway)
-        assert run.sql("select count(*) from outcomes where purpose = 'load' and step = 0").item() == 360
+        assert run.sql("select count(*) from outcomes where purpose = 'load' and step = 0").item() == 1440
