@@ -23,10 +23,10 @@ import soaklib
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 SPEED = "120"
 SHORT = {
-    "SOAK_HOURS": "0.2", "SOAK_RPS": "2", "SOAK_SPEED": SPEED, "SOAK_REPORT": "false", "SOAK_DRAIN_S": "1",
+    "SOAK_HOURS": "0.1", "SOAK_RPS": "1", "SOAK_SPEED": SPEED, "SOAK_REPORT": "false", "SOAK_DRAIN_S": "1",
     "SOAK_THRESHOLDS": '{"late_ms": 1000}',
 }  # fmt: skip
-"""A soak of six wall seconds, with nothing drawn."""
+"""A soak of three wall seconds, with nothing drawn."""
 ENOUGH_S = 120
 
 
@@ -132,14 +132,15 @@ def _run(words, environment, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("start", [cron, systemd, github], ids=lambda start: start.__name__)
 def test_the_week_is_soaked_packed_and_verified_as_the_example_starts_it(house, gateway, start):
-    """It ends with 0 and names the run's folder; the run is complete and authentic, and was tried out before it."""
+    """Its code is that of the verdicts, it names the run's folder; the run is complete, authentic, tried out before."""
     ended = start(house, gateway)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode in {0, 1}, ended.stderr  # so short a chaos may meet no call that fails
     [named] = [line for line in ended.stdout.splitlines() if line.startswith(str(house / "runs"))]  # flock speaks too
     folder = Path(named)
     assert (folder / f"soak-artifacts-{folder.name}.tar.gz").is_file()
     assert f"soak-artifacts-{folder.name}.tar.gz is authentic" in ended.stderr
     assert "change rotate-credentials: openai  ok" in ended.stderr
     with soaklib.open_run(folder) as run:
+        assert ended.returncode == int("fail" in run.verdicts()["state"])
         assert (run.info.status, run.info.target) == ("completed", gateway)
-        assert run.sql("select count(*) from outcomes where purpose = 'load' and step = 0").item() == 1440
+        assert run.sql("select count(*) from outcomes where purpose = 'load' and step = 0").item() == 360
