@@ -291,18 +291,21 @@ def is_success(kind: str, expected: str) -> bool:
 def counts_towards_success(purpose: str, kind: str, expected: str, reason: str | None) -> bool:
     """Say whether a call is in the denominator of ``success_rate``.
 
-    Left out are probes, skipped chain steps, and quota denials that the plan says may happen.
+    Left out are probes, skipped chain steps, quota denials that the plan says may happen, and refusals by a limit on
+    an agent's calls that is known and was used up.
     """
     if purpose != Purpose.LOAD or kind == Kind.SKIPPED:
         return False
-    return not (kind == Kind.DENIED and reason == Reason.QUOTA and expected == Expected.EITHER)
+    is_limited = kind == Kind.RATE_LIMITED or (kind == Kind.DENIED and reason == Reason.QUOTA)
+    return not (is_limited and expected == Expected.EITHER)
 
 
 SUCCESS_SQL = {
     "is_success": "(kind = 'ok' and expected in ('allow', 'either'))",
     "counts_towards_success": (
         "(purpose = 'load' and kind <> 'skipped'"
-        " and not (kind = 'denied' and coalesce(reason, '') = 'quota' and expected = 'either'))"
+        " and not (expected = 'either'"
+        " and (kind = 'rate_limited' or kind = 'denied' and coalesce(reason, '') = 'quota')))"
     ),
 }
 """The twins of :func:`is_success` and :func:`counts_towards_success` as SQL over ``outcomes``."""

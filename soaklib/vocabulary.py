@@ -53,7 +53,7 @@ class Expected(StrEnum):
 
     ALLOW = "allow"
     DENY = "deny"
-    EITHER = "either"  #: a quota in force may or may not deny it
+    EITHER = "either"  #: a quota or a limit in force may or may not deny it
 
 
 class Reason(StrEnum):

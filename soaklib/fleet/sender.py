@@ -321,7 +321,7 @@ class Sender:
                 admin=cast("Admin", _PLAN_SAYS),
                 events=self.events, rotate=lambda: self._rotate_now(pool, load, within_s=1.0),
             ),
-            say_rate_limit(load.rate_limited, self.events, self.job.plan, self.settings),
+            say_rate_limit(load.rate_limited, self.events, self.job.plan, self.settings, self._target.agent_limit),
             load.watch(),
         ]  # fmt: skip
 

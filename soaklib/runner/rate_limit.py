@@ -6,6 +6,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, Final
 
+from soaklib.plan.given import AgentLimit
 from soaklib.records import EventName
 
 if TYPE_CHECKING:
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["busiest_role", "say_rate_limit"]
 
-_LIMIT_CALLS: Final = 5  # the real gateway's limit: calls an agent may make ...
-_LIMIT_WINDOW_S: Final = 60.0  # ... in this many seconds
+_LIMIT_WINDOW_S: Final = 60.0  # of a limit that nobody stated
 _STANDARD_DEVIATIONS: Final = 5.0
 """Room for the draw of the slots: the busiest of a day's 1,440 minutes lies some 3.5 of these above the mean."""
 
@@ -46,17 +46,45 @@ def busiest_role(plan: Plan, slots: float) -> tuple[float, float]:
     return busiest
 
 
-async def say_rate_limit(rate_limited: asyncio.Event, events: EventLog, plan: Plan, settings: SoakSettings) -> None:
-    """Say once how many agents a role would need: by the limit that is known, and how to tell by another."""
+async def say_rate_limit(
+    rate_limited: asyncio.Event, events: EventLog, plan: Plan, settings: SoakSettings, stated: str | None
+) -> None:
+    """Say once how many agents a role would need: by the limit that is known, or how to tell by one that is not.
+
+    What is known goes into the event's data: a 429 beyond it is no failure of the gateway's (the view ``calls``).
+
+    Parameters
+    ----------
+    rate_limited
+        Set at the first 429.
+    events, plan, settings
+        Of the run.
+    stated
+        The limit that the target is known for, as ``--agent-limit`` takes it.
+    """
     await rate_limited.wait()
+    said = settings.agent_limit or stated
+    limit = None if said is None else AgentLimit.parse(said)
+    window_s = _LIMIT_WINDOW_S if limit is None else limit.window_s
     # the reference gateway shortens the limit's window by its speed, so that in soak time it is the same
     rps = settings.rps * (1 if settings.embedded else settings.speed)
-    planned, most = busiest_role(plan, rps * _LIMIT_WINDOW_S)
-    agents = math.ceil(most / _LIMIT_CALLS) + 1
-    events.write(
-        EventName.RATE_LIMITED,
-        f"calls are answered with 429; the busiest role plans {planned:.0f} calls a minute, and up to {most:.0f} as "
-        f"its slots are drawn: divide that by what the gateway allows an agent, which is --agents-per-role {agents} "
-        f"where it is {_LIMIT_CALLS} in {_LIMIT_WINDOW_S:g} s",
+    planned, most = busiest_role(plan, rps * window_s)
+    what = (
+        f"calls are answered with 429; the busiest role plans {planned:.0f} calls in {window_s:g} s, and up to "
+        f"{most:.0f} as its slots are drawn"
     )
+    if limit is None:
+        events.write(
+            EventName.RATE_LIMITED,
+            f"{what}: divide that by what the gateway allows an agent, for --agents-per-role; --agent-limit says what "
+            "it allows, and 429 beyond that is then no failure of the gateway's",
+        )
+    else:
+        agents = math.ceil(most / limit.calls) + 1
+        wall_s = window_s / settings.speed if settings.embedded else window_s
+        events.write(
+            EventName.RATE_LIMITED,
+            f"{what}: that is --agents-per-role {agents} where an agent may make {limit.calls} in {window_s:g} s",
+            data={"calls": limit.calls, "window_s": wall_s},
+        )
     await asyncio.Event().wait()

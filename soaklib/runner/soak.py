@@ -326,7 +326,7 @@ class Soak:
                 load.agents_lost, pool=timeline.pool, admin=ways.admin, events=self.events,
                 rotate=lambda: timeline.rotate(within_s=1.0),
             ),
-            say_rate_limit(load.rate_limited, self.events, plan, settings),
+            say_rate_limit(load.rate_limited, self.events, plan, settings, self._target.agent_limit),
             load.watch(),
             watch_inbox(self.job.folder, self.events),
         ]  # fmt: skip

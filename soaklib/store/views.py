@@ -6,6 +6,9 @@ frames have it, ``at``, which SQL takes for one of its own words unless it is qu
 with labels by name, ``labels['tool']``; ``label(labels, name)`` does the same on ``samples``. ``invalid_windows`` are
 the soak-minutes in which the generator was late or out of ports, each a lane's of a fleet, and ``valid_calls`` the
 calls that do not touch one of their own lane: verdicts rest on those, so that a gateway is not blamed for its tester.
+
+Of a call that was answered with 429, ``calls`` says ``either`` where its agent had used up the limit that is known (the
+data of the run's first RATE_LIMITED event), else ``allow``: a limiter that works is no failure of the gateway's.
 ``generator_ticks`` are the generator's looks at itself, and ``chaos_windows`` says when the plan had chaos on which
 tool, or another change that it took back again.
 """
@@ -28,6 +31,30 @@ if TYPE_CHECKING:
 __all__ = ["READER_MEMORY_BYTES", "Segment", "prepare_reader", "read_segments", "soak_seconds_sql"]
 
 _BEFORE_THE_END_S: Final = 1e-6
+_LIMITED: Final = """
+    create temp table used_up_limits as
+    with known as (
+        select (data->>'calls')::BIGINT as most, ((data->>'window_s')::DOUBLE * 1.05e6)::BIGINT as window_us
+        from events where name = 'RATE_LIMITED' and data is not null order by at_us limit 1
+    ),
+    sent as (
+        -- agents take turns: of a run that does not say who made a call, the role's are as if each had its share
+        select purpose, slot, step, kind, sent_at_us, coalesce(identity, role) as agent,
+               case when identity is not null then 1
+                    else coalesce((select settings->>'$.agents_per_role' from run)::BIGINT, 1) end as agents
+        from outcomes
+        where sent_at_us is not null and exists (from known)
+          and kind not in ('denied', 'unauthorized', 'invalid_request')
+    ),
+    counted as (
+        select purpose, slot, step, kind, agents, most,
+               count(*) filter (kind <> 'rate_limited') over (
+                   partition by agent order by sent_at_us range between window_us preceding and current row) as let_in
+        from sent cross join known
+    )
+    select purpose, slot, step from counted where kind = 'rate_limited' and let_in >= most * agents"""
+"""The calls answered with 429 whose agent had been let in as often as it may be: those before the limit is asked
+(policy, token, parameters) do not count."""
 READER_MEMORY_BYTES: Final = 5 << 29
 """How much memory DuckDB may take for the queries of a reader; what needs more goes by way of the disk."""
 
@@ -105,14 +132,19 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
         f"create temp macro is_success(kind, expected) as {SUCCESS_SQL['is_success']}",
         "create temp macro counts_towards_success(purpose, kind, expected, reason) as "
         + SUCCESS_SQL["counts_towards_success"],
+        _LIMITED,
         # a chain's second call, planned as the first comes back after the end, belongs to the last window
         f"""create temp view calls as
            select utc(planned_at_us) as "at", utc(planned_at_us) as at_utc,
-                  least(soak_seconds(planned_at_us), {last_s!r}) as soak_s, *,
+                  least(soak_seconds(planned_at_us), {last_s!r}) as soak_s,
+                  *,
                   done_at_us - sent_at_us as service_us, done_at_us - planned_at_us as response_us,
                   is_success(kind, expected) as succeeded,
                   counts_towards_success(purpose, kind, expected, reason) as counted
-           from outcomes""",  # noqa: S608 - our own number
+           from (select * replace (case when kind <> 'rate_limited' then expected
+                                        when (purpose, slot, step) in (from used_up_limits) then 'either'
+                                        when purpose = 'load' then 'allow' else expected end as expected)
+                 from outcomes)""",  # noqa: S608 - our own number
         'create temp macro label(labels, name) as list_filter(labels, lambda pair: pair."key" = name)[1]."value"',
         """create temp view readings as
            select at_us, utc(at_us) as at_utc, soak_seconds(at_us) as soak_s, metric,

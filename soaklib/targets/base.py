@@ -234,11 +234,14 @@ class Target(Protocol):
         What else that table may hold.
     metrics
         What its metrics mean.
+    agent_limit
+        Calls that every such gateway lets an agent make, where all have one limit: ``5/60s``; else None.
     """
 
     kind: str
     options: type[BaseModel]
     metrics: MetricMap
+    agent_limit: str | None
 
     def compile(self, step: Step, role: str) -> Template:
         """Compile a call of the plan, before anything is sent.

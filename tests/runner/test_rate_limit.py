@@ -1,12 +1,14 @@
 """How many agents a load needs under a limit."""
 
+import asyncio
 import math
 
 import pytest
 
 from soaklib.plan.model import load_plan
+from soaklib.plan.settings import SoakSettings
 from soaklib.plan.workload import Workload
-from soaklib.runner.rate_limit import busiest_role
+from soaklib.runner.rate_limit import busiest_role, say_rate_limit
 
 MINUTES, SLOTS_A_MINUTE = 1440, 600
 
@@ -31,3 +33,45 @@ def test_a_role_of_every_slot_has_no_spread():
     plan = load_plan()
     only = plan.operations[0].model_copy(update={"share": 1.0})
     assert busiest_role(plan.model_copy(update={"operations": (only,)}), 600) == (600, 600)
+
+
+@pytest.mark.parametrize(
+    ("settings", "stated", "data", "agents"),
+    [
+        ({}, "5/60s", {"calls": 5, "window_s": 60 / 720}, "--agents-per-role 16 "),
+        ({"agent_limit": "20/30s"}, "5/60s", {"calls": 20, "window_s": 30 / 720}, "--agents-per-role 4 "),
+        (
+            {"gateway_url": "http://127.0.0.1:1", "agent_limit": "500/60s"},
+            None,
+            {"calls": 500, "window_s": 60.0},
+            "--agents-per-role 2 ",
+        ),
+        ({}, None, None, "divide that by what the gateway allows"),
+    ],
+)
+def test_the_first_429_is_said_with_the_limit_that_is_known(settings, stated, data, agents):
+    """The setting's, else the target's; in wall seconds, which the reference gateway shortens by its speed."""
+    said = []
+
+    class Log:
+        def write(self, name, detail, *, data=None):
+            said.append((name, detail, data))
+
+    async def say():
+        limited = asyncio.Event()
+        limited.set()
+        task = asyncio.create_task(say_rate_limit(limited, Log(), load_plan(), SoakSettings(**settings), stated))
+        await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(say())
+    ((name, detail, told),) = said
+    assert (name, told) == ("RATE_LIMITED", data)
+    assert agents in detail
+
+
+@pytest.mark.parametrize("text", ["5", "5/60", "0/60s", "5/0s", "5/60s per agent"])
+def test_a_limit_of_another_form_is_refused(text):
+    """One that cannot be read would be a limit that nobody knows."""
+    with pytest.raises(ValueError, match="5/60s"):
+        SoakSettings(agent_limit=text)

@@ -80,6 +80,7 @@ class Target:
     kind = "parrot"
     options = Options
     metrics = MetricMap(path=None)
+    agent_limit = None
 
     def __init__(self, options):
         self.greeting = options.greeting

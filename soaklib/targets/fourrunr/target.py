@@ -81,6 +81,7 @@ class FourRunrTarget:
     kind = "4runr"
     options = Options
     metrics = METRICS
+    agent_limit: str | None = "5/60s"
 
     def __init__(self, options: Options | None = None) -> None:
         self._options = options or Options()

@@ -41,6 +41,7 @@ class McpTarget:
 
     kind: ClassVar[str] = "mcp"
     options: ClassVar[type[MCPOptions]] = MCPOptions
+    agent_limit: ClassVar[str | None] = None
 
     def __init__(self, options: MCPOptions | None = None) -> None:
         self._options = options or MCPOptions()

@@ -33,6 +33,7 @@ class OpenAITarget:
 
     kind: ClassVar[str] = "openai"
     options: ClassVar[type[OpenAIOptions]] = OpenAIOptions
+    agent_limit: ClassVar[str | None] = None
 
     def __init__(self, options: OpenAIOptions | None = None) -> None:
         self._options = options or OpenAIOptions()

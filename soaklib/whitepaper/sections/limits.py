@@ -25,8 +25,8 @@ _LOST: Final = {
     ),
     "totals.rate_limited": (
         "{totals.rate_limited} {totals.rate_limited?call was:calls were} refused by a rate limit; "
-        "{totals.rate_limited?it counts as a failure:they count as failures}, although the limit may be meant for "
-        "fewer agents than the load was spread over."
+        "{totals.rate_limited?it counts as a failure:they count as failures} but for those of an agent that had used "
+        "up a limit that is known. More agents would have met fewer of them."
     ),
     "totals.given_up": (
         "{totals.given_up} {totals.given_up?call was:calls were} given up without a whole answer. How long "

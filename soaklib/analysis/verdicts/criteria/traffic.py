@@ -87,9 +87,16 @@ def _success(run: Run, name: str, condition: str, least: float, stratum: str) ->
     if 0 < found.bursts < _FEW_BURSTS:
         detail += f"; of {many(found.bursts, 'burst')} of failures such an interval is a rough guess"
     state = passed(rate >= least)
-    succeeded, n = run.sql(
-        f"select count(*) filter (succeeded), count(*) from calls where counted and {condition}"  # noqa: S608 - ours
+    succeeded, n, limited = run.sql(
+        "select count(*) filter (counted and succeeded), count(*) filter (counted), "  # noqa: S608 - ours
+        "count(*) filter (purpose = 'load' and kind = 'rate_limited' and expected = 'either') "
+        f"from calls where {condition}"
     ).row(0)
+    if limited:
+        detail += (
+            f"; {limited:,} more were refused with 429 by the limit that is known for an agent, "
+            "which is no failure: the load needs more agents than it had"
+        )
     if n > found.n:
         all_calls = _percent(100 * succeeded / n)
         detail += f"; with the {n - found.n:,} in windows in which the generator was late {all_calls} %"
