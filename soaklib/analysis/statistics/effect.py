@@ -70,7 +70,7 @@ class Effect:
     shift
         Lasting change: mean after the event has settled, less mean before; over several events, their mean.
     interval
-        ``confidence`` interval of the shift; None too where the quiet times are all alike, which leaves nothing to
+        ``confidence`` interval of the shift; None too where most quiet times are alike, which leaves nothing to
         measure scatter by.
     p_value
         Of no association at all: the smaller of the two below, doubled.
@@ -242,12 +242,12 @@ def _against(
 ) -> _Judged:
     """Judge a difference, shape (1,), by its placebos, shape (1, places), and by resamples put through the same.
 
-    Where all placebos are alike nothing but their number speaks: of `k` that share no cell the p-value is no less than
-    1 / (k + 1), which is `least`.
+    Where most placebos are alike, all or all but those that one blip touches, they tell no scatter, and nothing but
+    their number speaks: of `k` that share no cell the p-value is no less than 1 / (k + 1), which is `least`.
     """
     centre, spread = float(np.median(real)), float(real.std())
     size = float(observed[0]) - centre
-    if spread <= _NOTHING * max(float(np.abs(real).max()), abs(size)):
+    if float(np.median(np.abs(real - centre))) <= _NOTHING * max(float(np.abs(real).max()), abs(size)):
         return _Judged(size, None, least if abs(size) > _NOTHING * abs(centre) else 1.0)
     # Where nearly every value is alike, a resample may hold no placebo that differs: it is not infinitely certain.
     made_spread = np.maximum(made_places.std(axis=1), _LEAST_SPREAD * spread)
@@ -314,7 +314,7 @@ def _unjudged(raw: Differences, peak: float | None, placebos: int) -> Effect:
 
 
 def _sentence(shift: _Judged, passing: _Judged, p_value: float, recovery: _Recovery, placebos: int) -> str:
-    bounds = "no interval: the quiet times are all alike"
+    bounds = "no interval: most quiet times are alike"
     if shift.interval is not None:
         bounds = f"95 % interval {shift.interval[0]:.4g} to {shift.interval[1]:.4g}"
     sizes = (

@@ -129,7 +129,19 @@ def test_a_constant_series_has_no_effect_and_a_step_in_it_has():
     assert (quiet.shift, quiet.interval, quiet.transient_interval, quiet.p_value) == (0, None, None, 1)
     step = effect(day([3.0] * 72 + [4.0] * 72), at=AT)
     assert (step.shift, step.interval, step.shift_p_value) == (1, None, 1 / (4 + 1))
-    assert "(no interval: the quiet times are all alike)" in step.detail
+    assert "(no interval: most quiet times are alike)" in step.detail
+
+
+@pytest.mark.parametrize("blips", [(), (20,), (20, 24)])
+def test_what_stands_out_of_a_flat_line_is_no_rarer_than_its_quiet_times_are_many(blips):
+    """Four quiet stretches that share no point make no p-value below a fifth, one blip among them or none."""
+    value = np.zeros(144)
+    value[72:] = 0.5
+    value[list(blips)] += 1
+    found = effect(day(value), at=AT)
+    assert (found.shift, found.interval) == (pytest.approx(0.5), None)
+    assert found.shift_p_value == pytest.approx(1 / 5)
+    assert found.p_value > 0.05
 
 
 def test_the_window_can_be_chosen():
