@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.verdicts.compare import compare
     from soaklib.analysis.verdicts.criteria import criteria, known_verdicts
     from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_trends
+    from soaklib.analysis.verdicts.memory import memory_metric, memory_trend
     from soaklib.errors import SoaklibError
     from soaklib.whitepaper.showing import ShownPaper, claims
     from soaklib.whitepaper.wording import worded, worded_interval
@@ -91,6 +92,8 @@ __all__ = [
     "latency_bins",
     "marks",
     "measurement_validity",
+    "memory_metric",
+    "memory_trend",
     "metered",
     "open_run",
     "outcome_counts",
@@ -142,6 +145,7 @@ _MODULES: Final = {
     "soaklib.analysis.verdicts.compare": ("compare",),
     "soaklib.analysis.verdicts.criteria": ("criteria", "known_verdicts"),
     "soaklib.analysis.verdicts.endpoints": ("ENDPOINTS", "endpoint_trends"),
+    "soaklib.analysis.verdicts.memory": ("memory_metric", "memory_trend"),
     "soaklib.errors": ("SoaklibError",),
     "soaklib.whitepaper.showing": ("ShownPaper", "claims"),
     "soaklib.whitepaper.wording": ("worded", "worded_interval"),

@@ -7,6 +7,7 @@ Whoever wants the frame too calls the function and the chart: both are public. E
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from soaklib import charts
@@ -21,6 +22,7 @@ from soaklib.analysis.measures.metrics import gauge, gauge_windows, in_soak_time
 from soaklib.analysis.measures.rates import denials, outcome_counts, success_rate, tool_usage
 from soaklib.analysis.measures.windows import every_for
 from soaklib.analysis.statistics.drift import drift
+from soaklib.analysis.verdicts.memory import memory_metric, memory_trend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +36,7 @@ __all__ = ["Plots"]
 
 _TAIL_LEVELS: Final = tuple(round(1 - 10 ** (-step / 10), 6) for step in range(1, 41))
 _TALL_MM: Final = 100.0
+_MIB: Final = 1 << 20
 
 
 class Plots:
@@ -130,7 +133,7 @@ class Plots:
 
     def drift(
         self,
-        metric: str = "health_memory_used_bytes",
+        metric: str | None = None,
         every: str | None = None,
         *,
         label: str | None = None,
@@ -138,10 +141,18 @@ class Plots:
         ax: Axes | None = None,
         **looks: Any,
     ) -> Figure:
-        """Draw :func:`soaklib.charts.drift` of a gauge, judged in soak time."""
+        """Draw :func:`soaklib.charts.drift` of a gauge; of none named, the memory and the trend that are judged."""
         ax = ax or charts.figure().subplots()
+        if metric is None:
+            metric, scaled = memory_metric(self._run), memory_trend(self._run).trend
+            verdict = replace(
+                scaled,
+                slope_per_hour=None if scaled.slope_per_hour is None else scaled.slope_per_hour * _MIB,
+                interval=None if scaled.interval is None else (scaled.interval[0] * _MIB, scaled.interval[1] * _MIB),
+            )
+        else:
+            verdict = drift(in_soak_time(gauge(self._run, metric)))
         windows = gauge_windows(self._run, metric, every or every_for(self._run))
-        verdict = drift(in_soak_time(gauge(self._run, metric)))
         drawn = charts.drift(windows, verdict, ax=ax, label=label or metric, unit=unit, **self._marked(looks, ax))
         return self._on(drawn)
 

@@ -37,13 +37,9 @@ _CRITERION_UNITS: Final = {
 """Units of the measures of the criteria; the others count things."""
 
 
-def _drift_of(series: str) -> str:
-    return f"soaklib.drift(soaklib.in_soak_time({series}))"
-
-
-def _drift_family(name: str, series: str, unit: str) -> Family:
+def _drift_family(name: str, trend: str, unit: str) -> Family:
     return Family(
-        name=name, query=_drift_of(series),
+        name=name, query=trend,
         columns={"state": _TEXT, "slope_per_hour": Stated(unit, n="n", low="low", high="high"), "n": _COUNT,
                  "detail": _TEXT, "confidence": _TEXT},
     )  # fmt: skip
@@ -379,11 +375,8 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         columns={"comparisons": Stated("comparisons"), "windows": Stated("windows")}
         | dict.fromkeys(("unexplained", "harmless"), Stated("comparisons", n="comparisons")),
     ),
-    _drift_family(
-        "memory", "soaklib.gauge(run, 'health_memory_used_bytes').with_columns(pl.col('value') / 1e6)",
-        "MB a soak-hour",
-    ),
-    _drift_family("own_memory", "run.health().select('soak_s', value=pl.col('rss_bytes') / 1e6)", "MB a soak-hour"),
+    _drift_family("memory", "soaklib.memory_trend(run).trend", "MiB a soak-hour"),
+    _drift_family("own_memory", "soaklib.memory_trend(run, 'generator').trend", "MiB a soak-hour"),
     Family(
         name="levels",
         query="soaklib.whitepaper.levels.confidence_levels()",

@@ -43,7 +43,7 @@ _TOO_FEW_CALLS: Final = (
     "answered ok or given up there are too few to tell a median."
 )
 _MEMORY_CRITERION: Final = (
-    " The criterion, which has a margin and wants enough wall time, says: {{criteria[{name}].state}} "
+    " The criterion, which wants enough wall time and looks for steps, too, says: {{criteria[{name}].state}} "
     "({{criteria[{name}].detail}})."
 )
 _NO_INTERVAL: Final = " All calls are counted, so that no interval applies."
@@ -147,13 +147,13 @@ FIGURES: Final = {
         "{totals.load_served} calls. Percentiles beyond which too few calls lie are neither drawn nor told.",
     ),
     "drift-gateway-memory": Captioned(
-        "Memory of the gateway as its health endpoint tells it, by window the median of the scrapes and from the "
-        "least to the largest of them, with the line of the median slope of all scrapes: {memory.slope_per_hour} "
+        "Memory of the gateway, the series that its criterion judges, by window the median of the scrapes and from the "
+        "least to the largest of them, with the line of the slope that is judged: {memory.slope_per_hour} "
         "({levels.drift} interval {memory.slope_per_hour:interval}), n = {memory.n} points judged: {memory.state}."
         + _MEMORY_CRITERION.format(name="no drift in gateway memory"),
         "A line over soak time with a straight line and a band: the gateway's memory and its slope.",
         needs="memory.slope_per_hour:interval",
-        otherwise="Memory of the gateway as its health endpoint tells it, by window the median of the scrapes: "
+        otherwise="Memory of the gateway, the series that its criterion judges, by window the median of the scrapes: "
         "too few to tell a slope (n = {memory.n})." + _MEMORY_CRITERION.format(name="no drift in gateway memory"),
     ),
     "drift-latency": Captioned(
@@ -168,7 +168,7 @@ FIGURES: Final = {
     ),
     "drift-generator-memory": Captioned(
         "Memory of the load generator, read in each wall second, by window the median of the readings and from the "
-        "least to the largest of them, with the line of the median slope of all readings: {own_memory.slope_per_hour} "
+        "least to the largest of them, with the line of the slope that is judged: {own_memory.slope_per_hour} "
         "({levels.drift} interval {own_memory.slope_per_hour:interval}), n = {own_memory.n} points judged: "
         "{own_memory.state}." + _MEMORY_CRITERION.format(name="no drift in generator memory"),
         "A line over soak time with a straight line and a band: the load generator's own memory and its slope.",

@@ -138,3 +138,20 @@ def test_no_claim_is_finer_than_the_generator_was_punctual(judged):
     assert judged(stability.no_drift_in_latency_median, creeping).state == "fail"
     verdict = judged(stability.no_drift_in_latency_median, late, creeping)
     assert (verdict.state, "own lag is 4.57 ms" in verdict.detail) == ("pass", True), verdict.detail
+
+
+def test_figure_and_criterion_of_memory_judge_one_series_by_one_fit(judged):
+    """/health tells another memory: slope, interval and points of the figure are those of the verdict nevertheless."""
+    other = "insert into samples select at_us, 'health_memory_used_bytes', [], 1e9 - at_us from samples"
+    verdict, trend = judged(
+        lambda run: (stability.no_drift_in_gateway_memory(run), soaklib.memory_trend(run)),
+        *memory(f"37 + 259.0 * i / 60 + 20 * {JITTER}", 60),
+        other,
+    )
+    hours = 59 * 60 / 3600 * 360  # a wall minute is six soak-hours in the sample
+    assert trend.series["value"].min() > 30
+    assert (verdict.measure, verdict.low, verdict.high) == pytest.approx(
+        tuple(slope * hours for slope in (trend.trend.slope_per_hour, *trend.trend.interval))
+    )
+    assert (verdict.n, verdict.state, trend.trend.state) == (trend.trend.n, "fail", "drift")
+    assert trend.trend.detail in verdict.detail

@@ -9,7 +9,7 @@ import polars as pl
 
 from soaklib.analysis.measures.around import aligned
 from soaklib.analysis.measures.marks import planned_windows
-from soaklib.analysis.measures.processes import gateway_query, generator_query, longest_lived
+from soaklib.analysis.measures.processes import gateway_query, longest_lived
 from soaklib.analysis.statistics.drift import LEVEL, drift
 from soaklib.analysis.statistics.level import level
 from soaklib.analysis.statistics.multiplicity import adjusted
@@ -22,6 +22,7 @@ from soaklib.analysis.verdicts.endpoints import (
     not_judged,
     series_level,
 )
+from soaklib.analysis.verdicts.memory import first_exposed, gauge_trend, memory_query
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ _STATES_OF_LEVEL: Final = {"stable": State.PASS, "moved": State.FAIL, "inconclus
 _WORST_FIRST: Final = (State.FAIL, State.INSUFFICIENT, State.PASS)
 _RESAMPLES: Final = 999
 _RESAMPLES_A_TEST: Final = 100
-_PER_MIB: Final = 1 / (1 << 20)
 _MS_PER_S: Final = 1000.0
 
 
@@ -71,8 +71,7 @@ def no_drift_in_errors(run: Run) -> Verdict:
 
 def no_drift_in_gateway_memory(run: Run) -> Verdict:
     """Does the gateway's memory stay where it is, by its resident size or else by what /health says?"""
-    metric = _first_exposed(run, "process_resident_memory_bytes", "health_memory_used_bytes")
-    query, name = gateway_query(run, metric, _PER_MIB), "no drift in gateway memory"
+    query, name = memory_query(run, "gateway"), "no drift in gateway memory"
     if not is_asked_for(run, "metrics") and not is_asked_for(run, "health"):
         threshold, detail = (
             _within(run.thresholds.drift_memory_mib, "MiB"),
@@ -84,7 +83,7 @@ def no_drift_in_gateway_memory(run: Run) -> Verdict:
 
 def no_drift_in_generator_memory(run: Run) -> Verdict:
     """Does the generator's own memory stay where it is?"""
-    return _of_memory(run, "no drift in generator memory", generator_query("rss_bytes", _PER_MIB))
+    return _of_memory(run, "no drift in generator memory", memory_query(run, "generator"))
 
 
 def no_drift_in_gateway_files(run: Run) -> Verdict:
@@ -96,7 +95,7 @@ def no_drift_in_gateway_files(run: Run) -> Verdict:
 
 def no_drift_in_event_loop_lag(run: Run) -> Verdict:
     """Does the lag of the gateway's event loop stay where it is, by its 99th percentile or else by its last value?"""
-    metric = _first_exposed(run, "nodejs_eventloop_lag_p99_seconds", "nodejs_eventloop_lag_seconds")
+    metric = first_exposed(run, "nodejs_eventloop_lag_p99_seconds", "nodejs_eventloop_lag_seconds")
     absent = "the gateway does not say how late its event loop is"
     gauge = _Gauge("no drift in event-loop lag", run.thresholds.drift_loop_lag_ms, "ms", absent)
     return _of_gauge(run, gauge, gateway_query(run, metric, _MS_PER_S))
@@ -202,12 +201,6 @@ def _others(judged: str, found: dict[str, _Found]) -> str:
     return f" Also {said}." if said else ""
 
 
-def _first_exposed(run: Run, *metrics: str) -> str:
-    """Give the first of the metrics that was ever read, or else the last."""
-    read = run.sql("select distinct metric from samples where list_contains($metrics, metric)", {"metrics": [*metrics]})
-    return next((metric for metric in metrics if metric in read["metric"]), metrics[-1])
-
-
 def _of_memory(run: Run, name: str, query: str) -> Verdict:
     """Judge memory on its floors; what is not obvious takes half an hour of readings to tell."""
     gauge = _Gauge(name, run.thresholds.drift_memory_mib, "MiB", floor=True, least_wall_s=_LEAST_MEMORY_WALL_S)
@@ -219,7 +212,8 @@ def _of_gauge(run: Run, gauge: _Gauge, query: str) -> Verdict:
     threshold, readings = _within(gauge.margin, gauge.unit), run.sql(query)
     if readings.is_empty() and not gauge.least_wall_s:
         return Verdict(gauge.name, None, threshold, 0, None, None, State.NOT_APPLICABLE, gauge.absent, query)
-    series, observed_s, processes = longest_lived(readings)
+    judged = longest_lived(readings)
+    series, observed_s, processes = judged
     of = f" of the longest of {processes} processes" if processes > 1 else ""
     seen = f"{observed_s / 60:.1f} wall minutes of readings{of}"
     too_short = Verdict(
@@ -228,13 +222,12 @@ def _of_gauge(run: Run, gauge: _Gauge, query: str) -> Verdict:
     )  # fmt: skip
     if observed_s < min(gauge.least_wall_s, _OBVIOUS_WALL_S):
         return too_short
-    mask = not_judged(run)
-    drifts = drift(series, margin=gauge.margin, mask=mask, floor=gauge.floor)
+    drifts = gauge_trend(run, judged, margin=gauge.margin, floor=gauge.floor).trend
     found = _found(series, drifts, gauge.margin)
     if observed_s < gauge.least_wall_s and not (found.state == State.FAIL and found.is_obvious):
         return too_short
     if not drifts.on_floors:
-        found = _worse(found, level(series, margin=gauge.margin, mask=mask))
+        found = _worse(found, level(series, margin=gauge.margin, mask=not_judged(run)))
     detail = f"{seen}: {found.detail}" if of else found.detail
     return Verdict(gauge.name, found.change, threshold, found.n, found.low, found.high, found.state, detail, query)
 

@@ -1,0 +1,102 @@
+"""How a gauge is judged for drift, for the criterion as for the figure: which series, and which fit.
+
+The gateway's memory is the resident size of its process, or what /health says where that is not exposed. Of several
+processes the one that was read for longest is judged, outside planned and invalid windows, on the floors of a sawtooth.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from soaklib.analysis.measures.processes import Readings, gateway_query, generator_query, longest_lived
+from soaklib.analysis.statistics.drift import drift
+from soaklib.analysis.verdicts.endpoints import not_judged
+from soaklib.errors import SettingsError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from soaklib.analysis.sources.run import Run
+    from soaklib.analysis.statistics.drift import Drift
+
+__all__ = ["GaugeTrend", "first_exposed", "gauge_trend", "memory_metric", "memory_query", "memory_trend"]
+
+_PER_MIB: Final = 1 / (1 << 20)
+_MEMORY: Final = ("process_resident_memory_bytes", "health_memory_used_bytes")
+
+
+class GaugeTrend(NamedTuple):
+    """What is judged of a gauge.
+
+    Attributes
+    ----------
+    series
+        ``soak_s``, ``at`` (soak time) and ``value`` of the process that was read for longest.
+    trend
+        Its drift; states and margin are those of the criterion.
+    observed_s
+        Wall seconds from reading to reading.
+    processes
+        How many there were.
+    """
+
+    series: pl.DataFrame
+    trend: Drift
+    observed_s: float
+    processes: int
+
+
+def gauge_trend(run: Run, readings: Readings, *, margin: float, floor: bool) -> GaugeTrend:
+    """Judge what was read of a process.
+
+    Parameters
+    ----------
+    run
+        The run, whose planned and invalid windows are left out.
+    readings
+        As :func:`~soaklib.analysis.measures.processes.longest_lived` gives them.
+    margin, floor
+        As for :func:`soaklib.analysis.statistics.drift.drift`.
+    """
+    trend = drift(readings.series, margin=margin, mask=not_judged(run), floor=floor)
+    return GaugeTrend(readings.series, trend, readings.observed_s, readings.processes)
+
+
+def memory_trend(run: Run, of: Literal["gateway", "generator"] = "gateway") -> GaugeTrend:
+    """Give the memory that the criterion judges, in MiB, with its trend: what a figure of it has to show.
+
+    Parameters
+    ----------
+    run
+        The run.
+    of
+        Whose memory.
+
+    Raises
+    ------
+    SettingsError
+        It is neither of the two.
+    """
+    readings = longest_lived(run.sql(memory_query(run, of)))
+    return gauge_trend(run, readings, margin=run.thresholds.drift_memory_mib, floor=True)
+
+
+def memory_query(run: Run, of: Literal["gateway", "generator"]) -> str:
+    """Give the SQL of its readings, in MiB; as :func:`memory_trend`."""
+    if of not in {"gateway", "generator"}:
+        message = f"of={of!r} has no memory here; pass 'gateway' or 'generator'"
+        raise SettingsError(message)
+    if of == "generator":
+        return generator_query("rss_bytes", _PER_MIB)
+    return gateway_query(run, memory_metric(run), _PER_MIB)
+
+
+def memory_metric(run: Run) -> str:
+    """Give the name of the gauge that tells the gateway's memory."""
+    return first_exposed(run, *_MEMORY)
+
+
+def first_exposed(run: Run, *metrics: str) -> str:
+    """Give the first of the metrics that was ever read, or else the last."""
+    read = run.sql("select distinct metric from samples where list_contains($metrics, metric)", {"metrics": [*metrics]})
+    return next((metric for metric in metrics if metric in read["metric"]), metrics[-1])
