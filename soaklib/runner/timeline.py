@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from soaklib.errors import TargetError
-from soaklib.plan.cadence import occurrences
+from soaklib.plan.cadence import occurrences, snapshot_at_s
 from soaklib.plan.changes import LastingChange
 from soaklib.records import EventName
 from soaklib.runner.change_keys import change_key, off_key
@@ -145,6 +145,7 @@ class Timeline:
         every_s = self.plan.intervals.snapshot_s
         for number in range(occurrences(self.duration_s, every_s)):
             if not self.events.is_done(key := f"snapshot:{number}"):
-                await self._sleep_until(number * every_s)
+                rotate_s = self.plan.intervals.rotate_tokens_s
+                await self._sleep_until(snapshot_at_s(number, every_s, rotate_s, self.duration_s))
                 left_s = self._left_s(min((number + 1) * every_s, self.duration_s))
                 await self.scraper.snapshot(f"soak-h{number}.prom", key=key, within_s=left_s)

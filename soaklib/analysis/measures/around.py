@@ -3,6 +3,10 @@
 Whether the profile around the events is anything but chance is asked of the same run: the same number of placebo times,
 each an event moved at random to where nothing happened, gives a profile too, and many such give the band in which the
 profile of the events would lie if they meant nothing.
+
+A placebo holds what else happens at the event's minute: it is moved by whole minutes, which probes and scrapes keep to.
+What happens less often is no part of either: an event that a snapshot or a change coincides with is left aside, as long
+as others are left, and so is a placebo near one. What remains is associated with the event, not shown to be its doing.
 """
 
 from __future__ import annotations
@@ -30,6 +34,12 @@ _PLACEBOS: Final = 400
 CONFIDENCE: Final = 0.95
 _SEED: Final = 20_261_124
 _FINE: Final = 10  # cells a step: an event is placed to a tenth of a step
+_LEAST_PLACES: Final = 2
+_MINUTE_S: Final = 60.0  # what comes every minute comes at the same second of it
+_OTHERS: Final = """
+    select soak_seconds(at_us) as soak_s from events
+    where name <> $name and (name = 'METRICS_SNAPSHOT' or event_key like 'change:%') order by 1"""
+"""What the plan makes besides, less often than every minute."""
 
 
 def aligned(
@@ -62,7 +72,7 @@ def aligned(
         ``offset_s`` (start of the step, relative to the event), ``measure`` (``failures``: percent of the calls that
         count and did not succeed; ``response``: mean response time, ms), ``value``, ``low`` and ``high`` (between them
         lie 95 % of the placebo profiles at that step, not at all steps at once; null where events are too close to one
-        another for placebos), ``n`` (calls), ``events`` (times of the event).
+        another for placebos), ``n`` (calls), ``events`` (times of the event that are looked at).
 
     Raises
     ------
@@ -76,13 +86,18 @@ def aligned(
     if at_s.is_empty():
         msg = f"the run has no event {event}; run.events() has those that happened"
         raise SettingsError(msg)
+    others = run.sql(_OTHERS, {"name": event})
     cell_s = step_s / _FINE
     cells = _Cells.of(run, cell_s, leave_out)
     events = np.rint(at_s["soak_s"].to_numpy() / cell_s).astype(np.int64)
     reach = round(window_s / step_s)
     edges = np.arange(-reach, reach + 1) * _FINE
-    real = cells.profile(events, edges)
-    placebos = [cells.profile(moved, edges) for moved in _placebos(events, reach * _FINE, cells.size)]
+    minute = max(round(_MINUTE_S / cell_s), 1)
+    apart = _Apart.of(events, np.rint(others["soak_s"].to_numpy() / cell_s).astype(np.int64), reach * _FINE)
+    real = cells.profile(apart.events, edges)
+    rooms = _rooms(apart, events, reach * _FINE, cells.size, minute)
+    placebos = [cells.profile(moved, edges) for moved in _placebos(rooms)]
+    widened = _widened(rooms)
     tails = (0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2)
     frames = []
     for measure, value, made in (
@@ -92,10 +107,12 @@ def aligned(
         low, high = band = np.full((2, value.size), np.nan)
         if placebos and (known := ~np.isnan(made).all(axis=0)).any():  # a step without any call has no band
             band[:, known] = np.nanquantile(made[:, known], tails, axis=0)
+            middle = np.nanmedian(made[:, known], axis=0)
+            band[:, known] = np.maximum(middle + widened * (band[:, known] - middle), 0.0)
         frames.append(
             pl.DataFrame({"offset_s": edges[:-1] * cell_s, "value": value, "low": low, "high": high, "n": real.n})
             .with_columns(pl.col("value", "low", "high").fill_nan(None), measure=pl.lit(measure))
-            .with_columns(events=pl.lit(events.size, pl.Int64))
+            .with_columns(events=pl.lit(apart.events.size, pl.Int64))
             .select("offset_s", "measure", "value", "low", "high", "n", "events")
         )
     return pl.concat(frames)
@@ -152,17 +169,65 @@ class _Cells(NamedTuple):
             return _Profile(100.0 * failed / counted, response_ms / answered, counted)
 
 
-def _placebos(events: Ints, reach: int, size: int) -> Iterator[Ints]:
-    """Give the events, each moved at random between its neighbours to where no event is within reach, if it can be."""
+class _Apart(NamedTuple):
+    """The events that nothing else coincides with, or all if that leaves none; and the cells of what else happens."""
+
+    events: Ints
+    others: Ints
+
+    @classmethod
+    def of(cls, events: Ints, others: Ints, reach: int) -> Self:
+        alone = ~_is_near(events, others, reach)
+        return cls(events[alone], others) if alone.any() else cls(events, others[:0])
+
+
+def _is_near(places: Ints, others: Ints, reach: int) -> npt.NDArray[np.bool_]:
+    """Say which places lie less than `reach` from one of the others, which are in order."""
+    if not others.size:
+        return np.zeros(places.size, dtype=bool)
+    following = np.searchsorted(others, places)
+    after = np.abs(others[np.minimum(following, others.size - 1)] - places)
+    before = np.abs(places - others[np.maximum(following - 1, 0)])
+    return np.minimum(before, after) < reach
+
+
+def _some(room: Ints, wanted: npt.NDArray[np.bool_]) -> Ints:
+    """Keep the wanted places, or all where that leaves fewer than two."""
+    return room[wanted] if np.count_nonzero(wanted) >= _LEAST_PLACES else room
+
+
+def _rooms(apart: _Apart, events: Ints, reach: int, size: int, minute: int) -> list[Ints]:
+    """Give where each event could be moved to between its neighbours, with nothing within reach; none if one has none.
+
+    It is moved by whole minutes where its room has several, and away from what else happens where that leaves room.
+    """
     bounds = np.concatenate([[-reach], events, [size + reach]])
     rooms = []
     for before, event, after in zip(bounds[:-2], bounds[1:-1], bounds[2:], strict=True):
-        room = np.concatenate(
-            [np.arange(before + reach, event - reach + 1), np.arange(event + reach, after - reach + 1)]
-        )
-        rooms.append(room[(room >= reach) & (room <= size - reach)])
-    if any(not room.size for room in rooms):
-        return
-    rng = np.random.default_rng(_SEED)
-    for _ in range(_PLACEBOS):
-        yield np.array([rng.choice(room) for room in rooms])
+        if event in apart.events:
+            room = np.concatenate(
+                [np.arange(before + reach, event - reach + 1), np.arange(event + reach, after - reach + 1)]
+            )
+            room = room[(room >= reach) & (room <= size - reach)]
+            room = _some(room, (room - event) % minute == 0)
+            rooms.append(_some(room, ~_is_near(room, apart.others, reach)))
+    return rooms if all(room.size for room in rooms) else []
+
+
+def _placebos(rooms: list[Ints]) -> Iterator[Ints]:
+    """Give the events, each moved at random within its room."""
+    if rooms:
+        rng = np.random.default_rng(_SEED)
+        for _ in range(_PLACEBOS):
+            yield np.array([rng.choice(room) for room in rooms])
+
+
+def _widened(rooms: list[Ints]) -> float:
+    """Give by how much placebos drawn from few places scatter less about their middle than one more event would.
+
+    Of `k` places that share no step a draw has (1 - 1 / k) of the variance, and an event differs from their mean by
+    (1 + 1 / k) of it.
+    """
+    places = [np.minimum(np.diff(room), _FINE).sum() / _FINE + 1 for room in rooms]
+    k = max(float(np.mean(places)), _LEAST_PLACES) if places else _LEAST_PLACES
+    return float(np.sqrt((k + 1) / (k - 1)))

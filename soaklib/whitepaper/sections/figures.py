@@ -113,11 +113,12 @@ FIGURES: Final = {
         "A strip of breaker states for each tool over soak time, above areas of fast-fails and upstream errors.",
     ),
     "rotation-impact": Captioned(
-        "Failed calls and mean response time around all n = {rotations.made} {rotations.made?rotation:rotations} of "
-        "tokens, laid over one another, without the calls of the planned windows, which the criterion leaves out too. "
+        "Failed calls and mean response time around rotations of tokens, of which there were n = {rotations.made}, "
+        "laid over one another, without those that a snapshot or a change coincides with and without the calls of the "
+        "planned windows, which the criterion leaves out too. "
         "The band holds {levels.placebo} of placebo times, where no token was rotated, at each step. A rotation is "
         "written down when the last new token is in use: a mean response above the band just before that moment is "
-        "what the requests for tokens cost the calls beside them.",
+        "associated with the requests for tokens, which by itself does not show that they caused it.",
         "Lines over the time before and after a rotation of tokens: share of failed calls above, mean response time "
         "below, each with the band of placebo times.",
         needs="rotations.made:true", otherwise="No token was rotated.",

@@ -14,13 +14,16 @@ _ROTATIONS = 40
 class _Run:
     """What :func:`aligned` asks of a run: the events' times, and counts by cell."""
 
-    def __init__(self, slow_after_s=0.0, failing_after_s=0.0, period_s=_PERIOD_S, rotations=_ROTATIONS):
+    def __init__(self, slow_after_s=0.0, failing_after_s=0.0, period_s=_PERIOD_S, rotations=_ROTATIONS, others=()):
         rng = np.random.default_rng(1)
         self.at_s = period_s * np.arange(1, rotations + 1)
         second = np.arange(round(period_s * (rotations + 1)))
         since = second % period_s
         after = second >= period_s
+        self.others_s = np.array(others, dtype=float)
         slow = after & (since < slow_after_s)
+        for other_s in others:  # what a snapshot costs, for ten seconds
+            slow |= (second >= other_s) & (second < other_s + 10)
         failing = after & (since < failing_after_s)
         self.calls = pl.DataFrame(
             {
@@ -33,6 +36,8 @@ class _Run:
         )
 
     def sql(self, query, params):
+        if "name <> $name" in query:
+            return pl.DataFrame({"soak_s": self.others_s})
         if "from events" in query:
             return pl.DataFrame({"soak_s": self.at_s if params["name"] == "TOKENS_ROTATED" else []})
         cell = (pl.col("soak_s") / params["cell_s"]).floor().cast(pl.Int64).alias("cell")
@@ -80,6 +85,31 @@ def test_the_same_run_gives_the_same_band():
     """Placebos are drawn with a fixed seed."""
     run = _Run()
     assert aligned(run, window_s=100.0).equals(aligned(run, window_s=100.0))
+
+
+def test_what_a_snapshot_costs_is_not_taken_for_what_a_rotation_does():
+    """Every fourth rotation at the second of a snapshot: it is left aside, and nothing stands out of the others."""
+    snapshots = [4 * _PERIOD_S * number for number in range(1, 11)]
+    frame = aligned(_Run(others=snapshots), window_s=100.0, step_s=10.0).filter(measure="response")
+    assert frame["events"].unique().to_list() == [30]
+    assert frame.filter(offset_s=0.0)["value"].item() == pytest.approx(2.0, abs=0.15)
+    assert frame["high"].max() < 2.3
+
+
+def test_rotations_that_all_coincide_with_something_are_looked_at_all_the_same():
+    """Where none is alone there is nothing better than all."""
+    frame = aligned(_Run(others=[_PERIOD_S * number for number in range(1, 41)]), window_s=100.0)
+    assert frame["events"].unique().to_list() == [_ROTATIONS]
+
+
+def test_a_placebo_holds_what_comes_every_minute():
+    """Probes that cost the calls of their second something do so at placebos, too: the band lies as high there."""
+    run = _Run(others=range(0, 41 * 600, 60))
+    run.others_s = np.array([], dtype=float)  # they are no events
+    frame = aligned(run, window_s=100.0, step_s=10.0).filter(measure="response", offset_s=0.0)
+    value, low, high = frame.select("value", "low", "high").row(0)
+    assert value == pytest.approx(5.0, abs=0.3)
+    assert low < value < high
 
 
 def test_steps_without_calls_are_null():

@@ -108,7 +108,8 @@ def no_spike_at_rotations(run: Run) -> Verdict:
         "soaklib.aligned(run, 'TOKENS_ROTATED', window_s=240, step_s=60, leave_out=soaklib.planned_windows(run))"
         "  # measure = 'failures', offset_s = 0; its selects: calls and events"
     )
-    if run.sql("select count(*) from events where name = 'TOKENS_ROTATED'").item() == 0:
+    rotations = run.sql("select count(*) from events where name = 'TOKENS_ROTATED'").item()
+    if rotations == 0:
         return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, "no rotation happened", query)
     profile = aligned(run, "TOKENS_ROTATED", window_s=240.0, step_s=60.0, leave_out=planned_windows(run))
     after = profile.filter(pl.col("measure") == "failures", pl.col("offset_s").abs() < 1).row(0, named=True)
@@ -118,6 +119,8 @@ def no_spike_at_rotations(run: Run) -> Verdict:
         return Verdict(name, value, threshold, n, None, None, State.INSUFFICIENT, detail, query)
     is_spike = value > high and value * n / 100 >= _LEAST_ERRORS
     failed = f"{value:.3f} % of {n} calls in the minute after {after['events']} rotations failed"
+    if (aside := rotations - after["events"]) > 0:
+        failed += f" ({aside} more, with a snapshot or a change beside them, are left aside)"
     detail = f"{failed}; placebos reach {high:.3f} %"
     return Verdict(name, value, threshold, n, after["low"], high, passed(not is_spike), detail, query)
 
