@@ -188,7 +188,7 @@ def _is_near(places: Ints, others: Ints, reach: int) -> npt.NDArray[np.bool_]:
     following = np.searchsorted(others, places)
     after = np.abs(others[np.minimum(following, others.size - 1)] - places)
     before = np.abs(places - others[np.maximum(following - 1, 0)])
-    return np.minimum(before, after) < reach
+    return np.asarray(np.minimum(before, after) < reach)
 
 
 def _some(room: Ints, wanted: npt.NDArray[np.bool_]) -> Ints:

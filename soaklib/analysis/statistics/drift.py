@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from soaklib.analysis.statistics.daily import without_day_of
 from soaklib.analysis.statistics.floors import floors
 from soaklib.analysis.statistics.series import FloatArray, Grid, gridded, regular
 from soaklib.analysis.statistics.sieve import fit_sieve, long_run_sd, remove_trend
 from soaklib.analysis.statistics.slopes import least_squares, theil_sen
-from soaklib.analysis.statistics.wander import LEAST_POINTS, against_a_walk, doubt
+from soaklib.analysis.statistics.wander import A_DAY, LEAST_POINTS, against_a_walk, doubt, is_daily
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def drift(
     warm_up: float = 0.05,
     floor: bool = False,
     resamples: int = 999,
+    reference: pl.DataFrame | None = None,
 ) -> Drift:
     """Judge whether a series drifts.
 
@@ -124,7 +126,7 @@ def drift(
     More than 144 points are averaged into at most 144 equal cells: a drift over the run loses nothing by that.
 
     What comes and goes once in a series is not told from a trend: where one cycle of 24 hours fits far better than a
-    line, the answer is ``inconclusive`` and says so. Such a pattern needs several days.
+    line, the answer is ``inconclusive`` and says so. Such a pattern needs several days, or a reference.
 
     Parameters
     ----------
@@ -143,11 +145,16 @@ def drift(
         is.
     resamples
         Series to simulate, at least 99; fewer are faster and coarser.
+    reference
+        ``at``, ``value`` of a run that is known to be good, over the same hours of the day: what it shows at each time
+        of day is taken out, and judged is what this series does beyond it. Both in UTC, or both in soak time of runs
+        that began at the same hour.
 
     Raises
     ------
     SettingsError
-        When the margin is not above 0, ``resamples`` below 99, or series, mask or ``warm_up`` are not as described.
+        When the margin is not above 0, ``resamples`` below 99, or series, mask, ``warm_up`` or reference are not as
+        described.
 
     Examples
     --------
@@ -164,17 +171,17 @@ def drift(
         message = f"resamples is {resamples}; pass at least {_LEAST_RESAMPLES}"
         raise SettingsError(message)
     fine = gridded(series, mask=mask, warm_up=warm_up, max_cells=_FINE_CELLS)
+    if reference is not None:
+        fine = without_day_of(fine, gridded(reference, max_cells=_FINE_CELLS))
     whole, teeth = _coarse(fine), floors(fine) if floor else None
     on_floors = teeth is not None and int(_coarse(teeth).seen.sum()) >= LEAST_POINTS
     grid = _coarse(teeth) if teeth is not None and on_floors else whole
-    what = f"{int(grid.seen.sum())} points"
-    if on_floors:
-        what += ", the floors of a sawtooth"
-    elif teeth is not None:
-        what += f", whole since {int(teeth.seen.sum())} teeth have too few floors"
-    elif floor:
-        what += ", no sawtooth seen"
     n = int(grid.seen.sum())
+    what = f"{n} points"
+    if floor:
+        what += _of_floors(teeth, on_floors=on_floors)
+    if reference is not None:
+        what += ", beyond what the reference does at the same time of day"
     level = float(np.median(grid.value[grid.seen])) if n else None
     if n < LEAST_POINTS:
         slope = theil_sen(grid.value[None, grid.seen], grid.time_h[grid.seen]).item() if n > 1 else None
@@ -185,9 +192,24 @@ def drift(
     estimate = _estimate(grid, margin / fine.span_h if margin is not None else None, resamples)
     detectable = None if estimate.detectable is None else estimate.detectable * fine.span_h
     estimate = replace(estimate, detail=what + estimate.detail, detectable=detectable, level=level, on_floors=on_floors)
-    found = _judged(estimate, margin, fine.span_h)
-    if found.state == "drift" and (reason := doubt(grid.value[grid.seen], grid.time_h[grid.seen])) is not None:
+    return _doubted(_judged(estimate, margin, fine.span_h), grid.value[grid.seen], grid.time_h[grid.seen])
+
+
+def _of_floors(teeth: Grid | None, *, on_floors: bool) -> str:
+    """Say what became of the wish to judge floors."""
+    if on_floors:
+        return ", the floors of a sawtooth"
+    if teeth is not None:
+        return f", whole since {int(teeth.seen.sum())} teeth have too few floors"
+    return ", no sawtooth seen"
+
+
+def _doubted(found: Drift, value: FloatArray, time_h: FloatArray) -> Drift:
+    """Hold a drift against the checks of another kind; of what is not told, say so where a day's cycle is why."""
+    if found.state == "drift" and (reason := doubt(value, time_h)) is not None:
         return replace(found, state="inconclusive", detail=f"No drift for certain, {reason}: {found.detail}")
+    if found.state == "inconclusive" and is_daily(value, time_h):
+        return replace(found, detail=f"{found.detail} {A_DAY[0].upper()}{A_DAY[1:]}.")
     return found
 
 

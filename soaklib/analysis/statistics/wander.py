@@ -26,7 +26,7 @@ from soaklib.analysis.statistics.slopes import theil_sen
 if TYPE_CHECKING:
     from soaklib.analysis.statistics.series import FloatArray
 
-__all__ = ["COSINES", "LEAST_POINTS", "Walked", "against_a_walk", "doubt", "step_doubt"]
+__all__ = ["A_DAY", "COSINES", "LEAST_POINTS", "Walked", "against_a_walk", "doubt", "is_daily", "step_doubt"]
 
 LEAST_POINTS: Final = 8
 """Fewer points are not held against anything."""
@@ -43,6 +43,7 @@ _STEP_LEVEL: Final = 0.01  # the step is the best of all
 _STEP_HANGS_TOGETHER: Final = 1.45  # the best step of noise takes more of its memory along than a line does
 COSINES: Final = 4
 """Terms of a series' slow part, and so the degrees of freedom of what a slope is held against."""
+A_DAY: Final = "one cycle of a day fits far better than a line: a longer run, or a reference run, can tell"
 _DAY_H: Final = 24.0
 _LEAST_OF_A_DAY: Final = 0.75
 _CYCLE_FITS_BETTER: Final = 0.8
@@ -104,8 +105,8 @@ def doubt(value: FloatArray, time_h: FloatArray) -> str | None:
     value, time_h
         Shape (points,): no gaps, ascending hours, some dozens at least.
     """
-    if _is_daily(value, time_h):
-        return "one cycle of a day fits far better than a line: a longer run, or one held against another, can tell"
+    if is_daily(value, time_h):
+        return A_DAY
     means, times = _grouped(value), _grouped(time_h)
     if len(means) >= LEAST_POINTS and _ratio(means, times) < _HANGS_TOGETHER:
         walked = against_a_walk(means, times)
@@ -130,7 +131,7 @@ def step_doubt(value: FloatArray, time_h: FloatArray, edge: int) -> str | None:
     rank = ranks(value)
     left = np.concatenate([rank[:edge] - rank[:edge].mean(), rank[edge:] - rank[edge:].mean()])
     if _spans_a_day(time_h) and _after_cycle(rank, time_h) < _CYCLE_FITS_BETTER * float(left @ left):
-        return "one cycle of a day fits far better than a step: a longer run, or one held against another, can tell"
+        return "one cycle of a day fits far better than a step: a longer run, or a reference run, can tell"
     p_value = _slow_p_value(rank, (np.arange(len(value)) >= edge).astype(np.float64))
     if p_value > _STEP_LEVEL:
         return f"its slow part alone scatters as much (p = {p_value:.2f})"
@@ -194,8 +195,8 @@ def _slow_p_value(value: FloatArray, shape: FloatArray) -> float:
     return 0.0 if error <= _NOTHING * abs(slope) else float(2 * stdtr(COSINES, -abs(slope) / error))
 
 
-def _is_daily(value: FloatArray, time_h: FloatArray) -> bool:
-    """Say whether one cycle a day leaves far less than a line."""
+def is_daily(value: FloatArray, time_h: FloatArray) -> bool:
+    """Say whether one cycle a day leaves far less than a line; arrays as for :func:`doubt`."""
     if not _spans_a_day(time_h):
         return False
     left = value - np.polynomial.Polynomial.fit(time_h, value, 1)(time_h)

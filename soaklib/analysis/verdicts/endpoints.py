@@ -177,11 +177,28 @@ def generator_lag_ms(run: Run, endpoint: Endpoint) -> float:
     return float(lag_ms or 0.0)
 
 
-def endpoint_trends(run: Run, endpoint: Endpoint) -> EndpointTrends:
-    """Give an endpoint's series and their trends."""
+def endpoint_trends(run: Run, endpoint: Endpoint, *, reference: Run | None = None) -> EndpointTrends:
+    """Give an endpoint's series and their trends.
+
+    Parameters
+    ----------
+    run, endpoint
+        Of which run, and what of it.
+    reference
+        Another run that is known to be good and began at the same hour of the day: what each of its tools shows at a
+        time of day is taken out of the trends. A tool that it lacks is judged without.
+    """
     series = endpoint_series(run, endpoint)
+    days = {} if reference is None else _by_tool(endpoint_series(reference, endpoint))
     mask = not_judged(run)
-    parts = {tool: series.filter(tool=tool) for tool in series["tool"].unique(maintain_order=True)}
+    parts = _by_tool(series)
     lag_ms = generator_lag_ms(run, endpoint)
     margins = {tool: endpoint.margin(run.thresholds, series_level(part), lag_ms) for tool, part in parts.items()}
-    return EndpointTrends(series, {tool: drift(part, margin=margins[tool], mask=mask) for tool, part in parts.items()})
+    trends = {
+        tool: drift(part, margin=margins[tool], mask=mask, reference=days.get(tool)) for tool, part in parts.items()
+    }
+    return EndpointTrends(series, trends)
+
+
+def _by_tool(series: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    return {tool: series.filter(tool=tool) for tool in series["tool"].unique(maintain_order=True)}

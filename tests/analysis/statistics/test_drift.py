@@ -291,3 +291,42 @@ def test_start_is_the_day():
     slow, fast = drift(day(noise(1) + LINE)), drift(day(noise(1) + LINE, step=STEP / 2))
     assert fast.slope_per_hour == pytest.approx(2 * slow.slope_per_hour)
     assert day([1.0])["at"][0] == START
+
+
+SWING = 4 * np.sin(2 * np.pi * (np.arange(POINTS) / POINTS))
+"""One cycle of a day, which over 24 hours from its zero on looks like a fall."""
+
+
+def test_a_daily_pattern_is_no_drift_beyond_a_reference_that_has_it_too():
+    """By itself one cycle is inconclusive and said to be one; beyond another day like it the series is stable."""
+    alone = drift(day(noise(1) + SWING), margin=3)
+    assert (alone.state, "a reference run, can tell" in alone.detail) == ("inconclusive", True)
+    beyond = drift(day(noise(1) + SWING), margin=3, reference=day(noise(2) + SWING))
+    assert (beyond.state, "beyond what the reference does at the same time of day" in beyond.detail) == ("stable", True)
+    assert beyond.level == pytest.approx(0, abs=0.5)
+
+
+def test_a_drift_beyond_a_reference_is_one():
+    """A rise of 8 under the cycle is found, with its size; that of a reference of another date as well."""
+    value = noise(1) + SWING + 8 * np.arange(POINTS) / POINTS
+    before = day(noise(2) + SWING).with_columns(pl.col("at").dt.offset_by("-7d"))
+    found = drift(day(value), margin=3, reference=before)
+    assert found.state == "drift"
+    assert found.slope_per_hour * 24 == pytest.approx(8, abs=1.5)
+
+
+@pytest.mark.slow
+def test_a_reference_raises_no_false_alarms():
+    """Two quiet days with one pattern: the scatter of both is in what is judged, and at most one in ten is a drift."""
+    alarms = [
+        drift(day(noise(seed) + SWING), reference=day(noise(seed + 500) + SWING), resamples=199).state == "drift"
+        for seed in range(40)
+    ]
+    assert sum(alarms) <= 4
+
+
+def test_a_reference_of_other_hours_is_refused():
+    """What it does not cover cannot be taken out."""
+    morning = day(noise(2)).head(36)
+    with pytest.raises(SettingsError, match="pass a run that covers the same hours of the day"):
+        drift(day(noise(1)), reference=morning)
