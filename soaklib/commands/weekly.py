@@ -1,7 +1,7 @@
 """``python -m soaklib.weekly``: a soak, its report, its evidence, and how it compares with the last good run.
 
 Made to be started by a timer. Every flag that is not its own goes to ``python -m soaklib.run``, which runs as a process
-of its own. After the soak come the report, the comparison, the bundle and its check; then it is said which runs of
+of its own. After the soak come the comparison, the report, the bundle and its check; then it is said which runs of
 earlier weeks are no longer needed, and with ``--remove`` they are removed.
 
 A run that got worse is not good (:mod:`soaklib.evidence.baseline`), and so never the measure of the next one, which
@@ -121,13 +121,15 @@ class _Week:
         completed = info.status == RunStatus.COMPLETED
         if code in {ExitCode.OK, ExitCode.CRITERION_FAILED}:
             baseline = choose_baseline(self._out, info, against)
-            self._report(folder, baseline.folder)  # without the lock: its kernels are readers, and wait for a writer
-            with RunLock(folder):
-                if completed:
-                    with costing(lambda why: self._bad.append(f"NO COMPARISON: {why}")):
-                        self._compare(folder, baseline)
-                with costing(lambda why: self._bad.append(f"NO BUNDLE: {why}")):
-                    self._pack(folder)
+            is_new = False
+            if completed:  # before the report, whose paper tells of it
+                with RunLock(folder), costing(lambda why: self._bad.append(f"NO COMPARISON: {why}")):
+                    is_new = self._compare(folder, baseline)
+            self._report(
+                folder, baseline.folder, renew=is_new
+            )  # without the lock: its kernels are readers, and wait for a writer
+            with RunLock(folder), costing(lambda why: self._bad.append(f"NO BUNDLE: {why}")):
+                self._pack(folder)
             if completed:
                 is_good = code == ExitCode.OK and not self._bad
                 good = folder if is_good else choose_baseline(self._out, info, None).folder
@@ -200,15 +202,18 @@ class _Week:
 
     # -- after
 
-    def _report(self, folder: Path, against: Path | None) -> None:
+    def _report(self, folder: Path, against: Path | None, *, renew: bool) -> None:
         if not self._settings.report:
             return
         with costing(lambda why: self._bad.append(f"NO REPORT: {why}")):
             build_report(
-                folder, against=against, started=lambda name, place, total: _say(f"report {place + 1}/{total}: {name}")
-            )
+                folder, against=against, renew=renew,
+                started=lambda name, place, total: _say(f"report {place + 1}/{total}: {name}"),
+            )  # fmt: skip
 
-    def _compare(self, folder: Path, baseline: Baseline) -> None:
+    def _compare(self, folder: Path, baseline: Baseline) -> bool:
+        """Compare the run with the earlier one; say whether that tells what was not recorded yet."""
+        before = read_comparison(folder)
         with open_run(folder) as run:
             if baseline.folder is None:
                 comparison = compared(run, None, baseline.why)
@@ -220,10 +225,10 @@ class _Week:
         write_comparison(folder, comparison)
         if comparison.against is None:
             _say(f"not compared: {comparison.detail}")
-            return
         for change in comparison.endpoints:
             _say(f"against {comparison.against}: {change.state}: {change}")
         self._bad += [f"WORSE than {comparison.against}: {change}" for change in comparison.regressions]
+        return comparison != before
 
     def _pack(self, folder: Path) -> None:
         secrets = tuple(self._settings.headers().values())

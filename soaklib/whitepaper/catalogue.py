@@ -9,6 +9,7 @@ from typing import Final
 
 from soaklib.reports.run_report import QUERIES
 from soaklib.whitepaper.families import Family, Stated
+from soaklib.whitepaper.units import CRITERION_UNITS, POINTS
 from soaklib.whitepaper.wording import CLOCK, PERCENTILE, SENTENCE
 
 __all__ = ["CATALOGUE"]
@@ -17,24 +18,12 @@ _TEXT: Final = Stated()
 _COUNT: Final = Stated()
 _MS: Final = Stated("ms")
 _PERCENT: Final = Stated("%")
-_POINTS: Final = "percentage points"
 _SENTENCE: Final = Stated(SENTENCE)
 _OF_ALL: Final = Stated("calls", n="planned")
 
 
 def _texts(*names: str) -> dict[str, Stated]:
     return dict.fromkeys(names, _TEXT)
-
-
-_CRITERION_UNITS: Final = {
-    "full duration": "soak h", "success rate": "%", "success rate outside planned windows": "%", "healthy": "%",
-    "no error spike at rotations": "%", "chaos shows in the data": "%",
-    "breaker recovers after chaos": "soak s", "no drift in latency (median)": "ms",
-    "no drift in latency (p99)": "ms", "no drift in errors": _POINTS, "no drift in gateway memory": "MiB",
-    "no drift in gateway files": "files", "no drift in event-loop lag": "ms",
-    "no drift in generator memory": "MiB", "measurement valid": "%",
-}  # fmt: skip
-"""Units of the measures of the criteria; the others count things."""
 
 
 def _drift_family(name: str, trend: str, unit: str) -> Family:
@@ -164,7 +153,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     Family(
         name="criteria",
         query="soaklib.criteria(run)",
-        keys=("name",), units=_CRITERION_UNITS,
+        keys=("name",), units=CRITERION_UNITS,
         columns=_texts("name", "state", "query")
         | {"threshold": _SENTENCE, "detail": _SENTENCE, "measure": Stated(n="n", low="low", high="high"), "n": _COUNT},
     ),
@@ -177,6 +166,19 @@ CATALOGUE: Final[tuple[Family, ...]] = (
                 not_applicable=(pl.col('state') == 'not applicable').sum())""",
         columns=dict.fromkeys(("passed", "failed", "insufficient", "not_applicable"), Stated("criteria", n="all"))
         | {"all": Stated("criteria")},
+    ),
+    Family(
+        name="verdict",
+        query="soaklib.whitepaper.standing.verdict(run)",
+        columns=_texts("word", "headline"),
+    ),
+    Family(
+        name="earlier",
+        query="soaklib.whitepaper.standing.against_earlier(run)",
+        keys=("against",),
+        columns=_texts("against", "detail", "worst")
+        | dict.fromkeys(("same", "worse", "better", "open"), Stated("endpoints", n="endpoints"))
+        | {"endpoints": Stated("endpoints")},
     ),
     Family(
         name="outcomes",
@@ -236,8 +238,8 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         name="change_shifts",
         query="soaklib.analysis.measures.changes.change_shifts(run)",
         keys=("number",),
-        columns={"number": _TEXT, "shift": Stated(_POINTS, n="n", low="low", high="high"),
-                 "transient": Stated(_POINTS, n="n", low="transient_low", high="transient_high"),
+        columns={"number": _TEXT, "shift": Stated(POINTS, n="n", low="low", high="high"),
+                 "transient": Stated(POINTS, n="n", low="transient_low", high="transient_high"),
                  "shift_p_value": Stated(n="n"), "transient_p_value": Stated(n="n"),
                  "n": Stated("placebo times"), "cells": Stated("minutes")},
     ),

@@ -7,21 +7,24 @@ number in it is a claim's, and both renderers show the same.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 __all__ = [
-    "Block", "Bullets", "Cell", "Code", "Column", "Figure", "Inline", "Paper", "Paragraph", "Section", "Stated",
-    "Table", "Text", "Words", "plain",
+    "Block", "Bullets", "Cell", "Code", "Column", "Figure", "Inline", "Link", "Paper", "Paragraph", "References",
+    "Section", "Stated", "Table", "Text", "Tile", "Tiles", "Words", "figure_numbers", "plain",
+    "reference_numbers",
 ]  # fmt: skip
 
 
 class Words(NamedTuple):
-    """Words as they were written: no number is among them."""
+    """Words as they were written: no number is among them, but where a number word is marked as meant."""
 
     text: str
+    is_marked: bool = False
 
 
 class Stated(NamedTuple):
@@ -31,16 +34,34 @@ class Stated(NamedTuple):
     claim: str
 
 
-Inline: TypeAlias = Words | Stated
+class Link(NamedTuple):
+    """A way to a figure, a reference (both are told by their number) or a file beside the paper.
+
+    Attributes
+    ----------
+    text
+        What is said; of a figure and a reference, what stands before the number.
+    target
+        Name of the figure, key of the reference, or name of the file.
+    kind
+        Which of them it is.
+    """
+
+    text: str
+    target: str
+    kind: Literal["figure", "reference", "file"]
+
+
+Inline: TypeAlias = Words | Stated | Link
 Text: TypeAlias = tuple[Inline, ...]
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph; `tone` sets one apart that sums up."""
+    """A paragraph; `tone` sets one apart that sums up: by its size the headline, in the verdict's colour."""
 
     text: Text
-    tone: Literal["", "lead"] = ""
+    tone: Literal["", "lead", "pass", "open", "fail", "none"] = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +115,34 @@ class Figure:
     svg: Path | None
 
 
+class Tile(NamedTuple):
+    """One number that is seen first: what it is, how much, and what belongs to it; `tone` as of a cell."""
+
+    label: str
+    value: Text
+    note: Text
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Some numbers side by side."""
+
+    items: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class References:
+    """Works that the text points at, by key; the only place where a number may stand that nobody measured."""
+
+    items: tuple[tuple[str, str], ...]
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Key -> its number in the list."""
+        return {key: place for place, (key, _) in enumerate(self.items, 1)}
+
+
 @dataclass(frozen=True)
 class Code:
     """A query, with what is asked by it."""
@@ -103,7 +152,9 @@ class Code:
     language: Literal["sql", "python"]
 
 
-Block: TypeAlias = "Paragraph | Bullets | Table | Figure | Code | Section"
+_Kind = TypeVar("_Kind")
+
+Block: TypeAlias = "Paragraph | Bullets | Table | Figure | Tiles | References | Code | Section"
 
 
 @dataclass(frozen=True)
@@ -133,3 +184,21 @@ class Paper:
 def plain(text: Text) -> str:
     """Give a text without its marks."""
     return "".join(part.text for part in text)
+
+
+def figure_numbers(paper: Paper) -> dict[str, int]:
+    """Give each figure's number, in the order in which they stand."""
+    return {figure.name: place for place, figure in enumerate(_of(Figure, paper.sections), 1)}
+
+
+def reference_numbers(paper: Paper) -> dict[str, int]:
+    """Give each reference's number."""
+    return {key: number for block in _of(References, paper.sections) for key, number in block.numbers.items()}
+
+
+def _of(kind: type[_Kind], blocks: Iterable[Block]) -> Iterator[_Kind]:
+    for block in blocks:
+        if isinstance(block, kind):
+            yield block
+        elif isinstance(block, Section):
+            yield from _of(kind, block.blocks)

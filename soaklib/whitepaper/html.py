@@ -9,9 +9,21 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import SettingsError
-from soaklib.whitepaper.document import Bullets, Code, Figure, Paragraph, Section, Table
+from soaklib.whitepaper.document import (
+    Bullets,
+    Code,
+    Figure,
+    Link,
+    Paragraph,
+    References,
+    Section,
+    Table,
+    Tiles,
+    figure_numbers,
+    reference_numbers,
+)
 from soaklib.whitepaper.ledger import ClaimError
-from soaklib.whitepaper.prose import refuse_numbers
+from soaklib.whitepaper.prose import refuse_digits, refuse_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +36,7 @@ __all__ = ["HTML_NAME", "html_paper", "stated_in"]
 HTML_NAME: Final = "whitepaper.html"
 _KINDS: Final = {
     Paragraph: "paragraph", Bullets: "bullets", Table: "table", Figure: "figure", Code: "code", Section: "section",
+    Tiles: "tiles", References: "references",
 }  # fmt: skip
 
 
@@ -50,7 +63,8 @@ def html_paper(paper: Paper) -> str:
     environment.filters["kind"] = lambda block: _KINDS[type(block)]
     environment.filters["data_uri"] = _data_uri
     environment.filters["next"] = next
-    numbers = {"figure": count(1), "table": count(1)}
+    environment.tests["link"] = lambda part: isinstance(part, Link)
+    numbers = {"figure": count(1), "table": count(1), "of": {**figure_numbers(paper), **reference_numbers(paper)}}
     style = (folder / "paper.css").read_text("utf-8")
     text = environment.get_template("paper.html.j2").render(paper=paper, style=style, numbers=numbers)
     stated_in(text)
@@ -84,7 +98,7 @@ class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.stated: list[tuple[str, str]] = []
-        self._open: list[tuple[str, bool, str | None]] = []
+        self._open: list[tuple[str, bool, str | None, bool]] = []
 
     def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
         """Note whether a claim, a query, a number of the paper's own order, or the style begins."""
@@ -92,8 +106,8 @@ class _Reader(HTMLParser):
             return
         own = dict(attrs)
         claim = own.get("data-claim")
-        may = tag in {"style", "title", "pre"} or claim is not None or own.get("class") == "own-number"
-        self._open.append((tag, may, claim))
+        may = tag in {"style", "title", "pre"} or claim is not None or own.get("class") in {"own-number", "references"}
+        self._open.append((tag, may, claim, own.get("class") == "marked"))
         if claim is not None:
             self.stated.append((claim, ""))
 
@@ -107,9 +121,9 @@ class _Reader(HTMLParser):
         claim = self._open[-1][2] if self._open else None
         if claim is not None:
             self.stated[-1] = (claim, self.stated[-1][1] + data)  # it comes in pieces where it may break
-        elif not any(may for _, may, _ in self._open):
+        elif not any(may for _, may, _, _ in self._open):
             try:
-                refuse_numbers(data)
+                (refuse_digits if self._open and self._open[-1][3] else refuse_numbers)(data)
             except ClaimError as exc:
                 msg = f"{HTML_NAME} holds a number that no claim makes: {exc}"
                 raise ClaimError(msg) from exc

@@ -28,6 +28,7 @@ import polars as pl
 import soaklib
 import soaklib.analysis.measures.changes
 import soaklib.whitepaper.levels
+import soaklib.whitepaper.standing
 import soaklib.analysis.measures.rates
 import soaklib.analysis.verdicts.summary"""
 """What has to be imported before an expression of the catalogue is asked, as somebody would type it."""

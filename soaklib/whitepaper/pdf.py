@@ -11,13 +11,28 @@ import shutil
 import tempfile
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from soaklib.errors import SettingsError, SoaklibError
-from soaklib.whitepaper.document import Bullets, Code, Figure, Paragraph, Section, Stated, Table
+from soaklib.whitepaper.document import (
+    Bullets,
+    Code,
+    Figure,
+    Link,
+    Paragraph,
+    References,
+    Section,
+    Stated,
+    Table,
+    Tiles,
+    figure_numbers,
+    reference_numbers,
+)
 
 if TYPE_CHECKING:
-    from soaklib.whitepaper.document import Block, Paper, Text
+    from collections.abc import Mapping
+
+    from soaklib.whitepaper.document import Block, Inline, Paper, Text
 
 __all__ = ["PDF_NAME", "pdf_paper"]
 
@@ -75,44 +90,75 @@ def _date(made_s: float) -> int:
 
 def _told(paper: Paper, root: Path) -> dict[str, Any]:
     """Give the paper as JSON, its figures copied to where the compiler may read them."""
+    told = _Told(root, {**figure_numbers(paper), **reference_numbers(paper)})
     return {
         "title": paper.title,
-        "subtitle": _text(paper.subtitle),
-        "facts": [[name, _text(text)] for name, text in paper.facts],
-        "sections": [_block(section, root) for section in paper.sections],
+        "subtitle": told.text(paper.subtitle),
+        "facts": [[name, told.text(text)] for name, text in paper.facts],
+        "sections": [told.block(section) for section in paper.sections],
     }
 
 
-def _text(text: Text) -> list[dict[str, str]]:
-    return [{"text": part.text, "claim": part.claim if isinstance(part, Stated) else ""} for part in text]
+class _Told(NamedTuple):
+    """Tells blocks as JSON; `numbers` are those of figures and references."""
 
+    root: Path
+    numbers: Mapping[str, int]
 
-def _block(block: Block, root: Path) -> dict[str, Any]:
-    match block:
-        case Section():
-            return {
-                "kind": "section", "title": block.title, "numbered": block.is_numbered,
-                "blocks": [_block(inner, root) for inner in block.blocks],
-            }  # fmt: skip
-        case Paragraph():
-            return {"kind": "paragraph", "text": _text(block.text), "tone": block.tone}
-        case Bullets():
-            return {"kind": "bullets", "items": [_text(item) for item in block.items]}
-        case Table():
-            return {
-                "kind": "table", "caption": _text(block.caption),
-                "columns": [
-                    {"title": column.title, "number": column.is_number, "share": column.share}
-                    for column in block.columns
-                ],
-                "rows": [[{"text": _text(cell.text), "tone": cell.tone} for cell in row] for row in block.rows],
-            }  # fmt: skip
-        case Code():
-            return {"kind": "code", "title": block.title, "text": block.text, "language": block.language}
-        case Figure():
-            if block.svg is not None:
-                shutil.copyfile(block.svg, root / block.svg.name)
-            return {
-                "kind": "figure", "caption": _text(block.caption), "alt": _text(block.alt),
-                "file": None if block.svg is None else block.svg.name,
-            }  # fmt: skip
+    def text(self, text: Text) -> list[dict[str, str]]:
+        return [self._inline(part) for part in text]
+
+    def _inline(self, part: Inline) -> dict[str, str]:
+        match part:
+            case Stated():
+                return {"text": part.text, "claim": part.claim, "to": ""}
+            case Link(kind="file"):
+                return {"text": part.text, "claim": "", "to": ""}
+            case Link(kind="figure"):
+                return {"text": f"Figure {self.numbers[part.target]}", "claim": "", "to": f"figure-{part.target}"}
+            case Link():
+                return {"text": f"[{self.numbers[part.target]}]", "claim": "", "to": f"reference-{part.target}"}
+        return {"text": part.text, "claim": "", "to": ""}
+
+    def block(self, block: Block) -> dict[str, Any]:  # noqa: PLR0911 - a case for each kind of block
+        match block:
+            case Section():
+                return {
+                    "kind": "section", "title": block.title, "numbered": block.is_numbered,
+                    "blocks": [self.block(inner) for inner in block.blocks],
+                }  # fmt: skip
+            case Paragraph():
+                return {"kind": "paragraph", "text": self.text(block.text), "tone": block.tone}
+            case Bullets():
+                return {"kind": "bullets", "items": [self.text(item) for item in block.items]}
+            case Table():
+                return {
+                    "kind": "table", "caption": self.text(block.caption),
+                    "columns": [
+                        {"title": column.title, "number": column.is_number, "share": column.share}
+                        for column in block.columns
+                    ],
+                    "rows": [
+                        [{"text": self.text(cell.text), "tone": cell.tone} for cell in row] for row in block.rows
+                    ],
+                }  # fmt: skip
+            case Tiles():
+                return {
+                    "kind": "tiles",
+                    "items": [
+                        {"label": tile.label, "value": self.text(tile.value), "note": self.text(tile.note),
+                         "tone": tile.tone}
+                        for tile in block.items
+                    ],
+                }  # fmt: skip
+            case References():
+                return {"kind": "references", "items": [[f"reference-{key}", text] for key, text in block.items]}
+            case Code():
+                return {"kind": "code", "title": block.title, "text": block.text, "language": block.language}
+            case Figure():
+                if block.svg is not None:
+                    shutil.copyfile(block.svg, self.root / block.svg.name)
+                return {
+                    "kind": "figure", "caption": self.text(block.caption), "alt": self.text(block.alt),
+                    "file": None if block.svg is None else block.svg.name, "name": f"figure-{block.name}",
+                }  # fmt: skip

@@ -2,8 +2,10 @@
 
 A template holds ``{family.column}`` for what a claim says and ``{family.column:n}`` (``low``, ``high``, ``interval``)
 for its other parts; ``{row.column}`` for a claim of a row that is passed as ``row=``; and
-``{family.column?call:calls}`` for the word that goes with its value. Whatever stands outside the braces must not state
-a number, in digits or in words.
+``{family.column?call:calls}`` for the word that goes with its value; ``{@figure-name}`` points at a figure and
+``{#key}`` at a reference. Whatever stands outside the braces must not state a number. A number word that counts
+nothing in the run (a "two-sided" interval, "one of them") is marked as meant by square brackets: ``[one] of them``.
+Digits have no such mark: they are always a claim's.
 """
 
 from __future__ import annotations
@@ -11,19 +13,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from soaklib.whitepaper.document import Stated, Words
+from soaklib.whitepaper.document import Link, Stated, Words
 from soaklib.whitepaper.ledger import ClaimError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from soaklib.whitepaper.claims import Claim
     from soaklib.whitepaper.document import Inline, Text
     from soaklib.whitepaper.ledger import Ledger, Row
 
-__all__ = ["Writer", "joined", "refuse_numbers"]
+__all__ = ["Writer", "joined", "refuse_digits", "refuse_numbers"]
 
-_PLACE: Final = re.compile(r"\{([^{}?:]+)(?::(n|low|high|interval)|\?([^{}:]*):([^{}]*))?\}")
+_PLACE: Final = re.compile(r"\{([^{}?:]+)(?::(n|low|high|interval)|\?([^{}:]*):([^{}]*))?\}|\[([A-Za-z][A-Za-z -]*)\]")
 _NUMBER_WORDS: Final = (
     "zero one(?!_another) two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty sixty "
     "seventy eighty ninety hundreds? thousands? millions? billions? dozens? half thirds? quarters? tenths? once twice "
@@ -32,6 +34,26 @@ _NUMBER_WORDS: Final = (
 _NUMBER: Final = re.compile(
     rf"\d|\b(?:{'|'.join(_NUMBER_WORDS.split())})\b".replace("_another", " another"), re.IGNORECASE
 )
+
+
+_POINTERS: Final[dict[str, Callable[[str], Link]]] = {
+    "@": lambda name: Link("Figure", name, "figure"),
+    "#": lambda key: Link("", key, "reference"),
+}
+
+
+def refuse_digits(words: str) -> str:
+    """Give words back that a number word was marked in: digits have no mark.
+
+    Raises
+    ------
+    ClaimError
+        There is a digit among them.
+    """
+    if any(letter.isdigit() for letter in words):
+        msg = f"the whitepaper's own words state a number, in {words.strip()!r}: let a claim say it"
+        raise ClaimError(msg)
+    return words
 
 
 def refuse_numbers(words: str) -> str:
@@ -76,7 +98,13 @@ class Writer:
             if place.start() > end:
                 yield _words(template[end : place.start()])
             end = place.end()
-            name, part, singular, plural = place.groups()
+            name, part, singular, plural, marked = place.groups()
+            if marked is not None:
+                yield Words(marked, is_marked=True)
+                continue
+            if name[0] in _POINTERS:
+                yield _POINTERS[name[0]](name[1:])
+                continue
             claim = self._claim(name, rows)
             if singular is None:
                 yield Stated(claim.worded(part or "value"), claim.name if part is None else f"{claim.name}:{part}")

@@ -55,7 +55,8 @@ def worded(value: Value, unit: str, places: int | None = None) -> str:
     unit
         As in the claim; ``""`` for none.
     places
-        Decimals, as :func:`places_for` gives them; None for four digits in all. Percent keep their own.
+        Decimals, as :func:`places_for` gives them; None for four digits in all, and three decimals of a percent. More
+        are said where a percent would become a whole one.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _with_unit(_number(value, unit, places), unit)
@@ -110,7 +111,7 @@ def _number(value: float, unit: str, places: int | None = None) -> str:
     if isinstance(value, int):
         text = f"{value:,}"
     elif unit in _PERCENTS:
-        text = _percent(value)
+        text = _percent(value, places)
     elif places is not None:
         text = f"{round(value, places) + 0.0:,.{places}f}"  # no minus before nothing
     else:
@@ -125,8 +126,9 @@ def _ordinal(percent: float) -> str:
     return text + ("th" if whole % 100 in _TEENS else _ENDINGS.get(whole % 10, "th"))
 
 
-def _percent(value: float) -> str:
-    for places in range(_PERCENT_PLACES, _MOST_PLACES):
+def _percent(value: float, warranted: int | None) -> str:
+    least = _PERCENT_PLACES if warranted is None else min(warranted, _PERCENT_PLACES)
+    for places in range(least, _MOST_PLACES):
         text = f"{value:,.{places}f}"
         if (float(text.replace(",", "")) in {0.0, _WHOLE, -_WHOLE}) == (value in {0.0, _WHOLE, -_WHOLE}):
             break

@@ -59,11 +59,12 @@ def test_it_is_open_to_everybody(page):
 
 
 def test_its_contents_lead_somewhere(page):
-    """Every link of the contents has its place, and no two places have one name."""
+    """Every link has its place, and no two places have one name; the only way out is to the file of the claims."""
     places = re.findall(r'id="([^"]+)"', page)
-    links = [link["href"].removeprefix("#") for link in _elements(page, "a")]
+    links = [link["href"] for link in _elements(page, "a")]
     assert len(links) > 20
-    assert set(links) <= set(places)
+    assert {link for link in links if not link.startswith("#")} == {"claims.json"}
+    assert {link.removeprefix("#") for link in links if link.startswith("#")} <= set(places)
     assert len(set(places)) == len(places)
 
 
@@ -86,6 +87,13 @@ def test_a_number_that_was_typed_into_the_page_is_found(page, typed):
     """A number that got into the page past the writer is refused all the same."""
     with pytest.raises(ClaimError, match=r"whitepaper\.html holds a number that no claim makes"):
         stated_in(page.replace("<p>", f"<p>{typed} ", 1))
+
+
+def test_a_marked_number_word_may_stand_and_a_marked_digit_not(page):
+    """The page says where a number word was meant; nobody gets a digit in that way."""
+    assert '<span class="marked">one</span>' in page
+    with pytest.raises(ClaimError, match="state a number"):
+        stated_in(page.replace('<span class="marked">one</span>', '<span class="marked">99</span>', 1))
 
 
 def test_what_a_run_says_is_text(sample_ledger, tmp_path):

@@ -20,7 +20,6 @@ from soaklib.whitepaper.document import (
     Stated,
     Table,
     Words,
-    plain,
 )  # fmt: skip
 from soaklib.whitepaper.pdf import pdf_paper
 from soaklib.whitepaper.sections import written_paper
@@ -58,19 +57,18 @@ def _drawn(pdf):
     }
 
 
-def _said(block):
-    match block:
-        case Section():
-            return block.title + "".join(map(_said, block.blocks))
-        case Paragraph():
-            return plain(block.text)
-        case Bullets():
-            return "".join(map(plain, block.items))
-        case Table():
-            return plain(block.caption) + "".join(plain(cell.text) for row in block.rows for cell in row)
-        case Figure():
-            return plain(block.caption)
-    return block.title + block.text
+def _said(value):
+    """Give every string in a value, however deep."""
+    match value:
+        case str():
+            return value
+        case tuple():
+            return "".join(map(_said, value))
+        case _ if dataclasses.is_dataclass(value):
+            return "".join(
+                _said(getattr(value, item.name)) for item in dataclasses.fields(value) if item.name != "name"
+            )
+    return ""
 
 
 def test_every_character_has_a_glyph(writer):

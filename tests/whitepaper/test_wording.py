@@ -64,7 +64,7 @@ def test_a_share_that_is_not_whole_is_not_rounded_to_one(value):
 
 def test_an_interval_says_its_unit_at_the_end():
     """An interval is two numbers and one unit; where calls were given up, it may have no upper end."""
-    assert worded_interval(97.5, 100.0, "%") == "97.500 to 100\N{NARROW NO-BREAK SPACE}%"
+    assert worded_interval(97.5, 100.0, "%") == "97.5 to 100\N{NARROW NO-BREAK SPACE}%"
     assert worded_interval(3.0, None, "ms") == "at least 3\N{NARROW NO-BREAK SPACE}ms"
     assert worded_interval(None, 3.0, "ms") == "\N{EN DASH}"
 

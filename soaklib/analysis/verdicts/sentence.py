@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-__all__ = ["ORDER", "verdict_sentence", "verdict_word"]
+__all__ = ["ORDER", "verdict_headline", "verdict_sentence", "verdict_word"]
 
 ORDER: Final = {State.FAIL: 0, State.INSUFFICIENT: 1, State.PASS: 2, State.NOT_APPLICABLE: 3}
 """How criteria are listed: what failed first, then what is open."""
@@ -26,6 +26,26 @@ def verdict_word(criteria: Iterable[Mapping[str, Any]]) -> str:
     if State.INSUFFICIENT in states:
         return "open"
     return "pass" if State.PASS in states else "none"
+
+
+def verdict_headline(criteria: Iterable[Mapping[str, Any]]) -> str:
+    """Say how a run was judged, in as few words as a headline has.
+
+    Parameters
+    ----------
+    criteria
+        Rows with ``state``.
+    """
+    states = [row["state"] for row in criteria]
+    failed, unjudged = states.count(State.FAIL), states.count(State.INSUFFICIENT)
+    judged = failed + states.count(State.PASS)
+    questions = f"{unjudged} open question{'' if unjudged == 1 else 's'}"
+    if failed:
+        text = f"FAIL: {failed} of {judged} {'criterion fails' if failed == 1 else 'criteria fail'}"
+        return f"{text}, with {questions}" if unjudged else text
+    if unjudged:
+        return f"PASS with {questions}"
+    return "PASS" if judged else "Not judged yet"
 
 
 def verdict_sentence(criteria: Iterable[Mapping[str, Any]]) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from soaklib.whitepaper.document import Paper
-from soaklib.whitepaper.sections.abstract import abstract
-from soaklib.whitepaper.sections.appendix import definitions, queries, settings
-from soaklib.whitepaper.sections.changes import changes
+from soaklib.whitepaper.sections.appendix import queries, settings
+from soaklib.whitepaper.sections.front import front
+from soaklib.whitepaper.sections.glossary import glossary
 from soaklib.whitepaper.sections.limits import limits
 from soaklib.whitepaper.sections.method import method
+from soaklib.whitepaper.sections.references import references
 from soaklib.whitepaper.sections.results import results
 from soaklib.whitepaper.sections.setup import setup
-from soaklib.whitepaper.sections.verdicts import verdicts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def written_paper(writer: Writer, figures: Path) -> Paper:
             ("Status", writer.say("{run.status}")),
         ),
         sections=(
-            abstract(writer), method(writer), setup(writer), verdicts(writer), changes(writer),
-            results(writer, figures), limits(writer), definitions(writer), settings(writer), queries(writer),
+            front(writer, figures), results(writer, figures), limits(writer), method(writer), setup(writer),
+            glossary(writer), references(), settings(writer), queries(writer),
         ),
     )  # fmt: skip

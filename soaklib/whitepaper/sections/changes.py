@@ -1,12 +1,11 @@
-"""When things were changed under load, and what each change did in the data."""
+"""When things were changed under load, and what each change did in the data: a part of the results."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soaklib.whitepaper.document import Bullets, Cell, Column, Paragraph, Section, Table
+from soaklib.whitepaper.document import Bullets, Cell, Column, Paragraph, Table
 from soaklib.whitepaper.prose import joined
-from soaklib.whitepaper.sections.verdicts import judged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,30 +38,26 @@ _MET: Final = (
 )  # fmt: skip
 
 
-def changes(writer: Writer) -> Section:
-    """Write the section."""
-    return Section("Changes under load", tuple(_blocks(writer)))
-
-
-def _blocks(writer: Writer) -> Iterator[Block]:
+def changes(writer: Writer) -> Iterator[Block]:
+    """Give what was planned, what became of it, and what it did to the calls."""
     planned = writer.ledger.rows("changes")
     if not planned:
         yield Paragraph(writer.say("The plan of this run has no changes beside the rotation of tokens."))
         yield from _by_hand(writer)
         return
     by_number = {row.claims["number"].value: row for row in planned}
-    yield judged(writer, "scheduled changes made")
-    yield Paragraph(writer.say("Moments are soak time since the start of the load, in hours and minutes."))
-    yield Table(writer.say("Planned changes, and what became of each."), _PLANNED, tuple(_planned(writer, planned)))
+    yield Table(
+        writer.say("Planned changes and what became of each. Moments are soak time, in hours and minutes."),
+        _PLANNED, tuple(_planned(writer, planned)),
+    )  # fmt: skip
     yield from _not_made(writer, planned)
     yield from _by_hand(writer)
     windows = writer.ledger.rows("change_windows")
     if windows:
         yield Paragraph(
             writer.say(
-                "What all of the load's calls of the changed tool met that were sent, in the soak-hour before and "
-                "after, or in less where another change lies closer. The {levels.rate} interval of the share that was "
-                "answered ok stands in brackets."
+                "The next table counts what the load's calls of the changed tool met in the soak-hour before and after "
+                "the change, or in less where another change lies closer. Brackets hold {levels.rate} intervals."
             )
         )
         yield Table(
@@ -73,13 +68,12 @@ def _blocks(writer: Writer) -> Iterator[Block]:
     if shifts:
         yield Paragraph(
             writer.say(
-                "Is that more than chance? Here valid calls are looked at alone. The share of the tool's calls that "
-                "were not answered ok is taken minute by minute; each number is the mean of the minutes after the "
-                "change, or while it lasts, less the mean of those before, less the median of the same difference at "
-                "placebo times of the same stretch of the run, at which nothing happened. Every minute weighs alike, "
-                "however many calls it has, so that the numbers are not those of the table. Intervals "
-                "({levels.effect}) and p-values come from resamples of the run's own undisturbed minutes that go "
-                "through the same comparison. An association at a change is no proof that the change caused it."
+                "Is that more than chance? For each change we take the share of the tool's valid calls that were not "
+                "answered ok, minute by minute, and compare its mean after the change, or while it lasts, with its "
+                "mean before. From this we subtract the median of the same difference at placebo times, at which "
+                "nothing happened. Every minute weighs the same, so the numbers differ from those of the table. "
+                "Intervals ({levels.effect}) and p-values come from resamples of the run's undisturbed minutes. A "
+                "difference at a change does not prove that the change caused it."
             )
         )
         yield Bullets(tuple(_shift(writer, row, by_number) for row in shifts))
@@ -158,8 +152,8 @@ def _by_hand(writer: Writer) -> Iterator[Block]:
     if rows:
         yield Paragraph(
             writer.say(
-                "Changes that somebody made by hand while the run went on, beside its plan. They are judged by no "
-                "criterion, and what they did is not told apart:"
+                "Somebody also changed things by hand while the run went on. No criterion judges these changes, and "
+                "their effect is not told apart:"
             )
         )
         yield Bullets(tuple(writer.say("{row.soak_s}, {row.name}: {row.detail}", row=row) for row in rows))

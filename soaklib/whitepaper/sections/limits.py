@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from soaklib.whitepaper.document import Bullets, Paragraph, Section
-from soaklib.whitepaper.prose import joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +41,7 @@ def limits(writer: Writer) -> Section:
     return Section(
         "Limits of the measurement",
         (
-            Paragraph(writer.say("What follows weakens the conclusions above, or bounds them.")),
+            Paragraph(writer.say("These points weaken or bound the conclusions above.")),
             Section("In this run", (Bullets(tuple(_happened(writer))),)),
             Section("In this kind of run", (Bullets(tuple(_kind(writer))),)),
         ),
@@ -52,8 +51,8 @@ def limits(writer: Writer) -> Section:
 def _happened(writer: Writer) -> Iterator[Text]:
     if not writer.is_word("run.status", "completed"):
         yield writer.say(
-            "It ended as {run.status} at {segments.reached_h} of {run.hours} soak-hours: whatever was planned for "
-            "later was not tried, and criteria that need the whole run do not pass."
+            "It ended as {run.status} at {segments.reached_h} of {run.hours} soak-hours. What was planned for later "
+            "was not tried, and criteria that need the whole run do not pass."
         )
     if writer.count("segments.gaps"):
         yield writer.say(
@@ -83,28 +82,6 @@ def _happened(writer: Writer) -> Iterator[Text]:
             "did to the calls counts as if the gateway had done it by itself.",
             row=row,
         )
-    yield from _not_judged(writer)
-
-
-def _not_judged(writer: Writer) -> Iterator[Text]:
-    insufficient = [row for row in writer.ledger.rows("criteria") if row.claims["state"].value == "insufficient"]
-    if insufficient:
-        yield joined(
-            writer.say("These criteria could not be judged, and nothing follows from them either way: "),
-            writer.listed("name", insufficient),
-            writer.say(". Why stands with the results."),
-        )
-    absent = [row for row in writer.ledger.rows("criteria") if row.claims["state"].value == "not applicable"]
-    if absent:
-        yield joined(
-            writer.say("These criteria do not apply to this gateway or plan, and are not passed: "),
-            writer.listed("name", absent),
-            writer.say("."),
-        )
-    if "without the gateway's request log" in str(writer.ledger["criteria[books balanced].detail"].value):
-        yield writer.say(
-            "The books were compared without the gateway's request log: they are held against its counters alone."
-        )
 
 
 def _invalid(writer: Writer) -> Text:
@@ -128,36 +105,35 @@ def _invalid(writer: Writer) -> Text:
 def _kind(writer: Writer) -> Iterator[Text]:
     if writer.count("run.embedded"):
         yield writer.say(
-            "The gateway under load was the reference gateway, on the same machine as the generator and in "
-            "competition with it for the same CPUs. Its latencies say nothing about a gateway in production, nor do "
-            "its verdicts; the run shows that the measurement works."
+            "The gateway was the reference gateway. It ran on the same machine as the generator and competed with it "
+            "for the same CPUs. Its latencies say nothing about a gateway in production, nor do its verdicts; the run "
+            "shows that the measurement works."
         )
     else:
         yield writer.say("The network between generator and gateway is part of every latency.")
     if writer.count("run.is_fast"):
         yield writer.say(
-            "It was a rehearsal: {run.speed} soak-seconds in a wall second, so that {run.hours} planned soak-hours "
-            "are {run.duration_s} of wall time. It cannot tell what only wall time brings forth: memory and file "
-            "handles that leak by the hour, timers and connections of the operating system, certificates, log "
-            "rotation, the load of day and night. The wall rate is the rate of the plan times the speed, so that "
-            "queues and latencies are those of the higher rate."
+            "It was a rehearsal: {run.speed} soak-seconds in a wall second, so {run.hours} planned soak-hours took "
+            "{run.duration_s} of wall time. It cannot show what only wall time brings: memory and file handles that "
+            "leak by the hour, timers and connections of the operating system, certificates, log rotation, day and "
+            "night. The wall rate is the plan's rate times the speed, and queues and latencies are those of the "
+            "higher rate."
             if writer.has("run.duration_s")
-            else "It was a rehearsal: {run.speed} soak-seconds in a wall second. It cannot tell what only wall time "
-            "brings forth."
+            else "It was a rehearsal: {run.speed} soak-seconds in a wall second. It cannot show what only wall time "
+            "brings."
         )
         yield writer.say(
-            "At this speed much happens between scrapes: a breaker that opens and closes between them is seen only "
+            "At this speed much happens between [two] scrapes: a breaker that opens and closes between them shows only "
             "in what calls met."
         )
     yield writer.say(
-        "It is a single run. Intervals tell how uncertain this run's rates are under its own conditions, not how the "
-        "next run, another machine or another load would differ."
+        "This is [one] run. Its intervals tell how uncertain its rates are under its own conditions, not how the next "
+        "run, another machine or another load would differ."
     )
     yield writer.say(
-        "The load is synthetic: its shares, sizes and rates are those of the plan. Loads that were not planned were "
-        "not tried."
+        "The load is synthetic: its shares, sizes and rates are those of the plan. No other load was tried."
     )
     yield writer.say(
-        "All criteria are judged side by side, without a correction for their number: the more there are, the "
-        "likelier is a chance failure of some statistical criterion."
+        "No correction is made for the number of criteria. The more there are, the likelier it is that [one] of them "
+        "fails by chance."
     )

@@ -37,19 +37,18 @@ def _sent(writer: Writer) -> Iterator[Block]:
     )
     yield Paragraph(
         writer.say(
-            f"The load is an open model: slots arrive {arrivals}, at the rate of the plan, whatever the gateway "
-            f"answers. A slot leaves at its planned time; where too many calls are in flight it becomes a row of "
-            f"kind dropped, and after a stall it leaves late, with its lag in the data. No slot is left out in "
-            f"silence. Each slot is an operation, drawn from its number and the run's seed alone:"
+            f"The load is an open model {{#schroeder2006}}: slots arrive {arrivals}, at the rate of the plan, whatever "
+            f"the gateway answers. A slot leaves at its planned time. If too many calls are in flight it becomes a row "
+            f"of kind dropped; after a stall it leaves late, with its lag in the data. No slot is left out in silence. "
+            f"Each slot is an operation, drawn from its number and the run's seed alone:"
         )
     )
     yield Bullets(tuple(_operations(writer)))
     if writer.ledger.rows("planned_probes"):
         yield Paragraph(
             writer.say(
-                "Besides the load there are probes: calls that policy must deny. A probe that gets past policy is a "
-                "false-allow; a call of the load that is denied against the plan is a false-deny. Neither is "
-                "tolerated:"
+                "Probes are calls that policy must deny. A probe that gets past policy is a false-allow; a call of the "
+                "load that is denied against the plan is a false-deny. Neither is tolerated:"
             )
         )
         yield Bullets(
@@ -60,11 +59,11 @@ def _sent(writer: Writer) -> Iterator[Block]:
         )
     yield Paragraph(
         writer.say(
-            "Agents authenticate with signed tokens that live {intervals.token_lifetime_s}; new ones are fetched "
-            "every {intervals.rotate_tokens_s} and swapped in under load. The gateway's metrics are scraped every "
-            "{intervals.scrape_s} and kept verbatim every {intervals.snapshot_s}. Each scheduled change is made "
-            "between health gates before and after it; what it did is looked for in the data and not taken from the "
-            "answer of the admin interface."
+            "Agents authenticate with signed tokens that live {intervals.token_lifetime_s}. New ones are fetched every "
+            "{intervals.rotate_tokens_s} and swapped in under load. The gateway's metrics are scraped every "
+            "{intervals.scrape_s} and kept verbatim every {intervals.snapshot_s}. A health gate stands before and "
+            "after each scheduled change. What a change did is looked for in the data; the answer of the admin "
+            "interface proves nothing."
         )
     )
 
@@ -93,14 +92,12 @@ def _time(writer: Writer) -> Iterator[Block]:
     yield Paragraph(
         writer.say(
             "Service time runs from the moment a call was sent to the moment its answer was whole. Response time "
-            "runs from the moment at which the call was planned to leave, so that a stall cannot hide the calls that "
-            "waited for it (coordinated omission). The later steps of a chain are planned for the moment at which the "
-            "step before was answered: their response time is their service time, and what a stall of the step before "
-            "cost is counted there alone. A call that was given up, after {run.timeout_ms} without a whole answer or "
-            "for a broken connection, counts as longer than its wait, and is not left out of the percentiles that "
-            "figures draw; refusals are, since they take next to no time. Of calls that were answered ok alone are the "
-            "percentiles in the table of latency by tool and those that the criteria of drift judge: they say nothing "
-            "of calls that were given up."
+            "runs from the moment at which the call was planned to leave, so a stall cannot hide the calls that "
+            "waited for it (coordinated omission {#tene2013}). A later step of a chain is planned for the moment at "
+            "which the step before was answered. A call that was given up, after {run.timeout_ms} without a whole "
+            "answer or for a broken connection, counts as longer than its wait. Refusals take next to no time and are "
+            "left out of percentiles. The table of latency by tool and the criteria of drift look only at calls that "
+            "were answered ok, and say nothing of calls that were given up."
         )
     )
     if writer.count("generator.connections_opened"):
@@ -125,7 +122,7 @@ def _success(writer: Writer) -> Iterator[Block]:
     yield Paragraph(
         writer.say(
             "The generator has to prove that it kept its schedule. Soak-minutes in which it was later than "
-            "{run.late_ms} are invalid: they are shown, and verdicts leave their calls out, so that a gateway is not "
+            "{run.late_ms} are invalid. They are shown, and verdicts leave their calls out, so that the gateway is not "
             "blamed for its tester."
         )
     )
@@ -134,22 +131,21 @@ def _success(writer: Writer) -> Iterator[Block]:
 def _sure(writer: Writer) -> Iterator[Block]:
     yield Paragraph(
         writer.say(
-            "Failures come in bursts, so that calls are not independent trials. Intervals of rates are {levels.rate} "
-            "Clopper-Pearson intervals on the effective number of calls, which is the number of calls over a design "
-            "effect measured from blocks of time (Korn and Graubard). Where all calls succeeded, or none, nothing "
-            "varies from which a design effect could be measured: there the interval is a {levels.rate} bound on the "
-            "open side alone that takes the calls as independent, and it is too narrow if failures would come in "
-            "bursts. Intervals of percentiles, too, are made from blocks of time."
+            "Failures come in bursts, so calls are not independent trials. Intervals of rates are {levels.rate} "
+            "Clopper-Pearson intervals {#clopper1934} on the effective number of calls: the number of calls over a "
+            "design effect that is measured from blocks of time {#korn1998}. Where all calls succeeded, or none, no "
+            "design effect can be measured. There the interval is a [one]-sided {levels.rate} bound that takes calls "
+            "as independent, and it is too narrow if failures would come in bursts. Intervals of percentiles are made "
+            "from blocks of time as well. At rotations, the band holds {levels.placebo} of the placebo times."
         )
     )
     yield Paragraph(
         writer.say(
-            "Whether a series drifts is judged by a test that is calibrated under the series' own autocorrelation. A "
-            "series is stable only if the whole {levels.drift} interval of its change lies within the margin that "
-            "was said beforehand not to matter; it drifts if the test rejects and the interval does not lie within. "
-            "Everything else is inconclusive, and the verdict is insufficient. The power that is told with a drift is "
-            "the chance that the test would have rejected if the series had drifted by exactly the margin: where it is "
-            "low, a run of this length and noise cannot tell. What is associated with a change or a "
-            "rotation is compared with placebo times of the same run at which nothing happened."
+            "A series drifts if a test that is calibrated under the series' own autocorrelation by a sieve bootstrap "
+            "{#buhlmann1997} rejects and the {levels.drift} interval of its change does not lie within the margin. It "
+            "is stable only if the whole interval lies within the margin {#schuirmann1987}. Everything else is "
+            "inconclusive, and the verdict is insufficient. Slopes are medians of the slopes between pairs of points "
+            "{#sen1968}. The power told with a drift is the chance that the test would have rejected a drift of "
+            "exactly the margin; where it is low, a run of this length and noise cannot tell."
         )
     )

@@ -1,12 +1,14 @@
-"""What the run showed: the figures, and the tables that go with them."""
+"""What the run showed, in six questions: verdicts, tables and figures of each."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from soaklib.whitepaper.document import Cell, Column, Figure, Paragraph, Section, Table
-from soaklib.whitepaper.sections.figures import alternative, caption
-from soaklib.whitepaper.sections.verdicts import judged
+from soaklib.whitepaper.prose import joined
+from soaklib.whitepaper.sections.changes import changes
+from soaklib.whitepaper.sections.figures import drawn
+from soaklib.whitepaper.sections.questions import ANSWERED, BOOKS, CHANGES, CREEP, POLICY, RAN, judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,29 +23,38 @@ __all__ = ["results"]
 
 def results(writer: Writer, figures: Path) -> Section:
     """Write the section."""
-    parts: tuple[tuple[str, Callable[[Writer], Iterator[Block]] | None, tuple[str, ...]], ...] = (
-        ("What became of the calls", _outcomes, ("outcome-composition", "tool-usage", "intervention-timeline")),
-        ("Success", _success, ("success-rate", "error-budget-burn")),
-        ("Denials", _denials, ("denial-spikes",)),
-        ("Circuit breakers", _breakers, ("breaker-activity", "retries-and-cache")),
-        ("Rotation of tokens", _rotations, ("rotation-impact",)),
-        ("Latency", _latency, ("latency-percentiles", "latency-heat-map", "percentile-plot")),
-        ("Drift", _drift, ("drift-gateway-memory", "drift-latency", "drift-generator-memory")),
-        ("Books", _books, ("reconciliation-residuals",)),
-        ("Measurement", _measurement, ("measurement-validity",)),
+    parts: tuple[tuple[str, Callable[[Writer], Iterator[Block]], tuple[str, ...]], ...] = (
+        (RAN, _ran, ("outcome-composition", "measurement-validity")),
+        (ANSWERED, _answered, ("error-budget-burn",)),
+        (POLICY, _policy, ("denial-spikes",)),
+        (CHANGES, _changes, ("intervention-timeline", "breaker-activity", "rotation-impact")),
+        (CREEP, _latency, ("latency-percentiles", "latency-heat-map", "percentile-plot", "drift-latency",
+                           "drift-gateway-memory", "drift-generator-memory", "retries-and-cache")),
+        (BOOKS, _books, ("reconciliation-residuals",)),
+    )  # fmt: skip
+    intro = Paragraph(
+        writer.say(
+            "A criterion passes or fails; it is insufficient where the data could not decide, and not applicable where "
+            "there was nothing to judge. Neither of the latter counts as a pass. n is the number of observations "
+            "behind a measure."
+        )
     )
     return Section(
         "Results",
-        tuple(
-            Section(title, (*(text(writer) if text else ()), *(_figure(writer, figures, name) for name in names)))
-            for title, text, names in parts
-        ),
+        (intro, *(Section(title, tuple(_part(writer, figures, words, names))) for title, words, names in parts)),
     )
 
 
-def _figure(writer: Writer, figures: Path, name: str) -> Figure:
-    path = figures / f"{name}.svg"
-    return Figure(name, caption(writer, name), alternative(writer, name), path if path.is_file() else None)
+def _part(
+    writer: Writer, figures: Path, words: Callable[[Writer], Iterator[Block]], names: tuple[str, ...]
+) -> Iterator[Block]:
+    """Give a question's words, what each figure shows, and the figures that show something."""
+    yield from words(writer)
+    shown = [block for name in names for block in drawn(writer, figures, name)]
+    said = [block.text for block in shown if isinstance(block, Paragraph)]
+    if said:
+        yield Paragraph(joined(said[0], *(joined(writer.say(" "), text) for text in said[1:])))
+    yield from (block for block in shown if isinstance(block, Figure))
 
 
 _OUTCOME_COLUMNS: Final = (
@@ -52,14 +63,14 @@ _OUTCOME_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def _outcomes(writer: Writer) -> Iterator[Block]:
+def _ran(writer: Writer) -> Iterator[Block]:
+    yield from judged(writer, RAN)
     yield Paragraph(
         writer.say(
-            "{totals.planned} calls were planned, {totals.load} of the load and {totals.probes} probes; "
-            "{totals.sent} were sent. What each outcome means is defined in the appendix."
+            "Of {totals.planned} planned calls {totals.load} were load and {totals.probes} probes. The glossary says "
+            "what each outcome means."
         )
     )
-    yield judged(writer, "full duration", "every slot accounted for", "all tools exercised")
     yield Table(
         writer.say("Outcomes of all planned calls."),
         _OUTCOME_COLUMNS,
@@ -80,19 +91,18 @@ _PHASE_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def _success(writer: Writer) -> Iterator[Block]:
-    yield judged(writer, "success rate", "success rate outside planned windows")
-    if not writer.count("validity.left_out"):
-        text = "No call had to be left out for a late generator."
-    else:
-        text = (
-            "Of all {success.n} calls that count, those of moments in which the generator was late included, "
-            "{success.success_rate} succeeded ({success.success_rate:interval})."
+def _answered(writer: Writer) -> Iterator[Block]:
+    yield from judged(writer, ANSWERED)
+    if writer.count("validity.left_out") and writer.has("success.success_rate"):
+        yield Paragraph(
+            writer.say(
+                "Counting the calls of moments in which the generator was late as well, {success.success_rate} of "
+                "{success.n} calls succeeded ({success.success_rate:interval})."
+            )
         )
-    yield Paragraph(writer.say(text))
     yield Table(
-        writer.say("Success of the load by phase of the plan. Denials by a quota that the plan has cut are not "
-                   "counted."),
+        writer.say("Success of the load by phase of the plan, without denials by a quota that the plan itself "
+                   "has cut."),
         _PHASE_COLUMNS,
         tuple(
             tuple(
@@ -114,8 +124,8 @@ _DENIAL_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def _denials(writer: Writer) -> Iterator[Block]:
-    yield judged(writer, "denials happen", "no false-allow", "no false-deny", "quota cut works")
+def _policy(writer: Writer) -> Iterator[Block]:
+    yield from judged(writer, POLICY)
     rows = writer.ledger.rows("denials")
     if rows:
         yield Table(
@@ -137,20 +147,17 @@ def _denials(writer: Writer) -> Iterator[Block]:
         )
 
 
-def _breakers(writer: Writer) -> Iterator[Block]:
-    yield judged(writer, "chaos shows in the data", "breaker engages during chaos", "breaker recovers after chaos")
+def _changes(writer: Writer) -> Iterator[Block]:
+    yield from judged(writer, CHANGES)
+    yield from changes(writer)
     for row in writer.ledger.rows("recoveries"):
         after = (
-            "No call of {row.tool} failed for it after chaos had ended; {row.ok} of its calls were answered ok."
+            "After chaos had ended no call of {row.tool} failed for it, and {row.ok} were answered ok."
             if not row.claims["failed"].value
             else "Calls of {row.tool} went on failing for {row.recovery_s} after chaos had ended, {row.failed} of "
             "them; {row.ok} were answered ok."
         )
         yield Paragraph(writer.say(after, row=row))
-
-
-def _rotations(writer: Writer) -> Iterator[Block]:
-    yield judged(writer, "token rotations go unnoticed", "no error spike at rotations")
 
 
 _LATENCY_COLUMNS: Final = (
@@ -165,6 +172,14 @@ _TOOL_COLUMNS: Final = (
 
 
 def _latency(writer: Writer) -> Iterator[Block]:
+    yield from judged(writer, CREEP)
+    yield Paragraph(
+        writer.say(
+            "Each series is held against a margin that was set before the run. Warm-up, planned windows and invalid "
+            "windows are left out, and neighbouring readings are joined where there are many, so fewer points are "
+            "judged than were read."
+        )
+    )
     by_measure = {
         measure: {
             row.claims["quantile"].value: row
@@ -178,9 +193,8 @@ def _latency(writer: Writer) -> Iterator[Block]:
         return
     yield Table(
         writer.say(
-            "Latency of all of the load's calls that were sent and ended, with {levels.rate} intervals. Where too few "
-            "calls lie beyond a percentile to state it, that is said; where it falls among calls that were given up, "
-            "it is a lower bound."
+            "Latency of the load's calls that were answered ok or given up, with {levels.rate} intervals. A percentile "
+            "that falls among calls that were given up is a lower bound."
         ),
         _LATENCY_COLUMNS,
         tuple(
@@ -194,8 +208,8 @@ def _latency(writer: Writer) -> Iterator[Block]:
     )
     yield Table(
         writer.say(
-            "Calls of the load by tool; latencies of calls that were answered ok. Of a tail the "
-            "{latency[service/0.99].quantile} percentile is shown."
+            "Calls of the load by tool, and latencies of those answered ok. The tail is the "
+            "{latency[service/0.99].quantile} percentile."
         ),
         _TOOL_COLUMNS,
         tuple(
@@ -217,31 +231,15 @@ def _quantile(writer: Writer, row: Row) -> Text:
     return writer.say(said if claims["latency_ms"].low is None else f"{said} ({{row.latency_ms:interval}})", row=row)
 
 
-def _drift(writer: Writer) -> Iterator[Block]:
-    yield Paragraph(
-        writer.say(
-            "Each series is judged with a margin that was set before the run. Its beginning, where everything warms "
-            "up, and the planned and the invalid windows are left out, and neighbouring readings are joined where "
-            "there are many: so there are fewer points judged than readings taken."
-        )
-    )
-    yield judged(
-        writer, "no drift in latency (median)", "no drift in latency (p99)", "no drift in errors",
-        "no drift in gateway memory", "no drift in gateway files", "no drift in event-loop lag",
-        "no drift in generator memory",
-    )  # fmt: skip
-
-
 def _books(writer: Writer) -> Iterator[Block]:
+    yield from judged(writer, BOOKS)
     yield Paragraph(
         writer.say(
-            "Every answer that the client wrote down is compared, window by window between scrapes, with the "
-            "gateway's own counters. A difference with a harmless cause, such as a call under way at the moment of a "
-            "scrape, is told apart."
+            "We compare every answer that the client wrote down with the gateway's own counters, window by window "
+            "between scrapes. Of {books.comparisons} comparisons in {books.windows} windows, {books.harmless} differ "
+            "for a harmless cause, such as a call under way at the moment of a scrape, and {books.unexplained} differ "
+            "without [one]."
         )
     )
-    yield judged(writer, "books balanced")
-
-
-def _measurement(writer: Writer) -> Iterator[Block]:
-    yield judged(writer, "measurement valid", "snapshots complete", "healthy")
+    if "without the gateway's request log" in str(writer.ledger["criteria[books balanced].detail"].value):
+        yield Paragraph(writer.say("The gateway's request log was not at hand: its counters alone were compared."))
