@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.statistics.power import power
     from soaklib.analysis.verdicts.compare import compare
     from soaklib.analysis.verdicts.criteria import criteria, known_verdicts
-    from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_trends
+    from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_margins, endpoint_trends
     from soaklib.analysis.verdicts.memory import memory_metric, memory_trend
     from soaklib.errors import SoaklibError
     from soaklib.whitepaper.showing import ShownPaper, claims
@@ -74,6 +74,7 @@ __all__ = [
     "drift",
     "effect",
     "effects",
+    "endpoint_margins",
     "endpoint_trends",
     "error_budget",
     "every_for",
@@ -144,7 +145,7 @@ _MODULES: Final = {
     "soaklib.analysis.statistics.power": ("power",),
     "soaklib.analysis.verdicts.compare": ("compare",),
     "soaklib.analysis.verdicts.criteria": ("criteria", "known_verdicts"),
-    "soaklib.analysis.verdicts.endpoints": ("ENDPOINTS", "endpoint_trends"),
+    "soaklib.analysis.verdicts.endpoints": ("ENDPOINTS", "endpoint_margins", "endpoint_trends"),
     "soaklib.analysis.verdicts.memory": ("memory_metric", "memory_trend"),
     "soaklib.errors": ("SoaklibError",),
     "soaklib.whitepaper.showing": ("ShownPaper", "claims"),

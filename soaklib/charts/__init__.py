@@ -14,7 +14,7 @@ from soaklib.charts.comparison import run_comparison
 from soaklib.charts.composition import outcome_composition
 from soaklib.charts.denials import denial_sources, denial_spikes
 from soaklib.charts.drift import drift, drift_by_tool
-from soaklib.charts.heat import latency_heat_map
+from soaklib.charts.heat import latency_heat_map, latency_heat_maps
 from soaklib.charts.interventions import intervention_timeline
 from soaklib.charts.latency import latency_percentiles
 from soaklib.charts.metered import retries_and_cache
@@ -44,6 +44,7 @@ __all__ = [
     "figure",
     "intervention_timeline",
     "latency_heat_map",
+    "latency_heat_maps",
     "latency_percentiles",
     "measurement_validity",
     "outcome_composition",

@@ -32,6 +32,7 @@ __all__ = ["breaker_activity"]
 _USUAL_SCRAPES: Final = 2.5  # scrapes further apart than so many usual distances leave a gap
 _BAR_HEIGHT: Final = 0.7
 _LABEL_POINTS: Final = 6.0
+_LEAST_AIR: Final = 4.0  # windows
 _COUNTED: Final = {Kind.UPSTREAM_ERROR: "upstream_errors", Kind.FAST_FAIL: "fast_fails"}
 
 
@@ -44,6 +45,7 @@ def breaker_activity(
     marks: pl.DataFrame | None = None,
     recoveries: pl.DataFrame | None = None,
     xlim: Span | None = None,
+    zoom: bool = False,
 ) -> Figure:
     """Draw each tool's breaker state as scraped, above the fast-fails and upstream errors that the calls met.
 
@@ -64,6 +66,8 @@ def breaker_activity(
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
     xlim
         What to show, such as ``("H+11:50", "H+12:40")``; None for all.
+    zoom
+        Whether to show only the time in which breakers acted, with some time before and after; all if none did.
     recoveries
         As ``soaklib.recoveries(run)`` gives it: ``tool``, ``ended_s``, ``recovered_s``. On the tool's strip a line
         spans the time from the end of chaos to the last call that failed for it, if any did, and says how long it was.
@@ -85,6 +89,8 @@ def breaker_activity(
     grid = grid_of(fast_fails, marks)
     # The axis ends with the run, as everywhere: the last scrape comes a moment after it.
     scraped_s = min(grid.stop_s, max([0.0, *states["soak_s"].to_list()]))
+    if zoom and xlim is None:
+        xlim = _acted(states, fast_fails, grid)
     whole = Grid(grid.start_s, max(grid.end_s, scraped_s) - grid.start_s, 1)
     time_axes(axes, whole, marks=marks, xlim=xlim)
     _draw_states(upper, states, tools)
@@ -99,13 +105,24 @@ def breaker_activity(
     return figure
 
 
+def _acted(states: pl.DataFrame, fast_fails: pl.DataFrame, grid: Grid) -> Span | None:
+    """Give the time in which a breaker was not closed or a call met what it does, with half as much on each side."""
+    open_s = states.filter(pl.col("state") != "closed")["soak_s"].to_list()
+    met = fast_fails.filter(pl.col("fast_fails") + pl.col("upstream_errors") > 0)
+    at_s = [*open_s, *met["soak_s"].to_list(), *met["end_s"].to_list()]
+    if not at_s:
+        return None
+    air_s = max(_LEAST_AIR * grid.every_s, (max(at_s) - min(at_s)) / 2)
+    return max(grid.start_s, min(at_s) - air_s), min(grid.end_s, max(at_s) + air_s)
+
+
 def _draw_states(ax: Axes, states: pl.DataFrame, tools: list[str]) -> None:
     for row, tool in enumerate(tools):
         for start_s, end_s, state in _stretches(states.filter(tool=tool)):
             look = STATE_LOOKS.get(state, STATE_LOOKS["unknown"])
             ax.barh(
                 row, (end_s - start_s) / SECONDS_PER_HOUR, left=start_s / SECONDS_PER_HOUR, height=_BAR_HEIGHT,
-                facecolor=look.colour, hatch=look.hatch or None, edgecolor="#404040" if look.hatch else look.colour,
+                facecolor=look.colour, hatch=look.hatch or None, edgecolor="white" if look.hatch else look.colour,
                 linewidth=0.3, zorder=2, gid=state,
             )  # fmt: skip
     ax.set_yticks(range(len(tools)), tools)
@@ -159,4 +176,6 @@ def _count_labels(fast_fails: pl.DataFrame) -> list[str]:
 
 
 def _patch(look: Look) -> Patch:
-    return Patch(facecolor=look.colour, hatch=look.hatch or None, edgecolor="#404040", linewidth=0.3)
+    return Patch(
+        facecolor=look.colour, hatch=look.hatch or None, edgecolor="white" if look.hatch else look.colour, linewidth=0.3
+    )

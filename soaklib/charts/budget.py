@@ -9,7 +9,7 @@ import polars as pl
 from matplotlib.ticker import MaxNLocator
 
 from soaklib.charts.legend import legend_below
-from soaklib.charts.looks import BLACK, BLUE, ORANGE, VERMILLION
+from soaklib.charts.looks import BLACK, BLUE, SKY, VERMILLION
 from soaklib.charts.notes import note
 from soaklib.charts.numbers import number_formatter
 from soaklib.charts.stage import column_of_axes, windows_on
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["error_budget_burn"]
 
 _COLUMNS: Final = ("window", "threshold", "long_rate", "short_rate", "alert", "used_ratio")
-_PAIR_LOOKS: Final = ((BLUE, "-"), (ORANGE, (0, (4.0, 1.5))), (BLACK, (0, (1.0, 1.0))))
+_PAIR_LOOKS: Final = ((BLUE, "-"), (SKY, (0, (4.0, 1.5))), (BLACK, (0, (1.0, 1.0))))
 
 
 @themed

@@ -69,7 +69,8 @@ def outcome_composition(
     areas = stack_steps(ax, grid, not_ok, looks)
     highest = float(np.nanmax(np.sum(list(not_ok.values()), axis=0))) if not_ok else 0.0
     ax.set_ylim(0.0, min(100.0, max(1.08 * highest, _LEAST_TOP_PERCENT)))
-    ax.set_ylabel(f"share of calls in {grid.length} (%)")
+    cut = ", axis cut" if ax.get_ylim()[1] < _ALL else ""
+    ax.set_ylabel(f"share of calls in {grid.length} (%){cut}")
     if not areas:
         note(ax, "every call was ok" if counts else "no call was planned")
     handles: dict[str, Artist] = {**areas}

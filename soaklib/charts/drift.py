@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import EngFormatter
 
 from soaklib.charts.legend import legend_below
-from soaklib.charts.looks import BLACK, BLUE, ORANGE, SKY, TOOL_LOOKS, looks_for
+from soaklib.charts.looks import BLACK, BLUE, GAP_COLOUR, GREY, SKY, TOOL_LOOKS, VERMILLION, looks_for
 from soaklib.charts.notes import note
 from soaklib.charts.numbers import number_formatter, significant
 from soaklib.charts.stage import column_of_axes, span_until, time_axes
@@ -30,6 +30,7 @@ __all__ = ["drift", "drift_by_tool"]
 
 _BYTES: Final = "B"
 _BETWEEN_POINTS: Final = 6.0
+_MOST_SQUEEZED: Final = 4.0  # times its own range that an axis grows to show a margin
 _FEW: Final = 30  # points that a line alone would not show as points
 
 
@@ -53,6 +54,8 @@ def drift(
     label: str,
     unit: str,
     colour: str | None = None,
+    margin: float | None = None,
+    left_out: pl.DataFrame | None = None,
     marks: pl.DataFrame | None = None,
     xlim: Span | None = None,
 ) -> Axes:
@@ -74,6 +77,11 @@ def drift(
         What the values are, and their unit; ``"B"`` is written as kB, MB and so on.
     colour
         Of the series, to lay one run over another; None for the usual one.
+    margin
+        How much of a change over the series was said not to matter, drawn as two lines about its median where the axis
+        would show them; None for none.
+    left_out
+        ``start_s`` and ``end_s`` (soak seconds) of what the verdict leaves out, drawn grey; None for nothing.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
     xlim
@@ -90,7 +98,7 @@ def drift(
         The series lacks a column.
     """
     need(series, ("soak_s", "value"), "soaklib.gauge(run, metric)")
-    at_s = _draw(ax, series, verdict, label=label, unit=unit, colour=colour or BLUE)
+    at_s = _draw(ax, series, verdict, label=label, unit=unit, colour=colour or BLUE, margin=margin, left_out=left_out)
     time_axes(ax, span_until(float(at_s.max(initial=0.0)), marks), marks=marks, xlim=xlim)
     ax.set_ylabel(label if unit == _BYTES else f"{label} ({unit})")
     return ax
@@ -104,6 +112,8 @@ def drift_by_tool(
     figure: Figure,
     label: str,
     unit: str,
+    margins: Mapping[str, float] | None = None,
+    left_out: pl.DataFrame | None = None,
     marks: pl.DataFrame | None = None,
     xlim: Span | None = None,
 ) -> Figure:
@@ -118,7 +128,9 @@ def drift_by_tool(
         Tool -> verdict.
     figure
         An empty figure; it gets one axes a tool on one time axis.
-    label, unit, marks, xlim
+    margins
+        Tool -> margin.
+    label, unit, left_out, marks, xlim
         As for :func:`drift`.
 
     Returns
@@ -137,7 +149,10 @@ def drift_by_tool(
     at_s = [0.0]
     for ax, tool in zip(axes, tools, strict=False):
         one_tool = series.filter(tool=tool)
-        at_s += _draw(ax, one_tool, verdicts[tool], label=label, unit=unit, is_last=ax is axes[-1]).tolist()
+        at_s += _draw(
+            ax, one_tool, verdicts[tool], label=label, unit=unit, margin=(margins or {}).get(tool), left_out=left_out,
+            is_last=ax is axes[-1],
+        ).tolist()  # fmt: skip
         ax.set_ylabel(f"{tool}\n({unit})")
     time_axes(axes, span_until(max(at_s), marks), marks=marks, xlim=xlim)
     if not tools:
@@ -148,7 +163,7 @@ def drift_by_tool(
 
 def _draw(
     ax: Axes, series: pl.DataFrame, verdict: _Verdict, *, label: str, unit: str, colour: str = BLUE,
-    is_last: bool = True,
+    margin: float | None = None, left_out: pl.DataFrame | None = None, is_last: bool = True,
 ) -> Floats:  # fmt: skip
     """Draw a series and its slope, and say below what they are; give the soak seconds of its points."""
     ordered = series.drop_nulls("soak_s").sort("soak_s")
@@ -174,6 +189,12 @@ def _draw(
         labels += [f"{verdict.state}: {_amount(verdict.slope_per_hour, unit)} a soak-hour", "interval of the slope"]
     else:
         labels[0] = f"{label}: {verdict.state}"
+    if seen.any() and margin is not None:
+        handles.append(_draw_margin(ax, float(np.nanmedian(value)), margin))
+        labels.append(f"margin: {_amount(margin, unit).removeprefix('+')} over the series")
+    if left_out is not None and left_out.height:
+        handles.append(_draw_left_out(ax, left_out))
+        labels.append("left out")
     if np.nanmin(value, initial=0.0) >= 0:  # nothing that is drawn here can be less than nothing
         ax.set_ylim(bottom=max(0.0, ax.get_ylim()[0]))
     ax.yaxis.set_major_formatter(EngFormatter(unit=_BYTES) if unit == _BYTES else number_formatter())
@@ -193,8 +214,28 @@ def _draw_trend(ax: Axes, at_h: Floats, value: Floats, slope: float, interval: t
         ends_h, middle + slope * (ends_h - middle_h), color=BLACK, linestyle="--", zorder=4, label="trend"
     )
     low, high = (middle + bound * (ends_h - middle_h) for bound in interval)
-    band = ax.fill_between(ends_h, low, high, color=ORANGE, alpha=0.3, linewidth=0, zorder=1.8, label="interval")
+    band = ax.fill_between(ends_h, low, high, color=GREY, alpha=0.3, linewidth=0, zorder=1.8, label="interval")
     return [line, band]
+
+
+def _draw_margin(ax: Axes, middle: float, margin: float) -> Artist:
+    """Draw the bounds of what would not matter; those far off the data do not squeeze it."""
+    low, high = ax.get_ylim()
+    for bound in (middle - margin, middle + margin):
+        line = ax.axhline(bound, color=VERMILLION, linestyle="--", linewidth=0.7, zorder=1.7, gid="margin")
+    if 2 * margin <= _MOST_SQUEEZED * (high - low):
+        low, high = min(low, middle - 1.1 * margin), max(high, middle + 1.1 * margin)
+    ax.set_ylim(low, high)
+    return line
+
+
+def _draw_left_out(ax: Axes, left_out: pl.DataFrame) -> Artist:
+    for start_s, end_s in left_out.select("start_s", "end_s").iter_rows():
+        shade = ax.axvspan(
+            start_s / SECONDS_PER_HOUR, end_s / SECONDS_PER_HOUR, color=GAP_COLOUR, linewidth=0, zorder=1.6,
+            gid="left out",
+        )  # fmt: skip
+    return shade
 
 
 def _amount(slope: float, unit: str) -> str:

@@ -6,26 +6,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from matplotlib.colors import LogNorm
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.colors import LogNorm, PowerNorm
+from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
 from soaklib.charts.legend import legend_below
-from soaklib.charts.looks import VERMILLION
+from soaklib.charts.looks import TOOL_LOOKS, VERMILLION, looks_for
 from soaklib.charts.milliseconds import milliseconds_axis
 from soaklib.charts.notes import note
-from soaklib.charts.stage import windows_on
+from soaklib.charts.stage import column_of_axes, windows_on
 from soaklib.charts.theme import themed
+from soaklib.charts.windows import need
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import QuadMesh
+    from matplotlib.figure import Figure
 
     from soaklib.charts.stage import Span
     from soaklib.charts.windows import Floats, Grid
 
-__all__ = ["latency_heat_map"]
+__all__ = ["latency_heat_map", "latency_heat_maps"]
 
-_DEEPEST_GREY = "cividis_r"  # even in lightness, so that it reads the same in grey
+_SHADES = "Blues"  # from faint to dark: a single call does not shout, and it reads the same in grey
 
 
 @themed
@@ -64,21 +66,86 @@ def latency_heat_map(
         note(ax, "no call was answered")
     else:
         _draw_mesh(ax, answered, grid)
-    given_up = frame.filter(pl.col("censored"))
+    _draw_given_up(ax, frame.filter(pl.col("censored")), grid)
+    milliseconds_axis(ax, "latency (ms)")
+    ax.grid(visible=False)
+    return ax
+
+
+@themed
+def latency_heat_maps(
+    frame: pl.DataFrame, *, figure: Figure, marks: pl.DataFrame | None = None, xlim: Span | None = None
+) -> Figure:
+    """Draw for each tool which share of a window's calls had which latency, on one scale.
+
+    Parameters
+    ----------
+    frame
+        As ``soaklib.latency_bins(run, by=("tool",))`` gives it. Calls that were given up are triangles, as in
+        :func:`latency_heat_map`.
+    figure
+        An empty figure; it gets one axes a tool on one time axis, and a colour bar.
+    marks
+        As ``soaklib.marks(run)`` gives it; None for a bare axis.
+    xlim
+        What to show, such as ``("H+11:50", "H+12:40")``; None for all.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The same.
+
+    Raises
+    ------
+    SettingsError
+        The frame lacks a column.
+    """
+    columns = ("tool", "low_ms", "high_ms", "censored", "n")
+    need(frame, columns, 'soaklib.latency_bins(run, by=("tool",))')
+    tools = list(looks_for(frame["tool"].to_list(), TOOL_LOOKS))
+    axes = column_of_axes(figure, max(1, len(tools)), sharey=True)
+    grid = windows_on(axes, frame, columns, 'soaklib.latency_bins(run, by=("tool",))', marks=marks, xlim=xlim)
+    mesh = None
+    for ax, tool in zip(axes, tools, strict=False):
+        answered = frame.filter(~pl.col("censored"), tool=tool)
+        if answered.height:
+            mesh = _draw_shares(ax, answered, grid)
+        _draw_given_up(ax, frame.filter(pl.col("censored"), tool=tool), grid)
+        milliseconds_axis(ax, f"{tool}\n(ms)")
+        ax.grid(visible=False)
+    if not tools:
+        note(axes[0], "no call was answered")
+    if mesh is not None:
+        bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=40)
+        bar.set_label(f"share of the calls in {grid.length}")
+        bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
+        bar.outline.set_visible(False)
+    figure.align_ylabels(axes)
+    return figure
+
+
+def _draw_shares(ax: Axes, answered: pl.DataFrame, grid: Grid) -> QuadMesh:
+    edges_ms, counts = _cells(answered, grid)
+    in_window = counts.sum(axis=0, keepdims=True)
+    shares = np.ma.masked_equal(counts / np.maximum(in_window, 1.0), 0)
+    return ax.pcolormesh(
+        grid.edges_h, edges_ms, shares, cmap=_SHADES, norm=PowerNorm(0.5, 0.0, 0.6), zorder=2, rasterized=True
+    )
+
+
+def _draw_given_up(ax: Axes, given_up: pl.DataFrame, grid: Grid) -> None:
     if given_up.height:
         middle_h = grid.middles_h(given_up["soak_s"].to_numpy())
         (points,) = ax.plot(middle_h, given_up["low_ms"].to_numpy(), "^", color=VERMILLION, zorder=3, gid="given up")
         legend_below(ax, [points], [f"given up, at least so long: {given_up['n'].sum():,}"])
-    milliseconds_axis(ax, "latency (ms)")
-    ax.grid(visible=False)
-    return ax
 
 
 def _draw_mesh(ax: Axes, answered: pl.DataFrame, grid: Grid) -> QuadMesh:
     edges_ms, counts = _cells(answered, grid)
     shown = np.ma.masked_equal(counts, 0)
     mesh = ax.pcolormesh(
-        grid.edges_h, edges_ms, shown, cmap=_DEEPEST_GREY, norm=LogNorm(1, max(2, int(counts.max()))), zorder=2,
+        grid.edges_h, edges_ms, shown, cmap=_SHADES, norm=LogNorm(1, max(2, int(counts.max()))), zorder=2,
         rasterized=True,
     )  # fmt: skip
     figure = ax.get_figure(root=True)

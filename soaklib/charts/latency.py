@@ -14,10 +14,10 @@ from soaklib.charts.milliseconds import milliseconds_axis
 from soaklib.charts.notes import note
 from soaklib.charts.stage import column_of_axes, windows_on
 from soaklib.charts.theme import themed
-from soaklib.charts.windows import need, on_grid, step_line
+from soaklib.charts.windows import grid_of, need, on_grid, step_line
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -39,6 +39,7 @@ def latency_percentiles(
     *,
     figure: Figure,
     quantiles: Sequence[float] = (0.5, 0.95, 0.99),
+    tail: pl.DataFrame | None = None,
     label: str | None = None,
     colour: str | None = None,
     marks: pl.DataFrame | None = None,
@@ -58,6 +59,8 @@ def latency_percentiles(
         An empty figure; it gets one axes a tool.
     quantiles
         The levels to draw, of those in the frame.
+    tail
+        The same by longer windows: levels that `frame` has too few calls for are drawn from it.
     label, colour
         What the legend calls these lines, and one colour for all: to lay one run over another on the figure that a
         first call has filled. None for the usual ones.
@@ -83,14 +86,22 @@ def latency_percentiles(
     tools = list(looks_for(frame["tool"].to_list(), TOOL_LOOKS))
     axes = column_of_axes(figure, max(1, len(tools)), sharey=True)
     grid = windows_on(axes, frame, _COLUMNS, "soaklib.latency(run)", marks=marks, xlim=xlim)
+    given = dict.fromkeys(levels, (drawn, grid))
+    if tail is not None:
+        need(tail, _COLUMNS, "soaklib.latency(run)")
+        longer = tail.filter(pl.col("sufficient"), pl.col("latency_ms") > 0)
+        for level in levels:
+            if not _covers(drawn, level, tools):
+                given[level] = (longer, grid_of(tail, marks))
     for ax, tool in zip(axes, tools, strict=False):
-        _draw_tool(ax, drawn.filter(tool=tool), grid, levels, colour)
+        for level, (rows, windows) in given.items():
+            _draw_level(ax, rows.filter(tool=tool, quantile=level), windows, level, colour)
         milliseconds_axis(ax, f"{tool}\n(ms)")
     if not tools:
         note(axes[0], "no call was answered")
     figure.align_ylabels(axes)
-    bounded = bool(drawn["at_least"].any())
-    _explain(axes[-1], levels, set(drawn["quantile"]), grid, bounded=bounded, told=told, colour=colour)
+    bounded = any(rows["at_least"].any() for rows, _ in given.values())
+    _explain(axes[-1], given, bounded=bounded, told=told, colour=colour)
     return figure
 
 
@@ -100,32 +111,37 @@ def _look(level: float, colour: str | None) -> Look:
     return look if colour is None else look._replace(colour=colour)
 
 
-def _draw_tool(ax: Axes, one_tool: pl.DataFrame, grid: Grid, levels: Sequence[float], colour: str | None) -> None:
-    for level in levels:
-        look = _look(level, colour)
-        for measure, width in (("response", _THIN), ("service", _THICK)):
-            rows = one_tool.filter(quantile=level, measure=measure)
-            values = on_grid(rows, "latency_ms", grid, absent=np.nan)
-            ax.plot(
-                *step_line(grid.edges_h, values), drawstyle="steps-post", color=look.colour, linestyle=look.line,
-                linewidth=width, zorder=3, label=f"{measure} {level:g}",
-            )  # fmt: skip
-            bounds = rows.filter(pl.col("at_least"))
-            if bounds.height:
-                middle_h = grid.middles_h(bounds["soak_s"].to_numpy())
-                ax.plot(middle_h, bounds["latency_ms"].to_numpy(), "^", color=look.colour, zorder=4, gid="at least")
+def _covers(drawn: pl.DataFrame, level: float, tools: Sequence[str]) -> bool:
+    """Say whether a level is known in at least half of all windows of every tool."""
+    rows = drawn.filter(quantile=level, measure="service")
+    windows = max(1, drawn["soak_s"].n_unique())
+    return all(rows.filter(tool=tool).height * 2 >= windows for tool in tools)
+
+
+def _draw_level(ax: Axes, one_level: pl.DataFrame, grid: Grid, level: float, colour: str | None) -> None:
+    look = _look(level, colour)
+    for measure, width in (("response", _THIN), ("service", _THICK)):
+        rows = one_level.filter(measure=measure)
+        values = on_grid(rows, "latency_ms", grid, absent=np.nan)
+        ax.plot(
+            *step_line(grid.edges_h, values), drawstyle="steps-post", color=look.colour, linestyle=look.line,
+            linewidth=width, zorder=3, label=f"{measure} {level:g}",
+        )  # fmt: skip
+        bounds = rows.filter(pl.col("at_least"))
+        if bounds.height:
+            middle_h = grid.middles_h(bounds["soak_s"].to_numpy())
+            ax.plot(middle_h, bounds["latency_ms"].to_numpy(), "^", color=look.colour, zorder=4, gid="at least")
 
 
 def _explain(
-    ax: Axes, levels: Sequence[float], seen: Collection[float], grid: Grid, *, bounded: bool, told: str,
-    colour: str | None,
-) -> None:  # fmt: skip
+    ax: Axes, given: Mapping[float, tuple[pl.DataFrame, Grid]], *, bounded: bool, told: str, colour: str | None
+) -> None:
     handles = []
     labels = []
-    for level in levels:
+    for level, (rows, grid) in given.items():
         look = _look(level, colour)
         handles.append(Line2D([], [], color=look.colour, linestyle=look.line, linewidth=_THICK))
-        few = "" if level in seen else ": too few calls"
+        few = "" if level in set(rows["quantile"]) else ": too few calls"
         labels.append(f"{told}p{100 * level:g} in {grid.length}{few}")
     handles += [Line2D([], [], color=BLACK, linewidth=width) for width in (_THICK + 0.4, _THIN)]
     labels += ["service time", "response time"]

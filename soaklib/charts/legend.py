@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["legend_below"]
 
 _POINTS_PER_INCH: Final = 72.0
-_TICKS_AND_LABEL_POINTS: Final = 27.0
+_TICKS_AND_LABEL_POINTS: Final = 30.0
 _HANDLE_POINTS: Final = 25.0  # the handle, its distance from the text, the distance to the next column
 _NUMBERS_POINTS: Final = 40.0
 _NAME_AIR_POINTS: Final = 12.0

@@ -1,7 +1,9 @@
 """One look for a thing, in every chart: colour, hatch, line style and marker.
 
 Colours are those of Okabe and Ito (Color Universal Design, 2008), told apart by people with any colour vision. Since a
-page may be printed in grey, no chart relies on colour alone: hatches tell filled areas apart, styles and markers lines.
+page may be printed in grey, no chart relies on colour alone: areas differ in lightness and by quiet white hatches,
+lines by style and marker. A colour means one thing in every figure: tools are blues and greens, denials are purples,
+what chaos does (upstream errors, fast-fails) is vermillion and orange, a bound is a dashed vermillion line.
 """
 
 from __future__ import annotations
@@ -23,12 +25,16 @@ __all__ = [
     "INVALID_EDGE",
     "KIND_LOOKS",
     "LIGHT",
+    "MAUVE",
     "ORANGE",
+    "PLUM",
     "PURPLE",
     "QUANTILE_LOOKS",
     "REASON_LOOKS",
+    "SERIES_LOOKS",
     "SKY",
     "STATE_LOOKS",
+    "TEAL",
     "TOOL_LOOKS",
     "VERMILLION",
     "YELLOW",
@@ -44,6 +50,9 @@ YELLOW: Final = "#F0E442"
 BLUE: Final = "#0072B2"
 VERMILLION: Final = "#D55E00"
 PURPLE: Final = "#CC79A7"
+TEAL: Final = "#00474F"
+PLUM: Final = "#7B3F72"
+MAUVE: Final = "#E3BCD3"
 GREY: Final = "#8C8C8C"
 LIGHT: Final = "#D3DFE8"
 GAP_COLOUR: Final = "#C4C4C4"
@@ -80,56 +89,61 @@ _DASH_DOT_DOT: Final = (0, (5.0, 1.5, 1.0, 1.5, 1.0, 1.5))
 
 TOOL_LOOKS: Final[Mapping[str, Look]] = {
     "serpapi": Look(BLUE, "", "-", "o"),
-    "http_fetch": Look(SKY, "////", "--", "s"),
-    "openai": Look(VERMILLION, "....", "-.", "^"),
-    "gmail_send": Look(ORANGE, "\\\\\\\\", ":", "D"),
+    "http_fetch": Look(SKY, "//", "--", "s"),
+    "openai": Look(GREEN, "", "-.", "^"),
+    "gmail_send": Look(TEAL, "\\\\", ":", "D"),
 }
 
 KIND_LOOKS: Final[Mapping[str, Look]] = {
     Kind.OK: Look(LIGHT, "", "-", "o"),
-    Kind.DENIED: Look(PURPLE, "////", "-", "o"),
-    Kind.UNAUTHORIZED: Look(PURPLE, "xxxx", "-", "o"),
-    Kind.RATE_LIMITED: Look(YELLOW, "....", "-", "o"),
-    Kind.FAST_FAIL: Look(ORANGE, "\\\\\\\\", "-", "o"),
+    Kind.DENIED: Look(PURPLE, "", "-", "o"),
+    Kind.UNAUTHORIZED: Look(PLUM, "xx", "-", "o"),
+    Kind.RATE_LIMITED: Look(YELLOW, "..", "-", "o"),
+    Kind.FAST_FAIL: Look(ORANGE, "", "-", "o"),
     Kind.UPSTREAM_ERROR: Look(VERMILLION, "", "-", "o"),
-    Kind.INVALID_REQUEST: Look(SKY, "++++", "-", "o"),
-    Kind.INVALID_RESPONSE: Look(SKY, "....", "-", "o"),
+    Kind.INVALID_REQUEST: Look(SKY, "++", "-", "o"),
+    Kind.INVALID_RESPONSE: Look(SKY, "..", "-", "o"),
     Kind.TIMEOUT: Look(BLACK, "", "-", "o"),
-    Kind.TRANSPORT_ERROR: Look(BLUE, "----", "-", "o"),
+    Kind.TRANSPORT_ERROR: Look(BLUE, "--", "-", "o"),
     Kind.DROPPED: Look(GREY, "", "-", "o"),
-    Kind.SKIPPED: Look(GREEN, "||||", "-", "o"),
-    Kind.MISSED: Look(GREY, "xxxx", "-", "o"),
-    Kind.INTERRUPTED: Look(GREY, "////", "-", "o"),
+    Kind.SKIPPED: Look(GREEN, "||", "-", "o"),
+    Kind.MISSED: Look(GREY, "xx", "-", "o"),
+    Kind.INTERRUPTED: Look(GREY, "//", "-", "o"),
 }
 
 REASON_LOOKS: Final[Mapping[str, Look]] = {
-    Reason.SCOPE: Look(BLUE, "", "-", "o"),
-    Reason.QUOTA: Look(ORANGE, "////", "--", "s"),
-    Reason.DOMAIN: Look(GREEN, "....", "-.", "^"),
-    Reason.INTENT: Look(PURPLE, "\\\\\\\\", ":", "D"),
-    Reason.SIZE: Look(SKY, "||||", _LONG_DASH, "v"),
-    Reason.TIME_WINDOW: Look(VERMILLION, "----", _DASH_DOT_DOT, "P"),
-    Reason.DAY: Look(YELLOW, "++++", "--", "X"),
-    Reason.HOUR: Look(BLACK, "xxxx", "-", "*"),
-    Reason.POLICY_OTHER: Look(GREY, "oooo", "-", "h"),
+    Reason.SCOPE: Look(PLUM, "", "-", "o"),
+    Reason.QUOTA: Look(PURPLE, "", "--", "s"),
+    Reason.DOMAIN: Look(MAUVE, "", "-.", "^"),
+    Reason.INTENT: Look(PURPLE, "\\\\", ":", "D"),
+    Reason.SIZE: Look(PLUM, "||", _LONG_DASH, "v"),
+    Reason.TIME_WINDOW: Look(PLUM, "--", _DASH_DOT_DOT, "P"),
+    Reason.DAY: Look(PURPLE, "++", "--", "X"),
+    Reason.HOUR: Look(PLUM, "xx", "-", "*"),
+    Reason.POLICY_OTHER: Look(GREY, "", "-", "h"),
 }
 
 STATE_LOOKS: Final[Mapping[str, Look]] = {
     "closed": Look(LIGHT, "", "-", "o"),
-    "half-open": Look(YELLOW, "////", "-", "s"),
+    "half-open": Look(YELLOW, "", "-", "s"),
     "open": Look(BLACK, "", "-", "^"),
-    "unknown": Look(GREY, "xxxx", "-", "x"),
+    "unknown": Look(GREY, "xx", "-", "x"),
 }
 
 QUANTILE_LOOKS: Final[Mapping[float, Look]] = {
     0.5: Look(SKY, "", "-", "o"),
     0.9: Look(GREEN, "", (0, (4.0, 1.0)), "s"),
     0.95: Look(BLUE, "", (0, (2.5, 1.0)), "D"),
-    0.99: Look(VERMILLION, "", (0, (1.0, 1.0)), "^"),
-    0.999: Look(BLACK, "", (0, (5.0, 1.5, 1.0, 1.5)), "v"),
+    0.99: Look(BLACK, "", (0, (1.0, 1.0)), "^"),
+    0.999: Look(GREY, "", (0, (5.0, 1.5, 1.0, 1.5)), "v"),
 }
 
-_SPARE: Final = tuple(REASON_LOOKS.values())
+SERIES_LOOKS: Final = (
+    Look(BLUE, "", "-", "o"), Look(SKY, "//", "--", "s"), Look(GREEN, "..", "-.", "^"), Look(TEAL, "", ":", "D"),
+    Look(GREY, "", _LONG_DASH, "v"), Look(BLACK, "", _DASH_DOT_DOT, "P"), Look(PURPLE, "\\\\", "--", "X"),
+    Look(PLUM, "xx", "-", "*"), Look(YELLOW, "", "-", "h"),
+)  # fmt: skip
+"""Looks of things that mean nothing by themselves, such as phases, and of names that nobody knew before."""
 
 
 def looks_for(names: Iterable[str], known: Mapping[str, Look]) -> dict[str, Look]:
@@ -145,6 +159,6 @@ def looks_for(names: Iterable[str], known: Mapping[str, Look]) -> dict[str, Look
     wanted = set(names)
     chosen = {str(name): look for name, look in known.items() if name in wanted}
     taken = {(look.colour, look.hatch) for look in chosen.values()}
-    spare = [look for look in _SPARE if (look.colour, look.hatch) not in taken] or list(_SPARE)
+    spare = [look for look in SERIES_LOOKS if (look.colour, look.hatch) not in taken] or list(SERIES_LOOKS)
     strangers = sorted(wanted - set(chosen))
     return chosen | {name: spare[number % len(spare)] for number, name in enumerate(strangers)}

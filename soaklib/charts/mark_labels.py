@@ -1,7 +1,7 @@
-"""Labels above an axes that say what happened when, placed so that none covers another or the data.
+"""What happened when, above an axes: one strip of numbers, and above it a key that says what each number is.
 
-A label stands beside a thin stem that goes up from the axes at its time. Which row it stands in depends on how wide the
-axes is in the end, so it is worked out anew whenever the figure is laid out or drawn.
+A number stands at its time, moved aside where two would meet; the names of phases stand between. How the key wraps
+depends on how wide the axes is in the end, so it is worked out anew whenever the figure is laid out or drawn.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox, IdentityTransform
 
-from soaklib.charts.label_places import place
 from soaklib.charts.looks import BLACK
 
 if TYPE_CHECKING:
@@ -23,13 +22,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.backend_bases import RendererBase
 
-    from soaklib.charts.label_places import Placed
 
 __all__ = ["BandName", "MarkLabels", "Moment"]
 
 _FONT_POINTS: Final = 6.0
 _ROW_POINTS: Final = 7.6
 _AIR_POINTS: Final = 2.0
+_KEY_GAP_POINTS: Final = 9.0
+_BESIDE_BAND_POINTS: Final = 14.0  # half a number on each side, and what the layout may still take
+_BAND_COLOUR: Final = "#606060"
 
 
 class Moment(NamedTuple):
@@ -52,13 +53,29 @@ class BandName(NamedTuple):
     needed: bool
 
 
+class _Numbered(NamedTuple):
+    """A number of the strip, where its moment is and where the number stands, in display coordinates."""
+
+    number: str
+    moment_x: float
+    x: float
+
+
+class _Entry(NamedTuple):
+    """An entry of the key: its text, where it begins, and its row, 0 for the uppermost."""
+
+    text: str
+    x: float
+    row: int
+
+
 class _Arrangement(NamedTuple):
     """What is told and where, with places in display coordinates of `pixel` pixels a point."""
 
     pixel: float
     named: tuple[BandName, ...]
-    moments: tuple[Moment, ...]
-    spots: tuple[Placed | None, ...]
+    numbers: tuple[_Numbered, ...]
+    key: tuple[_Entry, ...]
 
 
 class MarkLabels(Artist):
@@ -69,10 +86,10 @@ class MarkLabels(Artist):
     ax
         Its x data are soak hours.
     moments
-        Labelled above the axes, each with a stem.
+        Numbered in the strip in the order of time, those that are told alike by one number, and told in the key.
     bands
-        Named in the lowest row, centred over their stretch or the widest part of it that no stem crosses, where there
-        is room for the name.
+        Named in the strip, centred over their stretch or the widest part of it that no moment divides, where there is
+        room for the name.
     """
 
     def __init__(self, ax: Axes, moments: Sequence[Moment], bands: Sequence[BandName]) -> None:
@@ -113,36 +130,61 @@ class MarkLabels(Artist):
         # The layout may still move by a pixel after it asked for room; the rows it made room for have to stay.
         if self._arrangement is None or self._arrangement.pixel != pixel:
             self._arrangement = self._arrange(renderer)
-        box, named, moments, spots = self._ax.bbox, *self._arrangement[1:]
-        first_row_y = float(box.y1) + _AIR_POINTS * pixel
+        _, named, numbers, key = self._arrangement
+        top = float(self._ax.bbox.y1)
+        strip_y = top + _AIR_POINTS * pixel
         for band in named:
-            yield self._text(band.text, sum(self._room(band)) / 2, first_row_y, "center", colour="#606060"), None
-        base = first_row_y + (_ROW_POINTS * pixel if named else 0.0)
-        for moment, spot in zip(moments, spots, strict=True):
-            if spot is None:
-                continue
-            x = self._x(moment.x)
-            y = base + spot.row * _ROW_POINTS * pixel
-            over = spot.left <= spot.x <= spot.right
-            top = y - _AIR_POINTS * pixel / 2 if over else y + _FONT_POINTS * pixel
-            stem = Line2D([x, x], [box.y1, top], color=BLACK, linewidth=0.6)
+            yield self._text(band.text, sum(self._room(band)) / 2, strip_y, "center", colour=_BAND_COLOUR), None
+        for number, moment_x, x in numbers:
+            stem = Line2D([moment_x, moment_x], [top, strip_y - pixel / 2], color=BLACK, linewidth=0.6)
             self._prepare(stem)
-            yield self._text(moment.text, x + spot.left - spot.x, y, "left", colour=BLACK), stem
+            text = self._text(number, x, strip_y, "center", colour=BLACK)
+            text.set_fontweight("bold")
+            yield text, stem
+        rows = 1 + max((entry.row for entry in key), default=-1)
+        for text, x, row in key:
+            y = strip_y + (rows - row) * _ROW_POINTS * pixel
+            yield self._text(text, x, y, "left", colour=BLACK), None
 
     def _arrange(self, renderer: RendererBase) -> _Arrangement:
-        """Choose what is told and in which rows, for the axes as wide as it is now."""
+        """Choose what is told and how the key wraps, for the axes as wide as it is now."""
         pixel = _pixels_a_point(renderer)
-        box = self._ax.bbox
         named = tuple(band for band in self.bands if self._fits(band, renderer, pixel))
         squeezed = [Moment(band.low, band.text) for band in self.bands if band not in named and band.needed]
-        moments = tuple(moment for moment in (*self.moments, *squeezed) if self._sees(moment.x))
-        stems = tuple(self._x(moment.x) for moment in moments)
-        widths = tuple(self._width(moment.text, renderer) for moment in moments)
-        air = _AIR_POINTS * pixel
-        spots = place(stems, widths, low=box.x0, high=box.x1, air=air)
-        if None in spots:  # the room above what is written beside the axes is empty
-            spots = place(stems, widths, low=air, high=box.x1, air=air)
-        return _Arrangement(pixel, named, moments, spots)
+        moments = sorted(moment for moment in (*self.moments, *squeezed) if self._sees(moment.x))
+        texts = list(dict.fromkeys(moment.text for moment in moments))
+        numbers = [str(1 + texts.index(moment.text)) for moment in moments]
+        places = self._spread([self._x(moment.x) for moment in moments], numbers, renderer, pixel)
+        strip = (
+            _Numbered(number, self._x(moment.x), x) for number, moment, x in zip(numbers, moments, places, strict=True)
+        )
+        return _Arrangement(pixel, named, tuple(strip), tuple(self._key(texts, renderer, pixel)))
+
+    def _spread(self, wanted: list[float], numbers: list[str], renderer: RendererBase, pixel: float) -> list[float]:
+        """Give where numbers stand that would like to stand at `wanted`: in this order, and clear of one another."""
+        widths = [self._width(number, renderer) + 2 * pixel for number in numbers]
+        places: list[float] = []
+        for x, width in zip(wanted, widths, strict=True):
+            least = places[-1] + (width + widths[len(places) - 1]) / 2 if places else -float("inf")
+            places.append(max(x, least))
+        most = float(self._ax.bbox.x1) + pixel
+        for place in range(len(places) - 1, -1, -1):  # what was pushed out on the right comes back
+            places[place] = min(places[place], most)
+            most = places[place] - (widths[place] + widths[place - 1]) / 2
+        return places
+
+    def _key(self, texts: list[str], renderer: RendererBase, pixel: float) -> Iterator[_Entry]:
+        """Give the key in rows as wide as the axes; where an entry is wider, they begin at the figure's edge."""
+        box, gap = self._ax.bbox, _KEY_GAP_POINTS * pixel
+        told = [f"{number} {text}" for number, text in enumerate(texts, 1)]
+        widths = [self._width(text, renderer) for text in told]
+        start = float(box.x0) if max(widths, default=0.0) <= box.width else _AIR_POINTS * pixel
+        x, row = start, 0
+        for text, width in zip(told, widths, strict=True):
+            if x > start and x + width > box.x1:
+                x, row = start, row + 1
+            yield _Entry(text, x, row)
+            x += width + gap
 
     def _sees(self, x: float) -> bool:
         low, high = self._ax.get_xlim()
@@ -150,7 +192,7 @@ class MarkLabels(Artist):
 
     def _fits(self, band: BandName, renderer: RendererBase, pixel: float) -> bool:
         left, right = self._room(band)
-        fits = self._width(band.text, renderer) <= right - left - _AIR_POINTS * pixel
+        fits = self._width(band.text, renderer) <= right - left - _BESIDE_BAND_POINTS * pixel
         return self._sees((band.low + band.high) / 2) and fits
 
     def _room(self, band: BandName) -> tuple[float, float]:

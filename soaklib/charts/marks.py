@@ -61,7 +61,7 @@ def _draw_bands(ax: Axes, marks: pl.DataFrame) -> None:
     for start_s, end_s in marks.filter(kind="invalid").select("start_s", "end_s").iter_rows():
         # the edge lets a minute of a day be seen, and in grey tells the band from what is as light
         ax.axvspan(
-            _hours(start_s), _hours(end_s), facecolor=INVALID_COLOUR, edgecolor=INVALID_EDGE, hatch="xxxx",
+            _hours(start_s), _hours(end_s), facecolor=INVALID_COLOUR, edgecolor=INVALID_EDGE,
             linewidth=0.8, zorder=1, gid="invalid",
         )  # fmt: skip
     for start_s in marks.filter(kind="change")["start_s"]:

@@ -34,13 +34,15 @@ def retries_and_cache(
 ) -> Figure:
     """Draw the gateway's retries, and below them its cache hits, stacked by tool.
 
+    Of two of which one counted nothing only the other is drawn. What a counter tells is known between scrapes alone.
+
     Parameters
     ----------
     retries, cache_hits
         As ``soaklib.metered(run, "gateway_retries_total")`` and ``soaklib.metered(run, "gateway_cache_hits_total")``
         give them: ``soak_s``, ``end_s``, ``tool``, ``n``.
     figure
-        An empty figure; it gets two axes on one time axis.
+        An empty figure; it gets an axes for each on one time axis.
     marks
         As ``soaklib.marks(run)`` gives it; None for a bare axis.
     xlim
@@ -56,13 +58,16 @@ def retries_and_cache(
     SettingsError
         A frame lacks a column.
     """
-    upper, lower = axes = column_of_axes(figure, 2)
-    for ax, frame, what in ((upper, retries, "retries"), (lower, cache_hits, "cache hits")):
+    both = ((retries, "retries"), (cache_hits, "cache hits"))
+    for frame, _ in both:
         need(frame, ("soak_s", "end_s", "tool", "n"), "soaklib.metered(run, metric)")
-        _draw(ax, frame, what, grid_of(frame, marks), is_last=ax is lower)
+    shown = [(frame, what) for frame, what in both if frame["n"].sum() > 0] or both
+    axes = column_of_axes(figure, len(shown))
+    for ax, (frame, what) in zip(axes, shown, strict=True):
+        _draw(ax, frame, what, grid_of(frame, marks), is_last=ax is axes[-1])
     spans = span_of(grid_of(retries, marks), grid_of(cache_hits, marks))
     time_axes(axes, spans, marks=marks, xlim=xlim)
-    figure.align_ylabels([upper, lower])
+    figure.align_ylabels(axes)
     return figure
 
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from soaklib.charts.legend import legend_below
-from soaklib.charts.looks import REASON_LOOKS
+from soaklib.charts.looks import SERIES_LOOKS
 from soaklib.charts.milliseconds import milliseconds_axis
 from soaklib.charts.notes import note
 from soaklib.charts.theme import themed
@@ -72,7 +72,7 @@ def percentile_plot(
     rows = frame.filter(pl.col("measure") == measure, pl.col("sufficient"))
     handles: list[Artist] = []
     labels = []
-    looks = list(REASON_LOOKS.values())
+    looks = list(SERIES_LOOKS)
     names = frame[by].unique(maintain_order=True).to_list()
     band = {"low_ms", "high_ms"} <= set(frame.columns)
     if marks is not None:

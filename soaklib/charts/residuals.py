@@ -8,10 +8,10 @@ import polars as pl
 from matplotlib.patches import Patch
 
 from soaklib.charts.legend import legend_below
-from soaklib.charts.looks import GREY, LIGHT, ORANGE, VERMILLION, Look
+from soaklib.charts.looks import BLACK, GREY, SKY, VERMILLION, Look
 from soaklib.charts.notes import note
 from soaklib.charts.stage import span_until, time_axes
-from soaklib.charts.theme import MM_PER_INCH, PAGE_MM, themed
+from soaklib.charts.theme import themed
 from soaklib.charts.windows import SECONDS_PER_HOUR, need
 
 if TYPE_CHECKING:
@@ -23,23 +23,24 @@ __all__ = ["reconciliation_residuals"]
 
 _COLUMNS: Final = ("start_s", "end_s", "outcome", "client_rows", "residual", "explained", "discrepancy")
 _LOOKS: Final = {
-    "balanced": Look(LIGHT, "", "-", "o"),
-    "not known": Look(GREY, "xxxx", "-", "o"),
-    "explained": Look(ORANGE, "////", "-", "o"),
+    "balanced": Look(BLACK, "", "-", "o"),
+    "not known": Look(GREY, "", "-", "o"),
+    "explained": Look(SKY, "", "-", "o"),
     "discrepancy": Look(VERMILLION, "", "-", "o"),
 }
 """What a window can be, the worst last."""
-_BAR_HEIGHT: Final = 0.7
-_FINDING_HEIGHT: Final = 0.95  # told from all else in grey, too, however narrow
-_WIDE_MM: Final = 1.0
-_AXES_SHARE: Final = 0.8  # of a figure's width, about
+_DIFFERING: Final = ("explained", "discrepancy")
+_FLAT_HEIGHT: Final = {"balanced": 0.08, "not known": 0.5}
+_MOST_HEIGHT: Final = 0.45
 
 
 @themed
 def reconciliation_residuals(
     frame: pl.DataFrame, *, ax: Axes, marks: pl.DataFrame | None = None, xlim: Span | None = None
 ) -> Axes:
-    """Draw for each kind of answer which windows balance, which differ for a harmless cause, and which for none.
+    """Draw for each kind of answer what the gateway counted more (up) or less (down) than the client, by window.
+
+    A thin line says that a window balances; a difference is a bar, as high as it is large beside the largest of all.
 
     Parameters
     ----------
@@ -66,24 +67,27 @@ def reconciliation_residuals(
     """
     need(frame, _COLUMNS, "soaklib.reconcile(run)")
     judged = frame.with_columns(rank=_rank(), line=_line(frame))
-    windows = judged.group_by("line", "start_s", "end_s").agg(pl.col("rank").max()).sort("line", "start_s")
+    windows = (
+        judged.group_by("line", "start_s", "end_s")
+        .agg(pl.col("rank").max(), pl.col("residual").sum())
+        .sort("line", "start_s")
+    )
     lines = windows["line"].unique().sort().to_list()
     time_axes(ax, span_until(max([1.0, *frame["end_s"].to_list()]), marks), marks=marks, xlim=xlim)
     names = list(_LOOKS)
-    wide_s = _WIDE_MM * _seconds_a_mm(ax)
+    largest = max([1.0, *windows["residual"].abs().to_list()])
     for row, line in enumerate(lines):
-        for start_s, end_s, rank in _merged(windows.filter(line=line)):
-            look = _LOOKS[names[rank]]
-            # A window of a minute in a day is a tenth of a millimetre wide: hatch and dark edge would be all of it.
-            hatch = look.hatch if end_s - start_s >= wide_s else ""
-            height = _FINDING_HEIGHT if names[rank] == "discrepancy" else _BAR_HEIGHT
-            ax.barh(
-                row, (end_s - start_s) / SECONDS_PER_HOUR, left=start_s / SECONDS_PER_HOUR, height=height,
-                facecolor=look.colour, hatch=hatch or None, edgecolor="#404040" if hatch else look.colour,
-                linewidth=0.3, zorder=2 + 0.1 * rank, gid=names[rank],
+        for start_s, end_s, rank, residual in _merged(windows.filter(line=line)):
+            look, name = _LOOKS[names[rank]], names[rank]
+            height = -_MOST_HEIGHT * residual / largest if name in _DIFFERING else _FLAT_HEIGHT[name]
+            ax.bar(
+                start_s / SECONDS_PER_HOUR, height, (end_s - start_s) / SECONDS_PER_HOUR, align="edge",
+                bottom=row if name in _DIFFERING else row - height / 2, facecolor=look.colour, edgecolor=look.colour,
+                linewidth=0.5, zorder=2 + 0.1 * rank, gid=name,
             )  # fmt: skip
-    sums = dict(judged.group_by("line").agg(pl.col("client_rows").sum()).iter_rows())
-    ax.set_yticks(range(len(lines)), [f"{line}: {sums[line]:,}" for line in lines])
+    if windows["rank"].is_in([names.index(name) for name in _DIFFERING]).any():
+        ax.set_ylabel(f"gateway counted more or less,\nby {largest:,.0f} at most")
+    ax.set_yticks(range(len(lines)), lines)
     ax.set_ylim(max(1, len(lines)) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(visible=False)
@@ -114,23 +118,15 @@ def _rank() -> pl.Expr:
     )
 
 
-def _merged(windows: pl.DataFrame) -> list[tuple[float, float, int]]:
-    """Give (start_s, end_s, rank), neighbouring windows of one rank as one."""
-    merged: list[tuple[float, float, int]] = []
-    for start_s, end_s, rank in windows.select("start_s", "end_s", "rank").iter_rows():
-        if merged and merged[-1][1] >= start_s and merged[-1][2] == rank:
-            merged[-1] = (merged[-1][0], end_s, rank)
+def _merged(windows: pl.DataFrame) -> list[tuple[float, float, int, float]]:
+    """Give (start_s, end_s, rank, residual), neighbouring windows of one rank that do not differ as one."""
+    merged: list[tuple[float, float, int, float]] = []
+    for start_s, end_s, rank, residual in windows.select("start_s", "end_s", "rank", "residual").iter_rows():
+        if merged and merged[-1][1] >= start_s and merged[-1][2:] == (rank, residual):
+            merged[-1] = (merged[-1][0], end_s, rank, residual)
         else:
-            merged.append((start_s, end_s, rank))
+            merged.append((start_s, end_s, rank, residual))
     return merged
-
-
-def _seconds_a_mm(ax: Axes) -> float:
-    """Give about how many soak seconds a millimetre of paper is."""
-    low_h, high_h = ax.get_xlim()
-    figure = ax.get_figure(root=True)
-    width_mm = PAGE_MM if figure is None else figure.get_figwidth() * MM_PER_INCH
-    return (high_h - low_h) * SECONDS_PER_HOUR / (_AXES_SHARE * width_mm)
 
 
 def _explain(ax: Axes, judged: pl.DataFrame, seen: set[int]) -> None:
@@ -142,8 +138,7 @@ def _explain(ax: Axes, judged: pl.DataFrame, seen: set[int]) -> None:
     }
     looks = list(_LOOKS.values())
     handles = [
-        Patch(facecolor=looks[rank].colour, hatch=looks[rank].hatch or None, edgecolor="#404040", linewidth=0.3)
-        for rank in sorted(seen)
+        Patch(facecolor=looks[rank].colour, edgecolor=looks[rank].colour, linewidth=0.3) for rank in sorted(seen)
     ]
     legend_below(ax, handles, [told[rank] for rank in sorted(seen)])
 

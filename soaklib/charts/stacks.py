@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from matplotlib.ticker import MaxNLocator
 
-from soaklib.charts.looks import BLACK, looks_for
+from soaklib.charts.looks import looks_for
 from soaklib.charts.numbers import number_formatter
 from soaklib.charts.windows import on_grid, step_area
 
@@ -69,7 +69,7 @@ def stack_steps(
         look = looks[name]
         areas[name] = ax.fill_between(
             x_h, step_area(grid.edges_h, base)[1], upper, where=np.repeat(value > 0, 2),
-            facecolor=look.colour, hatch=look.hatch or None, edgecolor=BLACK if look.hatch else look.colour,
+            facecolor=look.colour, hatch=look.hatch or None, edgecolor="white" if look.hatch else look.colour,
             linewidth=0.3, zorder=2, label=name,
         )  # fmt: skip
         base = top

@@ -89,7 +89,7 @@ def success_rate(
         labels.append("no calls")
     seen = np.concatenate([low, rate, [] if threshold is None else [threshold]])
     _set_percent_axis(ax, float(np.nanmin(seen)) if np.isfinite(seen).any() else 0.0, is_bare=is_bare)
-    ax.set_ylabel("success rate (%)")
+    ax.set_ylabel("success rate (%)" if ax.get_ylim()[0] <= 0 else "success rate (%), axis cut")
     legend_below(ax, handles, labels)
     return ax
 

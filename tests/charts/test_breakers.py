@@ -122,3 +122,24 @@ def test_without_recoveries_no_line_is_drawn(figure):
     """Where no chaos ended there is nothing to say of recovery."""
     charts.breaker_activity(_states([0, 60], ["closed"] * 2), _FAST_FAILS, figure=figure)
     assert [lines for lines in figure.axes[0].collections if lines.get_gid() == "recovery"] == []
+
+
+def test_zoomed_it_shows_the_time_in_which_breakers_acted(figure):
+    """From half as much before the first to half as much after the last window or scrape in which one acted."""
+    day = pl.DataFrame({"soak_s": [300.0 * number for number in range(288)]}).with_columns(
+        end_s=pl.col("soak_s") + 300.0,
+        fast_fails=pl.when(pl.col("soak_s").is_between(36_000, 42_899)).then(3).otherwise(0),
+        upstream_errors=0,
+    )  # fmt: skip
+    states = _states(
+        range(0, 86_400, 600), ["open" if 36_600 <= at_s <= 40_000 else "closed" for at_s in range(0, 86_400, 600)]
+    )
+    charts.breaker_activity(states, day, figure=figure, zoom=True)
+    assert [round(3600 * x) for x in figure.axes[0].get_xlim()] == [32_550, 46_350]
+
+
+def test_zoomed_on_nothing_it_shows_all(figure):
+    """Where no breaker acted there is no time to show but all."""
+    calm = _FAST_FAILS.with_columns(fast_fails=0, upstream_errors=0)
+    charts.breaker_activity(_states([0, 300, 600], ["closed"] * 3), calm, figure=figure, zoom=True)
+    assert [round(3600 * x) for x in figure.axes[0].get_xlim()] == [0, 600]

@@ -103,3 +103,24 @@ def test_no_tool_is_told(figure):
     """Without a series there is a sentence."""
     charts.drift_by_tool(_SERIES.with_columns(tool=pl.lit("x")).clear(), {}, figure=figure, label="median", unit="ms")
     assert [text.get_text() for text in figure.axes[0].texts] == ["never measured"]
+
+
+def test_the_margin_is_drawn_and_what_was_left_out(ax):
+    """Two lines about the median say what would not matter, and grey what the verdict did not look at."""
+    left_out = pl.DataFrame({"start_s": [3600.0], "end_s": [7200.0]})
+    charts.drift(_SERIES, _VERDICT, ax=ax, label="memory", unit="MiB", margin=30.0, left_out=left_out)
+    assert [line.get_ydata()[0] for line in ax.lines if line.get_gid() == "margin"] == [90.0, 150.0]
+    [shade] = [patch for patch in ax.patches if patch.get_gid() == "left out"]
+    assert (shade.get_x(), shade.get_x() + shade.get_width()) == (1.0, 2.0)
+    low, high = ax.get_ylim()
+    assert low < 90.0
+    assert high > 150.0
+    told = [text.get_text() for text in ax.get_legend().texts]
+    assert told[-2:] == ["margin: 30 MiB over the series", "left out"]
+
+
+def test_a_margin_far_off_does_not_squeeze_the_series(ax):
+    """A margin of many times what is seen is told, and the axis stays with the data."""
+    charts.drift(_SERIES, _VERDICT, ax=ax, label="memory", unit="MiB", margin=5000.0)
+    assert ax.get_ylim()[1] < 200.0
+    assert ax.get_legend().texts[-1].get_text() == "margin: 5,000 MiB over the series"

@@ -67,3 +67,16 @@ def test_no_answer_at_all_is_said(figure):
     """A run in which nothing was answered says so."""
     charts.latency_percentiles(_LATENCY.clear(), figure=figure)
     assert [text.get_text() for text in figure.axes[0].texts] == ["no call was answered"]
+
+
+def test_a_tail_of_longer_windows_fills_in(figure):
+    """A level that has too few calls in the usual windows is drawn from longer ones, and the legend says how long."""
+    longer = _frame(
+        [(0.0, tool, "service", 0.99, 70.0, False, 4000, True) for tool in ("openai", "serpapi")]
+    ).with_columns(end_s=pl.col("soak_s") + 3600.0)
+    charts.latency_percentiles(_LATENCY, figure=figure, tail=longer)
+    np.testing.assert_array_equal(_lines(figure.axes[1])["service 0.99"], [70.0, 70.0])
+    np.testing.assert_array_equal(_lines(figure.axes[1])["service 0.5"], [2.0, 4.0, 4.0])
+    told = [text.get_text() for text in figure.axes[-1].get_legend().texts]
+    assert "p50 in 1 min" in told
+    assert "p99 in 1 h" in told

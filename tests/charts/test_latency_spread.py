@@ -49,6 +49,21 @@ def test_a_run_without_answers_says_so(ax):
     assert [text.get_text() for text in ax.texts] == ["no call was answered"]
 
 
+def test_each_tool_has_its_shares(figure):
+    """By tool, a cell is the share of its window's calls; one call among many is faint; all share a scale."""
+    of_tools = pl.concat([_BINS.with_columns(tool=pl.lit(tool)) for tool in ("serpapi", "openai")])
+    charts.latency_heat_maps(of_tools, figure=figure)
+    serpapi, openai, bar = figure.axes
+    assert [ax.get_ylabel() for ax in (serpapi, openai)] == ["serpapi\n(ms)", "openai\n(ms)"]
+    assert bar.get_ylabel() == "share of the calls in 1 min"
+    expected = [[1 / 3, 0, 0], [2 / 3, 0, 1], [0, 1, 0]]
+    for ax in (serpapi, openai):
+        np.testing.assert_allclose(ax.collections[0].get_array().filled(0), expected)
+    norm = serpapi.collections[0].norm
+    assert norm(0.01) < 0.15
+    assert norm(0.5) > 0.8
+
+
 _PERCENTILES = pl.DataFrame(
     {
         "phase": ["after", "after", "after", "baseline", "baseline"],

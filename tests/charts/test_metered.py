@@ -24,3 +24,9 @@ def test_none_counted_and_none_exposed_are_told_apart(figure):
     assert [text.get_text() for ax in figure.axes for text in ax.texts] == [
         "the gateway counted no retries", "the gateway exposes no cache hits",
     ]  # fmt: skip
+
+
+def test_an_empty_half_is_left_out(figure):
+    """Where one of the two counted nothing, only the other is drawn."""
+    charts.retries_and_cache(_RETRIES.with_columns(n=0.0), _HITS, figure=figure)
+    assert [ax.get_ylabel() for ax in figure.axes] == ["cache hits in 1 h"]

@@ -67,7 +67,7 @@ def test_fonts_travel_with_the_figure(run):
     _, svg, pdf = _saved(run).files
     assert b"/FontFile2" in pdf.read_bytes()
     assert b"<text" not in svg.read_bytes()
-    assert b"DejaVuSans" in svg.read_bytes()
+    assert b"Roboto" in svg.read_bytes()
 
 
 def _contents(saved):

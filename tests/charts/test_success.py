@@ -76,7 +76,7 @@ def test_the_axis_shows_all_intervals_and_100_percent(ax):
     low, high = ax.get_ylim()
     assert 80.0 < low < 82.0
     assert 100.0 < high < 101.0
-    assert ax.get_ylabel() == "success rate (%)"
+    assert ax.get_ylabel() == "success rate (%), axis cut"
 
 
 def test_a_run_without_calls_is_drawn_as_one_gap(ax):

@@ -56,7 +56,9 @@ def test_what_failed_is_told(run):
         ("probe", "outsider", "upstream-echo", "denied", "scope", None),
         ("probe", "stranger", "upstream-echo", "unauthorized", "token_invalid", None),
     ]
-    phases = run.sql("select distinct phase from outcomes where purpose = 'load' and kind <> 'ok'").to_series().to_list()
+    phases = (
+        run.sql("select distinct phase from outcomes where purpose = 'load' and kind <> 'ok'").to_series().to_list()
+    )
     assert "upstream outage" in phases
     assert set(phases) <= {"upstream outage", "upstream mended"}
 

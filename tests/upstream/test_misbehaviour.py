@@ -215,7 +215,12 @@ def test_a_secret_is_shown_to_nobody_else():
 
 @pytest.mark.parametrize(
     ("behaviour", "status", "outcome_"),
-    [({}, 200, "ok"), ({"mode": "503"}, 503, "503"), ({"rate_limit": 0}, 429, "limited"), ({"mode": "html"}, 200, "html")],
+    [
+        ({}, 200, "ok"),
+        ({"mode": "503"}, 503, "503"),
+        ({"rate_limit": 0}, 429, "limited"),
+        ({"mode": "html"}, 200, "html"),
+    ],
     ids=str,
 )
 def test_a_tool_over_plain_http(drive, behaviour, status, outcome_):

@@ -38,7 +38,7 @@ from soaklib.analysis.statistics.blocks import design_effect
 from soaklib.analysis.statistics.intervals import TAIL_OBSERVATIONS, order_shares
 from soaklib.errors import SettingsError
 from soaklib.records import Kind
-from soaklib.store.quoting import text_sql
+from soaklib.store.quoting import name_sql, text_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -291,6 +291,7 @@ def latency_bins(
     measure: Literal["service", "response"] = "service",
     bins_per_decade: int = 10,
     whom: Whom = "served",
+    by: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Count the calls of the load by window and latency.
 
@@ -306,13 +307,15 @@ def latency_bins(
         How finely: 10 gives bins that end 26 % above their start.
     whom
         As for :func:`latency`.
+    by
+        Columns of the calls to tell apart besides, such as ``("tool",)``.
 
     Returns
     -------
     polars.DataFrame
         ``soak_s`` and ``end_s`` (the window), ``low_ms`` and ``high_ms`` (the bin, its end excluded), ``censored``
-        (whether these calls were given up rather than answered, so that the bin is only a lower bound), ``n``; empty
-        bins have no row.
+        (whether these calls were given up rather than answered, so that the bin is only a lower bound), ``n``, and
+        those of `by`; empty bins have no row.
 
     Raises
     ------
@@ -325,16 +328,17 @@ def latency_bins(
     if bins_per_decade < 1:
         msg = f"bins_per_decade={bins_per_decade} makes no bins; pass 1 or more"
         raise SettingsError(msg)
+    told = "".join(f"{name_sql(column)}, " for column in by)
     begin = "sent_at_us" if measure == "service" else "planned_at_us"
     return aggregate(
         source,
         f"""
         with binned as (
-            select {window_ends_sql(every)}, kind in {_CENSORED} as censored,
+            select {window_ends_sql(every)}, {told}kind in {_CENSORED} as censored,
                    floor(log10(greatest(done_at_us - {begin}, 1)) * {bins_per_decade})::INTEGER as bin
             from calls where {_of(whom)}
         )
-        select soak_s, end_s, pow(10, bin / {bins_per_decade}.0) / 1000 as low_ms,
+        select soak_s, end_s, {told}pow(10, bin / {bins_per_decade}.0) / 1000 as low_ms,
                pow(10, (bin + 1) / {bins_per_decade}.0) / 1000 as high_ms, censored, count(*)::BIGINT as n
-        from binned group by soak_s, end_s, bin, censored order by soak_s, bin, censored""",  # noqa: S608 - our own names
+        from binned group by soak_s, end_s, {told}bin, censored order by soak_s, {told}bin, censored""",  # noqa: S608 - our own names
     )

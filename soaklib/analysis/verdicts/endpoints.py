@@ -177,6 +177,28 @@ def generator_lag_ms(run: Run, endpoint: Endpoint) -> float:
     return float(lag_ms or 0.0)
 
 
+def endpoint_margins(run: Run, endpoint: Endpoint, series: pl.DataFrame) -> dict[str, float]:
+    """Give each tool's margin: how much its series may change over the run without that mattering.
+
+    Parameters
+    ----------
+    run
+        The run.
+    endpoint
+        What is measured.
+    series
+        As :func:`endpoint_trends` gives it.
+    """
+    lag_ms = generator_lag_ms(run, endpoint)
+    return {
+        tool: endpoint.margin(run.thresholds, series_level(part), lag_ms) for tool, part in _by_tool(series).items()
+    }
+
+
+def _by_tool(series: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    return {tool: series.filter(tool=tool) for tool in series["tool"].unique(maintain_order=True)}
+
+
 def endpoint_trends(run: Run, endpoint: Endpoint, *, reference: Run | None = None) -> EndpointTrends:
     """Give an endpoint's series and their trends.
 
@@ -191,14 +213,8 @@ def endpoint_trends(run: Run, endpoint: Endpoint, *, reference: Run | None = Non
     series = endpoint_series(run, endpoint)
     days = {} if reference is None else _by_tool(endpoint_series(reference, endpoint))
     mask = not_judged(run)
-    parts = _by_tool(series)
-    lag_ms = generator_lag_ms(run, endpoint)
-    margins = {tool: endpoint.margin(run.thresholds, series_level(part), lag_ms) for tool, part in parts.items()}
+    parts, margins = _by_tool(series), endpoint_margins(run, endpoint, series)
     trends = {
         tool: drift(part, margin=margins[tool], mask=mask, reference=days.get(tool)) for tool, part in parts.items()
     }
     return EndpointTrends(series, trends)
-
-
-def _by_tool(series: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    return {tool: series.filter(tool=tool) for tool in series["tool"].unique(maintain_order=True)}

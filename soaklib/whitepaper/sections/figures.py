@@ -71,8 +71,7 @@ FIGURES: Final = {
         "Stacked bars over soak time: calls sent to each tool.",
     ),
     "intervention-timeline": Captioned(
-        "What happened when; n = {all_events.n} events, without the regular ones. Events are facts, so no interval "
-        "applies.",
+        "What happened when; n = {all_events.n} events. Events are facts, so no interval applies.",
         "A timeline in soak time with a row for each kind of event.",
         said="{@intervention-timeline} is the timeline of the run.",
     ),
@@ -161,8 +160,8 @@ FIGURES: Final = {
         said="{@percentile-plot} compares the phases of the plan out to the tail.", stays=True,
     ),
     "drift-gateway-memory": Captioned(
-        "Memory of the gateway, the series that its criterion judges: the median of each window, a band from least to largest, and "
-        "the line of the median slope, {memory.slope_per_hour} ({levels.drift} interval "
+        "Memory of the gateway, the series that its criterion judges: the median of each window, a band from least to "
+        "largest, and the line of the median slope, {memory.slope_per_hour} ({levels.drift} interval "
         "{memory.slope_per_hour:interval}); n = {memory.n} points. What was left out is grey.",
         "A line over soak time with a straight line and a band: the gateway's memory and its slope.",
         needs="memory.slope_per_hour:interval",
@@ -190,11 +189,11 @@ FIGURES: Final = {
     ),
     "reconciliation-residuals": Captioned(
         "What the gateway counted more or less than the client saw, in each window between scrapes; n = "
-        "{books.comparisons} comparisons. Differences that calls under way explain are grey; {books.unexplained} have "
-        "no such cause." + _ALL_COUNTED,
+        "{books.comparisons} comparisons. Up is more, down is less. {books.harmless} differ for a harmless cause, "
+        "{books.unexplained} without." + _ALL_COUNTED,
         "Bars over soak time, a row for each kind of outcome: how many answers the counters tell more or less than "
         "the client.",
-        needs="books.comparisons:true", otherwise="The gateway gave no counters to compare.",
+        needs="books.harmless:true|books.unexplained:true", otherwise="There is no difference to draw.",
         said="{@reconciliation-residuals} shows what differs, window by window.",
     ),
 }  # fmt: skip

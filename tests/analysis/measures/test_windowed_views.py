@@ -38,6 +38,15 @@ def test_every_answered_call_is_in_one_bin(run):
         assert row["n"] == inside
 
 
+def test_bins_can_be_told_apart_by_tool(run):
+    """By tool there are the same calls, each tool's in bins of its own."""
+    whole = latency_bins(run, "all").group_by("low_ms").agg(pl.col("n").sum()).sort("low_ms")
+    by_tool = latency_bins(run, "all", by=("tool",))
+    assert set(by_tool.columns) == {"soak_s", "end_s", "tool", "low_ms", "high_ms", "censored", "n"}
+    assert by_tool["tool"].n_unique() > 1
+    assert by_tool.group_by("low_ms").agg(pl.col("n").sum()).sort("low_ms").equals(whole)
+
+
 def test_response_time_counts_from_the_planned_time(run):
     """Response time, which includes the 40 us that a call waited, lies higher than service time."""
     service, response = (

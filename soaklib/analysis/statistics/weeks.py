@@ -1,0 +1,106 @@
+"""Whether a measure of some runs, one value a week, changed its level, and when: for few values that are independent.
+
+The split whose parts differ most in rank is looked for, each split weighed as Pettitt's test (*Applied Statistics* 28,
+1979) does not: by its own spread, so that a change near an end can be found too. How often chance would give as large a
+split anywhere is asked of shuffled weeks, which is exact where weeks are exchangeable, whatever their distribution; so
+one wild week is no change. Where there is a change, both parts are looked at again.
+
+:func:`~soaklib.analysis.statistics.changepoints.change_points` is for the many dependent readings inside a run, and
+needs 36 of them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+from scipy.stats import rankdata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from soaklib.analysis.statistics.series import FloatArray
+
+__all__ = ["FEWEST_WEEKS", "LevelChange", "level_changes"]
+
+FEWEST_WEEKS: Final = 10
+"""With fewer values no split can be told from chance at the level that is asked for."""
+
+LEVEL: Final = 0.01
+"""How often weeks that do not change are said to have changed: once in a hundred measures, for there are many."""
+
+_FEWEST_IN_PART: Final = 3
+_SHUFFLES: Final = 1999
+_SEED: Final = 1979
+
+
+class LevelChange(NamedTuple):
+    """A change of level.
+
+    Attributes
+    ----------
+    place
+        Of the first value of the new level, 0 for the first of all.
+    before, after
+        Medians of the level before and after it, up to the changes next to it.
+    p_value
+        How often shuffled weeks have as large a split.
+    """
+
+    place: int
+    before: float
+    after: float
+    p_value: float
+
+
+def level_changes(values: Sequence[float]) -> list[LevelChange]:
+    """Give the changes of level of a series of weeks, the earliest first.
+
+    Parameters
+    ----------
+    values
+        One a week, in order; fewer than :data:`FEWEST_WEEKS` have no change that could be told.
+    """
+    series = np.asarray(values, dtype=np.float64)
+    found = sorted(_splits(series, 0))
+    edges = [0, *(place for place, _ in found), series.size]
+    return [
+        LevelChange(
+            place,
+            float(np.median(series[edges[number] : place])),
+            float(np.median(series[place : edges[number + 2]])),
+            p,
+        )
+        for number, (place, p) in enumerate(found)
+    ]
+
+
+def _splits(series: FloatArray, start: int) -> Iterator[tuple[int, float]]:
+    if series.size < FEWEST_WEEKS or np.ptp(series) == 0:
+        return
+    sizes = _sizes(rankdata(series)[None, :])[0]
+    place = int(np.argmax(sizes)) + _FEWEST_IN_PART
+    largest = _largest_of_shuffled(tuple(np.sort(rankdata(series)).tolist()))
+    p_value = (1 + int(np.count_nonzero(largest >= sizes.max() * (1 - 1e-12)))) / (1 + _SHUFFLES)
+    if p_value <= LEVEL:
+        yield start + place, p_value
+        yield from _splits(series[:place], start)
+        yield from _splits(series[place:], start + place)
+
+
+def _sizes(ranks: FloatArray) -> FloatArray:
+    """Give for each row and split how far the ranks' mean before it is off, in its own spread; shape (rows, splits)."""
+    weeks = ranks.shape[1]
+    counts = np.arange(1, weeks + 1)[_FEWEST_IN_PART - 1 : weeks - _FEWEST_IN_PART]
+    sums = np.cumsum(ranks - ranks.mean(axis=1, keepdims=True), axis=1)[:, counts - 1]
+    sizes: FloatArray = np.abs(sums) / np.sqrt(counts * (weeks - counts) / weeks)
+    return sizes
+
+
+@lru_cache(maxsize=64)
+def _largest_of_shuffled(ranks: tuple[float, ...]) -> FloatArray:
+    generator = np.random.default_rng(_SEED)
+    shuffled = generator.permuted(np.tile(ranks, (_SHUFFLES, 1)), axis=1)
+    largest: FloatArray = _sizes(shuffled).max(axis=1)
+    return largest
