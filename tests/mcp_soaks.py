@@ -1,8 +1,12 @@
 """Short soaks of real MCP gateways, begun as a person would, killed and resumed."""
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import soaklib
@@ -62,7 +66,14 @@ def failures(run):
 
 def book_of(run):
     """Give the book of sessions that the run told at its end."""
-    import json
-
     told = run.sql("select data from events where name = 'SESSIONS_CLOSED' order by at_us desc limit 1").item()
     return json.loads(told)
+
+
+def ask(url, body=None, **headers):
+    """Send JSON to a server that the test started; give the JSON of its answer, None for one that is no success."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"} | headers)  # noqa: S310 - loopback
+    with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
+        return json.load(answer)
+    return None

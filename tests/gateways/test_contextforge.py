@@ -1,12 +1,9 @@
 """ContextForge as it is: sessions, tokens, a limit and its lock-out, a failing upstream, a kill and a restart."""
 
-import json
-import os
-import urllib.request
 from collections import Counter
 
 import pytest
-from mcp_soaks import begin, book_of, ended, failures, kill, resume, start
+from mcp_soaks import ask, begin, book_of, ended, failures, kill, resume
 
 import soaklib
 
@@ -28,12 +25,6 @@ def contextforge(real_gateway, tmp_path_factory):
 def run(contextforge, tmp_path_factory):
     """A short soak of its own plan to its end: sessions at a virtual server."""
     return ended(begin(contextforge, tmp_path_factory.mktemp("whole"), *RATE, "--hours", "0.006", edits=WHOLE))
-
-
-def sessions_upstream(gateway):
-    """Give what the upstream counted of ContextForge's own sessions with it."""
-    with urllib.request.urlopen(f"{gateway.upstream}/control/counts", timeout=10) as answer:
-        return json.load(answer)["sessions"]
 
 
 def counted(run, metric, *labels):
@@ -92,7 +83,7 @@ def test_over_rpc_an_upstreams_failures_are_one(contextforge, tmp_path):
 
 
 def test_a_killed_soak_goes_on_over_a_restart_of_the_gateway(contextforge, tmp_path):
-    """After kill -9 the run is resumed, what it left of tokens is revoked, and it outlives a restart of ContextForge."""
+    """After kill -9 the run is resumed, tokens that were left are revoked, and it outlives a restart."""
     folder = kill(begin(contextforge, tmp_path, *RATE, "--hours", "0.012", edits=WHOLE), tmp_path)
     second = resume(contextforge, folder)
     while not (line := second.stderr.readline()).startswith("2"):
@@ -106,16 +97,30 @@ def test_a_killed_soak_goes_on_over_a_restart_of_the_gateway(contextforge, tmp_p
     assert tokens_of(contextforge, run.info.run_id) == []
 
 
+def test_a_limit_and_its_lock_out_are_told_apart(contextforge, tmp_path):
+    """An address over its limit is denied its requests, then locked out; of its health it is then told nothing."""
+    address = {"X-Forwarded-For": "10.9.9.9"}
+    for _ in range(585):  # of the 600 of this minute; the limiter counts what is then refused for want of a token
+        assert ask(contextforge.url + PLACE, {}, **address) is None
+    contextforge.variables["SOAK_TEST_ADDRESS"] = address["X-Forwarded-For"]
+    flags = (*RATE, "--hours", "0.006", "--header-env", "X-Forwarded-For=SOAK_TEST_ADDRESS")
+    run = ended(begin(contextforge, tmp_path, *flags, edits=WHOLE))
+    limits = {row[3:] for row in failures(run) if row[0] == "load" and row[3] == "rate_limited"}
+    assert limits == {("rate_limited", "rate_limit", "requests"), ("rate_limited", "rate_limit", "lock-out")}
+    seen = run.sql("select \"limit\" from outcomes where kind = 'rate_limited' order by sent_at_us").to_series()
+    assert seen[0] == "requests"
+    told = run.sql("select distinct ok, status from scrapes where endpoint = 'health' order by all").rows()
+    assert told == [(False, 429), (True, 200)]
+    [detail] = run.sql(
+        "select detail from events where name = 'HEALTH_GATE_FAILED' and detail like 'before%'"
+    ).to_series()
+    assert "this address is limited or locked out" in detail
+
+
 def tokens_of(gateway, run_id):
     """Give the names of a run's tokens that are still good."""
     login = {"email": gateway.variables["SOAK_CONTEXTFORGE_EMAIL"]}
     login["password"] = gateway.variables["SOAK_CONTEXTFORGE_PASSWORD"]
-
-    def ask(path, body=None, token=None):
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-        data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(urllib.request.Request(gateway.url + path, data, headers), timeout=30) as answer:  # noqa: S310 - our own
-            return json.load(answer)
-
-    token = ask("/auth/login", login)["access_token"]
-    return [one["name"] for one in ask("/tokens?limit=100", token=token)["tokens"] if one["name"].startswith(run_id)]
+    token = ask(f"{gateway.url}/auth/login", login)["access_token"]
+    listed = ask(f"{gateway.url}/tokens?limit=100", Authorization=f"Bearer {token}")["tokens"]
+    return [one["name"] for one in listed if one["name"].startswith(run_id)]

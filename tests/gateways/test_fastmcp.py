@@ -1,16 +1,12 @@
 """A FastMCP server as it is: sessions of both eras, a limit, tokens, a failing upstream, a kill and a restart."""
 
-import json
-import time
-import urllib.request
-
 import pytest
-from mcp_soaks import begin, book_of, ended, failures, kill, resume
+from mcp_soaks import ask, begin, book_of, ended, failures, kill, resume
 
 pytestmark = pytest.mark.slow
 
 WHOLE = (('"1/4"', '"1/6"'), ('"1/10"', '"1/6"'), ("every_s = 10", "every_s = 2"), ("share = 0.1 ", "share = 0.2 "))
-WHOLE += (("share = 0.7", "share = 0.6"),)
+WHOLE += (("share = 0.7", "share = 0.6"), ("burst = 5", "burst = 1"))
 RATE = ("--rps", "10")
 
 
@@ -23,8 +19,8 @@ def fastmcp(real_gateway, tmp_path_factory):
 
 def upstreams_calls(gateway):
     """Give how often the upstream's tools were called."""
-    with urllib.request.urlopen(f"{gateway.upstream}/control/counts", timeout=10) as answer:
-        return {name: n for name, n in json.load(answer)["by_name"].items() if name in {"echo", "search", "send"}}
+    by_name = ask(f"{gateway.upstream}/control/counts")["by_name"]
+    return {name: n for name, n in by_name.items() if name in {"echo", "search", "send"}}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +32,7 @@ def run_and_calls(fastmcp, tmp_path_factory):
 
 
 def test_what_failed_is_told(run_and_calls):
-    """The limit while it is cut, the tool whose upstream fails, and both tokens that must be refused: each for itself."""
+    """The limit while it is cut, the tool whose upstream fails, both tokens that must be refused: each for itself."""
     run, _ = run_and_calls
     assert failures(run) == [
         ("load", "limited", "send", "rate_limited", "rate_limit", "requests"),
@@ -45,18 +41,18 @@ def test_what_failed_is_told(run_and_calls):
         ("probe", "stranger", "echo", "unauthorized", "token_invalid", None),
     ]
     phases = set(run.sql("select distinct tool, phase from outcomes where purpose = 'load' and kind <> 'ok'").rows())
-    assert {("send", "limit cut"), ("search", "upstream outage")} <= phases
-    assert phases <= {("send", "limit cut"), ("search", "upstream outage"), ("search", "upstream mended")}
+    seen = {("send", "limit cut"), ("search", "upstream outage")}
+    assert seen <= phases <= seen | {("send", "limit restored"), ("search", "upstream mended")}  # an end takes time
 
 
 def test_the_limit_lets_through_what_it_says(run_and_calls):
-    """While it is cut to one a second with a burst of five, no more calls pass than that; initialize counts, too."""
+    """While it is cut to one a second with no burst, no more calls pass than that; initialize counts, too."""
     run, _ = run_and_calls
     passed, lasted_s = run.sql(
         "select count(*), (max(sent_at_us) - min(sent_at_us)) / 1e6 from outcomes "
         "where tool = 'send' and phase = 'limit cut' and kind = 'ok'"
     ).row(0)
-    assert 2 <= passed <= lasted_s + 6
+    assert 1 <= passed <= lasted_s + 2
 
 
 def test_sessions_are_ended(run_and_calls):
@@ -89,7 +85,7 @@ def test_the_stateless_era_needs_no_session(fastmcp, tmp_path):
 
 
 def test_a_killed_soak_goes_on_over_a_restart_of_the_server(fastmcp, tmp_path):
-    """After kill -9 the run is resumed; the server that starts anew knows none of its sessions, and new ones are made."""
+    """After kill -9 the run is resumed; a server that starts anew knows none of its sessions: new ones are made."""
     folder = kill(begin(fastmcp, tmp_path, *RATE, "--hours", "0.01", edits=WHOLE), tmp_path)
     second = resume(fastmcp, folder)
     while not second.stderr.readline().startswith("2"):
@@ -102,4 +98,4 @@ def test_a_killed_soak_goes_on_over_a_restart_of_the_server(fastmcp, tmp_path):
     assert told["opened"] == told["closed"] + told["left"] + told["lost"]
     assert told["lost"] > 0
     last = run.sql("select kind, count(*) from outcomes where tool = 'echo' and slot > 340 group by all").rows()
-    assert [kind for kind, _ in last if kind != "unauthorized"] == ["ok"], time.ctime()
+    assert [kind for kind, _ in last if kind != "unauthorized"] == ["ok"]

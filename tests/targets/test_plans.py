@@ -8,6 +8,7 @@ import pytest
 
 from soaklib.commands.rehearsal import rehearsed
 from soaklib.errors import SettingsError
+from soaklib.evidence.secrets_scan import find_secrets
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import Step, load_plan, plan_file
 from soaklib.plan.workload import Workload
@@ -37,6 +38,14 @@ def test_each_plan_is_found_by_name_and_compiles(name, expected):
     assert all(b"{n}" not in wire.body for wire in wires)
     assert any(b"41" in wire.body for wire in wires)
     assert all(orjson.loads(wire.body) for wire in wires)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_as_a_run_keeps_it_holds_no_secret(name, tmp_path):
+    """It names variables and none of their values, in words that are not taken for any: a bundle is made."""
+    kept = tmp_path / "plan.json"
+    kept.write_text(load_plan(plan_file(Path(name))).model_dump_json())
+    assert find_secrets(kept, name) == []
 
 
 def test_a_file_goes_before_a_shipped_plan_of_its_name(tmp_path, monkeypatch):

@@ -224,7 +224,7 @@ def test_a_secret_is_shown_to_nobody_else():
     ids=str,
 )
 def test_a_tool_over_plain_http(drive, behaviour, status, outcome_):
-    """What a gateway makes a tool of says its arguments again, or misbehaves as the others do, and is counted by name."""
+    """What a gateway makes a tool of says its arguments again, or misbehaves as others do, and is counted by name."""
 
     async def scenario(driver):
         await driver.control(**behaviour)

@@ -19,8 +19,8 @@ from soaklib.targets.mcp.sessions import Sessions
 
 LATER = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
 OPTIONS = MCPOptions(
-    is_contextforge=True, era="rpc", path="/rpc", make_tokens=True, login={"email_env": "EMAIL", "password_env": "PASSWORD"},
-    tokens={"outsider": ("REVOKED",)},
+    is_contextforge=True, era="rpc", path="/rpc", make_tokens=True,
+    login={"email_env": "EMAIL", "password_env": "PASSWORD"}, tokens={"outsider": ("REVOKED",)},
 )  # fmt: skip
 ENVIRONMENT = {"EMAIL": "admin@example.com", "PASSWORD": "hush", "REVOKED": "revoked"}
 
