@@ -54,28 +54,31 @@ class BandName(NamedTuple):
 
 
 class _Numbered(NamedTuple):
-    """A number of the strip, where its moment is and where the number stands, in display coordinates."""
+    """A number of the strip, and the soak hour of its moment."""
 
     number: str
-    moment_x: float
-    x: float
+    at_h: float
 
 
 class _Entry(NamedTuple):
-    """An entry of the key: its text, where it begins, and its row, 0 for the uppermost."""
+    """An entry of the key: its text, how far right of where the key begins, and its row, 0 for the uppermost."""
 
     text: str
-    x: float
+    indent: float
     row: int
 
 
 class _Arrangement(NamedTuple):
-    """What is told and where, with places in display coordinates of `pixel` pixels a point."""
+    """What is told and in which rows, for a renderer of `pixel` pixels a point.
+
+    Where it stands is worked out when it is drawn: the layout may still move the axes after it asked for room.
+    """
 
     pixel: float
     named: tuple[BandName, ...]
     numbers: tuple[_Numbered, ...]
     key: tuple[_Entry, ...]
+    is_wide: bool
 
 
 class MarkLabels(Artist):
@@ -130,21 +133,23 @@ class MarkLabels(Artist):
         # The layout may still move by a pixel after it asked for room; the rows it made room for have to stay.
         if self._arrangement is None or self._arrangement.pixel != pixel:
             self._arrangement = self._arrange(renderer)
-        _, named, numbers, key = self._arrangement
+        _, named, numbers, key, is_wide = self._arrangement
         top = float(self._ax.bbox.y1)
         strip_y = top + _AIR_POINTS * pixel
         for band in named:
             yield self._text(band.text, sum(self._room(band)) / 2, strip_y, "center", colour=_BAND_COLOUR), None
-        for number, moment_x, x in numbers:
+        for (number, at_h), x in zip(numbers, self._spread(numbers, renderer, pixel), strict=True):
+            moment_x = self._x(at_h)
             stem = Line2D([moment_x, moment_x], [top, strip_y - pixel / 2], color=BLACK, linewidth=0.6)
             self._prepare(stem)
             text = self._text(number, x, strip_y, "center", colour=BLACK)
             text.set_fontweight("bold")
             yield text, stem
         rows = 1 + max((entry.row for entry in key), default=-1)
-        for text, x, row in key:
+        start = _AIR_POINTS * pixel if is_wide else float(self._ax.bbox.x0)
+        for text, indent, row in key:
             y = strip_y + (rows - row) * _ROW_POINTS * pixel
-            yield self._text(text, x, y, "left", colour=BLACK), None
+            yield self._text(text, start + indent, y, "left", colour=BLACK), None
 
     def _arrange(self, renderer: RendererBase) -> _Arrangement:
         """Choose what is told and how the key wraps, for the axes as wide as it is now."""
@@ -153,38 +158,26 @@ class MarkLabels(Artist):
         squeezed = [Moment(band.low, band.text) for band in self.bands if band not in named and band.needed]
         moments = sorted(moment for moment in (*self.moments, *squeezed) if self._sees(moment.x))
         texts = list(dict.fromkeys(moment.text for moment in moments))
-        numbers = [str(1 + texts.index(moment.text)) for moment in moments]
-        places = self._spread([self._x(moment.x) for moment in moments], numbers, renderer, pixel)
-        strip = (
-            _Numbered(number, self._x(moment.x), x) for number, moment, x in zip(numbers, moments, places, strict=True)
-        )
-        return _Arrangement(pixel, named, tuple(strip), tuple(self._key(texts, renderer, pixel)))
+        numbers = tuple(_Numbered(str(1 + texts.index(moment.text)), moment.x) for moment in moments)
+        told = [f"{number} {text}" for number, text in enumerate(texts, 1)]
+        widths = [self._width(text, renderer) for text in told]
+        is_wide = max(widths, default=0.0) > self._ax.bbox.width
+        room = float(self._ax.bbox.x1 if is_wide else self._ax.bbox.width)
+        key = tuple(_rows(told, widths, room, _KEY_GAP_POINTS * pixel))
+        return _Arrangement(pixel, named, numbers, key, is_wide)
 
-    def _spread(self, wanted: list[float], numbers: list[str], renderer: RendererBase, pixel: float) -> list[float]:
-        """Give where numbers stand that would like to stand at `wanted`: in this order, and clear of one another."""
-        widths = [self._width(number, renderer) + 2 * pixel for number in numbers]
+    def _spread(self, numbers: Sequence[_Numbered], renderer: RendererBase, pixel: float) -> list[float]:
+        """Give where the numbers stand: at their moments as far as they are clear of one another, and in order."""
+        widths = [self._width(number.number, renderer) + 2 * pixel for number in numbers]
         places: list[float] = []
-        for x, width in zip(wanted, widths, strict=True):
+        for number, width in zip(numbers, widths, strict=True):
             least = places[-1] + (width + widths[len(places) - 1]) / 2 if places else -float("inf")
-            places.append(max(x, least))
+            places.append(max(self._x(number.at_h), least))
         most = float(self._ax.bbox.x1) + pixel
         for place in range(len(places) - 1, -1, -1):  # what was pushed out on the right comes back
             places[place] = min(places[place], most)
             most = places[place] - (widths[place] + widths[place - 1]) / 2
         return places
-
-    def _key(self, texts: list[str], renderer: RendererBase, pixel: float) -> Iterator[_Entry]:
-        """Give the key in rows as wide as the axes; where an entry is wider, they begin at the figure's edge."""
-        box, gap = self._ax.bbox, _KEY_GAP_POINTS * pixel
-        told = [f"{number} {text}" for number, text in enumerate(texts, 1)]
-        widths = [self._width(text, renderer) for text in told]
-        start = float(box.x0) if max(widths, default=0.0) <= box.width else _AIR_POINTS * pixel
-        x, row = start, 0
-        for text, width in zip(told, widths, strict=True):
-            if x > start and x + width > box.x1:
-                x, row = start, row + 1
-            yield _Entry(text, x, row)
-            x += width + gap
 
     def _sees(self, x: float) -> bool:
         low, high = self._ax.get_xlim()
@@ -226,3 +219,13 @@ class MarkLabels(Artist):
 
 def _pixels_a_point(renderer: RendererBase) -> float:
     return cast("float", renderer.points_to_pixels(1.0))
+
+
+def _rows(told: Sequence[str], widths: Sequence[float], room: float, gap: float) -> Iterator[_Entry]:
+    """Lay entries out in rows that are no wider than the room."""
+    indent, row = 0.0, 0
+    for text, width in zip(told, widths, strict=True):
+        if indent and indent + width > room:
+            indent, row = 0.0, row + 1
+        yield _Entry(text, indent, row)
+        indent += width + gap
