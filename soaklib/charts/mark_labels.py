@@ -142,9 +142,9 @@ class MarkLabels(Artist):
             moment_x = self._x(at_h)
             stem = Line2D([moment_x, moment_x], [top, strip_y - pixel / 2], color=BLACK, linewidth=0.6)
             self._prepare(stem)
-            text = self._text(number, x, strip_y, "center", colour=BLACK)
-            text.set_fontweight("bold")
-            yield text, stem
+            shown = self._text(number, x, strip_y, "center", colour=BLACK)
+            shown.set_fontweight("bold")
+            yield shown, stem
         rows = 1 + max((entry.row for entry in key), default=-1)
         start = _AIR_POINTS * pixel if is_wide else float(self._ax.bbox.x0)
         for text, indent, row in key:

@@ -17,6 +17,7 @@ import psutil
 from soaklib.errors import SettingsError
 from soaklib.plan.cadence import occurrences, sampling_s
 from soaklib.plan.limits import MOST_QUEUED_ROWS
+from soaklib.plan.counting import count_operations
 from soaklib.plan.workload import Workload
 from soaklib.safety.memory import usable_memory_bytes
 
@@ -175,7 +176,7 @@ def _calls(settings: SoakSettings, plan: Plan) -> list[PlannedCalls]:
     """Count the planned calls of the load, then of the probes, each by role, tool and action."""
     slots = settings.total_slots
     if slots <= _EXACT_SLOTS:
-        operations = Workload(plan, settings.seed).count_operations(slots)
+        operations = count_operations(Workload(plan, settings.seed), slots)
     else:
         operations = Counter({n: round(operation.share * slots) for n, operation in enumerate(plan.operations)})
     load: Counter[tuple[str, str, str]] = Counter()

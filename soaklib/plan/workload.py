@@ -6,7 +6,6 @@ Nothing is drawn from a stream, so a resumed run sends in slot n what the first 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
@@ -16,14 +15,13 @@ from soaklib.records import Expected
 if TYPE_CHECKING:
     from soaklib.plan.model import Operation, Plan, Step
 
-__all__ = ["Call", "Workload", "probe_slot"]
+__all__ = ["LAST_SHIFT", "MASK", "ROUNDS", "STEP", "Call", "Workload", "probe_slot"]
 
-_MASK: Final = 2**64 - 1
-_STEP: Final = 0x9E3779B97F4A7C15
-_ROUNDS: Final = (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)
-_LAST_SHIFT: Final = 31
+MASK: Final = 2**64 - 1
+STEP: Final = 0x9E3779B97F4A7C15
+ROUNDS: Final = (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)
+LAST_SHIFT: Final = 31
 _RECENT_SLOTS: Final = 50
-_AT_ONCE: Final = 1 << 16
 
 
 def probe_slot(turn: int, which: int, probes: int) -> int:
@@ -57,10 +55,10 @@ class Call:
 
 def _mix(value: int) -> int:
     """Scramble 64 bits (SplitMix64's finaliser: Steele, Lea and Flood, OOPSLA 2014)."""
-    value = (value + _STEP) & _MASK
-    for shift, factor in _ROUNDS:
-        value = ((value ^ (value >> shift)) * factor) & _MASK
-    return value ^ (value >> _LAST_SHIFT)
+    value = (value + STEP) & MASK
+    for shift, factor in ROUNDS:
+        value = ((value ^ (value >> shift)) * factor) & MASK
+    return value ^ (value >> LAST_SHIFT)
 
 
 class Workload:
@@ -75,6 +73,8 @@ class Workload:
 
     Attributes
     ----------
+    seed
+        The seed, scrambled: what a slot's number is mixed with.
     calls
         Every call that the plan knows, those of the operations and then the probes.
     probes
@@ -82,7 +82,7 @@ class Workload:
     """
 
     def __init__(self, plan: Plan, seed: int) -> None:
-        self._seed = _mix(seed)
+        self.seed = _mix(seed)
         self.calls: list[Call] = []
         self._operations: list[tuple[Call, ...]] = [
             tuple(self._add(step, operation.role, Expected.ALLOW) for step in operation.steps)
@@ -103,38 +103,26 @@ class Workload:
         kind = self._kind(slot)
         return self._operations[kind], self._query_number(slot, kind)
 
-    def count_operations(self, slots: int) -> Counter[int]:
-        """Count the operations of the first `slots` slots, by their place in the plan."""
-        import numpy as np  # noqa: PLC0415 - a sender draws slot by slot, and does without
-
-        # a draw is below a bound if it is below the next whole number; bounds that no draw can reach part nothing
-        inner = [whole for bound in self._bounds if (whole := math.ceil(bound)) <= _MASK]
-        bounds = np.array(inner, np.uint64)
-        counts = np.zeros(len(inner) + 1, np.int64)
-        for start in range(0, slots, _AT_ONCE):
-            drawn = np.arange(start, min(start + _AT_ONCE, slots), dtype=np.uint64) ^ np.uint64(self._seed)
-            drawn += np.uint64(_STEP)  # as `_mix` does; unsigned numbers wrap around by themselves
-            for shift, factor in _ROUNDS:
-                drawn = (drawn ^ (drawn >> np.uint64(shift))) * np.uint64(factor)
-            drawn ^= drawn >> np.uint64(_LAST_SHIFT)
-            counts += np.bincount(np.searchsorted(bounds, drawn, side="right"), minlength=len(counts))
-        return Counter({kind: int(count) for kind, count in enumerate(counts) if count})
+    @property
+    def bounds(self) -> list[int]:
+        """Give what a slot's draw of 64 bits is held against: the operation is the first whose bound is above it."""
+        return [math.ceil(bound) for bound in self._bounds]  # a whole number is below a bound if it is below the next
 
     def _kind(self, slot: int) -> int:
-        draw = _mix(self._seed ^ slot)
+        draw = _mix(self.seed ^ slot)
         for kind, bound in enumerate(self._bounds):
             if draw < bound:
                 return kind
         return len(self._bounds) - 1  # not reached: the last bound is above every draw
 
     def _repeats(self, slot: int, kind: int) -> bool:
-        return _mix(self._seed + 2 * slot + 1) < self._repeat_below[kind]
+        return _mix(self.seed + 2 * slot + 1) < self._repeat_below[kind]
 
     def _query_number(self, slot: int, kind: int) -> int:
         """Give the slot's own number, or a recent fresh slot's of the same kind when this one repeats it."""
         if not self._repeats(slot, kind):
             return slot
-        start = slot - 1 - _mix(self._seed + 3 * slot + 2) % _RECENT_SLOTS
+        start = slot - 1 - _mix(self.seed + 3 * slot + 2) % _RECENT_SLOTS
         for earlier in range(start, max(-1, start - _RECENT_SLOTS), -1):
             if earlier >= 0 and self._kind(earlier) == kind and not self._repeats(earlier, kind):
                 return earlier

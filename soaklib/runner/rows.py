@@ -10,6 +10,7 @@ from soaklib.targets.base import Reading
 
 if TYPE_CHECKING:
     from soaklib.plan.workload import Call
+    from soaklib.records import Purpose
     from soaklib.targets.base import Identity
 
 __all__ = ["CUT_OFF", "DROPPED", "MISSED", "SKIPPED", "Planned", "outcome_of"]
@@ -38,7 +39,7 @@ class Planned:
         Which sender of a fleet it is for; None where there is one sender.
     """
 
-    purpose: str
+    purpose: Purpose
     slot: int
     calls: tuple[Call, ...]
     number: int
