@@ -282,8 +282,9 @@ def _show(gateway):
 
 
 def _soak(gateway, more):
-    """Soak it; give the soak's exit code. Ctrl-C is for the soak, which ends by itself then."""
+    """Soak it; give the soak's exit code. Ctrl-C and SIGTERM are for the soak, which ends by itself then."""
     with subprocess.Popen(gateway.soak_command(*more), env=os.environ | gateway.variables) as soak:
+        signal.signal(signal.SIGTERM, lambda *_: soak.terminate())
         while True:
             try:
                 return soak.wait()
