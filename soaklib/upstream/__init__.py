@@ -14,6 +14,7 @@ module             noun
 ``conduct``        one request: waiting, misbehaving, being counted
 ``openai``         chat completions (also streamed), embeddings, responses, models
 ``mcp``            streamable HTTP: sessions, the stateless era, ``/rpc``
+``rest``           tools over plain HTTP, which a gateway makes tools of
 ``app`` ``server`` the aiohttp application with ``/control``; listening, signals, exit
 ================== ==================================================================================
 """
