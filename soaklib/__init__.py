@@ -91,6 +91,7 @@ __all__ = [
     "known_verdicts",
     "latency",
     "latency_bins",
+    "limits",
     "marks",
     "measurement_validity",
     "memory_metric",
@@ -118,6 +119,7 @@ __all__ = [
 ]
 
 _MODULES: Final = {
+    "soaklib.analysis.books.limits": ("limits",),
     "soaklib.analysis.books.pairs": ("reconciliation_proofs",),
     "soaklib.analysis.books.reconcile": ("books_balanced", "reconcile"),
     "soaklib.analysis.measures.around": ("aligned",),

@@ -8,8 +8,8 @@ Columns ending in ``_us`` are microseconds on the run's own monotonic clock, cou
 ================== ========= ==========================================================================
 column             type      meaning
 ================== ========= ==========================================================================
-purpose            VARCHAR   ``load`` or ``probe`` (:class:`Purpose`)
-slot               BIGINT    0-based number of the planned arrival; probes number their own
+purpose            VARCHAR   ``load``, ``probe`` or ``trial`` (:class:`Purpose`)
+slot               BIGINT    0-based number of the planned arrival; probes and trials number their own
 step               SMALLINT  0-based position in a chain
 role               VARCHAR   role of the calling agent (``scraper``, ``enricher``, ``engager``)
 tool               VARCHAR   tool called (``serpapi``, ``http_fetch``, ``openai``, ``gmail_send``)

@@ -15,6 +15,7 @@ __all__ = [
     "Reason",
     "RunStatus",
     "State",
+    "Trial",
 ]
 
 
@@ -23,6 +24,18 @@ class Purpose(StrEnum):
 
     LOAD = "load"
     PROBE = "probe"  #: must be denied; a probe that policy lets through is a false-allow
+    TRIAL = "trial"  #: as one who must be refused, or up to the edge of a limit: counts in no rate and no total
+
+
+class Trial(StrEnum):
+    """As whom a call of purpose ``trial`` is made; its row's ``identity`` begins with it."""
+
+    UNKNOWN = "unknown"  #: a token or key that the gateway never gave
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    ROTATED = "rotated"  #: replaced by rotations, and not to be good any more
+    SCOPE = "scope"  #: a good one, for what it does not open
+    EDGE = "edge"  #: a good one, until its limit refuses it
 
 
 class Kind(StrEnum):
@@ -166,6 +179,7 @@ class EventName(StrEnum):
     CHANGE_UNCERTAIN = "CHANGE_UNCERTAIN"  #: the answer was lost or no answer at all: it may have been made
     CHANGE_UNSUPPORTED = "CHANGE_UNSUPPORTED"
     RATE_LIMITED = "RATE_LIMITED"
+    TRIAL_NOT_POSSIBLE = "TRIAL_NOT_POSSIBLE"  #: why a gateway cannot be tried with such a token
     LATE_SENDING = "LATE_SENDING"
     RECORDER_WARNING = "RECORDER_WARNING"
     LANE_STARTED = "LANE_STARTED"

@@ -16,8 +16,8 @@ import psutil
 
 from soaklib.errors import SettingsError
 from soaklib.plan.cadence import occurrences, sampling_s
-from soaklib.plan.limits import MOST_QUEUED_ROWS
 from soaklib.plan.counting import count_operations
+from soaklib.plan.limits import MOST_QUEUED_ROWS
 from soaklib.plan.workload import Workload
 from soaklib.safety.memory import usable_memory_bytes
 

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from soaklib.errors import SettingsError
 from soaklib.plan.changes import Change, LastingChange, PolicyChange
+from soaklib.plan.oracles import RateLimit, Trials  # noqa: TC001 - pydantic looks them up
 from soaklib.plan.parts import Name, Part, Share, ToolAction
 
 __all__ = [
@@ -129,6 +130,8 @@ class Plan(Part):
     roles: dict[Name, Role] = Field(min_length=1)
     operations: tuple[Operation, ...] = Field(min_length=1)
     probes: tuple[Probe, ...] = ()
+    limits: tuple[RateLimit, ...] = ()
+    trials: Trials | None = None
     changes: tuple[Annotated[Change, Field(discriminator="do")], ...] = ()
 
     @model_validator(mode="after")
@@ -151,6 +154,13 @@ class Plan(Part):
                 if not self.planned_calls(name, quota.action, rps=1, seconds=1):
                     msg = f"role {name!r} has a quota on {quota.action}, which none of its operations calls"
                     raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _limits_are_of_its_roles(self) -> Self:
+        for limit in self.limits:
+            for role in limit.roles:
+                self._role(role)
         return self
 
     @model_validator(mode="after")

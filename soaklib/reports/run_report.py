@@ -83,7 +83,7 @@ _SECTIONS: Final = (
     _Section(
         "Why calls were not ok",
         """
-        select kind, reason, tool, count(*) as calls from outcomes where kind <> 'ok'
+        select kind, reason, tool, count(*) as calls from outcomes where kind <> 'ok' and purpose <> 'trial'
         group by kind, reason, tool order by calls desc, kind, reason, tool""",
     ),
     _Section(

@@ -37,6 +37,7 @@ from soaklib.runner.side_by_side import run_side_by_side
 from soaklib.runner.surroundings import Surroundings
 from soaklib.runner.timeline import Timeline
 from soaklib.runner.tokens import AgentPool
+from soaklib.runner.trials import IdentityTrials
 from soaklib.runner.vitals import Vitals
 from soaklib.store.names import EVENT_LOG_NAME
 from soaklib.store.views import Segment
@@ -201,7 +202,8 @@ class Soak:
                 ),
             )  # fmt: skip
             end = await run_side_by_side(
-                self._scheduled(load, self.timeline, past), self._watchers(load, self.timeline, ways),
+                [*self._scheduled(load, self.timeline, past), *self._trials(ways, pool).tasks(past.soak_s)],
+                self._watchers(load, self.timeline, ways),
                 load=load, stop=stop, drain_s=job.settings.drain_s, clock=self.clock,
             )  # fmt: skip
             self._end_segment(end.at_us if end.completed else min(end.at_us, load.next_due_us))
@@ -298,6 +300,13 @@ class Soak:
             record=self.recorder.outcome,
             phases=self.job.plan.phase_starts(settings.duration_s),
             total_slots=settings.total_slots, max_in_flight=settings.in_flight_cap,
+        )  # fmt: skip
+
+    def _trials(self, ways: _Ways, pool: AgentPool) -> IdentityTrials:
+        return IdentityTrials(
+            plan=self.job.plan, duration_s=self.job.settings.duration_s, target=self._target, admin=ways.admin,
+            client=ways.client, pool=pool, clock=self.clock, soak_clock=self.soak_clock,
+            utc_now=self._surroundings.utc_now, vitals=self.vitals, record=self.recorder.outcome, events=self.events,
         )  # fmt: skip
 
     def _scheduled(self, load: Load, timeline: Timeline, past: Past) -> list[Coroutine[object, object, None]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -26,6 +27,8 @@ __all__ = ["AgentPool"]
 
 _T = TypeVar("_T")
 _AT_A_TIME: Final = 8
+_KEPT: Final = 3
+"""Generations that are kept after they were replaced: one of them is over, whatever calls still go on with."""
 
 
 class AgentPool:
@@ -68,6 +71,8 @@ class AgentPool:
         self._utc_now = utc_now
         self._agents: dict[str, list[Identity]] = {}
         self._in_place: dict[str, list[Identity]] = {}
+        self._replaced: deque[tuple[dict[str, Identity], dt.datetime]] = deque(maxlen=_KEPT)
+        self._good_until = utc_now()
         self._turn = dict.fromkeys(self._roles, 0)
         self._one_at_a_time = asyncio.Lock()
         self.generation = generation
@@ -82,6 +87,18 @@ class AgentPool:
         agents = self._in_place[role]
         turn = self._turn[role] = self._turn[role] + 1
         return agents[turn % len(agents)]
+
+    def first(self, role: str) -> Identity:
+        """Give the role's first agent, without taking a turn."""
+        return self._in_place[role][0]
+
+    def replaced(self, role: str) -> Identity | None:
+        """Give an agent as it was two rotations ago or more, if its secret was replaced and its life is over."""
+        now, current = self._utc_now(), self.first(role)
+        for agents, good_until in list(self._replaced)[:-1]:
+            if now > good_until and agents[role].secret != current.secret:
+                return agents[role]
+        return None
 
     async def create(self) -> None:
         """Create all agents, also in place of ones that the gateway has forgotten.
@@ -134,6 +151,9 @@ class AgentPool:
             fetched = {role: await _together(*map(one, agents)) for role, agents in self._agents.items()}
             before = [agent for agents in self._agents.values() for agent in agents]
             after = [agent for agents in fetched.values() for agent in agents]
+            if self._in_place:
+                self._replaced.append(({role: agents[0] for role, agents in self._in_place.items()}, self._good_until))
+            self._good_until = self._expiry()
             self._agents = self._in_place = fetched
             self.generation += 1
         return sum(_calls_with(old) != _calls_with(new) for old, new in zip(before, after, strict=True))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from soaklib.records import HealthTick, Kind
+from soaklib.records import HealthTick, Kind, Purpose
 from soaklib.runner.histogram import Histogram
 
 if TYPE_CHECKING:
@@ -88,10 +88,11 @@ class Vitals:
 
     @property
     def kinds(self) -> Counter[str]:
-        """Rows of ``outcomes`` so far, by kind."""
+        """Rows of ``outcomes`` so far, by kind, but for trials: those count in no total."""
         kinds: Counter[str] = Counter()
-        for (_, _, kind), count in self.outcomes.items():
-            kinds[kind] += count
+        for (purpose, _, kind), count in self.outcomes.items():
+            if purpose != Purpose.TRIAL:
+                kinds[kind] += count
         return kinds
 
     @property

@@ -134,7 +134,7 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
         + SUCCESS_SQL["counts_towards_success"],
         _LIMITED,
         # a chain's second call, planned as the first comes back after the end, belongs to the last window
-        f"""create temp view calls as
+        f"""create temp view all_calls as
            select utc(planned_at_us) as "at", utc(planned_at_us) as at_utc,
                   least(soak_seconds(planned_at_us), {last_s!r}) as soak_s,
                   *,
@@ -145,6 +145,8 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
                                         when (purpose, slot, step) in (from used_up_limits) then 'either'
                                         when purpose = 'load' then 'allow' else expected end as expected)
                  from outcomes)""",  # noqa: S608 - our own number
+        # trials are calls that a gateway must refuse: they count in no rate and no total
+        "create temp view calls as select * from all_calls where purpose <> 'trial'",
         'create temp macro label(labels, name) as list_filter(labels, lambda pair: pair."key" = name)[1]."value"',
         """create temp view readings as
            select at_us, utc(at_us) as at_utc, soak_seconds(at_us) as soak_s, metric,

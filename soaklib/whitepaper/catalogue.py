@@ -130,7 +130,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
                    count(*) filter (kind in ('timeout', 'transport_error'))::BIGINT as given_up,
                    count(*) filter (purpose = 'load' and kind = 'fast_fail')::BIGINT as fast_fails,
                    count(*) filter (purpose = 'load' and kind = 'upstream_error')::BIGINT as upstream_errors
-            from outcomes""",
+            from outcomes where purpose <> 'trial'""",
         columns={"planned": Stated("calls")}
         | dict.fromkeys(
             ("sent", "ok", "denied", "failed", "load", "probes", "load_sent", "load_served", "load_denied", "dropped",
@@ -340,7 +340,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         query="""
             select planned, valid, planned - valid as left_out,
                    coalesce((select sum(end_s - start_s) from invalid_windows), 0) / 60 as soak_minutes
-            from (select count(*)::BIGINT as planned from outcomes),
+            from (select count(*)::BIGINT as planned from calls),
                  (select count(*)::BIGINT as valid from valid_calls)""",
         columns={"valid": _OF_ALL, "left_out": _OF_ALL, "soak_minutes": Stated("soak minutes")},
     ),

@@ -91,7 +91,7 @@ def recoveries_sql(run: Run) -> str:
         usual as (
             select tool, count(*) filter ({FAILED_SQL}) / count(*) as share
             from outcomes semi join ended using (tool)
-            where attempts > 0 and not exists (select 1 from chaos_windows as chaos where chaos.tool = outcomes.tool
+            where attempts > 0 and purpose <> 'trial' and not exists (select 1 from chaos_windows as chaos where chaos.tool = outcomes.tool
                                                and planned_at_us >= on_us and planned_at_us < off_us)
             group by tool
         ),
@@ -99,6 +99,7 @@ def recoveries_sql(run: Run) -> str:
             select number, soak_seconds(planned_at_us) as soak_s, ended_s, kind, {FAILED_SQL} as is_failed
             from ended join outcomes using (tool)
             where planned_at_us >= off_us and coalesce(planned_at_us < next_us, true) and attempts > 0
+                  and purpose <> 'trial'
         ),
         after as (
             select number, count(*) as calls, count(*) filter (kind = 'ok') as ok,

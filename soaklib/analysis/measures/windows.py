@@ -227,6 +227,6 @@ def _frame_connection(frame: object) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute(
             'create view calls as select *, "at" as at_utc, '  # noqa: S608 - our own texts
             f"{SUCCESS_SQL['is_success']} as succeeded, {SUCCESS_SQL['counts_towards_success']} as counted "
-            f"from {parquet_sql(path)}"
+            f"from {parquet_sql(path)} where purpose <> 'trial'"
         ).fetchall()
         yield connection

@@ -16,7 +16,7 @@ _VALUE: Final = f"{_CELL};white-space:normal;overflow-wrap:anywhere"
 
 def run_card(run: Run, standing: str) -> str:
     """Give HTML that says what a run is and how it stands."""
-    counts = run.sql("select kind, count(*) as n from outcomes group by kind order by n desc, kind")
+    counts = run.sql("select kind, count(*) as n from calls group by kind order by n desc, kind")
     judged = run.sql("select state, count(*) as n from verdicts group by state order by n desc, state")
     last_s = run.sql("select soak_seconds(max(planned_at_us)) from outcomes").item()
     rows = {

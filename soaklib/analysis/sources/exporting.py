@@ -26,7 +26,7 @@ _HOW: Final = {
 }
 
 _QUERIES: Final = {
-    "outcomes": 'select * exclude ("at") from calls',
+    "outcomes": 'select * exclude ("at") from all_calls',
     "samples": 'select at_utc, soak_s, metric, labels, "value" from readings',
     "scrapes": "select utc(at_us) as at_utc, soak_seconds(at_us) as soak_s, * exclude (at_us) from scrapes",
     "events": "select utc(at_us) as at_utc, soak_seconds(at_us) as soak_s, name, detail from events",

@@ -160,7 +160,7 @@ class Run:
         """
         wanted = "* exclude (at_utc)" if columns is None else ", ".join(name_sql(column) for column in columns)
         condition = "" if where is None else f"where {where}"
-        return self.sql(f"select {wanted} from calls {condition} order by planned_at_us, purpose, slot, step")  # noqa: S608 - our own names
+        return self.sql(f"select {wanted} from all_calls {condition} order by planned_at_us, purpose, slot, step")  # noqa: S608 - our own names
 
     def samples(self, metric: str | None = None) -> pl.DataFrame:
         """Give scraped samples: ``at`` (UTC), ``metric``, ``labels``, ``value``, in order of time.

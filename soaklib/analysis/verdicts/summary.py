@@ -30,7 +30,7 @@ def summary(run: Run, verdicts: Iterable[Verdict]) -> dict[str, Any]:
         (``ok``, ``denied``, ``fail``, ``total``: rows of ``outcomes``), ``kinds`` (rows by kind), ``configuration``,
         ``completed_at`` (ISO 8601, UTC), ``duration_seconds`` (wall), ``status``, ``verdicts``.
     """
-    kinds = dict(run.sql("select kind, count(*) from outcomes group by kind order by kind").iter_rows())
+    kinds = dict(run.sql("select kind, count(*) from calls group by kind order by kind").iter_rows())
     counted, succeeded = run.sql(
         "select count(*) filter (counted), count(*) filter (counted and succeeded) from calls"
     ).row(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 from dataclasses import replace
 from http import HTTPStatus
@@ -18,9 +19,10 @@ from soaklib.targets.fourrunr.api import ApiError, GatewayApi
 from soaklib.targets.fourrunr.health import health_gate, is_healthy, memory_figures, open_breakers
 from soaklib.targets.fourrunr.policies import RunPolicies
 from soaklib.targets.fourrunr.routes import check_routes
+from soaklib.targets.trials import forged
+from soaklib.vocabulary import Trial
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Mapping
     from types import TracebackType
 
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from soaklib.targets.admin import Health, Link, Owe
 
 __all__ = ["FourRunrAdmin"]
+
+_REVOKED_LIVES: Final = dt.timedelta(days=1)
+"""Of a token that is revoked: it must be refused for that, and not because it has expired."""
 
 
 class FourRunrAdmin:
@@ -52,6 +57,7 @@ class FourRunrAdmin:
         )  # fmt: skip
         self._policies = RunPolicies(self._api, link.tell, link.plan, rps=link.rps, run_id=link.run_id)
         self._active: dict[str, str] = {}
+        self._edges: dict[str, Identity] = {}
 
     async def __aenter__(self) -> Self:
         await self._api.__aenter__()
@@ -96,10 +102,28 @@ class FourRunrAdmin:
     async def renew(self, identity: Identity, *, expires_at: dt.datetime) -> Identity:
         """Give an agent a new token."""
         token = await self._api.generate_token(
-            identity.handle, scopes=self._link.plan.roles[identity.role].scopes,
-            expires_at=expires_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        )  # fmt: skip
+            identity.handle, scopes=self._link.plan.roles[identity.role].scopes, expires_at=_iso(expires_at)
+        )
         return replace(identity, secret=token)
+
+    async def trial_identity(self, trial: Trial, identity: Identity, *, expires_at: dt.datetime) -> Identity:
+        """Give an identity with a token that is not good; the one of an edge is an agent's of its own."""
+        scopes = self._link.plan.roles[identity.role].scopes
+        match trial:
+            case Trial.UNKNOWN:
+                return replace(identity, secret=forged(identity.secret))
+            case Trial.EXPIRED:
+                return await self.renew(identity, expires_at=expires_at)
+            case Trial.REVOKED:
+                late = expires_at + _REVOKED_LIVES
+                token = await self._api.revoked_token(identity.handle, scopes=scopes, expires_at=_iso(late))
+                return replace(identity, secret=token)
+            case Trial.EDGE:
+                name = f"{self._link.run_id}-edge-{identity.role}"
+                if name not in self._edges:
+                    self._edges[name] = await self.open(identity.role, name)
+                return await self.renew(self._edges[name], expires_at=expires_at)
+        return identity
 
     async def close(self, identity: Identity) -> None:
         """Leave an agent where it is: the gateway has no route to remove one, and its token expires by itself."""
@@ -224,3 +248,7 @@ class FourRunrAdmin:
                 f"that is active for {tool}"
             )
             raise TargetError(msg)
+
+
+def _iso(moment: dt.datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

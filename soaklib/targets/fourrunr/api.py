@@ -205,9 +205,19 @@ class GatewayApi:
 
     async def generate_token(self, agent_id: str, *, scopes: tuple[str, ...], expires_at: str) -> str:
         """Give a new token of an agent; builds of the gateway answer 200 or 201."""
+        return (await self._issue(agent_id, scopes, expires_at)).text("agent_token", most=_MOST_TOKEN)
+
+    async def revoked_token(self, agent_id: str, *, scopes: tuple[str, ...], expires_at: str) -> str:
+        """Give a token of an agent that was made and revoked."""
+        answer = await self._issue(agent_id, scopes, expires_at)
+        token, token_id = answer.text("agent_token", most=_MOST_TOKEN), answer.text("token_id")
+        await self._call("POST", f"/api/admin/tokens/{quote(token_id, safe='')}/revoke", None, admin=True)
+        return token
+
+    async def _issue(self, agent_id: str, scopes: tuple[str, ...], expires_at: str) -> _Answer:
         tools = list(dict.fromkeys(scope.split(":")[0] for scope in scopes))
         body = {"agent_id": agent_id, "tools": tools, "permissions": list(scopes), "expires_at": expires_at}
-        return (await self._call("POST", "/api/generate-token", body)).text("agent_token", most=_MOST_TOKEN)
+        return await self._call("POST", "/api/generate-token", body)
 
     # -- policies
 

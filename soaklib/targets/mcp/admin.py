@@ -21,6 +21,8 @@ from soaklib.targets.mcp.sessions import Session
 from soaklib.targets.mcp.templates import CLIENT, envelope, headers_of
 from soaklib.targets.own_upstream import UPSTREAM_ROUTES
 from soaklib.targets.sse import EventStream
+from soaklib.targets.trials import NOTHING_TO_REFUSE, TrialNotPossibleError, forged, unmade
+from soaklib.vocabulary import Trial
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -139,6 +141,28 @@ class McpAdmin(IdleAdmin):
             return renewed  # its probes are to be refused, and go without a session
         self._sessions.seat(renewed, renewed.session)
         return renewed
+
+    async def trial_identity(self, trial: Trial, identity: Identity, *, expires_at: dt.datetime) -> Identity:
+        """Give an identity with a token that is not good; its session is left out: whoever has none is asked first."""
+        del expires_at  # tokens are made for days
+        if not identity.secret:
+            raise TrialNotPossibleError(NOTHING_TO_REFUSE)
+        apart = replace(identity, session=None, name=f"{self.link.run_id}-{trial}-{identity.role}")
+        if trial is Trial.UNKNOWN:
+            return replace(apart, secret=forged(identity.secret))
+        if not self._options.make_tokens or trial is Trial.SCOPE:
+            raise unmade(trial)
+        if trial is Trial.EXPIRED:
+            msg = f"the gateway makes no token for less than {_DAYS} day"
+            raise TrialNotPossibleError(msg)
+        if trial is Trial.ROTATED:
+            return apart
+        apart = await self._new_token(apart)
+        if trial is Trial.REVOKED:
+            await self._revoke(self._made[apart.name].pop())
+        elif self._options.era is Era.SESSIONS:
+            apart = replace(apart, session=await self._initialize(apart))
+        return apart
 
     async def close(self, identity: Identity) -> None:
         """End an agent's session, and revoke its tokens."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 from http import HTTPStatus
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import TargetError
@@ -18,6 +19,8 @@ from soaklib.targets.asking import is_unsupported, refuse_unless_success
 from soaklib.targets.base import Identity
 from soaklib.targets.idle_admin import IdleAdmin, Secrets
 from soaklib.targets.own_upstream import UPSTREAM_ROUTES
+from soaklib.targets.trials import NOTHING_TO_REFUSE, TrialNotPossibleError, forged, unmade
+from soaklib.vocabulary import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +36,8 @@ _LITELLM_ROUTES: Final = {"metrics": "/metrics/", "health": "/health/liveliness"
 _WELL: Final = ("healthy", "connected")  # no set: what a gateway says may be of any type
 
 _LEAST_LIFE_S: Final = 1
+_REVOKED_LIVES: Final = dt.timedelta(days=1)
+"""Of a key that is deleted: it must be refused for that, and not because it has expired."""
 
 
 def routes_of(options: OpenAIOptions) -> dict[str, str]:
@@ -60,6 +65,7 @@ class OpenAIAdmin(IdleAdmin):
         self._options = options
         self._secrets = Secrets(options.keys, options.key, environment)
         self._made: dict[str, list[str]] = {}
+        self._trials = count(1)
 
     async def missing(self, plan: Plan) -> Missing:
         """See that keys are there, that keys can be made where the plan asks for it, and which models are known."""
@@ -93,9 +99,35 @@ class OpenAIAdmin(IdleAdmin):
         if not self._options.make_keys:
             return identity
         kept = self._made.setdefault(identity.name, [])
+        key = await self._generate(f"{identity.name}-{identity.generation + 1}", expires_at)
+        kept.append(key)
+        if len(kept) > 2:  # noqa: PLR2004 - the new one, and the one that calls may still go on with
+            await self._delete([kept.pop(0)])
+        return replace(identity, secret=key)
+
+    async def trial_identity(self, trial: Trial, identity: Identity, *, expires_at: dt.datetime) -> Identity:
+        """Give an identity with a key that is not good; but for an unknown one it takes a gateway that makes keys."""
+        if not identity.secret:
+            raise TrialNotPossibleError(NOTHING_TO_REFUSE)
+        if trial is Trial.UNKNOWN:
+            return replace(identity, secret=forged(identity.secret))
+        if not self._options.make_keys or trial is Trial.SCOPE:
+            raise unmade(trial)
+        if trial is Trial.ROTATED:
+            return identity
+        name = f"{self.link.run_id}-{trial}-{identity.role}-{next(self._trials)}"
+        late = expires_at + _REVOKED_LIVES if trial is Trial.REVOKED else expires_at
+        key = await self._generate(name, late)
+        if trial is Trial.REVOKED:
+            await self._delete([key])
+        else:
+            self._made[name] = [key]
+        return replace(identity, secret=key)
+
+    async def _generate(self, alias: str, expires_at: dt.datetime) -> str:
         life_s = max(_LEAST_LIFE_S, round((expires_at - dt.datetime.now(dt.UTC)).total_seconds()))
         asked: dict[str, object] = {
-            "key_alias": f"{identity.name}-{identity.generation + 1}",
+            "key_alias": alias,
             "duration": f"{life_s}s",
             "metadata": {"soaklib_run": self.link.run_id},
             **self._options.key_limits,
@@ -105,10 +137,7 @@ class OpenAIAdmin(IdleAdmin):
         if not isinstance(key, str) or not key:
             msg = f"POST /key/generate was answered with {reply.status}, but without a key"
             raise AdminError(msg, status=reply.status)
-        kept.append(key)
-        if len(kept) > 2:  # noqa: PLR2004 - the new one, and the one that calls may still go on with
-            await self._delete([kept.pop(0)])
-        return replace(identity, secret=key)
+        return key
 
     async def close(self, identity: Identity) -> None:
         """Delete the keys of an agent that were made."""

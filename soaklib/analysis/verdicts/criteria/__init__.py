@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from soaklib.analysis.books.reconcile import books_balanced
-from soaklib.analysis.verdicts.criteria import changes, chaos, completeness, stability, traffic
+from soaklib.analysis.verdicts.criteria import changes, chaos, completeness, oracles, stability, traffic
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ CRITERIA: Final[tuple[Callable[[Run], Verdict], ...]] = (
     traffic.denials_happen,
     traffic.no_false_allow,
     traffic.no_false_deny,
+    oracles.identities_refused,
+    oracles.limits_held,
     changes.changes_made,
     changes.tokens_rotate_unnoticed,
     stability.no_spike_at_rotations,

@@ -143,7 +143,7 @@ def healthy(run: Run) -> Verdict:
 
 def denials_happen(run: Run) -> Verdict:
     """Did policy deny anything? A soak in which nothing is denied has not tried it, unless it never meant to."""
-    query = "select count(*) from outcomes where kind = 'denied'"
+    query = "select count(*) from outcomes where kind = 'denied' and purpose <> 'trial'"
     n = int(number(run, query) or 0)
     plan = run.info.plan
     if n == 0 and not plan.probes and not any(isinstance(change, PolicyChange) for change in plan.changes):

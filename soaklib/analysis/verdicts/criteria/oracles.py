@@ -1,0 +1,91 @@
+"""Criteria that only a ledger of every call can have: limits held, and those refused who must be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from soaklib.analysis.books.limits import limits
+from soaklib.analysis.verdicts.criteria.wording import many, passed
+from soaklib.records import EventName, State, Verdict
+
+if TYPE_CHECKING:
+    from soaklib.analysis.sources.run import Run
+    from soaklib.plan.oracles import RateLimit
+
+__all__ = ["identities_refused", "limits_held"]
+
+_REFUSED: Final = "kind in ('unauthorized', 'denied')"
+_LET_THROUGH: Final = (
+    "kind in ('ok', 'invalid_response', 'rate_limited', 'upstream_error', 'fast_fail', 'invalid_request')"
+)
+
+
+def limits_held(run: Run) -> Verdict:
+    """Did each limit let through what it allows: no call too many, and none refused too early?"""
+    name, threshold = "limits held", "0 windows with more calls than allowed, 0 calls refused before the limit"
+    query = "soaklib.limits(run)  # its select: calls sent, answered, refused in outcomes, by identity"
+    stated = run.info.plan.limits
+    if not stated:
+        detail = "the plan states no limit of calls ([[limits]])"
+        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
+    frame = limits(run)
+    found = [_said(limit, frame.filter(pl.col("limit") == limit.name)) for limit in stated]
+    wrong = int(frame["windows_over"].sum()) + int(frame["refused_early"].sum())
+    state = passed(wrong == 0)
+    if state == State.PASS and any(not frame.filter(limit=limit.name)["refused"].sum() for limit in stated):
+        state = State.INSUFFICIENT
+    n = int(frame["let_through"].sum())
+    return Verdict(name, float(wrong), threshold, n, None, None, state, "; ".join(found), query)
+
+
+def _said(limit: RateLimit, of_it: pl.DataFrame) -> str:
+    """Say in numbers what a limit did."""
+    stated = f"{limit.name} ({limit.calls} in {limit.window_s:g} s, {limit.window} windows)"
+    refused, most = int(of_it["refused"].sum()), int(of_it["most"].max() or 0)  # type: ignore[arg-type]  # integers
+    over, early = int(of_it["windows_over"].sum()), int(of_it["refused_early"].sum())
+    said = f"{stated}: at most {many(most, 'call')} let through in such a stretch, {refused} refused"
+    if over:
+        by = int(of_it["over_by"].max() or 0)  # type: ignore[arg-type]  # integers
+        said += f"; UNDER-enforced: {many(over, 'window')} with up to {by} more than the {limit.certain_calls} that"
+        said += " it may hold" if limit.window == "sliding" else " two windows may hold"
+    elif most > limit.calls:
+        said += f", more than {limit.calls}, which two windows that meet there may hold"
+    if early:
+        said += f"; OVER-enforced: {many(early, 'call')} refused too early"
+        said += f", one when {int(of_it['fewest'].min() or 0)} had been let through"  # type: ignore[arg-type]  # integers
+    if not refused and not over:
+        said += ": its edge was never reached"
+    return said
+
+
+def identities_refused(run: Run) -> Verdict:
+    """Was every call refused that was made with a token that is unknown, expired, revoked, replaced or for another?"""
+    name, threshold = "identities refused", "0 calls let through with a token that must not be good, each kind refused"
+    query = (
+        "select split_part(identity, ':', 1) as trial, count(*) as sent, "  # noqa: S608 - our own conditions
+        f"count(*) filter ({_REFUSED}) as refused, count(*) filter ({_LET_THROUGH}) as let_through "
+        "from outcomes where purpose = 'trial' and expected = 'deny' and attempts > 0 group by trial order by trial"
+    )
+    planned = run.info.plan.trials
+    if planned is None or not planned.of:
+        detail = "the plan tries no token that must be refused ([trials])"
+        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
+    tried = run.sql(query)
+    why = dict(run.sql(f"select subject, detail from events where name = '{EventName.TRIAL_NOT_POSSIBLE}'").iter_rows())  # noqa: S608 - our own word
+    said = [
+        f"{trial}: {let_through} of {sent} let through" if let_through else f"{trial}: {refused} of {sent} refused"
+        for trial, sent, refused, let_through in tried.iter_rows()
+    ]
+    not_tried = [trial for trial in planned.of if trial not in tried["trial"].to_list()]
+    said += [f"{trial} not tried: {why.get(trial, 'its turn never came')}" for trial in not_tried]
+    sent, let_through = int(tried["sent"].sum()), int(tried["let_through"].sum())
+    if not sent and all(trial in why for trial in not_tried):
+        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, "; ".join(said), query)
+    state = passed(let_through == 0)
+    if state == State.PASS and (
+        any(trial not in why for trial in not_tried) or not (tried["refused"] > 0).all() or not sent
+    ):
+        state = State.INSUFFICIENT
+    return Verdict(name, float(let_through), threshold, sent, None, None, state, "; ".join(said), query)

@@ -1,0 +1,145 @@
+"""Calls let through against what a limit allows: runs made row by row, whose truth is known."""
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from stored_rows import MANIFEST, outcome
+
+import soaklib
+from soaklib.analysis.books.limits import limits
+from soaklib.analysis.verdicts.criteria.oracles import limits_held
+from soaklib.plan.model import load_plan
+from soaklib.plan.oracles import RateLimit
+from soaklib.records import RunStatus
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment
+from soaklib.store.writer import RunWriter, segment_row
+
+SECOND = 1_000_000
+LASTS_US = 20_000
+
+
+@pytest.fixture
+def run_of(tmp_path):
+    """Give a function that makes a run of calls (second, kind), under a limit of 5 in 60 s."""
+    opened = []
+
+    def make(calls, **of_limit):
+        limit = RateLimit(**({"calls": 5, "window_s": 60.0} | of_limit))
+        folder = tmp_path / f"run{len(opened)}"
+        folder.mkdir()
+        plan = load_plan().model_copy(update={"limits": (limit,)}).model_dump_json()
+        rows = [
+            outcome(
+                number, sent_at_us=round(at_s * SECOND), planned_at_us=round(at_s * SECOND),
+                done_at_us=round(at_s * SECOND) + LASTS_US, kind=kind, identity=rest[0] if rest else "a",
+                reason=None if kind == "ok" else "rate_limit", status=200 if kind == "ok" else 429,
+                token_generation=rest[1] if len(rest) > 1 else 0,
+            )
+            for number, (at_s, kind, *rest) in enumerate(calls)
+        ]  # fmt: skip
+        with closing(RunWriter(folder / DATABASE_NAME)) as writer:
+            writer.begin_run(replace(MANIFEST, speed=1.0, embedded=False, plan=plan))
+            writer.append(
+                {
+                    "segments": [segment_row(Segment(segment=0, started_at_us=0, soak_started_s=0.0), runner_pid=1)],
+                    "outcomes": [tuple(row) for row in rows],
+                }
+            )
+            writer.end_segment(
+                Segment(segment=0, started_at_us=0, soak_started_s=0.0, ended_at_us=600 * SECOND, soak_ended_s=600.0)
+            )
+            writer.end_run(RunStatus.COMPLETED, completed_utc=MANIFEST.anchor_utc, duration_s=600.0)
+        opened.append(soaklib.open_run(folder))
+        return opened[-1]
+
+    yield make
+    for run in opened:
+        run.close()
+
+
+def passed(*seconds):
+    return [(second, "ok") for second in seconds]
+
+
+def row_of(run):
+    return limits(run).row(0, named=True)
+
+
+HELD = [*passed(0, 10, 20, 30, 40), (50, "rate_limited"), *passed(61, 71)]
+
+
+def test_a_limit_that_held_passes_with_its_numbers(run_of):
+    """Five of the first minute go through, the sixth does not."""
+    run = run_of(HELD, window="sliding")
+    found = row_of(run)
+    assert (found["let_through"], found["refused"], found["most"]) == (7, 1, 5)
+    assert (found["windows_over"], found["refused_early"], found["fewest"]) == (0, 0, 5)
+    assert limits_held(run).state == "pass"
+
+
+def test_one_call_too_many_in_a_sliding_window_is_under_enforcement(run_of):
+    """Six in fifty seconds are one more than any minute may hold."""
+    run = run_of([*passed(0, 10, 20, 30, 40, 50), (55, "rate_limited")], window="sliding")
+    verdict = limits_held(run)
+    assert (row_of(run)["windows_over"], row_of(run)["over_by"]) == (1, 1)
+    assert (verdict.state, verdict.measure) == ("fail", 1.0)
+    assert "UNDER-enforced: 1 window with up to 1 more than the 5" in verdict.detail
+
+
+def test_what_two_fixed_windows_may_hold_where_they_meet_is_not_blamed(run_of):
+    """Ten calls within a minute may lie in two windows; the eleventh may not, whenever they begin."""
+    ten = passed(*range(30, 40))
+    assert limits_held(run_of([*ten, (41, "rate_limited")])).state == "pass"
+    verdict = limits_held(run_of([*ten, *passed(41), (42, "rate_limited")]))
+    assert (verdict.state, verdict.measure) == ("fail", 1.0)
+
+
+def test_a_call_that_may_have_been_counted_outside_the_window_is_no_proof(run_of):
+    """A sixth call whose answer came when the minute was over proves nothing; one that came just before does."""
+    almost = 60 - LASTS_US / SECOND
+    five = [*passed(0, 10, 20, 30, 40), (50, "rate_limited")]
+    assert limits_held(run_of([*five, *passed(almost)], window="sliding")).state == "pass"
+    assert limits_held(run_of([*five, *passed(almost - 0.001)], window="sliding")).state == "fail"
+
+
+@pytest.mark.parametrize("window", ["sliding", "fixed"])
+def test_a_refusal_before_the_limit_is_over_enforcement(run_of, window):
+    """With four let through in the minute before, the fifth must go through, whatever the windows' phase."""
+    run = run_of([*passed(0, 10, 20, 30), (40, "rate_limited")], window=window)
+    verdict = limits_held(run)
+    assert (row_of(run)["refused_early"], row_of(run)["fewest"]) == (1, 4)
+    assert verdict.state == "fail"
+    assert "OVER-enforced: 1 call refused too early, one when 4 had been let through" in verdict.detail
+
+
+def test_refusals_count_only_where_the_plan_says_so(run_of):
+    """A gateway that counts what it refuses is not too strict by its own words."""
+    calls = [*passed(0, 10, 20, 30, 40), *((second, "rate_limited") for second in (50, 59, 68, 77, 86))]
+    assert row_of(run_of(calls))["refused_early"] == 3
+    assert row_of(run_of(calls, counts_refused=True))["refused_early"] == 0
+
+
+def test_keys_are_counted_apart(run_of):
+    """Three calls each of two agents are under a limit of five an agent, and over one of five for all."""
+    calls = [(second, "ok", "ab"[second % 2]) for second in range(6)] + [(70, "rate_limited", "a")]
+    assert limits(run_of(calls, window="sliding", per="agent"))["windows_over"].to_list() == [0, 0]
+    assert limits(run_of(calls, window="sliding", per="all"))["windows_over"].to_list() == [1]
+    rotated = [(second, "ok", "a", int(second > 2)) for second in range(6)]
+    assert limits(run_of(rotated, window="sliding", per="key"))["most"].to_list() == [3, 3]
+
+
+def test_a_limit_that_was_never_reached_proves_nothing(run_of):
+    """Without a refusal the limit was not tried."""
+    verdict = limits_held(run_of(passed(0, 20, 40)))
+    assert verdict.state == "insufficient"
+    assert "its edge was never reached" in verdict.detail
+
+
+def test_without_a_stated_limit_there_is_nothing_to_hold():
+    """The default plan states none: not applicable, and never a pass."""
+    with soaklib.open_run(Path(__file__).parents[3] / "data" / "sample") as sample:
+        assert limits_held(sample).state == "not applicable"
+        assert limits(sample).height == 0

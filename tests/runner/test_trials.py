@@ -1,0 +1,106 @@
+"""Calls that must be refused, on virtual time: a whole soak of the default plan against a gateway that is an object."""
+
+import re
+
+import pytest
+from virtual_soak import World
+
+from soaklib.records import Kind, Reason
+from soaklib.targets.trials import forged
+
+ROWS = """
+    select split_part(identity, ':', 1) as trial, kind, reason, count(*) from outcomes where purpose = 'trial'
+    group by all order by all"""
+
+
+@pytest.fixture
+def world():
+    world = World("--hours", "6", "--speed", "60", "--rps", "0.01")
+    yield world
+    world.close()
+
+
+def revoking(world):
+    """Give the gateway a route to revoke tokens, and token ids."""
+    gateway, revoked, do, answer = world.gateway, set(), world.gateway._do, world.gateway.answer
+
+    def with_route(method, path, body):
+        if match := re.fullmatch(r"/api/admin/tokens/(.+)/revoke", path):
+            revoked.add(match[1])
+            return 200, {"message": "Token revoked successfully"}
+        status, value = do(method, path, body)
+        if path == "/api/generate-token" and status == 201:
+            value["token_id"] = value["agent_token"]
+        return status, value
+
+    def judged(token, tool):
+        if token in revoked:
+            return 403, Kind.UNAUTHORIZED, Reason.TOKEN_REVOKED
+        return answer(token, tool)
+
+    gateway._do, gateway.answer = with_route, judged
+
+
+def finished(world):
+    world.start()
+    world.finish()
+    assert world.is_completed, world.results[-1].error
+    return world.writer.read(ROWS)
+
+
+def test_a_gateway_that_holds_its_word_refuses_each_for_its_own_reason(world):
+    """Each turn tries one of each kind; what has to be made first is tried from the second turn on."""
+    revoking(world)
+    assert finished(world) == [
+        ("expired", "unauthorized", "token_expired", 5),
+        ("revoked", "unauthorized", "token_revoked", 5),
+        ("rotated", "unauthorized", "token_expired", 5),
+        ("scope", "denied", "scope", 6),
+        ("unknown", "unauthorized", "token_invalid", 6),
+    ]
+
+
+def test_a_revoked_token_that_is_let_through_is_in_the_rows(world):
+    """The revoking is answered with 200, and changes nothing: the calls are ok, and expected to be denied."""
+    revoking(world)
+    answer = type(world.gateway).answer
+    world.gateway.answer = lambda token, tool: answer(world.gateway, token, tool)
+    assert ("revoked", "ok", None, 5) in finished(world)
+    assert world.writer.read("select distinct expected from outcomes where purpose = 'trial'") == [("deny",)]
+
+
+def test_without_a_route_to_revoke_the_trial_is_said_to_be_impossible_once(world):
+    """The other trials go on."""
+    rows = finished(world)
+    assert "revoked" not in {trial for trial, *_ in rows}
+    [(_, why, _)] = world.events("TRIAL_NOT_POSSIBLE")
+    assert why == "it was not made: POST /api/generate-token was answered with 201: but has no token_id"
+
+
+def test_a_resumed_run_tries_no_turn_twice(world):
+    """Killed in its third hour, it goes on with the turn that comes next."""
+    world.start()
+    world.live(150)
+    world.kill(everything=False)
+    finished(world)
+    rows, distinct = world.writer.read(
+        "select count(*), count(distinct (slot, step)) from outcomes where purpose = 'trial'"
+    )[0]
+    assert rows == distinct > 10
+
+
+def test_trials_leave_the_agents_of_the_load_alone(world):
+    """Refused tokens of trials are no reason to make new agents, and none of the load's calls is refused."""
+    revoking(world)
+    finished(world)
+    assert world.events("AGENTS_LOST") == []
+    assert world.writer.read("select count(*) from outcomes where purpose = 'load' and kind = 'unauthorized'") == [(0,)]
+
+
+@pytest.mark.parametrize("secret", ["sk-abcdefghijklmnopqrstuvwxyz", "a.b", "", "QUJD.0123456789abcdef"])
+def test_a_forged_secret_is_another_of_the_same_form(secret):
+    """It differs, and keeps its beginning."""
+    for _ in range(20):
+        other = forged(secret)
+        assert other != secret
+        assert other[: max(0, len(secret) - 12)] == secret[: max(0, len(secret) - 12)]
