@@ -153,13 +153,13 @@ class McpAdmin(IdleAdmin):
         if not self._options.make_tokens or trial is Trial.SCOPE:
             raise unmade(trial)
         if trial is Trial.EXPIRED:
-            msg = f"the gateway makes no token for less than {_DAYS} day"
+            msg = "the gateway makes no token for less than a day"
             raise TrialNotPossibleError(msg)
         if trial is Trial.ROTATED:
             return apart
-        apart = await self._new_token(apart)
+        apart = await self._tokens.renew(apart)
         if trial is Trial.REVOKED:
-            await self._revoke(self._made[apart.name].pop())
+            await self._tokens.revoke(apart.name)
         elif self._options.era is Era.SESSIONS:
             apart = replace(apart, session=await self._initialize(apart))
         return apart

@@ -132,7 +132,7 @@ def changes_made(run: Run) -> Verdict:
 def tokens_rotate_unnoticed(run: Run) -> Verdict:
     """Were tokens rotated on schedule, with no call failing for its token? What is never replaced is not judged."""
     ours = is_of_the_load(run)
-    all_sent = f"select count(*) from outcomes where attempts > 0 and {ours}"  # noqa: S608 - the plan's own names
+    all_sent = f"select count(*) from calls where attempts > 0 and {ours}"  # noqa: S608 - the plan's own names
     query = f"""
         select (select count(*) from events where name = 'TOKENS_ROTATED' and event_key is not null) as rotations,
                count(*) filter (kind = 'unauthorized') as refused, count(*) filter (attempts > 0) as sent
