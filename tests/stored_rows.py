@@ -1,10 +1,14 @@
 """A manifest and outcomes for tests that write a run's file by hand."""
 
 import datetime as dt
+from contextlib import closing
+from dataclasses import replace
 
 from soaklib.plan.model import load_plan
-from soaklib.records import Outcome
-from soaklib.store.writer import Manifest
+from soaklib.records import Outcome, RunStatus
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment
+from soaklib.store.writer import Manifest, RunWriter, segment_row
 
 ANCHOR = dt.datetime(2026, 11, 24, 8, 0, tzinfo=dt.UTC)
 MANIFEST = Manifest(
@@ -30,3 +34,21 @@ def with_plan(**parts):
     """Give the statement that gives the run the default plan with other parts."""
     text = load_plan().model_copy(update=parts).model_dump_json().replace("'", "''")
     return f"update run set plan = '{text}'"
+
+
+def written_run(folder, *, plan, rows, events=(), **of_manifest):
+    """Write a completed run of ten minutes at speed 1 into a folder: its plan, its calls, its events."""
+    segment = Segment(segment=0, started_at_us=0, soak_started_s=0.0)
+    with closing(RunWriter(folder / DATABASE_NAME)) as writer:
+        own = {"speed": 1.0, "embedded": False, "plan": plan.model_dump_json()} | of_manifest
+        writer.begin_run(replace(MANIFEST, **own))
+        writer.append(
+            {
+                "segments": [segment_row(segment, runner_pid=1)],
+                "outcomes": [tuple(row) for row in rows],
+                "events": [tuple(event) for event in events],
+            }
+        )
+        writer.end_segment(replace(segment, ended_at_us=600_000_000, soak_ended_s=600.0))
+        writer.end_run(RunStatus.COMPLETED, completed_utc=ANCHOR, duration_s=600.0)
+    return folder

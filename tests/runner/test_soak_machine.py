@@ -107,8 +107,8 @@ class Soaks(RuleBasedStateMachine):
         [(rows, distinct)] = world.writer.read("select count(*), count(distinct (purpose, slot, step)) from outcomes")
         assert rows == distinct
         assert world.writer.read(
-            "select purpose, count(distinct slot), max(slot) + 1 from outcomes where purpose <> 'trial'"
-            " group by 1 order by 1"
+            "select purpose, count(distinct slot), max(slot) + 1 from outcomes where purpose <> 'trial' "
+            "group by 1 order by 1"
         ) == [("load", 360, 360), ("probe", 120, 120)]
         if not any(key.startswith("begun:change:2:") for key in keys):
             assert len({limit for _, limit in self.gateway.cuts}) <= 1

@@ -92,8 +92,8 @@ def recoveries_sql(run: Run) -> str:
             select tool, count(*) filter ({FAILED_SQL}) / count(*) as share
             from outcomes semi join ended using (tool)
             where attempts > 0 and purpose <> 'trial'
-              and not exists (select 1 from chaos_windows as chaos where chaos.tool = outcomes.tool
-                                                                     and planned_at_us >= on_us and planned_at_us < off_us)
+                  and not exists (select 1 from chaos_windows as chaos where chaos.tool = outcomes.tool
+                                               and planned_at_us >= on_us and planned_at_us < off_us)
             group by tool
         ),
         later as not materialized (

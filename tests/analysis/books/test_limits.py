@@ -1,21 +1,15 @@
 """Calls let through against what a limit allows: runs made row by row, whose truth is known."""
 
-from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stored_rows import MANIFEST, outcome
+from stored_rows import outcome, written_run
 
 import soaklib
 from soaklib.analysis.books.limits import limits
 from soaklib.analysis.verdicts.criteria.oracles import limits_held
 from soaklib.plan.model import load_plan
 from soaklib.plan.oracles import RateLimit
-from soaklib.records import RunStatus
-from soaklib.store.tables import DATABASE_NAME
-from soaklib.store.views import Segment
-from soaklib.store.writer import RunWriter, segment_row
 
 SECOND = 1_000_000
 LASTS_US = 20_000
@@ -30,7 +24,7 @@ def run_of(tmp_path):
         limit = RateLimit(**({"calls": 5, "window_s": 60.0} | of_limit))
         folder = tmp_path / f"run{len(opened)}"
         folder.mkdir()
-        plan = load_plan().model_copy(update={"limits": (limit,)}).model_dump_json()
+        plan = load_plan().model_copy(update={"limits": (limit,)})
         rows = [
             outcome(
                 number, sent_at_us=round(at_s * SECOND), planned_at_us=round(at_s * SECOND),
@@ -40,18 +34,7 @@ def run_of(tmp_path):
             )
             for number, (at_s, kind, *rest) in enumerate(calls)
         ]  # fmt: skip
-        with closing(RunWriter(folder / DATABASE_NAME)) as writer:
-            writer.begin_run(replace(MANIFEST, speed=1.0, embedded=False, plan=plan))
-            writer.append(
-                {
-                    "segments": [segment_row(Segment(segment=0, started_at_us=0, soak_started_s=0.0), runner_pid=1)],
-                    "outcomes": [tuple(row) for row in rows],
-                }
-            )
-            writer.end_segment(
-                Segment(segment=0, started_at_us=0, soak_started_s=0.0, ended_at_us=600 * SECOND, soak_ended_s=600.0)
-            )
-            writer.end_run(RunStatus.COMPLETED, completed_utc=MANIFEST.anchor_utc, duration_s=600.0)
+        written_run(folder, plan=plan, rows=rows)
         opened.append(soaklib.open_run(folder))
         return opened[-1]
 
