@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.measures.metrics import gauge, gauge_windows, generator_memory, in_soak_time, metered
     from soaklib.analysis.measures.moment import around
     from soaklib.analysis.measures.rates import denials, outcome_counts, success_rate, tool_usage
+    from soaklib.analysis.measures.so_far import success_so_far
     from soaklib.analysis.measures.windows import every_for
     from soaklib.analysis.sources.event_log import read_events
     from soaklib.analysis.sources.following import follow
@@ -113,6 +114,7 @@ __all__ = [
     "recoveries",
     "snapshot_files",
     "success_rate",
+    "success_so_far",
     "tool_usage",
     "worded",
     "worded_interval",
@@ -133,6 +135,7 @@ _MODULES: Final = {
     "soaklib.analysis.measures.metrics": ("gauge", "gauge_windows", "generator_memory", "in_soak_time", "metered"),
     "soaklib.analysis.measures.moment": ("around",),
     "soaklib.analysis.measures.rates": ("denials", "outcome_counts", "success_rate", "tool_usage"),
+    "soaklib.analysis.measures.so_far": ("success_so_far",),
     "soaklib.analysis.measures.windows": ("every_for",),
     "soaklib.analysis.sources.event_log": ("read_events",),
     "soaklib.analysis.sources.following": ("follow",),

@@ -16,6 +16,7 @@ import polars as pl
 from soaklib.analysis.measures.latency import latency
 from soaklib.analysis.measures.marks import marks
 from soaklib.analysis.measures.rates import outcome_counts, success_rate, tool_usage
+from soaklib.analysis.measures.so_far import success_so_far
 from soaklib.analysis.verdicts.criteria import criteria
 from soaklib.analysis.verdicts.sentence import ORDER, verdict_sentence, verdict_word
 from soaklib.records import State
@@ -96,13 +97,8 @@ def page_data(run: Run, judged: list[dict[str, Any]] | None = None, *, goes_on: 
 def _sentence(run: Run, rows: list[dict[str, Any]], *, goes_on: bool) -> str:
     if not goes_on:
         return verdict_sentence(rows)
-    reached_s, n, rate = run.sql(
-        "select coalesce(max(soak_s), 0), count(*) filter (counted), "
-        "100.0 * count(*) filter (counted and succeeded) / nullif(count(*) filter (counted), 0) "
-        "from calls where purpose = 'load'"
-    ).row(0)
-    so_far = "no call yet" if rate is None else f"{rate:.2f} % of {n:,} calls succeeded so far"
-    return f"Running: H+{max(reached_s, 0) / 3600:.2f} of H+{run.info.hours:g}; {so_far}"
+    reached_s = run.sql("select coalesce(max(soak_s), 0) from calls where purpose = 'load'").item()
+    return f"Running: H+{max(reached_s, 0) / 3600:.2f} of H+{run.info.hours:g}; {success_so_far(run)}"
 
 
 def _latencies(run: Run, every: str) -> list[dict[str, Any]]:

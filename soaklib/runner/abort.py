@@ -1,4 +1,8 @@
-"""Ends a hopeless run by a condition stated beforehand, such as ``success_rate < 50 for 10m``."""
+"""Ends a hopeless run by a condition stated beforehand, such as ``success_rate < 50 for 10m``.
+
+It is about what was seen, counted in each stretch of the run, and infers nothing: no interval is behind it. A floor
+close to the rate itself is met sooner or later by chance, since it is looked at every second.
+"""
 
 from __future__ import annotations
 
