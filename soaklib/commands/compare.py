@@ -12,6 +12,7 @@ from soaklib.analysis.verdicts.compare import compare
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.errors import ExitCode, RecordingError, SoaklibError
+from soaklib.evidence.weeks import changes_over_weeks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,17 +48,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with contextlib.ExitStack() as stack:
             runs = [stack.enter_context(open_run(name)) for name in (options.earlier, options.later, *options.more)]
+            values: dict[str, list[tuple[str, float]]] = {}
             for later in runs[1:]:
                 found = compare(runs[0], later)
+                _add(values, runs[0], later, found)
                 differs = differs or bool((found["state"] == "different").any())
                 print(f"{later.info.run_id} held against {runs[0].info.run_id}\n\n{_table(found)}\n")  # noqa: T201
             _say_changes(runs)
+            if len(runs) > 2:  # noqa: PLR2004 - two runs are no series
+                for text in changes_over_weeks(values):
+                    print(text)  # noqa: T201
             if options.html is not None:
                 _write(options.html, runs)
     except SoaklibError as exc:
         print(f"soaklib: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
         return exc.exit_code
     return ExitCode.CRITERION_FAILED if differs else ExitCode.OK
+
+
+def _add(values: dict[str, list[tuple[str, float]]], earliest: Run, later: Run, found: pl.DataFrame) -> None:
+    """Add what a comparison says of a run to the series of each endpoint, which begin with the earliest run."""
+    for endpoint, unit, first, value in found.select("endpoint", "unit", "a", "b").iter_rows():
+        if first is not None and value is not None:
+            series = values.setdefault(f"{endpoint} [{unit}]", [(earliest.info.run_id, first)])
+            series.append((later.info.run_id, value))
 
 
 def _say_changes(runs: list[Run]) -> None:

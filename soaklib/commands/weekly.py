@@ -40,6 +40,7 @@ from soaklib.evidence.checking import verify
 from soaklib.evidence.collecting import collect
 from soaklib.evidence.comparison import compared, read_comparison, write_comparison
 from soaklib.evidence.retention import bundle_of, fates, remove_run, run_folders
+from soaklib.evidence.weeks import changes_over_weeks, of_same_load, weekly_values
 from soaklib.plan.loading import load_settings
 from soaklib.records import RunStatus
 from soaklib.store.lock import RunLock, is_owned
@@ -228,6 +229,8 @@ class _Week:
         for change in comparison.endpoints:
             _say(f"against {comparison.against}: {change.state}: {change}")
         self._bad += [f"WORSE than {comparison.against}: {change}" for change in comparison.regressions]
+        for text in changes_over_weeks(weekly_values(of_same_load(sorted(run_folders(self._out)), run.info))):
+            _say(text)
         return comparison != before
 
     def _pack(self, folder: Path) -> None:

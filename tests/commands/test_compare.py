@@ -36,6 +36,7 @@ def test_several_runs_side_by_side(other, tmp_path, capsys, monkeypatch):
         ("20261124T204100Z-7033", "20261124T204100Z-7033"),
     ]
     assert "criterion changed: healthy: pass, fail, pass" in said
+    assert "over 3 runs no change of level can be told: it takes 10" in said
     (island,) = re.findall(r'id="data">(.*?)</script>', page.read_text("utf-8"), re.DOTALL)
     assert [one["run"]["id"] for one in json.loads(island)["pages"]] == [
         "20261124T204100Z-7033", "other", "20261124T204100Z-7033",

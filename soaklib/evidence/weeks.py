@@ -1,0 +1,79 @@
+"""What changed over weeks: the measures of some runs, one value each, and when their level changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from soaklib.analysis.sources.run import open_run
+from soaklib.analysis.statistics.weeks import FEWEST_WEEKS, level_changes
+from soaklib.evidence.comparison import other_load, read_comparison
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from soaklib.analysis.sources.run import RunInfo
+
+__all__ = ["changes_over_weeks", "of_same_load", "weekly_values"]
+
+
+def of_same_load(folders: Iterable[Path], info: RunInfo) -> Iterator[Path]:
+    """Give the folders whose runs had the load of the run with this manifest: others are no part of its series."""
+    for folder in folders:
+        with open_run(folder) as run:
+            if other_load(run.info, info) is None:
+                yield folder
+
+
+def weekly_values(folders: Iterable[Path]) -> dict[str, list[tuple[str, float]]]:
+    """Give each measure's values of the runs in some folders, by what each weekly comparison says of its own run.
+
+    Parameters
+    ----------
+    folders
+        Of runs, the earliest first; those that were not compared have no value.
+
+    Returns
+    -------
+    dict
+        Measure and unit -> run id and value of each run, in this order.
+    """
+    values: dict[str, list[tuple[str, float]]] = {}
+    for folder in folders:
+        comparison = read_comparison(folder)
+        for change in () if comparison is None else comparison.endpoints:
+            if change.b is not None:
+                values.setdefault(_measure(change.endpoint, change.tool, change.unit), []).append(
+                    (folder.name, change.b)
+                )
+    return values
+
+
+def _measure(endpoint: str, tool: str | None, unit: str) -> str:
+    return f"{endpoint} [{unit}]" if tool is None or tool in endpoint else f"{endpoint} ({tool}) [{unit}]"
+
+
+def changes_over_weeks(values: Mapping[str, Sequence[tuple[str, float]]]) -> Iterator[str]:
+    """Say which measures changed their level over weeks, and from which run on; and where there are too few weeks.
+
+    Parameters
+    ----------
+    values
+        As :func:`weekly_values` gives it.
+
+    Yields
+    ------
+    str
+        A sentence for each change.
+    """
+    weeks = max((len(told) for told in values.values()), default=0)
+    if weeks < FEWEST_WEEKS:
+        yield f"over {weeks} runs no change of level can be told: it takes {FEWEST_WEEKS}"
+        return
+    for measure, told in values.items():
+        runs = [run_id for run_id, _ in told]
+        for change in level_changes([value for _, value in told]):
+            yield (
+                f"over {len(told)} runs: {measure} changed from {change.before:.4g} to {change.after:.4g} with "
+                f"{runs[change.place]} (p = {change.p_value:.2g})"
+            )
