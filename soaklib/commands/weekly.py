@@ -216,12 +216,13 @@ class _Week:
         """Compare the run with the earlier one; say whether that tells what was not recorded yet."""
         before = read_comparison(folder)
         with open_run(folder) as run:
+            info = run.info
             if baseline.folder is None:
                 comparison = compared(run, None, baseline.why)
             else:
                 with ExitStack() as opened:
                     earlier = opened.enter_context(open_run(baseline.folder))
-                    kept = [opened.enter_context(open_run(good)) for good in good_runs(folder.parent, run.info)]
+                    kept = [opened.enter_context(open_run(good)) for good in good_runs(folder.parent, info)]
                     comparison = compared(run, earlier, baseline.why, kept=kept)
         write_comparison(folder, comparison)
         if comparison.against is None:
@@ -229,7 +230,7 @@ class _Week:
         for change in comparison.endpoints:
             _say(f"against {comparison.against}: {change.state}: {change}")
         self._bad += [f"WORSE than {comparison.against}: {change}" for change in comparison.regressions]
-        for text in changes_over_weeks(weekly_values(of_same_load(sorted(run_folders(self._out)), run.info))):
+        for text in changes_over_weeks(weekly_values(of_same_load(sorted(run_folders(self._out)), info))):
             _say(text)
         return comparison != before
 

@@ -18,8 +18,13 @@ __all__ = ["changes_over_weeks", "of_same_load", "weekly_values"]
 
 
 def of_same_load(folders: Iterable[Path], info: RunInfo) -> Iterator[Path]:
-    """Give the folders whose runs had the load of the run with this manifest: others are no part of its series."""
+    """Give the folders whose runs had the load of the run with this manifest: others are no part of its series.
+
+    A folder that was never compared, as that of a week that broke off, is not even opened.
+    """
     for folder in folders:
+        if read_comparison(folder) is None:
+            continue
         with open_run(folder) as run:
             if other_load(run.info, info) is None:
                 yield folder

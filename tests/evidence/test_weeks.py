@@ -44,15 +44,17 @@ def test_a_series_that_stays_says_nothing(tmp_path):
 
 
 def test_runs_of_another_load_are_no_part_of_the_series(tmp_path):
-    """A week at another rate is left out of the series of this one's load."""
-    for name, rps in (("same", None), ("other", 99.0)):
+    """A week at another rate, and one that was never compared, are left out of the series of this load."""
+    (tmp_path / "broken").mkdir()
+    for name, rps in (("same", None), ("another", 99.0)):
         (tmp_path / name).mkdir()
+        shutil.copy(_week(tmp_path, len(name), 1.0) / "comparison.json", tmp_path / name)
         shutil.copy(_SAMPLE / "run.duckdb", tmp_path / name)
         if rps is not None:
             with duckdb.connect(tmp_path / name / "run.duckdb") as connection:
                 connection.execute("update run set rps = ?", [rps])
     with soaklib.open_run(_SAMPLE) as run:
-        found = list(of_same_load([tmp_path / "other", tmp_path / "same"], run.info))
+        found = list(of_same_load([tmp_path / "broken", tmp_path / "another", tmp_path / "same"], run.info))
     assert found == [tmp_path / "same"]
 
 

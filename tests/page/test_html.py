@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from copy import deepcopy
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,19 @@ def test_a_lacking_library_is_said(data, monkeypatch):
 
 def _no_module(name):
     raise ModuleNotFoundError(name=name)
+
+
+def test_what_scrolls_on_the_screen_is_whole_in_print():
+    """Whatever has a limited height on the screen has none on paper, where it would run into what follows."""
+    style = (files("soaklib.page") / "page.css").read_text("utf-8")
+    screen, _, paper = style.partition("@media print")
+    limited = {
+        selector.strip()
+        for selectors, rule in re.findall(r"([^{}]+)\{([^{}]*)\}", screen)
+        if "max-height" in rule
+        for selector in selectors.split(",")
+        if selector.strip().endswith(".scroll")
+    }
+    freed = re.search(r"([^{}]+)\{ max-height: none", paper)[1]
+    assert limited == {"#board .scroll", "#log-of-events .scroll", ".wide .scroll"}
+    assert limited <= {selector.strip() for selector in freed.split(",")}
