@@ -52,7 +52,8 @@ def begin_or_resume(job: LaneJob, lane: Lane, folder: Path) -> Past:
             return Past()
         _refuse_another(writer, job, lane, folder)
         settings = job.settings_of(lane)
-        past = recover(writer, settings, job.plan, slots=lane.slots(settings.total_slots))
+        own_plan = job.plan.model_copy(update={"probes": ()})  # probes are the conductor's, sent and missed
+        past = recover(writer, settings, own_plan, slots=lane.slots(settings.total_slots))
         [(last_slot,)] = writer.read("select coalesce(max(slot), -1) from outcomes")
         return replace(past, first_slot=max(past.first_slot, last_slot + 1))  # also where only its gaps have rows
     finally:

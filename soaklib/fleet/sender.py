@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, cast
 
 from soaklib.errors import SoaklibError, TargetError
-from soaklib.fleet.desk import MOST_BOUND_US, ask_start, measure_offset
+from soaklib.fleet.desk import ask_start
+from soaklib.fleet.offset import KeptOffset
 from soaklib.plan.cadence import occurrences
 from soaklib.plan.pacer import Pacer
 from soaklib.plan.workload import Workload
@@ -129,7 +130,7 @@ class Sender:
         self.events = EventLog(self.folder / EVENT_LOG_NAME, self.clock, self.recorder.whole.event, done=past.done)
         self.workload = Workload(job.plan, self.settings.seed)
         self.pacer = Pacer(self.settings.rps, self.settings.arrivals, self.settings.seed)
-        self.applied_us = 0
+        self.offset = KeptOffset(job, self.clock, self.events)
         self.has_sent = False
         self._ended: list[Segment] = []
         self._load: Load | None = None
@@ -154,7 +155,7 @@ class Sender:
                     status = RunStatus.COMPLETED if completed else RunStatus.INTERRUPTED
                 except SoaklibError as exc:
                     error = exc
-            await self._measure()
+            await self.offset.measure()
             error = error or self.events.error
             kinds = " ".join(f"{kind}={count}" for kind, count in sorted(self.vitals.kinds.items()))
             self.events.write(EventName.LANE_ENDED, f"{status} {kinds} {error or ''}")
@@ -168,7 +169,7 @@ class Sender:
 
     async def _send(self, admin: Admin, client: Client, stop: asyncio.Event) -> bool:
         """Get ready, wait for the start, and send segment after segment; say whether it came to the end."""
-        await self._measure(is_start=True)
+        await self.offset.measure(is_start=True, is_new=not self.past.was_begun)
         pool = AgentPool(
             admin, self.job.plan.roles, agents_per_role=self.settings.agents_per_role, run_id=self._name,
             lifetime_s=self.job.plan.intervals.token_lifetime_s / self.settings.speed, generation=self.past.generation,
@@ -201,48 +202,18 @@ class Sender:
                 asking.cancel()
                 return None
             start_us = asking.result()
-        return start_us + self.applied_us
-
-    async def _measure(self, *, is_start: bool = False) -> None:
-        """Measure the clock's offset against the conductor's, and write it down.
-
-        Raises
-        ------
-        TargetError
-            At the start it is not known well enough.
-        """
-        if self.job.desk is None:
-            if is_start:
-                self.events.write(EventName.CLOCK_OFFSET_UNKNOWN, "no conductor's desk to ask: taken as none")
-            return
-        try:
-            measured = await measure_offset(self.job.desk, self.job.run_id, self.clock.now_us)
-        except TargetError as exc:
-            if is_start and not self.past.was_begun:
-                raise
-            self.events.write(EventName.CLOCK_OFFSET_UNKNOWN, str(exc))
-            return
-        if measured.bound_us <= MOST_BOUND_US:
-            self.applied_us = measured.applied_us(self.applied_us)
-        self.events.write(
-            EventName.CLOCK_OFFSET,
-            f"offset_us={measured.offset_us} bound_us={measured.bound_us} applied_us={self.applied_us}",
-        )
-        if is_start and measured.bound_us > MOST_BOUND_US:
-            msg = (
-                f"this machine's clock is known only to {measured.bound_us / 1000:.0f} ms against the conductor's, "
-                f"and must be to {MOST_BOUND_US / 1000:.0f} ms: the way to {self.job.desk} is too long or too busy"
-            )
-            raise TargetError(msg)
+        return start_us + self.offset.applied_us
 
     # -- segments
 
     async def _run_segments(self, client: Client, pool: AgentPool, zero_us: int, stop: asyncio.Event) -> bool:
         """Send from now on by the plan's clock; again whenever the machine has slept."""
-        soak_clock = SoakClock(Segment(segment=0, started_at_us=zero_us, soak_started_s=0.0), self.settings.speed)
+        whole = Segment(segment=0, started_at_us=zero_us, soak_started_s=0.0)
+        soak_clock = SoakClock(whole, self.settings.speed)
         first, number = self.lane.first_from(self.past.first_slot), self.past.segment
+        is_awake = first < self.lane.of  # it has nothing behind it
         while True:
-            first = self._skip_what_is_past(first, soak_clock)
+            first = self._skip_what_is_past(first, soak_clock, is_awake=is_awake)
             now_us = max(self.clock.now_us(), zero_us)
             segment = Segment(
                 segment=number, started_at_us=now_us, soak_started_s=soak_clock.soak_s(now_us), lane=self.lane.number
@@ -263,18 +234,22 @@ class Sender:
                 if end.error is not None:
                     raise end.error
                 return end.completed
-            self.clock.catch_up()
             first, number = load.next_slot, number + 1
-            await self._renew(pool)
+            is_awake = await self.offset.was_awake(end.error)
+            if not is_awake:
+                zero_us += await self.offset.wake_up()
+                soak_clock = SoakClock(replace(whole, started_at_us=zero_us), self.settings.speed)
+                await self._renew(pool)
 
-    def _skip_what_is_past(self, first: int, soak_clock: SoakClock) -> int:
+    def _skip_what_is_past(self, first: int, soak_clock: SoakClock, *, is_awake: bool) -> int:
         """Write rows for the lane's slots from `first` on that were due before now; give the first that was not.
 
-        At the start a lane that is late by less than a second sends late what it was late for, as after any stall.
+        A lane that was awake and is late by less than a second sends late what it was late for, as after any stall.
         """
         soak_s = soak_clock.soak_s(self.clock.now_us())
         total = self.settings.total_slots
-        is_on_time = first < self.lane.of and soak_s / self.settings.speed <= _ON_TIME_S
+        late_s = (soak_s - self.pacer.due_s(first)) / self.settings.speed
+        is_on_time = is_awake and late_s <= _ON_TIME_S
         following = first if is_on_time else max(first, self.lane.first_from(self.pacer.first_slot_from(soak_s)))
         due = range(first, min(following, total), self.lane.of)
         if due:
@@ -333,7 +308,7 @@ class Sender:
     async def _measure_hourly(self) -> None:
         while True:
             await asyncio.sleep(_MEASURE_EVERY_S)
-            await self._measure()
+            await self.offset.measure()
 
     async def _rotate(self, pool: AgentPool, soak_clock: SoakClock, load: Load) -> None:
         """Replace tokens when the plan says so, and stay until the plan is over."""

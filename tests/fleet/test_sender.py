@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from virtual_soak import ANCHOR, MemoryRecorder, World, _Virtual
 
-import soaklib.fleet.sender
+import soaklib.fleet.offset
 from soaklib.errors import TargetError
 from soaklib.fleet.desk import ClockOffset
 from soaklib.fleet.job import LaneJob
@@ -136,7 +136,7 @@ def test_a_clock_that_is_off_starts_with_the_others(world, monkeypatch, ahead_us
     async def measured(*_):
         return ClockOffset(ahead_us, 40)
 
-    monkeypatch.setattr(soaklib.fleet.sender, "measure_offset", measured)
+    monkeypatch.setattr(soaklib.fleet.offset, "measure_offset", measured)
     _, rows, events = _send(world, Lane(0, 2), desk="there:1")
     assert {row.slot: row.planned_at_us for row in rows if row.step == 0} == {
         n: _due_us(n) + ahead_us for n in range(0, 720, 2)
@@ -151,7 +151,7 @@ def test_a_clock_that_is_not_known_well_enough_refuses_the_start(world, monkeypa
     async def measured(*_):
         return ClockOffset(0, 50_001)
 
-    monkeypatch.setattr(soaklib.fleet.sender, "measure_offset", measured)
+    monkeypatch.setattr(soaklib.fleet.offset, "measure_offset", measured)
     result, rows, _ = _send(world, Lane(0, 2), desk="there:1")
     assert result.status == RunStatus.FAILED
     assert isinstance(result.error, TargetError)
@@ -165,7 +165,7 @@ def test_a_clock_at_the_bound_is_taken(world, monkeypatch):
     async def measured(*_):
         return ClockOffset(0, 50_000)
 
-    monkeypatch.setattr(soaklib.fleet.sender, "measure_offset", measured)
+    monkeypatch.setattr(soaklib.fleet.offset, "measure_offset", measured)
     result, _, _ = _send(world, Lane(0, 2), desk="there:1")
     assert result.status == RunStatus.COMPLETED
 
@@ -181,8 +181,34 @@ def test_a_conductor_that_dies_is_not_missed(world, monkeypatch):
             msg = "gone"
             raise TargetError(msg) from None
 
-    monkeypatch.setattr(soaklib.fleet.sender, "measure_offset", measured)
+    monkeypatch.setattr(soaklib.fleet.offset, "measure_offset", measured)
     result, rows, events = _send(world, Lane(0, 2), desk="there:1")
     assert result.status == RunStatus.COMPLETED
     assert len({row.slot for row in rows}) == 360
     assert [detail for _, name, detail, *_ in events if name == "CLOCK_OFFSET_UNKNOWN"] == ["gone"]
+
+
+@pytest.mark.parametrize(
+    ("before_us", "after_us", "first_us"),
+    [(-30_000_000, 0, 0), (-30_000_000, 250_000, 250_000)],
+    ids=["in step", "a quarter of a second ahead"],
+)
+def test_a_lane_that_slept_goes_on_by_the_conductors_clock(world, monkeypatch, before_us, after_us, first_us):
+    """What was due while the machine slept is missed, and what comes after leaves when the conductor's clock says."""
+    answers = iter([ClockOffset(0, 40), ClockOffset(before_us, 40)])
+
+    async def measured(*_):
+        return next(answers, ClockOffset(after_us, 40))
+
+    async def sleeps(*_):
+        await asyncio.sleep(40)
+        world.sleep(30)
+
+    monkeypatch.setattr(soaklib.fleet.offset, "measure_offset", measured)
+    result, rows, events = _send(world, Lane(0, 2), desk="there:1", during=sleeps)
+    assert result.status == RunStatus.COMPLETED
+    assert 85 <= sum(row.kind == "missed" for row in rows) <= 95
+    last = max((row for row in rows if row.step == 0), key=lambda row: row.slot)
+    assert last.planned_at_us == _due_us(last.slot) + first_us
+    told = [detail.rpartition("=")[2] for _, name, detail, *_ in events if name == "CLOCK_OFFSET"]
+    assert told == ["0", "0", str(after_us), str(after_us)]  # it held up to the sleep, and no longer

@@ -1,0 +1,98 @@
+"""How far a lane's clock is ahead of the conductor's: measured now and then, written down, and kept between two looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from soaklib.errors import TargetError
+from soaklib.fleet.desk import MOST_BOUND_US, ClockOffset, measure_offset
+from soaklib.records import EventName
+
+if TYPE_CHECKING:
+    from soaklib.fleet.job import LaneJob
+    from soaklib.runner.clock import ClockJumpedError, RunClock
+    from soaklib.runner.events import EventLog
+
+__all__ = ["KeptOffset"]
+
+
+class KeptOffset:
+    """The offset of a lane's clock; what is applied is told by events, and a merge corrects times by those.
+
+    Parameters
+    ----------
+    job
+        Says where the conductor's desk is, if it has one.
+    clock, events
+        The lane's.
+
+    Attributes
+    ----------
+    applied_us
+        By how much the clock is ahead, as far as that is known.
+    """
+
+    def __init__(self, job: LaneJob, clock: RunClock, events: EventLog) -> None:
+        self._job, self._clock, self._events = job, clock, events
+        self.applied_us = 0
+
+    async def measure(self, *, is_start: bool = False, is_new: bool = False) -> None:
+        """Measure it, and write it down; at the start of a new lane it has to be known.
+
+        Raises
+        ------
+        TargetError
+            At the start it is not known well enough.
+        """
+        if self._job.desk is None:
+            if is_start:
+                self._events.write(EventName.CLOCK_OFFSET_UNKNOWN, "no conductor's desk to ask: taken as none")
+            return
+        try:
+            measured = await measure_offset(self._job.desk, self._job.run_id, self._clock.now_us)
+        except TargetError as exc:
+            if is_start and is_new:
+                raise
+            self._events.write(EventName.CLOCK_OFFSET_UNKNOWN, str(exc))
+            return
+        self._say(measured)
+        if is_start and measured.bound_us > MOST_BOUND_US:
+            msg = (
+                f"this machine's clock is known only to {measured.bound_us / 1000:.0f} ms against the conductor's, "
+                f"and must be to {MOST_BOUND_US / 1000:.0f} ms: the way to {self._job.desk} is too long or too busy"
+            )
+            raise TargetError(msg)
+
+    async def was_awake(self, jumped: ClockJumpedError) -> bool:
+        """Say whether this machine was awake while its wall clock jumped, because somebody set it.
+
+        The conductor's clock tells: against that of a machine that slept it has gone ahead, and against one whose wall
+        clock was set it is where it was. With nobody to ask the machine is taken to have slept.
+        """
+        if self._job.desk is None:
+            return False
+        try:
+            measured = await measure_offset(self._job.desk, self._job.run_id, self._clock.now_us)
+        except TargetError:
+            return False
+        is_awake = measured.offset_us - self.applied_us > -jumped.gap_s * 1e6 / 2
+        if is_awake:
+            self._say(measured)
+        return is_awake
+
+    async def wake_up(self) -> int:
+        """Let the clock catch up with the wall clock; give by how much the offset has changed."""
+        before_us = self.applied_us
+        if self._job.desk is not None:
+            self._say(ClockOffset(before_us, 0))  # it held up to here, and another one may hold from here on
+        self._clock.catch_up()
+        await self.measure()
+        return self.applied_us - before_us
+
+    def _say(self, measured: ClockOffset) -> None:
+        if measured.bound_us <= MOST_BOUND_US:
+            self.applied_us = measured.applied_us(self.applied_us)
+        self._events.write(
+            EventName.CLOCK_OFFSET,
+            f"offset_us={measured.offset_us} bound_us={measured.bound_us} applied_us={self.applied_us}",
+        )

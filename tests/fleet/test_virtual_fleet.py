@@ -1,0 +1,222 @@
+"""Fleets on virtual time: judged as one sender is, and what becomes of them when something dies."""
+
+import duckdb
+import pytest
+from virtual_fleet import FleetWorld, VirtualDesk
+
+import soaklib
+import soaklib.fleet.sender
+from soaklib.analysis.verdicts.criteria import judge
+
+_SPEED = 60.0
+_FLAGS = ("--hours", "2", "--speed", str(_SPEED), "--rps", "0.2", "--agents-per-role", "2")
+_SLOTS = 1440
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """A fleet of two lanes that has not begun."""
+    made = FleetWorld(*_FLAGS, "--senders", "2")
+    with made.patched(monkeypatch):
+        yield made
+    made.close()
+
+
+def _rows(folder, query):
+    with duckdb.connect(str(folder / "run.duckdb"), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def _verdicts(folder):
+    with soaklib.open_run(folder) as run:
+        return {verdict.name: verdict.state for verdict in judge(run)}
+
+
+@pytest.fixture(scope="module")
+def one():
+    """The verdicts and the schedule of one sender."""
+    world = FleetWorld(*_FLAGS)
+    world.begin()
+    folder = world.gather()
+    yield folder
+    world.is_alive = False
+    world.close()
+
+
+_SCHEDULE = """
+    select purpose, slot, step, role, tool, "action", kind, expected, reason, phase,
+           case when step = 0 then planned_at_us - (select min(started_at_us) from segments where lane is null) end
+    from outcomes order by all"""
+
+
+def test_two_senders_are_judged_as_one(world, one):
+    """Every criterion of a run of two lanes has the state that it has of one sender, and every call its row."""
+    world.begin()
+    folder = world.gather()
+    assert _rows(folder, _SCHEDULE) == _rows(one, _SCHEDULE)
+    assert _verdicts(folder) == _verdicts(one)
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 7])
+def test_the_rows_of_any_number_of_lanes_are_those_of_one_sender(monkeypatch, one, lanes):
+    """However many lanes there are, their merged rows are those of one sender, to the microsecond."""
+    world = FleetWorld(*_FLAGS, "--senders", str(lanes))
+    with world.patched(monkeypatch):
+        world.begin()
+        folder = world.gather()
+        assert _rows(folder, _SCHEDULE) == _rows(one, _SCHEDULE)
+        assert _rows(folder, "select count(distinct lane) from outcomes") == [(lanes,)]
+    world.is_alive = False
+    world.close()
+
+
+# -- clocks
+
+
+def _apart_us(folder, lane):
+    """Give how far the planned times of a lane's slots are, at most, from where the plan has them."""
+    [(apart,)] = _rows(
+        folder,
+        f"""select max(abs(planned_at_us - (select min(started_at_us) from segments where lane is null)
+                           - round(slot / 0.2 * 1e6 / {_SPEED})))
+            from outcomes where lane = {lane} and step = 0""",
+    )
+    return apart
+
+
+def test_a_clock_that_is_off_by_a_fifth_of_a_second_sends_and_is_merged_with_the_others(world):
+    """A lane whose clock is 200 ms ahead sends when the plan says, and its merged times are the plan's."""
+    world.ahead_us[1] = lambda _: 200_000
+    world.begin()
+    folder = world.gather()
+    assert _apart_us(folder, 0) <= 1
+    assert _apart_us(folder, 1) <= 1_000  # what the way to the desk leaves unknown
+
+
+def test_a_clock_that_drifts_is_corrected_at_the_merge(world, monkeypatch):
+    """A day's drift of 50 ppm, 4.3 s, sends early by that and is merged to when it did, to a millisecond."""
+    drift, length_s = 4.32, 120
+    monkeypatch.setattr(soaklib.fleet.sender, "_MEASURE_EVERY_S", length_s / 24)
+    world.ahead_us[1] = lambda now_s: 1e6 * drift * now_s / length_s
+    world.begin()
+    folder = world.gather()
+    assert _apart_us(folder, 0) <= 1
+    rows = _rows(
+        folder,
+        """select slot, planned_at_us - (select min(started_at_us) from segments where lane is null)
+            from outcomes where lane = 1 and step = 0 order by slot""",
+    )
+    pace = 1 + drift / length_s
+    off = [at_us - slot / 0.2 * 1e6 / _SPEED / pace for slot, at_us in rows]
+    assert max(off) - min(off) <= 5_000
+    assert rows[-1][1] < (_SLOTS - 1) / 0.2 * 1e6 / _SPEED - 4_000_000
+    told = _rows(folder, "select count(*) from events where name = 'CLOCK_OFFSET' and detail like 'lane=1 %'")
+    assert told[0][0] >= 24
+
+
+def test_a_clock_that_is_set_ahead_in_the_middle_misses_nothing(world):
+    """A lane whose wall clock is set ahead by ten seconds sends on by the time that has passed, and says so."""
+    world.begin()
+    world.live(60)
+    world.set_s[1] = 10
+    folder = world.gather()
+    assert _rows(folder, "select count(*) from outcomes where kind = 'missed'") == [(0,)]
+    assert _apart_us(folder, 1) <= 1
+    assert _rows(folder, "select count(*) from segments where lane = 1") == [(2,)]
+
+
+# -- what dies
+
+
+def test_a_way_to_the_desk_that_is_cut_for_a_while_holds_nothing_up(world, monkeypatch):
+    """While the conductor cannot be reached the lanes send on; what is not measured then is said."""
+    monkeypatch.setattr(soaklib.fleet.sender, "_MEASURE_EVERY_S", 20)
+    world.begin()
+    world.live(30)
+    [desk] = VirtualDesk.by_address.values()
+    desk.is_cut = True
+    world.live(60)
+    desk.is_cut = False
+    folder = world.gather()
+    assert _apart_us(folder, 1) <= 1
+    assert _rows(folder, "select count(*) from outcomes where kind <> 'ok' and lane is not null"
+                         " and phase = 'baseline'") == [(0,)]  # fmt: skip
+    told = [name for (name,) in _rows(
+        folder, "select name from events where name like 'CLOCK_OFFSET%' and detail like 'lane=1 %' order by at_us"
+    )]  # fmt: skip
+    unknown, known = "CLOCK_OFFSET_UNKNOWN", "CLOCK_OFFSET"
+    assert told == [known, known, unknown, unknown, unknown, known, known, known]
+
+
+def test_a_conductor_that_dies_and_is_resumed_finds_its_lanes_sending(world):
+    """While no conductor lives the lanes send; one that is resumed starts none of them, and the run is whole."""
+    world.begin()
+    world.live(50)
+    world.kill_conductor()
+    dead_s = world.loop.time() - 50
+    world.begin()
+    folder = world.gather()
+    assert world.started == [0, 1]
+    assert _rows(folder, "select count(*) from outcomes where kind = 'missed' and lane is not null") == [(0,)]
+    assert _rows(folder, "select count(*), count(distinct slot) from outcomes where purpose = 'load' and step = 0") == [
+        (_SLOTS, _SLOTS)
+    ]
+    assert _apart_us(folder, 0) <= 1
+    [(missed,)] = _rows(folder, "select count(*) from outcomes where kind = 'missed' and purpose = 'probe'")
+    assert missed == pytest.approx(dead_s * _SPEED / 60, abs=1)  # one a soak-minute: the conductor's alone
+
+
+def test_only_the_lanes_that_are_missing_are_started_again(world):
+    """A resumed conductor starts the lane that was killed and not the one that sends; that misses what was due."""
+    world.begin()
+    world.live(40)
+    world.kill_lane(1)
+    world.live(10)
+    world.kill_conductor()
+    dead_s = world.loop.time() - 40
+    world.begin()
+    folder = world.gather()
+    assert world.started == [0, 1, 1]
+    missed = dict(_rows(
+        folder, "select lane, count(*) filter (kind = 'missed') from outcomes where step = 0 and lane is not null"
+                " group by lane"
+    ))  # fmt: skip
+    assert missed[0] == 0
+    assert missed[1] == pytest.approx(dead_s * _SPEED * 0.1, abs=2)  # half of a slot every five soak-seconds
+    keys = "select count(*) - count(distinct (purpose, slot, step)) from outcomes"
+    assert _rows(folder, keys) == [(0,)]
+    assert _rows(folder, "select count(*), count(distinct slot) from outcomes where purpose = 'load' and step = 0") == [
+        (_SLOTS, _SLOTS)
+    ]
+
+
+def test_a_lost_lane_is_settled_once(world):
+    """A lane that nobody starts again has a missed row for each of its slots, and no row of the conductor's probes."""
+    world.begin()
+    world.live(40)
+    world.kill_lane(1)
+    folder = world.gather()
+    assert world.started == [0, 1]
+    of_lane = _rows(
+        folder,
+        "select purpose, lane, count(*), count(distinct slot) from outcomes where step = 0 group by all order by 2",
+    )
+    assert of_lane == [("load", 0, 720, 720), ("load", 1, 720, 720), ("probe", None, 120, 120)]
+
+
+def test_a_lane_that_comes_late_misses_its_slots_and_sends_no_burst(world):
+    """A lane that is started again late sends nothing that was due before, and nothing late."""
+    world.begin()
+    world.live(20)
+    world.kill_lane(0)
+    world.kill_conductor()
+    world.begin()
+    folder = world.gather()
+    [(late_us, most)] = _rows(
+        folder,
+        """select max(lag), max(n) from (
+               select max(sent_at_us - planned_at_us) as lag, count(sent_at_us) as n from outcomes
+               where lane = 0 and step = 0 group by planned_at_us // 1000000)""",
+    )
+    assert late_us <= 2_000
+    assert most <= 7  # six slots a second
