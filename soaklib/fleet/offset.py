@@ -1,4 +1,4 @@
-"""How far a lane's clock is ahead of the conductor's: measured now and then, written down, and kept between two looks."""
+"""How far a lane's clock is ahead of the conductor's: measured, written down, and kept between two looks."""
 
 from __future__ import annotations
 

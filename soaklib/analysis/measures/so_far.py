@@ -40,8 +40,8 @@ class SuccessSoFar(NamedTuple):
 def success_so_far(run: Run) -> SuccessSoFar:
     """Give the success rate of a run that goes on, by its soak-minutes.
 
-    The interval is a confidence sequence, see :mod:`soaklib.analysis.statistics.sequences`. Intervals of single windows,
-    as :func:`soaklib.analysis.measures.rates.success_rate` gives them, hold each for one look alone.
+    The interval is a confidence sequence, see :mod:`soaklib.analysis.statistics.sequences`. Intervals of single
+    windows, as :func:`soaklib.analysis.measures.rates.success_rate` gives them, hold each for one look alone.
     """
     minutes = run.sql(
         "select count(*) filter (succeeded) as successes, count(*) as n from calls where counted "
