@@ -105,7 +105,7 @@ _SECTIONS: Final = (
         "Scrapes of the gateway",
         """
         select endpoint, count(*) as scrapes, count(*) filter (not ok) as failed,
-               round(quantile_cont(duration_us, 0.99) / 1000, 3) as p99_ms, max(size_bytes) as largest_bytes
+               round(quantile_disc(duration_us, 0.99) / 1000, 3) as p99_ms, max(size_bytes) as largest_bytes
         from scrapes group by endpoint order by endpoint""",
     ),
     _Section(
@@ -119,7 +119,7 @@ _SECTIONS: Final = (
         "The generator itself",
         """
         select count(*) as wall_seconds, round(max(schedule_lag_max_us) / 1000, 3) as schedule_lag_max_ms,
-               round(quantile_cont(schedule_lag_max_us, 0.99) / 1000, 3) as schedule_lag_p99_ms,
+               round(quantile_disc(schedule_lag_max_us, 0.99) / 1000, 3) as schedule_lag_p99_ms,
                round(max(loop_lag_max_us) / 1000, 3) as loop_lag_max_ms, max(in_flight) as in_flight_max,
                max(queue_rows) as queue_rows_max, max(rss_bytes) as rss_max_bytes,
                (select count(*) from invalid_windows) as invalid_windows,

@@ -132,7 +132,7 @@ def change_windows(run: Run) -> pl.DataFrame:
             )
             median_ms = run.sql(
                 """
-                select quantile_cont(service_us, 0.5) / 1000 from calls
+                select quantile_disc(service_us, 0.5) / 1000 from calls
                 where purpose = 'load' and tool = $tool and kind = 'ok' and soak_s >= $start_s and soak_s < $end_s""",
                 {"tool": tool, "start_s": start_s, "end_s": end_s},
             ).item()

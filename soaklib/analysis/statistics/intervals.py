@@ -1,7 +1,9 @@
 """Intervals for shares and quantiles of calls that are not independent.
 
 Failures come in bursts, so a thousand calls say less than a thousand coin tosses. A 95 % Wilson interval covers the
-true rate of bursty failures in 40 to 55 % of runs; the ones here, at least 90 % (``tests/calibration``).
+true rate of bursty failures in 40 to 55 % of runs; the ones here, at least 90 % where a run has three bursts or more
+(``tests/calibration``). Of fewer, nobody can tell from the run alone how often they come, and it is 40 to 87 %: whoever
+shows such an interval says so.
 """
 
 from __future__ import annotations

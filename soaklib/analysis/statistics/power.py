@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from soaklib.analysis.statistics import blocks
 from soaklib.analysis.statistics.drift import MIN_POINTS
 from soaklib.analysis.statistics.intervals import TAIL_OBSERVATIONS
-from soaklib.analysis.statistics.series import gridded
+from soaklib.analysis.statistics.series import gridded, require
 from soaklib.analysis.statistics.sieve import fit_sieve, remove_trend
 from soaklib.analysis.statistics.wander import COSINES
 from soaklib.errors import SettingsError
@@ -84,7 +85,7 @@ def power(
     latencies: npt.ArrayLike | None = None,
     q: float = 0.99,
     rps: float | None = None,
-    design_effect: float = 1.0,
+    design_effect: float | pl.DataFrame = 1.0,
     wanted: float = 0.8,
 ) -> Power:
     """Answer whether a run of some hours would detect a change.
@@ -118,8 +119,10 @@ def power(
     rps
         Calls a second.
     design_effect
-        Of the rate or quantile within a point, for bursts; see
-        :func:`soaklib.analysis.statistics.blocks.design_effect`.
+        Of the rate or quantile within a point, for bursts: a number, or what it is measured from, the ``successes`` and
+        ``n`` of a pilot's minutes as ``soaklib.success_rate(run)`` gives them; see
+        :func:`soaklib.analysis.statistics.blocks.design_effect`. A pilot with too few failures to measure it leaves 1,
+        and the detail says so.
     wanted
         Chance of detection that ``detectable`` is for.
 
@@ -134,7 +137,8 @@ def power(
     >>> power(0.001, hours=24, rate=0.995, rps=10).power > 0.7
     True
     """
-    _check_numbers(change=change, hours=hours, every_s=every_s, design_effect=design_effect, wanted=wanted, phi=phi)
+    bursts, bursts_said = _design_effect(design_effect)
+    _check_numbers(change=change, hours=hours, every_s=every_s, design_effect=bursts, wanted=wanted, phi=phi)
     points = int(hours * 3600 / every_s + 1e-9)
     if not MIN_POINTS <= points <= _MAX_POINTS:
         message = (
@@ -148,9 +152,9 @@ def power(
     if pilot is not None:
         spread, memory = _of_pilot(pilot, every_s)
     elif rate is not None:
-        spread, memory = _of_rate(rate, calls / design_effect), 0.0
+        spread, memory = _of_rate(rate, calls / bursts), 0.0
     elif latencies is not None:
-        spread, memory = _of_quantile(latencies, q, calls / design_effect), 0.0
+        spread, memory = _of_quantile(latencies, q, calls / bursts), 0.0
     else:
         spread, memory = _positive(sd), 0.0
     memory = memory if phi is None else phi
@@ -160,9 +164,22 @@ def power(
     detectable = error * _needed(wanted, freedom)
     detail = (
         f"A {kind} of {change:.4g} in {hours:g} h ({points} points, sd {spread:.4g}, phi {memory:.2f}) is detected "
-        f"with {chance:.0%} power; {wanted:.0%} needs {detectable:.4g}."
+        f"with {chance:.0%} power; {wanted:.0%} needs {detectable:.4g}.{bursts_said}"
     )
     return Power(chance, detectable, spread, memory, points, detail)
+
+
+def _design_effect(given: float | pl.DataFrame) -> tuple[float, str]:
+    """Give the design effect, measured where a pilot's minutes are given, and what is to be said of it."""
+    if isinstance(given, int | float):
+        return float(given), ""
+    for column in ("successes", "n"):
+        require(given, column, "pilot's minutes")
+    successes, n = (given[column].to_numpy().astype(np.float64) for column in ("successes", "n"))
+    measured = blocks.design_effect(successes, n)
+    if measured is None:
+        return 1.0, " The pilot's failures are too few to measure bursts: calls are taken as independent."
+    return max(measured.factor, 1.0), f" Bursts as in the pilot: design effect {max(measured.factor, 1.0):.3g}."
 
 
 def _of_pilot(pilot: pl.DataFrame, every_s: float) -> tuple[float, float]:

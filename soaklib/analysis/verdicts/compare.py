@@ -205,11 +205,11 @@ def _windows(run: Run, endpoint: Endpoint, tool: str) -> FloatArray:
     level = endpoint.quantile
     offsets = (1 - level) * OFFSETS
     levels = np.concatenate([level - offsets, [level], level + offsets[::-1]])
-    quantiles = run.sql(f"select quantile_cont(service_us, {levels.tolist()}) {calls}").item()
+    quantiles = run.sql(f"select quantile_disc(service_us, {levels.tolist()}) {calls}").item()
     if quantiles is None:
         return np.empty(0)
     at = np.asarray(quantiles, dtype=np.float64) / 1000
-    middle_us = float(np.interp(level, levels, at)) * 1000
+    middle_us = int(quantiles[len(offsets)])  # whole: a hair less would count those that are equal as beyond it
     counts = run.sql(
         f"select count(*) as n, count(*) filter (service_us > {middle_us!r}) as beyond {calls} group by {start_s}"
         f" order by {start_s}"

@@ -94,7 +94,7 @@ class Endpoint:
         """SQL of the value over a window of ``valid_calls``."""
         if self.quantile is None:
             return "100 * count(*) filter (counted and not succeeded) / nullif(count(*) filter (counted), 0)"
-        return f"quantile_cont(service_us, {self.quantile}) filter (kind = 'ok') / 1000"
+        return f"quantile_disc(service_us, {self.quantile}) filter (kind = 'ok') / 1000"
 
 
 ENDPOINTS: Final = (
@@ -171,7 +171,7 @@ def generator_lag_ms(run: Run, endpoint: Endpoint) -> float:
     if endpoint.quantile is None:
         return 0.0
     lag_ms = run.sql(
-        f"select quantile_cont(sent_at_us - planned_at_us, {endpoint.quantile}) / 1000 from valid_calls"  # noqa: S608 - our own names
+        f"select quantile_disc(sent_at_us - planned_at_us, {endpoint.quantile}) / 1000 from valid_calls"  # noqa: S608 - our own names
         " where purpose = 'load' and attempts > 0"
     ).item()
     return float(lag_ms or 0.0)

@@ -1,7 +1,9 @@
 import numpy as np
+import polars as pl
 import pytest
 from dayseries import STEP, day, noise
 
+from soaklib.analysis.statistics.blocks import design_effect
 from soaklib.analysis.statistics.power import power
 from soaklib.errors import SettingsError
 
@@ -96,3 +98,24 @@ def test_what_cannot_be_computed_is_refused(arguments, sentence):
     """A question without one answer is refused with what to pass."""
     with pytest.raises(SettingsError, match=sentence):
         power(1.0, **({"hours": 24} | arguments))
+
+
+def test_the_design_effect_comes_from_a_pilot():
+    """Bursts of the pilot's minutes make a change of the rate as hard to see as the number that they amount to does."""
+    failures = np.zeros(720, dtype=np.int64)
+    failures[np.arange(40, 720, 60)] = 30  # a burst an hour
+    pilot = pl.DataFrame({"successes": 60 - failures, "n": 60}, schema={"successes": pl.Int64, "n": pl.Int64})
+    measured = design_effect(60 - failures, np.full(720, 60)).factor
+    assert measured > 10
+    found = power(0.01, hours=24, rate=0.99, rps=1, design_effect=pilot)
+    assert found.detectable == power(0.01, hours=24, rate=0.99, rps=1, design_effect=measured).detectable
+    assert found.detectable > 2 * power(0.01, hours=24, rate=0.99, rps=1).detectable
+    assert f"design effect {measured:.3g}" in found.detail
+
+
+def test_a_pilot_without_failures_measures_no_bursts_and_says_so():
+    """Calls are taken as independent then."""
+    clean = pl.DataFrame({"successes": [60] * 720, "n": [60] * 720})
+    found = power(0.01, hours=24, rate=0.99, rps=1, design_effect=clean)
+    assert found.detectable == power(0.01, hours=24, rate=0.99, rps=1).detectable
+    assert "too few to measure bursts" in found.detail

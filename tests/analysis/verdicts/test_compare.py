@@ -86,7 +86,7 @@ def test_a_quantile_is_that_of_the_calls_compared(rehearsal):
         for level, (value, tool) in zip((0.5, 0.99), found, strict=False):
             assert value == pytest.approx(
                 run.sql(
-                    f"""select quantile_cont(service_us, {level}) / 1000 from valid_calls
+                    f"""select quantile_disc(service_us, {level}) / 1000 from valid_calls
                     where purpose = 'load' and kind = 'ok' and tool = '{tool}'
                       and not ({minute} < {end_s} and {minute} + 60 > {start_s})"""
                 ).item()
