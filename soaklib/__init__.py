@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     __version__: str
     from soaklib import charts
     from soaklib.analysis.books.pairs import reconciliation_proofs
+    from soaklib.analysis.books.limits import limits
     from soaklib.analysis.books.reconcile import books_balanced, reconcile
     from soaklib.analysis.measures.around import aligned
     from soaklib.analysis.measures.breakers import breaker_states, fast_fails, recoveries
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.statistics.power import power
     from soaklib.analysis.verdicts.compare import compare
     from soaklib.analysis.verdicts.criteria import criteria, known_verdicts
-    from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_margins, endpoint_trends
+    from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_margins, endpoint_trends, generator_lag_ms
     from soaklib.analysis.verdicts.memory import memory_metric, memory_trend
     from soaklib.errors import SoaklibError
     from soaklib.whitepaper.showing import ShownPaper, claims
@@ -84,6 +85,7 @@ __all__ = [
     "follow",
     "gauge",
     "gauge_windows",
+    "generator_lag_ms",
     "generator_memory",
     "histogram_quantile",
     "in_soak_time",
@@ -150,7 +152,7 @@ _MODULES: Final = {
     "soaklib.analysis.statistics.power": ("power",),
     "soaklib.analysis.verdicts.compare": ("compare",),
     "soaklib.analysis.verdicts.criteria": ("criteria", "known_verdicts"),
-    "soaklib.analysis.verdicts.endpoints": ("ENDPOINTS", "endpoint_margins", "endpoint_trends"),
+    "soaklib.analysis.verdicts.endpoints": ("ENDPOINTS", "endpoint_margins", "endpoint_trends", "generator_lag_ms"),
     "soaklib.analysis.verdicts.memory": ("memory_metric", "memory_trend"),
     "soaklib.errors": ("SoaklibError",),
     "soaklib.whitepaper.showing": ("ShownPaper", "claims"),
