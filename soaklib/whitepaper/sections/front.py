@@ -100,11 +100,14 @@ def _tiles(writer: Writer) -> Iterator[Tile]:
         if has_tail else writer.say("too few calls for the tail"),
         _tone(writer, "no drift in latency (p99)"),
     )  # fmt: skip
-    unexplained = "books.unexplained"
+    state = "criteria[books balanced].state"
+    is_judged = not writer.has(state) or writer.ledger[state].value != "not applicable"
+    has_books = bool(writer.count("books.comparisons")) and is_judged
+    compared = "without a harmless cause, in {books.comparisons} comparisons of client and gateway"
     yield Tile(
         "Differences in the books",
-        writer.say(f"{{{unexplained}}}") if writer.count("books.comparisons") else unknown,
-        writer.say("without a harmless cause, in {books.comparisons} comparisons of client and gateway"),
+        writer.say("{books.unexplained}") if has_books else unknown,
+        writer.say(compared if has_books else "the gateway has no counters that could be compared"),
         _tone(writer, "books balanced"),
     )
     valid = "criteria[measurement valid].measure"
