@@ -14,7 +14,7 @@ from soaklib.targets.admin import AdminError
 from soaklib.targets.base import Identity
 from soaklib.targets.mcp import McpTarget
 from soaklib.targets.mcp.admin import McpAdmin
-from soaklib.targets.mcp.options import MCPOptions
+from soaklib.targets.mcp.options import Era, MCPOptions
 from soaklib.targets.mcp.sessions import Sessions
 
 LATER = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
@@ -196,6 +196,33 @@ def test_a_role_may_have_a_token_that_is_there_already():
         assert reading.reason is Reason.TOKEN_REVOKED
         lost[role] = reading.lost_identity
     assert lost == {"caller": True, "outsider": False}
+
+
+def test_a_session_that_its_own_token_may_not_end_is_ended_by_the_admin():
+    """A token that may call no tool opens a session, and is refused to end it; nothing is left behind all the same."""
+    gateway = ContextForge()
+    told, ended = Told(), []
+
+    async def mcp(request):
+        if request.method == "DELETE":
+            ended.append((request.headers["Authorization"], request.headers["Mcp-Session-Id"]))
+            if not request.headers["Authorization"].startswith("Bearer session-"):
+                return gateway.as_captured("session-delete-denied")
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "result": {}}, headers={"Mcp-Session-Id": "s"})
+
+    async def scenario(driver):
+        options = OPTIONS.model_copy(update={"era": Era.SESSIONS, "path": "/mcp"})
+        link = link_to(driver.url, "contextforge.toml", tell=told)
+        async with McpAdmin(link, options, Sessions(options), ENVIRONMENT) as admin:
+            await admin.renew(await admin.open("caller", "run-1-caller-0"), expires_at=LATER)
+            await admin.clear()
+
+    app = gateway.app()
+    app.router.add_route("*", "/mcp", mcp)
+    against(app, scenario)
+    assert ended == [("Bearer jwt-id-0", "s"), ("Bearer session-1", "s")]
+    [(_, _, book)] = told.events
+    assert (book["opened"], book["closed"], book["left"]) == (1, 1, 0)
 
 
 def test_who_may_make_tokens_is_said_once():
