@@ -16,7 +16,9 @@ _ALLOWED_S = 240
 
 def begin(gateway, folder, *flags, edits=(), plan=None):
     """Begin a soak of a gateway by its own plan or a shipped one, shortened by edits of its text."""
-    command = gateway.soak_command("--no-report", "--thresholds.late-ms", "2000", "--out", str(folder / "runs"), *flags)
+    command = gateway.soak_command(
+        "--no-report", "--no-preflight", "--thresholds.late-ms", "2000", "--out", str(folder / "runs"), *flags
+    )
     if plan is None:
         text = Path(command[3]).read_text()
         for there, here in edits:

@@ -35,6 +35,7 @@ _KEPT: Final = 2  # the newest, and the one that calls may still go on with
 _USED_SHARE: Final = 0.75  # of a session's life, after which there is a new one
 _UNTOLD_S: Final = 300.0  # the shortest life that a session can be set to
 _PAGE: Final = 100
+_PAUSES_S: Final = (0.05, 0.5, 2.0)
 
 
 class ContextForgeTokens:
@@ -186,8 +187,12 @@ class ContextForgeTokens:
             offset += len(page)
 
     async def _revoke(self, id_: str) -> None:
-        """Revoke a token; one that is not known any more is."""
-        reply = await self.ask("DELETE", f"/tokens/{id_}")
+        """Revoke a token; one that is not known any more is. A 409, "Please try again", is tried again."""
+        for pause_s in (*_PAUSES_S, None):
+            reply = await self.ask("DELETE", f"/tokens/{id_}")
+            if reply.status != HTTPStatus.CONFLICT or pause_s is None:
+                break
+            await asyncio.sleep(pause_s)
         if reply.status != HTTPStatus.NOT_FOUND:
             refuse_unless_success("DELETE", "/tokens/{id}", reply, await self.admin())
 

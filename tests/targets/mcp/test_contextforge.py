@@ -28,8 +28,8 @@ ENVIRONMENT = {"EMAIL": "admin@example.com", "PASSWORD": "hush", "REVOKED": "rev
 class ContextForge:
     """Logs in, makes, lists and revokes tokens as the real one does: by the answers that it gave."""
 
-    def __init__(self, *, lives_s=1200):
-        self.lives_s = lives_s
+    def __init__(self, *, lives_s=1200, busy=0):
+        self.lives_s, self.busy = lives_s, busy
         self.logins, self.named, self.live, self.good, self.refused = [], {}, {}, None, 0
 
     def app(self):
@@ -81,6 +81,9 @@ class ContextForge:
     async def revoke(self, request):
         if (refusal := self.refusal(request)) is not None:
             return refusal
+        if self.busy > 0:
+            self.busy -= 1
+            return self.as_captured("token-delete-conflict")
         gone = self.live.pop(request.match_info["id"], None)
         return web.Response(status=404 if gone is None else 204)
 
@@ -170,6 +173,18 @@ def test_tokens_that_cannot_be_revoked_are_told():
     [(name, detail, _)] = told.events
     assert name == EventName.POLICIES_NOT_REMOVED
     assert detail.startswith("tokens of an earlier runner are left: POST /auth/login was answered with 401")
+
+
+def test_a_revocation_that_is_to_be_tried_again_is():
+    """Two writers at once are a 409 that asks to try again: no token is left for it, and nothing is told."""
+    gateway, told = ContextForge(busy=2), Told()
+
+    async def ask(admin):
+        await renew_twice(admin)
+        await admin.clear()
+
+    with_admin(gateway, ask, told=told)
+    assert (gateway.live, told.events) == ({}, [])
 
 
 def test_a_role_may_have_a_token_that_is_there_already():
