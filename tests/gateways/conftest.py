@@ -1,7 +1,7 @@
 """Real gateways for tests, on the loopback, each with the soak's own mock upstream behind it.
 
 They are installed by ``scripts/setup gateways``. Without it a test skips, except where the environment has CI=true:
-there it installs what it needs, or waits for ``scripts/test``, which does so beside the tests.
+there ``scripts/test`` installs them before the tests, and a test that is run by itself installs what it needs.
 """
 
 import os
