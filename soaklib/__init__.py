@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.books.pairs import reconciliation_proofs
     from soaklib.analysis.books.limits import limits
     from soaklib.analysis.books.reconcile import books_balanced, reconcile
+    from soaklib.analysis.books.tokens import tokens
     from soaklib.analysis.measures.around import aligned
     from soaklib.analysis.measures.breakers import breaker_states, fast_fails, recoveries
     from soaklib.analysis.measures.budget import budget, burn, error_budget
@@ -117,6 +118,7 @@ __all__ = [
     "snapshot_files",
     "success_rate",
     "success_so_far",
+    "tokens",
     "tool_usage",
     "worded",
     "worded_interval",
@@ -126,6 +128,7 @@ _MODULES: Final = {
     "soaklib.analysis.books.limits": ("limits",),
     "soaklib.analysis.books.pairs": ("reconciliation_proofs",),
     "soaklib.analysis.books.reconcile": ("books_balanced", "reconcile"),
+    "soaklib.analysis.books.tokens": ("tokens",),
     "soaklib.analysis.measures.around": ("aligned",),
     "soaklib.analysis.measures.breakers": ("breaker_states", "fast_fails", "recoveries"),
     "soaklib.analysis.measures.budget": ("budget", "burn", "error_budget"),

@@ -22,7 +22,7 @@ def test_the_calls_foretold_are_the_rows_that_a_rehearsal_recorded(rehearsal):
     """By purpose, role, tool and action, to the last one; rotations, snapshots and slots too."""
     outlook = _outlook("--hours", "2", "--speed", "360", "--seed", "1")
     with soaklib.open_run(rehearsal.folder) as run:
-        rows = run.sql("select purpose, role, tool, action, count(*) from outcomes group by all").rows()
+        rows = run.sql("select purpose, role, tool, action, count(*) from calls group by all").rows()
         slots = run.sql("select count(distinct slot) from outcomes where purpose = 'load'").item()
         events = dict(run.sql("select name, count(*) from events where event_key is not null group by all").rows())
     assert sorted(map(tuple, outlook.calls)) == sorted(rows)

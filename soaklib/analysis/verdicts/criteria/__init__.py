@@ -51,6 +51,8 @@ CRITERIA: Final[tuple[Callable[[Run], Verdict], ...]] = (
     changes.quota_cut_works,
     completeness.snapshots_complete,
     books_balanced,
+    oracles.tokens_balanced,
+    oracles.sessions_closed,
     stability.no_drift_in_latency_median,
     stability.no_drift_in_latency_tail,
     stability.no_drift_in_errors,

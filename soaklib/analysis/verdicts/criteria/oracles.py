@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from soaklib.analysis.books.limits import limits
+from soaklib.analysis.books.tokens import tokens
 from soaklib.analysis.verdicts.criteria.wording import many, passed
 from soaklib.records import EventName, State, Verdict
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
     from soaklib.plan.oracles import RateLimit
 
-__all__ = ["identities_refused", "limits_held"]
+__all__ = ["identities_refused", "limits_held", "sessions_closed", "tokens_balanced"]
 
 _REFUSED: Final = "kind in ('unauthorized', 'denied')"
 _LET_THROUGH: Final = (
@@ -89,3 +91,43 @@ def identities_refused(run: Run) -> Verdict:
     ):
         state = State.INSUFFICIENT
     return Verdict(name, float(let_through), threshold, sent, None, None, state, "; ".join(said), query)
+
+
+def tokens_balanced(run: Run) -> Verdict:
+    """Do the counters of tokens hold what the answers state?"""
+    name, threshold = "token books balanced", "0 tokens lost, or counted that no call can have used"
+    query = "soaklib.tokens(run)  # its select: usage in outcomes, counters in samples and scrapes"
+    frame = tokens(run)
+    if not frame.height:
+        states_some = run.sql("select count(*) from outcomes where input_tokens is not null").item()
+        detail = "no counter of tokens was scraped" if states_some else "no answer states its usage of tokens"
+        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
+    wrong = float(frame["lost"].sum() + frame["too_many"].sum())
+    said = [
+        f"{row['direction']} {row['model']}: {row['stated_most']:,} stated, {row['counted']:,.0f} counted by the "
+        f"{row['source']}{'' if row['cause'] is None else ' (' + row['cause'] + ')'}"
+        for row in frame.iter_rows(named=True)
+    ]
+    n = int(frame.group_by("direction").agg(pl.col("answers").sum())["answers"].max() or 0)  # type: ignore[arg-type]  # integers
+    return Verdict(name, wrong, threshold, n, None, None, passed(not wrong), "; ".join(said), query)
+
+
+def sessions_closed(run: Run) -> Verdict:
+    """Did the gateway let go of every session that was opened, and forget none that was in use?"""
+    name, threshold = "sessions closed", "every session that was opened is closed, 0 lost in use"
+    query = f"select data from events where name = '{EventName.SESSIONS_CLOSED}' order by at_us"  # noqa: S608 - our own word
+    books = [json.loads(data) for data in run.sql(query)["data"].to_list() if data is not None]
+    if not books:
+        detail = "no session was opened"
+        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
+    opened, closed, left, lost, overused = (
+        sum(int(book.get(what, 0)) for book in books) for what in ("opened", "closed", "left", "lost", "overused")
+    )
+    detail = f"{opened:,} opened, {closed:,} closed, {left:,} left, {lost:,} lost in use"
+    if overused:
+        detail += f"; {many(overused, 'call')} went on in a session that had served, since none was ready"
+    keeps_all = run.info.plan.target.options.get("close") is False
+    state = passed(lost == 0 and (keeps_all or opened <= closed + lost))
+    if keeps_all and state == State.PASS:
+        state, detail = State.NOT_APPLICABLE, f"{detail}: the plan leaves them to the server"
+    return Verdict(name, float(opened - closed), threshold, opened, None, None, state, detail, query)
