@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     __version__: str
     from soaklib import charts
+    from soaklib.analysis.books.limits import limits
     from soaklib.analysis.books.pairs import reconciliation_proofs
     from soaklib.analysis.books.limits import limits
     from soaklib.analysis.books.reconcile import books_balanced, reconcile

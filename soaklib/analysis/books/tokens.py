@@ -50,8 +50,8 @@ def tokens(run: Run) -> pl.DataFrame:
     -------
     polars.DataFrame
         By ``direction`` (``in``, ``out``), ``model`` (``all`` where the counter does not tell them apart) and
-        ``source`` (whose counter: ``gateway``, or ``upstream`` where the soak's own is what is scraped): ``answers`` that
-        stated
+        ``source`` (whose counter: ``gateway``, or ``upstream`` where the soak's own is what is scraped): ``answers``
+        that stated
         usage, ``stated`` and ``stated_most`` (tokens of those that lie whole between the first and the last reading,
         and of all that touch it), ``unstated`` (calls that may have used tokens and stated none), ``counted``, ``lost``
         and ``too_many`` (tokens beyond what can be explained), and the ``cause`` of a difference, or null. Empty where
@@ -78,7 +78,7 @@ def _of_series(run: Run, direction: str, series: Series, column: str) -> list[tu
     stated = _stated(run, column, "tool" if by else f"'{_ALL}'")
     found = dict(counted.group_by(by).agg(pl.col("n").sum()).iter_rows()) if by else {_ALL: float(counted["n"].sum())}
     source = "upstream" if series.metric == _UPSTREAM else "gateway"
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for model, answers, least, most, largest, unstated in stated.iter_rows():
         rows.append((direction, model, source, answers, least, most, unstated,
                      *_judged(found.get(model, 0.0), least, most, unstated * largest)))  # fmt: skip

@@ -102,7 +102,7 @@ def tokens_balanced(run: Run) -> Verdict:
         states_some = run.sql("select count(*) from outcomes where input_tokens is not null").item()
         detail = "no counter of tokens was scraped" if states_some else "no answer states its usage of tokens"
         return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
-    wrong = float(frame["lost"].sum() + frame["too_many"].sum())
+    wrong = float(frame["lost"].sum()) + float(frame["too_many"].sum())
     said = [
         f"{row['direction']} {row['model']}: {row['stated_most']:,} stated, {row['counted']:,.0f} counted by the "
         f"{row['source']}{'' if row['cause'] is None else ' (' + row['cause'] + ')'}"
