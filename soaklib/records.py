@@ -34,6 +34,9 @@ input_tokens       BIGINT    as the answer states its usage
 output_tokens      BIGINT    as the answer states its usage
 gateway_us         BIGINT    what the gateway says it took itself, microseconds
 limit              VARCHAR   which limit denied it: requests, tokens, parallel, budget, lock-out
+retries            INTEGER   how often the gateway says that it asked its upstream again; NULL where it says nothing
+fallbacks          INTEGER   how often it says that it went on to another upstream
+remaining          BIGINT    how many more calls it says that the limit of the identity lets through
 ================== ========= ==========================================================================
 
 The columns from ``lane`` on came with version 2 of the dictionary; in a run of version 1 they are NULL.
@@ -114,6 +117,9 @@ class Outcome(NamedTuple):
     output_tokens: int | None = None
     gateway_us: int | None = None
     limit: str | None = None
+    retries: int | None = None
+    fallbacks: int | None = None
+    remaining: int | None = None
 
 
 class Sample(NamedTuple):

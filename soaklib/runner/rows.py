@@ -80,5 +80,5 @@ def outcome_of(
         planned.purpose, planned.slot, step, call.role, call.tool, call.action, planned_us, sent_us, done_us, status,
         reading.kind, expected, reading.reason, sent, generation, reading.correlation_id, planned.phase, planned.lane,
         name, reading.first_byte_at_us, reading.first_token_at_us, reading.chunks, reading.input_tokens,
-        reading.output_tokens, reading.gateway_us, reading.limit,
+        reading.output_tokens, reading.gateway_us, reading.limit, reading.retries, reading.fallbacks, reading.remaining,
     )  # fmt: skip

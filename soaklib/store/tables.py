@@ -51,7 +51,8 @@ ADDED: Final[Mapping[str, str]] = {
     "segments": "lane SMALLINT",
     "outcomes": """
         lane SMALLINT, identity VARCHAR, first_byte_at_us BIGINT, first_token_at_us BIGINT, chunks INTEGER,
-        input_tokens BIGINT, output_tokens BIGINT, gateway_us BIGINT, "limit" VARCHAR""",
+        input_tokens BIGINT, output_tokens BIGINT, gateway_us BIGINT, "limit" VARCHAR,
+        retries INTEGER, fallbacks INTEGER, remaining BIGINT""",
     "events": "change VARCHAR, subject VARCHAR, data VARCHAR",
     "runner_health": """
         lane SMALLINT, connections_open INTEGER, connections_opened INTEGER, connections_lost INTEGER""",

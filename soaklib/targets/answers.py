@@ -21,11 +21,12 @@ from soaklib.targets.sse import EventStream
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["OK", "AnswerReader", "Finding", "count_of", "json_of", "milliseconds_of", "of_status"]
+__all__ = ["OK", "AnswerReader", "Finding", "count_in", "count_of", "json_of", "milliseconds_of", "of_status"]
 
 MOST_BODY_BYTES: Final = 1 << 20
 _MOST_ID_CHARACTERS: Final = 128
 _MOST_COUNT: Final = 2**31 - 1  # of tokens: what a column of the store holds
+_MOST_DIGITS: Final = 10
 _MOST_MS: Final = 86_400_000.0
 
 
@@ -81,6 +82,13 @@ def count_of(value: object) -> int | None:
     return value if type(value) is int and 0 <= value <= _MOST_COUNT else None
 
 
+def count_in(text: str | None) -> int | None:
+    """Give a count that a header states; None where it states none."""
+    if text is None or not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
+        return None
+    return count_of(int(text))
+
+
 def milliseconds_of(text: str | None) -> int | None:
     """Give what a header states in milliseconds, as microseconds; None where it states none."""
     try:
@@ -114,6 +122,9 @@ class AnswerReader(ABC):
         self.input_tokens: int | None = None
         self.output_tokens: int | None = None
         self.gateway_us: int | None = None
+        self.retries: int | None = None
+        self.fallbacks: int | None = None
+        self.remaining: int | None = None
         self.chunks = 0
         self._events: EventStream | None = None
         self._body = bytearray()
@@ -205,6 +216,9 @@ class AnswerReader(ABC):
             self.output_tokens,
             self.gateway_us,
             reason in self._mended,
+            self.retries,
+            self.fallbacks,
+            self.remaining,
         )
 
     def _correlation_id(self) -> str | None:

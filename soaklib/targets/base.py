@@ -165,6 +165,10 @@ class Reading(NamedTuple):
         What the gateway says it took itself, microseconds.
     lost_identity
         Whether the gateway does not know the identity (any more): a new one is needed.
+    retries, fallbacks
+        How often the gateway says that it asked its upstream again, and that it went on to another.
+    remaining
+        How many more calls it says that the identity's limit lets through.
     """
 
     kind: Kind
@@ -178,6 +182,9 @@ class Reading(NamedTuple):
     output_tokens: int | None = None
     gateway_us: int | None = None
     lost_identity: bool = False
+    retries: int | None = None
+    fallbacks: int | None = None
+    remaining: int | None = None
 
 
 class Template(Protocol):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from soaklib.records import Kind, Reason
-from soaklib.targets.answers import OK, AnswerReader, Finding, count_of, json_of, milliseconds_of
+from soaklib.targets.answers import OK, AnswerReader, Finding, count_in, count_of, json_of, milliseconds_of
 from soaklib.targets.openai.denials import finding_of, status_of_code
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ _DONE: Final = b"[DONE]"
 _INVALID: Final = Finding(Kind.INVALID_RESPONSE, Reason.BODY_INVALID)
 _NOT_WHAT_WAS_ASKED: Final = Finding(Kind.INVALID_RESPONSE, Reason.CONTENT_TYPE)
 _TRUNCATED: Final = Finding(Kind.INVALID_RESPONSE, Reason.STREAM_TRUNCATED)
+_REMAINING: Final = tuple(
+    f"x-ratelimit-{whose}-remaining-requests" for whose in ("api_key", "team", "user", "model_per_key")
+)
+"""What LiteLLM says of its own limits; ``x-ratelimit-remaining-requests`` without a name is its upstream's."""
 _CONTENT: Final = ("content", "tool_calls", "function_call", "reasoning_content", "reasoning", "refusal", "audio")
 
 
@@ -48,6 +52,10 @@ class OpenAIReader(AnswerReader):
         """Take status and headers, and what the gateway says of its own time."""
         super().head(status, headers)
         self.gateway_us = milliseconds_of(headers.get("x-litellm-overhead-duration-ms"))
+        self.retries = count_in(headers.get("x-litellm-attempted-retries"))
+        self.fallbacks = count_in(headers.get("x-litellm-attempted-fallbacks"))
+        left = [count_in(headers.get(name)) for name in _REMAINING]
+        self.remaining = min((count for count in left if count is not None), default=None)
 
     def judge_body(self, body: bytes) -> Finding:
         """Say what an answer in one piece is."""
