@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
+from soaklib.plan.given import AgentLimit
+from soaklib.plan.oracles import RateLimit
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from soaklib.analysis.sources.run import Run
-    from soaklib.plan.oracles import RateLimit
 
-__all__ = ["LIMITS_SCHEMA", "limits"]
+__all__ = ["LIMITS_SCHEMA", "limits", "stated_limits"]
 
 LIMITS_SCHEMA: Final = pl.Schema(
     {
@@ -59,12 +61,20 @@ def limits(run: Run) -> pl.DataFrame:
         over-enforcement. Empty where the plan states no limit.
     """
     run = run.whole
-    stated = run.info.plan.limits
+    stated = stated_limits(run)
     if not stated:
         return pl.DataFrame(schema=LIMITS_SCHEMA)
     calls = run.sql(_CALLS, {"never": _NEVER})
     rows = [row for limit in stated for row in _of_limit(run, limit, calls)]
     return pl.DataFrame(rows, schema=LIMITS_SCHEMA, orient="row").sort("limit", "key")
+
+
+def stated_limits(run: Run) -> tuple[RateLimit, ...]:
+    """Give the limits that the plan states, else the one of an agent that ``--agent-limit`` stated."""
+    if run.info.plan.limits or not (said := run.info.settings.get("agent_limit")):
+        return run.info.plan.limits
+    limit = AgentLimit.parse(str(said))
+    return (RateLimit(name="calls of an agent", calls=limit.calls, window_s=limit.window_s),)
 
 
 def _of_limit(run: Run, limit: RateLimit, calls: pl.DataFrame) -> list[tuple[object, ...]]:

@@ -126,3 +126,16 @@ def test_without_a_stated_limit_there_is_nothing_to_hold():
     with soaklib.open_run(Path(__file__).parents[3] / "data" / "sample") as sample:
         assert limits_held(sample).state == "not applicable"
         assert limits(sample).height == 0
+
+
+def test_the_limit_that_the_run_was_started_with_is_held_too(tmp_path):
+    """--agent-limit states one where the plan states none: of an agent, in windows that begin anywhere."""
+    eleven = [
+        outcome(number, planned_at_us=number * SECOND, sent_at_us=number * SECOND,
+                done_at_us=number * SECOND + LASTS_US, identity="a") for number in range(11)
+    ]  # fmt: skip
+    written_run(tmp_path, plan=load_plan(), rows=eleven, settings='{"agent_limit": "5/60s"}')
+    with soaklib.open_run(tmp_path) as run:
+        verdict = limits_held(run)
+    assert (verdict.state, verdict.measure) == ("fail", 1.0)
+    assert verdict.detail.startswith("calls of an agent (5 in 60 s, fixed windows): at most 11 calls let through")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.books.limits import limits
+from soaklib.analysis.books.limits import limits, stated_limits
 from soaklib.analysis.books.tokens import tokens
 from soaklib.analysis.verdicts.criteria.wording import many, passed
 from soaklib.records import EventName, State, Verdict
@@ -28,9 +28,9 @@ def limits_held(run: Run) -> Verdict:
     """Did each limit let through what it allows: no call too many, and none refused too early?"""
     name, threshold = "limits held", "0 windows with more calls than allowed, 0 calls refused before the limit"
     query = "soaklib.limits(run)  # its select: calls sent, answered, refused in outcomes, by identity"
-    stated = run.info.plan.limits
+    stated = stated_limits(run)
     if not stated:
-        detail = "the plan states no limit of calls ([[limits]])"
+        detail = "neither the plan ([[limits]]) nor --agent-limit states a limit of calls"
         return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
     frame = limits(run)
     found = [_said(limit, frame.filter(pl.col("limit") == limit.name)) for limit in stated]
