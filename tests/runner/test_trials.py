@@ -5,6 +5,7 @@ import re
 import pytest
 from virtual_soak import World
 
+from soaklib.plan.oracles import RateLimit
 from soaklib.records import Kind, Reason
 from soaklib.targets.trials import forged
 
@@ -104,3 +105,28 @@ def test_a_forged_secret_is_another_of_the_same_form(secret):
         other = forged(secret)
         assert other != secret
         assert other[: max(0, len(secret) - 12)] == secret[: max(0, len(secret) - 12)]
+
+
+@pytest.mark.parametrize(("allowed", "ends"), [(3, "rate_limited"), (None, "ok")])
+def test_the_edge_of_a_limit_is_tried_by_an_agent_of_its_own(world, allowed, ends):
+    """It calls until it is refused; a gateway that refuses nothing is let off after one call more than the limit."""
+    limit = RateLimit(calls=3, window_s=60.0, window="sliding", try_every_s=7200.0)
+    world.plan = world.plan.model_copy(update={"limits": (limit,), "trials": None})
+    answer, calls = world.gateway.answer, {}
+
+    def limited(token, tool):
+        calls[token] = calls.get(token, 0) + 1
+        agents = list(world.gateway.agents)
+        edge = len(agents) > 3 and world.gateway.tokens[token][0] == agents[3]
+        if edge and allowed is not None and calls[token] > allowed:
+            return 429, Kind.RATE_LIMITED, Reason.RATE_LIMIT
+        return answer(token, tool)
+
+    world.gateway.answer = limited
+    world.start()
+    world.finish()
+    rows = world.writer.read("select slot, step, kind, identity from outcomes where purpose = 'trial' order by 1, 2")
+    assert rows == [
+        (slot, step, ends if step == 3 else "ok", "edge:scraper:0") for slot in (1, 3, 5) for step in range(4)
+    ]
+    assert len(world.gateway.agents) == 4
