@@ -8,7 +8,7 @@ import polars as pl
 from matplotlib.patches import Patch
 
 from soaklib.charts.legend import legend_below
-from soaklib.charts.looks import BLACK, GREY, SKY, VERMILLION, Look
+from soaklib.charts.looks import GREY, LIGHT, SKY, VERMILLION, Look
 from soaklib.charts.notes import note
 from soaklib.charts.stage import span_until, time_axes
 from soaklib.charts.theme import themed
@@ -23,14 +23,14 @@ __all__ = ["reconciliation_residuals"]
 
 _COLUMNS: Final = ("start_s", "end_s", "outcome", "client_rows", "residual", "explained", "discrepancy")
 _LOOKS: Final = {
-    "balanced": Look(BLACK, "", "-", "o"),
-    "not known": Look(GREY, "", "-", "o"),
+    "balanced": Look(GREY, "", "-", "o"),
+    "not known": Look(LIGHT, "", "-", "o"),
     "explained": Look(SKY, "", "-", "o"),
     "discrepancy": Look(VERMILLION, "", "-", "o"),
 }
 """What a window can be, the worst last."""
 _DIFFERING: Final = ("explained", "discrepancy")
-_FLAT_HEIGHT: Final = {"balanced": 0.08, "not known": 0.5}
+_FLAT_HEIGHT: Final = {"balanced": 0.04, "not known": 0.5}
 _MOST_HEIGHT: Final = 0.45
 
 

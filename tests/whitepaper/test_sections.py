@@ -182,7 +182,8 @@ def test_every_figure_is_there_with_n(writer):
     """Each caption states its n, and an interval or why there is none."""
     paper = written_paper(writer, Path("nowhere"))
     figures = list(_figures(paper.sections))
-    assert {figure.name for figure in figures} == set(FIGURES) - {"tool-usage"}
+    nothing_to_see = {"tool-usage", "reconciliation-residuals"}  # a steady load; books without a difference
+    assert {figure.name for figure in figures} == set(FIGURES) - nothing_to_see
     for figure in figures:
         text = plain(figure.caption)
         assert "n = " in text, figure.name
