@@ -165,3 +165,23 @@ def _things(said):
     if isinstance(said, list):
         return said
     return [one for value in said.values() if isinstance(value, list | dict) for one in value]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("plan", "lines"),
+    [
+        (
+            "openai.toml",
+            ["call of asker: small:stream ok answered", "change http: cut-streams ok made, and taken back"],
+        ),
+        ("mcp.toml", ["call of reader: search:call ok answered", "change http: failing-tool ok made, and taken back"]),
+    ],
+)
+def test_other_kinds_of_gateway_are_tried_the_same_way(plan, lines):
+    """By their own wire: streams and sessions, their metrics by meaning, their changes by literal requests."""
+    ended = run_command("--plan", plan, "--check")
+    assert ended.returncode == 0, ended.stderr
+    shown = [" ".join(line.split()) for line in ended.stderr.splitlines()]
+    assert [line for line in lines if line not in shown] == []
+    assert "metrics ok 13 names; 8 of 8 meanings found" in shown

@@ -15,7 +15,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
+
+from soaklib.analysis.statistics.series import ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,9 +80,9 @@ def level_changes(values: Sequence[float]) -> list[LevelChange]:
 def _splits(series: FloatArray, start: int) -> Iterator[tuple[int, float]]:
     if series.size < FEWEST_WEEKS or np.ptp(series) == 0:
         return
-    sizes = _sizes(rankdata(series)[None, :])[0]
+    sizes = _sizes(ranks(series)[None, :])[0]
     place = int(np.argmax(sizes)) + _FEWEST_IN_PART
-    largest = _largest_of_shuffled(tuple(np.sort(rankdata(series)).tolist()))
+    largest = _largest_of_shuffled(tuple(np.sort(ranks(series)).tolist()))
     p_value = (1 + int(np.count_nonzero(largest >= sizes.max() * (1 - 1e-12)))) / (1 + _SHUFFLES)
     if p_value <= LEVEL:
         yield start + place, p_value

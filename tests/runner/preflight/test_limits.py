@@ -1,0 +1,88 @@
+"""The limit of agents that call by keys of the environment, which the load's agents have as well."""
+
+import asyncio
+import datetime as dt
+from dataclasses import replace
+from itertools import cycle
+
+import pytest
+
+from soaklib.plan.given import AgentLimit
+from soaklib.plan.loading import load_settings
+from soaklib.plan.model import load_plan
+from soaklib.plan.workload import Workload
+from soaklib.records import Kind, Reason
+from soaklib.runner.client import Answer
+from soaklib.runner.preflight.calls import Caller
+from soaklib.runner.preflight.findings import Found, Standing
+from soaklib.runner.preflight.limits import find_limit, need_of
+from soaklib.targets import load_target
+from soaklib.targets.base import Identity, Reading
+
+URL = ("--gateway-url", "http://127.0.0.1:1")
+
+
+class KeyedAdmin:
+    """Gives the agents of a role its keys in turn."""
+
+    def __init__(self, *keys):
+        self._keys = cycle(keys)
+
+    async def open(self, role, name):
+        return Identity(name, role, next(self._keys))
+
+    async def renew(self, identity, *, expires_at):
+        assert expires_at
+        return replace(identity)
+
+
+class LimitedClient:
+    """Answers so many calls, and limits those after them."""
+
+    def __init__(self, calls):
+        self.left = calls
+
+    async def send(self, wire, reader, *, stall_s=None):
+        assert (wire.method, stall_s) == ("POST", None)
+        del reader
+        self.left -= 1
+        if self.left >= 0:
+            return Answer(0, 1, 200, Reading(Kind.OK, None))
+        return Answer(0, 1, 429, Reading(Kind.RATE_LIMITED, Reason.RATE_LIMIT))
+
+
+def limit(*flags, keys=("k",), calls=3):
+    """Look for the limit by keys; give what was found, and the one finding."""
+    settings, plan, found = load_settings([*URL, *flags]), load_plan(), Found()
+    target = load_target(plan.target)
+    caller = Caller(
+        target=target, admin=KeyedAdmin(*keys), client=LimitedClient(calls), check_id="check", lifetime_s=60,
+        utc_now=lambda: dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    )  # fmt: skip
+    good = {"scraper": Workload(plan, 1).calls[0]}
+    asyncio.run(find_limit(caller, good, found, settings, plan))
+    return found, found.findings[0]
+
+
+def test_agents_that_share_a_key_are_one():
+    """Twenty of a role with two keys are two; the load waits for what was used up of them."""
+    flags = ("--rps", "0.05", "--agents-per-role", "20")
+    found, finding = limit(*flags, keys=("k1", "k2"))
+    assert (found.limit, found.agents_needed) == (AgentLimit(3, 60), 5)
+    assert (finding.standing, found.pause_s) == (Standing.PROBLEM, 60)
+    assert "each with a token or key of its own, and there are 2: pass --agents-per-role 5" in finding.detail
+    found, finding = limit(*flags, keys=[f"k{number}" for number in range(20)])
+    assert (finding.standing, found.pause_s) == (Standing.OK, 60)
+
+
+def test_the_first_call_that_is_limited_already_tells_no_limit():
+    """Somebody else has used it up."""
+    found, finding = limit(calls=0)
+    assert (found.limit, finding.standing) == (None, Standing.NOTE)
+    assert finding.detail == "not known: the first call was answered with rate_limited, rate_limit (status 429)"
+
+
+@pytest.mark.parametrize(("flags", "agents"), [((), 96), (("--rps", "1"), 16), (("--rps", "1", "--speed", "10"), 96)])
+def test_how_many_agents_follows_from_the_calls_of_a_wall_minute(flags, agents):
+    """A real gateway counts by its own clock, whatever the speed of the soak is."""
+    assert need_of(AgentLimit(5, 60), load_settings([*URL, *flags]), load_plan()).agents == agents
