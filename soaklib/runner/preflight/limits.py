@@ -23,6 +23,7 @@ __all__ = ["Need", "find_limit", "need_of"]
 _WINDOW_S: Final = 60.0
 """No answer says in which stretch of time its calls are counted; a minute is what gateways count by."""
 _WHAT: Final = "limit of an agent"
+_OF_ONE: Final = frozenset({"agent", "key"})
 
 
 class Need(NamedTuple):
@@ -83,7 +84,12 @@ async def find_limit(caller: Caller, good: dict[str, Call], found: Found, settin
     there = await caller.distinct(plan, settings.agents_per_role)
     is_enough = there >= need.agents
     words = f"{_words(found.limit, need, there)}; met in {took_s:.1f} s"
-    found.add(_WHAT, Standing.OK if is_enough else Standing.PROBLEM, words, is_of_settings=True)
+    said = next((one for one in plan.limits if one.per in _OF_ONE), None)
+    if said is not None and said.calls != let_in:
+        words += f"; the plan's [[limits]] say {said.calls} in {said.window_s:g} s"
+    standing = Standing.PROBLEM if said is None else Standing.NOTE  # who states a limit may mean to go beyond it
+    is_fine = is_enough and (said is None or said.calls == let_in)
+    found.add(_WHAT, Standing.OK if is_fine else standing, words, is_of_settings=True)
     if caller.has_keys:
         found.pause_s = _WINDOW_S  # the load's agents call by the same keys
 

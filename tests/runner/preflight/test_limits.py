@@ -10,6 +10,7 @@ import pytest
 from soaklib.plan.given import AgentLimit
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
+from soaklib.plan.oracles import RateLimit
 from soaklib.plan.workload import Workload
 from soaklib.records import Kind, Reason
 from soaklib.runner.client import Answer
@@ -51,9 +52,9 @@ class LimitedClient:
         return Answer(0, 1, 429, Reading(Kind.RATE_LIMITED, Reason.RATE_LIMIT))
 
 
-def limit(*flags, keys=("k",), calls=3):
+def limit(*flags, keys=("k",), calls=3, limits=()):
     """Look for the limit by keys; give what was found, and the one finding."""
-    settings, plan, found = load_settings([*URL, *flags]), load_plan(), Found()
+    settings, plan, found = load_settings([*URL, *flags]), load_plan().model_copy(update={"limits": limits}), Found()
     target = load_target(plan.target)
     caller = Caller(
         target=target, admin=KeyedAdmin(*keys), client=LimitedClient(calls), check_id="check", lifetime_s=60,
@@ -86,3 +87,23 @@ def test_the_first_call_that_is_limited_already_tells_no_limit():
 def test_how_many_agents_follows_from_the_calls_of_a_wall_minute(flags, agents):
     """A real gateway counts by its own clock, whatever the speed of the soak is."""
     assert need_of(AgentLimit(5, 60), load_settings([*URL, *flags]), load_plan()).agents == agents
+
+
+@pytest.mark.parametrize(
+    ("stated", "agents", "standing", "said"),
+    [
+        (3, 1, Standing.NOTE, False),
+        (4, 1, Standing.NOTE, True),
+        (3, 20, Standing.OK, False),
+        (4, 20, Standing.NOTE, True),
+    ],
+)
+def test_a_limit_that_the_plan_states_is_held_to_what_is_found_and_may_be_meant_to_be_met(
+    stated, agents, standing, said
+):
+    """Too few agents are then no reason to refuse; another limit than the stated one is said."""
+    keys = [f"k{number}" for number in range(agents)]
+    flags = ("--rps", "0.05", "--agents-per-role", str(agents))
+    _, finding = limit(*flags, keys=keys, limits=(RateLimit(calls=stated),))
+    assert finding.standing is standing
+    assert ("the plan's [[limits]] say 4 in 60 s" in finding.detail) is said
