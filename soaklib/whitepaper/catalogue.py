@@ -169,7 +169,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     ),
     Family(
         name="verdict",
-        query="soaklib.whitepaper.standing.verdict(run)",
+        query="soaklib.whitepaper.standing.verdict(soaklib.criteria(run))",
         columns=_texts("word", "headline"),
     ),
     Family(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-import soaklib
 from soaklib.analysis.verdicts.sentence import verdict_headline, verdict_word
 from soaklib.errors import RunError
 
@@ -27,10 +26,10 @@ _SCHEMA: Final = pl.Schema(
 )  # fmt: skip
 
 
-def verdict(run: Run) -> dict[str, str]:
-    """Give the verdict on a run: ``word`` (fail, open, pass, none) and ``headline``."""
-    criteria = soaklib.criteria(run).to_dicts()
-    return {"word": verdict_word(criteria), "headline": verdict_headline(criteria)}
+def verdict(criteria: pl.DataFrame) -> dict[str, str]:
+    """Give the verdict on a run by its criteria: ``word`` (fail, open, pass, none) and ``headline``."""
+    told = criteria.to_dicts()
+    return {"word": verdict_word(told), "headline": verdict_headline(told)}
 
 
 def against_earlier(run: Run) -> pl.DataFrame:

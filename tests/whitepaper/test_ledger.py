@@ -4,11 +4,15 @@ import dataclasses
 import json
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 import soaklib
+from soaklib.analysis.verdicts import criteria
+from soaklib.whitepaper.build import made_claims
 from soaklib.whitepaper.catalogue import CATALOGUE
 from soaklib.whitepaper.claims import Claim, read_claims, same_value, written
 from soaklib.whitepaper.document import Code
@@ -150,3 +154,16 @@ def test_every_query_can_be_asked_by_hand(writer, sample_ledger):
         input=json.dumps([*sorted(asked), *judged]), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.stdout, done.returncode) == ("all\n", 0), done.stderr
+
+
+def test_a_run_is_judged_once_for_all_claims(monkeypatch):
+    """It takes a third of the time that the claims of a day take."""
+    judged = []
+    monkeypatch.setattr(criteria, "CRITERIA", tuple(partial(_noting, judged, one) for one in criteria.CRITERIA))
+    made_claims(Path(__file__).parents[2] / "data" / "sample", renew=True)
+    assert judged == [one.args[1] for one in criteria.CRITERIA]
+
+
+def _noting(judged, criterion, run):
+    judged.append(criterion)
+    return criterion(run)
