@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from soaklib import charts
     from soaklib.analysis.books.limits import limits
     from soaklib.analysis.books.pairs import reconciliation_proofs
-    from soaklib.analysis.books.limits import limits
     from soaklib.analysis.books.reconcile import books_balanced, reconcile
     from soaklib.analysis.books.tokens import tokens
     from soaklib.analysis.measures.around import aligned

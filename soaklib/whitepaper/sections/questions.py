@@ -27,13 +27,13 @@ QUESTIONS: Final = {
     RAN: ("full duration", "every slot accounted for", "all tools exercised", "snapshots complete",
           "measurement valid", "no drift in generator memory"),
     ANSWERED: ("success rate", "success rate outside planned windows", "healthy"),
-    POLICY: ("denials happen", "no false-allow", "no false-deny", "quota cut works", "limits held",
-             "identities refused"),
+    POLICY: ("denials happen", "no false-allow", "no false-deny", "identities refused", "limits held",
+             "quota cut works"),
     CHANGES: ("scheduled changes made", "chaos shows in the data", "breaker engages during chaos",
               "breaker recovers after chaos", "token rotations go unnoticed", "no error spike at rotations"),
     CREEP: ("no drift in latency (median)", "no drift in latency (p99)", "no drift in errors",
             "no drift in gateway memory", "no drift in gateway files", "no drift in event-loop lag"),
-    BOOKS: ("books balanced",),
+    BOOKS: ("books balanced", "token books balanced", "sessions closed"),
 }  # fmt: skip
 """Question -> the criteria that answer it. What no question claims is a matter of the books: one record held against
 another."""
