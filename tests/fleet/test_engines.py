@@ -4,10 +4,9 @@ import re
 import shlex
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
 
 from soaklib.commands import send
 from soaklib.commands.send import _given_job, _own_job, start_time
@@ -15,54 +14,6 @@ from soaklib.errors import SettingsError
 from soaklib.fleet.lanes import Lane
 
 _SCRIPTS = Path(__file__).parents[2] / "scripts"
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel)
-
-
-class _Variable(_Strict):
-    name: str
-    value: str
-
-
-class _Container(_Strict):
-    name: str
-    image: str
-    command: list[str]
-    env: list[_Variable]
-    resources: dict[str, dict[str, str]]
-    volume_mounts: list[dict[str, str]]
-
-
-class _PodSpec(_Strict):
-    restart_policy: str = Field(pattern="^Never$")
-    termination_grace_period_seconds: int = Field(ge=0)
-    containers: list[_Container]
-    volumes: list[dict[str, object]]
-
-
-class _Template(_Strict):
-    spec: _PodSpec
-
-
-class _JobSpec(_Strict):
-    completion_mode: str = Field(pattern="^Indexed$")
-    completions: int = Field(ge=1)
-    parallelism: int = Field(ge=1)
-    backoff_limit_per_index: int = Field(ge=0)
-    max_failed_indexes: int = Field(ge=0)
-    pod_replacement_policy: str = Field(pattern="^Failed$")
-    template: _Template
-
-
-class _Job(_Strict):
-    """The part of batch/v1 Job that the manifest uses, by the names and types of its schema."""
-
-    api_version: str = Field(pattern="^batch/v1$")
-    kind: str = Field(pattern="^Job$")
-    metadata: dict[str, str]
-    spec: _JobSpec
 
 
 def _job_of(words):
@@ -73,13 +24,39 @@ def _job_of(words):
     return lane, _own_job(options, lane, rest)
 
 
+def _manifest():
+    return yaml.safe_load((_SCRIPTS / "soak-fleet.k8s.yaml").read_text())
+
+
+@pytest.mark.parametrize("version", ["1.29", "1.33", "1.37"])
+def test_the_kubernetes_job_is_one_by_the_schema_of_kubernetes(version):
+    """The manifest stands the schema of `batch/v1` that Kubernetes publishes, strictly: no name is unknown to it."""
+    assert kubernetes_validate.validate(_manifest(), version, strict=True).startswith(version)
+
+
+def test_a_manifest_with_a_misspelt_name_does_not_stand_the_schema():
+    """The schema is asked about every name: one that is misspelt is refused."""
+    manifest = _manifest()
+    manifest["spec"]["backofLimitPerIndex"] = manifest["spec"].pop("backoffLimitPerIndex")
+    with pytest.raises(kubernetes_validate.ValidationError, match="backofLimitPerIndex"):
+        kubernetes_validate.validate(manifest, "1.37", strict=True)
+
+
 def test_the_kubernetes_job_starts_each_lane_once_at_a_time():
     """All lanes run at once, one pod each, none beside its predecessor; and the command makes the lane's job."""
-    job = _Job.model_validate(yaml.safe_load((_SCRIPTS / "soak-fleet.k8s.yaml").read_text()))
-    [container] = job.spec.template.spec.containers
-    values = {variable.name: variable.value for variable in container.env} | {"JOB_COMPLETION_INDEX": "3"}
-    assert job.spec.completions == job.spec.parallelism == int(values["LANES"])
-    command = re.sub(r"\$(\w+)", lambda match: values[match[1]], container.command[2])
+    spec = _manifest()["spec"]
+    pod = spec["template"]["spec"]
+    assert (spec["completionMode"], spec["podReplacementPolicy"], pod["restartPolicy"]) == (
+        "Indexed",
+        "Failed",
+        "Never",
+    )
+    assert spec["backoffLimitPerIndex"] == 1
+    assert spec["maxFailedIndexes"] == spec["completions"]
+    [container] = pod["containers"]
+    values = {variable["name"]: variable["value"] for variable in container["env"]} | {"JOB_COMPLETION_INDEX": "3"}
+    assert spec["completions"] == spec["parallelism"] == int(values["LANES"])
+    command = re.sub(r"\$(\w+)", lambda match: values[match[1]], container["command"][2])
     lane, made = _job_of(shlex.split(command))
     assert (lane, made.lanes, made.run_id) == (Lane(3, 4), 4, "weekly")
     assert made.anchor_utc.isoformat() == "2026-11-30T23:00:00+00:00"

@@ -4,6 +4,7 @@ import json
 
 import duckdb
 import pytest
+from polars.testing import assert_frame_equal
 from stored_rows import ANCHOR, outcome
 
 import soaklib
@@ -14,7 +15,7 @@ from soaklib.fleet.lanes import Lane
 from soaklib.fleet.merge import conductor_database, merge, offset_sql, unmerge
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
-from soaklib.records import Event, EventName, HealthTick, Kind, Purpose, RunStatus
+from soaklib.records import Event, EventName, HealthTick, Kind, Outcome, Purpose, RunStatus
 from soaklib.runner.recovery import Past
 from soaklib.store.lock import RunLock
 from soaklib.store.tables import DATABASE_NAME
@@ -270,6 +271,60 @@ def test_a_late_lane_invalidates_its_own_share_alone(tmp_path):
         ]
     assert "by lane: " in valid["detail"]
     assert " of 0, 0.0 % of 1" in valid["detail"]
+
+
+def _valid(folder):
+    with soaklib.open_run(folder) as run:
+        [verdict] = [one for one in soaklib.criteria(run).iter_rows(named=True) if one["name"] == "measurement valid"]
+    return verdict
+
+
+@pytest.mark.parametrize(("late_lanes", "state"), [((0,), "pass"), ((0, 1), "insufficient")])
+def test_a_lane_that_is_late_throughout_leaves_the_others_share_valid(tmp_path, late_lanes, state):
+    """Short lateness in each minute of one lane of two costs half of the run's minutes; of both it costs all."""
+    _conductor(tmp_path)
+    ticks = [
+        (_tick(1_000_000 + n * 100_000 + 10_000), _tick(1_000_000 + n * 100_000 + 10_500, lag_us=500_000))
+        for n in range(0, 1200, 10)
+    ]
+    lanes = [
+        _lane(tmp_path, lane, [outcome(lane, planned_at_us=1_500_000, lane=lane)],
+              ticks=[calm if lane not in late_lanes else tick for pair in ticks for calm, tick in
+                     ((pair[0], pair[0]), (pair[1]._replace(schedule_lag_max_us=0), pair[1]))])
+        for lane in (0, 1)
+    ]  # fmt: skip
+    merge(tmp_path, lanes)
+    verdict = _valid(tmp_path)
+    assert verdict["state"] == state, verdict["detail"]
+    assert " of 0" in verdict["detail"]
+
+
+def test_merged_quantiles_are_those_of_the_union(tmp_path):
+    """Quantiles and rates of a merged run are those of the rows of all lanes in one run."""
+    rows = [
+        outcome(n, planned_at_us=1_000_000 + n * 10_000, sent_at_us=1_000_000 + n * 10_000,
+                done_at_us=1_000_000 + n * 10_000 + 1000 + (n * n) % 7919)
+        for n in range(1000)
+    ]  # fmt: skip
+    lane_at = Outcome._fields.index("lane")
+
+    def of(lane, some):
+        return [(*row[:lane_at], lane, *row[lane_at + 1 :]) for row in some]
+
+    merged, union = tmp_path / "merged", tmp_path / "union"
+    merged.mkdir()
+    union.mkdir()
+    # the lanes do not overlap in time: one has the first six hundred, the other the rest
+    _conductor(merged)
+    merge(merged, [_lane(merged, 0, of(0, rows[:600])), _lane(merged, 1, of(1, rows[600:]))])
+    _conductor(union)
+    writer = RunWriter(union / DATABASE_NAME)
+    writer.append({"outcomes": of(None, rows)})
+    writer.close()
+    with soaklib.open_run(merged) as two, soaklib.open_run(union) as one:
+        for every in ("1m", "all"):
+            assert_frame_equal(soaklib.latency(two, every), soaklib.latency(one, every))
+            assert_frame_equal(soaklib.success_rate(two, every), soaklib.success_rate(one, every))
 
 
 @pytest.mark.parametrize("until_s", [3600.0, 7200.0])

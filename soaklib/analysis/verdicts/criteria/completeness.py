@@ -26,8 +26,10 @@ _REACH_WALL_S: Final = 5.0
 """A metric is there at a moment when it was scraped within so many scrapes, and so many seconds, of it."""
 
 _INVALID_SOAK_S: Final = """
-    select 60.0 * count(distinct minute)
-    from (select unnest(range((start_s / 60)::BIGINT, (end_s / 60)::BIGINT)) as minute from invalid_windows)"""
+    select 60.0 * count(distinct (minute, lane)) / greatest(1, (select count(distinct lane) from runner_health))
+    from (select unnest(range((start_s / 60)::BIGINT, (end_s / 60)::BIGINT)) as minute, coalesce(lane, -1) as lane
+          from invalid_windows)"""
+_MOST_LANES_NAMED: Final = 8
 _KEY_METRICS: Final = {
     "gateway_requests_total": "status in (200, 502)",
     "gateway_request_duration_ms_count": "status in (200, 502)",
@@ -165,6 +167,7 @@ def measurement_valid(run: Run) -> Verdict:
         from generator_ticks"""  # noqa: S608 - our own number
     by_lane = f"""
         select lane, 100.0 * coalesce(sum(end_us - start_us) filter (lag_us > {late_us!r}), 0) / sum(end_us - start_us)
+               as late_share
         from generator_ticks group by lane order by lane"""  # noqa: S608 - our own number
     late_s, watched_s = run.sql(query).row(0)
     most = run.thresholds.invalid_windows
@@ -175,7 +178,10 @@ def measurement_valid(run: Run) -> Verdict:
     state = passed(100 * late_s <= most * watched_s)
     detail = f"the generator was late in {late_s:.0f} of {n} wall seconds"
     if (lanes := run.sql(by_lane).drop_nulls()).height:
-        detail += ", by lane: " + ", ".join(f"{share:.1f} % of {lane}" for lane, share in lanes.iter_rows())
+        late = lanes.sort("late_share", "lane", descending=[True, False]).head(_MOST_LANES_NAMED)
+        detail += ", by lane: " + ", ".join(f"{share:.1f} % of {lane}" for lane, share in late.iter_rows())
+        if lanes.height > late.height:
+            detail += f", and no more of the other {lanes.height - late.height}"
     left_s = number(run, _INVALID_SOAK_S) or 0.0
     if state == State.PASS and left_s > run.info.planned_soak_s / 2:
         state = State.INSUFFICIENT
