@@ -10,6 +10,7 @@ import time
 
 import duckdb
 import pytest
+from rehearsals import REHEARSAL, sure_states
 
 pytestmark = pytest.mark.slow
 
@@ -39,9 +40,10 @@ def _cluster(tmp_path, habits):
     )  # fmt: skip
     try:
         address, *pids = process.stdout.readline().split()
-        yield address, [int(pid) for pid in pids]
+        yield address, [int(pid) for pid in pids], process.pid
     finally:
-        process.communicate("", timeout=60)
+        with contextlib.suppress(BrokenPipeError):  # it may have been killed
+            process.communicate("", timeout=60)
 
 
 def _start(out, *arguments):
@@ -57,20 +59,66 @@ def _rows(out, query):
         return connection.execute(query).fetchall()
 
 
-def test_a_local_cluster_sends_the_schedule_of_one_sender(tmp_path):
-    """Two lanes on two workers leave every slot once, half of them each, and tell how they do while they send."""
-    with _cluster(tmp_path, _HABITS) as (address, _):
-        process = _start(tmp_path, "--scheduler", address)
+def test_a_local_cluster_sends_the_schedule_of_one_sender(tmp_path, rehearsal):
+    """Two lanes on two workers leave one sender's rows and verdicts, though all of Dask stood still for a while."""
+    with _cluster(tmp_path, _HABITS) as (address, pids, scheduler):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "soaklib.run", *REHEARSAL, "--senders", "2", "--scheduler", address,
+             "--out", str(tmp_path)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        _wait_for_lane(tmp_path, 1)
+        for pid in (*pids, scheduler):
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(4)
+        for pid in (*pids, scheduler):
+            os.kill(pid, signal.SIGCONT)
+        said, _ = process.communicate(timeout=150)
+    keys = "select purpose, slot, step, tool from outcomes order by all"
+    with duckdb.connect(str(rehearsal.folder / "run.duckdb"), read_only=True) as connection:
+        assert _rows(tmp_path, keys) == connection.execute(keys).fetchall(), said
+    assert _rows(tmp_path, "select count(*) from outcomes where kind = 'missed'") == [(0,)]
+    assert _rows(
+        tmp_path, "select lane, count(distinct slot % 2) from outcomes where purpose = 'load' group by 1 order by 1"
+    ) == [(0, 1), (1, 1)]
+    assert "2 of 2 lanes live" in said
+    [summary] = tmp_path.glob("2*/soak-summary.json")
+    verdicts = {verdict["name"]: verdict for verdict in json.loads(summary.read_text())["verdicts"]}
+    two, one = sure_states(verdicts, rehearsal.verdicts)
+    assert two == one
+
+
+def test_a_scheduler_that_is_killed_costs_no_call(tmp_path, gateway):
+    """When the scheduler and its workers are killed the senders send to their end, and the conductor says it."""
+    with _cluster(tmp_path, _HABITS) as (address, _, scheduler):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "soaklib.run", "--hours", "2", "--speed", "360", "--rps", "0.2", "--no-report",
+             "--senders", "2", "--gateway-url", gateway, "--scheduler", address, "--out", str(tmp_path)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        for lane in (0, 1):
+            _wait_for_lane(tmp_path, lane)
+        os.kill(scheduler, signal.SIGKILL)
         said, _ = process.communicate(timeout=150)
     slots = _rows(tmp_path, "select slot, lane from outcomes where purpose = 'load' and step = 0 order by slot")
-    assert slots == [(n, n % 2) for n in range(720)], said
+    assert slots == [(n, n % 2) for n in range(1440)], said
     assert _rows(tmp_path, "select count(*) from outcomes where kind = 'missed'") == [(0,)]
-    assert "2 of 2 lanes live" in said
+    told = [detail for (detail,) in _rows(tmp_path, "select detail from events where name = 'LANE_LOST'")]
+    assert len(told) == 2
+    assert all(detail.endswith("its sender goes on, unheard") for detail in told)
+
+
+def _wait_for_lane(out, lane):
+    """Wait until a lane sends."""
+    ends = time.monotonic() + 90
+    while not any("LANE_STARTED" in log.read_text() for log in out.glob(f"2*/lanes/{lane}/soak-events.log")):
+        assert time.monotonic() < ends
+        time.sleep(0.1)
 
 
 def test_a_scheduler_that_runs_tasks_again_is_refused(tmp_path):
     """A scheduler with Dask's own habits is refused, and the words say how to start it."""
-    with _cluster(tmp_path, {}) as (address, _):
+    with _cluster(tmp_path, {}) as (address, *_):
         process = _start(tmp_path, "--scheduler", address)
         said, _ = process.communicate(timeout=150)
     assert process.returncode == 2
@@ -79,7 +127,7 @@ def test_a_scheduler_that_runs_tasks_again_is_refused(tmp_path):
 
 def test_a_lane_whose_worker_is_lost_is_not_run_again(tmp_path):
     """When a worker and its sender are killed the lane is lost: Dask does not run it again, and the other sends on."""
-    with _cluster(tmp_path, _HABITS) as (address, pids):
+    with _cluster(tmp_path, _HABITS) as (address, pids, _):
         process = _start(tmp_path, "--scheduler", address)
         lock, ends = None, time.monotonic() + 90
         while lock is None and time.monotonic() < ends:
