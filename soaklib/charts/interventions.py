@@ -41,7 +41,7 @@ _ROWS: Final = (
     ),
     _Row(
         "policies, agents",
-        frozenset(name for name in EventName if name.startswith(("POLICIES", "AGENTS", "SESSIONS"))),
+        frozenset(name for name in EventName if name.startswith(("POLICIES", "AGENTS", "SESSIONS", "TRIAL"))),
         "s",
         PURPLE,
     ),

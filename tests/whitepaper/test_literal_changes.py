@@ -32,8 +32,8 @@ def test_changes_by_request_and_of_the_upstream_are_called_as_the_plan_calls_the
         "where event_key like 'change:2:update-policy%'",
     )
     with soaklib.open_run(folder) as run:
-        section = changes(Writer(Ledger(run)))
-    planned, met = (block for block in section.blocks if isinstance(block, Table))
+        blocks = list(changes(Writer(Ledger(run))))
+    planned, met = (block for block in blocks if isinstance(block, Table))
     said = [[plain(cell.text) for cell in row] for row in planned.rows]
     assert [(row[0], row[4]) for row in said] == [
         ("new credential for openai", "made"),

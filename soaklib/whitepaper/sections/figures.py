@@ -108,7 +108,7 @@ FIGURES: Final = {
         "them between scrapes, n = {counted_denials.n}. A counter tells how many there were between scrapes, not when, "
         "so its windows are averages." + _ALL_COUNTED,
         "Stacked areas over soak time: denials by reason as clients met them above, as the gateway counted them below.",
-        needs="totals.denied:true", otherwise="Policy denied no call.",
+        needs="totals.denied:true", otherwise="No call was denied by policy.",
         said="{@denial-spikes} shows denials as both sides counted them.",
     ),
     "breaker-activity": Captioned(
