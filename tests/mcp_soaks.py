@@ -3,15 +3,19 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 import soaklib
 
 _ALLOWED_S = 240
+_TELLS = re.compile(r"\d\d:\d\d:\d\dZ ")
 
 
 def begin(gateway, folder, *flags, edits=(), plan=None):
@@ -45,10 +49,19 @@ def ended(process):
     return soaklib.open_run(out.splitlines()[-1])
 
 
+def until_it_tells(process):
+    """Wait for the first line that a soak says of its calls, which begins with the time of day."""
+    said = ""
+    while not _TELLS.match(line := process.stderr.readline()):
+        said += line
+        if not line:
+            process.communicate()
+            pytest.fail(f"the soak ended: {said}")
+
+
 def kill(process, folder):
     """Kill a soak once it has told of its first calls; give its folder."""
-    while not (line := process.stderr.readline()).startswith("2"):
-        assert line, "the soak ended"
+    until_it_tells(process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     [run] = (path for path in (folder / "runs").iterdir() if path.is_dir() and not path.is_symlink())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from soaklib.analysis.sources.run import open_run
 from soaklib.analysis.statistics.weeks import FEWEST_WEEKS, level_changes
+from soaklib.errors import RunError
 from soaklib.evidence.comparison import other_load, read_comparison
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from soaklib.analysis.sources.run import RunInfo
+    from soaklib.evidence.comparison import Comparison
 
 __all__ = ["changes_over_weeks", "of_same_load", "weekly_values"]
 
@@ -23,7 +25,7 @@ def of_same_load(folders: Iterable[Path], info: RunInfo) -> Iterator[Path]:
     A folder that was never compared, as that of a week that broke off, is not even opened.
     """
     for folder in folders:
-        if read_comparison(folder) is None:
+        if _compared(folder) is None:
             continue
         with open_run(folder) as run:
             if other_load(run.info, info) is None:
@@ -36,7 +38,7 @@ def weekly_values(folders: Iterable[Path]) -> dict[str, list[tuple[str, float]]]
     Parameters
     ----------
     folders
-        Of runs, the earliest first; those that were not compared have no value.
+        Of runs, the earliest first; those that were not compared, or whose comparison is damaged, have none.
 
     Returns
     -------
@@ -45,13 +47,21 @@ def weekly_values(folders: Iterable[Path]) -> dict[str, list[tuple[str, float]]]
     """
     values: dict[str, list[tuple[str, float]]] = {}
     for folder in folders:
-        comparison = read_comparison(folder)
+        comparison = _compared(folder)
         for change in () if comparison is None else comparison.endpoints:
             if change.b is not None:
                 values.setdefault(_measure(change.endpoint, change.tool, change.unit), []).append(
                     (folder.name, change.b)
                 )
     return values
+
+
+def _compared(folder: Path) -> Comparison | None:
+    """Give a folder's comparison; one that is damaged is no measure, as one that is not there: `weekly` says of it."""
+    try:
+        return read_comparison(folder)
+    except RunError:
+        return None
 
 
 def _measure(endpoint: str, tool: str | None, unit: str) -> str:

@@ -154,7 +154,7 @@ def test_a_week_whose_comparison_is_damaged_is_no_measure(weeks):
     _, second, _ = weeks.week()
     (second / "comparison.json").write_text("")
     code, third, said = weeks.week()
-    assert code == 0
+    assert code == 0, said
     assert read_comparison(third).against == first.name
     assert f"found: {second / 'comparison.json'} cannot be read as a comparison: " in said
 

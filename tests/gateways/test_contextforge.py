@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from mcp_soaks import ask, begin, book_of, ended, failures, kill, resume
+from mcp_soaks import ask, begin, book_of, ended, failures, kill, resume, until_it_tells
 
 import soaklib
 
@@ -86,8 +86,7 @@ def test_a_killed_soak_goes_on_over_a_restart_of_the_gateway(contextforge, tmp_p
     """After kill -9 the run is resumed, tokens that were left are revoked, and it outlives a restart."""
     folder = kill(begin(contextforge, tmp_path, *RATE, "--hours", "0.02", edits=WHOLE), tmp_path)
     second = resume(contextforge, folder)
-    while not (line := second.stderr.readline()).startswith("2"):
-        assert line, "the resumed soak ended"
+    until_it_tells(second)
     contextforge.restart()
     run = ended(second)
     slots = run.sql("select count(*), count(distinct slot), max(slot) from outcomes where purpose = 'load'").row(0)

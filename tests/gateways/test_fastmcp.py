@@ -1,7 +1,7 @@
 """A FastMCP server as it is: sessions of both eras, a limit, tokens, a failing upstream, a kill and a restart."""
 
 import pytest
-from mcp_soaks import ask, begin, book_of, ended, failures, kill, resume
+from mcp_soaks import ask, begin, book_of, ended, failures, kill, resume, until_it_tells
 
 pytestmark = pytest.mark.slow
 
@@ -88,8 +88,7 @@ def test_a_killed_soak_goes_on_over_a_restart_of_the_server(fastmcp, tmp_path):
     """After kill -9 the run is resumed; a server that starts anew knows none of its sessions: new ones are made."""
     folder = kill(begin(fastmcp, tmp_path, *RATE, "--hours", "0.01", edits=WHOLE), tmp_path)
     second = resume(fastmcp, folder)
-    while not second.stderr.readline().startswith("2"):
-        assert second.poll() is None, "the resumed soak ended"
+    until_it_tells(second)
     fastmcp.restart()
     run = ended(second)
     slots = run.sql("select count(*), count(distinct slot), max(slot) from outcomes where purpose = 'load'").row(0)

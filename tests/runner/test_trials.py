@@ -1,11 +1,11 @@
-"""Calls that must be refused, on virtual time: a whole soak of the default plan against a gateway that is an object."""
+"""Calls that must be refused, on virtual time: a whole soak with trials against a gateway that is an object."""
 
 import re
 
 import pytest
 from virtual_soak import World
 
-from soaklib.plan.oracles import RateLimit
+from soaklib.plan.oracles import RateLimit, Trials
 from soaklib.records import Kind, Reason
 from soaklib.targets.trials import forged
 
@@ -17,6 +17,7 @@ ROWS = """
 @pytest.fixture
 def world():
     world = World("--hours", "6", "--speed", "60", "--rps", "0.01")
+    world.plan = world.plan.model_copy(update={"trials": Trials()})
     yield world
     world.close()
 

@@ -136,7 +136,7 @@ BEFORE_CUT = "(select min(at_us) from events where detail like 'before update-po
         (
             "no error spike at rotations",
             "update outcomes set kind = 'upstream_error' where kind = 'ok' and slot % 900 < 30 and slot > 800",
-            "in the minute after 7 rotations failed",
+            "in the minute after 6 rotations failed",
         ),
         ("books balanced", "delete from outcomes where kind = 'ok' and slot % 500 = 1", "counter"),
         (
