@@ -224,7 +224,7 @@ class McpAdmin(IdleAdmin):
 
     async def _end(self, session: str | None, identity: Identity) -> None:
         """End a session once; a server that does not let go of it keeps it, and the book says so."""
-        if session is None or self._open.pop(session, None) is None:
+        if session is None or self._open.pop(session, None) is None or session in self._sessions.lost:
             return
         if not self._options.close:
             self._sessions.book["left"] += 1

@@ -73,6 +73,8 @@ class Sessions:
     book
         Sessions ``opened``, ``closed``, ``left`` (to the server, which keeps no more of them than it wants), ``lost``
         (the server did not know them any more), and calls ``overused``.
+    lost
+        Ids of the sessions that were lost: there is nothing to end.
     wanted
         Set when sessions are to be opened or ended.
     """
@@ -82,6 +84,7 @@ class Sessions:
         one_each = options.sessions is SessionPolicy.CALL
         self.calls: int | None = None if is_kept else (1 if one_each else options.calls_a_session)
         self.book: Counter[str] = Counter()
+        self.lost: set[str] = set()
         self.wanted = asyncio.Event()
         self._places: dict[str, _Place] = {}
         self._served: deque[Session] = deque()
@@ -122,6 +125,7 @@ class Sessions:
         """Take a session back from a call that has its answer."""
         session.under_way -= 1
         if is_lost and session.id is not None:
+            self.lost.add(session.id)
             session.id, session.left = None, 0
             self.book["lost"] += 1
         if session.has_served and session.under_way == 0:

@@ -100,10 +100,13 @@ def test_a_session_that_is_lost_is_replaced():
             await driver.control(mode="forget-session")
             lost = await driver.ask(target, ECHO, agent, 0)
             await driver.control()
-            return lost, await driver.ask(target, ECHO, agent, 1), target._sessions.book["lost"]
+            after = await driver.ask(target, ECHO, agent, 1)
+            await admin.clear()
+            return lost, after, target._sessions.book
 
-    lost, after, count = against_upstream(scenario)
-    assert (lost.kind, lost.lost_identity, after.kind, count) == (Kind.UNAUTHORIZED, False, Kind.OK, 1)
+    lost, after, book = against_upstream(scenario)
+    assert (lost.kind, lost.lost_identity, after.kind, book["lost"]) == (Kind.UNAUTHORIZED, False, Kind.OK, 1)
+    assert book["opened"] == book["closed"] + book["lost"]  # what is lost is not ended, too
 
 
 def test_no_call_waits_for_a_session():
