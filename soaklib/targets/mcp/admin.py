@@ -183,12 +183,18 @@ class McpAdmin(IdleAdmin):
         """End all sessions and revoke all tokens that were made; say how many sessions there were."""
         await self._stop_keeping()
         self._sessions.drain()
+        ends = (self._end(session, identity) for session, identity in list(self._open.items()))
+        failed = [one for one in await asyncio.gather(*ends, return_exceptions=True) if isinstance(one, BaseException)]
         try:
-            await asyncio.gather(*(self._end(session, identity) for session, identity in list(self._open.items())))
+            for problem in failed:
+                raise problem
             await self._tokens.revoke_all()
         except AdminError as exc:
             self.link.tell(EventName.POLICIES_NOT_REMOVED, f"sessions or tokens are left: {exc}")
         book = self._sessions.book
+        if self._open:
+            book["left"] += len(self._open)
+            self._open.clear()
         if book:
             said = {name: book[name] for name in ("opened", "closed", "left", "lost", "overused")}
             self.link.tell(EventName.SESSIONS_CLOSED, "", data=said)
@@ -224,14 +230,18 @@ class McpAdmin(IdleAdmin):
 
     async def _end(self, session: str | None, identity: Identity) -> None:
         """End a session once; a server that does not let go of it keeps it, and the book says so."""
-        if session is None or self._open.pop(session, None) is None or session in self._sessions.lost:
+        if session is None or (opened := self._open.pop(session, None)) is None or session in self._sessions.lost:
             return
         if not self._options.close:
             self._sessions.book["left"] += 1
             return
         identity = self._latest.get(identity.name, identity)
         headers = headers_of(self._options, replace(identity, session=session), "delete")
-        reply = await self.asking.ask("DELETE", self._options.path, secret=identity.secret or None, headers=headers)
+        try:
+            reply = await self.asking.ask("DELETE", self._options.path, secret=identity.secret or None, headers=headers)
+        except AdminError:
+            self._open[session] = opened  # nobody heard of it: it is ended at the end of the run
+            raise
         if reply.status == HTTPStatus.FORBIDDEN and self._options.is_administered:
             # at ContextForge a token that may call no tool may open a session, and not end it
             admin = replace(identity, session=session, secret=await self._tokens.admin())

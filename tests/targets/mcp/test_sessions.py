@@ -81,6 +81,29 @@ def test_sessions_may_be_left():
     assert (data["closed"], data["left"]) == (0, AGENTS)
 
 
+def test_sessions_that_nobody_could_be_asked_to_end_are_left():
+    """The server is away at the end: the book says how many it may still have, and an event says why."""
+    told = Told()
+
+    async def scenario(driver):
+        target = McpTarget(MCPOptions(sessions="agent"))
+        async with target.admin(link_to(driver.url, tell=told)) as admin:
+            await admin.renew(await admin.open("reader", "a"), expires_at=LATER)
+            await admin.renew(await admin.open("reader", "b"), expires_at=LATER)
+            admin.asking.ask = _away
+            await admin.clear()
+
+    against_upstream(scenario)
+    [(failed, why, _), (closed, _, data)] = told.events
+    assert (failed, closed) == ("POLICIES_NOT_REMOVED", "SESSIONS_CLOSED")
+    assert "connection refused" in why
+    assert (data["opened"], data["closed"], data["left"]) == (2, 0, 2)
+
+
+async def _away(*_, **__):
+    raise AdminError("connection refused")  # noqa: EM101, TRY003 - as a link would say it
+
+
 @pytest.mark.parametrize("era", [Era.STATELESS, Era.RPC])
 def test_without_sessions_none_is_opened(era):
     """The stateless era and bare JSON-RPC open none, and tell of none."""
