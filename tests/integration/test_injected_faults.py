@@ -10,7 +10,7 @@ from rehearsals import Rehearsal, run_command
 
 import soaklib
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 TWO_HOURS = ("--hours", "2", "--speed", "360")
 ONE_HOUR = ("--hours", "1", "--speed", "240")

@@ -22,7 +22,6 @@ def week(out, *arguments):
     return ended, Path(folder)
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_two_good_weeks_are_the_same_and_a_third_that_got_slower_is_found(tmp_path):
     """Codes 0, 0 and 1; the slower endpoint is named; nothing is removed unasked, then the unneeded run alone."""
