@@ -143,7 +143,7 @@ class Gateway:
             self.start()
             self.variables = self.recipe.keys | ({"SOAK_UPSTREAM_CONTROL": self.control} if self.upstream else {})
             self.variables |= self._prepare()
-        except BaseException:
+        except BaseException:  # an interrupt too: nobody but this object knows what runs
             self.__exit__()
             raise
         return self

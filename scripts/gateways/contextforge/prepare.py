@@ -36,7 +36,7 @@ def tools_of(token, wanted):
         tools = {one["name"]: one["id"] for one in ask("GET", "/tools", token=token)}
         if len(tools) >= wanted:
             return tools
-        time.sleep(0.2)
+        time.sleep(0.2)  # ContextForge lists what it was told of a moment later
     sys.exit(f"it lists no more tools than {', '.join(tools)}")
 
 
