@@ -1,1 +1,1 @@
-"""The texts of a run: its report, the analysis of its metrics, and their tables."""
+"""A run as it is told: its report, the analysis of its metrics, their tables, and its charts by name."""

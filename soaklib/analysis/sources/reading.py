@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.sources.exporting import ExportFormat
     from soaklib.analysis.sources.run_info import RunInfo
-    from soaklib.plotting import Plots
+    from soaklib.reports.plots import Plots
     from soaklib.soak_times import SoakTime
 
 __all__ = ["Params", "Run", "Stretch"]
@@ -247,8 +247,8 @@ class Run:
 
     @property
     def plot(self) -> Plots:
-        """Charts of the run by name: ``run.plot.success_rate(every="15m")``; see :mod:`soaklib.plotting`."""
-        return cast("Plots", _above("plotting", "Plots")(self))
+        """Charts of the run by name: ``run.plot.success_rate(every="15m")``; see :mod:`soaklib.reports.plots`."""
+        return cast("Plots", _above("reports.plots", "Plots")(self))
 
     def export(self, folder: Path | str, format: ExportFormat = "parquet") -> list[Path]:  # noqa: A002 - users' word
         """Write the run's tables to files: outcomes, samples, scrapes, events, health, verdicts.

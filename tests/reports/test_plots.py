@@ -7,9 +7,9 @@ import pytest
 import soaklib
 from soaklib import charts
 from soaklib.errors import SettingsError
-from soaklib.plotting import Plots
+from soaklib.reports.plots import Plots
 
-SAMPLE = Path(__file__).parents[1] / "data" / "sample"
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 NAMES = sorted(name for name in vars(Plots) if not name.startswith("_"))
 
 
