@@ -57,5 +57,5 @@ _write_page(
     "records",
     "The data dictionary",
     "What one row of a run means.",
-    ["automodule:: soaklib.records"],
+    ["automodule:: soaklib.records.rows"],
 )

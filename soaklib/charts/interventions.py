@@ -14,7 +14,7 @@ from soaklib.charts.stage import span_until, time_axes
 from soaklib.charts.theme import themed
 from soaklib.charts.windows import SECONDS_PER_HOUR, need
 from soaklib.records import EventName
-from soaklib.soak_times import soak_s_of
+from soaklib.records.moments import soak_s_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from soaklib.charts.marks import draw_time_axis
 from soaklib.charts.windows import SECONDS_PER_HOUR, Grid, grid_of, need, phases_begin_s
-from soaklib.soak_times import soak_s_of
+from soaklib.records.moments import soak_s_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
     from matplotlib.figure import Figure
 
-    from soaklib.soak_times import SoakTime
+    from soaklib.records.moments import SoakTime
 
 __all__ = ["Span", "column_of_axes", "span_of", "span_until", "time_axes", "windows_on"]
 

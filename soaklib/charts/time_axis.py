@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import Formatter, Locator
 
 from soaklib.charts.windows import SECONDS_PER_HOUR
-from soaklib.soak_times import soak_text
+from soaklib.records.moments import soak_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -29,10 +29,10 @@ from soaklib.plan.changes import ChaosChange, CredentialsChange, PolicyChange
 from soaklib.plan.loading import load_settings
 from soaklib.plan.parts import NAME_PATTERN
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
+from soaklib.records.moments import utc_stamp
 from soaklib.runner.inbox import leave_note
 from soaklib.safety.foreign_text import plain_text
 from soaklib.safety.ownership import is_own_folder
-from soaklib.soak_times import utc_stamp
 from soaklib.store.lock import is_owned
 from soaklib.targets.fourrunr.api import GatewayApi
 from soaklib.targets.fourrunr.byhand import ByHand

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from soaklib.plan.parts import Name, Part
-from soaklib.vocabulary import Trial
+from soaklib.records import Trial
 
 __all__ = ["RateLimit", "Trials"]
 

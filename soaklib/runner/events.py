@@ -13,8 +13,8 @@ import orjson
 
 from soaklib.errors import RecordingError
 from soaklib.records import NOT_MADE, Event
+from soaklib.records.moments import utc_stamp
 from soaklib.safety.foreign_text import plain_text
-from soaklib.soak_times import utc_stamp
 from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:

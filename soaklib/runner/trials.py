@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Final
 
 from soaklib.plan.cadence import occurrences
 from soaklib.plan.workload import Call
-from soaklib.records import EventName, Expected, Kind, Purpose
+from soaklib.records import EventName, Expected, Kind, Purpose, Trial
 from soaklib.runner.rows import CUT_OFF, Planned, outcome_of
 from soaklib.targets.admin import AdminError
 from soaklib.targets.trials import TrialNotPossibleError, TriesIdentities
-from soaklib.vocabulary import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

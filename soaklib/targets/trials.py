@@ -10,7 +10,7 @@ import secrets
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from soaklib.errors import TargetError
-from soaklib.vocabulary import Trial
+from soaklib.records import Trial
 
 if TYPE_CHECKING:
     import datetime as dt

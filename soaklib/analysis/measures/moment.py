@@ -11,11 +11,11 @@ import polars as pl
 from soaklib.analysis.measures.rates import outcome_counts
 from soaklib.analysis.measures.windows import seconds_of
 from soaklib.errors import SettingsError, near_miss
-from soaklib.soak_times import soak_s_of, soak_text
+from soaklib.records.moments import soak_s_of, soak_text
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
-    from soaklib.soak_times import SoakTime
+    from soaklib.records.moments import SoakTime
 
 __all__ = ["Around", "around"]
 

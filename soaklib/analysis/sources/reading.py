@@ -21,7 +21,7 @@ from soaklib.analysis.sources.stretch import connect_stretch
 from soaklib.errors import RunError, SettingsError, near_miss
 from soaklib.plan.settings import Thresholds
 from soaklib.records import RunStatus, Verdict
-from soaklib.soak_times import soak_s_of, soak_text
+from soaklib.records.moments import soak_s_of, soak_text
 from soaklib.store.quoting import name_sql
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.sources.exporting import ExportFormat
     from soaklib.analysis.sources.run_info import RunInfo
+    from soaklib.records.moments import SoakTime
     from soaklib.reports.plots import Plots
-    from soaklib.soak_times import SoakTime
 
 __all__ = ["Params", "Run", "Stretch"]
 

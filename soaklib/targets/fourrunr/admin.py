@@ -12,6 +12,7 @@ import orjson
 
 from soaklib.errors import TargetError
 from soaklib.plan.changes import ChaosChange, CredentialsChange, PolicyChange
+from soaklib.records import Trial
 from soaklib.safety.foreign_text import plain_text
 from soaklib.targets.admin import AdminError, Made, Missing, Told
 from soaklib.targets.base import Identity, Wire
@@ -20,7 +21,6 @@ from soaklib.targets.fourrunr.health import health_gate, is_healthy, memory_figu
 from soaklib.targets.fourrunr.policies import RunPolicies
 from soaklib.targets.fourrunr.routes import check_routes
 from soaklib.targets.trials import forged
-from soaklib.vocabulary import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

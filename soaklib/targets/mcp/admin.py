@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import orjson
 
-from soaklib.records import EventName
+from soaklib.records import EventName, Trial
 from soaklib.targets.admin import AdminError, Health, Missing, Told
 from soaklib.targets.asking import Reply, refuse_unless_success
 from soaklib.targets.base import Identity
@@ -22,7 +22,6 @@ from soaklib.targets.mcp.templates import CLIENT, envelope, headers_of
 from soaklib.targets.own_upstream import UPSTREAM_ROUTES
 from soaklib.targets.sse import EventStream
 from soaklib.targets.trials import NOTHING_TO_REFUSE, TrialNotPossibleError, forged, unmade
-from soaklib.vocabulary import Trial
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -13,14 +13,13 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import TargetError
-from soaklib.records import EventName
+from soaklib.records import EventName, Trial
 from soaklib.targets.admin import AdminError, Health, Missing
 from soaklib.targets.asking import is_unsupported, refuse_unless_success
 from soaklib.targets.base import Identity
 from soaklib.targets.idle_admin import IdleAdmin, Secrets
 from soaklib.targets.own_upstream import UPSTREAM_ROUTES
 from soaklib.targets.trials import NOTHING_TO_REFUSE, TrialNotPossibleError, forged, unmade
-from soaklib.vocabulary import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -49,40 +49,20 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from soaklib.vocabulary import (
-    FAILED_KINDS,
-    NOT_MADE,
-    EventName,
-    Expected,
-    Kind,
-    Purpose,
-    Reason,
-    RunStatus,
-    State,
-)
+from soaklib.records.vocabulary import Expected, Kind, Purpose, Reason
 
 __all__ = [
-    "FAILED_KINDS",
     "HEALTH_METRIC_PREFIX",
-    "NOT_MADE",
     "SUCCESS_SQL",
     "Event",
-    "EventName",
-    "Expected",
     "HealthTick",
-    "Kind",
     "Outcome",
-    "Purpose",
-    "Reason",
-    "RunStatus",
     "Sample",
     "Scrape",
-    "State",
     "Verdict",
     "counts_towards_success",
     "is_success",
 ]
-
 
 HEALTH_METRIC_PREFIX: Final = "health_"
 """Samples made from /health (``health_memory_used_bytes`` and so on) begin with this; all others are as exposed."""

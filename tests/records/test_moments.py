@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from soaklib.errors import SettingsError
-from soaklib.soak_times import soak_s_of, soak_text, utc_stamp
+from soaklib.records.moments import soak_s_of, soak_text, utc_stamp
 
 
 @pytest.mark.parametrize(
