@@ -39,7 +39,7 @@ def create_app(settings: UpstreamSettings) -> web.Application:
     upstream = Upstream(settings.behaviour, settings.seed)
     app = web.Application(client_max_size=_MOST_BODY_BYTES)
     app.add_routes(OpenAIWire(upstream).routes())
-    app.add_routes(MCPWire(upstream).routes())
+    app.add_routes(MCPWire(upstream, settings.tools).routes())
     app.add_routes(RESTWire(upstream).routes())
     app.add_routes(_Control(upstream).routes())
     return app

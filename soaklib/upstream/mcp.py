@@ -16,12 +16,11 @@ from aiohttp import web
 from soaklib.upstream.conduct import Conduct, Upstream, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["MCPWire"]
 
 _WIRE: Final = "mcp"
-_TOOLS: Final = ("echo", "search", "send")
 _STATELESS: Final = "2026-07-28"
 _VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 _NEWEST_OF_SESSIONS: Final = "2025-11-25"
@@ -30,12 +29,6 @@ _MOST_SESSIONS: Final = 100_000
 _SESSION: Final = "Mcp-Session-Id"
 _SERVER: Final = {"name": "soaklib-upstream", "version": "1"}
 _CAPABILITIES: Final = {"tools": {"listChanged": False}}
-_LIST: Final = {
-    "tools": [
-        {"name": name, "description": f"{name} a text", "inputSchema": {"type": "object", "required": ["text"]}}
-        for name in _TOOLS
-    ]
-}
 
 
 class MCPWire:
@@ -45,10 +38,13 @@ class MCPWire:
     ----------
     upstream
         What all requests share.
+    tools
+        Names of the tools that it has.
     """
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: Upstream, tools: Sequence[str]) -> None:
         self._upstream = upstream
+        self._tools = tools
         self._sessions: OrderedDict[str, None] = OrderedDict()
 
     def routes(self) -> list[web.RouteDef]:
@@ -126,7 +122,7 @@ class MCPWire:
             if conduct.is_limited:
                 return _error(message.get("id"), -32000, "Rate limit exceeded for client")
             if method == "tools/list":
-                return _result(message, _LIST)
+                return _result(message, {"tools": [_listed(name) for name in self._tools]})
             if method == "ping":
                 return _result(message, {})
             if method != "tools/call":
@@ -154,7 +150,7 @@ class MCPWire:
         tool, arguments = params.get("name"), params.get("arguments")
         text = arguments.get("text", "") if isinstance(arguments, dict) else ""
         is_error = True
-        if tool not in _TOOLS:
+        if tool not in self._tools:
             conduct.outcome = "refused"
             text = f"Unknown tool: {tool}"
         elif conduct.mode == "tool-error":
@@ -178,6 +174,10 @@ class MCPWire:
         if conduct.mode != "no-end" and await writer.frame(frames - 1, answer, b"", b"message"):
             await writer.response.write_eof()
         return writer.response
+
+
+def _listed(name: str) -> dict[str, object]:
+    return {"name": name, "description": f"{name} a text", "inputSchema": {"type": "object", "required": ["text"]}}
 
 
 def _message(body: bytes) -> dict[str, object] | None:

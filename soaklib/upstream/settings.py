@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["UpstreamSettings", "flags", "parse_settings"]
+
+TOOLS: Final = ("echo", "search", "send")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class UpstreamSettings:
         Seed of every decision.
     behaviour
         How it behaves until it is told otherwise.
+    tools
+        Names of its tools on MCP's wire.
     exit_with_parent
         End when stdin reaches its end.
     """
@@ -36,6 +40,7 @@ class UpstreamSettings:
     port: int = 0
     seed: int = 0
     behaviour: Behaviour = field(default_factory=Behaviour)
+    tools: tuple[str, ...] = TOOLS
     exit_with_parent: bool = False
 
 
@@ -52,6 +57,14 @@ def _behaviour(text: str) -> Behaviour:
         return Behaviour.read(orjson.loads(text), Behaviour())
     except (orjson.JSONDecodeError, BehaviourError) as exc:
         raise argparse.ArgumentTypeError(str(exc)) from exc
+
+
+def _tools(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if not all(names):
+        message = f"names of tools are separated by single commas, not {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    return names
 
 
 def parse_settings(arguments: Sequence[str]) -> UpstreamSettings:
@@ -80,6 +93,13 @@ def flags() -> argparse.ArgumentParser:
         default=Behaviour(),
         metavar="JSON",
         help='how it behaves at the start, as in \'{"latency_ms": 50, "mode": "500", "share": 0.1}\'',
+    )
+    add(
+        "--tools",
+        type=_tools,
+        default=TOOLS,
+        metavar="NAME,NAME",
+        help=f"names of its tools on MCP's wire (default: {','.join(TOOLS)})",
     )
     add("--exit-with-parent", action="store_true", help="end when stdin reaches its end")
     return parser

@@ -1,6 +1,7 @@
 """Whatever the mock upstream does is read as what it is, through the templates and readers of both wires."""
 
 import pytest
+from upstream_driver import against_upstream
 
 from soaklib.plan.model import Step
 from soaklib.records import Kind, Reason
@@ -8,6 +9,7 @@ from soaklib.targets.base import Identity, Limit
 from soaklib.targets.mcp import McpTarget
 from soaklib.targets.mcp.options import Era, MCPOptions
 from soaklib.targets.openai import OpenAITarget
+from soaklib.upstream.settings import parse_settings
 
 OK = (Kind.OK, None)
 TRUNCATED = (Kind.INVALID_RESPONSE, Reason.STREAM_TRUNCATED)
@@ -149,6 +151,19 @@ def test_tools_without_sessions(drive, era):
 
     assert [outcome(reading) for reading in drive(scenario)] == [
         OK, (Kind.INVALID_REQUEST, Reason.CLIENT_ERROR), OK, OK,
+    ]  # fmt: skip
+
+
+def test_its_tools_are_those_it_is_told():
+    """Tools of other names: those are listed and answered, and the usual ones are unknown."""
+    settings = parse_settings(["--tools", "upstream-echo,rest-post"])
+    target = McpTarget(MCPOptions(era=Era.RPC, path="/rpc"))
+
+    async def scenario(driver):
+        return [await driver.call(target, tool, "call", {"text": "x"}) for tool in ("rest-post", "echo")]
+
+    assert [outcome(reading) for reading in against_upstream(scenario, tools=settings.tools)] == [
+        OK, (Kind.INVALID_REQUEST, Reason.CLIENT_ERROR),
     ]  # fmt: skip
 
 
