@@ -31,6 +31,8 @@ class RateLimit(Part):
         Whether what it refuses counts as well.
     roles
         Whose calls it counts; none for all roles.
+    phase
+        The phase in which it is in force, such as that of a change that cuts it; None for the whole run.
     try_every_s
         How often, in soak seconds, an agent of its own calls until it is refused; None for never.
     """
@@ -42,6 +44,7 @@ class RateLimit(Part):
     window: Literal["sliding", "fixed"] = "fixed"
     counts_refused: bool = False
     roles: tuple[Name, ...] = ()
+    phase: str | None = None
     try_every_s: float | None = Field(None, gt=0)
 
     @property

@@ -3,7 +3,8 @@
 A gateway counts a call at some moment between its sending and its answer. *Under-enforcement* is certain where more
 calls lie whole within a stretch of the window's length than any such stretch may hold; *over-enforcement* where a call
 was refused although, by the widest reading, less had been let through in the window before it than is allowed. A fixed
-window lies within the window's length before the call, so that this holds for both kinds.
+window lies within the window's length before the call, so that this holds for both kinds. Of a limit that is in force
+in one phase alone, only the calls of that phase are looked at, and refusals only from a window's length after it began.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from soaklib.plan.given import AgentLimit
 from soaklib.plan.oracles import RateLimit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from soaklib.analysis.sources.run import Run
@@ -34,21 +37,23 @@ LIMITS_SCHEMA: Final = pl.Schema(
 
 _NEVER: Final = np.iinfo(np.int64).max // 4
 _CALLS: Final = """
-    select role, coalesce(identity, '') as identity, coalesce(token_generation, 0) as generation, sent_at_us as sent,
-           coalesce(done_at_us, $never) as done, kind = 'rate_limited' as is_429,
+    select role, phase, coalesce(identity, '') as identity, coalesce(token_generation, 0) as generation,
+           sent_at_us as sent, coalesce(done_at_us, $never) as done, kind = 'rate_limited' as is_429,
            kind = 'rate_limited' and coalesce("limit", 'requests') = 'requests' as refused,
            kind in ('ok', 'invalid_response', 'upstream_error', 'fast_fail') as passed
     from outcomes where attempts > 0 and sent_at_us is not null order by sent_at_us"""
 _KEYS: Final = {"agent": ["identity"], "key": ["identity", "generation"], "role": ["role"], "all": []}
 
 
-def limits(run: Run) -> pl.DataFrame:
+def limits(run: Run, *, stated: Sequence[RateLimit] = ()) -> pl.DataFrame:
     """Compare what each limit of the plan let through with what it allows.
 
     Parameters
     ----------
     run
         The run; of a stretch of it, the whole is judged: windows reach over its edges.
+    stated
+        Limits to hold it to; none for those that its plan states.
 
     Returns
     -------
@@ -58,10 +63,10 @@ def limits(run: Run) -> pl.DataFrame:
         let through that lie whole within a window's length), ``windows_over`` (stretches apart from each other that
         held more than ``certain``) and ``over_by`` (most beyond it): under-enforcement; ``refused_early`` (calls
         refused with less than ``allowed`` let through before) and ``fewest`` (least let through before a refusal):
-        over-enforcement. Empty where the plan states no limit.
+        over-enforcement. Empty where no limit is stated.
     """
     run = run.whole
-    stated = stated_limits(run)
+    stated = stated or stated_limits(run)
     if not stated:
         return pl.DataFrame(schema=LIMITS_SCHEMA)
     calls = run.sql(_CALLS, {"never": _NEVER})
@@ -80,6 +85,8 @@ def stated_limits(run: Run) -> tuple[RateLimit, ...]:
 def _of_limit(run: Run, limit: RateLimit, calls: pl.DataFrame) -> list[tuple[object, ...]]:
     if limit.roles:
         calls = calls.filter(pl.col("role").is_in(limit.roles))
+    if limit.phase is not None:
+        calls = calls.filter(phase=limit.phase)
     window_s = limit.window_s / (run.info.speed if run.info.embedded else 1)
     columns = _KEYS[limit.per]
     parts = calls.partition_by(columns, as_dict=True, maintain_order=True) if columns else {("all",): calls}
@@ -95,7 +102,8 @@ def _of_key(limit: RateLimit, calls: pl.DataFrame, window_us: int) -> tuple[int,
     passed = calls.filter("passed")
     held = _held(passed["sent"].to_numpy(), np.sort(passed["done"].to_numpy()), window_us)
     refused = calls.filter("refused")
-    if limit.per in {"role", "all"} and calls.height:  # what others did with the key before the run is not known
+    unknown_before = limit.per in {"role", "all"} or limit.phase is not None
+    if unknown_before and calls.height:  # what others did with the key before the run, or all did before the phase
         refused = refused.filter(pl.col("sent") >= calls["sent"][0] + window_us)
     counted = calls if limit.counts_refused else calls.filter(~pl.col("is_429"))
     before = _before(refused, counted, window_us) - (1 if limit.counts_refused else 0)

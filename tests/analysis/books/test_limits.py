@@ -30,7 +30,7 @@ def run_of(tmp_path):
                 number, sent_at_us=round(at_s * SECOND), planned_at_us=round(at_s * SECOND),
                 done_at_us=round(at_s * SECOND) + LASTS_US, kind=kind, identity=rest[0] if rest else "a",
                 reason=None if kind == "ok" else "rate_limit", status=200 if kind == "ok" else 429,
-                token_generation=rest[1] if len(rest) > 1 else 0,
+                token_generation=rest[1] if len(rest) > 1 else 0, phase="cut" if at_s >= 100 else "before",
             )
             for number, (at_s, kind, *rest) in enumerate(calls)
         ]  # fmt: skip
@@ -112,6 +112,25 @@ def test_keys_are_counted_apart(run_of):
     assert limits(run_of(calls, window="sliding", per="all"))["windows_over"].to_list() == [1]
     rotated = [(second, "ok", "a", int(second > 2)) for second in range(6)]
     assert limits(run_of(rotated, window="sliding", per="key"))["most"].to_list() == [3, 3]
+
+
+def test_a_limit_of_one_phase_is_held_to_its_calls_alone(run_of):
+    """Before the cut ten a minute are nobody's business; what is refused right after it, others had used up."""
+    before = passed(*range(90, 100))
+    run = run_of([*before, (101, "rate_limited"), *passed(165, 166), (167, "rate_limited")], phase="cut")
+    found = row_of(run)
+    assert (found["let_through"], found["refused"], found["most"]) == (2, 1, 2)
+    assert (found["windows_over"], found["refused_early"], found["fewest"]) == (0, 1, 2)
+    assert row_of(run_of([*before, (101, "rate_limited")], phase="cut"))["refused_early"] == 0
+    cut = [(101, "rate_limited"), *passed(*range(102, 113))]
+    assert row_of(run_of(cut, phase="cut"))["windows_over"] == 1
+
+
+def test_limits_may_be_stated_when_they_are_asked_for(run_of):
+    """A run whose plan states none, or another, is held to what is given."""
+    run = run_of([*passed(0, 1, 2), (3, "rate_limited")], window="sliding")
+    found = limits(run, stated=[RateLimit(name="two", calls=2, window="sliding")])
+    assert found.select("limit", "windows_over", "over_by").rows() == [("two", 1, 1)]
 
 
 def test_a_limit_that_was_never_reached_proves_nothing(run_of):
