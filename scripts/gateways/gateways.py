@@ -5,15 +5,19 @@ A gateway is a folder beside this file:
 ==================== =================================================================================================
 file                 what
 ==================== =================================================================================================
-``requirements.txt`` what is installed into ``.gateways/NAME``, pinned (``scripts/setup gateways NAME``)
+``requirements.txt`` what is installed into ``.gateways/NAME``, pinned (``scripts/setup gateways NAME``); none for what
+                     soaklib brings itself
 ``gateway.toml``     how it is started (:class:`Recipe`)
-``soak.toml``        the plan of its soak, unless ``gateway.toml`` names another
+``soak.toml``        the head of its plan: its name, its ``[target]``, and what only it can be asked; what all that
+                     speak the same wire share stands beside this file; ``gateway.toml`` says which files make the plan
 ``prepare.py``       optional: run by the gateway's own Python when it answers, with ``GATEWAY_URL``, ``UPSTREAM_URL``
                      and the recipe's keys in its environment; prints one JSON object of further variables for the soak
 the rest             its configuration; ``@PORT@``, ``@UPSTREAM@`` and ``@UPSTREAM_PORT@`` are filled in
 ==================== =================================================================================================
 
-All files are copied into a working folder first, since gateways write beside their configuration.
+All files are copied into a working folder first, since gateways write beside their configuration. While a gateway is
+soaked, its memory and CPU time are read from outside, all of its processes together, alike for all: many expose
+neither, and what one exposes may be another's behind it. They are kept beside the run (:mod:`watching`).
 """
 
 from __future__ import annotations
@@ -34,9 +38,15 @@ import tomllib
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from watching import PROCESS_NAME, watching
+
+import soaklib
+
+PLAN_NAME: Final = "plan.toml"
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parent.parent
 INSTALLED: Final = ROOT / ".gateways"
@@ -60,17 +70,20 @@ class Recipe:
         What it is, in a line.
     command
         What starts it in the working folder; ``{bin}`` is where its programs are, ``{python}`` its Python, ``{port}``,
-        ``{upstream}`` and ``{upstream_port}`` are filled in, and ``{port2}``, where it listens on another, too.
+        ``{upstream}`` and ``{upstream_port}`` are filled in, and ``{port2}``, where it listens on another, too;
+        ``{soaklib}`` is the Python of soaklib. Empty where there is no gateway: what is soaked is the upstream itself.
     ready
         A path that is answered, by anything but a 5xx, once it is up.
     plan
-        The plan of its soak, from its folder on.
+        The files that make the plan of its soak, in order, from its folder on.
     start_s
         How long that may take.
     has_upstream
         Whether the soak's own mock upstream stands behind it.
     behaviour
         How the upstream behaves until it is told otherwise.
+    tools
+        Names of the upstream's MCP tools; none for those that it has anyway.
     environment
         Variables of the gateway.
     keys
@@ -80,12 +93,13 @@ class Recipe:
     """
 
     about: str
-    command: list[str]
     ready: str
-    plan: str = "soak.toml"
+    command: list[str] = field(default_factory=list)
+    plan: list[str] = field(default_factory=lambda: ["soak.toml"])
     start_s: float = 90.0
     has_upstream: bool = True
     behaviour: dict = field(default_factory=dict)
+    tools: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     soak: list[str] = field(default_factory=list)
@@ -96,9 +110,19 @@ def names():
     return sorted(path.parent.name for path in HERE.glob("*/gateway.toml"))
 
 
+def recipe_of(name):
+    """Give how a gateway is started."""
+    return Recipe(**tomllib.loads((HERE / name / "gateway.toml").read_text()))
+
+
+def plan_text(name):
+    """Give the plan of a gateway's soak: its files one after the other, which is one TOML text."""
+    return "\n".join((HERE / name / part).read_text() for part in recipe_of(name).plan)
+
+
 def is_installed(name):
-    """Say whether ``scripts/setup gateways`` has installed a gateway."""
-    return any((INSTALLED / name).glob(".installed-*"))
+    """Say whether ``scripts/setup gateways`` has installed a gateway, or has nothing to install."""
+    return not (HERE / name / "requirements.txt").exists() or any((INSTALLED / name).glob(".installed-*"))
 
 
 def free_port(begin=0):
@@ -126,7 +150,7 @@ class Gateway:
     def __init__(self, name, folder):
         self.name = name
         self.folder = Path(folder)
-        self.recipe = Recipe(**tomllib.loads((HERE / name / "gateway.toml").read_text()))
+        self.recipe = recipe_of(name)
         self.port = self._port2 = 0
         self.upstream = ""
         self.variables = {}
@@ -134,10 +158,11 @@ class Gateway:
 
     def __enter__(self):
         shutil.copytree(HERE / self.name, self.folder, dirs_exist_ok=True)
+        (self.folder / PLAN_NAME).write_text(plan_text(self.name))
         try:
             if self.recipe.has_upstream:
                 self._start_upstream()
-            self.port = free_port()  # now that the upstream has its own
+            self.port = self._own_port()
             self._port2 = free_port(self.port + 1)
             self._fill_in()
             self.start()
@@ -160,8 +185,8 @@ class Gateway:
 
     @property
     def pid(self):
-        """The gateway's process."""
-        return self._process.pid
+        """The gateway's process; the upstream's, where that is what is soaked."""
+        return (self._process or self._upstream_process).pid
 
     @property
     def control(self):
@@ -170,6 +195,8 @@ class Gateway:
 
     def start(self):
         """Start it, and wait until it answers."""
+        if not self.recipe.command:
+            return  # the upstream answers already
         log = self.folder / "gateway.log"
         environment = os.environ | {name: self._filled(value) for name, value in self.recipe.environment.items()}
         with log.open("ab") as out:
@@ -201,8 +228,20 @@ class Gateway:
     def soak_command(self, *more):
         """Give the command that soaks it, its plan and the rate it bears included."""
         program = str(Path(sys.executable).parent / "soaklib")
-        plan = str((HERE / self.name / self.recipe.plan).resolve())
-        return [program, "run", "--plan", plan, "--gateway-url", self.url, *self.recipe.soak, *more]
+        return [
+            program,
+            "run",
+            "--plan",
+            str(self.folder / PLAN_NAME),
+            "--gateway-url",
+            self.url,
+            *self.recipe.soak,
+            *more,
+        ]
+
+    def _own_port(self):
+        """Give where it is to listen, now that the upstream has its port: on that, where it is the upstream."""
+        return free_port() if self.recipe.command else int(self.upstream.rpartition(":")[2])
 
     def _answers(self):
         try:
@@ -216,7 +255,8 @@ class Gateway:
     def _start_upstream(self):
         self._upstream_process = subprocess.Popen(
             [sys.executable, "-m", "soaklib.upstream", "--behaviour", json.dumps(self.recipe.behaviour),
-             "--port", str(free_port()), "--exit-with-parent"],
+             "--port", str(free_port()), "--exit-with-parent",
+             *(["--tools", ",".join(self.recipe.tools)] if self.recipe.tools else [])],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         line = self._upstream_process.stdout.readline()
@@ -227,8 +267,8 @@ class Gateway:
 
     def _filled(self, text):
         return text.format(
-            bin=INSTALLED / self.name / "bin", python=INSTALLED / self.name / "bin" / "python", port=self.port,
-            port2=self._port2, upstream=self.upstream, upstream_port=self.upstream.rpartition(":")[2],
+            bin=INSTALLED / self.name / "bin", python=INSTALLED / self.name / "bin" / "python", soaklib=sys.executable,
+            port=self.port, port2=self._port2, upstream=self.upstream, upstream_port=self.upstream.rpartition(":")[2],
         )  # fmt: skip
 
     def _fill_in(self):
@@ -283,6 +323,26 @@ def _show(gateway):
 
 def _soak(gateway, more):
     """Soak it; give the soak's exit code. Ctrl-C and SIGTERM are for the soak, which ends by itself then."""
+    watched = gateway.folder / PROCESS_NAME
+    with watching(gateway.pid, watched):
+        code = _soaked(gateway, more)
+    _keep_beside_the_run(gateway, watched, more)
+    return code
+
+
+def _keep_beside_the_run(gateway, watched, more):
+    """Copy what was read of the gateway's processes to the run that just ended."""
+    folder = Path(next((after for flag, after in pairwise(more) if flag == "--out"), ROOT / "data" / "runs"))
+    newest = max(folder.glob("[0-9]*/run.duckdb"), key=lambda path: path.stat().st_mtime, default=None)
+    if newest is None:
+        return
+    with soaklib.open_run(newest.parent) as run:
+        if run.info.target.rstrip("/") != gateway.url:
+            return
+    shutil.copyfile(watched, newest.parent / PROCESS_NAME)
+
+
+def _soaked(gateway, more):
     with subprocess.Popen(gateway.soak_command(*more), env=os.environ | gateway.variables) as soak:
         signal.signal(signal.SIGTERM, lambda *_: soak.terminate())
         while True:

@@ -41,7 +41,7 @@ def test_what_failed_is_told(run):
     """A token that may only read, three that must be refused, and a tool whose upstream fails: each for itself."""
     rows = failures(run)
     assert rows == [
-        ("load", "caller", "rest-post", "upstream_error", "upstream", None),
+        ("load", "poster", "rest-post", "upstream_error", "upstream", None),
         ("probe", "dismissed", "upstream-echo", "unauthorized", "token_revoked", None),
         ("probe", "latecomer", "upstream-echo", "unauthorized", "token_invalid", None),
         ("probe", "outsider", "upstream-echo", "denied", "scope", None),

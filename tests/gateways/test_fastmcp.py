@@ -5,8 +5,8 @@ from mcp_soaks import ask, begin, book_of, ended, failures, kill, resume, until_
 
 pytestmark = pytest.mark.slow
 
-WHOLE = (('"1/4"', '"1/6"'), ('"1/10"', '"1/6"'), ("every_s = 10", "every_s = 2"), ("share = 0.1 ", "share = 0.2 "))
-WHOLE += (("share = 0.7", "share = 0.6"), ("burst = 5", "burst = 1"))
+WHOLE = (('"1/4"', '"1/6"'), ('"1/10"', '"1/6"'), ("every_s = 10", "every_s = 2"))
+WHOLE += (("per_second = 0.75", "per_second = 1.0"), ("burst = 5", "burst = 1"))
 RATE = ("--rps", "10")
 
 
@@ -20,7 +20,7 @@ def fastmcp(real_gateway, tmp_path_factory):
 def upstreams_calls(gateway):
     """Give how often the upstream's tools were called."""
     by_name = ask(f"{gateway.upstream}/control/counts")["by_name"]
-    return {name: n for name, n in by_name.items() if name in {"echo", "search", "send"}}
+    return {name: n for name, n in by_name.items() if name in {"echo", "post"}}
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +35,15 @@ def test_what_failed_is_told(run_and_calls):
     """The limit while it is cut, the tool whose upstream fails, both tokens that must be refused: each for itself."""
     run, _ = run_and_calls
     assert failures(run) == [
-        ("load", "limited", "send", "rate_limited", "rate_limit", "requests"),
-        ("load", "reader", "search", "upstream_error", "tool_error", None),
-        ("probe", "latecomer", "echo", "unauthorized", "token_invalid", None),
-        ("probe", "stranger", "echo", "unauthorized", "token_invalid", None),
+        ("load", "poster", "rest-post", "rate_limited", "rate_limit", "requests"),
+        ("load", "poster", "rest-post", "upstream_error", "tool_error", None),
+        ("probe", "latecomer", "upstream-echo", "unauthorized", "token_invalid", None),
+        ("probe", "stranger", "upstream-echo", "unauthorized", "token_invalid", None),
     ]
-    phases = set(run.sql("select distinct tool, phase from outcomes where purpose = 'load' and kind <> 'ok'").rows())
-    seen = {("send", "limit cut"), ("search", "upstream outage")}
-    assert seen <= phases <= seen | {("send", "limit restored"), ("search", "upstream mended")}  # an end takes time
+    phases = set(run.sql("select distinct kind, phase from outcomes where purpose = 'load' and kind <> 'ok'").rows())
+    seen = {("rate_limited", "limit cut"), ("upstream_error", "upstream outage")}
+    late = {("rate_limited", "limit restored"), ("upstream_error", "upstream mended")}  # an end takes time
+    assert seen <= phases <= seen | late
 
 
 def test_the_limit_lets_through_what_it_says(run_and_calls):
@@ -50,7 +51,7 @@ def test_the_limit_lets_through_what_it_says(run_and_calls):
     run, _ = run_and_calls
     passed, lasted_s = run.sql(
         "select count(*), (max(sent_at_us) - min(sent_at_us)) / 1e6 from outcomes "
-        "where tool = 'send' and phase = 'limit cut' and kind = 'ok'"
+        "where tool = 'rest-post' and phase = 'limit cut' and kind = 'ok'"
     ).row(0)
     assert 1 <= passed <= lasted_s + 2
 
@@ -68,7 +69,7 @@ def test_the_upstream_saw_each_call(run_and_calls):
     """What reached the upstream is what succeeded or failed there: what was refused before did not."""
     run, calls = run_and_calls
     reached = run.sql(
-        "select tool, count(*) from outcomes where kind in ('ok', 'upstream_error') group by all order by all"
+        "select split_part(tool, '-', 2), count(*) from outcomes where kind in ('ok', 'upstream_error') group by all"
     ).rows()
     assert calls == dict(reached)
 
@@ -80,7 +81,7 @@ def test_the_stateless_era_needs_no_session(fastmcp, tmp_path):
     assert run.sql("select count(*) from events where name = 'SESSIONS_CLOSED'").item() == 0
     assert run.sql("select distinct chunks is null from outcomes where kind = 'ok'").rows() == [(True,)]
     kinds = {row[:5] for row in failures(run)}
-    assert ("load", "reader", "search", "upstream_error", "tool_error") in kinds
+    assert ("load", "poster", "rest-post", "upstream_error", "tool_error") in kinds
     assert {row[3] for row in kinds if row[0] == "probe"} == {"unauthorized"}
 
 
@@ -96,5 +97,7 @@ def test_a_killed_soak_goes_on_over_a_restart_of_the_server(fastmcp, tmp_path):
     told = book_of(run)
     assert told["opened"] == told["closed"] + told["left"] + told["lost"]
     assert told["lost"] > 0
-    last = run.sql("select kind, count(*) from outcomes where tool = 'echo' and slot > 340 group by all").rows()
+    last = run.sql(
+        "select kind, count(*) from outcomes where tool = 'upstream-echo' and slot > 340 group by all"
+    ).rows()
     assert [kind for kind, _ in last if kind != "unauthorized"] == ["ok"]

@@ -1,4 +1,4 @@
-"""An MCP server of three tools, as FastMCP makes one: run in its own environment by `start`.
+"""An MCP server of two tools, as FastMCP makes one: run in its own environment by `start`.
 
 Environment: UPSTREAM, the mock upstream that the tools call; TOKENS, a JSON file of tokens, read again when it changes:
 ``{"<token>": {"client_id": "...", "expires_at": <seconds or null>}}``. ``PUT /soak/limits/<client>`` with
@@ -84,20 +84,15 @@ def server() -> FastMCP:
             message = f"the upstream failed: {type(problem).__name__}"
             raise ToolError(message) from problem
 
-    @mcp.tool
+    @mcp.tool(name="upstream-echo")
     async def echo(text: str) -> str:
         """Say a text again."""
         return await ask("echo", text)
 
-    @mcp.tool
-    async def search(text: str) -> str:
-        """Look a text up."""
-        return await ask("search", text)
-
-    @mcp.tool
-    async def send(text: str) -> str:
-        """Send a text."""
-        return await ask("send", text)
+    @mcp.tool(name="rest-post")
+    async def post(text: str) -> str:
+        """Post a text."""
+        return await ask("post", text)
 
     return mcp
 
