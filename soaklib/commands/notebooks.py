@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
-from soaklib.commands.shipped import NOTEBOOKS, shipped
 from soaklib.errors import ExitCode
+from soaklib.store.shipped import NOTEBOOKS, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,11 +21,11 @@ from soaklib.analysis.sources.run import find_run, open_run
 from soaklib.commands.flags import Flags
 from soaklib.commands.kernels import execute_all
 from soaklib.commands.process import command, find_folder
-from soaklib.commands.shipped import NOTEBOOKS, shipped
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
 from soaklib.page.data import board
 from soaklib.page.html import PAGE_NAME, write_page
 from soaklib.reports.pipeline import tell_pipeline
+from soaklib.store.shipped import NOTEBOOKS, shipped
 from soaklib.whitepaper.build import build_whitepaper, check_claims, made_claims
 from soaklib.whitepaper.claims import CLAIMS_NAME
 

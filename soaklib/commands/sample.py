@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
-from soaklib.commands.shipped import SAMPLE, shipped
 from soaklib.errors import ExitCode
+from soaklib.store.shipped import SAMPLE, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
-from soaklib.commands.shipped import SCHEDULES, shipped
 from soaklib.errors import ExitCode
+from soaklib.store.shipped import SCHEDULES, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -79,7 +79,7 @@ def test_a_source_distribution_holds_what_its_wheel_is_made_of(tmp_path):
     assert {
         "notebooks/00-run-summary.ipynb",
         "scripts/soak-weekly.timer",
-        "soaklib/commands/shipped.py",
+        "soaklib/store/shipped.py",
         "README.md",
     } <= names
 
