@@ -98,7 +98,7 @@ class McpAdmin(IdleAdmin):
         self._secrets.check(plan.roles)
         if self._options.is_administered:
             self._tokens.check()
-        identity = Identity("check", next(iter(plan.roles)), await self._someones_secret())
+        identity = Identity("check", plan.operations[0].role, await self._someones_secret())
         session = await self._initialize(identity) if self._options.era is Era.SESSIONS else None
         identity.session = session
         try:
@@ -307,7 +307,7 @@ class McpAdmin(IdleAdmin):
         return [f"the server lists no tool {tool!r}" for tool in plan.tools if tool not in listed]
 
     async def _probe(self) -> Health:
-        identity = Identity("health", next(iter(self.link.plan.roles)), await self._someones_secret())
+        identity = Identity("health", self.link.plan.operations[0].role, await self._someones_secret())
         if self._options.era is Era.SESSIONS:
             session = await self._initialize(identity)
             await self._end(session, identity)
@@ -339,12 +339,12 @@ class McpAdmin(IdleAdmin):
 
     def metrics_secret(self) -> str | None:
         """Give a token of the plan's."""
-        role = next(iter(self.link.plan.roles))
+        role = self.link.plan.operations[0].role
         return (self._secrets.first(role) or None) if self._options.is_contextforge else None
 
     async def _someones_secret(self) -> str:
-        """Give the secret of one who may ask: the first role's, or the admin's where its tokens are made."""
-        role = next(iter(self.link.plan.roles))
+        """Give the secret of one who may ask: the first operation's role, or the admin where its tokens are made."""
+        role = self.link.plan.operations[0].role
         return await self._tokens.admin() if self._options.has_made_token(role) else self._secrets.first(role)
 
     @property

@@ -83,7 +83,7 @@ class OpenAIAdmin(IdleAdmin):
             if self._options.is_litellm:
                 return await self._litellm_health()
             path = f"{self._options.prefix}/models"
-            reply = await self.asking.ask("GET", path, secret=self._key_of(next(iter(self.link.plan.roles))))
+            reply = await self.asking.ask("GET", path, secret=self._key_of(self.link.plan.operations[0].role))
         except AdminError as exc:
             return Health(fit=False, detail=str(exc))
         is_fit = reply.status < HTTPStatus.INTERNAL_SERVER_ERROR and reply.status != HTTPStatus.UNAUTHORIZED

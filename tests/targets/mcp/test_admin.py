@@ -1,6 +1,7 @@
 """ContextForge beside the load: tokens made, replaced and revoked; health that has to be read."""
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -168,3 +169,38 @@ def test_tokens_of_the_environment_are_shared_out():
     assert with_admin(ContextForge(), ask, options) == ["a", "b", "a", "admin-secret"]
     with pytest.raises(SettingsError, match="TOKEN_B: it is not set"):
         with_admin(ContextForge(), ask, options, {"TOKEN_A": "a"})
+
+
+class Strict:
+    """An MCP server that lets one token in."""
+
+    def app(self):
+        app = web.Application()
+        app.add_routes([web.post("/mcp", self.post), web.delete("/mcp", self.delete)])
+        return app
+
+    async def post(self, request):
+        if request.headers.get("Authorization") != "Bearer a":
+            return web.json_response({"error": "invalid_token"}, status=401)
+        result = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}}
+        message = await request.json()
+        return web.json_response(
+            {"jsonrpc": "2.0", "id": message.get("id"), "result": result}, headers={"Mcp-Session-Id": "s"}
+        )
+
+    async def delete(self, _):
+        return web.Response()
+
+
+def test_health_is_asked_as_one_who_calls_whatever_role_the_plan_names_first():
+    """A role that only probes, and must be refused, may stand first in a plan: the gateway is well all the same."""
+    options = MCPOptions(era=Era.SESSIONS, tokens={"stranger": ("TOKEN_B",), "reader": ("TOKEN_A",)})
+
+    async def scenario(driver):
+        link = link_to(driver.url, "mcp.toml")
+        stranger = {"stranger": link.plan.roles["reader"]}
+        link = replace(link, plan=link.plan.model_copy(update={"roles": stranger | link.plan.roles}))
+        async with McpAdmin(link, options, Sessions(options), ENVIRONMENT) as admin:
+            return await admin.health()
+
+    assert against(Strict().app(), scenario).fit
