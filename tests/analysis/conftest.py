@@ -1,6 +1,7 @@
 """What tests of the verdicts share: a real run that can be broken on purpose."""
 
 import shutil
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -8,6 +9,8 @@ import pytest
 import soaklib
 from soaklib.analysis.verdicts.criteria import CRITERIA
 from soaklib.store.tables import DATABASE_NAME
+
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 
 # the rows that a test breaks must count, also when the machine was busy as the rehearsal ran
 PUNCTUAL = "update runner_health set schedule_lag_max_us = 1000, loop_lag_max_us = 1000"
@@ -55,6 +58,38 @@ def judged(change):
 
     def change_and_judge(criterion, *statements):
         with soaklib.open_run(change(*statements)) as run:
+            return criterion(run)
+
+    return change_and_judge
+
+
+@pytest.fixture(scope="session")
+def _sample_copies(tmp_path_factory):
+    return tmp_path_factory.mktemp("changed-samples")
+
+
+@pytest.fixture
+def changed_sample(_sample_copies):
+    """Give a function that changes a copy of the sample, a day of steady noise, with SQL, and gives its folder."""
+
+    def change_copy(*statements):
+        folder = _sample_copies / str(len(list(_sample_copies.iterdir())))
+        folder.mkdir()
+        shutil.copy(SAMPLE / DATABASE_NAME, folder)
+        with duckdb.connect(str(folder / DATABASE_NAME)) as connection:
+            for statement in statements:
+                connection.execute(statement).fetchall()
+        return folder
+
+    return change_copy
+
+
+@pytest.fixture
+def judged_sample(changed_sample):
+    """Give a function that changes a copy of the sample with SQL and judges it by one criterion."""
+
+    def change_and_judge(criterion, *statements):
+        with soaklib.open_run(changed_sample(*statements)) as run:
             return criterion(run)
 
     return change_and_judge
