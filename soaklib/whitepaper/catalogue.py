@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from soaklib.analysis.verdicts.units import CRITERION_UNITS, POINTS
 from soaklib.reports.run_report import QUERIES
 from soaklib.whitepaper.families import Family, Stated
-from soaklib.whitepaper.units import CRITERION_UNITS, POINTS
 from soaklib.whitepaper.wording import CLOCK, PERCENTILE, SENTENCE
 
 __all__ = ["CATALOGUE"]
