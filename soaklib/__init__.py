@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_margins, endpoint_trends, generator_lag_ms
     from soaklib.analysis.verdicts.memory import memory_metric, memory_trend
     from soaklib.errors import SoaklibError
+    from soaklib.reports.wording import worded, worded_interval
     from soaklib.whitepaper.showing import ShownPaper, claims
-    from soaklib.whitepaper.wording import worded, worded_interval
 
 __all__ = [
     "ENDPOINTS",
@@ -159,7 +159,7 @@ _MODULES: Final = {
     "soaklib.analysis.verdicts.memory": ("memory_metric", "memory_trend"),
     "soaklib.errors": ("SoaklibError",),
     "soaklib.whitepaper.showing": ("ShownPaper", "claims"),
-    "soaklib.whitepaper.wording": ("worded", "worded_interval"),
+    "soaklib.reports.wording": ("worded", "worded_interval"),
 }
 _HOME: Final = {name: module for module, names in _MODULES.items() for name in names}
 

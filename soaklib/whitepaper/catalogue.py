@@ -9,8 +9,8 @@ from typing import Final
 
 from soaklib.analysis.verdicts.units import CRITERION_UNITS, POINTS
 from soaklib.reports.run_report import QUERIES
+from soaklib.reports.wording import CLOCK, PERCENTILE, SENTENCE
 from soaklib.whitepaper.families import Family, Stated
-from soaklib.whitepaper.wording import CLOCK, PERCENTILE, SENTENCE
 
 __all__ = ["CATALOGUE"]
 

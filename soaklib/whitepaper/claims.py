@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import RunError
-from soaklib.whitepaper.wording import Value, places_for, worded, worded_interval
+from soaklib.reports.wording import Value, places_for, worded, worded_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,10 +10,10 @@ from soaklib.whitepaper.prose import joined
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from soaklib.reports.wording import Value
     from soaklib.whitepaper.document import Block, Text
     from soaklib.whitepaper.ledger import Row
     from soaklib.whitepaper.prose import Writer
-    from soaklib.whitepaper.wording import Value
 
 __all__ = ["changes"]
 

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
+from soaklib.reports.wording import CLOCK, PERCENTILE, SENTENCE, worded, worded_interval
 from soaklib.whitepaper.claims import Claim
-from soaklib.whitepaper.wording import CLOCK, PERCENTILE, SENTENCE, worded, worded_interval
 
 
 @pytest.mark.parametrize(
