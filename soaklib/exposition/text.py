@@ -125,7 +125,8 @@ def parse_exposition(text: str | bytes) -> Exposition:
     decoded, repairs = _decode(text)
     _refuse_other_texts(decoded)
     lines, line_repairs = _split(decoded)
-    reading = _Reading(openmetrics=any(map(_is_openmetrics, lines)))
+    telling = lines if " # {" in decoded else (line for line in lines if line.startswith("#"))
+    reading = _Reading(openmetrics=any(map(_is_openmetrics, telling)))
     for number, line in enumerate(lines, 1):
         if line.startswith("#"):
             reading.add_metadata(number, line)

@@ -80,12 +80,10 @@ def read_snapshots(folder: Path | str, *, canonical: bool = False) -> pl.DataFra
     RunError
         There is no such folder, or no snapshot in it.
     """
-    rows = [
-        (utc_us(snapshot.at), sample)
-        for snapshot in _snapshots(folder)
-        if snapshot.read is not None
-        for sample in snapshot.read.samples
+    whole = [
+        (utc_us(snapshot.at), snapshot.read.samples) for snapshot in _snapshots(folder) if snapshot.read is not None
     ]
+    rows = [(at_us, sample) for at_us, samples in whole for sample in samples]
     frame = samples_frame(
         [at_us if sample.timestamp_us is None else sample.timestamp_us for at_us, sample in rows],
         [sample.metric for _, sample in rows],
