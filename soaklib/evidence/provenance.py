@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import platform
 import re
@@ -36,8 +37,12 @@ class _Kept(BaseModel):
     end: _Said | None = None
 
 
+@functools.cache
 def software() -> Software:
-    """Give the versions of soaklib, Python and of those of soaklib's dependencies that are installed."""
+    """Give the versions of soaklib, Python and of those of soaklib's dependencies that are installed.
+
+    Looked at once a process: what it runs stays what it was when it began.
+    """
     names = {match[0] for line in requires("soaklib") or () if (match := _PACKAGE.match(line))} - {"soaklib"}
     return Software(
         soaklib=version("soaklib"),
