@@ -105,7 +105,7 @@ class Load:
     agents_lost
         Set when the gateway does not take the run's agents or tokens.
     rate_limited
-        Set when it has answered with 429.
+        Has the role whose call was the first that it answered with 429.
     """
 
     def __init__(self, parts: LoadParts) -> None:
@@ -121,7 +121,7 @@ class Load:
         self.next_turns = [0] * len(parts.workload.probes)
         self._next_probes_us: dict[int, int] = {}
         self.agents_lost = asyncio.Event()
-        self.rate_limited = asyncio.Event()
+        self.rate_limited: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def send_slots(self, first: int) -> None:
@@ -225,7 +225,7 @@ class Load:
                 self._record_skipped(plan, step + 1, planned_us)
                 raise
             reading = answer.reading
-            self._look_at_identity(reading, plan.purpose)
+            self._look_at_identity(reading, plan.purpose, call.role)
             self._record(
                 plan, step, planned_us, reading, identity=identity, sent_us=answer.sent_at_us,
                 done_us=answer.done_at_us, status=answer.status,
@@ -235,7 +235,7 @@ class Load:
                 self._record_skipped(plan, step + 1, planned_us)
                 return
 
-    def _look_at_identity(self, reading: Reading, purpose: Purpose) -> None:
+    def _look_at_identity(self, reading: Reading, purpose: Purpose, role: str) -> None:
         """See whether the gateway still takes the run's agents: after a restart it may know none, or have a new key.
 
         A probe may have a token that is to be refused: while nothing else is answered, it says nothing of the others.
@@ -244,8 +244,8 @@ class Load:
             self.agents_lost.set()
         elif reading.kind in _TAKEN:
             self._invalid_in_a_row = 0
-            if reading.kind is Kind.RATE_LIMITED:
-                self.rate_limited.set()
+            if reading.kind is Kind.RATE_LIMITED and not self.rate_limited.done():
+                self.rate_limited.set_result(role)
         elif reading.reason is Reason.TOKEN_INVALID and purpose is Purpose.LOAD:
             self._invalid_in_a_row += 1
             if self._invalid_in_a_row >= _INVALID_IN_A_ROW:

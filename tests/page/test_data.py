@@ -101,9 +101,11 @@ def test_a_run_that_goes_on_has_no_verdict_yet(run):
     [
         ("", "none", "Not judged yet"),
         ("pp-", "pass", "PASS: all 2 criteria that apply pass"),
-        ("pi", "open", "PASS with 1 open question: b; 1 of 1 judged criteria pass"),
-        ("pii", "open", "PASS with 2 open questions: b, c; 1 of 1 judged criteria pass"),
-        ("pf", "fail", "FAIL: 1 of 2 criterion fails: b"),
+        ("pi", "open", "PASS with 1 open question: b; 1 of 1 judged criterion passes"),
+        ("pii", "open", "PASS with 2 open questions: b, c; 1 of 1 judged criterion passes"),
+        ("p-", "pass", "PASS: the criterion that applies passes"),
+        ("f-", "fail", "FAIL: 1 of 1 criterion fails: a"),
+        ("pf", "fail", "FAIL: 1 of 2 criteria fails: b"),
         ("ffffi", "fail", "FAIL: 4 of 4 criteria fail: a, b, c and 1 more; 1 open question: e"),
     ],
 )

@@ -36,8 +36,7 @@ def test_the_summary_begins_with_the_verdict_and_shows_foreign_text_as_it_is():
     """The verdict, then the failures; what a run says is no table cell, link, mention or element of its own."""
     lines = step_summary("r1", _ROWS).splitlines()
     assert (
-        lines[0]
-        == "### FAIL: 1 of 2 criterion fails: criterion &lt;fail>; 1 open question: criterion &lt;insufficient>"
+        lines[0] == "### FAIL: 1 of 2 criteria fails: criterion &lt;fail>; 1 open question: criterion &lt;insufficient>"
     )
     assert lines[6] == (
         "| ✗ fail | criterion &lt;fail> | 99.5 | >= 97 % | 1,200 | 99 to - | "

@@ -251,8 +251,8 @@ def test_a_forgotten_agent_and_a_rate_limit_are_signalled():
         return bench.load, other.load
 
     lost, limited = run(main)
-    assert (lost.agents_lost.is_set(), lost.rate_limited.is_set()) == (True, False)
-    assert (limited.agents_lost.is_set(), limited.rate_limited.is_set()) == (False, True)
+    assert (lost.agents_lost.is_set(), lost.rate_limited.done()) == (True, False)
+    assert (limited.agents_lost.is_set(), limited.rate_limited.done()) == (False, True)
 
 
 def test_a_probe_whose_token_is_refused_says_nothing_of_the_agents():

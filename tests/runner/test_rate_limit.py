@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 
 import pytest
 
@@ -35,6 +36,26 @@ def test_a_role_of_every_slot_has_no_spread():
     assert busiest_role(plan.model_copy(update={"operations": (only,)}), 600) == (600, 600)
 
 
+def first_429(role, settings=None, stated=None):
+    """Give what is said of a 429 that a role got: name, detail and data of the event."""
+    said = []
+
+    class Log:
+        def write(self, name, detail, *, data=None):
+            said.append((name, detail, data))
+
+    async def say():
+        limited = asyncio.get_running_loop().create_future()
+        limited.set_result(role)
+        task = asyncio.create_task(say_rate_limit(limited, Log(), load_plan(), SoakSettings(**settings or {}), stated))
+        await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(say())
+    (event,) = said
+    return event
+
+
 @pytest.mark.parametrize(
     ("settings", "stated", "data", "agents"),
     [
@@ -51,23 +72,17 @@ def test_a_role_of_every_slot_has_no_spread():
 )
 def test_the_first_429_is_said_with_the_limit_that_is_known(settings, stated, data, agents):
     """The setting's, else the target's; in wall seconds, which the reference gateway shortens by its speed."""
-    said = []
-
-    class Log:
-        def write(self, name, detail, *, data=None):
-            said.append((name, detail, data))
-
-    async def say():
-        limited = asyncio.Event()
-        limited.set()
-        task = asyncio.create_task(say_rate_limit(limited, Log(), load_plan(), SoakSettings(**settings), stated))
-        await asyncio.sleep(0)
-        task.cancel()
-
-    asyncio.run(say())
-    ((name, detail, told),) = said
+    name, detail, told = first_429("enricher", settings, stated)
     assert (name, told) == ("RATE_LIMITED", data)
     assert agents in detail
+
+
+def test_the_role_that_was_refused_is_told_with_what_it_needs_itself():
+    """The busiest role needs more agents, and need not be the one that the gateway refuses."""
+    _, detail, _ = first_429("engager", stated="5/60s")
+    assert "a call of the role engager was answered with 429; in 60 s it plans " in detail
+    assert "the busiest role 36 calls, up to 71 as its slots are drawn" in detail
+    assert re.search(r"--agents-per-role \d for it, and 16 for the busiest, where", detail)
 
 
 @pytest.mark.parametrize("text", ["5", "5/60", "0/60s", "5/0s", "5/60s per agent"])

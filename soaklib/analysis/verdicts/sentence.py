@@ -41,7 +41,7 @@ def verdict_headline(criteria: Iterable[Mapping[str, Any]]) -> str:
     judged = failed + states.count(State.PASS)
     questions = f"{unjudged} open question{'' if unjudged == 1 else 's'}"
     if failed:
-        text = f"FAIL: {failed} of {judged} {'criterion fails' if failed == 1 else 'criteria fail'}"
+        text = f"FAIL: {failed} of {_criteria(judged)} {'fails' if failed == 1 else 'fail'}"
         return f"{text}, with {questions}" if unjudged else text
     if unjudged:
         return f"PASS with {questions}"
@@ -63,13 +63,20 @@ def verdict_sentence(criteria: Iterable[Mapping[str, Any]]) -> str:
     judged = len(failed) + passed
     open_end = f"{len(unjudged)} open question{'' if len(unjudged) == 1 else 's'}: {_names(unjudged)}"
     if failed:
-        criterion = "criterion fails" if len(failed) == 1 else "criteria fail"
-        return f"FAIL: {len(failed)} of {judged} {criterion}: {_names(failed)}" + (f"; {open_end}" if unjudged else "")
+        fail = "fails" if len(failed) == 1 else "fail"
+        said = f"FAIL: {len(failed)} of {_criteria(judged)} {fail}: {_names(failed)}"
+        return f"{said}; {open_end}" if unjudged else said
     if unjudged:
-        return f"PASS with {open_end}; {passed} of {judged} judged criteria pass"
+        return f"PASS with {open_end}; {passed} of {_criteria(judged, 'judged ')} {'passes' if passed == 1 else 'pass'}"
     if passed:
-        return f"PASS: all {passed} criteria that apply pass"
+        return (
+            f"PASS: all {passed} criteria that apply pass" if passed > 1 else "PASS: the criterion that applies passes"
+        )
     return "Not judged yet"
+
+
+def _criteria(n: int, which: str = "") -> str:
+    return f"{n} {which}criterion" if n == 1 else f"{n} {which}criteria"
 
 
 def _names(names: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.verdicts.criteria.wording import is_asked_for, many, number, passed, planned_probes
@@ -184,8 +185,9 @@ def measurement_valid(run: Run) -> Verdict:
             detail += f", and no more of the other {lanes.height - late.height}"
     left_s = number(run, _INVALID_SOAK_S) or 0.0
     if state == State.PASS and left_s > run.info.planned_soak_s / 2:
+        minutes = math.ceil(run.info.planned_soak_s / 60)
         state = State.INSUFFICIENT
-        detail += f", which touch {100 * left_s / run.info.planned_soak_s:.0f} % of the soak-minutes"
+        detail += f", which touch {min(round(left_s / 60), minutes)} of {many(minutes, 'soak-minute')}"
     return Verdict(
         "measurement valid", 100 * late_s / watched_s, threshold, n, None, None, state, detail, query,
     )  # fmt: skip

@@ -1,0 +1,42 @@
+"""What few calls, or a short run, cannot tell is neither a failure nor said in numbers that there are not."""
+
+import pytest
+
+from soaklib.analysis.verdicts.criteria import chaos, completeness
+
+ALL_WELL = "update outcomes set kind = 'ok' where tool = 'openai' and kind in ('upstream_error', 'fast_fail')"
+DURING = """tool = 'openai' and planned_at_us < (select max(at_us) from events where name = 'CHAOS_MODE_OFF')
+    and done_at_us >= (select max(at_us) from events where detail like 'before chaos:%')"""
+
+
+def left(calls):
+    """Give the statement that leaves so many calls of the tool during chaos."""
+    some = f"(select slot from outcomes where {DURING} order by slot limit 1 offset {calls})"
+    return f"delete from outcomes where {DURING} and slot >= {some}"
+
+
+@pytest.mark.parametrize(
+    ("calls", "pct", "state"), [(8, 50, "insufficient"), (60, 50, "fail"), (60, 5, "insufficient")]
+)
+def test_chaos_is_not_blamed_for_its_own_draw(judged_sample, calls, pct, state):
+    """Of eight calls at 50 % none fails once in 256 times, of 60 at 5 % every twentieth time: neither tells."""
+    planned = f"""update run set plan = replace(plan, '"pct":50', '"pct":{pct}')"""
+    verdict = judged_sample(chaos.chaos_shows, ALL_WELL, left(calls), planned)
+    assert verdict.state == state, verdict
+    assert (verdict.measure, verdict.n, "too few to tell" in verdict.detail) == (
+        0, calls, state == "insufficient",
+    )  # fmt: skip
+
+
+def test_few_calls_that_fail_show_chaos(judged_sample):
+    """Half of eight calls is more than none of thousands."""
+    failed = f"update outcomes set kind = 'upstream_error' where {DURING} and slot % 2 = 0"
+    assert judged_sample(chaos.chaos_shows, ALL_WELL, left(8), failed).state == "pass"
+
+
+def test_a_run_of_less_than_a_minute_has_one_minute_that_can_be_late(judged_sample):
+    """Its late share is no share of more than all."""
+    short = "update run set hours = 0.01"
+    late = "update runner_health set schedule_lag_max_us = 150000 where at_us = (select min(at_us) from runner_health)"
+    verdict = judged_sample(completeness.measurement_valid, short, late)
+    assert (verdict.state, verdict.detail.endswith("which touch 1 of 1 soak-minute")) == ("insufficient", True), verdict
