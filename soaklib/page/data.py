@@ -19,7 +19,10 @@ from soaklib.analysis.measures.rates import outcome_counts, success_rate, tool_u
 from soaklib.analysis.measures.so_far import success_so_far
 from soaklib.analysis.verdicts.criteria import criteria
 from soaklib.analysis.verdicts.sentence import ORDER, verdict_sentence, verdict_word
+from soaklib.analysis.verdicts.units import CRITERION_UNITS, POINTS
 from soaklib.records import State
+from soaklib.reports.wording import places_for, worded, worded_interval
+from soaklib.soak_times import soak_text
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
@@ -49,10 +52,14 @@ def window(soak_s: float) -> str:
 
 
 def board(run: Run) -> list[dict[str, Any]]:
-    """Give the criteria, what failed first: those that were recorded, or judged now where none are."""
+    """Give the criteria, what failed first: those that were recorded, or judged now where none are.
+
+    ``said`` and ``said_interval`` are the measure and its interval as people read them, each with its unit.
+    """
     recorded = run.verdicts()
     frame = recorded if recorded.height else criteria(run)
-    return sorted((_plain(row) for row in frame.iter_rows(named=True)), key=lambda row: ORDER[State(row["state"])])
+    rows = ({**_plain(row), **_said(row)} for row in frame.iter_rows(named=True))
+    return sorted(rows, key=lambda row: ORDER[State(row["state"])])
 
 
 def page_data(run: Run, judged: list[dict[str, Any]] | None = None, *, goes_on: bool = False) -> dict[str, Any]:
@@ -98,7 +105,15 @@ def _sentence(run: Run, rows: list[dict[str, Any]], *, goes_on: bool) -> str:
     if not goes_on:
         return verdict_sentence(rows)
     reached_s = run.sql("select coalesce(max(soak_s), 0) from calls where purpose = 'load'").item()
-    return f"Running: H+{max(reached_s, 0) / 3600:.2f} of H+{run.info.hours:g}; {success_so_far(run)}"
+    return f"Running: {soak_text(max(reached_s, 0))} of {soak_text(run.info.planned_soak_s)}; {success_so_far(run)}"
+
+
+def _said(row: dict[str, Any]) -> dict[str, str]:
+    """Word a criterion's measure and interval: no more digits than the interval warrants."""
+    unit, low, high = CRITERION_UNITS.get(row["name"], ""), row["low"], row["high"]
+    said = worded(row["measure"], unit, places_for(low, high))
+    points = " pp" if unit == POINTS and row["measure"] is not None else ""
+    return {"said": said + points, "said_interval": worded_interval(low, high, unit)}
 
 
 def _latencies(run: Run, every: str) -> list[dict[str, Any]]:

@@ -19,9 +19,11 @@
   const colour = place => COLOURS[theme()][place % COLOURS.light.length];
   const number = value => value === null || value === undefined ? "–"
     : Math.abs(value) >= 1e5 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(Math.abs(value) < 1 ? 3 : 5)));
-  const interval = row => row.low === null && row.high === null ? "–" : `${short(row.low)} – ${short(row.high)}`;
-  const short = value => value === null ? "?" : String(Number(value.toPrecision(Math.abs(value) < 1 ? 3 : 4)));
-  const hours = seconds => `H${seconds < 0 ? "−" : "+"}${Math.abs(seconds / 3600).toFixed(3)}`;
+  const hours = seconds => {  // as soak_text of soak_times.py says it
+    const whole = Math.round(Math.abs(seconds)), two = value => String(value).padStart(2, "0"), minutes = Math.floor(whole / 60) % 60;
+    return `H${seconds < 0 && whole ? "−" : "+"}${Math.floor(whole / 3600)}`
+      + (whole % 60 ? `:${two(minutes)}:${two(whole % 60)}` : minutes ? `:${two(minutes)}` : "");
+  };
   const end = () => Math.max(...pages.map(page => page.run.hours * 3600));
   const element = (name, text, attributes = {}) => {
     const made = document.createElement(name);
@@ -80,7 +82,7 @@
     page.criteria.forEach(one => { counts[one.state] = (counts[one.state] ?? 0) + 1; });
     $("board-head").textContent = "Criteria: " + (Object.entries(counts).map(([name, n]) => `${n} ${name}`).join(", ") || (page.run.goes_on ? "judged when the run has ended" : "not judged"));
     table("criteria", ["state", "criterion", "measure", "threshold", "n", "interval"], page.criteria.flatMap(one => withEvidence(
-      [state(one.state), one.name, number(one.measure), one.threshold, one.n.toLocaleString("en"), interval(one)], one.name,
+      [state(one.state), one.name, one.said, one.threshold, one.n.toLocaleString("en"), one.said_interval], one.name,
       [["strong", `Required: ${one.threshold}`], ["p", one.detail], ["pre", one.query]], [2, 4])), [2, 4]);
     table("events", ["soak time", "event", "detail"], page.events.map((one, place) => {
       const button = element("button", hours(one.soak_s), {type: "button", title: "mark it in the charts"});
@@ -90,7 +92,7 @@
       return line;
     }));
     const heads = ["soak time", "tool", "action", "kind", "status", "reason", "response, ms", "attempts", "phase", "correlation id"];
-    const call = one => row([hours(one.soak_s), one.tool, one.action, one.kind, one.status, one.reason, number(one.response_ms), one.attempts,
+    const call = one => row([hours(one.soak_s), one.tool, one.action, one.kind, one.status, one.reason, one.response_ms?.toFixed(1), one.attempts,
                              one.phase, one.correlation_id], "td", [6, 7]);
     $("failures-head").textContent = `Failures: the latest ${page.failures.length} of ${page.failed.toLocaleString("en")}`;
     $("slowest-head").textContent = `Slowest calls: ${page.slowest.length}`;
@@ -118,7 +120,7 @@
   };
   function boardOfSeveral() {
     $("criteria").className = "several";
-    const cell = (page, name) => { const one = of(page, name), made = element("span", null); if (!one) return "–"; made.append(state(one.state), ` ${number(one.measure)}`); return made; };
+    const cell = (page, name) => { const one = of(page, name), made = element("span", null); if (!one) return "–"; made.append(state(one.state), ` ${one.said}`); return made; };
     const sorted = [...names().filter(changed), ...names().filter(name => !changed(name))];
     table("criteria", ["", "criterion", ...pages.map(page => page.run.id)], sorted.flatMap(name => withEvidence(
       [changed(name) ? "changed" : "", name, ...pages.map(page => cell(page, name))], name,
@@ -147,8 +149,14 @@
   }
 
   // -- charts
+  const EVENT_ROWS = 3;
+  function eventRows() {  // the commonest events have a row each, the lowest the commonest; all others share the top one
+    const counts = new Map();
+    for (const one of pages[0].events) counts.set(one.name, (counts.get(one.name) ?? 0) + 1);
+    return [...counts].sort((one, other) => other[1] - one[1]).slice(0, EVENT_ROWS - 1).map(([name]) => name);
+  }
   function describe() {  // every line that can be drawn, with its columns as they are now
-    const made = [];
+    const made = [], common = several ? [] : eventRows(), rowOf = name => common.includes(name) ? common.indexOf(name) : common.length;
     pages.forEach((page, place) => {
       const who = several ? page.run.id : "all calls";
       made.push({panel: "success", name: who, columns: page.success, colour: colour(place), unit: "%", band: true, on: () => true});
@@ -163,7 +171,7 @@
         unit: "calls", on: () => !off.kind.has(name)}));
       Object.entries(page.tools).forEach(([name, columns]) => made.push({panel: "tools", name, columns: bare(columns, "n"), colour: toolColour(name),
         unit: "calls", on: () => !off.tool.has(name)}));
-      made.push({panel: "strip", name: "events", columns: {soak_s: page.events.map(one => one.soak_s), y: page.events.map((_, at) => at % 3),
+      made.push({panel: "strip", name: "events", columns: {soak_s: page.events.map(one => one.soak_s), y: page.events.map(one => rowOf(one.name)),
         n: page.events.map(() => 1), low: page.events.map(() => null), high: page.events.map(() => null),
         what: page.events.map(one => one.name), detail: page.events.map(one => one.detail)}, colour: css("--mark"), points: true, on: () => true});
     });
@@ -267,7 +275,7 @@
       return item;
     }));
   }
-  const tell = () => { $("shown").textContent = `H+${range.start.toFixed(2)} to H+${range.end.toFixed(2)}`; };
+  const tell = () => { $("shown").textContent = `${hours(3600 * range.start)} to ${hours(3600 * range.end)}`; };
   const show = (from, to) => { range.setv({start: from, end: to}); };
   function whole() { show(0, end() / 3600); }
   function zoom(factor) {
@@ -291,8 +299,10 @@
     const times = (p99?.columns.y ?? []).filter(value => value !== null);
     $("latency-says").textContent = times.length ? `The 99th percentile goes from ${number(Math.min(...times))} to ${number(Math.max(...times))} milliseconds.` : "No call yet.";
     const changes = page.marks.filter(mark => mark.kind === "change");
+    const words = name => name.toLowerCase().replaceAll("_", " ");
+    $("strip-head").textContent = `Events, a row each: ${["all others", ...eventRows().map(words).reverse()].join("; ")}`;
     $("success-head").textContent = several ? "Success rate by run" : "Success rate with its 95 % interval";
-    $("changes").textContent = several ? "" : changes.map((mark, place) => `${place + 1} H+${(mark.start_s / 3600).toFixed(1)} ${mark.label}`).join(" · ");
+    $("changes").textContent = several ? "" : changes.map((mark, place) => `${place + 1} ${hours(60 * Math.round(mark.start_s / 60))} ${mark.label}`).join(" · ");
     $("latency-head").textContent = several ? "Latency of all tools" : "Latency";
   }
   function menus() {

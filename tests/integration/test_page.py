@@ -133,7 +133,7 @@ def test_hovering_says_value_number_and_interval(page, data):
         element, round(spot[0]) - element.size["width"] // 2, round(spot[1]) - element.size["height"] // 2
     ).perform()
     words = page.wait(lambda: page.script(_TIP), 5, "the tooltip")
-    assert words[:4] == ["all calls", "H+12.000", f"{y:.5g} %", str(success["n"][place])]
+    assert words[:4] == ["all calls", "H+12", f"{y:.5g} %", str(success["n"][place])]
     assert words[4].endswith("%")
 
 
@@ -210,6 +210,31 @@ def test_the_first_screen_holds_verdict_board_and_both_charts(page):
     )
     page._driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert max(bottoms) <= 800
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen_and_no_word_stands_letter_below_letter(page):
+    """At 390 px the page does not scroll sideways, and no row of a criterion or a call is taller than two lines."""
+    page._driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    )
+    width, tallest = page.script(
+        "const rows = [...document.querySelectorAll('#criteria tr, #failures tr, #slowest tr')]"
+        ".map(row => row.getBoundingClientRect().height);"
+        "return [document.documentElement.scrollWidth, Math.max(...rows)]"
+    )
+    page._driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert width <= 390
+    assert tallest < 50
+
+
+def test_the_strip_gives_the_commonest_events_a_row_each(page, data):
+    """Events of one name are on one row, and the caption says which: the commonest lowest, all others on the top one."""
+    names = [event["name"] for event in data["events"]]
+    rows = page.script("return soakPage.lines().find(line => line.panel === 'strip').y")
+    place = {"TOKENS_ROTATED": 0, "METRICS_SNAPSHOT": 1}
+    assert rows[: len(names)] == [place.get(name, 2) for name in names]
+    caption = page.script("return document.getElementById('strip-head').textContent")
+    assert caption == "Events, a row each: all others; metrics snapshot; tokens rotated"
 
 
 def test_a_runs_words_are_text_and_nothing_is_asked_of_the_world(page):

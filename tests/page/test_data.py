@@ -69,6 +69,17 @@ def test_the_board_begins_with_what_is_open(data):
     assert states == ["insufficient"] * 2 + ["pass"] * 23 + ["not applicable"]
 
 
+def test_a_measure_is_said_with_its_unit_and_no_more_digits_than_its_interval_warrants(data):
+    """The board says numbers as the paper does; what has no interval has its own digits, what is not known a dash."""
+    said = {row["name"]: (row["said"], row["said_interval"]) for row in data["criteria"]}
+    assert said["success rate"] == ("99.7\u202f%", "97.9 to 99.99\u202f%")
+    assert said["no drift in latency (median)"] == ("\u22120.03\u202fms", "\u22120.21 to 0.14\u202fms")
+    assert said["full duration"] == ("24\u202fsoak h", "\u2013")
+    assert said["every slot accounted for"] == ("34,560", "\u2013")
+    assert said["no drift in errors"][0] == "0 pp"
+    assert said["no drift in gateway memory"] == ("\u2013", "\u2013")
+
+
 def test_calls_that_failed_have_what_finds_them_in_the_gateways_log(run, data):
     """Failures are bounded, the latest first, with their correlation ids; their number is that of all."""
     found = run.outcomes(where="purpose = 'load' and counted and not succeeded")
@@ -90,7 +101,7 @@ def test_a_run_that_goes_on_has_no_verdict_yet(run):
     seen = page_data(run, [], goes_on=True)
     assert seen["verdict"] == {
         "word": "none",
-        "sentence": "Running: H+24.00 of H+24; 99.66 % of 43,306 calls succeeded so far "
+        "sentence": "Running: H+23:59:58 of H+24; 99.66 % of 43,306 calls succeeded so far "
         "(99.27 to 100.00, whenever it is looked at)",
     }
     assert seen["criteria"] == []

@@ -265,12 +265,12 @@ def _within_share(run: Run, endpoint: Endpoint) -> str:
     """Word the margin of an endpoint of each tool."""
     most = float(getattr(run.thresholds, endpoint.threshold))
     if endpoint.floor is None:
-        return _within(most, f"{endpoint.unit} for each tool")
+        return f"{_within(most, endpoint.unit)} for each tool"
     least = float(getattr(run.thresholds, endpoint.floor))
     share = run.thresholds.drift_share
     bounds = f"{least:g} at least, {most:g} {endpoint.unit} at most"
-    return f"change over the run within {share:g} % of each tool's level, {bounds}"
+    return f"change within {share:g} % of each tool's level over the run, {bounds}"
 
 
 def _within(margin: float, unit: str) -> str:
-    return f"change over the run within {margin:g} {unit}"
+    return f"change within {margin:g} {unit} over the run"
