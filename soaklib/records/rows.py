@@ -37,9 +37,12 @@ limit              VARCHAR   which limit denied it: requests, tokens, parallel, 
 retries            INTEGER   how often the gateway says that it asked its upstream again; NULL where it says nothing
 fallbacks          INTEGER   how often it says that it went on to another upstream
 remaining          BIGINT    how many more calls it says that the limit of the identity lets through
+cost_usd           DOUBLE    what the answer says that it cost, US dollars; NULL where it says nothing
+key_id             VARCHAR   what the gateway's metrics call the key that it was made with; no secret
 ================== ========= ==========================================================================
 
-The columns from ``lane`` on came with version 2 of the dictionary; in a run of version 1 they are NULL.
+The columns from ``lane`` on came with version 2 of the dictionary, those from ``cost_usd`` on with version 3; in a run
+of an earlier version they are NULL.
 
 Service time is ``done_at_us - sent_at_us``; response time is ``done_at_us - planned_at_us``, so that coordinated
 omission stays visible.
@@ -100,6 +103,8 @@ class Outcome(NamedTuple):
     retries: int | None = None
     fallbacks: int | None = None
     remaining: int | None = None
+    cost_usd: float | None = None
+    key_id: str | None = None
 
 
 class Sample(NamedTuple):

@@ -75,10 +75,13 @@ def outcome_of(
         When it left and was answered, and with what; None for what did not happen.
     """
     call = planned.calls[step]
-    sent, generation, name = (0, None, None) if identity is None else (1, identity.generation, identity.name)
+    sent, generation, name, key_id = (
+        (0, None, None, None) if identity is None else (1, identity.generation, identity.name, identity.key_id)
+    )
     return Outcome(
         planned.purpose, planned.slot, step, call.role, call.tool, call.action, planned_us, sent_us, done_us, status,
         reading.kind, expected, reading.reason, sent, generation, reading.correlation_id, planned.phase, planned.lane,
         name, reading.first_byte_at_us, reading.first_token_at_us, reading.chunks, reading.input_tokens,
         reading.output_tokens, reading.gateway_us, reading.limit, reading.retries, reading.fallbacks, reading.remaining,
+        reading.cost_usd, key_id,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from soaklib.store.faults import LOCKED, first_line
 from soaklib.store.foreign import column_names, seal_off, unlike
 from soaklib.store.quoting import file_pattern, name_sql, text_sql
 from soaklib.store.scratch import scratch_folder
-from soaklib.store.tables import ADDED, SCHEMA_VERSION, defined_columns, tables_of
+from soaklib.store.tables import SCHEMA_VERSION, added_between, defined_columns, tables_of
 from soaklib.store.views import prepare_reader
 from soaklib.store.writer import refuse_what_is_no_data
 
@@ -141,16 +141,13 @@ def stored_version(connection: duckdb.DuckDBPyConnection) -> int:
 
 def add_what_it_lacks(connection: duckdb.DuckDBPyConnection, version: int) -> None:
     """Put a view before each table of an earlier version that has the later columns, too, as NULL."""
-    if version < SCHEMA_VERSION:
-        for table in ADDED:
-            connection.execute(f"create temp view {table} as {stored_sql(connection, table, version)}").fetchall()
+    for table in added_between(version, SCHEMA_VERSION):
+        connection.execute(f"create temp view {table} as {stored_sql(connection, table, version)}").fetchall()
 
 
 def stored_sql(connection: duckdb.DuckDBPyConnection, table: str, version: int) -> str:
     """Give the query of all that a table of a run's file holds, past any view of its name, with today's columns."""
     [(database,)] = connection.execute("select current_database()").fetchall()
-    is_earlier = version < SCHEMA_VERSION and table in ADDED
-    nulls = "".join(
-        f", null::{type_} as {name_sql(name)}" for name, type_ in (defined_columns(ADDED[table]) if is_earlier else ())
-    )
+    lacks = added_between(version, SCHEMA_VERSION).get(table)
+    nulls = "".join(f", null::{type_} as {name_sql(name)}" for name, type_ in (defined_columns(lacks) if lacks else ()))
     return f"select *{nulls} from {name_sql(database)}.main.{name_sql(table)}"  # noqa: S608 - quoted

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ADDED", "APPENDED", "DATABASE_NAME", "SCHEMA_VERSION", "TABLES", "defined_columns", "tables_of"]
+__all__ = [
+    "ADDED",
+    "APPENDED",
+    "DATABASE_NAME",
+    "SCHEMA_VERSION",
+    "TABLES",
+    "added_between",
+    "defined_columns",
+    "tables_of",
+]
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 DATABASE_NAME: Final = "run.duckdb"
 
 # No primary keys: DuckDB keeps their index in memory, and nothing here may grow with the length of a run. The keys
@@ -47,36 +56,51 @@ _FIRST: Final[Mapping[str, str]] = {
         state VARCHAR NOT NULL, detail VARCHAR NOT NULL, query VARCHAR NOT NULL""",
 }
 
-ADDED: Final[Mapping[str, str]] = {
-    "segments": "lane SMALLINT",
-    "outcomes": """
-        lane SMALLINT, identity VARCHAR, first_byte_at_us BIGINT, first_token_at_us BIGINT, chunks INTEGER,
-        input_tokens BIGINT, output_tokens BIGINT, gateway_us BIGINT, "limit" VARCHAR,
-        retries INTEGER, fallbacks INTEGER, remaining BIGINT""",
-    "events": "change VARCHAR, subject VARCHAR, data VARCHAR",
-    "runner_health": """
-        lane SMALLINT, connections_open INTEGER, connections_opened INTEGER, connections_lost INTEGER""",
+ADDED: Final[Mapping[int, Mapping[str, str]]] = {
+    2: {
+        "segments": "lane SMALLINT",
+        "outcomes": """
+            lane SMALLINT, identity VARCHAR, first_byte_at_us BIGINT, first_token_at_us BIGINT, chunks INTEGER,
+            input_tokens BIGINT, output_tokens BIGINT, gateway_us BIGINT, "limit" VARCHAR,
+            retries INTEGER, fallbacks INTEGER, remaining BIGINT""",
+        "events": "change VARCHAR, subject VARCHAR, data VARCHAR",
+        "runner_health": """
+            lane SMALLINT, connections_open INTEGER, connections_opened INTEGER, connections_lost INTEGER""",
+    },
+    3: {"outcomes": "cost_usd DOUBLE, key_id VARCHAR"},
 }
-"""Table name -> the columns that came with version 2; each may be NULL, and they stand behind those of version 1."""
-
-TABLES: Final[Mapping[str, str]] = {
-    table: f"{columns}, {ADDED[table]}" if table in ADDED else columns for table, columns in _FIRST.items()
-}
-"""Table name -> its columns, in the order of the matching record in :mod:`soaklib.records`."""
-
-APPENDED: Final = ("segments", "outcomes", "samples", "scrapes", "events", "runner_health")
-"""The tables that grow while a run goes on, which the recorder appends to."""
+"""Version -> table name -> the columns that came with it; each may be NULL, and they stand behind those before it."""
 
 
 def tables_of(version: int) -> Mapping[str, str]:
-    """Give the tables as a version of the schema has them.
+    """Give the tables as a version of the schema has them: name -> columns.
 
     Raises
     ------
     KeyError
         There is no such version.
     """
-    return {1: _FIRST, 2: TABLES}[version]
+    if version != 1 and version not in ADDED:
+        raise KeyError(version)
+    added = added_between(1, version)
+    return {table: f"{columns}, {added[table]}" if table in added else columns for table, columns in _FIRST.items()}
+
+
+def added_between(earlier: int, later: int) -> Mapping[str, str]:
+    """Give, by table, the columns that a later version of the schema has and an earlier one has not."""
+    versions = range(earlier + 1, later + 1)
+    return {
+        table: ", ".join(ADDED[version][table] for version in versions if table in ADDED[version])
+        for table in _FIRST
+        if any(table in ADDED[version] for version in versions)
+    }
+
+
+TABLES: Final[Mapping[str, str]] = tables_of(SCHEMA_VERSION)
+"""Table name -> its columns, in the order of the matching record in :mod:`soaklib.records`."""
+
+APPENDED: Final = ("segments", "outcomes", "samples", "scrapes", "events", "runner_health")
+"""The tables that grow while a run goes on, which the recorder appends to."""
 
 
 def defined_columns(columns: str) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from soaklib.safety.memory import database_memory
 from soaklib.store.faults import LOCKED, first_line
 from soaklib.store.foreign import not_data, seal_off
 from soaklib.store.quoting import name_sql
-from soaklib.store.tables import ADDED, APPENDED, SCHEMA_VERSION, TABLES, defined_columns
+from soaklib.store.tables import APPENDED, SCHEMA_VERSION, TABLES, added_between, defined_columns
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -146,10 +146,11 @@ class RunWriter:
 
     def _add_what_it_lacks(self) -> None:
         """Bring a run of an earlier version that goes on to this one: what it lacked is NULL in what is there."""
-        if not self._connection.execute("select 1 from run where schema_version < ?", [SCHEMA_VERSION]).fetchall():
+        has = self._connection.execute("select schema_version from run where schema_version < ?", [SCHEMA_VERSION])
+        if not (found := has.fetchall()):
             return
         self._connection.begin()
-        for table, added in ADDED.items():
+        for table, added in added_between(found[0][0], SCHEMA_VERSION).items():
             for name, type_ in defined_columns(added):
                 self._connection.execute(
                     f"alter table {table} add column if not exists {name_sql(name)} {type_}"

@@ -21,13 +21,25 @@ from soaklib.targets.sse import EventStream
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["OK", "AnswerReader", "Finding", "count_in", "count_of", "json_of", "milliseconds_of", "of_status"]
+__all__ = [
+    "OK",
+    "AnswerReader",
+    "Finding",
+    "count_in",
+    "count_of",
+    "json_of",
+    "milliseconds_of",
+    "money_in",
+    "money_of",
+    "of_status",
+]
 
 MOST_BODY_BYTES: Final = 1 << 20
 _MOST_ID_CHARACTERS: Final = 128
 _MOST_COUNT: Final = 2**31 - 1  # of tokens: what a column of the store holds
 _MOST_DIGITS: Final = 10
 _MOST_MS: Final = 86_400_000.0
+_MOST_USD: Final = 1e6  # of one answer: what is more is no price
 
 
 class Finding(NamedTuple):
@@ -98,6 +110,20 @@ def milliseconds_of(text: str | None) -> int | None:
     return round(ms * 1_000) if 0 <= ms <= _MOST_MS else None
 
 
+def money_of(value: object) -> float | None:
+    """Give an amount of money that an answer states; None where it is none that can be."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= _MOST_USD else None  # type: ignore[arg-type, operator]  # a number
+
+
+def money_in(text: str | None) -> float | None:
+    """Give an amount of money that a header states; None where it states none."""
+    try:
+        return money_of(float(text)) if text is not None else None
+    except ValueError:
+        return None
+
+
 class AnswerReader(ABC):
     """Reads one answer as it comes.
 
@@ -125,6 +151,7 @@ class AnswerReader(ABC):
         self.retries: int | None = None
         self.fallbacks: int | None = None
         self.remaining: int | None = None
+        self.cost_usd: float | None = None
         self.chunks = 0
         self._events: EventStream | None = None
         self._body = bytearray()
@@ -219,6 +246,7 @@ class AnswerReader(ABC):
             self.retries,
             self.fallbacks,
             self.remaining,
+            self.cost_usd,
         )
 
     def _correlation_id(self) -> str | None:

@@ -90,11 +90,17 @@ class MetricMap:
         Exposed name -> the name that frames bear.
     meanings
         Meaning -> where it is found; a meaning that is left out cannot be told by this kind of gateway.
+    model_label, key_label
+        Labels by which the counters of tokens and money tell apart the models that were asked for, and the keys that
+        asked; None where they do not, and left out of account where none of a counter's series has it. A value of the
+        latter begins with the identity's ``key_id``.
     """
 
     path: str | None = "/metrics"
     canonical: Mapping[str, str] = field(default_factory=dict)
     meanings: Mapping[Meaning, Series] = field(default_factory=dict)
+    model_label: str | None = None
+    key_label: str | None = None
 
 
 class Wire(NamedTuple):
@@ -134,6 +140,8 @@ class Identity:
         Id of the session it speaks in, where its gateway has such (``Mcp-Session-Id``).
     handle
         The gateway's own id of it, by which it is renewed or closed, where it has one; no secret.
+    key_id
+        What the gateway's metrics call its key (:attr:`MetricMap.key_label`), where they tell keys apart; no secret.
     """
 
     name: str
@@ -142,6 +150,7 @@ class Identity:
     generation: int = 0
     session: str | None = None
     handle: str = ""
+    key_id: str | None = None
 
 
 class Reading(NamedTuple):
@@ -169,6 +178,8 @@ class Reading(NamedTuple):
         How often the gateway says that it asked its upstream again, and that it went on to another.
     remaining
         How many more calls it says that the identity's limit lets through.
+    cost_usd
+        What the answer says that it cost, US dollars.
     """
 
     kind: Kind
@@ -185,6 +196,7 @@ class Reading(NamedTuple):
     retries: int | None = None
     fallbacks: int | None = None
     remaining: int | None = None
+    cost_usd: float | None = None
 
 
 class Template(Protocol):

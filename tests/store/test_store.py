@@ -15,7 +15,7 @@ from stored_rows import ANCHOR, MANIFEST, outcome
 from soaklib.errors import RecordingError, RunError, SchemaError
 from soaklib.records import Event, HealthTick, Outcome, RunStatus
 from soaklib.store.reader import open_read_only
-from soaklib.store.tables import ADDED, DATABASE_NAME, SCHEMA_VERSION, TABLES, defined_columns
+from soaklib.store.tables import DATABASE_NAME, SCHEMA_VERSION, TABLES, added_between, defined_columns
 from soaklib.store.views import Segment, soak_seconds_sql
 from soaklib.store.writer import RunWriter, segment_row
 
@@ -117,7 +117,7 @@ def test_a_file_that_is_no_run_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
-        ("update run set schema_version = 99", "has schema version 99, this soaklib reads 1 to 2"),
+        ("update run set schema_version = 99", "has schema version 99, this soaklib reads 1 to 3"),
         ("alter table outcomes drop column phase", "table 'outcomes' has columns"),
     ],
 )
@@ -189,20 +189,20 @@ def test_a_reader_that_stays_is_an_error(writer, path):
     assert f"PID {os.getpid()}" in ended.stderr
 
 
-def of_version_1(path):
-    """Turn a run's file into what version 1 of the schema left."""
+def of_version(path, version):
+    """Turn a run's file into what an earlier version of the schema left."""
     with duckdb.connect(str(path)) as connection:
-        for table, added in ADDED.items():
+        for table, added in added_between(version, SCHEMA_VERSION).items():
             for name, _ in defined_columns(added):
                 connection.execute(f'alter table {table} drop column "{name}"').fetchall()
-        connection.execute("update run set schema_version = 1").fetchall()
+        connection.execute("update run set schema_version = ?", [version]).fetchall()
 
 
 def test_a_run_of_version_1_opens_and_what_it_lacks_is_null(writer, path):
     """Its tables have the later columns for whoever reads them, by name and by `select *`, and the view `calls` too."""
     writer.append({"outcomes": [outcome(1)], "events": [Event(1, "A", "d", "k")]})
     writer.close()
-    of_version_1(path)
+    of_version(path, 1)
     with open_read_only(path) as connection:
         assert connection.execute('select slot, lane, identity, "limit" from outcomes').fetchall() == [
             (1, None, None, None)
@@ -214,11 +214,23 @@ def test_a_run_of_version_1_opens_and_what_it_lacks_is_null(writer, path):
         assert connection.execute("select soak_s, first_token_at_us from calls").fetchall() == [(0.72, None)]
 
 
-def test_a_run_of_version_1_that_goes_on_becomes_one_of_this_version(writer, path):
+def test_a_run_of_version_2_opens_and_lacks_only_what_came_after_it(writer, path):
+    """What it has is as it was; cost and key are NULL."""
+    writer.append({"outcomes": [outcome(1, identity="scraper-0", cost_usd=0.5)]})
+    writer.close()
+    of_version(path, 2)
+    with open_read_only(path) as connection:
+        columns = "identity, remaining, cost_usd, key_id"
+        assert connection.execute(f"select {columns} from outcomes").fetchall() == [("scraper-0", None, None, None)]
+        assert connection.execute("select * from events").fetchall() == []
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_run_of_an_earlier_version_that_goes_on_becomes_one_of_this_version(writer, path, version):
     """The writer adds what it lacked, so that new rows have it; nothing of the old ones changes."""
     writer.append({"outcomes": [outcome(1)]})
     writer.close()
-    of_version_1(path)
+    of_version(path, version)
     resumed = RunWriter(path)
     resumed.append({"outcomes": [outcome(2, identity="scraper-0", limit="tokens")]})
     resumed.close()

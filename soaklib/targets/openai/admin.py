@@ -7,6 +7,7 @@ upstreams, and cost nothing.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from dataclasses import replace
 from http import HTTPStatus
 from itertools import count
@@ -35,6 +36,8 @@ _LITELLM_ROUTES: Final = {"metrics": "/metrics/", "health": "/health/liveliness"
 _WELL: Final = ("healthy", "connected")  # no set: what a gateway says may be of any type
 
 _LEAST_LIFE_S: Final = 1
+_KEY_ID_DIGITS: Final = 16
+"""Of the SHA-256 of a key, which is what LiteLLM calls it by: enough to tell keys apart, too few to be one."""
 _REVOKED_LIVES: Final = dt.timedelta(days=1)
 """Of a key that is deleted: it must be refused for that, and not because it has expired."""
 
@@ -91,7 +94,7 @@ class OpenAIAdmin(IdleAdmin):
 
     async def open(self, role: str, name: str) -> Identity:
         """Give an agent: with a key of the environment, or without one until it is renewed."""
-        return Identity(name, role, "" if self._options.make_keys else self._secrets.next(role))
+        return self._with(Identity(name, role, ""), "" if self._options.make_keys else self._secrets.next(role))
 
     async def renew(self, identity: Identity, *, expires_at: dt.datetime) -> Identity:
         """Make a new key, and delete the one before the last: calls may still go on with the last."""
@@ -102,14 +105,14 @@ class OpenAIAdmin(IdleAdmin):
         kept.append(key)
         if len(kept) > 2:  # noqa: PLR2004 - the new one, and the one that calls may still go on with
             await self._delete([kept.pop(0)])
-        return replace(identity, secret=key)
+        return self._with(identity, key)
 
     async def trial_identity(self, trial: Trial, identity: Identity, *, expires_at: dt.datetime) -> Identity:
         """Give an identity with a key that is not good; but for an unknown one it takes a gateway that makes keys."""
         if not identity.secret:
             raise TrialNotPossibleError(NOTHING_TO_REFUSE)
         if trial is Trial.UNKNOWN:
-            return replace(identity, secret=forged(identity.secret))
+            return self._with(identity, forged(identity.secret))
         if not self._options.make_keys or trial is Trial.SCOPE:
             raise unmade(trial)
         if trial is Trial.ROTATED:
@@ -121,7 +124,13 @@ class OpenAIAdmin(IdleAdmin):
             await self._delete([key])
         else:
             self._made[name] = [key]
-        return replace(identity, secret=key)
+        return self._with(identity, key)
+
+    def _with(self, identity: Identity, secret: str) -> Identity:
+        """Give an identity with another key, and by what LiteLLM's metrics call that."""
+        named = secret and (self._options.is_litellm or self._options.make_keys)
+        key_id = hashlib.sha256(secret.encode()).hexdigest()[:_KEY_ID_DIGITS] if named else None
+        return replace(identity, secret=secret, key_id=key_id)
 
     async def _generate(self, alias: str, expires_at: dt.datetime) -> str:
         life_s = max(_LEAST_LIFE_S, round((expires_at - dt.datetime.now(dt.UTC)).total_seconds()))

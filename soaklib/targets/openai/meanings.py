@@ -31,6 +31,8 @@ LITELLM_METRICS: Final = MetricMap(
         Meaning.OPEN_FILES: Series("process_open_fds"),
         Meaning.START: Series("process_start_time_seconds"),
     },
+    model_label="requested_model",
+    key_label="hashed_api_key",
 )
 
 NO_METRICS: Final = MetricMap(path=None)

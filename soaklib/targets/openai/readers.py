@@ -10,7 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from soaklib.records import Kind, Reason
-from soaklib.targets.answers import OK, AnswerReader, Finding, count_in, count_of, json_of, milliseconds_of
+from soaklib.targets.answers import (
+    OK,
+    AnswerReader,
+    Finding,
+    count_in,
+    count_of,
+    json_of,
+    milliseconds_of,
+    money_in,
+    money_of,
+)
 from soaklib.targets.openai.denials import finding_of, status_of_code
 
 if TYPE_CHECKING:
@@ -56,6 +66,8 @@ class OpenAIReader(AnswerReader):
         self.fallbacks = count_in(headers.get("x-litellm-attempted-fallbacks"))
         left = [count_in(headers.get(name)) for name in _REMAINING]
         self.remaining = min((count for count in left if count is not None), default=None)
+        if not self._is_stream:  # the head of a stream is sent before anything is known of its cost, and says 0
+            self.cost_usd = _cost_in(headers)
 
     def judge_body(self, body: bytes) -> Finding:
         """Say what an answer in one piece is."""
@@ -115,6 +127,8 @@ class OpenAIReader(AnswerReader):
             out = count_of(usage.get("completion_tokens", usage.get("output_tokens")))
             self.input_tokens = self.input_tokens if into is None else into
             self.output_tokens = self.output_tokens if out is None else out
+            cost = money_of(usage.get("cost"))
+            self.cost_usd = self.cost_usd if cost is None else cost
 
 
 class ChatReader(OpenAIReader):
@@ -177,6 +191,14 @@ class ResponsesReader(OpenAIReader):
 
     def _end(self) -> None:
         """``[DONE]`` may follow, and says nothing."""
+
+
+def _cost_in(headers: Mapping[str, str]) -> float | None:
+    """Give what LiteLLM says that an answer in one piece cost: what is from its cache costs nothing, which it omits."""
+    for name in ("x-litellm-response-cost", "x-litellm-response-cost-original"):
+        if (cost := money_in(headers.get(name))) is not None:
+            return cost
+    return 0.0 if "x-litellm-cache-key" in headers else None
 
 
 def _error_of(answer: dict[str, object] | None) -> dict[str, object] | None:

@@ -12,6 +12,7 @@ from soaklib.errors import SettingsError, TargetError
 from soaklib.targets.admin import AdminError
 from soaklib.targets.openai.admin import OpenAIAdmin
 from soaklib.targets.openai.options import OpenAIOptions
+from soaklib.vocabulary import Trial
 
 OPTIONS = OpenAIOptions(is_litellm=True, make_keys=True, admin_key="MASTER", key_limits={"rpm_limit": 60})
 ENVIRONMENT = {"MASTER": "sk-master", "KEY": "sk-key"}
@@ -177,3 +178,23 @@ def test_a_key_that_is_not_set_is_named():
     ):
         with pytest.raises(SettingsError, match=named):
             with_admin(LiteLLM(), check, options)
+
+
+def test_a_key_is_known_by_what_litellm_calls_it():
+    """By the first digits of its SHA-256, as in the captured metrics of the same key; anew with each key."""
+
+    async def opened(admin):
+        return await admin.open("asker", "a")
+
+    async def renewed(admin):
+        return await admin.renew(await admin.open("asker", "a"), expires_at=dt.datetime.now(dt.UTC) + DAY)
+
+    async def forged(admin):
+        return await admin.trial_identity(Trial.UNKNOWN, await admin.open("asker", "a"), expires_at=None)
+
+    given, alpha = OpenAIOptions(is_litellm=True, key="KEY"), {"KEY": "sk-alpha"}
+    assert with_admin(LiteLLM(), opened, given, alpha).key_id == "2179e632e89277f1"
+    assert with_admin(LiteLLM(), forged, given, alpha).key_id not in {None, "2179e632e89277f1"}
+    assert with_admin(LiteLLM(), opened, OpenAIOptions(key="KEY"), alpha).key_id is None
+    assert with_admin(LiteLLM(), opened).key_id is None  # it has none yet
+    assert with_admin(LiteLLM(), renewed).key_id == "0f2c10bf3d128c71"

@@ -7,17 +7,19 @@ from soaklib.plan.model import Step
 from soaklib.plan.workload import Call
 from soaklib.records import Expected
 from soaklib.runner.rows import Planned, outcome_of
+from soaklib.targets.base import Identity
 from soaklib.targets.openai import OpenAITarget
 
 WHOLE = b'{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":5,"completion_tokens":2}}'
 
 
-def reading_of(headers):
+def reading_of(headers, *pieces, action="chat", content_type="application/json"):
     target = OpenAITarget()
-    step = Step(tool="fast", action="chat", params={"messages": []})
+    step = Step(tool="fast", action=action, params={"messages": []})
     reader = target.reader(target.compile(step, "asker"))
-    reader.head(200, CIMultiDict({"Content-Type": "application/json"} | headers))
-    assert reader.feed(WHOLE, 7)
+    reader.head(200, CIMultiDict({"Content-Type": content_type} | headers))
+    for piece in pieces or (WHOLE,):
+        assert reader.feed(piece, 7)
     return reader.end()
 
 
@@ -40,3 +42,39 @@ def test_what_a_gateway_states_of_its_own_tries_and_limits_is_in_the_row(headers
     call = Call(0, "asker", "fast", "chat", Expected.ALLOW, None)
     row = outcome_of(Planned("load", 1, (call,), 1, "baseline"), 0, 0, reading, Expected.ALLOW)
     assert (row.retries, row.fallbacks, row.remaining) == stated
+
+
+@pytest.mark.parametrize(
+    ("headers", "cost_usd"),
+    [
+        ({"x-litellm-response-cost": "0.019000000000000003"}, 0.019000000000000003),
+        ({"x-litellm-response-cost-original": "0.0"}, 0.0),  # of a model without a price the first is left out
+        ({"x-litellm-cache-key": "e9f5"}, 0.0),
+        ({"x-litellm-response-cost": "None"}, None),
+        ({"x-litellm-response-cost": "nan"}, None),
+        ({"x-litellm-response-cost": "-1"}, None),
+        ({"x-litellm-response-cost": "1e99"}, None),
+        ({}, None),
+    ],
+)
+def test_what_an_answer_costs_is_in_the_row(headers, cost_usd):
+    """By LiteLLM's header, which says nothing of what is from its cache; what is no price is none."""
+    reading = reading_of(headers)
+    assert reading.cost_usd == cost_usd
+    call = Call(0, "asker", "fast", "chat", Expected.ALLOW, None)
+    whose = Identity("asker-0", "asker", "sk-1", key_id="0123456789abcdef")
+    row = outcome_of(Planned("load", 1, (call,), 1, "baseline"), 0, 0, reading, Expected.ALLOW, identity=whose)
+    assert (row.cost_usd, row.key_id) == (cost_usd, "0123456789abcdef")
+
+
+def test_a_stream_costs_what_its_usage_says_and_not_what_its_head_does():
+    """LiteLLM sends the head of a stream before anything is known, with a cost of 0; in an answer the usage counts."""
+    frames = (
+        b'data: {"choices":[{"delta":{"content":"hi"}}]}\n\n',
+        b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"cost":0.25}}\n\n',
+        b"data: [DONE]\n\n",
+    )
+    head = {"x-litellm-response-cost-original": "0.0"}
+    stream = {"action": "stream", "content_type": "text/event-stream"}
+    assert reading_of(head, *frames, **stream).cost_usd == 0.25
+    assert reading_of(head, frames[0], frames[2], **stream).cost_usd is None
