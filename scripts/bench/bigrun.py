@@ -165,7 +165,7 @@ class BigRun:
                 insert into outcomes ({FILLED["outcomes"]})
                 with planned as (
                     select 'load' as purpose, slot, steps.step::SMALLINT as step, role, tool, action,
-                           hash(slot * 8 + steps.step, {self.seed}) as key, 'allow' as expected_before,
+                           hash(slot * 8 + steps.step, {self.seed}) as key, 'allow' as expected,
                            ({START_US} + slot * {SECOND_US / self.rps!r})::BIGINT as due_us, median_us, before_us
                     from (select range as slot, {chooses} as op from range({first}, {last})) join steps using (op)
                     union all
@@ -186,10 +186,7 @@ class BigRun:
                 ),
                 judged as (
                     select *,
-                        case when expected_before = 'deny' then 'deny'
-                             when soak_s >= {cut_s!r} and tool || ':' || action = '{cut.action}' then 'either'
-                             else 'allow' end as expected,
-                        case when expected_before = 'deny' then 'scope'
+                        case when expected = 'deny' then 'scope'
                              when tool = '{chaos.tool}' and soak_s >= {on_s!r} and soak_s < {off_s!r}
                                 then case when floor(soak_s / 40)::INTEGER % 2 = 1 then 'breaker_open'
                                           when luck < {chaos.pct / 100!r} then 'chaos' end

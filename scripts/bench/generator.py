@@ -49,15 +49,6 @@ class OneToken:
         return Identity(role, role, "TOKEN" * 60)
 
 
-class NoChanges:
-    """Policies as at the start."""
-
-    def expected(self, role, tool, action, baseline):
-        """Give the baseline."""
-        del role, tool, action
-        return baseline
-
-
 class Silent:
     """Takes events and forgets them."""
 
@@ -120,7 +111,7 @@ async def leg(port, folder, *, rps, seconds, recording, scraped=False):
         load = Load(
             LoadParts(
                 pacer=Pacer(rps / plan.calls_per_slot), workload=Workload(plan, 1), client=client, pool=OneToken(),
-                target=FourRunrTarget(), changes=NoChanges(), clock=clock,
+                target=FourRunrTarget(), clock=clock,
                 soak_clock=SoakClock(Segment(segment=0, started_at_us=started, soak_started_s=0.0), 1.0),
                 vitals=vitals, events=Silent(), record=record, phases=[(0.0, "baseline")], total_slots=slots,
                 max_in_flight=2000,

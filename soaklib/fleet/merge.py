@@ -2,8 +2,7 @@
 
 Rows are brought together by DuckDB in the order of their planned times, out of core. Every time of a lane is put on the
 conductor's clock by the offsets that the lane measured and found to differ, linearly between two of them. A call's
-times are corrected alike, and so its lag and its response time stay what its own clock measured. What a lane expected
-of a call is what the plan says; while a quota was cut, which the conductor's events tell, it becomes ``either``.
+times are corrected alike, and so its lag and its response time stay what its own clock measured.
 
 The conductor's file is kept as ``lanes/conductor.duckdb`` before the merged one takes its name, so that a merge can be
 made again, and a run that was interrupted can go on.
@@ -24,10 +23,7 @@ from soaklib.errors import RecordingError, RunError, first_line
 from soaklib.fleet.desk import MOST_BOUND_US
 from soaklib.fleet.job import LANES_FOLDER, lane_folder
 from soaklib.fleet.lane_run import lane_of
-from soaklib.plan.changes import PolicyChange
-from soaklib.plan.model import Plan
 from soaklib.records import EventName, RunStatus
-from soaklib.runner.change_keys import change_key
 from soaklib.runner.events import write_event_log
 from soaklib.safety.memory import database_memory
 from soaklib.store.lock import is_owned
@@ -244,10 +240,9 @@ def _bring_together(part: Path, sources: Sequence[Source]) -> None:
             ).fetchall()
         connection.begin()
         _insert_run(connection, sources)
-        cuts = _cuts(connection, sources)
         for table, order in _ORDER.items():
             parts = [
-                f"select {', '.join(_columns(table, number, source, cuts))} from s{number}.{table}"  # noqa: S608 - our own names
+                f"select {', '.join(_columns(table, number, source))} from s{number}.{table}"  # noqa: S608 - our own names
                 for number, source in enumerate(sources)
                 if table in _OF_LANES or source.lane is None
             ]
@@ -282,38 +277,12 @@ def _insert_run(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]
     ).fetchall()
 
 
-def _cuts(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> str:
-    """Give SQL that says of a call whether a quota of its own was cut when it ended."""
-    if sources[0].lane is not None:
-        return "false"
-    plan = Plan.model_validate(sources[0].identity[-1])
-    conditions = []
-    for number, change in enumerate(plan.changes):
-        if not isinstance(change, PolicyChange):
-            continue
-        rows = connection.execute(
-            "select at_us from s0.events where event_key = $1 and name like 'POLICY_UPDATED%' order by at_us",
-            [change_key(number, change)],
-        ).fetchall()
-        for (at_us,) in rows:
-            [(gate_us,)] = connection.execute(
-                "select coalesce(max(at_us), $1) from s0.events where name = 'HEALTH_GATE_PASSED' and at_us <= $1"
-                " and starts_with(detail, $2)",
-                [at_us, f"before {change.do}"],
-            ).fetchall()
-            conditions.append(
-                f"(role = {text_sql(change.role)} and tool || ':' || \"action\" = {text_sql(change.action)}"
-                f" and corrected(coalesce(done_at_us, planned_at_us)) >= {gate_us})"
-            )
-    return " or ".join(conditions) or "false"
-
-
-def _columns(table: str, number: int, source: Source, cuts: str) -> list[str]:
+def _columns(table: str, number: int, source: Source) -> list[str]:
     """Give what each column of a table is in the merged run."""
-    return [_column(table, name, number, source, cuts) for name, _ in defined_columns(TABLES[table])]
+    return [_column(table, name, number, source) for name, _ in defined_columns(TABLES[table])]
 
 
-def _column(table: str, name: str, number: int, source: Source, cuts: str) -> str:  # noqa: PLR0911 - a table of cases
+def _column(table: str, name: str, number: int, source: Source) -> str:
     quoted = f'"{name}"'
     if source.lane is None:
         return quoted
@@ -322,9 +291,6 @@ def _column(table: str, name: str, number: int, source: Source, cuts: str) -> st
         return f"corrected{number}({quoted}) as {quoted}"
     if name == "lane":
         return f"{lane} as lane"
-    if table == "outcomes" and name == "expected":
-        is_cut = cuts.replace("corrected(", f"corrected{number}(")
-        return f"case when expected = 'allow' and ({is_cut}) then 'either' else expected end as expected"
     if table == "events" and name == "event_key":
         return f"'lane{lane}:' || event_key as event_key"
     if table == "events" and name == "detail":

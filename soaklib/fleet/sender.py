@@ -42,8 +42,7 @@ if TYPE_CHECKING:
 
     from soaklib.fleet.job import LaneJob
     from soaklib.fleet.lanes import Lane
-    from soaklib.records import Expected, HealthTick
-    from soaklib.runner.changes import Changes
+    from soaklib.records import HealthTick
     from soaklib.runner.client import Client
     from soaklib.runner.recorder import Recorder
     from soaklib.runner.surroundings import Surroundings
@@ -78,23 +77,11 @@ class SenderResult:
     error: SoaklibError | None = None
 
 
-class _PlanSays:
-    """What a lane knows of changes: what the plan expects of a call. Making them is the conductor's.
-
-    What a call is to be allowed while a quota is cut is found out when the lanes are merged, from the events.
-    """
-
-    def expected(self, role: str, tool: str, action: str, baseline: Expected) -> Expected:
-        """Give what the plan says."""
-        del role, tool, action
-        return baseline
+class _NothingToPrepare:
+    """The part of an admin that the keeper of a lane's agents asks: what exists once is the conductor's."""
 
     async def prepare(self, *, anew: bool = False) -> None:
         """Leave it to the conductor, whose own calls find out that what it prepared is gone."""
-
-
-_PLAN_SAYS: Final = _PlanSays()
-"""Has the part of a run's changes that a load asks, and the part of an admin that the keeper of its agents does."""
 
 
 @dataclass
@@ -274,7 +261,6 @@ class Sender:
     def _load_parts(self, client: Client, pool: AgentPool, soak_clock: SoakClock) -> LoadParts:
         return LoadParts(
             pacer=self.pacer, workload=self.workload, target=self._target, client=client, pool=pool,
-            changes=cast("Changes", _PLAN_SAYS),
             clock=self.clock, soak_clock=soak_clock, vitals=self.vitals, events=self.events,
             record=self.recorder.outcome, phases=self.job.plan.phase_starts(self.settings.duration_s),
             total_slots=self.settings.total_slots, max_in_flight=self.settings.in_flight_cap, lane=self.lane.number,
@@ -293,7 +279,7 @@ class Sender:
             self._measure_hourly(),
             keep_agents(
                 load.agents_lost, pool=pool,
-                admin=cast("Admin", _PLAN_SAYS),
+                admin=cast("Admin", _NothingToPrepare()),
                 events=self.events, rotate=lambda: self._rotate_now(pool, load, within_s=1.0),
             ),
             say_rate_limit(load.rate_limited, self.events, self.job.plan, self.settings, self._target.agent_limit),

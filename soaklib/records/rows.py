@@ -19,7 +19,8 @@ sent_at_us         BIGINT    when it left; NULL when it never did
 done_at_us         BIGINT    when its answer, error or time limit came; NULL when none did
 status             SMALLINT  HTTP status; NULL when there was no response
 kind               VARCHAR   what became of it (:class:`Kind`)
-expected           VARCHAR   what policy should say to it (:class:`Expected`)
+expected           VARCHAR   what the plan says that policy should say to it (:class:`Expected`); the view
+                             ``calls`` says ``either`` where a quota that was cut, or a limit, may deny it
 reason             VARCHAR   fixed vocabulary: denial reason or error class (:class:`Reason`); NULL when ok
 attempts           SMALLINT  how often it was put on the wire; 0 when never
 token_generation   INTEGER   which rotation's token it carried, 0 for the first; NULL when never sent

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import TargetError
-from soaklib.plan.changes import Change, LastingChange, PolicyChange
-from soaklib.records import EventName, Expected
+from soaklib.plan.changes import Change, LastingChange
+from soaklib.records import EventName
 from soaklib.runner.change_keys import again_key, begun_key, change_key, off_key
 from soaklib.runner.journal import Debt
 from soaklib.runner.literal import is_literal
@@ -84,17 +84,10 @@ class Changes:
     def __init__(self, context: ChangeContext) -> None:
         self._context = context
         self._owed = context.journal
-        self._cut: set[tuple[str, str]] = set()
 
     def may_be_on(self, change: LastingChange) -> bool:
         """Say whether a change of this run's making may be on, on the subject of this one."""
         return _debt(change) in self._owed
-
-    def expected(self, role: str, tool: str, action: str, baseline: Expected) -> Expected:
-        """Give what policy should say to a call now: a reduced quota may or may not deny it."""
-        if self._cut and (role, f"{tool}:{action}") in self._cut:
-            return Expected.EITHER
-        return baseline
 
     # -- a resumed run
 
@@ -112,11 +105,8 @@ class Changes:
         """
         context = self._context
         for number, change in enumerate(context.plan.changes):
-            if context.events.is_made(change_key(number, change)):
-                if isinstance(change, PolicyChange):
-                    self._cut.add((change.role, change.action))
-                if not is_literal(change):
-                    await self._resume(change, gateway_is_new=gateway_is_new)
+            if context.events.is_made(change_key(number, change)) and not is_literal(change):
+                await self._resume(change, gateway_is_new=gateway_is_new)
         for debt in self._owed:
             if gateway_is_new and debt.do != "upstream":
                 self._owed.settle(debt)  # it went with the gateway; an upstream stands behind the new one too
@@ -204,24 +194,11 @@ class Changes:
     async def _make(self, change: Change) -> Made:
         if isinstance(change, LastingChange):
             return await self._switch_on(change)
-        if isinstance(change, PolicyChange):
-            return await self._cut_quota(change)
         return await self._maker(change).make(change)
 
     def _maker(self, change: Change) -> Admin | LiteralChanges:
         """Give who makes a change: the kind of gateway, or whoever any gateway can be changed by."""
         return self._context.literal if is_literal(change) else self._context.admin
-
-    async def _cut_quota(self, change: PolicyChange) -> Made:
-        entry = (change.role, change.action)
-        was_cut = entry in self._cut
-        self._cut.add(entry)  # before the call: it takes effect before its answer is here
-        try:
-            return await self._context.admin.make(change)
-        except AdminError as exc:
-            if exc.is_refusal and not was_cut:
-                self._cut.discard(entry)
-            raise
 
     # -- changes that last
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from soaklib.plan.workload import probe_slot
-from soaklib.records import EventName, Expected, Kind, Outcome, Purpose, Reason
+from soaklib.records import EventName, Kind, Outcome, Purpose, Reason
 from soaklib.runner.rows import CUT_OFF, DROPPED, SKIPPED, Planned, outcome_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from soaklib.plan.pacer import Pacer
     from soaklib.plan.workload import Call, Workload
-    from soaklib.runner.changes import Changes
     from soaklib.runner.client import Client
     from soaklib.runner.clock import RunClock, SoakClock
     from soaklib.runner.events import EventLog
@@ -54,8 +53,6 @@ class LoadParts:
         Makes the calls' requests and reads their answers.
     client, pool
         Send its calls, as the identities of their roles.
-    changes
-        Know what policy should say now.
     clock, soak_clock
         The run's clocks.
     vitals, events
@@ -77,7 +74,6 @@ class LoadParts:
     target: Target
     client: Client
     pool: AgentPool
-    changes: Changes
     clock: RunClock
     soak_clock: SoakClock
     vitals: Vitals
@@ -269,15 +265,11 @@ class Load:
     ) -> None:
         """Make a call's row, and give it to all who look at rows."""
         row = outcome_of(
-            plan, step, planned_us, reading, self._expected(plan.calls[step]), identity=identity, sent_us=sent_us,
+            plan, step, planned_us, reading, plan.calls[step].expected, identity=identity, sent_us=sent_us,
             done_us=done_us, status=status,
         )  # fmt: skip
         self._parts.vitals.saw_outcome(row)
         self._parts.record(row)
-
-    def _expected(self, call: Call) -> Expected:
-        """Ask at the end of a call: one that left before a quota was cut and came back after it may be denied."""
-        return self._parts.changes.expected(call.role, call.tool, call.action, call.expected)
 
     def _note_lateness(self, lag_us: int) -> None:
         """Say once for every stall how many slots left late and by how much at most."""

@@ -190,7 +190,7 @@ class Soak:
             await pool.rotate(within_s=job.settings.http_timeout_ms / 1000)  # those of the set-up have grown old
         while True:
             past = self._begin_segment(past, why, zero_us)
-            load = Load(self._load_parts(ways.client, pool, changes))
+            load = Load(self._load_parts(ways.client, pool))
             if job.senders is not None:
                 load.next_slot = job.settings.total_slots  # none of them is its own
             self.timeline = Timeline(
@@ -290,12 +290,12 @@ class Soak:
             first_probes=tuple(load.next_turns), was_begun=True,
         )  # fmt: skip
 
-    def _load_parts(self, client: Client, pool: AgentPool, changes: Changes) -> LoadParts:
+    def _load_parts(self, client: Client, pool: AgentPool) -> LoadParts:
         settings = self.job.settings
         return LoadParts(
             pacer=Pacer(settings.rps, settings.arrivals, settings.seed),
             workload=Workload(self.job.plan, settings.seed),
-            target=self._target, client=client, pool=pool, changes=changes,
+            target=self._target, client=client, pool=pool,
             clock=self.clock, soak_clock=self.soak_clock, vitals=self.vitals, events=self.events,
             record=self.recorder.outcome,
             phases=self.job.plan.phase_starts(settings.duration_s),

@@ -8,7 +8,8 @@ the soak-minutes in which the generator was late or out of ports, each a lane's 
 calls that do not touch one of their own lane: verdicts rest on those, so that a gateway is not blamed for its tester.
 
 Of a call that was answered with 429, ``calls`` says ``either`` where its agent had used up the limit that is known (the
-data of the run's first RATE_LIMITED event), else ``allow``: a limiter that works is no failure of the gateway's.
+data of the run's first RATE_LIMITED event), else ``allow``: a limiter that works is no failure of the gateway's. And it
+says ``either`` of a call that a quota which the plan cut may deny (:mod:`soaklib.store.cuts`).
 ``generator_ticks`` are the generator's looks at itself, and ``chaos_windows`` says when the plan had chaos on which
 tool, or another change that it took back again.
 """
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from soaklib.errors import RunError
 from soaklib.records import SUCCESS_SQL
 from soaklib.safety.memory import database_memory
+from soaklib.store.cuts import may_be_cut_sql
 from soaklib.store.scratch import spill_aside
 
 if TYPE_CHECKING:
@@ -141,10 +143,12 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
                   done_at_us - sent_at_us as service_us, done_at_us - planned_at_us as response_us,
                   is_success(kind, expected) as succeeded,
                   counts_towards_success(purpose, kind, expected, reason) as counted
-           from (select * replace (case when kind <> 'rate_limited' then expected
+           from (select * replace (case when kind <> 'rate_limited'
+                                        then case when expected = 'allow' and ({may_be_cut_sql(connection)})
+                                             then 'either' else expected end
                                         when (purpose, slot, step) in (from used_up_limits) then 'either'
                                         when purpose = 'load' then 'allow' else expected end as expected)
-                 from outcomes)""",  # noqa: S608 - our own number
+                 from outcomes)""",  # noqa: S608 - our own numbers and quoted names
         # trials are calls that a gateway must refuse: they count in no rate and no total
         "create temp view calls as select * from all_calls where purpose <> 'trial'",
         'create temp macro label(labels, name) as list_filter(labels, lambda pair: pair."key" = name)[1]."value"',

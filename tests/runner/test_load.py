@@ -31,14 +31,6 @@ class FakePool:
         return Identity(f"r1-{role}-0", role, role, generation=3)
 
 
-class FakeChanges:
-    """Policies as at the start."""
-
-    def expected(self, role, tool, action, baseline):
-        del role, tool, action
-        return baseline
-
-
 @dataclass
 class FakeEvents:
     """Events, kept."""
@@ -88,7 +80,6 @@ class Bench:
                 workload=Workload(plan or load_plan(), 1),
                 client=self.client,
                 pool=FakePool(),
-                changes=FakeChanges(),
                 target=FourRunrTarget(),
                 clock=self.clock,
                 soak_clock=SoakClock(Segment(segment=0, started_at_us=0, soak_started_s=0.0), SPEED),
