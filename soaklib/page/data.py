@@ -21,8 +21,8 @@ from soaklib.analysis.verdicts.criteria import criteria
 from soaklib.analysis.verdicts.sentence import ORDER, verdict_sentence, verdict_word
 from soaklib.analysis.verdicts.units import CRITERION_UNITS, POINTS
 from soaklib.records import State
+from soaklib.records.moments import soak_text
 from soaklib.reports.wording import places_for, worded, worded_interval
-from soaklib.soak_times import soak_text
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run

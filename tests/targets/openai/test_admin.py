@@ -9,10 +9,10 @@ from target_links import link_to
 from upstream_driver import against, against_upstream
 
 from soaklib.errors import SettingsError, TargetError
+from soaklib.records.vocabulary import Trial
 from soaklib.targets.admin import AdminError
 from soaklib.targets.openai.admin import OpenAIAdmin
 from soaklib.targets.openai.options import OpenAIOptions
-from soaklib.vocabulary import Trial
 
 OPTIONS = OpenAIOptions(is_litellm=True, make_keys=True, admin_key="MASTER", key_limits={"rpm_limit": 60})
 ENVIRONMENT = {"MASTER": "sk-master", "KEY": "sk-key"}
