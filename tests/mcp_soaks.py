@@ -42,6 +42,13 @@ def start(command, gateway):
     )  # fmt: skip
 
 
+def check(gateway, *flags):
+    """Try everything beforehand, as its own plan says it; give the exit code and what was said."""
+    process = start(gateway.soak_command("--check", *flags), gateway)
+    out, err = process.communicate(timeout=_ALLOWED_S)
+    return process.returncode, out + err
+
+
 def ended(process):
     """Wait for the end of a soak; give its run."""
     out, err = process.communicate(timeout=_ALLOWED_S)

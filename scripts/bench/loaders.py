@@ -179,7 +179,8 @@ def measure(name: str, folder: Path) -> str:
         wall_s, counting_s = time.perf_counter() - started_s, time.process_time() - counting_s
         counted = f", increase {wall_s:.2f} s ({counting_s:.2f} of CPU)"
     verdict = "met" if is_met else "MISSED"
-    return f"{name:12} {len(frame):8,} rows {took_s:6.2f} s ({worked_s:5.2f} of CPU) {peak_mb:6.0f} MB  {verdict}{counted}"
+    worked = f"({worked_s:5.2f} of CPU)"
+    return f"{name:12} {len(frame):8,} rows {took_s:6.2f} s {worked} {peak_mb:6.0f} MB  {verdict}{counted}"
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from mcp_soaks import ask, begin, book_of, ended, failures, kill, resume, until_it_tells
+from mcp_soaks import ask, begin, book_of, check, ended, failures, kill, resume, until_it_tells
 
 import soaklib
 
@@ -52,6 +52,12 @@ def test_what_failed_is_told(run):
     )
     assert "upstream outage" in phases
     assert set(phases) <= {"upstream outage", "upstream mended"}  # its end takes time
+
+
+def test_a_preflight_finds_it_fit_and_leaves_nothing(contextforge):
+    """All that its plan does is tried beforehand: sessions are ended, and tokens taken back once."""
+    code, said = check(contextforge, *RATE, "--hours", "0.006")
+    assert (code, " problem " in said) == (0, False), said
 
 
 def test_sessions_are_ended(run):

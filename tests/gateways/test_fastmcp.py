@@ -1,7 +1,7 @@
 """A FastMCP server as it is: sessions of both eras, a limit, tokens, a failing upstream, a kill and a restart."""
 
 import pytest
-from mcp_soaks import ask, begin, book_of, ended, failures, kill, resume, until_it_tells
+from mcp_soaks import ask, begin, book_of, check, ended, failures, kill, resume, until_it_tells
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +83,12 @@ def test_the_stateless_era_needs_no_session(fastmcp, tmp_path):
     kinds = {row[:5] for row in failures(run)}
     assert ("load", "poster", "rest-post", "upstream_error", "tool_error") in kinds
     assert {row[3] for row in kinds if row[0] == "probe"} == {"unauthorized"}
+
+
+def test_a_preflight_finds_it_fit_and_leaves_nothing(fastmcp):
+    """All that its plan does is tried beforehand, and taken back."""
+    code, said = check(fastmcp, *RATE, "--hours", "0.006")
+    assert (code, " problem " in said) == (0, False), said
 
 
 def test_a_killed_soak_goes_on_over_a_restart_of_the_server(fastmcp, tmp_path):

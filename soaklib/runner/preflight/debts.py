@@ -19,7 +19,7 @@ from soaklib.safety.own_runs import state_folder
 from soaklib.store.lock import RunLock, is_owned
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable, Collection, Generator
     from pathlib import Path
 
     from soaklib.runner.chaos_guard import ChaosGuard
@@ -140,9 +140,18 @@ class Debts:
             self._journal.settle(debt)
             await self._guard.dismiss(undoing)
 
-    async def pay_all(self) -> list[str]:
-        """Send everything that is owed; what cannot be paid now is left to the guard, and to the journal."""
-        said = [line for do in dict.fromkeys(debt.do for debt in self._owed) for line in await self.pay(do)]
+    async def pay_all(self, *, but: str | None = None) -> list[str]:
+        """Send everything that is owed, but for one thing; give a line for each that is not known to be taken back."""
+        dos = dict.fromkeys(debt.do for debt in self._owed if debt.do != but)
+        return [line for do in dos for line in await self.pay(do)]
+
+    async def forget_gone(self, do: str, *, still: Collection[Wire]) -> None:
+        """Take off what was taken back otherwise: all that is owed for one thing, but what is there still."""
+        for debt, undoing in tuple(self._owed.items()):
+            if debt.do == do and undoing not in still:
+                await self.forget(debt)
+
+    async def hand_over(self) -> None:
+        """Leave what is owed still to the guard, and to the journal."""
         if self._owed:
             await self._guard.hand_over()
-        return said

@@ -158,8 +158,10 @@ class ContextForgeTokens:
 
     async def revoke(self, name: str) -> None:
         """Revoke an agent's tokens."""
-        for id_ in self._made.pop(name, []):
+        for id_ in tuple(self._made.get(name, ())):
             await self._revoke(id_)
+            self._made[name].remove(id_)
+        self._made.pop(name, None)
 
     async def revoke_all(self) -> None:
         """Revoke all that were made here."""
@@ -187,12 +189,19 @@ class ContextForgeTokens:
             offset += len(page)
 
     async def _revoke(self, id_: str) -> None:
-        """Revoke a token; one that is not known any more is. A 409, "Please try again", is tried again."""
+        """Revoke a token; one that is not known any more is.
+
+        A 409, "Please try again", is that of two writers at once and is tried again; one that is revoked already gets
+        the same, however often it is tried.
+        """
         for pause_s in (*_PAUSES_S, None):
             reply = await self.ask("DELETE", f"/tokens/{id_}")
-            if reply.status != HTTPStatus.CONFLICT or pause_s is None:
+            if reply.status != HTTPStatus.CONFLICT:
                 break
-            await asyncio.sleep(pause_s)
+            if (await self.ask("GET", f"/tokens/{id_}")).json().get("is_active") is False:
+                return
+            if pause_s is not None:
+                await asyncio.sleep(pause_s)
         if reply.status != HTTPStatus.NOT_FOUND:
             refuse_unless_success("DELETE", "/tokens/{id}", reply, await self.admin())
 

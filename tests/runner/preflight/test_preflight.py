@@ -235,6 +235,16 @@ def test_what_cannot_be_taken_back_is_a_problem_left_to_the_guard_and_to_the_nex
     assert checked.is_as_before
 
 
+def test_what_goes_with_the_agents_is_not_removed_twice(check):
+    """A gateway may refuse to remove what is gone, as ContextForge does; and a guard that watches nothing is done."""
+    checked = check()
+    checked.found()
+    seen = [route for route in checked.gateway.seen if "/api/policies" in route]
+    removed = [route for route in seen if route.startswith("DELETE")]
+    assert len(removed) == sum(route.startswith("POST") for route in seen) > 0
+    assert checked.world.guard.urls == []
+
+
 @pytest.mark.parametrize("moment", range(12))
 def test_a_killed_preflight_leaves_nothing_on_after_the_next(check, moment):
     """Wherever it and its guard were killed, together with the machine."""

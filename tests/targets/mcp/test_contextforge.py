@@ -37,6 +37,7 @@ class ContextForge:
         app.add_routes([
             web.post("/auth/login", self.login), web.get("/metrics/prometheus", self.metrics),
             web.post("/tokens", self.make), web.get("/tokens", self.list), web.delete("/tokens/{id}", self.revoke),
+            web.get("/tokens/{id}", self.look),
         ])  # fmt: skip
         return app
 
@@ -84,8 +85,15 @@ class ContextForge:
         if self.busy > 0:
             self.busy -= 1
             return self.as_captured("token-delete-conflict")
-        gone = self.live.pop(request.match_info["id"], None)
-        return web.Response(status=404 if gone is None else 204)
+        id_ = request.match_info["id"]
+        if self.live.pop(id_, None) is None:
+            is_known = id_ in self.named.values()
+            return self.as_captured("token-delete-conflict") if is_known else web.Response(status=404)
+        return web.Response(status=204)
+
+    async def look(self, request):
+        id_ = request.match_info["id"]
+        return self.refusal(request) or web.json_response({"id": id_, "is_active": id_ in self.live})
 
 
 def with_admin(gateway, ask, environment=ENVIRONMENT, told=None):
@@ -185,6 +193,32 @@ def test_a_revocation_that_is_to_be_tried_again_is():
 
     with_admin(gateway, ask, told=told)
     assert (gateway.live, told.events) == ({}, [])
+
+
+def test_a_token_that_is_revoked_already_is_revoked():
+    """A second revocation is a 409 that asks to try again for ever; that it is revoked says the token itself."""
+    gateway, told = ContextForge(), Told()
+
+    async def ask(admin):
+        await renew_twice(admin)
+        gateway.live.clear()  # somebody else was faster
+        await admin.clear()
+        return admin.removing
+
+    assert (with_admin(gateway, ask, told=told), told.events) == ((), [])
+
+
+def test_a_token_that_cannot_be_revoked_is_still_to_be_removed():
+    """What was not revoked stays among what is owed, and is told."""
+    gateway, told = ContextForge(busy=99), Told()
+
+    async def ask(admin):
+        await renew_twice(admin)
+        await admin.clear()
+        return [wire.path for wire in admin.removing]
+
+    assert with_admin(gateway, ask, told=told) == ["/tokens/id-0", "/tokens/id-1"]
+    assert [name for name, *_ in told.events] == [EventName.POLICIES_NOT_REMOVED]
 
 
 def test_a_role_may_have_a_token_that_is_there_already():
