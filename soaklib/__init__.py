@@ -51,12 +51,17 @@ if TYPE_CHECKING:
     from soaklib.analysis.verdicts.criteria import criteria, known_verdicts
     from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_margins, endpoint_trends, generator_lag_ms
     from soaklib.analysis.verdicts.memory import memory_metric, memory_trend
+    from soaklib.digests.distil import digest
+    from soaklib.digests.kept import Digest, read_digests
+    from soaklib.digests.overview import gateway_overview
+    from soaklib.digests.table import gateway_minutes, gateway_table, told_apart
     from soaklib.errors import SoaklibError
     from soaklib.reports.wording import worded, worded_interval
     from soaklib.whitepaper.showing import ShownPaper, claims
 
 __all__ = [
     "ENDPOINTS",
+    "Digest",
     "Run",
     "ShownPaper",
     "SoaklibError",
@@ -74,6 +79,7 @@ __all__ = [
     "compare",
     "criteria",
     "denials",
+    "digest",
     "drift",
     "effect",
     "effects",
@@ -84,6 +90,9 @@ __all__ = [
     "exposition_repairs",
     "fast_fails",
     "follow",
+    "gateway_minutes",
+    "gateway_overview",
+    "gateway_table",
     "gauge",
     "gauge_windows",
     "generator_lag_ms",
@@ -108,6 +117,7 @@ __all__ = [
     "prometheus_increase",
     "rate",
     "read_database",
+    "read_digests",
     "read_events",
     "read_exposition",
     "read_prometheus",
@@ -119,6 +129,7 @@ __all__ = [
     "success_rate",
     "success_so_far",
     "tokens",
+    "told_apart",
     "tool_usage",
     "worded",
     "worded_interval",
@@ -157,6 +168,10 @@ _MODULES: Final = {
     "soaklib.analysis.verdicts.criteria": ("criteria", "known_verdicts"),
     "soaklib.analysis.verdicts.endpoints": ("ENDPOINTS", "endpoint_margins", "endpoint_trends", "generator_lag_ms"),
     "soaklib.analysis.verdicts.memory": ("memory_metric", "memory_trend"),
+    "soaklib.digests.distil": ("digest",),
+    "soaklib.digests.kept": ("Digest", "read_digests"),
+    "soaklib.digests.overview": ("gateway_overview",),
+    "soaklib.digests.table": ("gateway_minutes", "gateway_table", "told_apart"),
     "soaklib.errors": ("SoaklibError",),
     "soaklib.whitepaper.showing": ("ShownPaper", "claims"),
     "soaklib.reports.wording": ("worded", "worded_interval"),

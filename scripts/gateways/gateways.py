@@ -17,7 +17,7 @@ the rest             its configuration; ``@PORT@``, ``@UPSTREAM@`` and ``@UPSTRE
 
 All files are copied into a working folder first, since gateways write beside their configuration. While a gateway is
 soaked, its memory and CPU time are read from outside, all of its processes together, alike for all: many expose
-neither, and what one exposes may be another's behind it. They are kept beside the run (:mod:`watching`).
+neither, and what one exposes may be another's behind it. They are kept beside the run (:mod:`soaklib.digests.process`).
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from watching import PROCESS_NAME, watching
+from watching import watching
 
 import soaklib
+from soaklib.digests.process import PROCESS_NAME
 
 PLAN_NAME: Final = "plan.toml"
 HERE: Final = Path(__file__).resolve().parent

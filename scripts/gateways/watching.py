@@ -9,11 +9,10 @@ from typing import Final
 
 import psutil
 
-PROCESS_NAME: Final = "gateway-process.csv"
-"""What is kept beside the run: ``at`` (UTC), ``rss_bytes``, ``cpu_s`` and ``processes``, a line a reading."""
+from soaklib.digests.process import PROCESS_SCHEMA
 
 _EVERY_S: Final = 5.0
-_HEAD: Final = "at,rss_bytes,cpu_s,processes\n"
+_HEAD: Final = ",".join(PROCESS_SCHEMA) + "\n"
 
 
 class Tree:

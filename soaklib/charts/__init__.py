@@ -14,6 +14,7 @@ from soaklib.charts.comparison import run_comparison
 from soaklib.charts.composition import outcome_composition
 from soaklib.charts.denials import denial_sources, denial_spikes
 from soaklib.charts.drift import drift, drift_by_tool
+from soaklib.charts.gateways import gateway_additions, gateway_panels
 from soaklib.charts.heat import latency_heat_map, latency_heat_maps
 from soaklib.charts.interventions import intervention_timeline
 from soaklib.charts.latency import latency_percentiles
@@ -42,6 +43,8 @@ __all__ = [
     "error_budget_burn",
     "event_table",
     "figure",
+    "gateway_additions",
+    "gateway_panels",
     "intervention_timeline",
     "latency_heat_map",
     "latency_heat_maps",

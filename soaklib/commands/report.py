@@ -37,6 +37,7 @@ __all__ = ["build_report", "find_notebooks", "flags", "main"]
 EXECUTED_FOLDER: Final = "notebooks"
 _NUMBERED: Final = "[0-9][0-9]-*.ipynb"
 _COMPARING: Final = "80-"  # takes a second run
+_OF_MANY: Final = "85-"  # about kept runs of many gateways, whatever this run is: no report has it
 _SHOWING_THE_PAPER: Final = "90-"  # when it is built
 _PAPER_STEPS: Final = 4  # its claims, the page, its HTML, its PDF
 
@@ -133,7 +134,9 @@ def _given(sources: list[Path], parameters: dict[str, str], *, shows_the_paper: 
 
 
 def find_notebooks(folder: Path | None = None) -> list[Path]:
-    """Give the numbered notebooks of a folder, in order; those that come with soaklib if None.
+    """Give the notebooks of a report in a folder, the numbered ones in order; those that come with soaklib if None.
+
+    The one about kept runs of many gateways is left out: it says nothing of a run, and takes none.
 
     Raises
     ------
@@ -141,7 +144,7 @@ def find_notebooks(folder: Path | None = None) -> list[Path]:
         There are none.
     """
     where = shipped(NOTEBOOKS) if folder is None else folder
-    found = sorted(where.glob(_NUMBERED))
+    found = sorted(path for path in where.glob(_NUMBERED) if not path.name.startswith(_OF_MANY))
     if not found:
         msg = f"there are no notebooks in {where}: pass --notebooks with a folder that has some"
         raise SettingsError(msg)

@@ -1,4 +1,4 @@
-"""Files that come with soaklib and are not code: the notebooks, the sample run, schedules, the dashboard.
+"""Files that come with soaklib and are no code: notebooks, the sample run, kept runs of gateways, schedules.
 
 In a wheel they lie in the package; in a checkout, where an editable install runs from, they lie beside it.
 """
@@ -8,10 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-__all__ = ["NOTEBOOKS", "SAMPLE", "SCHEDULES", "shipped"]
+__all__ = ["GATEWAYS", "NOTEBOOKS", "SAMPLE", "SCHEDULES", "shipped"]
 
 NOTEBOOKS: Final = "notebooks"
 SAMPLE: Final = "data/sample"
+GATEWAYS: Final = "data/gateways"
 SCHEDULES: Final = (
     "scripts/soak-weekly.service",
     "scripts/soak-weekly.timer",

@@ -39,11 +39,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPARISON_SCHEMA",
+    "LEAST_WINDOWS",
     "OFFSETS",
     "MeanDifference",
     "compare",
     "mean_difference",
     "quantile_windows",
+    "value_windows",
     "with_spread",
 ]
 
@@ -56,14 +58,17 @@ COMPARISON_SCHEMA: Final = pl.Schema(
 )  # fmt: skip
 """Columns and types of :func:`compare`."""
 
+_VALUE_WINDOWS_SCHEMA: Final = pl.Schema({"soak_s": pl.Float64(), "value": pl.Float64()})
 _RESAMPLES: Final = 999
 _SEED: Final = 19_940_426
 _NOTHING: Final = 1e-9
-_LEAST_WINDOWS: Final = 24
 _LEAST_BEYOND: Final = 10
 _REACH: Final = 1.645
 _LEAST_KEPT: Final = 3
 _WORST: Final = {"different": 2, "inconclusive": 1, "same": 0}
+
+LEAST_WINDOWS: Final = 24
+"""Fewer than so many windows of a run tell no interval."""
 
 OFFSETS: Final = 0.95 * 2.0 ** -np.arange(0, 11, 0.5)
 """How far beside a level its neighbours lie that tell the density there, as shares of the way from it to 1."""
@@ -127,7 +132,7 @@ def _by_tool(run_a: Run, run_b: Run, endpoint: Endpoint, kept: Sequence[Run]) ->
             endpoint.name, endpoint.unit, means[0], means[1], None, None, None, margin, a.size, b.size, "inconclusive",
             tool or None,
         )  # fmt: skip
-        if min(a.size, b.size) >= _LEAST_WINDOWS:
+        if min(a.size, b.size) >= LEAST_WINDOWS:
             found = with_spread(mean_difference(a, b), _kept_means(kept, endpoint, tool))
             row = row._replace(difference=found.difference, low=found.low, high=found.high)
             p_values.append(found.p_value)
@@ -152,7 +157,7 @@ def _tools(run: Run) -> list[str]:
 def _kept_means(kept: Sequence[Run], endpoint: Endpoint, tool: str) -> FloatArray:
     """Give the endpoint's value in each of the kept runs that have it."""
     windows = [_windows(run, endpoint, tool) for run in kept]
-    return np.array([values.mean() for values in windows if values.size >= _LEAST_WINDOWS])
+    return np.array([values.mean() for values in windows if values.size >= LEAST_WINDOWS])
 
 
 def quantile_windows(
@@ -184,40 +189,67 @@ def quantile_windows(
 
 def _windows(run: Run, endpoint: Endpoint, tool: str) -> FloatArray:
     """Give a tool's windows of an endpoint outside the planned ones: their mean is its value over all their calls."""
-    length = window_s(run)
+    found = value_windows(run, f"tool = {text_sql(tool)} and {endpoint.calls}", endpoint.quantile)
+    return found["value"].to_numpy()
+
+
+def value_windows(
+    run: Run, calls: str, quantile: float | None, *, of: str = "service_us", length_s: float | None = None
+) -> pl.DataFrame:
+    """Give windows outside the planned ones whose mean is a value over all their calls.
+
+    Parameters
+    ----------
+    run
+        The run.
+    calls
+        SQL that says of which of ``valid_calls`` of the load.
+    quantile
+        Which quantile; None for the share that failed.
+    of
+        SQL of what it is a quantile of, whole microseconds of a call.
+    length_s
+        Length of a window, soak seconds; None for that of :func:`compare`.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``soak_s`` (start of the window) and ``value`` (milliseconds or percent: the value and what the window adds to
+        or takes from it), in order; one row that tells the quantile alone where fewer than ten calls lie beyond it, and
+        none without calls.
+    """
+    length = window_s(run) if length_s is None else length_s
     start_s = f"floor(soak_s / {length!r}) * {length!r}"
     planned = " or ".join(
         f"({start_s} < {end_s!r} and {start_s} + {length!r} > {from_s!r})"
         for from_s, end_s in planned_windows(run).select("start_s", "end_s").iter_rows()
     )
-    of_tool = f"tool = {text_sql(tool)}"
-    calls = f"from valid_calls where purpose = 'load' and {of_tool} and {endpoint.calls} and not ({planned or 'false'})"
-    if endpoint.quantile is None:
+    rows = f"from valid_calls where purpose = 'load' and {calls} and not ({planned or 'false'})"
+    if quantile is None:
         counts = run.sql(
-            f"select count(*) as n, count(*) filter (not succeeded) as failed {calls} group by {start_s}"
-            f" order by {start_s}"
+            f"select {start_s} as soak_s, count(*) as n, count(*) filter (not succeeded) as failed {rows}"
+            " group by all order by all"
         )
         failed, n = (counts[column].to_numpy().astype(np.float64) for column in ("failed", "n"))
-        if not n.size:
-            return np.empty(0)
-        share = failed.sum() / n.sum()
-        return np.asarray(100 * (share + (failed - share * n) / n.mean()))
-    level = endpoint.quantile
-    offsets = (1 - level) * OFFSETS
-    levels = np.concatenate([level - offsets, [level], level + offsets[::-1]])
-    quantiles = run.sql(f"select quantile_disc(service_us, {levels.tolist()}) {calls}").item()
+        share = failed.sum() / max(n.sum(), 1)
+        return counts.select(
+            "soak_s", value=pl.Series(100 * (share + (failed - share * n) / (n.mean() if n.size else 1)))
+        )
+    offsets = (1 - quantile) * OFFSETS
+    levels = np.concatenate([quantile - offsets, [quantile], quantile + offsets[::-1]])
+    quantiles = run.sql(f"select quantile_disc({of}, {levels.tolist()}) {rows}").item()
     if quantiles is None:
-        return np.empty(0)
+        return pl.DataFrame(schema=_VALUE_WINDOWS_SCHEMA)
     at = np.asarray(quantiles, dtype=np.float64) / 1000
     middle_us = int(quantiles[len(offsets)])  # whole: a hair less would count those that are equal as beyond it
     counts = run.sql(
-        f"select count(*) as n, count(*) filter (service_us > {middle_us!r}) as beyond {calls} group by {start_s}"
-        f" order by {start_s}"
+        f"select {start_s} as soak_s, count(*) as n, count(*) filter ({of} > {middle_us!r}) as beyond {rows}"
+        " group by all order by all"
     )
     beyond, n = (counts[column].to_numpy().astype(np.float64) for column in ("beyond", "n"))
-    if n.sum() * (1 - level) < _LEAST_BEYOND:
-        return np.full(1, middle_us / 1000)
-    return quantile_windows(level, levels, at, beyond, n)
+    if n.sum() * (1 - quantile) < _LEAST_BEYOND:
+        return counts.select("soak_s", value=pl.lit(middle_us / 1000)).head(1)
+    return counts.select("soak_s", value=pl.Series(quantile_windows(quantile, levels, at, beyond, n)))
 
 
 class _Scatter(NamedTuple):

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
     from soaklib.plan.oracles import RateLimit
 
-__all__ = ["identities_refused", "limits_held", "sessions_closed", "tokens_balanced"]
+__all__ = ["identities_refused", "limits_held", "session_book", "sessions_closed", "tokens_balanced"]
 
+_SESSIONS: Final = f"select data from events where name = '{EventName.SESSIONS_CLOSED}' order by at_us"  # noqa: S608 - our own word
 _REFUSED: Final = "kind in ('unauthorized', 'denied')"
 _LET_THROUGH: Final = (
     "kind in ('ok', 'invalid_response', 'rate_limited', 'upstream_error', 'fast_fail', 'invalid_request')"
@@ -112,17 +113,21 @@ def tokens_balanced(run: Run) -> Verdict:
     return Verdict(name, wrong, threshold, n, None, None, passed(not wrong), "; ".join(said), query)
 
 
+def session_book(run: Run) -> dict[str, int]:
+    """Give how many sessions were ``opened``, ``closed``, ``left``, ``lost``, ``overused``; empty without any."""
+    books = [json.loads(data) for data in run.sql(_SESSIONS)["data"].to_list() if data is not None]
+    words = ("opened", "closed", "left", "lost", "overused") if books else ()
+    return {what: sum(int(book.get(what, 0)) for book in books) for what in words}
+
+
 def sessions_closed(run: Run) -> Verdict:
     """Did the gateway let go of every session that was opened, and forget none that was in use?"""
     name, threshold = "sessions closed", "every session that was opened is closed, 0 lost in use"
-    query = f"select data from events where name = '{EventName.SESSIONS_CLOSED}' order by at_us"  # noqa: S608 - our own word
-    books = [json.loads(data) for data in run.sql(query)["data"].to_list() if data is not None]
-    if not books:
+    query, book = _SESSIONS, session_book(run)
+    if not book:
         detail = "no session was opened"
         return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
-    opened, closed, left, lost, overused = (
-        sum(int(book.get(what, 0)) for book in books) for what in ("opened", "closed", "left", "lost", "overused")
-    )
+    opened, closed, left, lost, overused = book.values()
     detail = f"{opened:,} opened, {closed:,} closed, {left:,} left, {lost:,} lost in use"
     if overused:
         detail += f"; {many(overused, 'call')} went on in a session that had served, since none was ready"
