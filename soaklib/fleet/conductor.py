@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from soaklib.fleet.job import LaneJob
     from soaklib.fleet.report import LaneReport
+    from soaklib.runner.clock import RunClock
     from soaklib.runner.events import EventLog
-    from soaklib.runner.soak import Soak
     from soaklib.runner.vitals import Vitals
 
 __all__ = ["Fleet", "LaneState", "Place", "Placing"]
@@ -120,7 +120,7 @@ class Fleet:
     lanes: list[LaneState] = field(default_factory=list)
     _open: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack, repr=False)
 
-    async def begin(self, soak: Soak) -> int:
+    async def begin(self, *, clock: RunClock, events: EventLog, vitals: Vitals) -> int:
         """Start the lanes, wait until all are ready, and say when the soak starts.
 
         Raises
@@ -128,9 +128,8 @@ class Fleet:
         TargetError
             One of them ended before, or is not ready within two minutes.
         """
-        self._vitals: Vitals = soak.vitals
-        self._events: EventLog = soak.events
-        self._desk = await self._open.enter_async_context(Desk(self.job.run_id, soak.clock.now_us, host=self.desk_host))
+        self._vitals, self._events = vitals, events
+        self._desk = await self._open.enter_async_context(Desk(self.job.run_id, clock.now_us, host=self.desk_host))
         self.job = self.job.model_copy(update={"desk": self._desk.address})
         path = self.job.write(self.run_folder)
         for number in range(self.job.lanes):
@@ -140,7 +139,7 @@ class Fleet:
         start_us = self.job.start_us
         if start_us is None:
             await self._all_ready()
-            start_us = soak.clock.now_us() + _LEAD_US
+            start_us = clock.now_us() + _LEAD_US
             self.job = self.job.model_copy(update={"start_us": start_us})
             self.job.write(self.run_folder)
             self._desk.start_us.set_result(start_us)
@@ -148,7 +147,7 @@ class Fleet:
             EventName.LANE_STARTED,
             f"lanes={self.job.lanes} started={len(self.to_start)} desk={self._desk.address} start_us={start_us}",
         )
-        await soak.clock.sleep_until(start_us - self.job.tokens_before_us)
+        await clock.sleep_until(start_us - self.job.tokens_before_us)
         return start_us
 
     def lanes_seen(self) -> list[LaneSight]:

@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
 
-    from soaklib.runner.soak import Soak
+    from soaklib.runner.clock import RunClock
+    from soaklib.runner.events import EventLog
+    from soaklib.runner.vitals import Vitals
 
 __all__ = ["LaneSight", "Senders"]
 
@@ -44,7 +46,7 @@ class LaneSight(NamedTuple):
 class Senders(Protocol):
     """Processes that send the load, each its share of the slots."""
 
-    async def begin(self, soak: Soak) -> int:
+    async def begin(self, *, clock: RunClock, events: EventLog, vitals: Vitals) -> int:
         """Start them, or find those that live; give the reading of the run's clock at soak second 0.
 
         It is over when it is time to ask for the first tokens.

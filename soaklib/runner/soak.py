@@ -186,7 +186,7 @@ class Soak:
         why = f"no runner for {(self.clock.now_us() - gap_us) / 1e6:.1f} s"
         zero_us = None
         if job.senders is not None:
-            zero_us = await job.senders.begin(self)
+            zero_us = await job.senders.begin(clock=self.clock, events=self.events, vitals=self.vitals)
             await pool.rotate(within_s=job.settings.http_timeout_ms / 1000)  # those of the set-up have grown old
         while True:
             past = self._begin_segment(past, why, zero_us)
