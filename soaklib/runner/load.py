@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from soaklib.runner.events import EventLog
     from soaklib.runner.tokens import AgentPool
     from soaklib.runner.vitals import Vitals
-    from soaklib.targets.base import Identity, Reading, Target
+    from soaklib.targets import Target
+    from soaklib.targets.base import Identity, Reading
 
 __all__ = ["Load", "LoadParts"]
 

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
 
     from soaklib.runner.client import Client
+    from soaklib.targets import Target
     from soaklib.targets.admin import Admin, Link
-    from soaklib.targets.base import Target
 
 __all__ = ["Soak"]
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from soaklib.plan.model import Plan
     from soaklib.plan.settings import SoakSettings
     from soaklib.runner.vitals import Vitals
+    from soaklib.targets import Target
     from soaklib.targets.admin import Admin, Tell
-    from soaklib.targets.base import Target
 
 __all__ = ["Surroundings"]
 

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from soaklib.runner.events import EventLog
     from soaklib.runner.tokens import AgentPool
     from soaklib.runner.vitals import Vitals
+    from soaklib.targets import Target
     from soaklib.targets.admin import Admin
-    from soaklib.targets.base import Identity, Target
+    from soaklib.targets.base import Identity
 
 __all__ = ["IdentityTrials"]
 

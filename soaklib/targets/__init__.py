@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pydantic import ValidationError
 
@@ -13,10 +13,13 @@ from soaklib.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from soaklib.plan.model import TargetTable
-    from soaklib.targets.base import Target
+    from pydantic import BaseModel
 
-__all__ = ["GROUP", "known_kinds", "load_target"]
+    from soaklib.plan.model import Step, TargetTable
+    from soaklib.targets.admin import Admin, Link
+    from soaklib.targets.base import MetricMap, Reader, Template
+
+__all__ = ["GROUP", "Target", "known_kinds", "load_target"]
 
 GROUP: Final = "soaklib.targets"
 """The entry-point group under which other packages register a kind: its name, and what to call with the options."""
@@ -26,6 +29,45 @@ _OWN: Final = {
     "openai": "soaklib.targets.openai:OpenAITarget",
     "mcp": "soaklib.targets.mcp:McpTarget",
 }
+
+
+class Target(Protocol):
+    """One kind of gateway, made with its options; holds no state of a run.
+
+    Attributes
+    ----------
+    kind
+        Its name, as in ``kind = "..."`` of the plan's ``[target]`` table.
+    options
+        What else that table may hold.
+    metrics
+        What its metrics mean.
+    agent_limit
+        Calls that every such gateway lets an agent make, where all have one limit: ``5/60s``; else None.
+    """
+
+    kind: str
+    options: type[BaseModel]
+    metrics: MetricMap
+    agent_limit: str | None
+
+    def compile(self, step: Step, role: str) -> Template:
+        """Compile a call of the plan, before anything is sent.
+
+        Raises
+        ------
+        SettingsError
+            The step is not one that this gateway can be asked for; the text names the place in the plan.
+        """
+        ...
+
+    def reader(self, template: Template) -> Reader:
+        """Give the reader of one call's answer."""
+        ...
+
+    def admin(self, link: Link) -> Admin:
+        """Give the way to do what is done beside the load; nothing is sent yet."""
+        ...
 
 
 def known_kinds() -> list[str]:

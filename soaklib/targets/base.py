@@ -1,4 +1,4 @@
-"""What a gateway is to soaklib: the protocol that each kind of it fulfils, and what passes between it and the load.
+"""What a gateway is to soaklib: what each kind of it (:class:`soaklib.targets.Target`) makes, and what passes.
 
 A target says how its gateway is spoken to and how its answers are read. On the hot path it does no I/O: one transport
 (:mod:`soaklib.runner.client`) keeps times, limits, TLS and failures, asks a :class:`Template` for the bytes of a call,
@@ -25,13 +25,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydantic import BaseModel
-
-    from soaklib.plan.model import Step
     from soaklib.records import Kind, Reason
-    from soaklib.targets.admin import Admin, Link
 
-__all__ = ["Identity", "Limit", "Meaning", "MetricMap", "Reader", "Reading", "Series", "Target", "Template", "Wire"]
+__all__ = ["Identity", "Limit", "Meaning", "MetricMap", "Reader", "Reading", "Series", "Template", "Wire"]
 
 
 class Limit(StrEnum):
@@ -239,43 +235,4 @@ class Reader(Protocol):
         A stream that had begun is ``invalid_response``, ``stream_truncated`` where its connection was cut, and
         ``timeout``, ``stream_stalled`` where it stood still; what was seen of it stays in the reading.
         """
-        ...
-
-
-class Target(Protocol):
-    """One kind of gateway, made with its options; holds no state of a run.
-
-    Attributes
-    ----------
-    kind
-        Its name, as in ``kind = "..."`` of the plan's ``[target]`` table.
-    options
-        What else that table may hold.
-    metrics
-        What its metrics mean.
-    agent_limit
-        Calls that every such gateway lets an agent make, where all have one limit: ``5/60s``; else None.
-    """
-
-    kind: str
-    options: type[BaseModel]
-    metrics: MetricMap
-    agent_limit: str | None
-
-    def compile(self, step: Step, role: str) -> Template:
-        """Compile a call of the plan, before anything is sent.
-
-        Raises
-        ------
-        SettingsError
-            The step is not one that this gateway can be asked for; the text names the place in the plan.
-        """
-        ...
-
-    def reader(self, template: Template) -> Reader:
-        """Give the reader of one call's answer."""
-        ...
-
-    def admin(self, link: Link) -> Admin:
-        """Give the way to do what is done beside the load; nothing is sent yet."""
         ...

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from soaklib.records import Reason
     from soaklib.runner.client import Client
     from soaklib.runner.preflight.findings import Found
+    from soaklib.targets import Target
     from soaklib.targets.admin import Admin
-    from soaklib.targets.base import Identity, Limit, Reader, Reading, Target
+    from soaklib.targets.base import Identity, Limit, Reader, Reading
 
 __all__ = ["MOST_TRIES", "Caller", "Tried", "try_calls", "try_limit"]
 

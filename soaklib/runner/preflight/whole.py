@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from soaklib.runner.journal import Debt
     from soaklib.runner.preflight.debts import Left
     from soaklib.runner.surroundings import Surroundings
+    from soaklib.targets import Target
     from soaklib.targets.admin import Admin
-    from soaklib.targets.base import Target, Wire
+    from soaklib.targets.base import Wire
 
 __all__ = ["Preflight"]
 
