@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from soaklib.digests.table import gateway_table
-from soaklib.whitepaper.wording import NOT_KNOWN, worded, worded_interval
+from soaklib.reports.wording import NOT_KNOWN, worded, worded_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
