@@ -98,7 +98,8 @@ def write_run(folder, run_id, *, added_ms=0.0, leak_mib_per_hour=0.0, lets_in=()
     writer = RunWriter(folder / DATABASE_NAME)
     own = {
         "run_id": run_id, "speed": 1.0, "rps": float(RPS), "hours": MINUTES / 60, "embedded": False,
-        "plan": PLAN.model_dump_json(), "environment": '{"cpus": 2, "host": "somewhere", "python": "3.11"}',
+        "plan": PLAN.model_dump_json(), "settings": '{"plan": "/somewhere/soak.toml"}',
+        "environment": '{"cpus": 2, "host": "somewhere", "python": "3.11"}',
     }  # fmt: skip
     writer.begin_run(replace(MANIFEST, **own))
     ticks = ((s * SECOND_US, 1, 1, 1, 1, 0, 500, 500, 500, 10**8, 0.1 * s, 9, 10**10, 0) for s in range(1, LASTS_S, 30))
@@ -116,7 +117,7 @@ def write_run(folder, run_id, *, added_ms=0.0, leak_mib_per_hour=0.0, lets_in=()
     writer.end_run(status, completed_utc=ANCHOR + dt.timedelta(seconds=LASTS_S), duration_s=float(LASTS_S))
     writer.close()
     judge_folder(folder)
-    (folder / "claims.json").write_text("[]\n")
+    (folder / "claims.json").write_text('[{"name": "settings[plan].value", "value": "/somewhere/soak.toml"}]\n')
     lines = ["at,rss_bytes,cpu_s,processes"]
     for second in range(0, LASTS_S, 10):
         resident = (200 + leak_mib_per_hour * second / 3600 + noise.gauss(0, 0.3)) * 2**20

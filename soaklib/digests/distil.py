@@ -13,13 +13,15 @@ file                 what
 ``claims.json.gz``   the numbers of its paper, each with its query
 ==================== =================================================================================================
 
-The same run gives the same bytes. A run that is not whole is refused: a table has no place for half a soak.
+No address, name or path of a machine is in it. The same run gives the same bytes. A run that is not whole is refused: a
+table has no place for half a soak.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -37,7 +39,6 @@ from soaklib.whitepaper.claims import CLAIMS_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from soaklib.plan.oracles import RateLimit
 
@@ -104,7 +105,7 @@ def digest(
             frame.write_parquet(part, compression="zstd", statistics=False)
     _write_json(folder / "plan.json", run.info.plan.model_dump(mode="json", exclude_defaults=True))
     with whole_file(folder / f"{CLAIMS_NAME}.gz") as part:
-        part.write_bytes(gzip.compress((run.folder / CLAIMS_NAME).read_bytes(), mtime=0))
+        part.write_bytes(gzip.compress(_claims(run).encode(), mtime=0))
     facts = _facts(run) | {
         "name": name, "about": about, "is_direct": is_direct, "versions": dict(versions or {}),
         "limits": [limit.model_dump(mode="json") for limit in limits],
@@ -152,6 +153,15 @@ def _facts(run: Run) -> dict[str, Any]:
         "late_windows": late[0], "latest_ms": late[1], "soaklib_version": info.soaklib_version,
         "machine": {key: value for key, value in info.environment.items() if key != "host"},
     }  # fmt: skip
+
+
+def _claims(run: Run) -> str:
+    """Give the claims of its paper; where a setting is a path of the machine, its name alone."""
+    text = (run.folder / CLAIMS_NAME).read_text("utf-8")
+    for value in run.info.settings.values():
+        if isinstance(value, str) and (path := Path(value)).is_absolute():
+            text = text.replace(value, path.name)
+    return text
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """What is kept of a run: small, the same each time, and of a whole run alone."""
 
+import gzip
 import json
 import shutil
 
@@ -34,6 +35,12 @@ def test_it_says_which_run_it_is_of_and_names_no_host(kept):
     assert facts["machine"] == {"cpus": 2, "python": "3.11"}
     assert kept["slow"].verdicts.filter(name="full duration")["state"].item() == "pass"
     assert kept["slow"].kinds.filter(kind="unauthorized")["n"].sum() == 44
+
+
+def test_no_path_of_the_machine_is_kept(kept):
+    """The paper's claims say every setting; where it is a path, its name is enough."""
+    kept_claims = json.loads(gzip.decompress((kept["slow"].folder / "claims.json.gz").read_bytes()))
+    assert kept_claims == [{"name": "settings[plan].value", "value": "soak.toml"}]
 
 
 def refusal_of(run_folder, tmp_path):
