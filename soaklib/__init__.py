@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.statistics.effect import effect, effects
     from soaklib.analysis.statistics.power import power
     from soaklib.analysis.verdicts.compare import compare
-    from soaklib.analysis.verdicts.criteria import criteria, known_verdicts
+    from soaklib.analysis.verdicts.criteria import criteria, judged_anew, known_verdicts
     from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_margins, endpoint_trends, generator_lag_ms
     from soaklib.analysis.verdicts.memory import memory_metric, memory_trend
     from soaklib.digests.distil import digest
@@ -101,6 +101,7 @@ __all__ = [
     "in_soak_time",
     "increase",
     "increase_doubts",
+    "judged_anew",
     "known_verdicts",
     "latency",
     "latency_bins",
@@ -165,7 +166,7 @@ _MODULES: Final = {
     "soaklib.analysis.statistics.effect": ("effect", "effects"),
     "soaklib.analysis.statistics.power": ("power",),
     "soaklib.analysis.verdicts.compare": ("compare",),
-    "soaklib.analysis.verdicts.criteria": ("criteria", "known_verdicts"),
+    "soaklib.analysis.verdicts.criteria": ("criteria", "judged_anew", "known_verdicts"),
     "soaklib.analysis.verdicts.endpoints": ("ENDPOINTS", "endpoint_margins", "endpoint_trends", "generator_lag_ms"),
     "soaklib.analysis.verdicts.memory": ("memory_metric", "memory_trend"),
     "soaklib.digests.distil": ("digest",),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from soaklib.analysis.sources.run import open_run
 from soaklib.analysis.verdicts.compare import compare
+from soaklib.analysis.verdicts.criteria import judged_anew, known_verdicts
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.errors import ExitCode, RecordingError, SoaklibError
@@ -75,8 +76,13 @@ def _add(values: dict[str, list[tuple[str, float]]], earliest: Run, later: Run, 
 
 
 def _say_changes(runs: list[Run]) -> None:
-    """Say which criteria were judged otherwise in one of the runs than in another, by what each run has recorded."""
-    states = [dict(run.verdicts().select("name", "state").iter_rows()) for run in runs]
+    """Say which criteria were judged otherwise in one of the runs than in another, all by one way of judging."""
+    states = [
+        dict(known_verdicts(run).select("name", "state").iter_rows()) if run.verdicts().height else {} for run in runs
+    ]
+    for run in runs:
+        if anew := judged_anew(run):
+            print(f"{run.info.run_id} is {anew}")  # noqa: T201
     for name in dict.fromkeys(name for judged in states for name in judged):
         found = [judged.get(name, "not judged") for judged in states]
         if len(set(found)) > 1:

@@ -39,6 +39,7 @@ from soaklib.evidence.provenance import gateway_facts, software
 from soaklib.evidence.seal import SEAL_FOLDER, write_seal
 from soaklib.evidence.secrets_scan import find_secrets
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
+from soaklib.records import JUDGING
 from soaklib.reports.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
 from soaklib.reports.run_report import report_name, run_report
 from soaklib.safety.redaction import url_secrets
@@ -165,6 +166,7 @@ def _settle(folder: Path) -> None:
         RunWriter(database).close()
     with open_run(folder) as run:
         follows = run.verdicts().rows() == [tuple(verdict) for verdict in verdicts_on(run)]
+        follows = follows and run.info.judged_by == JUDGING
     if not follows or not (folder / SUMMARY_NAME).is_file():
         judge_folder(folder)
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["exit_code", "judge_folder", "verdicts_on"]
 
 _MOST_REMEMBERED: Final = 8
+_RUN_WITHOUT_JUDGING: Final = (
+    """(select * replace (json_merge_patch(environment, '{"judged": null}')::VARCHAR as environment) from run)"""
+)
 _remembered: dict[str, list[Verdict]] = {}
 
 
@@ -55,7 +58,8 @@ def _content(run: Run) -> str:
     digest = hashlib.sha256()
     for table in TABLES:
         if table != "verdicts":
-            rows = run.sql(f"select count(*) as n, sum(hash(r)::HUGEINT)::VARCHAR as hashes from {table} as r")  # noqa: S608 - ours
+            source = _RUN_WITHOUT_JUDGING if table == "run" else table
+            rows = run.sql(f"select count(*) as n, sum(hash(r)::HUGEINT)::VARCHAR as hashes from {source} as r")  # noqa: S608 - ours
             digest.update(repr((table, rows.rows())).encode())
     for path in sorted(run.folder.glob(f"{REQUEST_LOG_NAME.removesuffix('.parquet')}*.parquet")):
         with path.open("rb") as file:
@@ -73,10 +77,11 @@ def judge_folder(folder: Path) -> tuple[list[Verdict], dict[str, Any]]:
     """
     with open_run(folder) as run:
         verdicts = verdicts_on(run)
-        summed_up = summary(run, verdicts)
     writer = RunWriter(folder / DATABASE_NAME)
     writer.replace_verdicts(verdicts)
     writer.close()
+    with open_run(folder) as run:  # as it is now: it says by which way it was judged
+        summed_up = summary(run, verdicts)
     try:
         with whole_file(folder / SUMMARY_NAME) as part:
             part.write_text(json.dumps(summed_up, indent=2, allow_nan=False) + "\n", "utf-8")

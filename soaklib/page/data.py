@@ -17,7 +17,7 @@ from soaklib.analysis.measures.latency import latency
 from soaklib.analysis.measures.marks import marks
 from soaklib.analysis.measures.rates import outcome_counts, success_rate, tool_usage
 from soaklib.analysis.measures.so_far import success_so_far
-from soaklib.analysis.verdicts.criteria import criteria
+from soaklib.analysis.verdicts.criteria import judged_anew, known_verdicts
 from soaklib.analysis.verdicts.sentence import ORDER, verdict_sentence, verdict_word
 from soaklib.analysis.verdicts.units import CRITERION_UNITS, POINTS
 from soaklib.records import State
@@ -52,13 +52,11 @@ def window(soak_s: float) -> str:
 
 
 def board(run: Run) -> list[dict[str, Any]]:
-    """Give the criteria, what failed first: those that were recorded, or judged now where none are.
+    """Give the criteria, what failed first, as :func:`~soaklib.analysis.verdicts.criteria.known_verdicts` has them.
 
     ``said`` and ``said_interval`` are the measure and its interval as people read them, each with its unit.
     """
-    recorded = run.verdicts()
-    frame = recorded if recorded.height else criteria(run)
-    rows = ({**_plain(row), **_said(row)} for row in frame.iter_rows(named=True))
+    rows = ({**_plain(row), **_said(row)} for row in known_verdicts(run).iter_rows(named=True))
     return sorted(rows, key=lambda row: ORDER[State(row["state"])])
 
 
@@ -70,7 +68,7 @@ def page_data(run: Run, judged: list[dict[str, Any]] | None = None, *, goes_on: 
     run
         The run; one that goes on is shown as far as it has come.
     judged
-        Its criteria, from :func:`board`; None for what is recorded or, where nothing is, for judging them now.
+        Its criteria, from :func:`board`; None to ask for them here.
     goes_on
         Whether the run is still being written.
     """
@@ -103,7 +101,8 @@ def page_data(run: Run, judged: list[dict[str, Any]] | None = None, *, goes_on: 
 
 def _sentence(run: Run, rows: list[dict[str, Any]], *, goes_on: bool) -> str:
     if not goes_on:
-        return verdict_sentence(rows)
+        anew = judged_anew(run)
+        return verdict_sentence(rows) + (f" ({anew})" if anew else "")
     reached_s = run.sql("select coalesce(max(soak_s), 0) from calls where purpose = 'load'").item()
     return f"Running: {soak_text(max(reached_s, 0))} of {soak_text(run.info.planned_soak_s)}; {success_so_far(run)}"
 

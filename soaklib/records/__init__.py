@@ -5,6 +5,7 @@ Moments as people say them are in :mod:`~soaklib.records.moments`.
 
 from soaklib.records.rows import (
     HEALTH_METRIC_PREFIX,
+    JUDGING,
     SUCCESS_SQL,
     Event,
     HealthTick,
@@ -31,6 +32,7 @@ from soaklib.records.vocabulary import (
 __all__ = [
     "FAILED_KINDS",
     "HEALTH_METRIC_PREFIX",
+    "JUDGING",
     "NOT_MADE",
     "SUCCESS_SQL",
     "Event",

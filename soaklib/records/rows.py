@@ -57,6 +57,7 @@ from soaklib.records.vocabulary import Expected, Kind, Purpose, Reason
 
 __all__ = [
     "HEALTH_METRIC_PREFIX",
+    "JUDGING",
     "SUCCESS_SQL",
     "Event",
     "HealthTick",
@@ -239,6 +240,13 @@ class HealthTick(NamedTuple):
     connections_open: int | None = None
     connections_opened: int | None = None
     connections_lost: int | None = None
+
+
+JUDGING: Final = 2
+"""Which way of judging verdicts are given by: it rises when one of the same data may be another than before.
+
+A run keeps the number beside its verdicts, in its ``environment`` under ``judged``; 1 is that of runs which keep none.
+"""
 
 
 class Verdict(NamedTuple):

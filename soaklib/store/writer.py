@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from soaklib.errors import RecordingError, RunError
-from soaklib.records import RunStatus
+from soaklib.records import JUDGING, RunStatus
 from soaklib.safety.memory import database_memory
 from soaklib.store.faults import LOCKED, first_line
 from soaklib.store.foreign import not_data, seal_off
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from soaklib.store.views import Segment
 
-__all__ = ["Manifest", "RunWriter", "refuse_what_is_no_data", "segment_row"]
+__all__ = ["Manifest", "RunWriter", "refuse_what_is_no_data", "replace_verdicts", "segment_row"]
 
 READERS_LEAVE_S: Final = 10.0
 """How long, in wall seconds, a writer waits for readers to let go of the file: a look at a run is shorter."""
@@ -224,17 +224,9 @@ class RunWriter:
         self._execute("update run set environment = ?", [json.dumps(environment)])
 
     def replace_verdicts(self, verdicts: Iterable[Sequence[object]]) -> None:
-        """Put these verdicts in place of any earlier ones."""
+        """Put these verdicts in place of any earlier ones, as given by this soaklib's way of judging."""
         with _recording_errors(self.path):
-            self._connection.begin()  # the earlier ones go when their successors are whole
-            try:
-                self._connection.execute("delete from verdicts").fetchall()
-                for verdict in verdicts:
-                    self._insert("verdicts", list(verdict))
-            except BaseException:
-                self._connection.rollback()
-                raise
-            self._connection.commit()
+            replace_verdicts(self._connection, verdicts)
 
     def close(self) -> None:
         """Checkpoint and close the file; nothing of the run is left in a write-ahead log."""
@@ -248,6 +240,22 @@ class RunWriter:
     def _execute(self, statement: str, values: list[object]) -> None:
         with _recording_errors(self.path):
             self._connection.execute(statement, values).fetchall()
+
+
+def replace_verdicts(connection: duckdb.DuckDBPyConnection, verdicts: Iterable[Sequence[object]]) -> None:
+    """Put verdicts in place of a run's earlier ones, in a database of any version of the schema."""
+    connection.begin()  # the earlier ones go when their successors are whole
+    try:
+        connection.execute("delete from verdicts").fetchall()
+        for verdict in verdicts:
+            places = ", ".join("?" * len(verdict))
+            connection.execute(f"insert into verdicts values ({places})", list(verdict)).fetchall()  # noqa: S608 - ours
+        judged = json.dumps({"judged": {"by": JUDGING}})
+        connection.execute("update run set environment = json_merge_patch(environment, ?)", [judged]).fetchall()
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
 
 
 def _staged(sample: Sequence[Any]) -> tuple[object, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Final
 
+from soaklib.records import JUDGING
+
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
 
@@ -18,11 +20,14 @@ def run_card(run: Run, standing: str) -> str:
     """Give HTML that says what a run is and how it stands."""
     counts = run.sql("select kind, count(*) as n from calls group by kind order by n desc, kind")
     judged = run.sql("select state, count(*) as n from verdicts group by state order by n desc, state")
+    earlier = (
+        "" if not judged.height or run.info.judged_by == JUDGING else ", by another way of judging than this one's"
+    )
     last_s = run.sql("select soak_seconds(max(planned_at_us)) from outcomes").item()
     rows = {
         "status": standing,
         "reached": "no call yet" if last_s is None else f"H+{last_s / 3600:.2f} of H+{run.info.hours:g}",
-        "verdicts": ", ".join(f"{n} {state}" for state, n in judged.iter_rows()) or "none yet",
+        "verdicts": ", ".join(f"{n} {state}" for state, n in judged.iter_rows()) + earlier or "none yet",
         "outcomes": ", ".join(f"{kind} {n:,}" for kind, n in counts.iter_rows()) or "none yet",
         "target": f"{run.info.target}{' (embedded reference gateway)' if run.info.embedded else ''}",
         "plan": f"{run.info.plan.name}, here {run.info.hours:g} h of soak time, "

@@ -69,6 +69,13 @@ class RunInfo:
         return self.hours * 3600
 
     @property
+    def judged_by(self) -> int:
+        """Which way of judging gave the recorded verdicts, see :data:`soaklib.records.JUDGING`."""
+        judged = self.environment.get("judged")
+        by = judged.get("by") if isinstance(judged, dict) else None
+        return by if isinstance(by, int) else 1
+
+    @property
     def started_utc(self) -> dt.datetime:
         """UTC time of soak second 0."""
         start_us = self.segments[0].started_at_us if self.segments else 0

@@ -13,6 +13,7 @@ import polars as pl
 from soaklib.analysis.books.reconcile import books_balanced
 from soaklib.analysis.verdicts.criteria import changes, chaos, completeness, oracles, stability, traffic
 from soaklib.errors import SettingsError
+from soaklib.records import JUDGING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
     from soaklib.records import Verdict
 
-__all__ = ["CRITERIA", "VERDICTS_SCHEMA", "criteria", "judge", "known_verdicts"]
+__all__ = ["CRITERIA", "VERDICTS_SCHEMA", "criteria", "judge", "judged_anew", "known_verdicts"]
 
 VERDICTS_SCHEMA: Final = pl.Schema(
     {
@@ -92,9 +93,10 @@ def judge(run: Run) -> list[Verdict]:
 
 
 def known_verdicts(run: Run, *names: str) -> pl.DataFrame:
-    """Give verdicts as they were recorded when the run ended; of a run without them, judge it now.
+    """Give verdicts as they were recorded when the run ended; without any, or by another way of judging, judge it now.
 
-    To judge takes as long as reading every row a dozen times; for whoever only shows a verdict this is enough.
+    To judge takes as long as reading every row a dozen times; for whoever only shows a verdict this is enough. Whoever
+    shows them says what :func:`judged_anew` says of the run.
 
     Parameters
     ----------
@@ -109,5 +111,22 @@ def known_verdicts(run: Run, *names: str) -> pl.DataFrame:
         As :func:`criteria` gives it.
     """
     recorded = run.verdicts()
-    verdicts = recorded.cast(VERDICTS_SCHEMA) if recorded.height else criteria(run)
+    is_of_today = recorded.height and run.info.judged_by == JUDGING
+    verdicts = recorded.cast(VERDICTS_SCHEMA) if is_of_today else criteria(run)
     return verdicts.filter(pl.col("name").is_in(names)) if names else verdicts
+
+
+def judged_anew(run: Run) -> str | None:
+    """Say that a run's recorded verdicts are not those that :func:`known_verdicts` gives; None where they are.
+
+    Parameters
+    ----------
+    run
+        The run.
+    """
+    if run.info.judged_by == JUDGING or not run.verdicts().height:
+        return None
+    return (
+        f"judged anew: its recorded verdicts were given by way {run.info.judged_by} of judging, "
+        f"and this soaklib judges by way {JUDGING}"
+    )
