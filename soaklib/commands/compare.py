@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from soaklib.analysis.sources.run import open_run
 from soaklib.analysis.verdicts.compare import compare
@@ -13,7 +13,7 @@ from soaklib.analysis.verdicts.criteria import judged_anew, known_verdicts
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.errors import ExitCode, RecordingError, SoaklibError
-from soaklib.evidence.weeks import changes_over_weeks
+from soaklib.evidence.weeks import changes_over_weeks, table_over_weeks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,11 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 differs = differs or bool((found["state"] == "different").any())
                 print(f"{later.info.run_id} held against {runs[0].info.run_id}\n\n{_table(found)}\n")  # noqa: T201
             _say_changes(runs)
-            if len(runs) > 2:  # noqa: PLR2004 - two runs are no series
-                for text in changes_over_weeks(values):
-                    print(text)  # noqa: T201
+            said = list(changes_over_weeks(values)) if len(runs) > 2 else []  # noqa: PLR2004 - two runs are no series
+            for text in said:
+                print(text)  # noqa: T201
             if options.html is not None:
-                _write(options.html, runs)
+                weeks = {"table": table_over_weeks(values), "said": said} if len(runs) > 2 else None  # noqa: PLR2004 - as above
+                _write(options.html, runs, weeks)
     except SoaklibError as exc:
         print(f"soaklib: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
         return exc.exit_code
@@ -89,11 +90,11 @@ def _say_changes(runs: list[Run]) -> None:
             print(f"criterion changed: {name}: {', '.join(found)}")  # noqa: T201
 
 
-def _write(path: Path, runs: list[Run]) -> None:
+def _write(path: Path, runs: list[Run], weeks: dict[str, Any] | None) -> None:
     from soaklib.page.data import page_data  # noqa: PLC0415 - only for the page
     from soaklib.page.html import html_page  # noqa: PLC0415
 
-    text = html_page([page_data(run) for run in runs])
+    text = html_page([page_data(run) for run in runs], weeks=weeks)
     try:
         path.write_text(text, "utf-8")
     except OSError as exc:

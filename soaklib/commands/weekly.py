@@ -225,12 +225,15 @@ class _Week:
                     kept = [opened.enter_context(open_run(good)) for good in good_runs(folder.parent, info)]
                     comparison = compared(run, earlier, baseline.why, kept=kept)
         write_comparison(folder, comparison)
+        over_weeks = tuple(changes_over_weeks(weekly_values(of_same_load(sorted(run_folders(self._out)), info))))
+        comparison = comparison.model_copy(update={"over_weeks": over_weeks})
+        write_comparison(folder, comparison)
         if comparison.against is None:
             _say(f"not compared: {comparison.detail}")
         for change in comparison.endpoints:
             _say(f"against {comparison.against}: {change.state}: {change}")
         self._bad += [f"WORSE than {comparison.against}: {change}" for change in comparison.regressions]
-        for text in changes_over_weeks(weekly_values(of_same_load(sorted(run_folders(self._out)), info))):
+        for text in over_weeks:
             _say(text)
         return comparison != before
 

@@ -78,6 +78,8 @@ class Comparison(_Model):
         Why there was none, or why this one.
     endpoints
         Every endpoint, none without an earlier run.
+    over_weeks
+        What the runs up to this one say of changes of level, a sentence each.
     """
 
     format: Literal[1] = 1
@@ -85,6 +87,7 @@ class Comparison(_Model):
     against: str | None
     detail: str
     endpoints: tuple[EndpointChange, ...] = ()
+    over_weeks: tuple[str, ...] = ()
 
     @property
     def regressions(self) -> tuple[EndpointChange, ...]:
@@ -109,10 +112,11 @@ class Comparison(_Model):
             if self.regressions
             else "No endpoint is different for the worse."
         )
+        over_weeks = "".join(f"- {sentence}\n" for sentence in self.over_weeks)
         return (
             f"{title}\n\nCompared with {self.against}, {self.detail}.\n\n{markdown_table(_COLUMNS, rows)}\n\n{said}\n\n"
             "`same`: the whole interval lies within the margin. `different`: it excludes zero and is not within the "
-            "margin. `inconclusive`: the data do not decide.\n"
+            "margin. `inconclusive`: the data do not decide.\n" + (f"\n{over_weeks}" if over_weeks else "")
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from soaklib.analysis.sources.run import open_run
 from soaklib.analysis.statistics.weeks import FEWEST_WEEKS, level_changes
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.sources.run import RunInfo
     from soaklib.evidence.comparison import Comparison
 
-__all__ = ["changes_over_weeks", "of_same_load", "weekly_values"]
+__all__ = ["changes_over_weeks", "of_same_load", "table_over_weeks", "weekly_values"]
 
 
 def of_same_load(folders: Iterable[Path], info: RunInfo) -> Iterator[Path]:
@@ -92,3 +92,25 @@ def changes_over_weeks(values: Mapping[str, Sequence[tuple[str, float]]]) -> Ite
                 f"over {len(told)} runs: {measure} changed from {change.before:.4g} to {change.after:.4g} with "
                 f"{runs[change.place]} (p = {change.p_value:.2g})"
             )
+
+
+def table_over_weeks(values: Mapping[str, Sequence[tuple[str, float]]]) -> list[dict[str, Any]]:
+    """Give each measure's values by run and the runs with which its level changed, for a page of the runs.
+
+    Parameters
+    ----------
+    values
+        As :func:`weekly_values` gives it.
+
+    Returns
+    -------
+    list
+        ``measure``, ``values`` (run id -> value), ``changed`` (run ids).
+    """
+    return [
+        {
+            "measure": measure, "values": dict(told),
+            "changed": [told[change.place][0] for change in level_changes([value for _, value in told])],
+        }
+        for measure, told in values.items()
+    ]  # fmt: skip

@@ -22,7 +22,7 @@ from soaklib.analysis.verdicts.sentence import ORDER, verdict_sentence, verdict_
 from soaklib.analysis.verdicts.units import CRITERION_UNITS, POINTS
 from soaklib.records import State
 from soaklib.records.moments import soak_text
-from soaklib.reports.wording import places_for, worded, worded_interval
+from soaklib.reports.wording import SENTENCE, places_for, worded, worded_interval
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
@@ -108,11 +108,14 @@ def _sentence(run: Run, rows: list[dict[str, Any]], *, goes_on: bool) -> str:
 
 
 def _said(row: dict[str, Any]) -> dict[str, str]:
-    """Word a criterion's measure and interval: no more digits than the interval warrants."""
+    """Word a criterion's measure, interval and threshold: no more digits than the interval warrants."""
     unit, low, high = CRITERION_UNITS.get(row["name"], ""), row["low"], row["high"]
     said = worded(row["measure"], unit, places_for(low, high))
     points = " pp" if unit == POINTS and row["measure"] is not None else ""
-    return {"said": said + points, "said_interval": worded_interval(low, high, unit)}
+    return {
+        "said": said + points, "said_interval": worded_interval(low, high, unit),
+        "threshold": worded(row["threshold"], SENTENCE),
+    }  # fmt: skip
 
 
 def _latencies(run: Run, every: str) -> list[dict[str, Any]]:

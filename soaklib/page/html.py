@@ -21,6 +21,7 @@ from soaklib.errors import RecordingError, SettingsError
 from soaklib.page.data import page_data
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from soaklib.analysis.sources.run import Run
@@ -39,7 +40,7 @@ def as_json(data: Any) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def html_page(pages: list[dict[str, Any]], *, live: bool = False) -> str:
+def html_page(pages: list[dict[str, Any]], *, live: bool = False, weeks: Mapping[str, Any] | None = None) -> str:
     """Give the page of a run, or of several on the same axes.
 
     Parameters
@@ -48,6 +49,9 @@ def html_page(pages: list[dict[str, Any]], *, live: bool = False) -> str:
         What :func:`soaklib.page.data.page_data` gives of each.
     live
         Whether the page asks its server for newer data.
+    weeks
+        Of more than two runs: ``table``, each measure's ``values`` by run and the runs with which it ``changed``, and
+        ``said``, a sentence for each change; None for none.
 
     Raises
     ------
@@ -63,7 +67,7 @@ def html_page(pages: list[dict[str, Any]], *, live: bool = False) -> str:
     )
     names = ", ".join(page["run"]["id"] for page in pages)
     title = f"{pages[0]['verdict']['word'].upper()} · soak {names}" if len(pages) == 1 else f"soaks {names}"
-    content = {"pages": pages, "live": live}
+    content = {"pages": pages, "live": live, "weeks": weeks}
     parts = {
         "policy": policy,
         "title": html.escape(title),

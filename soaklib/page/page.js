@@ -75,6 +75,7 @@
       boardOfSeveral();
       for (const id of ["latency-toggles", "tool-toggles", "kind-toggles", "phase-toggles"]) $(id).parentElement.hidden = true;
       for (const id of ["second", "log-of-events", "calls-failed", "calls-slow"]) $(id).hidden = true;
+      boardOfWeeks();
       values();
       return;
     }
@@ -125,6 +126,19 @@
     table("criteria", ["", "criterion", ...pages.map(page => page.run.id)], sorted.flatMap(name => withEvidence(
       [changed(name) ? "changed" : "", name, ...pages.map(page => cell(page, name))], name,
       pages.flatMap(page => [["strong", page.run.id], ["p", of(page, name) ? `${of(page, name).detail} (required: ${of(page, name).threshold})` : "not judged"]]), [])));
+  }
+
+  function boardOfWeeks() {
+    const weeks = content.weeks, runs = pages.map(page => page.run.id);
+    $("over-runs").hidden = !weeks;
+    if (!weeks) return;
+    $("weeks-said").replaceChildren(...weeks.said.map(text => element("li", text)));
+    const numbers = runs.map((_, place) => place + 1);
+    table("weeks", ["measure", ...runs], weeks.table.map(one => {
+      const made = row([one.measure, ...runs.map(id => number(one.values[id]))], "td", numbers);
+      runs.forEach((id, place) => { if (one.changed.includes(id)) { made.children[place + 1].classList.add("changed"); made.children[place + 1].prepend("→ "); } });
+      return made;
+    }), numbers);
   }
 
   // -- what is switched on

@@ -178,7 +178,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         keys=("against",),
         columns=_texts("against", "detail", "worst")
         | dict.fromkeys(("same", "worse", "better", "open"), Stated("endpoints", n="endpoints"))
-        | {"endpoints": Stated("endpoints")},
+        | {"endpoints": Stated("endpoints"), "over_weeks": Stated(SENTENCE)},
     ),
     Family(
         name="outcomes",

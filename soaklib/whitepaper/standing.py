@@ -22,6 +22,7 @@ _SCHEMA: Final = pl.Schema(
     {
         "against": pl.String(), "detail": pl.String(), "endpoints": pl.Int64(), "same": pl.Int64(), "worse": pl.Int64(),
         "better": pl.Int64(), "open": pl.Int64(), "worst": pl.String(),
+        "over_weeks": pl.String(),
     }
 )  # fmt: skip
 
@@ -40,7 +41,7 @@ def against_earlier(run: Run) -> pl.DataFrame:
     polars.DataFrame
         ``against`` (a run; null where there was none to compare with, and ``detail`` says why), ``endpoints``, of
         which ``same``, ``worse``, ``better``, ``open`` (the data do not decide), and ``worst``: the names of what
-        got worse.
+        got worse; ``over_weeks``: what the runs up to this one say of changes of level, null where they say nothing.
 
     Raises
     ------
@@ -55,12 +56,13 @@ def against_earlier(run: Run) -> pl.DataFrame:
         worse = [_name(endpoint) for endpoint, state in zip(endpoints, states, strict=True) if state == "worse"]
         counts = {state: states.count(state) for state in ("same", "worse", "better", "open")}
         row = {"against": told["against"], "detail": told["detail"], "endpoints": len(endpoints), **counts}
+        over_weeks = "; ".join(map(str, told.get("over_weeks", ()))) or None
     except FileNotFoundError:
         return _SCHEMA.to_frame()
     except (OSError, ValueError, KeyError, TypeError) as exc:
         msg = f"{path} cannot be read as a comparison: {exc}"
         raise RunError(msg) from exc
-    return pl.DataFrame([{**row, "worst": ", ".join(worse)}], schema=_SCHEMA)
+    return pl.DataFrame([{**row, "worst": ", ".join(worse), "over_weeks": over_weeks}], schema=_SCHEMA)
 
 
 def _state(endpoint: dict[str, Any]) -> str:

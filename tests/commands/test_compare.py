@@ -38,7 +38,14 @@ def test_several_runs_side_by_side(other, tmp_path, capsys, monkeypatch):
     assert "criterion changed: healthy: pass, fail, pass" in said
     assert "over 3 runs no change of level can be told: it takes 10" in said
     (island,) = re.findall(r'id="data">(.*?)</script>', page.read_text("utf-8"), re.DOTALL)
-    assert [one["run"]["id"] for one in json.loads(island)["pages"]] == [
+    content = json.loads(island)
+    assert content["weeks"] == {
+        "table": [
+            {"measure": "success [%]", "values": {"20261124T204100Z-7033": 1.0, "other": 1.0}, "changed": []},
+        ],
+        "said": ["over 3 runs no change of level can be told: it takes 10"],
+    }
+    assert [one["run"]["id"] for one in content["pages"]] == [
         "20261124T204100Z-7033", "other", "20261124T204100Z-7033",
     ]  # fmt: skip
 

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 import soaklib
-from soaklib.evidence.weeks import changes_over_weeks, of_same_load, weekly_values
+from soaklib.evidence.weeks import changes_over_weeks, of_same_load, table_over_weeks, weekly_values
 
 _SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 
@@ -35,6 +35,10 @@ def test_a_step_is_told_with_the_run_that_it_came_with(tmp_path):
     assert sentence.startswith(
         "over 14 runs: median service time (openai) [ms] changed from 2.1 to 5.1 with week-09 (p = 0.0"
     )
+    [row] = table_over_weeks(values)
+    assert row["measure"] == "median service time (openai) [ms]"
+    assert list(row["values"]) == [folder.name for folder in folders]
+    assert (row["values"]["week-08"], row["values"]["week-09"], row["changed"]) == (2.2, 5.0, ["week-09"])
 
 
 def test_a_series_that_stays_says_nothing(tmp_path):

@@ -258,13 +258,19 @@ def test_axe_finds_nothing_serious(page, theme):
 def test_axe_finds_nothing_serious_on_the_page_of_several_runs(browser, data, tmp_path):
     """The page of several runs, with a criterion's evidence and the table of values open, keeps the same rules."""
     other = {**data, "run": {**data["run"], "id": "another"}, "criteria": data["criteria"][1:]}
+    values = {data["run"]["id"]: 2.0, "another": 5.0}
+    weeks = {"table": [{"measure": "p99 [ms]", "values": values, "changed": ["another"]}], "said": ["p99 changed"]}
     path = tmp_path / "several.html"
-    path.write_text(html_page([data, other]), "utf-8")
+    path.write_text(html_page([data, other], weeks=weeks), "utf-8")
     browser._driver.get(path.as_uri())
     browser.wait(lambda: browser.script("return !!document.querySelector('#latency *')"), 20, "the last chart")
     browser.script(
         "document.querySelector('#criteria button').click(); document.getElementById('values-box').open = true;"
     )
+    cells = browser.script(
+        "return [...document.querySelectorAll('#over-runs :is(li, tbody td)')].map(e => e.innerText)"
+    )
+    assert cells == ["p99 changed", "p99 [ms]", "2", "→ 5"]
     assert _serious(browser) == []
 
 

@@ -76,6 +76,8 @@ def test_a_measure_is_said_with_its_unit_and_no_more_digits_than_its_interval_wa
     assert said["no drift in latency (median)"] == ("\u22120.03\u202fms", "\u22120.21 to 0.14\u202fms")
     assert said["full duration"] == ("24\u202fsoak h", "\u2013")
     assert said["every slot accounted for"] == ("34,560", "\u2013")
+    thresholds = {row["name"]: row["threshold"] for row in data["criteria"]}
+    assert thresholds["success rate"] == "\u2265 97\u202f%"
     assert said["no drift in errors"][0] == "0 pp"
     assert said["no drift in gateway memory"] == ("\u2013", "\u2013")
 

@@ -153,6 +153,11 @@ def test_the_last_good_run_is_told(copy_sample, sample_ledger):
         "Against week-1, the last good run: of 2 measures 1 stayed within their margin, 1 got worse, 0 got better, and "
         "0 could not be decided; these got worse: median service time (openai)."
     ) in _read(Writer(ledger))
+    assert "From week to week" not in _read(Writer(ledger))
+    step = "over 12 runs: p99 service time (openai) [ms] changed from 40 to 52 with week-9 (p = 0.005)"
+    changed = _comparison(folder, over_weeks=[step, "over 12 runs: another"])
+    ledger._rows = {**sample_ledger._rows, "earlier": changed.rows("earlier")}
+    assert f"From week to week: {step}; over 12 runs: another." in _read(Writer(ledger))
     first = _comparison(folder, against=None, detail="it is the first", endpoints=[])
     ledger._rows = {**sample_ledger._rows, "earlier": first.rows("earlier")}
     assert "There was nothing to compare with: it is the first." in _read(Writer(ledger))

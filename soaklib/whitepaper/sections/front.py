@@ -176,4 +176,7 @@ def _earlier(writer: Writer) -> Iterator[Block]:
             f"{{row.worse}} got worse, {{row.better}} got better, and {{row.open}} could not be decided{worse}.",
             row=rows[0],
         )
-    yield Section("Against the last good run", (Paragraph(text),), is_numbered=False)
+    told = [Paragraph(text)]
+    if rows and rows[0].claims["over_weeks"].value:
+        told.append(Paragraph(writer.say("From week to week: {row.over_weeks}.", row=rows[0])))
+    yield Section("Against the last good run", tuple(told), is_numbered=False)
