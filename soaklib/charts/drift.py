@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
+from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
 from soaklib.charts.legend import legend_below
@@ -16,7 +17,7 @@ from soaklib.charts.theme import themed
 from soaklib.charts.windows import SECONDS_PER_HOUR, need
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import polars as pl
     from matplotlib.artist import Artist
@@ -43,6 +44,14 @@ class _Verdict(Protocol):
     def slope_per_hour(self) -> float | None: ...
     @property
     def interval(self) -> tuple[float, float] | None: ...
+
+
+class _Entry(NamedTuple):
+    """A legend's entry; what is a series' own, its verdict, is told under each axes, all else once a figure."""
+
+    artist: Artist
+    label: str
+    is_own: bool = False
 
 
 @themed
@@ -78,8 +87,8 @@ def drift(
     colour
         Of the series, to lay one run over another; None for the usual one.
     margin
-        How much of a change over the series was said not to matter, drawn as two lines about its median where the axis
-        would show them; None for none.
+        How much of a change over the series was said not to matter, drawn as two lines about its median; where it is
+        so far off that the series would be squeezed, the legend says so in place of the lines. None for none.
     left_out
         ``start_s`` and ``end_s`` (soak seconds) of what the verdict leaves out, drawn grey; None for nothing.
     marks
@@ -98,7 +107,10 @@ def drift(
         The series lacks a column.
     """
     need(series, ("soak_s", "value"), "soaklib.gauge(run, metric)")
-    at_s = _draw(ax, series, verdict, label=label, unit=unit, colour=colour or BLUE, margin=margin, left_out=left_out)
+    at_s, told = _draw(
+        ax, series, verdict, label=label, unit=unit, colour=colour or BLUE, margin=margin, left_out=left_out
+    )
+    legend_below(ax, [entry.artist for entry in told], [entry.label for entry in told])
     time_axes(ax, span_until(float(at_s.max(initial=0.0)), marks), marks=marks, xlim=xlim)
     ax.set_ylabel(label if unit == _BYTES else f"{label} ({unit})")
     return ax
@@ -147,13 +159,16 @@ def drift_by_tool(
     tools = list(looks_for(verdicts, TOOL_LOOKS))
     axes = column_of_axes(figure, max(1, len(tools)))
     at_s = [0.0]
+    entries: list[list[_Entry]] = []
     for ax, tool in zip(axes, tools, strict=False):
-        one_tool = series.filter(tool=tool)
-        at_s += _draw(
-            ax, one_tool, verdicts[tool], label=label, unit=unit, margin=(margins or {}).get(tool), left_out=left_out,
-            is_last=ax is axes[-1],
-        ).tolist()  # fmt: skip
+        drawn_s, told = _draw(
+            ax, series.filter(tool=tool), verdicts[tool], label=label, unit=unit, margin=(margins or {}).get(tool),
+            left_out=left_out,
+        )  # fmt: skip
+        at_s += drawn_s.tolist()
+        entries.append(told)
         ax.set_ylabel(f"{tool}\n({unit})")
+    _tell_each_once(axes, entries)
     time_axes(axes, span_until(max(at_s), marks), marks=marks, xlim=xlim)
     if not tools:
         note(axes[0], "never measured")
@@ -163,43 +178,54 @@ def drift_by_tool(
 
 def _draw(
     ax: Axes, series: pl.DataFrame, verdict: _Verdict, *, label: str, unit: str, colour: str = BLUE,
-    margin: float | None = None, left_out: pl.DataFrame | None = None, is_last: bool = True,
-) -> Floats:  # fmt: skip
-    """Draw a series and its slope, and say below what they are; give the soak seconds of its points."""
+    margin: float | None = None, left_out: pl.DataFrame | None = None,
+) -> tuple[Floats, list[_Entry]]:  # fmt: skip
+    """Draw a series and its slope; give the soak seconds of its points, and what there is to explain."""
     ordered = series.drop_nulls("soak_s").sort("soak_s")
     at_s = ordered["soak_s"].to_numpy()
     if "end_s" in ordered.columns:
         at_s = (at_s + ordered["end_s"].fill_null(ordered["soak_s"]).to_numpy()) / 2
     value = ordered["value"].fill_null(float("nan")).to_numpy()
-    handles: list[Artist] = []
-    labels: list[str] = []
+    told: list[_Entry] = []
     if {"low", "high"} <= set(ordered.columns) and (ordered["low"] < ordered["high"]).any():
-        handles.append(_draw_range(ax, at_s / SECONDS_PER_HOUR, ordered))
-        labels.append("least to largest")
-    handles[:0] = ax.plot(
+        told.append(_Entry(_draw_range(ax, at_s / SECONDS_PER_HOUR, ordered), "least to largest"))
+    (line,) = ax.plot(
         at_s / SECONDS_PER_HOUR, value, color=colour, linewidth=0.7, marker="." if value.size < _FEW else "",
         markersize=2.5, label="series",
     )  # fmt: skip
-    labels.insert(0, label)
     seen = np.isfinite(value)
     if not seen.any():
         note(ax, "never measured")
-    elif verdict.slope_per_hour is not None and verdict.interval is not None:
-        handles += _draw_trend(ax, at_s[seen] / SECONDS_PER_HOUR, value[seen], verdict.slope_per_hour, verdict.interval)
-        labels += [f"{verdict.state}: {_amount(verdict.slope_per_hour, unit)} a soak-hour", "interval of the slope"]
+    if seen.any() and verdict.slope_per_hour is not None and verdict.interval is not None:
+        told.insert(0, _Entry(line, label))
+        trend, band = _draw_trend(
+            ax, at_s[seen] / SECONDS_PER_HOUR, value[seen], verdict.slope_per_hour, verdict.interval
+        )
+        slope = f"{verdict.state}: {_amount(verdict.slope_per_hour, unit)} a soak-hour"
+        told += [_Entry(trend, slope, is_own=True), _Entry(band, "interval of the slope")]
     else:
-        labels[0] = f"{label}: {verdict.state}"
+        told.insert(0, _Entry(line, f"{label}: {verdict.state}", is_own=True))
     if seen.any() and margin is not None:
-        handles.append(_draw_margin(ax, float(np.nanmedian(value)), margin))
-        labels.append(f"margin: {_amount(margin, unit).removeprefix('+')} over the series")
+        bounds, is_beyond = _draw_margin(ax, float(np.nanmedian(value)), margin)
+        size = f"margin: {_amount(margin, unit).removeprefix('+')} over the series"
+        told.append(_Entry(bounds, f"{size}, beyond the axis" if is_beyond else size))
     if left_out is not None and left_out.height:
-        handles.append(_draw_left_out(ax, left_out))
-        labels.append("left out")
+        told.append(_Entry(_draw_left_out(ax, left_out), "left out"))
     if np.nanmin(value, initial=0.0) >= 0:  # nothing that is drawn here can be less than nothing
         ax.set_ylim(bottom=max(0.0, ax.get_ylim()[0]))
     ax.yaxis.set_major_formatter(EngFormatter(unit=_BYTES) if unit == _BYTES else number_formatter())
-    legend_below(ax, handles, labels, below_points=None if is_last else _BETWEEN_POINTS)
-    return np.asarray(at_s, dtype=np.float64)
+    return np.asarray(at_s, dtype=np.float64), told
+
+
+def _tell_each_once(axes: Sequence[Axes], entries: Sequence[Sequence[_Entry]]) -> None:
+    """Put legends under axes: under each what is its own, all else where it is drawn for the last time."""
+    for place, (ax, told) in enumerate(zip(axes, entries, strict=False)):
+        later = {entry.label for below in entries[place + 1 :] for entry in below}
+        shown = [entry for entry in told if entry.is_own or entry.label not in later]
+        legend_below(
+            ax, [entry.artist for entry in shown], [entry.label for entry in shown],
+            below_points=None if ax is axes[-1] else _BETWEEN_POINTS,
+        )  # fmt: skip
 
 
 def _draw_range(ax: Axes, at_h: Floats, ordered: pl.DataFrame) -> Artist:
@@ -218,15 +244,16 @@ def _draw_trend(ax: Axes, at_h: Floats, value: Floats, slope: float, interval: t
     return [line, band]
 
 
-def _draw_margin(ax: Axes, middle: float, margin: float) -> Artist:
-    """Draw the bounds of what would not matter; those far off the data do not squeeze it."""
+def _draw_margin(ax: Axes, middle: float, margin: float) -> tuple[Artist, bool]:
+    """Draw the bounds of what would not matter, unless they would squeeze the data; say whether they would."""
     low, high = ax.get_ylim()
+    look = {"color": VERMILLION, "linestyle": "--", "linewidth": 0.7}
+    if 2 * margin > _MOST_SQUEEZED * (high - low):
+        return Line2D([], [], **look), True
     for bound in (middle - margin, middle + margin):
-        line = ax.axhline(bound, color=VERMILLION, linestyle="--", linewidth=0.7, zorder=1.7, gid="margin")
-    if 2 * margin <= _MOST_SQUEEZED * (high - low):
-        low, high = min(low, middle - 1.1 * margin), max(high, middle + 1.1 * margin)
-    ax.set_ylim(low, high)
-    return line
+        line = ax.axhline(bound, **look, zorder=1.7, gid="margin")
+    ax.set_ylim(min(low, middle - 1.1 * margin), max(high, middle + 1.1 * margin))
+    return line, False
 
 
 def _draw_left_out(ax: Axes, left_out: pl.DataFrame) -> Artist:

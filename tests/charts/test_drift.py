@@ -120,7 +120,24 @@ def test_the_margin_is_drawn_and_what_was_left_out(ax):
 
 
 def test_a_margin_far_off_does_not_squeeze_the_series(ax):
-    """A margin of many times what is seen is told, and the axis stays with the data."""
+    """A margin of many times what is seen is told to be beyond the axis, which stays with the data."""
     charts.drift(_SERIES, _VERDICT, ax=ax, label="memory", unit="MiB", margin=5000.0)
     assert ax.get_ylim()[1] < 200.0
-    assert ax.get_legend().texts[-1].get_text() == "margin: 5,000 MiB over the series"
+    assert ax.get_legend().texts[-1].get_text() == "margin: 5,000 MiB over the series, beyond the axis"
+    assert [line for line in ax.lines if line.get_gid() == "margin"] == []
+
+
+def test_what_all_tools_share_is_told_once_and_each_verdict_under_its_tool(figure):
+    """Under each tool stands its own verdict; series, interval and margin are explained under the last tool alone."""
+    tools = ("serpapi", "openai", "gmail_send")
+    series = pl.concat([_SERIES.with_columns(tool=pl.lit(tool)) for tool in tools])
+    charts.drift_by_tool(
+        series, dict.fromkeys(tools, _VERDICT), figure=figure, label="median", unit="ms",
+        margins={"serpapi": 30.0, "openai": 20.0, "gmail_send": 20.0},
+    )  # fmt: skip
+    verdict = "drift: +10 ms a soak-hour"
+    assert [[entry.get_text() for entry in ax.get_legend().texts] for ax in figure.axes] == [
+        [verdict, "margin: 30 ms over the series"],
+        [verdict],
+        ["median", verdict, "interval of the slope", "margin: 20 ms over the series"],
+    ]
