@@ -123,6 +123,9 @@ class _Virtual(Surroundings):
     def utc_now(self):
         return self._world.utc_now()
 
+    async def upstream_counts(self, plan):
+        del plan  # it knows of no upstream
+
     def clock(self, anchor_utc, *, not_before_us):
         world = self._world
         return RunClock(

@@ -179,6 +179,7 @@ class EventName(StrEnum):
     CHANGE_UNCERTAIN = "CHANGE_UNCERTAIN"  #: the answer was lost or no answer at all: it may have been made
     CHANGE_UNSUPPORTED = "CHANGE_UNSUPPORTED"
     RATE_LIMITED = "RATE_LIMITED"
+    UPSTREAM_COUNTED = "UPSTREAM_COUNTED"  #: what the soak's own mock upstream says that it was asked and did
     TRIAL_NOT_POSSIBLE = "TRIAL_NOT_POSSIBLE"  #: why a gateway cannot be tried with such a token
     LATE_SENDING = "LATE_SENDING"
     RECORDER_WARNING = "RECORDER_WARNING"

@@ -30,10 +30,13 @@ from soaklib.targets.base import Wire
 from soaklib.targets.transport import TimedConnector, open_session, read_bounded
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from soaklib.plan.changes import LiteralRequest
+    from soaklib.plan.model import Plan
     from soaklib.targets.admin import Link
 
-__all__ = ["CONTROL_VARIABLE", "LiteralChanges", "is_literal"]
+__all__ = ["CONTROL_VARIABLE", "LiteralChanges", "is_literal", "upstream_counts"]
 
 CONTROL_VARIABLE: Final = "SOAK_UPSTREAM_CONTROL"
 _MOST_BYTES: Final = 64 << 10
@@ -155,6 +158,25 @@ def _wire(request: LiteralRequest, where: str) -> Wire:
     return Wire(
         request.method, request.path, {"Content-Type": "application/json"} | headers, orjson.dumps(request.body)
     )
+
+
+async def upstream_counts(plan: Plan, timeout_s: float) -> dict[str, JsonValue] | None:
+    """Ask the mock upstream that a plan knows of what it counted; None where there is none, or no such answer."""
+    told = [change.control for change in plan.changes if isinstance(change, UpstreamChange) and change.control]
+    control = next(iter(told), None) or os.environ.get(CONTROL_VARIABLE)
+    if control is None:
+        return None
+    url = f"{control.rstrip('/')}/counts"
+    try:
+        async with (
+            asyncio.timeout(timeout_s),
+            open_session(TimedConnector(url, limit=1, ca_file=None), timeout_s=timeout_s, headers={}) as session,
+            session.get(URL(url), allow_redirects=False) as response,
+        ):
+            said = orjson.loads(await read_bounded(response.content, _MOST_BYTES))
+    except (TimeoutError, aiohttp.ClientError, OSError, orjson.JSONDecodeError):
+        return None
+    return said if response.status == HTTPStatus.OK and isinstance(said, dict) and "each" in said else None
 
 
 def _control(change: UpstreamChange) -> str:

@@ -16,7 +16,10 @@ from soaklib.records import EventName, Sample, Scrape
 from soaklib.targets.admin import AdminError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from pydantic import JsonValue
 
     from soaklib.runner.clock import RunClock, SoakClock
     from soaklib.runner.events import EventLog
@@ -56,6 +59,8 @@ class Scraper:
         Takes the hourly snapshots' events.
     folder
         The run's folder.
+    upstream
+        Asks the soak's own mock upstream what it counted, with each snapshot; gives None where there is none.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class Scraper:
         recorder: Recorder,
         events: EventLog,
         folder: Path,
+        upstream: Callable[[], Awaitable[dict[str, JsonValue] | None]] | None = None,
     ) -> None:
         self._admin = admin
         self._clock = clock
@@ -74,6 +80,7 @@ class Scraper:
         self._recorder = recorder
         self._events = events
         self._folder = folder
+        self._upstream = upstream
         self._endings = Endings()
 
     async def run(self, every_s: float) -> None:
@@ -81,6 +88,7 @@ class Scraper:
         period_s = max(every_s / self._soak_clock.speed, _LEAST_PAUSE_S)
         loop = asyncio.get_running_loop()
         due = loop.time()
+        await self._count_upstream()
         while True:
             for endpoint in self._admin.endpoints:
                 if endpoint == METRICS:
@@ -105,6 +113,7 @@ class Scraper:
             For how long it is tried, in wall seconds; no longer than some minutes, after which it would be another
             hour's.
         """
+        await self._count_upstream()
         if METRICS not in self._admin.endpoints:
             return
         ends = asyncio.get_running_loop().time() + min(max(within_s, _LEAST_WITHIN_S), _SNAPSHOT_WITHIN_S)
@@ -120,6 +129,14 @@ class Scraper:
             self._events.write(EventName.METRICS_SNAPSHOT_FAILED, f"{name} {why}", key=key)
         else:
             self._events.write(EventName.METRICS_SNAPSHOT, f"{name} {kept.size} bytes", key=key)
+
+    async def _count_upstream(self) -> None:
+        """Write down what the upstream counted, and from when to when it was asked."""
+        asked_us = self._clock.now_us()
+        if self._upstream is None or (counts := await self._upstream()) is None:
+            return
+        detail = f"{counts.get('requests')} requests, late {counts.get('late')}"
+        self._events.write(EventName.UPSTREAM_COUNTED, detail, data={"asked_us": asked_us} | counts)
 
     async def _try_snapshot(self, name: str) -> _Tried:
         reply, cut = await self._read_metrics()

@@ -199,6 +199,7 @@ class Soak:
                 scraper=Scraper(
                     ways.admin, clock=self.clock, soak_clock=self.soak_clock, recorder=self.recorder,
                     events=self.events, folder=job.folder,
+                    upstream=lambda: self._surroundings.upstream_counts(job.plan),
                 ),
             )  # fmt: skip
             end = await run_side_by_side(

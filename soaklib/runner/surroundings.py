@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from soaklib.runner.chaos_guard import ChaosGuard
 from soaklib.runner.client import Client
 from soaklib.runner.clock import RunClock
+from soaklib.runner.literal import upstream_counts
 from soaklib.runner.recorder import Recorder
 from soaklib.runner.vitals import watch_vitals
 from soaklib.store.tables import DATABASE_NAME
@@ -20,6 +21,8 @@ from soaklib.targets.admin import Link
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from pydantic import JsonValue
 
     from soaklib.plan.model import Plan
     from soaklib.plan.settings import SoakSettings
@@ -74,6 +77,10 @@ class Surroundings:
     def admin(self, target: Target, link: Link) -> Admin:
         """Give what is done at the gateway beside the load, to be entered and left."""
         return target.admin(link)
+
+    async def upstream_counts(self, plan: Plan) -> dict[str, JsonValue] | None:
+        """Give what the mock upstream that a plan knows of counted; None where there is none, or no answer."""
+        return await upstream_counts(plan, self._timeout_s)
 
     def client(self, clock: RunClock) -> Client:
         """Give the way of the load's calls, to be entered and left."""

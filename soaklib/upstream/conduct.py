@@ -58,13 +58,15 @@ class Conduct:
         The request.
     wire, name
         As counted: the wire, and the model or tool.
+    is_call
+        Whether it asks a model or tool, and not what there is and how it is.
     """
 
-    def __init__(self, upstream: Upstream, request: web.Request, wire: str, name: str) -> None:
+    def __init__(self, upstream: Upstream, request: web.Request, wire: str, name: str, *, is_call: bool = True) -> None:
         self._upstream = upstream
         self._loop = asyncio.get_running_loop()
         self._began_s = self._loop.time()
-        self._wire, self._name = wire, name
+        self._wire, self._name, self._is_call = wire, name, is_call
         self.request = request
         self.behaviour = upstream.behaviour
         self.fate = upstream.next_fate(name)
@@ -83,9 +85,9 @@ class Conduct:
             raise
         finally:
             self._upstream.book.in_flight -= 1
-            self._upstream.book.request(self._wire, self._name, self.outcome)
+            self._upstream.book.request(self._wire, self._name, self.outcome, is_call=self._is_call)
             if self.outcome == "ok":
-                self._upstream.book.tokens(*self._tokens)
+                self._upstream.book.tokens(self._name, *self._tokens)
 
     @property
     def mode(self) -> str:

@@ -117,7 +117,7 @@ class MCPWire:
         params = params if isinstance(params, dict) else {}
         method, tool = message.get("method"), params.get("name")
         name = tool if method == "tools/call" and isinstance(tool, str) else str(method)
-        conduct = Conduct(self._upstream, request, _WIRE, name)
+        conduct = Conduct(self._upstream, request, _WIRE, name, is_call=method == "tools/call")
         with conduct.counted():
             if conduct.is_limited:
                 return _error(message.get("id"), -32000, "Rate limit exceeded for client")

@@ -61,16 +61,17 @@ class Events:
     """Takes events."""
 
     def __init__(self):
-        self.written = []
+        self.written, self.data = [], None
 
-    def write(self, name, detail, *, key):
+    def write(self, name, detail, *, key=None, data=None):
         self.written.append((name, detail, key))
+        self.data = data or self.data
 
 
 class Parts:
     """A scraper and all that it works with; `folder` may be missing."""
 
-    def __init__(self, loop, folder, speed=1.0, **answers):
+    def __init__(self, loop, folder, speed=1.0, upstream=None, **answers):
         self.api, self.rows, self.events, self.folder, self.loop = Api(**answers), Rows(), Events(), folder, loop
         clock = RunClock(
             ANCHOR, monotonic_ns=loop.monotonic_ns, utc_now=lambda: ANCHOR + dt.timedelta(seconds=loop.time())
@@ -84,6 +85,7 @@ class Parts:
             recorder=self.rows,
             events=self.events,
             folder=folder,
+            upstream=upstream,
         )
 
     async def run_for(self, seconds, every_s=15.0):
@@ -346,3 +348,24 @@ def test_openmetrics_without_its_end_is_a_failed_scrape(tmp_path):
     assert (row.ok, row.status, row.detail) == (False, 200, "cut short: OpenMetrics without # EOF")
     assert [text for _, text in made.rows.texts] == [b"a 1\n# EOF\n"]
     assert (tmp_path / "soak-h3.prom").read_bytes() == b"a 1\n# EOF\n"
+
+
+def test_what_the_upstream_counted_is_an_event_at_the_start_and_with_each_snapshot(tmp_path):
+    """With all that it said, and when it was asked; of one that gives no answer there is none."""
+    said = [{"requests": 4, "late": {"count": 0}, "each": {}}, None]
+
+    async def upstream():
+        await asyncio.sleep(0.5)
+        return said.pop(0)
+
+    async def main(loop):
+        made = Parts(loop, tmp_path, upstream=upstream)
+        await made.run_for(2.0)
+        await made.scraper.snapshot("soak-h0.prom", key="snapshot:0")
+        return made.events
+
+    events = run_virtually(main)
+    assert [name for name, _, _ in events.written] == ["UPSTREAM_COUNTED", "METRICS_SNAPSHOT"]
+    assert events.written[0][1:] == ("4 requests, late {'count': 0}", None)
+    assert events.data == {"asked_us": 0, "requests": 4, "late": {"count": 0}, "each": {}}
+    assert not said

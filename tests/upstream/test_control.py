@@ -6,7 +6,10 @@ import time
 from upstream_driver import CHAT
 
 import soaklib
+from soaklib.plan.changes import UpstreamChange
+from soaklib.plan.model import load_plan
 from soaklib.records import Kind
+from soaklib.runner.literal import CONTROL_VARIABLE, upstream_counts
 from soaklib.targets.openai import OpenAITarget
 
 
@@ -63,6 +66,11 @@ def test_every_request_is_counted_once(drive):
     assert counts["by_name"] == {"small": 5, "embedding": 1, "large": 4}
     assert counts["requests"] == 10
     assert counts["tokens"] == {"in": 4 * 9, "out": 3 + 3 + 0 + 8}
+    assert counts["each"] == {
+        "small": {"calls": 5, "answers": 3, "in": 27, "out": 14},
+        "embedding": {"calls": 1, "answers": 1, "in": 9, "out": 0},
+        "large": {"calls": 4, "answers": 0, "in": 0, "out": 0},
+    }
     samples = soaklib.read_exposition(exposition)
     told = {
         name: samples.filter(samples["metric"] == name)["value"].sum()
@@ -102,3 +110,27 @@ def test_names_do_not_grow_without_end(drive):
     names = drive(scenario)
     assert len(names) == 201
     assert names["(further)"] == 10
+
+
+def test_a_soak_asks_the_upstream_that_its_plan_knows_of(drive, monkeypatch):
+    """By a change's control route or by the variable; what is not there, or is none of ours, says nothing."""
+    outage = {"do": "upstream", "at": 0.5, "lasts": 0.1, "name": "o", "phase": "o", "phase_after": "b"}
+    behave = {"behave": {"mode": "500"}}
+
+    async def scenario(driver):
+        named = UpstreamChange.model_validate(outage | behave | {"control": f"{driver.url}/control"})
+        await driver.call(OpenAITarget(), "small", "chat")
+        told = await upstream_counts(load_plan().model_copy(update={"changes": (named,)}), 5.0)
+        none = await upstream_counts(load_plan(), 5.0)
+        monkeypatch.setenv(CONTROL_VARIABLE, f"{driver.url}/control/")
+        by_variable = await upstream_counts(load_plan(), 5.0)
+        monkeypatch.setenv(CONTROL_VARIABLE, f"{driver.url}/v1")
+        other = await upstream_counts(load_plan(), 5.0)
+        monkeypatch.setenv(CONTROL_VARIABLE, "http://127.0.0.1:9/control")
+        return told, none, by_variable, other, await upstream_counts(load_plan(), 5.0)
+
+    monkeypatch.delenv(CONTROL_VARIABLE, raising=False)
+    told, none, by_variable, other, nobody = drive(scenario)
+    assert told["each"] == {"small": {"calls": 1, "answers": 1, "in": 9, "out": 8}}
+    assert by_variable["each"] == told["each"]
+    assert (none, other, nobody) == (None, None, None)
