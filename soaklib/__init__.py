@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from soaklib.analysis.books.limits import limits
     from soaklib.analysis.books.pairs import reconciliation_proofs
     from soaklib.analysis.books.reconcile import books_balanced, reconcile
-    from soaklib.analysis.books.tokens import tokens
+    from soaklib.analysis.books.tokens import spend, tokens
+    from soaklib.analysis.books.upstream import upstream_books
     from soaklib.analysis.measures.around import aligned
     from soaklib.analysis.measures.breakers import breaker_states, fast_fails, recoveries
     from soaklib.analysis.measures.budget import budget, burn, error_budget
@@ -127,11 +128,13 @@ __all__ = [
     "reconciliation_proofs",
     "recoveries",
     "snapshot_files",
+    "spend",
     "success_rate",
     "success_so_far",
     "tokens",
     "told_apart",
     "tool_usage",
+    "upstream_books",
     "worded",
     "worded_interval",
 ]
@@ -140,7 +143,8 @@ _MODULES: Final = {
     "soaklib.analysis.books.limits": ("limits",),
     "soaklib.analysis.books.pairs": ("reconciliation_proofs",),
     "soaklib.analysis.books.reconcile": ("books_balanced", "reconcile"),
-    "soaklib.analysis.books.tokens": ("tokens",),
+    "soaklib.analysis.books.tokens": ("spend", "tokens"),
+    "soaklib.analysis.books.upstream": ("upstream_books",),
     "soaklib.analysis.measures.around": ("aligned",),
     "soaklib.analysis.measures.breakers": ("breaker_states", "fast_fails", "recoveries"),
     "soaklib.analysis.measures.budget": ("budget", "burn", "error_budget"),

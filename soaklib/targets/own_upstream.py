@@ -21,4 +21,5 @@ UPSTREAM_METRICS: Final = MetricMap(
         Meaning.OPEN_FILES: Series("process_open_fds"),
         Meaning.START: Series("process_start_time_seconds"),
     },
+    model_label="name",
 )

@@ -33,7 +33,8 @@ QUESTIONS: Final = {
               "breaker recovers after chaos", "token rotations go unnoticed", "no error spike at rotations"),
     CREEP: ("no drift in latency (median)", "no drift in latency (p99)", "no drift in errors",
             "no drift in gateway memory", "no drift in gateway files", "no drift in event-loop lag"),
-    BOOKS: ("books balanced", "token books balanced", "sessions closed"),
+    BOOKS: ("books balanced", "token books balanced", "money books balanced", "upstream asked once",
+            "sessions closed"),
 }  # fmt: skip
 """Question -> the criteria that answer it. What no question claims is a matter of the books: one record held against
 another."""

@@ -18,10 +18,10 @@ LITELLM = TargetTable(kind="openai", is_litellm=True)
 METRICS = {"in": "litellm_input_tokens_metric_total", "out": "litellm_output_tokens_metric_total"}
 
 
-def call(second, model="fast", into=10, out=3, kind="ok"):
+def call(second, model="fast", into=10, out=3, kind="ok", **more):
     return outcome(
         second, sent_at_us=second * SECOND, planned_at_us=second * SECOND, done_at_us=second * SECOND + 1000,
-        tool=model, input_tokens=into, output_tokens=out, kind=kind,
+        tool=model, input_tokens=into, output_tokens=out, kind=kind, **more,
     )  # fmt: skip
 
 

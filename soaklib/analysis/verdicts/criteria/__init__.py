@@ -53,6 +53,8 @@ CRITERIA: Final[tuple[Callable[[Run], Verdict], ...]] = (
     completeness.snapshots_complete,
     books_balanced,
     oracles.tokens_balanced,
+    oracles.money_balanced,
+    oracles.upstream_asked_once,
     oracles.sessions_closed,
     stability.no_drift_in_latency_median,
     stability.no_drift_in_latency_tail,

@@ -8,15 +8,27 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from soaklib.analysis.books.limits import limits, stated_limits
-from soaklib.analysis.books.tokens import tokens
+from soaklib.analysis.books.tokens import spend, tokens
+from soaklib.analysis.books.upstream import upstream_books, upstream_lateness
+from soaklib.analysis.measures.metrics import metered
 from soaklib.analysis.verdicts.criteria.wording import many, passed
 from soaklib.records import EventName, State, Verdict
+from soaklib.targets import load_target
+from soaklib.targets.base import Meaning
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
     from soaklib.plan.oracles import RateLimit
 
-__all__ = ["identities_refused", "limits_held", "session_book", "sessions_closed", "tokens_balanced"]
+__all__ = [
+    "identities_refused",
+    "limits_held",
+    "money_balanced",
+    "session_book",
+    "sessions_closed",
+    "tokens_balanced",
+    "upstream_asked_once",
+]
 
 _SESSIONS: Final = f"select data from events where name = '{EventName.SESSIONS_CLOSED}' order by at_us"  # noqa: S608 - our own word
 _REFUSED: Final = "kind in ('unauthorized', 'denied')"
@@ -95,7 +107,7 @@ def identities_refused(run: Run) -> Verdict:
 
 
 def tokens_balanced(run: Run) -> Verdict:
-    """Do the counters of tokens hold what the answers state?"""
+    """Do the counters of tokens hold what the answers state, of each model and of each key?"""
     name, threshold = "token books balanced", "0 tokens lost, or counted that no call can have used"
     query = "soaklib.tokens(run)  # its select: usage in outcomes, counters in samples and scrapes"
     frame = tokens(run)
@@ -103,13 +115,65 @@ def tokens_balanced(run: Run) -> Verdict:
         states_some = run.sql("select count(*) from outcomes where input_tokens is not null").item()
         detail = "no counter of tokens was scraped" if states_some else "no answer states its usage of tokens"
         return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
-    wrong = float(frame["lost"].sum()) + float(frame["too_many"].sum())
+    return _balanced((name, threshold, query), frame, tokens(run, by="key"), ",.0f")
+
+
+def money_balanced(run: Run) -> Verdict:
+    """Does the counter of money hold what the answers say they cost, of each model and of each key?"""
+    name, threshold = "money books balanced", "0 US dollars lost, or counted that no call can have cost"
+    query = "soaklib.spend(run)  # its select: cost_usd in outcomes, counters in samples and scrapes"
+    frame = spend(run)
+    if not frame.height:
+        states_some = run.sql("select count(*) from outcomes where cost_usd is not null").item()
+        detail = "no counter of money was scraped" if states_some else "no answer says what it cost"
+        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
+    return _balanced((name, threshold, query), frame, spend(run, by="key"), ",.6g")
+
+
+def _balanced(of: tuple[str, str, str], by_model: pl.DataFrame, by_key: pl.DataFrame, form: str) -> Verdict:
+    """Judge a book: what is wrong with a model is often wrong with a key as well, and counts once."""
+    wrong = max(float(frame["lost"].sum()) + float(frame["too_many"].sum()) for frame in (by_model, by_key))
+    rows = by_model.rename({"model": "whose"}).to_dicts()
+    rows += by_key.filter(pl.col("lost") + pl.col("too_many") > 0).rename({"key": "whose"}).to_dicts()
     said = [
-        f"{row['direction']} {row['model']}: {row['stated_most']:,} stated, {row['counted']:,.0f} counted by the "
-        f"{row['source']}{'' if row['cause'] is None else ' (' + row['cause'] + ')'}"
-        for row in frame.iter_rows(named=True)
+        f"{row['direction'] + ' ' if 'direction' in row else ''}{row['whose'] or 'no key'}: "
+        f"{row['stated_most']:{form}} stated, {row['counted']:{form}} counted by the {row['source']}"
+        f"{'' if row['cause'] is None else ' (' + row['cause'] + ')'}"
+        for row in rows
     ]
-    n = int(frame.group_by("direction").agg(pl.col("answers").sum())["answers"].max() or 0)  # type: ignore[arg-type]  # integers
+    directions = by_model.partition_by("direction") if "direction" in by_model.columns else [by_model]
+    n = max(int(part["answers"].sum()) for part in directions)
+    name, threshold, query = of
+    return Verdict(name, wrong, threshold, n, None, None, passed(not wrong), "; ".join(said), query)
+
+
+def upstream_asked_once(run: Run) -> Verdict:
+    """Did the upstream do what the calls explain, and no more, and did every answer come from it?"""
+    name, threshold = "upstream asked once", "0 whole answers of the upstream that no call explains, 0 from elsewhere"
+    query = "soaklib.upstream_books(run)  # its select: events UPSTREAM_COUNTED, outcomes, counters in samples"
+    answers = upstream_books(run).filter(what="answers")
+    if not answers.height:
+        detail = "the run knows of no mock upstream of the soak's own, or it began anew"
+        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
+    said = [
+        f"{row['model']}: {row['client_most']:,} answered ok"
+        f"{'' if row['gateway'] is None else ', ' + format(row['gateway'], ',.0f') + ' counted by the gateway'}"
+        f", {row['upstream']:,} answers of the upstream"
+        f"{', ' + str(row['asked_twice']) + ' that no call explains' if row['asked_twice'] else ''}"
+        f"{', ' + str(row['from_elsewhere']) + ' that it gave no whole answer to' if row['from_elsewhere'] else ''}"
+        for row in answers.iter_rows(named=True)
+        if row["upstream"] or row["client_most"]
+    ]
+    late = upstream_lateness(run)
+    if late is not None and late[0]:
+        said.append(f"the upstream itself was late {many(late[0], 'time')}, by up to {late[1]:.0f} ms")
+    twice, elsewhere = int(answers["asked_twice"].sum()), int(answers["from_elsewhere"].sum())
+    hits = load_target(run.info.plan.target).metrics.meanings.get(Meaning.CACHE_HITS)
+    cached = 0.0 if hits is None or not elsewhere else float(metered(run, hits.metric, "all", by=())["n"].sum())
+    wrong = float(twice + max(0.0, elsewhere - cached))
+    if elsewhere and cached:
+        said.append(f"{cached:,.0f} from the gateway's cache")
+    n = int(answers["client_most"].sum())
     return Verdict(name, wrong, threshold, n, None, None, passed(not wrong), "; ".join(said), query)
 
 
