@@ -79,56 +79,76 @@ def recoveries(run: Run) -> pl.DataFrame:
     return run.sql(recoveries_sql(run))
 
 
-def recoveries_sql(run: Run) -> str:
-    """Give the query of :func:`recoveries`."""
+_CHAOS: Final = "select number, tool, on_us, off_us from chaos_windows where tool is not null"
+_NEXT_CHAOS: Final = r"""
+    select min(at_us) from events where name = 'CHAOS_MODE_ON' and at_us > off_us
+    and coalesce(subject, regexp_extract(detail, 'tool=(\S+)', 1)) = tool"""
+
+
+def recoveries_sql(run: Run, windows: str = _CHAOS, *, following: str = _NEXT_CHAOS, failed: str = FAILED_SQL) -> str:
+    """Give the query of :func:`recoveries`, also for what else was made and taken back.
+
+    Parameters
+    ----------
+    run
+        The run.
+    windows
+        SELECT of ``number``, ``tool``, ``on_us`` and ``off_us``.
+    following
+        SELECT of the moment from which on failures of the tool belong to another such window.
+    failed
+        What a call looks like that failed for it.
+    """
     return f"""
-        with ended as (
-            select number, tool, soak_seconds(off_us) as ended_s, off_us,
-                   (select min(at_us) from events where name = 'CHAOS_MODE_ON' and at_us > off_us
-                    and coalesce(subject, regexp_extract(detail, 'tool=(\\S+)', 1)) = tool) as next_us
-            from chaos_windows where off_us is not null
+        with windows as materialized ({windows}),
+        ended as (
+            select number, tool, soak_seconds(off_us) as ended_s, off_us, ({following}) as next_us
+            from windows where off_us is not null
         ),
         usual as (
-            select tool, count(*) filter ({FAILED_SQL}) / count(*) as share
+            select tool, count(*) filter ({failed}) / count(*) as share
             from outcomes semi join ended using (tool)
             where attempts > 0 and purpose <> 'trial'
-                  and not exists (select 1 from chaos_windows as chaos where chaos.tool = outcomes.tool
+                  and not exists (select 1 from windows where windows.tool = outcomes.tool
                                                and planned_at_us >= on_us and planned_at_us < off_us)
             group by tool
         ),
         later as not materialized (
-            select number, soak_seconds(planned_at_us) as soak_s, ended_s, kind, {FAILED_SQL} as is_failed
+            select number, tool, soak_seconds(planned_at_us) as soak_s, ended_s, kind, {failed} as is_failed
             from ended join outcomes using (tool)
             where planned_at_us >= off_us and coalesce(planned_at_us < next_us, true) and attempts > 0
                   and purpose <> 'trial'
         ),
         after as (
-            select number, count(*) as calls, count(*) filter (kind = 'ok') as ok,
+            select number, tool, count(*) as calls, count(*) filter (kind = 'ok') as ok,
                    min(soak_s) filter (kind = 'ok') as first_ok_s
-            from later group by number
+            from later group by number, tool
         ),
         stretches as (
-            select number, floor((soak_s - ended_s) / {run.thresholds.recovery_s!r}) as place, count(*) as n,
+            select number, tool, floor((soak_s - ended_s) / {run.thresholds.recovery_s!r}) as place, count(*) as n,
                    count(*) filter (is_failed) as failed, max(soak_s) filter (is_failed) as last_s
-            from later group by number, place
+            from later group by number, tool, place
         ),
         failing as (
-            select number, last_s,
+            select number, tool, last_s,
                    bool_and(failed >= 2 and failed > n * share + 3 * sqrt(n * share) and place = its_place)
-                       over (partition by number order by place) as is_part
-            from (select *, row_number() over (partition by number order by place) - 1 as its_place from stretches)
-            join ended using (number) join usual using (tool)
+                       over (partition by number, tool order by place) as is_part
+            from (select *, row_number() over (partition by number, tool order by place) - 1 as its_place
+                  from stretches)
+            join ended using (number, tool) join usual using (tool)
         ),
         recovered as (
             select number, tool, ended_s, calls, ok,
                    greatest(ended_s,
-                            (select max(last_s) from failing where failing.number = after.number and is_part),
-                            (select max(soak_s) from later where later.number = after.number and is_failed
+                            (select max(last_s) from failing
+                             where failing.number = after.number and failing.tool = after.tool and is_part),
+                            (select max(soak_s) from later
+                             where later.number = after.number and later.tool = after.tool and is_failed
                              and coalesce(soak_s < first_ok_s, true))) as recovered_s
-            from after join ended using (number)
+            from after join ended using (number, tool)
         )
         select tool, ended_s, recovered_s, recovered_s - ended_s as recovery_s,
-               (select count(*) from later where later.number = recovered.number and is_failed
-                and soak_s <= recovered_s) as failed,
+               (select count(*) from later where later.number = recovered.number and later.tool = recovered.tool
+                and is_failed and soak_s <= recovered_s) as failed,
                ok, calls
         from recovered order by ended_s, tool"""  # noqa: S608 - our own numbers

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from soaklib.analysis.books.reconcile import books_balanced
-from soaklib.analysis.verdicts.criteria import changes, chaos, completeness, oracles, stability, traffic
+from soaklib.analysis.verdicts.criteria import changes, chaos, completeness, lasting, oracles, stability, traffic
 from soaklib.errors import SettingsError
 from soaklib.records import JUDGING
 
@@ -49,6 +49,8 @@ CRITERIA: Final[tuple[Callable[[Run], Verdict], ...]] = (
     chaos.chaos_shows,
     chaos.breaker_engages,
     chaos.breaker_recovers,
+    lasting.lasting_changes_show,
+    lasting.recovers_after_lasting_changes,
     changes.quota_cut_works,
     completeness.snapshots_complete,
     books_balanced,

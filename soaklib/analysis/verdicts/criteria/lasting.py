@@ -1,0 +1,173 @@
+"""Did changes by literal requests and at the upstream reach the calls, and did those recover when they were taken back?
+
+What they are meant to do is read from the plan: a change at the upstream makes calls fail by its mode, or late where it
+sets a latency alone, of the models and tools that ``only`` names, or of all; one by literal requests makes those of its
+``tool`` fail, and where it names none nothing is known of what it is meant to do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from soaklib.analysis.measures.breakers import recoveries_sql
+from soaklib.analysis.statistics.intervals import rate_interval
+from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, passed
+from soaklib.plan.changes import HttpChange, UpstreamChange
+from soaklib.records import State, Verdict
+from soaklib.store.quoting import text_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from soaklib.analysis.sources.run import Run
+    from soaklib.plan.changes import Change
+
+__all__ = ["lasting_changes_show", "recovers_after_lasting_changes"]
+
+_FAILED: Final = "kind not in ('ok', 'interrupted')"
+_SLOWEST: Final = 0.01
+_UNKNOWN: Final = "no such change says what it is meant to do: name its tool"
+
+
+class _Effect(NamedTuple):
+    """What a change of the plan is meant to do: to which tools' calls, and whether they are late or fail."""
+
+    number: int
+    change: HttpChange | UpstreamChange
+    tools: tuple[str, ...]
+    is_late: bool
+
+
+class _Seen(NamedTuple):
+    """Calls that touch the window of a change and those that touch none, and how many were as it makes them."""
+
+    name: str
+    sent: int
+    affected: int
+    other_sent: int
+    other_affected: int
+    is_late: bool
+
+    @property
+    def usual(self) -> float:
+        """The share of calls that are so without it."""
+        if self.is_late:
+            return _SLOWEST
+        return self.other_affected / self.other_sent if self.other_sent else 0.0
+
+    def __str__(self) -> str:
+        what = "late" if self.is_late else "not ok"
+        without = f", {self.other_affected} of {self.other_sent} without it" if not self.is_late else ""
+        return f"{self.affected} of {self.sent} calls were {what} while it lasted{without}"
+
+
+def lasting_changes_show(run: Run) -> Verdict:
+    """Did each change that was made, and was to be taken back, reach the calls that it is meant for?
+
+    As for chaos: the lower end of the exact 95 % interval of the share of calls that were not ok (or late) while it
+    lasted must lie above what is usual without it.
+    """
+    name, threshold = "lasting changes show in the data", "more calls not ok (late, of a latency) than without each"
+    effects = _effects(run)
+    query = _shown_sql(effects)
+    if (verdict := _not_to_be_judged(run, name, threshold, effects, query)) is not None:
+        return verdict
+    seen = [_Seen(effects[place].change.name, *counts) for place, *counts in run.sql(query).iter_rows()]
+    n = sum(one.sent for one in seen)
+    if len(seen) < len(effects) or not all(one.sent for one in seen):
+        return Verdict(name, None, threshold, n, None, None, State.INSUFFICIENT, "no call to judge by", query)
+    shares = [rate_interval([one.affected], [one.sent]) for one in seen]
+    shows = [share.low is not None and share.low > one.usual for share, one in zip(shares, seen, strict=True)]
+    [rate, low, high] = min([100 * (value or 0.0) for value in (share.rate, share.low, share.high)] for share in shares)
+    detail = "; ".join(f"{one.name}: {one}" for one in seen)
+    return Verdict(name, rate, threshold, n, low, high, passed(all(shows)), detail, query)
+
+
+def recovers_after_lasting_changes(run: Run) -> Verdict:
+    """Does the last call that failed for each such change come soon after it was taken back, and do calls succeed?"""
+    within_s = run.thresholds.recovery_s
+    name, threshold = "recovers after lasting changes", f"<= {within_s:g} soak s after each was undone, then ok calls"
+    effects = [effect for effect in _effects(run) if not effect.is_late]
+    query = _recovered_sql(run, effects)
+    if (verdict := _not_to_be_judged(run, name, threshold, effects, query)) is not None:
+        return verdict
+    after = run.sql(query)
+    if after.height < sum(len(effect.tools) for effect in effects):
+        detail = "no call after it, or it was not taken back"
+        return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, detail, query)
+    recovery_s, n = max(after["recovery_s"]), int(after["calls"].sum())
+    detail = each(after.to_dicts(), lambda row: row["tool"], _words)
+    state = passed(recovery_s <= within_s and min(after["ok"]) > 0)
+    return Verdict(name, recovery_s, threshold, n, None, None, state, detail, query)
+
+
+def _words(row: Mapping[str, object]) -> str:
+    last = f"last failure {row['recovery_s']:.0f} soak s after" if row["failed"] else "no failure for it after"
+    return f"{last} it was undone, {row['ok']} ok calls after it"
+
+
+def _not_to_be_judged(run: Run, name: str, threshold: str, effects: Sequence[_Effect], query: str) -> Verdict | None:
+    changes: list[Change] = [effect.change for effect in effects]
+    if not changes and any(isinstance(change, HttpChange) for change in run.info.plan.changes):
+        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, _UNKNOWN, query)
+    return change_not_made(run, name, threshold, changes, query)
+
+
+def _effects(run: Run) -> list[_Effect]:
+    """Give what the plan's changes are meant to do, of those that say so."""
+    plan, effects = run.info.plan, []
+    for number, change in enumerate(plan.changes):
+        if isinstance(change, UpstreamChange):
+            only = change.behave.get("only")
+            named = [change.tool] if change.tool else only if isinstance(only, list) else []
+            tools = tuple(tool for tool in plan.tools if tool in named) or plan.tools
+            is_late = change.behave.get("mode", "none") == "none" and "latency_ms" in change.behave
+            effects.append(_Effect(number, change, tools, is_late))
+        elif isinstance(change, HttpChange) and change.tool is not None:
+            effects.append(_Effect(number, change, (change.tool,), is_late=False))
+    return effects
+
+
+def _windows_sql(effects: Sequence[_Effect]) -> str:
+    """Give the SELECT of when each change was in force, for each of its tools."""
+    rows = ", ".join(
+        f"({place}, {effect.number}, {text_sql(tool)}, {effect.is_late})"
+        for place, effect in enumerate(effects)
+        for tool in effect.tools
+    )
+    return f"""
+        select place, number, meant.tool, is_late, on_us, off_us
+        from (values {rows or "(-1, -1, '', false)"}) as meant(place, number, tool, is_late)
+        join chaos_windows using (number)"""  # noqa: S608 - quoted
+
+
+def _shown_sql(effects: Sequence[_Effect]) -> str:
+    return f"""
+        with windows as materialized ({_windows_sql(effects)}),
+        touched as (
+            select place, is_late, tool, kind, service_us,
+                   coalesce(done_at_us, planned_at_us) >= on_us
+                       and coalesce(planned_at_us < off_us, true) as is_in,
+                   exists (select 1 from chaos_windows as any_change
+                           where coalesce(done_at_us, planned_at_us) >= any_change.on_us
+                                 and coalesce(planned_at_us < any_change.off_us, true)) as is_in_any
+            from windows join valid_calls using (tool) where attempts > 0 and purpose = 'load'
+        ),
+        usual as (
+            select place, tool, quantile_disc(service_us, {1 - _SLOWEST}) as late_us
+            from touched where not is_in_any and is_late group by all
+        ),
+        told as (
+            select touched.*, if(is_late, coalesce(service_us > late_us, false), {_FAILED}) as is_affected
+            from touched left join usual using (place, tool)
+        )
+        select place, count(*) filter (is_in), count(*) filter (is_in and is_affected),
+               count(*) filter (not is_in_any), count(*) filter (not is_in_any and is_affected), any_value(is_late)
+        from told group by place order by place"""  # noqa: S608 - our own words
+
+
+def _recovered_sql(run: Run, effects: Sequence[_Effect]) -> str:
+    following = """
+        select min(other.on_us) from windows as other
+        where other.tool = windows.tool and other.on_us > windows.off_us"""
+    return recoveries_sql(run, _windows_sql(effects), following=following, failed=_FAILED)
