@@ -17,6 +17,7 @@ import orjson
 from soaklib.errors import RecordingError
 from soaklib.plan.limits import MOST_QUEUED_ROWS
 from soaklib.runner.frames import rows_frame, scrape_header
+from soaklib.store.tables import NOTHING_SAID, OUTCOME_ALWAYS
 from soaklib.store.writer import segment_row
 
 if TYPE_CHECKING:
@@ -136,8 +137,8 @@ class Recorder:
         return self._error is None
 
     def outcome(self, row: Outcome) -> None:
-        """Take a row for ``outcomes``."""
-        self._take("outcomes", tuple(row))
+        """Take a row for ``outcomes``; what its gateway says nothing of is not sent: NULLs take as long as values."""
+        self._take("outcomes", row[:OUTCOME_ALWAYS] if row[OUTCOME_ALWAYS:] == NOTHING_SAID else tuple(row))
 
     def event(self, row: Event) -> None:
         """Take a row for ``events``, and hand it over at once: what has happened must not happen again on resume."""

@@ -11,6 +11,8 @@ __all__ = [
     "ADDED",
     "APPENDED",
     "DATABASE_NAME",
+    "NOTHING_SAID",
+    "OUTCOME_ALWAYS",
     "SCHEMA_VERSION",
     "TABLES",
     "added_between",
@@ -120,3 +122,11 @@ def _split_columns(columns: str) -> list[str]:
         else:
             current += character
     return [*parts, current.strip()]
+
+
+OUTCOME_ALWAYS: Final = 19
+"""So many columns of ``outcomes``, up to ``identity``, are of every call; those behind them are of what a gateway says
+beside its answer, and a row without any of it may be appended without them."""
+
+NOTHING_SAID: Final = (None,) * (len(_split_columns(TABLES["outcomes"])) - OUTCOME_ALWAYS)
+"""What a row without any of it has in those columns."""

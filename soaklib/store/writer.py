@@ -20,7 +20,15 @@ from soaklib.safety.memory import database_memory
 from soaklib.store.faults import LOCKED, first_line
 from soaklib.store.foreign import not_data, seal_off
 from soaklib.store.quoting import name_sql
-from soaklib.store.tables import APPENDED, SCHEMA_VERSION, TABLES, added_between, defined_columns
+from soaklib.store.tables import (
+    APPENDED,
+    NOTHING_SAID,
+    OUTCOME_ALWAYS,
+    SCHEMA_VERSION,
+    TABLES,
+    added_between,
+    defined_columns,
+)
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -135,6 +143,8 @@ class RunWriter:
                 table: self._connection.appender("samples_staged" if table == "samples" else table)
                 for table in APPENDED
             }
+            always = [name for name, _ in defined_columns(TABLES["outcomes"])][:OUTCOME_ALWAYS]
+            self._short_outcomes = self._connection.appender("outcomes", columns=always)
 
     def _refuse_foreign(self) -> None:
         """Refuse a file that holds more than data: a trigger, a default or a macro would run as rows are written."""
@@ -165,8 +175,7 @@ class RunWriter:
             self._connection.begin()
             try:
                 for table, rows in batch.items():
-                    appender = self._appenders[table]
-                    kept = [_staged(row) for row in rows] if table == "samples" else list(rows)
+                    appender, kept = self._to_append(table, rows)
                     appender.append_rows(kept)
                     appender.flush()
                     if table == "samples":
@@ -174,12 +183,25 @@ class RunWriter:
                         self._connection.execute("delete from samples_staged").fetchall()
                     rows_written += len(kept)
             except BaseException:
-                for appender in self._appenders.values():
+                for appender in (*self._appenders.values(), self._short_outcomes):
                     appender.clear()
                 self._connection.rollback()
                 raise
             self._connection.commit()
         return rows_written
+
+    def _to_append(
+        self, table: str, rows: Iterable[Sequence[object]]
+    ) -> tuple[duckdb.Appender, list[Sequence[object]]]:
+        """Give what takes a table's rows, and these in its form; outcomes are short where all of them are."""
+        if table == "samples":
+            return self._appenders[table], [_staged(row) for row in rows]
+        kept = list(rows)
+        if table != "outcomes":
+            return self._appenders[table], kept
+        if all(len(row) == OUTCOME_ALWAYS for row in kept):
+            return self._short_outcomes, kept
+        return self._appenders[table], [(*row, *NOTHING_SAID) if len(row) == OUTCOME_ALWAYS else row for row in kept]
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Give another connection to the file, for a thread that reads it while this one writes."""

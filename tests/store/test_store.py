@@ -15,7 +15,15 @@ from stored_rows import ANCHOR, MANIFEST, outcome
 from soaklib.errors import RecordingError, RunError, SchemaError
 from soaklib.records import Event, HealthTick, Outcome, RunStatus
 from soaklib.store.reader import open_read_only
-from soaklib.store.tables import DATABASE_NAME, SCHEMA_VERSION, TABLES, added_between, defined_columns
+from soaklib.store.tables import (
+    DATABASE_NAME,
+    NOTHING_SAID,
+    OUTCOME_ALWAYS,
+    SCHEMA_VERSION,
+    TABLES,
+    added_between,
+    defined_columns,
+)
 from soaklib.store.views import Segment, soak_seconds_sql
 from soaklib.store.writer import RunWriter, segment_row
 
@@ -246,3 +254,40 @@ def test_the_columns_of_a_table_are_the_fields_of_its_record():
     for table, record in (("outcomes", Outcome), ("events", Event), ("runner_health", HealthTick)):
         names = [name for name, _ in defined_columns(TABLES[table])]
         assert names == [{"key": "event_key"}.get(field, field) for field in record._fields]
+
+
+def test_outcomes_of_which_a_gateway_says_nothing_may_be_short(writer, path):
+    """Alone or beside whole ones: what is left out is NULL, and every row is where it was handed over."""
+    short = [tuple(outcome(slot, identity="a", lane=3))[:OUTCOME_ALWAYS] for slot in range(4)]
+    writer.append({"outcomes": short[:2]})
+    writer.append({"outcomes": [short[2], outcome(9, identity="b", remaining=7, key_id="k"), short[3]]})
+    writer.append({"outcomes": [outcome(10)]})
+    writer.close()
+    with open_read_only(path) as connection:
+        told = connection.execute(
+            "select slot, lane, identity, chunks, remaining, cost_usd, key_id from outcomes order by rowid"
+        ).fetchall()
+    of_short = [(slot, 3, "a", None, None, None, None) for slot in range(4)]
+    assert told == [
+        *of_short[:3], (9, None, "b", None, 7, None, "k"), of_short[3], (10, None, None, None, None, None, None),
+    ]  # fmt: skip
+
+
+def test_a_short_row_that_is_refused_takes_none_beside_it(writer, path):
+    """As of whole rows: the batch is as if it never came, and the next is stored."""
+    bad = list(tuple(outcome(1))[:OUTCOME_ALWAYS])
+    bad[1] = "no number"
+    with pytest.raises(RecordingError):
+        writer.append({"outcomes": [tuple(outcome(0))[:OUTCOME_ALWAYS], bad]})
+    writer.append({"outcomes": [tuple(outcome(2))[:OUTCOME_ALWAYS]]})
+    writer.close()
+    with open_read_only(path) as connection:
+        assert connection.execute("select slot from outcomes").fetchall() == [(2,)]
+
+
+def test_a_short_row_ends_with_the_identity():
+    """What is behind it is what a gateway says beside its answer; whoever adds a column puts it there."""
+    columns = [name for name, _ in defined_columns(TABLES["outcomes"])]
+    assert columns[OUTCOME_ALWAYS - 1 : OUTCOME_ALWAYS + 1] == ["identity", "first_byte_at_us"]
+    assert tuple(Outcome._fields) == tuple(columns)
+    assert len(NOTHING_SAID) == len(columns) - OUTCOME_ALWAYS
