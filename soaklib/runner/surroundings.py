@@ -16,7 +16,8 @@ from soaklib.runner.literal import upstream_counts
 from soaklib.runner.recorder import Recorder
 from soaklib.runner.vitals import watch_vitals
 from soaklib.store.tables import DATABASE_NAME
-from soaklib.targets.admin import Link
+from soaklib.targets import refuse_unless_whole
+from soaklib.targets.admin import Admin, Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from soaklib.plan.settings import SoakSettings
     from soaklib.runner.vitals import Vitals
     from soaklib.targets import Target
-    from soaklib.targets.admin import Admin, Tell
+    from soaklib.targets.admin import Tell
 
 __all__ = ["Surroundings"]
 
@@ -76,7 +77,9 @@ class Surroundings:
 
     def admin(self, target: Target, link: Link) -> Admin:
         """Give what is done at the gateway beside the load, to be entered and left."""
-        return target.admin(link)
+        admin = target.admin(link)
+        refuse_unless_whole(admin, Admin, target.kind)
+        return admin
 
     async def upstream_counts(self, plan: Plan) -> dict[str, JsonValue] | None:
         """Give what the mock upstream that a plan knows of counted; None where there is none, or no answer."""

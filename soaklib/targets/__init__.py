@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from soaklib.targets.admin import Admin, Link
     from soaklib.targets.base import MetricMap, Reader, Template
 
-__all__ = ["GROUP", "Target", "known_kinds", "load_target"]
+__all__ = ["GROUP", "Target", "known_kinds", "load_target", "refuse_unless_whole"]
 
 GROUP: Final = "soaklib.targets"
 """The entry-point group under which other packages register a kind: its name, and what to call with the options."""
@@ -75,6 +75,20 @@ def known_kinds() -> list[str]:
     return [*_OWN, *sorted({entry.name for entry in entry_points(group=GROUP)} - set(_OWN))]
 
 
+def refuse_unless_whole(thing: object, protocol: type, kind: str) -> None:
+    """Refuse what a kind of gateway brings if it lacks a part of its protocol: a soak would find out in its midst.
+
+    Raises
+    ------
+    SettingsError
+        It lacks some; the text names them.
+    """
+    parts = {name for name in (*vars(protocol), *protocol.__annotations__) if not name.startswith("_")}
+    if lacks := sorted(name for name in parts if not hasattr(thing, name)):
+        msg = f"--plan: target of kind {kind!r}: its {protocol.__name__} lacks {', '.join(lacks)}"
+        raise SettingsError(msg)
+
+
 def load_target(table: TargetTable) -> Target:
     """Give the target that a plan names, made with its options.
 
@@ -89,11 +103,13 @@ def load_target(table: TargetTable) -> Target:
         msg = f"[target] kind = {table.kind!r}: {target!r} has no model of its options"
         raise SettingsError(msg)
     try:
-        return target(options.model_validate(table.options))
+        made = target(options.model_validate(table.options))
     except ValidationError as exc:
         problems = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
         msg = f"--plan: target of kind {table.kind!r}: {problems}"
         raise SettingsError(msg) from exc
+    refuse_unless_whole(made, Target, table.kind)
+    return made
 
 
 def _class_of(kind: str) -> Callable[..., Target]:

@@ -1,4 +1,9 @@
-"""The admin of a gateway that can be asked for no change of its own: what it does not need is done here, once."""
+"""The admin of a gateway that can be asked for no change of its own: what it does not need is done here, once.
+
+A kind of gateway of another package derives its own from it and writes what is different: who calls with which secret
+(:meth:`IdleAdmin.open`, :meth:`IdleAdmin.renew`, :meth:`IdleAdmin.close`), and whether the gateway is well
+(:meth:`IdleAdmin.is_well`, :meth:`IdleAdmin.health`).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +12,12 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Final, Self
 
 from soaklib.errors import SettingsError
-from soaklib.targets.admin import AdminError, Told
+from soaklib.targets.admin import AdminError, Health, Missing, Told
 from soaklib.targets.asking import Asking
-from soaklib.targets.base import Wire
+from soaklib.targets.base import Identity, Wire
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
@@ -19,7 +25,6 @@ if TYPE_CHECKING:
     from soaklib.plan.model import Plan
     from soaklib.targets.admin import Link, Made, Owe
     from soaklib.targets.asking import Reply
-    from soaklib.targets.base import Identity
 
 __all__ = ["IdleAdmin", "Secrets"]
 
@@ -96,21 +101,21 @@ class Secrets:
 
 
 class IdleAdmin:
-    """What all kinds share whose own changes are none.
+    """What all kinds share whose own changes are none: agents without a secret, at a gateway that is looked at.
 
     Parameters
     ----------
     link
         The run, and the way to the gateway.
     routes
-        What there is to look at (``metrics``, ``health``, ``ready``), and where.
+        What there is to look at (``metrics``, ``health``, ``ready``), and where; nothing by default.
     """
 
     capabilities: frozenset[str] = frozenset()
 
-    def __init__(self, link: Link, routes: Mapping[str, str]) -> None:
+    def __init__(self, link: Link, routes: Mapping[str, str] = {}) -> None:
         self.link = link
-        self.routes = routes
+        self.routes = dict(routes)
         self.asking = Asking(link)
 
     async def __aenter__(self) -> Self:
@@ -154,6 +159,33 @@ class IdleAdmin:
             for place, change in enumerate(plan.changes)
             if change.do in _OWN_CHANGES
         }
+
+    async def missing(self, plan: Plan) -> Missing:
+        """Say which changes of a plan the gateway has no route for; nothing is asked."""
+        return Missing(self.hindered(plan), [])
+
+    async def health(self) -> Health:
+        """Look at what tells whether it is well; where there is nothing to look at, it is taken to be."""
+        for endpoint in ("health", "ready"):
+            if endpoint not in self.routes:
+                continue
+            try:
+                told = await self.look(endpoint)
+            except AdminError as exc:
+                return Health(fit=False, detail=str(exc))
+            if not told.ok:
+                return Health(fit=False, detail=f"GET {self.routes[endpoint]} {told.status}, and not well")
+        asked = [route for endpoint, route in self.routes.items() if endpoint != "metrics"]
+        return Health(fit=True, detail=f"{', '.join(asked)}: well" if asked else "its health is not asked for")
+
+    async def open(self, role: str, name: str) -> Identity:
+        """Give an agent that needs no secret."""
+        return Identity(name, role, "")
+
+    async def renew(self, identity: Identity, *, expires_at: dt.datetime) -> Identity:
+        """Give it as it is: it has nothing that ends."""
+        del expires_at
+        return identity
 
     async def close(self, identity: Identity) -> None:
         """Let an identity go."""

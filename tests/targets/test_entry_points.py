@@ -1,26 +1,33 @@
 """A kind of gateway that another package brings: found by its entry point, and soaked like any other."""
 
 import asyncio
+import os
+import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from aiohttp import web
+from target_links import link_to
 
+import soaklib
 from soaklib.errors import SettingsError
 from soaklib.plan.model import TargetTable, load_plan
 from soaklib.records import Kind, Reason
 from soaklib.runner.client import Client
 from soaklib.runner.tokens import AgentPool
-from soaklib.targets import known_kinds, load_target
-from soaklib.targets.admin import Link
+from soaklib.targets import known_kinds, load_target, refuse_unless_whole
+from soaklib.targets.admin import Admin, Link
+from soaklib.targets.idle_admin import IdleAdmin
 
 MODULE = """
 from dataclasses import replace
 from pydantic import BaseModel, ConfigDict
 from soaklib.errors import SettingsError
 from soaklib.records import Kind, Reason
-from soaklib.targets.admin import Health, Made, Missing
-from soaklib.targets.base import Identity, Limit, MetricMap, Reading, Wire
+from soaklib.targets.base import Limit, MetricMap, Reading, Wire
+from soaklib.targets.idle_admin import IdleAdmin
 
 
 class Options(BaseModel):
@@ -59,19 +66,7 @@ class Reader:
         return Reading(kind, reason)
 
 
-class Admin:
-    capabilities = frozenset()
-    endpoints = ()
-
-    async def __aenter__(self):
-        return self
-
-    async def __aexit__(self, *_):
-        return None
-
-    async def open(self, role, name):
-        return Identity(name, role, "")
-
+class Admin(IdleAdmin):
     async def renew(self, identity, *, expires_at):
         return replace(identity, secret=f"secret of {identity.name}")
 
@@ -94,7 +89,27 @@ class Target:
         return Reader()
 
     def admin(self, link):
-        return Admin()
+        return Admin(link)
+
+
+class Half(Target):
+    def __getattribute__(self, name):
+        if name == "agent_limit":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+"""
+PLAN = """
+name = "parrot"
+intervals = { rotate_tokens_s = 900, token_lifetime_s = 1200, snapshot_s = 3600, scrape_s = 60 }
+[target]
+kind = "parrot"
+greeting = "hello"
+[roles.talker]
+scopes = ["polly:say"]
+[[operations]]
+role = "talker"
+share = 1.0
+steps = [{ tool = "polly", action = "say", params = {} }]
 """
 
 
@@ -106,7 +121,7 @@ def parrot(tmp_path, monkeypatch):
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: parrot-target\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[soaklib.targets]\nparrot = parrot_target:Target\nbroken = parrot_target:Nobody\n"
+        "[soaklib.targets]\nparrot = parrot_target:Target\nbroken = parrot_target:Nobody\nhalf = parrot_target:Half\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     yield TargetTable.model_validate({"kind": "parrot", "greeting": "hello"})
@@ -161,5 +176,70 @@ def test_what_it_refuses_is_refused_as_a_setting(parrot):
         load_target(parrot).compile(step, "scraper")
     with pytest.raises(SettingsError, match="target of kind 'broken' cannot be loaded: "):
         load_target(TargetTable(kind="broken"))
+    with pytest.raises(SettingsError, match="target of kind 'half': its Target lacks agent_limit"):
+        load_target(TargetTable.model_validate({"kind": "half", "greeting": "hello"}))
+    with pytest.raises(
+        SettingsError, match="target of kind 'parrot': its Admin lacks capabilities, clear, clear_left, "
+    ):
+        refuse_unless_whole(object(), Admin, "parrot")
     with pytest.raises(SettingsError, match="no target of kind 'cat'; there are 4runr, openai, mcp, "):
         load_target(TargetTable(kind="cat"))
+
+
+def test_an_admin_that_is_derived_has_all_that_a_soak_asks_for():
+    """Who writes nothing has agents without a secret, at a gateway that is taken to be well."""
+
+    async def main():
+        async with IdleAdmin(link_to("http://127.0.0.1:9")) as admin:
+            refuse_unless_whole(admin, Admin, "any")
+            agent = await admin.open("scraper", "a")
+            return agent, await admin.renew(agent, expires_at=None), await admin.health(), admin.endpoints
+
+    opened, renewed, health, endpoints = asyncio.run(main())
+    assert (opened.name, opened.secret, renewed) == ("a", "", opened)
+    assert (health.fit, health.detail, endpoints) == (True, "its health is not asked for", ())
+
+
+class _Parrot(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        said = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("parrot")
+def test_a_kind_of_another_package_is_soaked_from_start_to_end(tmp_path):
+    """By the command, with preflight, rotation, verdicts and summary, as any kind of soaklib's own."""
+    (tmp_path / "plan.toml").write_text(PLAN)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Parrot)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    command = [
+        sys.executable, "-m", "soaklib.run", "--plan", "plan.toml", "--gateway-url",
+        f"http://127.0.0.1:{server.server_port}", "--hours", "1", "--speed", "360", "--rps", "0.05", "--no-report",
+        "--yes", "--out", "runs", "--thresholds.late-ms", "5000",
+    ]  # fmt: skip
+    try:
+        ended = subprocess.run(
+            command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True,
+            check=False, timeout=300,
+        )  # fmt: skip
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert ended.returncode in (0, 1), ended.stderr
+    with soaklib.open_run(ended.stdout.splitlines()[-1]) as run:
+        rows = run.sql(
+            "select kind, count(*), count(output_tokens), count(distinct token_generation) from outcomes group by 1"
+        )
+        states = dict(run.verdicts().select("name", "state").iter_rows())
+    assert rows.rows() == [("ok", 180, 180, 4)]
+    assert states["every slot accounted for"] == states["success rate"] == "pass"
+    assert states["healthy"] == states["books balanced"] == states["no drift in gateway memory"] == "not applicable"
