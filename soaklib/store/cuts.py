@@ -24,7 +24,7 @@ _SAID: Final = r"""
     where name <> 'HEALTH_GATE_FAILED'
       and (regexp_matches(event_key, '^(again:)?(begun:)?change:\d+:update-policy')
            or (name = 'HEALTH_GATE_PASSED' and starts_with(detail, 'before update-policy')))
-    order by at_us, rowid"""
+    order by at_us, name <> 'HEALTH_GATE_PASSED'"""
 _REFUSED: Final = (EventName.CHANGE_FAILED, EventName.CHANGE_UNSUPPORTED)
 
 

@@ -1,10 +1,13 @@
 """A call that a quota which the plan cut may deny: found in the events, whoever sent it."""
 
+from pathlib import Path
+
 import pytest
 from stored_rows import outcome, written_run
 
 from soaklib.plan.model import load_plan
 from soaklib.records import Event
+from soaklib.store.cuts import may_be_cut_sql
 from soaklib.store.reader import open_read_only
 from soaklib.store.tables import DATABASE_NAME
 
@@ -56,6 +59,20 @@ def test_a_call_may_be_denied_from_the_gate_before_the_cut_on(tmp_path, events, 
     """A call that ends from then on is `either`: unless the gateway refused the cut, or nobody asked for it."""
     said = _expected(tmp_path, [_call(done_us, done_us) for done_us in (39, 40, 60, 95)], events)
     assert said == {us: "either" if from_us is not None and us >= from_us else "allow" for us in said}
+
+
+def test_events_say_what_a_runner_remembered():
+    """In the sample, a run of version 1 whose runner wrote it into each row, the events tell the same calls."""
+    sample = Path(__file__).parents[2] / "data" / "sample" / DATABASE_NAME
+    connection = open_read_only(sample)
+    cut = may_be_cut_sql(connection)
+    [(recorded, differing)] = connection.execute(
+        "select count(*) filter (expected = 'either'),"
+        f" count(*) filter ((expected = 'either') <> ({cut})) from outcomes"
+    ).fetchall()
+    connection.close()
+    assert recorded > 0
+    assert differing == 0
 
 
 def test_a_cut_says_nothing_of_other_calls(tmp_path):
