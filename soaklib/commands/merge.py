@@ -11,8 +11,9 @@ from soaklib.commands.process import command
 from soaklib.errors import ExitCode, RunError, SoaklibError
 from soaklib.evidence.judging import exit_code, judge_folder
 from soaklib.fleet.job import JOB_NAME, LANES_FOLDER, LaneJob
-from soaklib.fleet.launch import settle_what_is_lost
-from soaklib.fleet.merge import conductor_database, merge
+from soaklib.fleet.launch import settle_what_is_lost, settle_without_conductor
+from soaklib.fleet.merge import conductor_database, lanes_of, merge
+from soaklib.store.lock import RunLock
 from soaklib.store.tables import DATABASE_NAME
 
 if TYPE_CHECKING:
@@ -26,15 +27,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     options = flags().parse_args(arguments)
     try:
-        folder, lanes = _find(options.folders, options.out)
-        merge(folder, lanes)
-        print(folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
-        if not options.judge:
-            return ExitCode.OK
-        return exit_code(judge_folder(folder)[0], strict=False)
+        home, lanes = _find(options.folders, options.out)
+        home.mkdir(parents=True, exist_ok=True)
+        with RunLock(home):  # neither while its conductor lives, nor twice at a time
+            _merge(home, lanes, frozenset(options.lost), is_one_folder=len(options.folders) == 1)
+            print(home.resolve())  # noqa: T201 - the last line of stdout is for scripts
+            if not options.judge:
+                return ExitCode.OK
+            return exit_code(judge_folder(home)[0], strict=False)
     except SoaklibError as exc:
         print(f"soaklib: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
         return exc.exit_code
+
+
+def _merge(home: Path, lanes: list[Path], lost: frozenset[int], *, is_one_folder: bool) -> None:
+    """Write rows for what nobody sent, and merge."""
+    if not conductor_database(home).exists() or not (home / JOB_NAME).exists():
+        if (home / JOB_NAME).exists():
+            print(  # noqa: T201 - the command's own words
+                f"soaklib: {home} has no file of its conductor: the run is merged without probes, changes and scrapes",
+                file=sys.stderr,
+            )
+        lanes = settle_without_conductor(lanes, home, lost)
+    elif is_one_folder:
+        job = LaneJob.read(home / JOB_NAME)
+        settle_what_is_lost(home, job, lost)
+        lanes = lanes_of(home, job.lanes)
+    merge(home, lanes)
 
 
 def flags() -> Flags:
@@ -47,6 +66,10 @@ def flags() -> Flags:
         help="the run's folder, with its lanes in it; or, where they are elsewhere, the conductor's and each lane's",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="the run's folder, where lanes alone are merged")
+    parser.add_argument(
+        "--lost", metavar="I", action="append", default=[], type=int,
+        help="lane I's files are gone for good: its slots are missed; for each such lane once",
+    )  # fmt: skip
     parser.add_argument("--no-judge", dest="judge", action="store_false", help="leave out the verdicts")
     return parser
 
@@ -68,13 +91,8 @@ def _find(folders: Sequence[Path], out: Path | None) -> tuple[Path, list[Path]]:
     if len(homes) > 1 or (homes and out is not None) or not (homes or out):
         msg = "pass one run's folder, or --out FOLDER for lanes alone"
         raise RunError(msg)
-    if homes and (homes[0] / JOB_NAME).exists() and conductor_database(homes[0]).exists() and len(folders) == 1:
-        job = LaneJob.read(homes[0] / JOB_NAME)
-        settle_what_is_lost(homes[0], job)
-        lanes = [homes[0] / LANES_FOLDER / str(number) / DATABASE_NAME for number in range(job.lanes)]
     home = homes[0] if homes else out
     if home is None:  # looked at above
         msg = "pass --out FOLDER"
         raise RunError(msg)
-    home.mkdir(parents=True, exist_ok=True)
     return home, lanes

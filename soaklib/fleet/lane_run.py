@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import itertools
 import json
@@ -11,14 +12,18 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from soaklib.errors import RunError
+from soaklib.errors import RunError, TargetError
+from soaklib.fleet.desk import MOST_BOUND_US, measure_offset
+from soaklib.fleet.job import LaneJob
 from soaklib.fleet.lanes import Lane
+from soaklib.plan.model import Plan
 from soaklib.plan.pacer import Pacer
 from soaklib.plan.workload import Workload
 from soaklib.records import Event, EventName, RunStatus
-from soaklib.runner.clock import SoakClock
+from soaklib.runner.clock import RunClock, SoakClock
 from soaklib.runner.gaps import missed_slots
 from soaklib.runner.recovery import Past, recover
+from soaklib.store.reader import open_read_only
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
 from soaklib.store.writer import Manifest, RunWriter
@@ -26,10 +31,9 @@ from soaklib.store.writer import Manifest, RunWriter
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from soaklib.fleet.job import LaneJob
     from soaklib.fleet.sender import SenderResult
 
-__all__ = ["begin_or_resume", "catch_up", "end_lane", "lane_of", "settle"]
+__all__ = ["begin_or_resume", "catch_up", "end_lane", "job_of", "lane_of", "settle"]
 
 _ROWS_AT_A_TIME = 50_000
 _MEMORY_MB = 1024  # it looks at every slot of the lane, once, and no load is waiting
@@ -54,6 +58,8 @@ def begin_or_resume(job: LaneJob, lane: Lane, folder: Path) -> Past:
         settings = job.settings_of(lane)
         own_plan = job.plan.model_copy(update={"probes": ()})  # probes are the conductor's, sent and missed
         past = recover(writer, settings, own_plan, slots=lane.slots(settings.total_slots))
+        if (applied_us := _applied_us(writer)) is not None:
+            _hold_offset(writer, past.last_us, applied_us)  # up to here; what the clock was set to since is another's
         [(last_slot,)] = writer.read("select coalesce(max(slot), -1) from outcomes")
         return replace(past, first_slot=max(past.first_slot, last_slot + 1))  # also where only its gaps have rows
     finally:
@@ -70,7 +76,25 @@ def end_lane(folder: Path, result: SenderResult) -> None:
     writer.close()
 
 
-def settle(job: LaneJob, lane: Lane, folder: Path, *, zero_us: int, until_s: float) -> int:
+def _applied_us(writer: RunWriter) -> int | None:
+    """Give the offset that a lane applied last; None where it never measured one."""
+    rows = writer.read(
+        r"""select regexp_extract(detail, 'applied_us=(-?\d+)', 1)::BIGINT from events where name = ?
+            order by at_us desc, rowid desc limit 1""",
+        [EventName.CLOCK_OFFSET],
+    )
+    return rows[0][0] if rows else None
+
+
+def _hold_offset(writer: RunWriter, at_us: int, applied_us: int) -> None:
+    """Say that an offset held at a moment: a merge takes it to change evenly between two that are said."""
+    said = f"offset_us={applied_us} bound_us=0 applied_us={applied_us}"
+    writer.append({"events": [tuple(Event(at_us, EventName.CLOCK_OFFSET, said, None))]})
+
+
+def settle(
+    job: LaneJob, lane: Lane, folder: Path, *, zero_us: int, until_s: float, offset_us: int | None = None
+) -> int:
     """Write rows for the slots of a lane that nobody sent and that were due before a soak second; give how many.
 
     Parameters
@@ -81,6 +105,8 @@ def settle(job: LaneJob, lane: Lane, folder: Path, *, zero_us: int, until_s: flo
         Soak second 0 on the run's clock.
     until_s
         Where the run ended, in soak seconds.
+    offset_us
+        How far the lane's clock is ahead of that; as it was last known where it is None.
     """
     settings = job.settings_of(lane)
     past = begin_or_resume(job, lane, folder)
@@ -88,31 +114,78 @@ def settle(job: LaneJob, lane: Lane, folder: Path, *, zero_us: int, until_s: flo
     first = lane.first_from(past.first_slot)
     end = settings.total_slots if until_s >= settings.duration_s else pacer.first_slot_from(until_s)
     due = range(first, end, lane.of)
+    writer = RunWriter(folder / DATABASE_NAME, memory_limit_mb=_MEMORY_MB)
+    zero_us += (_applied_us(writer) or 0) if offset_us is None else offset_us
     clock = SoakClock(Segment(segment=0, started_at_us=zero_us, soak_started_s=0.0), settings.speed)
     rows = missed_slots(
         due, workload=Workload(job.plan, settings.seed), pacer=pacer, soak_clock=clock,
         phases=job.plan.phase_starts(settings.duration_s),
     )  # fmt: skip
-    writer = RunWriter(folder / DATABASE_NAME, memory_limit_mb=_MEMORY_MB)
     while chunk := list(itertools.islice(rows, _ROWS_AT_A_TIME)):
         writer.append({"outcomes": [tuple(row._replace(lane=lane.number)) for row in chunk]})
     if due:
         said = f"lane {lane}: {len(due)} slots missed up to H+{until_s / 3600:.3f}; nobody sent them"
         at_us = max(past.last_us, clock.at_us(pacer.due_s(first)))
         writer.append({"events": [tuple(Event(at_us, EventName.LANE_GAP, said, None))]})
+        if offset_us is not None:
+            _hold_offset(writer, at_us, offset_us)
     writer.end_run(RunStatus.INTERRUPTED, completed_utc=dt.datetime.now(dt.UTC), duration_s=0.0)
     writer.close()
     return len(due)
 
 
 def catch_up(job: LaneJob, lane: Lane, folder: Path) -> None:
-    """Write rows for what a lane has missed by now; what comes due while its sender gets ready, that writes itself."""
+    """Write rows for what a lane has missed by now; what comes due while its sender gets ready, that writes itself.
+
+    Now is what the conductor says, where it can be asked: a clock that is ahead of it would miss what is still to come.
+    """
     if job.start_us is None:
         return
-    now_us = (dt.datetime.now(dt.UTC) - job.anchor_utc) // dt.timedelta(microseconds=1)
-    late_s = (now_us - job.start_us) / 1e6
+    clock = RunClock(job.anchor_utc, not_before_us=begin_or_resume(job, lane, folder).last_us + 1)
+    offset_us = asyncio.run(_offset_us(job, clock))
+    late_s = (clock.now_us() - job.start_us - (offset_us or 0)) / 1e6
     if late_s > 0:
-        settle(job, lane, folder, zero_us=job.start_us, until_s=late_s * job.settings_of(lane).speed)
+        settle(
+            job, lane, folder, zero_us=job.start_us, until_s=late_s * job.settings_of(lane).speed, offset_us=offset_us
+        )
+
+
+async def _offset_us(job: LaneJob, clock: RunClock) -> int | None:
+    """Measure how far a clock is ahead of the conductor's; None where nobody tells, or not well enough."""
+    if job.desk is None:
+        return None
+    try:
+        measured = await measure_offset(job.desk, job.run_id, clock.now_us)
+    except TargetError:
+        return None
+    return measured.applied_us() if measured.bound_us <= MOST_BOUND_US else None
+
+
+def job_of(path: Path) -> LaneJob:
+    """Give the job that a lane's database was made by, as far as it can be known from that: the desk is not.
+
+    Raises
+    ------
+    RunError
+        It is no lane's.
+    """
+    connection = open_read_only(path)
+    [row] = connection.execute(
+        """select run_id, anchor_utc, target, embedded, settings, plan, environment,
+                  (select (started_at_us - soak_started_s * 1e6 / speed)::BIGINT from segments order by segment limit 1)
+           from run"""
+    ).fetchall()
+    connection.close()
+    run_id, anchor_utc, target, embedded, settings, plan, environment, began_us = row
+    lane = lane_of(environment)
+    if lane is None:
+        msg = f"{path} is no lane's"
+        raise RunError(msg)
+    start_us = json.loads(environment)["start_us"]
+    return LaneJob(
+        run_id=run_id, anchor_utc=anchor_utc, lanes=lane.of, start_us=began_us if start_us is None else start_us,
+        target=target, ends_with_conductor=embedded, settings=json.loads(settings), plan=Plan.model_validate_json(plan),
+    )  # fmt: skip
 
 
 def lane_of(environment: str) -> Lane | None:

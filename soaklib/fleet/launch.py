@@ -5,25 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from soaklib.errors import SettingsError
+from soaklib.errors import RunError, SettingsError
 from soaklib.fleet.children import Children
 from soaklib.fleet.conductor import Fleet
 from soaklib.fleet.job import JOB_NAME, LaneJob, lane_folder
-from soaklib.fleet.lane_run import settle
+from soaklib.fleet.lane_run import job_of, settle
 from soaklib.fleet.lanes import Lane
-from soaklib.fleet.merge import conductor_database, lanes_of, merge
+from soaklib.fleet.merge import conductor_database, lanes_of, merge, read_source
 from soaklib.records import RunStatus
 from soaklib.store.lock import is_owned
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.writer import RunWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from soaklib.fleet.conductor import Placing
     from soaklib.runner.job import SoakJob
 
-__all__ = ["bring_together", "fleeted", "settle_what_is_lost"]
+__all__ = ["bring_together", "fleeted", "settle_what_is_lost", "settle_without_conductor"]
 
 
 def fleeted(job: SoakJob) -> SoakJob:
@@ -76,10 +77,22 @@ def bring_together(fleet: Fleet) -> None:
     merge(folder, lanes_of(folder, job.lanes))
 
 
-def settle_what_is_lost(folder: Path, job: LaneJob) -> None:
+def settle_what_is_lost(folder: Path, job: LaneJob, lost: Collection[int] = ()) -> None:
     """Write rows for slots of lanes whose sender was lost, up to where the conductor ended.
 
     A lane that was told to stop in a run that was has nothing to settle: it may go on like any run that is interrupted.
+
+    Parameters
+    ----------
+    folder, job
+        The run's folder, and what its lanes were told.
+    lost
+        Numbers of the lanes whose files are gone for good, so that nothing is known of what they sent.
+
+    Raises
+    ------
+    RunError
+        A lane left nothing here, and it is not said that its files are gone.
     """
     writer = RunWriter(conductor_database(folder))
     [(status, until_s)] = writer.read(
@@ -87,6 +100,12 @@ def settle_what_is_lost(folder: Path, job: LaneJob) -> None:
     )
     writer.close()
     for number in range(job.lanes):
+        if number not in lost and not lane_folder(folder, number).exists():
+            msg = (
+                f"lane {number} left nothing in {lane_folder(folder, number)}: bring its folder there from the machine "
+                f"that it ran on; if it is gone for good, say so: soaklib merge {folder} --lost {number}"
+            )
+            raise RunError(msg)
         lane_status = _status(lane_folder(folder, number))
         is_told_to_stop = lane_status == RunStatus.INTERRUPTED and status == RunStatus.INTERRUPTED
         if lane_status != RunStatus.COMPLETED and not is_told_to_stop and not is_owned(lane_folder(folder, number)):
@@ -94,6 +113,44 @@ def settle_what_is_lost(folder: Path, job: LaneJob) -> None:
             settle(
                 job, Lane(number, job.lanes), lane_folder(folder, number), zero_us=job.start_us or 0, until_s=until_s
             )
+
+
+def settle_without_conductor(lanes: Sequence[Path], out: Path, lost: Collection[int] = ()) -> list[Path]:
+    """Write rows for slots of lanes that were lost while another came to its end; no conductor tells where that was.
+
+    Parameters
+    ----------
+    lanes
+        The lanes' databases.
+    out
+        The folder of the run that is to be, where lanes that are gone for good get a database that says so.
+    lost
+        Their numbers.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The databases of all lanes.
+    """
+    sources = [read_source(path) for path in lanes]
+    whole = next((source for source in sources if source.status == RunStatus.COMPLETED), None)
+    if whole is None:
+        if lost:
+            msg = f"no lane came to its end, so that nobody knows where the slots of lane {min(lost)} ended"
+            raise RunError(msg)
+        return list(lanes)
+    job = job_of(whole.path)
+    homes = {
+        source.lane.number: source.path.parent
+        for source in sources
+        if source.lane is not None and source.identity == whole.identity and source.status != RunStatus.COMPLETED
+    } | {number: lane_folder(out, number) for number in lost}
+    for number, home in homes.items():
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not is_owned(home):  # one that still sends is the merge's to refuse
+            length_s = job.settings_of(Lane(number, job.lanes)).duration_s
+            settle(job, Lane(number, job.lanes), home, zero_us=job.start_us or 0, until_s=length_s)
+    return [*lanes, *(homes[number] / DATABASE_NAME for number in sorted(lost))]
 
 
 def _status(folder: Path) -> str | None:

@@ -98,6 +98,7 @@ def unmerge(folder: Path) -> None:
     kept = folder / LANES_FOLDER / CONDUCTOR_NAME
     if kept.exists():
         kept.replace(folder / DATABASE_NAME)
+        kept.unlink(missing_ok=True)  # of one file with two names, as a merge leaves that died, both would stay
 
 
 def read_source(path: Path) -> Source:
@@ -108,7 +109,13 @@ def read_source(path: Path) -> Source:
     RunError
         It is no run, or holds more than data, or somebody still writes it.
     """
-    connection = open_read_only(path, is_foreign=False)
+    try:
+        connection = open_read_only(path, is_foreign=False)
+    except RunError as exc:
+        if str(path) in str(exc):
+            raise
+        msg = f"{path}: {exc}"
+        raise RunError(msg) from exc
     try:
         [row] = connection.execute(
             "select run_id, epoch_us(anchor_utc), status, environment, speed, rps, hours, seed, plan from run"
@@ -169,11 +176,8 @@ def merge(folder: Path, lanes: Sequence[Path]) -> Path:
     conductor = conductor_database(folder)
     sources = [read_source(path) for path in lanes]
     _refuse_what_does_not_belong_together(sources)
-    if conductor.exists():
-        whole = read_source(conductor)
-        if whole.lane is not None or whole.identity != sources[0].identity:
-            msg = f"{conductor} is of another run than {sources[0].path}"
-            raise RunError(msg)
+    whole = _whole(conductor, sources[0]) if conductor.exists() else None
+    if whole is not None:
         sources.insert(0, whole)
     part = folder / _PART_NAME
     part.unlink(missing_ok=True)
@@ -184,13 +188,30 @@ def merge(folder: Path, lanes: Sequence[Path]) -> Path:
         part.unlink(missing_ok=True)
         msg = f"cannot merge into {part}: {first_line(exc)}"
         raise RecordingError(msg) from exc
-    if conductor == folder / DATABASE_NAME and conductor.exists():
+    if whole is not None and conductor == folder / DATABASE_NAME:
         _keep(conductor, folder / LANES_FOLDER / CONDUCTOR_NAME)
     writer = RunWriter(part)
     [(anchor,)] = writer.read("select anchor_utc from run")
     write_event_log(folder / EVENT_LOG_NAME, anchor, writer)
     writer.close()
     return part.replace(folder / DATABASE_NAME)
+
+
+def _whole(path: Path, lane: Source) -> Source | None:
+    """Give the conductor's file; None where what is there was merged of lanes alone."""
+    source = read_source(path)
+    if source.lane is not None or source.identity != lane.identity:
+        msg = f"{path} is of another run than {lane.path}"
+        raise RunError(msg)
+    if "lanes" not in source.environment:
+        return source
+    if source.environment.get("conducted", True):
+        msg = (
+            f"{path} is merged already, and {LANES_FOLDER}/{CONDUCTOR_NAME} is not there, "
+            "without which the run would lose its probes and events"
+        )
+        raise RunError(msg)
+    return None
 
 
 def _keep(path: Path, kept: Path) -> None:
@@ -258,6 +279,7 @@ def _insert_run(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]
     """Write the manifest: the conductor's; of lanes alone the first lane's, and a segment for all of them."""
     connection.execute("insert into run select * from s0.run").fetchall()
     environment = {name: said for name, said in sources[0].environment.items() if name != "lane"}
+    environment["conducted"] = sources[0].lane is None
     environment["lanes"] = {
         str(source.lane.number): source.environment | {"status": source.status, "offsets_us": source.offsets}
         for source in sources
@@ -267,12 +289,21 @@ def _insert_run(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]
     if sources[0].lane is None:
         return
     statuses = {source.status for source in sources}
-    status = statuses.pop() if len(statuses) == 1 else RunStatus.INTERRUPTED.value
+    if RunStatus.COMPLETED in statuses:  # what the others did not send is missed up to there
+        status = RunStatus.COMPLETED.value
+    else:
+        status = statuses.pop() if len(statuses) == 1 else RunStatus.INTERRUPTED.value
     connection.execute("update run set status = $1", [status]).fetchall()
-    lanes = " union all ".join(f"from s{number}.segments" for number in range(len(sources)))
+    lanes = " union all ".join(
+        f"select corrected{number}(started_at_us) - soak_started_s * 1e6 / speed as start_us,"  # noqa: S608 - our own numbers
+        f" corrected{number}(ended_at_us) as ended_at_us, soak_ended_s from s{number}.segments, s{number}.run"
+        for number in range(len(sources))
+    )
+    # where nobody set the start beforehand, it is when the lanes began to send, less what of the plan was over by then
+    start = sources[0].environment["start_us"]
+    start = "quantile_disc(start_us, 0.5)" if start is None else int(start)
     connection.execute(
-        f"""insert into segments
-            select 0, {int(sources[0].environment["start_us"] or 0)}, 0, max(ended_at_us), max(soak_ended_s), 0, null
+        f"""insert into segments select 0, {start}, 0, max(ended_at_us), max(soak_ended_s), 0, null
             from ({lanes}) having count(*) > 0"""  # noqa: S608 - our own numbers
     ).fetchall()
 

@@ -4,88 +4,21 @@ import json
 
 import duckdb
 import pytest
+from lane_files import JOB, PLAN, QUOTA, tick, write_conductor, write_lane
 from polars.testing import assert_frame_equal
-from stored_rows import ANCHOR, outcome
+from stored_rows import outcome
 
 import soaklib
 from soaklib.errors import RunError
-from soaklib.fleet.job import LaneJob, lane_folder
+from soaklib.fleet.job import lane_folder
 from soaklib.fleet.lane_run import begin_or_resume, settle
 from soaklib.fleet.lanes import Lane
 from soaklib.fleet.merge import conductor_database, merge, offset_sql, unmerge
-from soaklib.plan.loading import load_settings
-from soaklib.plan.model import load_plan
-from soaklib.records import Event, EventName, HealthTick, Kind, Outcome, Purpose, RunStatus
+from soaklib.records import Event, EventName, Kind, Outcome, RunStatus
 from soaklib.runner.recovery import Past
 from soaklib.store.lock import RunLock
 from soaklib.store.tables import DATABASE_NAME
-from soaklib.store.views import Segment
-from soaklib.store.writer import Manifest, RunWriter, segment_row
-
-_SETTINGS = load_settings(
-    ["--gateway-url", "http://127.0.0.1:1", "--hours", "2", "--speed", "60", "--rps", "0.1", "--senders", "2"]
-)
-_PLAN = load_plan()
-_JOB = LaneJob(
-    run_id="r1", anchor_utc=ANCHOR, lanes=2, start_us=1_000_000, target="http://127.0.0.1:1",
-    settings=_SETTINGS.model_dump(mode="json"), plan=_PLAN,
-)  # fmt: skip
-_QUOTA = next(number for number, change in enumerate(_PLAN.changes) if change.do == "update-policy")
-
-
-def _tick(at_us, lag_us=0):
-    return HealthTick(at_us, 1, 1, 1, 0, 0, lag_us, 0, 0, 100, 1.0, 5, 10**9, 0)
-
-
-def _conductor(folder, *, events=(), status=RunStatus.COMPLETED):
-    writer = RunWriter(folder / DATABASE_NAME)
-    writer.begin_run(
-        Manifest(
-            run_id="r1", soaklib_version="0", anchor_utc=ANCHOR, speed=60.0, rps=0.1, hours=2.0, seed=1,
-            target="http://127.0.0.1:1", embedded=False, settings=_SETTINGS.public_json(),
-            plan=_PLAN.model_dump_json(), environment='{"host": "here"}',
-        )
-    )  # fmt: skip
-    whole = Segment(
-        segment=0, started_at_us=1_000_000, soak_started_s=0.0, ended_at_us=121_000_000, soak_ended_s=7200.0
-    )
-    writer.append(
-        {
-            "segments": [segment_row(whole, runner_pid=1)],
-            "outcomes": [outcome(0, purpose=Purpose.PROBE, planned_at_us=1_000_000, kind=Kind.DENIED, status=403)],
-            "events": [tuple(event) for event in events],
-            "runner_health": [tuple(_tick(2_000_000))],
-        }
-    )
-    writer.end_run(status, completed_utc=ANCHOR, duration_s=120.0)
-    writer.close()
-
-
-def _lane(folder, number, rows, *, events=(), ticks=(), job=_JOB, status=RunStatus.COMPLETED):
-    home = lane_folder(folder, number)
-    home.mkdir(parents=True, exist_ok=True)
-    begin_or_resume(job, Lane(number, job.lanes), home)
-    writer = RunWriter(home / DATABASE_NAME)
-    writer.append(
-        {
-            "outcomes": rows,
-            "events": [tuple(event) for event in events],
-            "runner_health": [tuple(tick._replace(lane=number)) for tick in ticks],
-            "segments": [
-                segment_row(
-                    Segment(
-                        segment=0, started_at_us=1_000_000, soak_started_s=0.0, ended_at_us=121_000_000,
-                        soak_ended_s=7200.0, lane=number,
-                    ),
-                    runner_pid=2,
-                )
-            ],
-        }
-    )  # fmt: skip
-    if status is not None:
-        writer.end_run(status, completed_utc=ANCHOR, duration_s=120.0)
-    writer.close()
-    return home / DATABASE_NAME
+from soaklib.store.writer import RunWriter
 
 
 def _read(folder, query):
@@ -101,10 +34,10 @@ def _offset(at_us, applied_us, bound_us=40):
 
 def test_rows_of_all_lanes_stand_in_the_order_of_their_planned_times(tmp_path):
     """The merged run has every row of the conductor and of each lane, once, in order, and says whose it is."""
-    _conductor(tmp_path)
+    write_conductor(tmp_path)
     lanes = [
-        _lane(tmp_path, 0, [outcome(n, planned_at_us=1_000_100 + n, lane=0) for n in (4, 0, 2)]),
-        _lane(tmp_path, 1, [outcome(n, planned_at_us=1_000_100 + n, lane=1) for n in (5, 1, 3)]),
+        write_lane(tmp_path, 0, [outcome(n, planned_at_us=1_000_100 + n, lane=0) for n in (4, 0, 2)]),
+        write_lane(tmp_path, 1, [outcome(n, planned_at_us=1_000_100 + n, lane=1) for n in (5, 1, 3)]),
     ]
     merge(tmp_path, lanes)
     rows = _read(tmp_path, "select purpose, slot, lane from outcomes")
@@ -116,8 +49,8 @@ def test_rows_of_all_lanes_stand_in_the_order_of_their_planned_times(tmp_path):
 
 def test_a_merge_made_again_gives_the_same_run(tmp_path):
     """The conductor's own file is kept, so that a second merge has the same rows, and a run can go on with it."""
-    _conductor(tmp_path)
-    lanes = [_lane(tmp_path, n, [outcome(n, lane=n)]) for n in (0, 1)]
+    write_conductor(tmp_path)
+    lanes = [write_lane(tmp_path, n, [outcome(n, lane=n)]) for n in (0, 1)]
     merge(tmp_path, lanes)
     first = _read(tmp_path, "select * from outcomes")
     merge(tmp_path, lanes)
@@ -130,12 +63,12 @@ def test_a_merge_made_again_gives_the_same_run(tmp_path):
 
 def test_times_of_a_lane_are_put_on_the_conductors_clock(tmp_path):
     """A lane that was 200 ms ahead at the start and 300 ms at the end has its times moved by what lies between."""
-    _conductor(tmp_path)
+    write_conductor(tmp_path)
     row = outcome(0, planned_at_us=51_200_000, sent_at_us=51_200_010, done_at_us=51_200_400, lane=0)
     lanes = [
-        _lane(tmp_path, 0, [row], events=[_offset(1_200_000, 200_000), _offset(101_200_000, 300_000)],
-              ticks=[_tick(101_200_000)]),
-        _lane(tmp_path, 1, [outcome(1, planned_at_us=50_950_000, lane=1)]),
+        write_lane(tmp_path, 0, [row], events=[_offset(1_200_000, 200_000), _offset(101_200_000, 300_000)],
+              ticks=[tick(101_200_000)]),
+        write_lane(tmp_path, 1, [outcome(1, planned_at_us=50_950_000, lane=1)]),
     ]  # fmt: skip
     merge(tmp_path, lanes)
     assert _read(
@@ -149,10 +82,12 @@ def test_times_of_a_lane_are_put_on_the_conductors_clock(tmp_path):
 
 def test_an_offset_that_is_not_known_well_enough_is_not_applied(tmp_path):
     """A measurement with a bound over 50 ms stays a row, and moves nothing."""
-    _conductor(tmp_path)
+    write_conductor(tmp_path)
     lanes = [
-        _lane(tmp_path, 0, [outcome(0, planned_at_us=5_000_000, lane=0)], events=[_offset(1, 9_000, bound_us=50_001)]),
-        _lane(tmp_path, 1, [outcome(1, lane=1)]),
+        write_lane(
+            tmp_path, 0, [outcome(0, planned_at_us=5_000_000, lane=0)], events=[_offset(1, 9_000, bound_us=50_001)]
+        ),
+        write_lane(tmp_path, 1, [outcome(1, lane=1)]),
     ]
     merge(tmp_path, lanes)
     assert _read(tmp_path, "select planned_at_us from outcomes where slot = 0 and lane = 0") == [(5_000_000,)]
@@ -168,13 +103,13 @@ def test_offsets_are_linear_between_two_measurements(us, offset):
 
 def test_calls_while_a_quota_was_cut_may_be_denied(tmp_path):
     """From the gate before the cut on a call of that role and action may be denied; others stay as planned."""
-    change = _PLAN.changes[_QUOTA]
+    change = PLAN.changes[QUOTA]
     tool, action = change.action.split(":")
-    _conductor(
+    write_conductor(
         tmp_path,
         events=[
             Event(49_000_000, EventName.HEALTH_GATE_PASSED, "before update-policy: healthy", None),
-            Event(50_000_000, EventName.POLICY_UPDATED_OPENAI_QUOTA_REDUCED, "cut", f"change:{_QUOTA}:update-policy"),
+            Event(50_000_000, EventName.POLICY_UPDATED_OPENAI_QUOTA_REDUCED, "cut", f"change:{QUOTA}:update-policy"),
         ],
     )
 
@@ -183,8 +118,8 @@ def test_calls_while_a_quota_was_cut_may_be_denied(tmp_path):
                        **({"role": change.role, "tool": tool, "action": action} | of))  # fmt: skip
 
     lanes = [
-        _lane(tmp_path, 0, [call(0, 48_999_999), call(2, 49_000_000), call(4, 60_000_000, tool="serpapi")]),
-        _lane(tmp_path, 1, [call(1, 60_000_000)]),
+        write_lane(tmp_path, 0, [call(0, 48_999_999), call(2, 49_000_000), call(4, 60_000_000, tool="serpapi")]),
+        write_lane(tmp_path, 1, [call(1, 60_000_000)]),
     ]
     merge(tmp_path, lanes)
     assert set(_read(tmp_path, "select expected from outcomes where purpose = 'load'")) == {("allow",)}
@@ -195,9 +130,9 @@ def test_calls_while_a_quota_was_cut_may_be_denied(tmp_path):
 
 def test_what_a_lane_does_by_a_key_is_its_own(tmp_path):
     """Keys of lanes' events do not stand for the conductor's, and the log of the run tells all in order."""
-    _conductor(tmp_path, events=[Event(3, EventName.TOKENS_ROTATED, "generation=1", "rotation:1")])
+    write_conductor(tmp_path, events=[Event(3, EventName.TOKENS_ROTATED, "generation=1", "rotation:1")])
     lanes = [
-        _lane(tmp_path, n, [outcome(n, lane=n)],
+        write_lane(tmp_path, n, [outcome(n, lane=n)],
               events=[Event(4 + n, EventName.LANE_TOKENS_ROTATED, "generation=1", "rotation:1")])
         for n in (0, 1)
     ]  # fmt: skip
@@ -219,8 +154,8 @@ def test_what_a_lane_does_by_a_key_is_its_own(tmp_path):
 )
 def test_all_lanes_are_merged_each_once(tmp_path, numbers, words):
     """A lane that lacks, or is there twice, is named and nothing is merged."""
-    _conductor(tmp_path)
-    paths = {n: _lane(tmp_path, n, [outcome(n, lane=n)]) for n in set(numbers)}
+    write_conductor(tmp_path)
+    paths = {n: write_lane(tmp_path, n, [outcome(n, lane=n)]) for n in set(numbers)}
     with pytest.raises(RunError, match=words):
         merge(tmp_path, [paths[n] for n in numbers])
     assert not (tmp_path / "lanes" / "conductor.duckdb").exists()
@@ -228,23 +163,23 @@ def test_all_lanes_are_merged_each_once(tmp_path, numbers, words):
 
 def test_lanes_of_two_runs_are_refused(tmp_path):
     """Lanes of another seed, and so of another schedule, do not make a run with these."""
-    other = _JOB.model_copy(update={"settings": _JOB.settings | {"seed": 2}})
-    lanes = [_lane(tmp_path, 0, [outcome(0, lane=0)]), _lane(tmp_path, 1, [outcome(1, lane=1)], job=other)]
+    other = JOB.model_copy(update={"settings": JOB.settings | {"seed": 2}})
+    lanes = [write_lane(tmp_path, 0, [outcome(0, lane=0)]), write_lane(tmp_path, 1, [outcome(1, lane=1)], job=other)]
     with pytest.raises(RunError, match="of another run"):
         merge(tmp_path, lanes)
 
 
 def test_a_lane_that_still_sends_is_not_merged(tmp_path):
     """A lane whose sender lives is waited for, in words."""
-    _conductor(tmp_path)
-    lanes = [_lane(tmp_path, n, [outcome(n, lane=n)]) for n in (0, 1)]
+    write_conductor(tmp_path)
+    lanes = [write_lane(tmp_path, n, [outcome(n, lane=n)]) for n in (0, 1)]
     with RunLock(lanes[1].parent), pytest.raises(RunError, match="still being written"):
         merge(tmp_path, lanes)
 
 
 def test_lanes_alone_make_a_run(tmp_path):
     """Without a conductor the lanes make the run: its clock, its length and its state are theirs."""
-    lanes = [_lane(tmp_path / "there", n, [outcome(n, planned_at_us=1_000_000, lane=n)]) for n in (0, 1)]
+    lanes = [write_lane(tmp_path / "there", n, [outcome(n, planned_at_us=1_000_000, lane=n)]) for n in (0, 1)]
     (tmp_path / "run").mkdir()
     merge(tmp_path / "run", lanes)
     with soaklib.open_run(tmp_path / "run") as run:
@@ -255,15 +190,71 @@ def test_lanes_alone_make_a_run(tmp_path):
         assert run.sql("select slot, soak_s from calls order by slot").rows() == [(0, 0.0), (1, 0.0)]
 
 
+def test_lanes_alone_merged_twice_have_each_row_once(tmp_path):
+    """What a merge without a conductor left is no conductor's file of the next."""
+    lanes = [write_lane(tmp_path / "there", n, [outcome(n, lane=n)]) for n in (0, 1)]
+    (tmp_path / "run").mkdir()
+    for _ in range(2):
+        merge(tmp_path / "run", lanes)
+    assert _read(tmp_path / "run", "select slot from outcomes order by slot") == [(0,), (1,)]
+    assert not (tmp_path / "run" / "lanes").exists()
+
+
+def test_a_merged_run_whose_conductors_file_is_gone_is_not_merged_again(tmp_path):
+    """Probes and events of a conductor are not lost over a second merge: it says what it lacks, and changes nothing."""
+    write_conductor(tmp_path)
+    lanes = [write_lane(tmp_path, n, [outcome(n, lane=n)]) for n in (0, 1)]
+    merge(tmp_path, lanes)
+    conductor_database(tmp_path).unlink()
+    with pytest.raises(RunError, match=r"conductor\.duckdb is not there"):
+        merge(tmp_path, lanes)
+    assert _read(tmp_path, "select count(*) from outcomes where purpose = 'probe'") == [(1,)]
+
+
+def test_lanes_of_a_conducted_run_begin_where_they_sent(tmp_path):
+    """Without the conductor's file the start is what the lanes' first seconds say, each by its own clock's offset."""
+    job = JOB.model_copy(update={"start_us": None})
+    lanes = [
+        write_lane(tmp_path, 0, [outcome(0, planned_at_us=1_000_000, lane=0)], job=job, events=[_offset(1_000_000, 0)]),
+        write_lane(tmp_path, 1, [outcome(1, planned_at_us=1_200_000, lane=1)], job=job, began_us=1_200_000,
+              events=[_offset(1_200_000, 200_000)]),
+    ]  # fmt: skip
+    merge(tmp_path, lanes)
+    with soaklib.open_run(tmp_path) as run:
+        assert [(one.started_at_us, one.soak_started_s) for one in run.info.segments] == [(1_000_000, 0.0)]
+        assert run.sql("select soak_s from calls").rows() == [(0.0,), (0.0,)]
+
+
+def test_a_lane_that_was_killed_before_it_began_is_named(tmp_path):
+    """A file without a manifest is no lane, and the words say which file that is."""
+    write_conductor(tmp_path)
+    path = lane_folder(tmp_path, 0) / DATABASE_NAME
+    path.parent.mkdir(parents=True)
+    RunWriter(path).close()
+    with pytest.raises(RunError, match=r"lanes/0/run.duckdb: .*no manifest"):
+        merge(tmp_path, [path, write_lane(tmp_path, 1, [outcome(1, lane=1)])])
+
+
+def test_a_run_goes_on_after_a_merge_that_died_while_it_kept_the_conductors_file(tmp_path):
+    """The file has two names then; going on leaves one, so that no later merge takes a file that was left behind."""
+    write_conductor(tmp_path)
+    kept = tmp_path / "lanes" / "conductor.duckdb"
+    kept.parent.mkdir()
+    kept.hardlink_to(tmp_path / DATABASE_NAME)
+    unmerge(tmp_path)
+    assert not kept.exists()
+    assert _read(tmp_path, "select purpose from outcomes") == [("probe",)]
+
+
 def test_a_late_lane_invalidates_its_own_share_alone(tmp_path):
     """Calls of a lane that was late are left out where it was; those of the other lane in the same minute are not."""
-    _conductor(tmp_path)
+    write_conductor(tmp_path)
     second, at_us = 1_000_000, 1_500_000
     lanes = [
-        _lane(tmp_path, 0, [outcome(0, planned_at_us=at_us, sent_at_us=at_us, done_at_us=at_us, lane=0)],
-              ticks=[_tick(2 * second, lag_us=500_000), _tick(60 * second)]),
-        _lane(tmp_path, 1, [outcome(1, planned_at_us=at_us, sent_at_us=at_us, done_at_us=at_us, lane=1)],
-              ticks=[_tick(2 * second), _tick(3 * second)]),
+        write_lane(tmp_path, 0, [outcome(0, planned_at_us=at_us, sent_at_us=at_us, done_at_us=at_us, lane=0)],
+              ticks=[tick(2 * second, lag_us=500_000), tick(60 * second)]),
+        write_lane(tmp_path, 1, [outcome(1, planned_at_us=at_us, sent_at_us=at_us, done_at_us=at_us, lane=1)],
+              ticks=[tick(2 * second), tick(3 * second)]),
     ]  # fmt: skip
     merge(tmp_path, lanes)
     with soaklib.open_run(tmp_path) as run:
@@ -284,13 +275,13 @@ def _valid(folder):
 @pytest.mark.parametrize(("late_lanes", "state"), [((0,), "pass"), ((0, 1), "insufficient")])
 def test_a_lane_that_is_late_throughout_leaves_the_others_share_valid(tmp_path, late_lanes, state):
     """Short lateness in each minute of one lane of two costs half of the run's minutes; of both it costs all."""
-    _conductor(tmp_path)
+    write_conductor(tmp_path)
     ticks = [
-        (_tick(1_000_000 + n * 100_000 + 10_000), _tick(1_000_000 + n * 100_000 + 10_500, lag_us=500_000))
+        (tick(1_000_000 + n * 100_000 + 10_000), tick(1_000_000 + n * 100_000 + 10_500, lag_us=500_000))
         for n in range(0, 1200, 10)
     ]
     lanes = [
-        _lane(tmp_path, lane, [outcome(lane, planned_at_us=1_500_000, lane=lane)],
+        write_lane(tmp_path, lane, [outcome(lane, planned_at_us=1_500_000, lane=lane)],
               ticks=[calm if lane not in late_lanes else tick for pair in ticks for calm, tick in
                      ((pair[0], pair[0]), (pair[1]._replace(schedule_lag_max_us=0), pair[1]))])
         for lane in (0, 1)
@@ -317,9 +308,9 @@ def test_merged_quantiles_are_those_of_the_union(tmp_path):
     merged.mkdir()
     union.mkdir()
     # the lanes do not overlap in time: one has the first six hundred, the other the rest
-    _conductor(merged)
-    merge(merged, [_lane(merged, 0, of(0, rows[:600])), _lane(merged, 1, of(1, rows[600:]))])
-    _conductor(union)
+    write_conductor(merged)
+    merge(merged, [write_lane(merged, 0, of(0, rows[:600])), write_lane(merged, 1, of(1, rows[600:]))])
+    write_conductor(union)
     writer = RunWriter(union / DATABASE_NAME)
     writer.append({"outcomes": of(None, rows)})
     writer.close()
@@ -335,9 +326,9 @@ def test_what_a_lost_lane_left_unsent_is_missed(tmp_path, until_s):
     home = lane_folder(tmp_path, 1)
     home.mkdir(parents=True)
     lane, zero_us = Lane(1, 2), 1_000_000
-    assert begin_or_resume(_JOB, lane, home) == Past()
-    first = settle(_JOB, lane, home, zero_us=zero_us, until_s=until_s)
-    again = settle(_JOB, lane, home, zero_us=zero_us, until_s=until_s)
+    assert begin_or_resume(JOB, lane, home) == Past()
+    first = settle(JOB, lane, home, zero_us=zero_us, until_s=until_s)
+    again = settle(JOB, lane, home, zero_us=zero_us, until_s=until_s)
     planned = range(1, round(until_s / 10), 2)
     assert (first, again) == (len(planned), 0)
     rows = _read(home, "select slot, kind, planned_at_us, lane from outcomes where step = 0 order by slot")
@@ -348,22 +339,22 @@ def test_a_folder_of_another_lane_is_refused(tmp_path):
     """A sender does not record into what another lane recorded."""
     home = lane_folder(tmp_path, 1)
     home.mkdir(parents=True)
-    begin_or_resume(_JOB, Lane(1, 2), home)
+    begin_or_resume(JOB, Lane(1, 2), home)
     with pytest.raises(RunError, match=r"holds lane 1/2 of run r1, not lane 0/2"):
-        begin_or_resume(_JOB, Lane(0, 2), home)
+        begin_or_resume(JOB, Lane(0, 2), home)
 
 
 def test_a_denial_while_the_cut_was_under_way_is_explained_by_it(tmp_path):
     """A lane's call that was denied between the gate and the event of a cut was not denied before the cut."""
-    change = _PLAN.changes[_QUOTA]
+    change = PLAN.changes[QUOTA]
     tool, action = change.action.split(":")
-    _conductor(
+    write_conductor(
         tmp_path,
         events=[
             Event(49_000_000, EventName.HEALTH_GATE_PASSED, "before update-policy: healthy", None),
             Event(
                 50_000_000, EventName.POLICY_UPDATED_OPENAI_QUOTA_REDUCED,
-                f"role={change.role} action={change.action} limit=5 window=1h", f"change:{_QUOTA}:update-policy",
+                f"role={change.role} action={change.action} limit=5 window=1h", f"change:{QUOTA}:update-policy",
             ),
         ],
     )  # fmt: skip
@@ -376,8 +367,8 @@ def test_a_denial_while_the_cut_was_under_way_is_explained_by_it(tmp_path):
         "status": 403,
     }
     lanes = [
-        _lane(tmp_path, 0, [outcome(0, planned_at_us=49_500_000, done_at_us=49_900_000, lane=0, **denied)]),
-        _lane(tmp_path, 1, [outcome(1, planned_at_us=60_000_000, done_at_us=60_000_500, lane=1, **denied)]),
+        write_lane(tmp_path, 0, [outcome(0, planned_at_us=49_500_000, done_at_us=49_900_000, lane=0, **denied)]),
+        write_lane(tmp_path, 1, [outcome(1, planned_at_us=60_000_000, done_at_us=60_000_500, lane=1, **denied)]),
     ]
     merge(tmp_path, lanes)
     with soaklib.open_run(tmp_path) as run:

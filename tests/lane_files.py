@@ -1,0 +1,78 @@
+"""The files of a fleet, written by hand: a conductor's, and a lane's."""
+
+from stored_rows import ANCHOR, outcome
+
+from soaklib.fleet.job import LaneJob, lane_folder
+from soaklib.fleet.lane_run import begin_or_resume
+from soaklib.fleet.lanes import Lane
+from soaklib.plan.loading import load_settings
+from soaklib.plan.model import load_plan
+from soaklib.records import HealthTick, Kind, Purpose, RunStatus
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.views import Segment
+from soaklib.store.writer import Manifest, RunWriter, segment_row
+
+SETTINGS = load_settings(
+    ["--gateway-url", "http://127.0.0.1:1", "--hours", "2", "--speed", "60", "--rps", "0.1", "--senders", "2"]
+)
+PLAN = load_plan()
+JOB = LaneJob(
+    run_id="r1", anchor_utc=ANCHOR, lanes=2, start_us=1_000_000, target="http://127.0.0.1:1",
+    settings=SETTINGS.model_dump(mode="json"), plan=PLAN,
+)  # fmt: skip
+QUOTA = next(number for number, change in enumerate(PLAN.changes) if change.do == "update-policy")
+
+
+def tick(at_us, lag_us=0):
+    return HealthTick(at_us, 1, 1, 1, 0, 0, lag_us, 0, 0, 100, 1.0, 5, 10**9, 0)
+
+
+def write_conductor(folder, *, events=(), status=RunStatus.COMPLETED):
+    writer = RunWriter(folder / DATABASE_NAME)
+    writer.begin_run(
+        Manifest(
+            run_id="r1", soaklib_version="0", anchor_utc=ANCHOR, speed=60.0, rps=0.1, hours=2.0, seed=1,
+            target="http://127.0.0.1:1", embedded=False, settings=SETTINGS.public_json(),
+            plan=PLAN.model_dump_json(), environment='{"host": "here"}',
+        )
+    )  # fmt: skip
+    whole = Segment(
+        segment=0, started_at_us=1_000_000, soak_started_s=0.0, ended_at_us=121_000_000, soak_ended_s=7200.0
+    )
+    writer.append(
+        {
+            "segments": [segment_row(whole, runner_pid=1)],
+            "outcomes": [outcome(0, purpose=Purpose.PROBE, planned_at_us=1_000_000, kind=Kind.DENIED, status=403)],
+            "events": [tuple(event) for event in events],
+            "runner_health": [tuple(tick(2_000_000))],
+        }
+    )
+    writer.end_run(status, completed_utc=ANCHOR, duration_s=120.0)
+    writer.close()
+
+
+def write_lane(folder, number, rows, *, events=(), ticks=(), job=JOB, status=RunStatus.COMPLETED, began_us=1_000_000):
+    home = lane_folder(folder, number)
+    home.mkdir(parents=True, exist_ok=True)
+    begin_or_resume(job, Lane(number, job.lanes), home)
+    writer = RunWriter(home / DATABASE_NAME)
+    writer.append(
+        {
+            "outcomes": rows,
+            "events": [tuple(event) for event in events],
+            "runner_health": [tuple(tick._replace(lane=number)) for tick in ticks],
+            "segments": [
+                segment_row(
+                    Segment(
+                        segment=0, started_at_us=began_us, soak_started_s=0.0, ended_at_us=began_us + 120_000_000,
+                        soak_ended_s=7200.0, lane=number,
+                    ),
+                    runner_pid=2,
+                )
+            ],
+        }
+    )  # fmt: skip
+    if status is not None:
+        writer.end_run(status, completed_utc=ANCHOR, duration_s=120.0)
+    writer.close()
+    return home / DATABASE_NAME
