@@ -5,6 +5,7 @@ with a key that must be refused.
 """
 
 import datetime as dt
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -117,7 +118,8 @@ def write_run(folder, run_id, *, added_ms=0.0, leak_mib_per_hour=0.0, lets_in=()
     writer.end_run(status, completed_utc=ANCHOR + dt.timedelta(seconds=LASTS_S), duration_s=float(LASTS_S))
     writer.close()
     judge_folder(folder)
-    (folder / "claims.json").write_text('[{"name": "settings[plan].value", "value": "/somewhere/soak.toml"}]\n')
+    claims = {"settings[plan].value": "/somewhere/soak.toml", "host.name": "somewhere"}
+    (folder / "claims.json").write_text(json.dumps([{"name": name, "value": value} for name, value in claims.items()]))
     lines = ["at,rss_bytes,cpu_s,processes"]
     for second in range(0, LASTS_S, 10):
         resident = (200 + leak_mib_per_hour * second / 3600 + noise.gauss(0, 0.3)) * 2**20

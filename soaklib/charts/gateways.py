@@ -77,7 +77,7 @@ def gateway_panels(frame: pl.DataFrame, *, figure: Figure) -> Figure:
                 shown.setdefault(name, drawn)
             if not lines:
                 note(ax, "none")
-        _finish_row(axes[row], panel)
+        _finish_row(axes[row, 0], panel, frame.filter(panel=panel)["value"])
     for ax, gateway in zip(axes[0], gateways, strict=True):
         ax.set_title(gateway)
     for ax in axes[-1]:
@@ -86,11 +86,10 @@ def gateway_panels(frame: pl.DataFrame, *, figure: Figure) -> Figure:
     return figure
 
 
-def _finish_row(axes: list[Axes], panel: str) -> None:
-    first = axes[0]
+def _finish_row(first: Axes, panel: str, values: pl.Series) -> None:
+    """Give a row its one y axis: of latencies that differ much on a log scale, of counts from nothing on."""
     first.set_ylabel(_PANELS[panel])
-    low, high = first.get_ylim()
-    if panel in _LOGARITHMIC and 0 < low * _DECADE < high:
+    if panel in _LOGARITHMIC and (values > _DECADE * values.min()).any():
         milliseconds_axis(first, _PANELS[panel])
     elif panel in _FROM_ZERO:
         first.set_ylim(bottom=0.0)

@@ -46,6 +46,7 @@ __all__ = ["DIGEST_NAME", "FORMAT", "digest"]
 
 FORMAT: Final = 1
 DIGEST_NAME: Final = "digest.json"
+_HOST: Final = "host.name"
 _WHOLE: Final = ("full duration", "every slot accounted for")
 
 
@@ -156,8 +157,9 @@ def _facts(run: Run) -> dict[str, Any]:
 
 
 def _claims(run: Run) -> str:
-    """Give the claims of its paper; where a setting is a path of the machine, its name alone."""
-    text = (run.folder / CLAIMS_NAME).read_text("utf-8")
+    """Give the claims of its paper without the machine's name; where a setting is a path, its name alone."""
+    claims = json.loads((run.folder / CLAIMS_NAME).read_text("utf-8"))
+    text = json.dumps([claim for claim in claims if claim["name"] != _HOST], indent=1, ensure_ascii=False) + "\n"
     for value in run.info.settings.values():
         if isinstance(value, str) and (path := Path(value)).is_absolute():
             text = text.replace(value, path.name)

@@ -44,6 +44,16 @@ def test_small_multiples_share_their_axes_and_have_the_data():
     assert [text.get_text() for text in axes[5].texts] == ["none"]
 
 
+def test_latencies_that_differ_much_are_on_a_log_scale():
+    """Seconds beside milliseconds leave nothing to see on another; those that are alike are not stretched."""
+    far = MINUTES.with_columns(value=pl.col("value") * pl.when(pl.col("line") == "p99").then(50.0).otherwise(1.0))
+    scales = [
+        {ax.get_yscale() for ax in charts.gateway_panels(frame, figure=charts.figure()).axes[2:4]}
+        for frame in (MINUTES, far)
+    ]
+    assert scales == [{"linear"}, {"log"}]
+
+
 def test_what_is_added_stands_with_its_interval_in_the_order_given():
     """Only the rows of the measure; what has no interval has a point of another shape."""
     ax = charts.gateway_additions(TABLE, ax=charts.figure().subplots())

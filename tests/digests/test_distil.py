@@ -37,8 +37,8 @@ def test_it_says_which_run_it_is_of_and_names_no_host(kept):
     assert kept["slow"].kinds.filter(kind="unauthorized")["n"].sum() == 44
 
 
-def test_no_path_of_the_machine_is_kept(kept):
-    """The paper's claims say every setting; where it is a path, its name is enough."""
+def test_no_path_and_no_name_of_the_machine_is_kept(kept):
+    """The paper's claims say every setting; where it is a path, its name is enough. The host's is left out."""
     kept_claims = json.loads(gzip.decompress((kept["slow"].folder / "claims.json.gz").read_bytes()))
     assert kept_claims == [{"name": "settings[plan].value", "value": "soak.toml"}]
 
