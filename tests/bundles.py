@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import tarfile
 
 import duckdb
@@ -13,6 +14,12 @@ from soaklib.store.bundle import extract
 
 # Of the right form, made for these tests, and good for nothing.
 TOKEN = "eyJhZ2VudF9pZCI6ImEiLCJ0b29scyI6WyJzZXJwYXBpIl0sIm5vbmNlIjoiMTIzNDU2Nzg5MCJ9" + "." + "0a1b2c3d" * 8
+
+
+def loose_copy(folder, into):
+    """Copy a finished run's folder without what `collect` makes, and without the snapshot of the gateway's database."""
+    left_out = shutil.ignore_patterns("soak-artifacts-*", "manifest.*", "database-snapshot.*")
+    return shutil.copytree(folder, into / folder.name, ignore=left_out)
 
 
 def gateway_database(path):

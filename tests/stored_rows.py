@@ -1,5 +1,6 @@
-"""A manifest and outcomes for tests that write a run's file by hand."""
+"""A manifest and outcomes for tests that write a run's file, by hand or through its recorder."""
 
+import asyncio
 import datetime as dt
 from contextlib import closing
 from dataclasses import replace
@@ -28,6 +29,13 @@ def outcome(slot, **changes):
         "correlation_id": f"req_{slot}", "phase": "baseline",
     }  # fmt: skip
     return Outcome(**(row | changes))
+
+
+async def all_acknowledged(recorder):
+    """Wait for the other process to say that everything is on disk."""
+    async with asyncio.timeout(10):
+        while recorder.queued_rows:  # noqa: ASYNC110 - it has no event for what only tests want
+            await asyncio.sleep(0.01)
 
 
 def with_plan(**parts):

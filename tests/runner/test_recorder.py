@@ -4,15 +4,14 @@ import asyncio
 import os
 import resource
 import signal
-import sys
 import time
 
 import psutil
 import pytest
-from stored_rows import MANIFEST
+from stored_rows import MANIFEST, all_acknowledged, outcome
 
 from soaklib.errors import RecordingError
-from soaklib.records import Event, Outcome, Sample, Scrape
+from soaklib.records import Event, Sample, Scrape
 from soaklib.runner import recorder as recorder_module
 from soaklib.runner.frames import scrape_header
 from soaklib.runner.recorder import Recorder
@@ -25,25 +24,12 @@ from soaklib.store.writer import RunWriter
 pytestmark = pytest.mark.slow
 
 
-def outcome(slot):
-    return Outcome(
-        "load", slot, 0, "scraper", "serpapi", "search", slot, slot, slot + 5, 200, "ok", "allow", None, 1, 0, None, "b"
-    )
-
-
 @pytest.fixture
 def database(tmp_path):
     writer = RunWriter(tmp_path / DATABASE_NAME)
     writer.begin_run(MANIFEST)
     writer.close()
     return tmp_path / DATABASE_NAME
-
-
-async def all_acknowledged(recorder):
-    """Wait for the other process to say that everything is on disk."""
-    async with asyncio.timeout(10):
-        while recorder.queued_rows:  # noqa: ASYNC110 - it has no event for what only tests want
-            await asyncio.sleep(0.01)
 
 
 def rows_in(database, table="outcomes"):
@@ -292,97 +278,6 @@ def test_a_row_that_is_refused_ends_the_run_when_all_others_are_stored(database)
     assert rows_in(database) == 199
 
 
-@pytest.fixture
-def process(tmp_path, monkeypatch):
-    """Give what puts a Python text in place of the recorder's process; `say(x)` in it acknowledges."""
-
-    def replace(text):
-        script = tmp_path / "recorder"
-        script.write_text(
-            f"#!{sys.executable}\nimport json, os, sys, time\n"
-            "def say(text): os.write(1, text.encode() + b'\\n')\n"
-            f'say(\'{{"frames": 0, "rows": 0}}\')\n{text}\n'
-        )
-        script.chmod(0o700)
-        monkeypatch.setattr(sys, "executable", os.fspath(script))
-
-    return replace
-
-
-async def started_and_streaming(recorder):
-    """Start it, give it a row and stream until something ends it."""
-    await recorder.start()
-    recorder.outcome(outcome(1))
-    await asyncio.wait_for(recorder.run(), 10)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("say('hello'); sys.stdin.read()", "says what is no acknowledgement: 'hello'"),
-        ("say('5'); sys.stdin.read()", "says what is no acknowledgement: '5'"),
-        ('say(\'{"frames": "x"}\'); sys.stdin.read()', "says what is no acknowledgement"),
-        ("say('x' * 200_000); sys.stdin.read()", "says what is no acknowledgement"),
-        ("os.write(1, b'{\"fr'); sys.exit(0)", "says what is no acknowledgement: '{\"fr'"),
-        ("os.close(1); sys.stdin.read()", "acknowledges nothing more"),
-        ("os.close(0); time.sleep(30)", "takes no more rows"),
-        ("sys.exit(3)", "ended by itself with code 3"),
-        ('say(\'{"error": "the disk is full"}\'); time.sleep(30)', "the disk is full"),
-    ],
-)
-def test_a_recorder_that_does_not_acknowledge_ends_the_run(tmp_path, process, monkeypatch, text, said):
-    """Whatever it says or does instead is told, and nothing waits for it for long."""
-    monkeypatch.setattr("soaklib.runner.recorder._TELLS_WITHIN_S", 0.5)
-    monkeypatch.setattr("soaklib.runner.recorder._CLOSE_WITHIN_S", 2.0)
-    process(text)
-
-    async def main():
-        recorder = Recorder(tmp_path / "x")
-        with pytest.raises(RecordingError) as told:
-            await started_and_streaming(recorder)
-        assert said in str(told.value)
-        with pytest.raises(RecordingError):
-            await asyncio.wait_for(recorder.close(), 10)
-        assert recorder.queued_rows in (0, 1)
-
-    asyncio.run(main())
-
-
-def test_what_the_process_warns_of_is_handed_on_and_the_run_goes_on(tmp_path, process):
-    """A line, whole, whenever it comes."""
-    process('say(\'{"warning": "the publisher: no space left"}\'); sys.stdin.read()')
-    said = []
-
-    async def main():
-        recorder = Recorder(tmp_path / "x", on_warning=said.append)
-        await recorder.start()
-        async with asyncio.timeout(10):
-            while not said:  # noqa: ASYNC110 - it has no event for what only tests want
-                await asyncio.sleep(0.01)
-        await recorder.close()
-
-    asyncio.run(main())
-    assert said == ["the publisher: no space left"]
-
-
-def test_what_an_acknowledgement_says_besides_ends_nothing(tmp_path, process):
-    """A key that this version does not know."""
-    process('sys.stdin.read(9); say(\'{"frames": 1, "rows": 1, "live": "no space left"}\'); sys.stdin.read()')
-
-    async def main():
-        recorder = Recorder(tmp_path / "x")
-        await recorder.start()
-        streaming = asyncio.create_task(recorder.run())
-        recorder.outcome(outcome(1))
-        await all_acknowledged(recorder)
-        await asyncio.wait({streaming}, timeout=0.3)
-        assert not streaming.done()
-        streaming.cancel()
-        await recorder.close()
-
-    asyncio.run(main())
-
-
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("x")])
 def test_whatever_is_raised_as_rows_are_handed_over_they_stay_and_the_run_ends_by_it(database, monkeypatch, error):
     """In a sentence; what stayed is written as soon as it can be, at the latest at the end."""
@@ -424,10 +319,3 @@ def test_a_fault_of_the_parser_is_warned_of_once(tmp_path, monkeypatch, capfdbin
     assert capfdbinary.readouterr().out.splitlines() == [
         b'{"frames":0,"rows":0}', b'{"warning":"bad"}', b'{"frames":2,"rows":2}',
     ]  # fmt: skip
-
-
-def test_a_process_that_cannot_be_started_is_told(tmp_path, monkeypatch):
-    """As what it is: recording has failed."""
-    monkeypatch.setattr(sys, "executable", os.fspath(tmp_path / "nothing"))
-    with pytest.raises(RecordingError, match=r"the recorder of .* cannot be started: No such file"):
-        asyncio.run(Recorder(tmp_path / "x").start())

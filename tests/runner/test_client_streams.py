@@ -1,0 +1,153 @@
+"""Streams and the connections of the client, from real loopback servers."""
+
+import asyncio
+import contextlib
+
+import pytest
+from loopback import OK, http, now_us, read_request, send
+
+from soaklib.records import Kind, Reason
+from soaklib.runner.client import Client, classify_failure
+from soaklib.targets.base import Reading, Wire
+
+
+class _Stream:
+    """A reader of pieces: what it was given, and what the transport says of an answer that came to no end."""
+
+    def __init__(self):
+        self.chunks = []
+
+    def head(self, status, headers):
+        self.chunks.append((status, headers["content-type"]))
+
+    def feed(self, chunk, at_us):
+        self.chunks.append((chunk, at_us))
+        return True
+
+    def end(self):
+        return Reading(Kind.OK, None, chunks=len(self.chunks) - 1)
+
+    def broken_off(self, kind, reason):
+        return Reading(kind, reason, chunks=len(self.chunks) - 1)
+
+
+def _streams(*pieces, then="end"):
+    """Give a handler that sends pieces a twentieth of a second apart, and then ends, stands still or cuts off."""
+
+    async def handler(reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        for piece in pieces:
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        if then == "end":
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
+        elif then == "stall":
+            await reader.read()
+        return "close"
+
+    return handler
+
+
+async def _stream_from(handler, **options):
+    reader = _Stream()
+
+    async def serve(incoming, writer):
+        try:
+            await read_request(incoming)
+            with contextlib.suppress(ConnectionError):
+                await handler(incoming, writer)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, Client(url, now_us=now_us, timeout_s=10, max_connections=1) as client:
+        return await send(client, Wire("POST", "/s", {}, b"{}"), reader, **options), reader.chunks
+
+
+def test_a_stream_is_handed_over_as_it_comes():
+    """Each piece with the time at which it came, and the end once."""
+    answer, [head, *chunks] = asyncio.run(_stream_from(_streams(b"one", b"two")))
+    assert head == (200, "text/event-stream")
+    assert [chunk for chunk, _ in chunks] == [b"one", b"two"]
+    assert answer.sent_at_us <= chunks[0][1] <= chunks[1][1] - 30_000 <= answer.done_at_us
+    assert (answer.kind, answer.chunks) == (Kind.OK, 2)
+
+
+def test_a_stream_that_stands_still_longer_than_it_may_is_told():
+    """Long before the call's own limit; pieces that keep coming within the stall limit are no stall."""
+    answer, _ = asyncio.run(_stream_from(_streams(b"1", b"2", b"3", b"4", then="stall"), stall_s=0.15))
+    assert (answer.kind, answer.reason, answer.chunks) == (Kind.TIMEOUT, Reason.STREAM_STALLED, 4)
+    assert 250_000 <= answer.done_at_us - answer.sent_at_us < 5_000_000
+
+
+def test_a_stream_that_is_cut_off_is_told_with_what_came_of_it():
+    """Its connection ended before its body did."""
+    answer, _ = asyncio.run(_stream_from(_streams(b"1", b"2", then="cut"), stall_s=5.0))
+    assert (answer.status, answer.kind, answer.chunks) == (200, Kind.INVALID_RESPONSE, 2)
+
+
+def test_connections_are_counted_as_they_come_and_are_lost():
+    """Three calls on one connection; one that the gateway closes is lost, and the next call makes another."""
+
+    async def main():
+        closes = [False, False, True, False]
+
+        async def serve(reader, writer):
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
+                while True:
+                    await read_request(reader)
+                    writer.write(http(b"200 OK", OK).replace(b"connection: close\r\n", b""))
+                    await writer.drain()
+                    if closes.pop(0):
+                        break
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server, Client(url, now_us=now_us, timeout_s=5, max_connections=4) as client:
+            counted = []
+            for _ in range(4):
+                await send(client)
+                await asyncio.sleep(0.05)
+                counted.append(tuple(client.take_connections()))
+        await asyncio.sleep(0.05)  # the server's end comes to its end as well
+        return counted
+
+    assert asyncio.run(main()) == [(1, 1, 0), (1, 0, 0), (0, 0, 1), (1, 1, 0)]
+
+
+@pytest.mark.parametrize(("most_age_s", "opened"), [(None, 1), (0.05, 3)])
+def test_a_connection_past_its_age_is_replaced_and_is_not_called_lost(most_age_s, opened):
+    """A balancer that came to know of another gateway gets new connections to give it."""
+
+    async def main():
+        async def serve(reader, writer):
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
+                while True:
+                    await read_request(reader)
+                    await asyncio.sleep(0.06)
+                    writer.write(http(b"200 OK", OK).replace(b"connection: close\r\n", b""))
+                    await writer.drain()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server, Client(
+            url, now_us=now_us, timeout_s=5, max_connections=4, connection_max_age_s=most_age_s
+        ) as client:  # fmt: skip
+            for _ in range(3):
+                await send(client)
+            await asyncio.sleep(0.02)
+            counted = client.take_connections()
+        await asyncio.sleep(0.05)  # the server's ends come to their end as well
+        return counted
+
+    counted = asyncio.run(main())
+    assert (counted.opened, counted.lost) == (opened, 0)
+
+
+def test_what_is_no_failure_of_the_transport_is_raised():
+    """A defect of ours is not hidden in the data."""
+    with pytest.raises(KeyError):
+        classify_failure(KeyError("x"))
