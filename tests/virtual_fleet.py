@@ -14,8 +14,9 @@ import soaklib.fleet.offset
 import soaklib.fleet.sender
 from soaklib.errors import TargetError
 from soaklib.fleet.desk import ClockOffset
-from soaklib.fleet.job import LaneJob
+from soaklib.fleet.job import JOB_NAME, LaneJob, lane_folder
 from soaklib.fleet.lane_run import begin_or_resume, end_lane
+from soaklib.fleet.lanes import Lane
 from soaklib.fleet.launch import bring_together, fleeted
 from soaklib.fleet.report import LaneReport
 from soaklib.fleet.sender import Sender
@@ -271,6 +272,12 @@ class FleetWorld(World):
 
     def kill_lane(self, number):
         self.loop.run_until_complete(self.places[number].kill())
+
+    def start_by_hand(self, number):
+        """Start a lane as somebody else would, of whom the conductor knows nothing."""
+        folder = lane_folder(self.folder, number)
+        placed = _Placing(self).start(self.folder / JOB_NAME, Lane(number, self.settings.senders), folder)
+        self.loop.run_until_complete(placed)
 
     def let_lanes_end(self):
         """Let lanes whose conductor is gone come to their end."""

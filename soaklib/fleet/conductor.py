@@ -206,7 +206,7 @@ class Fleet:
         """Add what lanes have sent since the last look to the run's counters; notice those that died."""
         for state in self.lanes:
             if state.place is None or not state.is_alive:
-                state.is_alive = state.is_alive and self.living(state.lane.number)
+                self._look_whether_it_lives(state)
                 continue
             how = state.place.ended()  # before its last words are read: they are there when it has ended
             if (report := state.place.report()) is not None:
@@ -219,12 +219,19 @@ class Fleet:
                 state.is_alive = False
                 if how:
                     self._events.write(EventName.LANE_LOST, f"lane {state.lane}: {how}; its slots are missed from here")
-        self._vitals.slots_passed = min(
-            (state.report.slots_passed for state in self.lanes if state.is_alive and state.report), default=0
-        )
-        self._vitals.sent_per_s = sum(
-            state.report.sent_per_s for state in self.lanes if state.is_alive and state.report
-        )
+        self._vitals.slots_passed = min((report.slots_passed for report in self._heard()), default=0)
+        self._vitals.sent_per_s = sum(report.sent_per_s for report in self._heard())
+
+    def _heard(self) -> list[LaneReport]:
+        """Give what the lanes that live and are heard said last."""
+        return [state.report for state in self.lanes if state.is_alive and state.place and state.report]
+
+    def _look_whether_it_lives(self, state: LaneState) -> None:
+        """Look at a lane that nobody here started, or that died: somebody may have started it again."""
+        was_alive, state.is_alive = state.is_alive, self.living(state.lane.number)
+        if state.is_alive and not was_alive:
+            state.place = None
+            self._events.write(EventName.LANE_STARTED, f"lane {state.lane}: somebody started it again; it is unheard")
 
     def _add(self, report: LaneReport, before: LaneReport | None) -> None:
         outcomes, sent = (Counter(report.outcomes), Counter(report.sent_calls))

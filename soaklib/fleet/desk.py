@@ -35,6 +35,7 @@ MOST_BOUND_US: Final = 50_000
 _ROUND_TRIPS: Final = 9
 _TOLD_FROM_US: Final = 500  # half of what the load's own loop is late by
 _ANSWERS_WITHIN_S: Final = 5.0
+_STARTS_WITHIN_S = 180.0  # longer than a conductor waits for the last of its lanes
 _LINE: Final = re.compile(rb"(\S+) (time|ready) ?(\d{1,5})?\n")
 _MOST_LINE_BYTES: Final = 256
 
@@ -172,15 +173,16 @@ async def ask_start(desk: str, run_id: str, lane: int) -> int:
     Raises
     ------
     TargetError
-        The conductor is gone.
+        The conductor is gone, or cannot be reached any more, which nothing else may tell.
     """
     try:
-        reader, writer = await asyncio.open_connection(*address(desk))
-        try:
-            writer.write(f"{run_id} ready {lane}\n".encode())
-            return int(await reader.readline())
-        finally:
-            writer.close()
+        async with asyncio.timeout(_STARTS_WITHIN_S):
+            reader, writer = await asyncio.open_connection(*address(desk))
+            try:
+                writer.write(f"{run_id} ready {lane}\n".encode())
+                return int(await reader.readline())
+            finally:
+                writer.close()
     except (OSError, ValueError) as exc:
         msg = f"the conductor's desk at {desk} was gone before it said when the soak starts"
         raise TargetError(msg) from exc

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import soaklib.fleet.desk
 from soaklib.errors import SettingsError, TargetError
 from soaklib.fleet.desk import ClockOffset, Desk, address, ask_start, measure_offset
 
@@ -84,6 +85,18 @@ def test_a_desk_that_is_gone_is_said():
         await ask_start(where, "r1", 0)
 
     with pytest.raises(TargetError, match="was gone"):
+        asyncio.run(run())
+
+
+def test_a_conductor_that_never_says_when_is_not_waited_for_for_ever(monkeypatch):
+    """A lane whose conductor falls silent before the start, as over a network that was cut, ends with a sentence."""
+    monkeypatch.setattr(soaklib.fleet.desk, "_STARTS_WITHIN_S", 0.05)
+
+    async def run():
+        async with Desk("r1", lambda: 5) as desk:
+            await ask_start(desk.address, "r1", 0)
+
+    with pytest.raises(TargetError, match="before it said when the soak starts"):
         asyncio.run(run())
 
 

@@ -221,3 +221,20 @@ def test_a_lane_that_comes_late_misses_its_slots_and_sends_no_burst(world):
     )
     assert late_us <= 2_000
     assert most <= 7  # six slots a second
+
+
+def test_a_lane_that_somebody_starts_again_is_waited_for(world):
+    """A lane that was started again by hand misses what it was dead for, and the run waits for it."""
+    world.begin()
+    world.live(40)
+    world.kill_lane(1)
+    world.live(10)
+    dead_s = 10
+    world.start_by_hand(1)
+    folder = world.gather()
+    [(missed,)] = _rows(folder, "select count(*) from outcomes where step = 0 and lane = 1 and kind = 'missed'")
+    assert missed == pytest.approx(dead_s * _SPEED * 0.1, abs=5)
+    slots = _rows(folder, "select count(*), count(distinct slot) from outcomes where purpose = 'load' and step = 0")
+    assert slots == [(_SLOTS, _SLOTS)]
+    told = [detail for (detail,) in _rows(folder, "select detail from events where name = 'LANE_STARTED'")]
+    assert "lane 1/2: somebody started it again; it is unheard" in told
