@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from soaklib.analysis.measures.latency import latency
+from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.measures.rates import success_rate
 from soaklib.analysis.verdicts.compare import value_windows
 from soaklib.analysis.verdicts.memory import memory_query
@@ -92,7 +93,10 @@ def _cpu(run: Run, length_s: float) -> pl.DataFrame:
 
 
 def _mean_memory(run: Run, length_s: float) -> pl.DataFrame:
-    by_window = memory_readings(run).group_by(soak_s=pl.col("soak_s") // length_s * length_s)
+    """Give the mean of its readings by the window, without those of planned windows."""
+    planned = planned_windows(run).select("start_s", "end_s").iter_rows()
+    quiet = pl.all_horizontal(pl.lit(value=True), *(~pl.col("soak_s").is_between(*window) for window in planned))
+    by_window = memory_readings(run).filter(quiet).group_by(soak_s=pl.col("soak_s") // length_s * length_s)
     return by_window.agg(pl.col("value").mean()).sort("soak_s")
 
 

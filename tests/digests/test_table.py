@@ -74,6 +74,15 @@ def test_slopes_of_memory_are_compared_by_their_difference(kept):
     assert apart == {("direct-openai", "slow"), ("slow", "thin")}
 
 
+def test_memory_is_compared_outside_the_planned_windows(kept):
+    """What an outage does to it is no slope: its windows are left out, as those of latency are."""
+    held = kept["thin"].windows
+    for measure in ("memory", "median"):
+        starts = held.filter(measure=measure)["soak_s"]
+        assert starts.filter(starts.is_between(1380, 1500)).is_empty()
+        assert starts.max() > 2600
+
+
 def test_chance_alarms_of_many_pairs_are_allowed_for(kept, monkeypatch):
     """Of six p-values of .02 none is told apart, though each would be alone."""
     found = soaklib.analysis.verdicts.compare.MeanDifference(1.0, 0.1, 1.9, 0.02)

@@ -64,6 +64,7 @@ def test_a_wheel_holds_notebooks_sample_schedules_and_dashboard_and_no_tests(whe
     notebooks = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert {f"soaklib/shipped_files/notebooks/{name}" for name in notebooks} <= names
     assert "soaklib/shipped_files/data/sample/run.duckdb" in names
+    assert "soaklib/shipped_files/data/gateways/README.md" in names
     assert "soaklib/shipped_files/scripts/grafana-dashboard.json" in names
     assert "soaklib/plan/default_plan.toml" in names
     assert not [name for name in names if name.startswith("tests/")]
@@ -80,6 +81,7 @@ def test_a_source_distribution_holds_what_its_wheel_is_made_of(tmp_path):
         "notebooks/00-run-summary.ipynb",
         "scripts/soak-weekly.timer",
         "soaklib/store/shipped.py",
+        "data/gateways/README.md",
         "README.md",
     } <= names
 
@@ -111,6 +113,17 @@ def test_the_sample_and_the_notebooks_are_at_hand(whole):
     assert whole("notebooks", "mine", "--copy-only").returncode == 0
     assert (whole.folder / "mine" / "00-run-summary.ipynb").read_text() == "changed"
     assert whole("sample", "kept").returncode == 2
+
+
+def test_kept_runs_of_gateways_come_with_it(whole):
+    """They are found from anywhere, as the notebook about them does."""
+    python = whole.folder.parent / "env" / "bin" / "python"
+    program = "import soaklib; print(*soaklib.read_digests())"
+    told = subprocess.run([python, "-c", program], cwd=whole.folder, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    assert sorted(told.stdout.split()) == sorted(
+        path.parent.name for path in (ROOT / "data/gateways").glob("*/digest.json")
+    )
 
 
 def test_soaklib_alone_reads_a_run_and_names_the_extra_that_is_missing(alone):
