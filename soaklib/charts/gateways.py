@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from soaklib.charts.windows import Floats
+
 __all__ = ["gateway_additions", "gateway_panels"]
 
 _PANELS: Final = {
@@ -77,7 +79,7 @@ def gateway_panels(frame: pl.DataFrame, *, figure: Figure) -> Figure:
                 shown.setdefault(name, drawn)
             if not lines:
                 note(ax, "none")
-        _finish_row(axes[row, 0], panel, frame.filter(panel=panel)["value"])
+        _finish_row(axes[row, 0], panel, frame.filter(panel=panel)["value"].drop_nulls().to_numpy())
     for ax, gateway in zip(axes[0], gateways, strict=True):
         ax.set_title(gateway)
     for ax in axes[-1]:
@@ -86,10 +88,10 @@ def gateway_panels(frame: pl.DataFrame, *, figure: Figure) -> Figure:
     return figure
 
 
-def _finish_row(first: Axes, panel: str, values: pl.Series) -> None:
+def _finish_row(first: Axes, panel: str, values: Floats) -> None:
     """Give a row its one y axis: of latencies that differ much on a log scale, of counts from nothing on."""
     first.set_ylabel(_PANELS[panel])
-    if panel in _LOGARITHMIC and (values > _DECADE * values.min()).any():
+    if panel in _LOGARITHMIC and values.size and values.max() > _DECADE * values.min():
         milliseconds_axis(first, _PANELS[panel])
     elif panel in _FROM_ZERO:
         first.set_ylim(bottom=0.0)
