@@ -133,20 +133,24 @@ def _widest(rows: FloatArray, seen: BoolArray) -> list[_Stretch]:
     first, last = _pairs(n)
     length = (last - first).astype(np.float64)
     scale = np.sqrt(n / (length * (n - length)))
-    steps = (first == 0) | (last == n)
+    # A step is a stretch that reaches an end; noise there must not make a bump of it.
+    preferred = np.where((first == 0) | (last == n), scale, _STEP_PREFERENCE * scale)
+    edge = np.append(places, len(seen))
     out: list[_Stretch] = []
     step = max(_CHUNK_VALUES // len(first), 1)
     for begin in range(0, len(rows), step):
         chunk = rows[begin : begin + step][:, places]
         sums = np.zeros((len(chunk), n + 1))
         np.cumsum(chunk - chunk.mean(axis=1, keepdims=True), axis=1, out=sums[:, 1:])
-        size = np.abs(sums[:, last] - sums[:, first]) * scale
-        # A step is a stretch that reaches an end; noise there must not make a bump of it.
-        best = np.where(steps, size, _STEP_PREFERENCE * size).argmax(axis=1)
-        edge = np.append(places, len(seen))
+        size = sums.take(last, axis=1)
+        size -= sums.take(first, axis=1)
+        np.abs(size, out=size)
+        size *= preferred
+        best = size.argmax(axis=1)
         # A stretch that starts at the first seen cell starts the segment, gaps before it included.
         start = np.where(first[best] == 0, 0, edge[first[best]])
-        out.extend(map(_Stretch, start.tolist(), edge[last[best]].tolist(), size[np.arange(len(best)), best].tolist()))
+        found = size[np.arange(len(best)), best] * (scale / preferred)[best]
+        out.extend(map(_Stretch, start.tolist(), edge[last[best]].tolist(), found.tolist()))
     return out
 
 

@@ -145,7 +145,7 @@ def step_doubt(value: FloatArray, time_h: FloatArray, edge: int) -> str | None:
 
 def _step_reach(rows: FloatArray) -> FloatArray:
     """Give the size of each row's best step over the range of what it leaves."""
-    left = np.stack([_without_step(row) for row in rows])
+    left = _without_step(rows)
     return np.asarray(np.ptp(rows - left, axis=1) / np.maximum(np.ptp(left, axis=1), np.finfo(float).tiny))
 
 
@@ -157,7 +157,7 @@ def _grouped(value: FloatArray) -> FloatArray:
 def _ratio(value: FloatArray, time: FloatArray) -> float:
     """Give von Neumann's ratio of what a line or a step leaves: 2 of independent points, towards 0 of a random walk."""
     left = min(
-        (value - np.polynomial.Polynomial.fit(time, value, 1)(time), _without_step(value)),
+        (value - np.polynomial.Polynomial.fit(time, value, 1)(time), _without_step(value[None, :])[0]),
         key=lambda rest: float(rest @ rest),
     )
     return 2.0 if np.abs(left).max() <= _NOTHING * np.abs(value).max() else _von_neumann(left)
@@ -168,14 +168,16 @@ def _von_neumann(left: FloatArray) -> float:
     return float((np.diff(left) ** 2).sum() / variance) if variance else 2.0
 
 
-def _without_step(value: FloatArray) -> FloatArray:
-    """Take off the means of both sides of the step that leaves least."""
-    points = len(value)
+def _without_step(rows: FloatArray) -> FloatArray:
+    """Take off each row the means of both sides of the step that leaves least."""
+    points = rows.shape[1]
     before = np.arange(2, points - 1)
-    centred = value - value.mean()
-    gain = np.cumsum(centred)[before - 1] ** 2 * points / (before * (points - before))
-    edge = int(before[gain.argmax()])
-    return np.concatenate([value[:edge] - value[:edge].mean(), value[edge:] - value[edge:].mean()])
+    sums = np.cumsum(rows - rows.mean(axis=1, keepdims=True), axis=1)[:, before - 1]
+    edge = before[(sums**2 * points / (before * (points - before))).argmax(axis=1)][:, None]
+    is_after = np.arange(points) >= edge
+    after = np.where(is_after, rows, 0.0).sum(axis=1, keepdims=True) / (points - edge)
+    until = np.where(is_after, 0.0, rows).sum(axis=1, keepdims=True) / edge
+    return np.asarray(rows - np.where(is_after, after, until))
 
 
 def _slow_p_value(value: FloatArray, shape: FloatArray) -> float:
