@@ -247,7 +247,7 @@ def _draw_trend(ax: Axes, at_h: Floats, value: Floats, slope: float, interval: t
 def _draw_margin(ax: Axes, middle: float, margin: float) -> tuple[Artist, bool]:
     """Draw the bounds of what would not matter, unless they would squeeze the data; say whether they would."""
     low, high = ax.get_ylim()
-    look = {"color": VERMILLION, "linestyle": "--", "linewidth": 0.7}
+    look: Any = {"color": VERMILLION, "linestyle": "--", "linewidth": 0.7}
     if 2 * margin > _MOST_SQUEEZED * (high - low):
         return Line2D([], [], **look), True
     for bound in (middle - margin, middle + margin):

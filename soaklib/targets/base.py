@@ -23,7 +23,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from soaklib.records import Kind, Reason
 
@@ -72,6 +72,10 @@ class Series(NamedTuple):
 
     metric: str
     labels: Mapping[str, str] = {}
+
+    def is_among(self, names: Collection[str]) -> bool:
+        """Say whether it is exposed: under its own name, or by the series that make up a counter or a histogram."""
+        return any(f"{self.metric}{suffix}" in names for suffix in ("", "_total", "_count"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -218,11 +218,7 @@ class Preflight:
             return
         self.found.metrics = names
         meanings = self.target.metrics.meanings
-        lacking = [
-            f"{meaning} ({series.metric})"
-            for meaning, series in meanings.items()
-            if not _is_there(series.metric, names)
-        ]
+        lacking = [f"{meaning} ({series.metric})" for meaning, series in meanings.items() if not series.is_among(names)]
         text = f"{len(names):,} names; {len(meanings) - len(lacking)} of {len(meanings)} meanings found"
         if lacking:
             self.found.add("metrics", Standing.NOTE, f"{text}; not exposed: {', '.join(lacking)}")
@@ -246,8 +242,3 @@ class Preflight:
         self._is_left = self._is_left or name == EventName.POLICIES_NOT_REMOVED
         if name in _TO_TELL:
             self.found.add("policies", Standing.NOTE, detail)
-
-
-def _is_there(metric: str, names: frozenset[str]) -> bool:
-    """Say whether a metric is exposed, by its own name or by those of its series, as a histogram's."""
-    return any(f"{metric}{suffix}" in names for suffix in ("", "_total", "_count"))

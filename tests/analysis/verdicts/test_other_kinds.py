@@ -60,6 +60,21 @@ def test_another_kind_that_was_asked_is_judged(judged):
     assert (states["snapshots complete"], states["healthy"]) == ("fail", "pass")
 
 
+@pytest.mark.parametrize(
+    ("others", "verdict"),
+    [
+        ("update samples set metric = 'http_requests_total' where metric like 'gateway_requests_total%'",
+         ("pass", "24 of 24 snapshots; 4 of 5 metrics whose meaning is known")),
+        ("delete from samples where metric like 'process_%'",
+         ("not applicable", "24 of 24 snapshots; 0 of 5 metrics whose meaning is known")),
+    ],
+)  # fmt: skip
+def test_another_kind_promises_its_own_metrics_alone(judged, others, verdict):
+    """Whatever names it has, also such as begin like the default kind's: the key metrics are that kind's."""
+    forge = with_plan(target=TargetTable(kind="mcp", is_contextforge=True, era="rpc", path="/rpc"))
+    assert judged(forge, others, names=("snapshots complete",)) == {"snapshots complete": verdict}
+
+
 def test_a_key_that_is_there_to_be_refused_is_no_failed_rotation(judged):
     """A probe of a role that makes no load is refused for its key: that is a denial, and no failed rotation."""
     verdicts = judged(REFUSED, STRANGER, names=OF_KEYS)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.verdicts.criteria.wording import is_asked_for, many, number, passed, planned_probes
 from soaklib.records import RunStatus, State, Verdict
+from soaklib.targets import load_target
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
@@ -117,16 +118,23 @@ def snapshots_complete(run: Run) -> Verdict:
         and event_key <> 'snapshot:final'"""
     name, taken = "snapshots complete", int(number(run, query) or 0)
     planned = int(-(-run.info.planned_soak_s // run.info.plan.intervals.snapshot_s))
-    threshold = f"{many(planned, 'hourly snapshot')} and all key metrics"
+    meant = load_target(run.info.plan.target).metrics.meanings.values()
+    has_key_metrics = any(series.metric.startswith(_DOCUMENTED) for series in meant)
+    threshold = many(planned, "hourly snapshot") + (" and all key metrics" if has_key_metrics else "")
     if not is_asked_for(run, "metrics"):
         detail = "the gateway has no metrics"
         return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
     names = set(run.sql("select distinct metric from samples")["metric"].to_list())
     own = {name for name in names if not name.startswith(_OF_ANY_PROCESS)}
-    missing = _missing_metrics(run)
+    missing = _missing_metrics(run) if has_key_metrics else []
     is_other = bool(own) and not any(name.startswith(_DOCUMENTED) for name in own)
     state = passed(taken >= planned and not missing)
-    if is_other and taken >= planned:  # a gateway with metrics of its own, which promises none of these
+    if not has_key_metrics:
+        n_found = sum(series.is_among(names) for series in meant)
+        found = f"{n_found} of {len(meant)} metrics whose meaning is known"
+        if taken >= planned and not n_found:
+            state = State.NOT_APPLICABLE
+    elif is_other and taken >= planned:  # a gateway with metrics of its own, which promises none of these
         state, found = State.NOT_APPLICABLE, "the gateway has metrics of other names"
     else:
         found = f"missing: {', '.join(missing)}" if missing else "all key metrics"
