@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -247,7 +247,7 @@ def _draw_trend(ax: Axes, at_h: Floats, value: Floats, slope: float, interval: t
 def _draw_margin(ax: Axes, middle: float, margin: float) -> tuple[Artist, bool]:
     """Draw the bounds of what would not matter, unless they would squeeze the data; say whether they would."""
     low, high = ax.get_ylim()
-    look: Any = {"color": VERMILLION, "linestyle": "--", "linewidth": 0.7}
+    look: Any = {"color": VERMILLION, "linestyle": "--", "linewidth": 0.7}  # both artists name these their own way
     if 2 * margin > _MOST_SQUEEZED * (high - low):
         return Line2D([], [], **look), True
     for bound in (middle - margin, middle + margin):
