@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -100,8 +100,13 @@ class Study:
 
 def frame(value: np.ndarray) -> pl.DataFrame:
     """Give values ten-minute times."""
-    times = pl.datetime_range(START, START + STEP * (len(value) - 1), STEP, time_zone="UTC", eager=True)
-    return pl.DataFrame({"at": times, "value": value})
+    return pl.DataFrame({"at": times(len(value)), "value": value})
+
+
+@cache
+def times(points: int) -> pl.Series:
+    """Give so many ten-minute times."""
+    return pl.datetime_range(START, START + STEP * (points - 1), STEP, time_zone="UTC", eager=True)
 
 
 def normal(rng: np.random.Generator, phi: float) -> np.ndarray:

@@ -22,6 +22,7 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
+from scipy.signal import lfilter
 
 from soaklib.analysis.statistics.drift import drift
 from soaklib.analysis.statistics.level import level
@@ -30,6 +31,7 @@ POINTS = 144
 MARGIN = 0.5
 STEP = timedelta(minutes=10)
 START = datetime(2026, 1, 1, tzinfo=UTC)
+TIMES = pl.datetime_range(START, START + STEP * (POINTS - 1), STEP, time_zone="UTC", eager=True)
 _WARM = 300
 _LONG = 1500
 
@@ -64,8 +66,7 @@ class Case:
         found = []
         for _ in range(trials):
             value = self.series(rng)
-            rows = {"at": [START + STEP * cell for cell in range(POINTS)], "value": value}
-            frame = pl.DataFrame(rows, schema={"at": pl.Datetime("us", "UTC"), "value": pl.Float64})
+            frame = pl.DataFrame({"at": TIMES, "value": value})
             drifts = drift(frame, margin=MARGIN, resamples=resamples).state == "drift"
             moved = level(frame, margin=MARGIN).state == "moved"
             found.append((drifts, moved, drifts or moved))
@@ -80,13 +81,8 @@ class Case:
 
 def arma(rng: Rng, ar: tuple[float, ...], ma: tuple[float, ...] = ()) -> np.ndarray:
     """Make normal noise with these coefficients, scaled to a spread of 1."""
-    shock = rng.standard_normal(POINTS + _WARM)
-    out = np.zeros(len(shock))
-    for at in range(len(shock)):
-        out[at] = shock[at]
-        out[at] += sum(one * out[at - lag] for lag, one in enumerate(ar, 1) if at >= lag)
-        out[at] += sum(one * shock[at - lag] for lag, one in enumerate(ma, 1) if at >= lag)
-    return out[_WARM:] / out[_WARM:].std()
+    out = lfilter([1.0, *ma], [1.0, *(-one for one in ar)], rng.standard_normal(POINTS + _WARM))[_WARM:]
+    return out / out.std()
 
 
 def long_memory(rng: Rng, d: float = 0.4) -> np.ndarray:
