@@ -1,8 +1,10 @@
 """Makes one run of a fleet's databases, from the files alone: the conductor's and each lane's, or the lanes' only.
 
-Rows are brought together by DuckDB in the order of their planned times, out of core. Every time of a lane is put on the
-conductor's clock by the offsets that the lane measured and found to differ, linearly between two of them. A call's
-times are corrected alike, and so its lag and its response time stay what its own clock measured.
+Rows are brought together by DuckDB in the order of their planned times, stretch by stretch of time, each sorted in
+memory: a lane's rows are nearly in order as they are, and what a stretch does not need of its file is not read. Every
+time of a lane is put on the conductor's clock by the offsets that the lane measured and found to differ, linearly
+between two of them. A call's times are corrected alike, and so its lag and its response time stay what its own clock
+measured.
 
 The conductor's file is kept as ``lanes/conductor.duckdb`` before the merged one takes its name, so that a merge can be
 made again, and a run that was interrupted can go on.
@@ -44,6 +46,7 @@ __all__ = ["CONDUCTOR_NAME", "Source", "conductor_database", "merge", "offset_sq
 CONDUCTOR_NAME: Final = "conductor.duckdb"
 _PART_NAME: Final = f".{DATABASE_NAME}.part"
 _MEMORY_BYTES: Final = 2 << 30
+_ROWS_AT_ONCE = 2_000_000  # some hundred bytes each while they are sorted
 _TIMES: Final = frozenset(
     {
         "at_us", "planned_at_us", "sent_at_us", "done_at_us", "first_byte_at_us", "first_token_at_us", "started_at_us",
@@ -259,20 +262,59 @@ def _bring_together(part: Path, sources: Sequence[Source]) -> None:
             connection.execute(
                 f"create temp macro corrected{number}(us) as us - {offset_sql(source.offsets)}"
             ).fetchall()
-        connection.begin()
         _insert_run(connection, sources)
-        for table, order in _ORDER.items():
-            parts = [
-                f"select {', '.join(_columns(table, number, source))} from s{number}.{table}"  # noqa: S608 - our own names
-                for number, source in enumerate(sources)
-                if table in _OF_LANES or source.lane is None
-            ]
-            if parts:
-                connection.execute(
-                    f"insert into {table} select * from ({' union all '.join(parts)}) order by {order}"  # noqa: S608 - our own names and numbers
-                ).fetchall()
-        connection.commit()
+        for table in _ORDER:
+            if table == "outcomes":
+                for from_us, to_us in _stretches(connection, sources):
+                    _insert(connection, table, sources, (from_us, to_us))
+            else:
+                _insert(connection, table, sources)
         connection.execute("checkpoint").fetchall()
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, table: str, sources: Sequence[Source], planned: tuple[int, int] | None = None
+) -> None:
+    """Append the rows of all files to a table in their order; of `planned`, those that were planned in that stretch."""
+    parts = []
+    for number, source in enumerate(sources):
+        if table in _OF_LANES or source.lane is None:
+            part = f"select {', '.join(_columns(table, number, source))} from s{number}.{table}"  # noqa: S608 - our own names
+            parts.append(part if planned is None else f"{part} where {_planned_in(number, source, *planned)}")
+    if parts:
+        connection.execute(
+            f"insert into {table} select * from ({' union all '.join(parts)}) order by {_ORDER[table]}"  # noqa: S608 - our own names and numbers
+        ).fetchall()
+
+
+def _planned_in(number: int, source: Source, from_us: int, to_us: int) -> str:
+    """Give SQL for a row's being planned in a stretch, by the conductor's clock.
+
+    The file's own times bound it as well, by which whole parts of the file are left out unread.
+    """
+    most_us = max((abs(offset) for _, offset in source.offsets), default=0)
+    bounds = f"s{number}.outcomes.planned_at_us between {from_us - most_us} and {to_us + most_us}"
+    if not most_us or source.lane is None:
+        return f"s{number}.outcomes.planned_at_us >= {from_us} and s{number}.outcomes.planned_at_us < {to_us}"
+    time = f"corrected{number}(s{number}.outcomes.planned_at_us)"
+    return f"{bounds} and {time} >= {from_us} and {time} < {to_us}"
+
+
+def _stretches(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> list[tuple[int, int]]:
+    """Cut the time of all calls into stretches of so few calls that their rows are put in order in memory."""
+    times = " union all ".join(
+        f"select {'planned_at_us' if source.lane is None else f'corrected{number}(planned_at_us)'} as at_us"  # noqa: S608 - our own numbers
+        f" from s{number}.outcomes"
+        for number, source in enumerate(sources)
+    )
+    [(rows, first_us, last_us)] = connection.execute(
+        f"select count(*), min(at_us), max(at_us) from ({times})"  # noqa: S608 - as above
+    ).fetchall()
+    if not rows:
+        return []
+    count = -(-rows // _ROWS_AT_ONCE)
+    edges = [first_us + (last_us + 1 - first_us) * n // count for n in range(count + 1)]
+    return list(pairwise(edges))
 
 
 def _insert_run(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> None:

@@ -9,6 +9,7 @@ from polars.testing import assert_frame_equal
 from stored_rows import outcome
 
 import soaklib
+import soaklib.fleet.merge
 from soaklib.errors import RunError
 from soaklib.fleet.job import lane_folder
 from soaklib.fleet.lane_run import begin_or_resume, settle
@@ -45,6 +46,22 @@ def test_rows_of_all_lanes_stand_in_the_order_of_their_planned_times(tmp_path):
     assert _read(tmp_path, "select count(*), count(distinct lane) from segments") == [(3, 2)]
     [(environment,)] = _read(tmp_path, "select environment from run")
     assert [json.loads(environment)["lanes"][n]["status"] for n in "01"] == ["completed", "completed"]
+
+
+def test_rows_are_in_order_across_stretches(tmp_path, monkeypatch):
+    """However few rows are sorted at once, the merged run has each row once, in order, by the corrected times."""
+    monkeypatch.setattr(soaklib.fleet.merge, "_ROWS_AT_ONCE", 3)
+    write_conductor(tmp_path)
+    ahead = [_offset(1_000_000, 200_000), _offset(1_400_000, 201_000)]
+    lanes = [
+        write_lane(tmp_path, 0, [outcome(n, planned_at_us=1_000_100 + 7 * n, lane=0) for n in range(38, -2, -2)]),
+        write_lane(tmp_path, 1, [outcome(n, planned_at_us=1_200_100 + 7 * n, lane=1) for n in range(1, 41, 2)],
+                   events=ahead),
+    ]  # fmt: skip
+    merge(tmp_path, lanes)
+    rows = _read(tmp_path, "select planned_at_us, slot from outcomes where purpose = 'load'")
+    assert rows == sorted(rows)
+    assert sorted(slot for _, slot in rows) == list(range(40))
 
 
 def test_a_merge_made_again_gives_the_same_run(tmp_path):
