@@ -1,10 +1,15 @@
 """How much one runner can send and record, and what recording and being scraped cost: ratios within one run.
 
     .venv/bin/python scripts/bench/generator.py [--rps 4000] [--seconds 60]
+    .venv/bin/python scripts/bench/generator.py --lanes 4 [--rounds 5]
 
 Four legs against the same fast local server on the other core: without recording, with it, with it and its own metrics
 scraped every second, without again. Printed are schedule lag, CPU a call (runner and recorder), the share of CPU time
 that recording and scraping add, and bytes a row.
+
+With `--lanes` the legs are those of one runner and of one lane of so many, each at the same calls a second, in turn:
+single, lane, lane, single, round after round. Printed is what a call of a lane takes of the processor against one of a
+single runner, round by round: other work on the machine, and its clock rate, are in both.
 """
 
 import argparse
@@ -12,6 +17,7 @@ import asyncio
 import datetime as dt
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +29,9 @@ import duckdb
 import psutil
 import uvloop
 
+from soaklib.fleet.lanes import Lane
+from soaklib.fleet.report import LaneReport
+from soaklib.fleet.sender import _OfLane
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
 from soaklib.plan.pacer import Pacer
@@ -65,7 +74,15 @@ while True:
 """
 
 
-async def leg(port, folder, *, rps, seconds, recording, scraped=False):
+async def tell(lane, load, vitals):
+    """Tell how a lane does, as a sender does to its conductor."""
+    while True:
+        await asyncio.sleep(1)
+        sender = SimpleNamespace(vitals=vitals, lane=lane, has_sent=False, slots_passed=load.next_slot)
+        LaneReport.of(sender).line()
+
+
+async def leg(port, folder, *, rps, seconds, recording, scraped=False, lane=None):
     """Send slots for a while; give lags (us), rows, dropped, CPU seconds of runner and recorder."""
     anchor = dt.datetime.now(dt.UTC)
     clock = RunClock(anchor)
@@ -90,13 +107,16 @@ async def leg(port, folder, *, rps, seconds, recording, scraped=False):
         recorder = Recorder(folder / DATABASE_NAME)
         await recorder.start()
 
+        take = recorder.outcome if lane is None else _OfLane(recorder, lane.number).outcome
+
         def record(row):
             look(row)
-            recorder.outcome(row)
+            take(row)
 
     vitals = Vitals()
     plan = load_plan()
-    slots = round(rps / plan.calls_per_slot * seconds)
+    number, of = (None, 1) if lane is None else (lane.number, lane.of)
+    slots_per_s = rps / plan.calls_per_slot * of
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(
             Client(f"http://127.0.0.1:{port}", now_us=clock.now_us, timeout_s=30, max_connections=2000)
@@ -110,16 +130,19 @@ async def leg(port, folder, *, rps, seconds, recording, scraped=False):
         started = clock.now_us() + 200_000
         load = Load(
             LoadParts(
-                pacer=Pacer(rps / plan.calls_per_slot), workload=Workload(plan, 1), client=client, pool=OneToken(),
+                pacer=Pacer(slots_per_s), workload=Workload(plan, 1), client=client, pool=OneToken(),
                 target=FourRunrTarget(), clock=clock,
                 soak_clock=SoakClock(Segment(segment=0, started_at_us=started, soak_started_s=0.0), 1.0),
-                vitals=vitals, events=Silent(), record=record, phases=[(0.0, "baseline")], total_slots=slots,
-                max_in_flight=2000,
+                vitals=vitals, events=Silent(), record=record, phases=[(0.0, "baseline")],
+                total_slots=round(slots_per_s * seconds), max_in_flight=2000, lane=number, stride=of,
             )
         )  # fmt: skip
         streaming = asyncio.create_task(recorder.run()) if recorder else None
         before = resource.getrusage(resource.RUSAGE_SELF)
-        await load.send_slots(0)
+        if lane is not None:
+            telling = asyncio.create_task(tell(lane, load, vitals))
+            stack.callback(telling.cancel)
+        await load.send_slots(number or 0)
         await load.drain(10)
         after = resource.getrusage(resource.RUSAGE_SELF)
     recorder_cpu_s = 0.0
@@ -130,6 +153,24 @@ async def leg(port, folder, *, rps, seconds, recording, scraped=False):
         await recorder.close()
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return lags, kinds, cpu_s, recorder_cpu_s
+
+
+def compare(port, options):
+    """Print what a lane's call takes of the processor against a single runner's."""
+    ratios = []
+    for _ in range(options.rounds):
+        costs = {None: 0.0, Lane(1, options.lanes): 0.0}
+        for lane in (*costs, *reversed(costs)):
+            with tempfile.TemporaryDirectory() as folder:
+                result = uvloop.run(
+                    leg(port, Path(folder), rps=options.rps, seconds=options.seconds, recording=True, lane=lane)
+                )
+                costs[lane] += show("single" if lane is None else f"lane {lane}", options.seconds, result) / 2
+        single, lane = costs.values()
+        ratios.append(lane / single)
+        print(f"single {single * 1e6:.1f} us/call, lane {lane * 1e6:.1f} us/call: {100 * (lane / single - 1):+.1f} %")
+    middle, low, high = (100 * (at(ratios) - 1) for at in (statistics.median, min, max))
+    print(f"a call of a lane takes {middle:+.1f} % of CPU ({low:+.1f} to {high:+.1f} %, {len(ratios)} rounds)")
 
 
 def show(name, seconds, result):
@@ -150,6 +191,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rps", type=float, default=4000, help="calls a second")
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--lanes", type=int, help="compare a lane of so many with a single runner")
+    parser.add_argument("--rounds", type=int, default=5, help="of --lanes")
     options = parser.parse_args()
     server = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("fast_server.py"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -158,6 +201,9 @@ def main():
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(server.pid, {cores[-1]})  # the runner and its recorder share what is left
     try:
+        if options.lanes is not None:
+            compare(port, options)
+            return
         costs = {}
         for name, what in (
             ("without recording", {"recording": False}),
