@@ -173,7 +173,7 @@ async def upstream_counts(plan: Plan, timeout_s: float) -> dict[str, JsonValue] 
             open_session(TimedConnector(url, limit=1, ca_file=None), timeout_s=timeout_s, headers={}) as session,
             session.get(URL(url), allow_redirects=False) as response,
         ):
-            said = orjson.loads(await read_bounded(response.content, _MOST_BYTES) or b"")
+            said = orjson.loads(await read_bounded(response.content, _MOST_BYTES) or b"")  # None: it is too long
     except (TimeoutError, aiohttp.ClientError, OSError, orjson.JSONDecodeError):
         return None
     return said if response.status == HTTPStatus.OK and isinstance(said, dict) and "each" in said else None
