@@ -145,6 +145,24 @@ def test_books_balance(run):
     assert sum(counted(run, "litellm_output_tokens_metric_total").values()) == out
 
 
+def test_money_and_tokens_are_booked_on_the_key_and_the_model_that_used_them(run):
+    """What each answer says that it cost, streams too, is what LiteLLM's counter of spend has, to the last digit."""
+    states = dict(run.verdicts().select("name", "state").iter_rows())
+    books = ("token books balanced", "money books balanced", "upstream asked once")
+    assert [states[name] for name in books] == ["pass"] * 3
+    for by in ("model", "key"):
+        frame = soaklib.spend(run, by=by)
+        assert set(frame["source"]) == {"gateway"}
+        assert frame.filter(frame["answers"] > 0)["stated"].to_list() == pytest.approx(
+            frame.filter(frame["answers"] > 0)["counted"].to_list()
+        )
+        assert frame.filter(frame["answers"] > 0).height == 3
+    cost_usd = run.sql(
+        "select sum(cost_usd), sum(9 * 1e-6 + output_tokens * 4e-6) from outcomes where kind = 'ok'"
+    ).row(0)
+    assert cost_usd[0] == pytest.approx(cost_usd[1])
+
+
 OK, UPSTREAM = ("ok", None), ("upstream_error", "upstream")
 NOTHING = ("invalid_response", "body_invalid")  # one empty frame, and the stream's last word
 MISBEHAVIOUR = {  # of the upstream: what a chat and a stream are by then
