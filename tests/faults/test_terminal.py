@@ -14,6 +14,9 @@ import pytest
 from soak_hour import write_soak_hour
 
 import soaklib
+from soaklib.commands.terminal import new_console
+from soaklib.commands.verdict_table import show_verdicts
+from soaklib.records import Verdict
 
 SHORT = ("--hours", "0.2", "--speed", "120", "--rps", "0.5", "--no-report")
 
@@ -66,28 +69,47 @@ def test_under_nohup_a_soak_goes_on_without_its_terminal_and_its_reader(tmp_path
         assert run.sql("select count(distinct slot) from outcomes where purpose = 'load'").item() == 360
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("columns", "colour"), [("60", {"NO_COLOR": "1"}), ("200", {"FORCE_COLOR": "1"}), ("20", {"TERM": "dumb"})]
-)
-def test_any_width_and_no_colour_show_every_verdict(tmp_path, columns, colour):
-    """Without a terminal, in 60 columns and in 20: every criterion is named, no line is longer, no escape unasked."""
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory):
+    """A short soak of which 20 columns without colour were told: the ended process and the folder."""
+    folder = tmp_path_factory.mktemp("narrow")
     environment = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}}
     ended = subprocess.run(
         [
             sys.executable, "-m", "soaklib.run", "--hours", "0.05", "--speed", "120", "--no-report", "--out",
-            str(tmp_path),
+            str(folder),
         ],
         capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60,
-        env=environment | {"COLUMNS": columns} | colour,
+        env=environment | {"COLUMNS": "20", "TERM": "dumb"},
     )  # fmt: skip
-    assert ended.stdout.splitlines() == [str((tmp_path / "latest").resolve())]
-    assert ("\x1b[" in ended.stderr) == ("FORCE_COLOR" in colour)
-    verdicts = json.loads((tmp_path / "latest" / "soak-summary.json").read_text())["verdicts"]
-    words = " ".join(ended.stderr.split())
+    return ended, (folder / "latest").resolve()
+
+
+@pytest.mark.slow
+def test_a_soak_shows_its_verdicts_in_twenty_columns(narrow):
+    """Where a name takes several lines, the result is on standard output all the same, and there is no escape."""
+    ended, folder = narrow
+    assert ended.stdout.splitlines() == [str(folder)]
+    assert "\x1b[" not in ended.stderr
+    assert " planned calls: " in ended.stderr, "the last line of what is shown of the verdicts"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("columns", "colour"), [("60", "NO_COLOR"), ("200", "FORCE_COLOR")])
+def test_any_width_and_no_colour_show_every_verdict(narrow, monkeypatch, capsys, columns, colour):
+    """In 60 columns and in 200: every criterion is named, and there is no escape unasked."""
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv(colour, "1")
+    summary = json.loads((narrow[1] / "soak-summary.json").read_text())
+    verdicts = [Verdict(**verdict) for verdict in summary["verdicts"]]
+    show_verdicts(verdicts, summary, new_console())
+    told = capsys.readouterr().err
+    assert ("\x1b[" in told) == (colour == "FORCE_COLOR")
+    words = " ".join(told.split())
     assert len(verdicts) > 20
-    if columns != "20":  # where a name takes several lines
-        assert [verdict["name"] for verdict in verdicts if verdict["name"].split()[0] not in words] == []
+    assert [verdict.name for verdict in verdicts if verdict.name.split()[0] not in words] == []
 
 
 @pytest.mark.slow
