@@ -16,20 +16,35 @@ from soaklib.evidence.collecting import collect
 from soaklib.evidence.provenance import software
 
 
+def _bundle(rehearsal, top, *, parquet):
+    """Collect a copy of the rehearsal, with everything in it that a test changes."""
+    folder = shutil.copytree(rehearsal.folder, top / rehearsal.folder.name)
+    (folder / "gateway.log").write_text("started\n")
+    return collect(folder, parquet=parquet, database_url=gateway_database(top / "gateway.sqlite"))
+
+
 @pytest.fixture(scope="module")
 def bundle(rehearsal, tmp_path_factory):
-    """A bundle with everything in it that a test changes."""
-    folder = tmp_path_factory.mktemp("collected") / rehearsal.folder.name
-    shutil.copytree(rehearsal.folder, folder)
-    (folder / "gateway.log").write_text("started\n")
-    url = gateway_database(folder.parent / "gateway.sqlite")
-    return collect(folder, parquet=True, database_url=url)
+    """A bundle without Parquet files, half of the time to check it."""
+    return _bundle(rehearsal, tmp_path_factory.mktemp("plain"), parquet=False)
+
+
+@pytest.fixture(scope="module")
+def sealed_bundle(rehearsal, tmp_path_factory):
+    """A bundle with Parquet files."""
+    return _bundle(rehearsal, tmp_path_factory.mktemp("sealed"), parquet=True)
 
 
 @pytest.fixture
 def folder(bundle, tmp_path):
     """The bundle, unpacked to be changed."""
     return unpacked(bundle, tmp_path / "unpacked")
+
+
+@pytest.fixture
+def sealed(sealed_bundle, tmp_path):
+    """The bundle with Parquet files, unpacked to be changed."""
+    return unpacked(sealed_bundle, tmp_path / "unpacked")
 
 
 @pytest.fixture
@@ -43,12 +58,12 @@ def verdict(tmp_path, capsys):
     return of
 
 
-def test_an_untouched_bundle_is_authentic(bundle, capsys):
+def test_an_untouched_bundle_is_authentic(sealed_bundle, capsys):
     """Exit code 0, nothing on standard error, and parts that were never there are told as notes."""
-    assert main([str(bundle)]) == 0
+    assert main([str(sealed_bundle)]) == 0
     told = capsys.readouterr()
     assert told.err == ""
-    assert told.out.splitlines()[-1] == f"{bundle} is authentic"
+    assert told.out.splitlines()[-1] == f"{sealed_bundle} is authentic"
     assert "note: missing: claims.json (made by: python -m soaklib.report RUN)" in told.out
 
 
@@ -67,9 +82,9 @@ def test_an_honest_repack_is_authentic(folder, tmp_path, top, mode, name):
     assert verify(repacked(folder, tmp_path / name, top=top, mode=mode)).problems == []
 
 
-def test_the_unpacked_folder_is_authentic_too(folder):
+def test_the_unpacked_folder_is_authentic_too(sealed):
     """A folder is checked like the archive it came from."""
-    assert verify(folder).problems == []
+    assert verify(sealed).problems == []
 
 
 def test_failing_verdicts_do_not_make_a_bundle_unauthentic(folder):
@@ -116,20 +131,20 @@ def test_a_flipped_byte_of_the_database(folder, verdict):
 
 
 @pytest.mark.parametrize("name", ["run.duckdb", "parquet/events.parquet"])
-def test_a_missing_file(folder, verdict, name):
+def test_a_missing_file(sealed, verdict, name):
     """It is named."""
-    (folder / name).unlink()
-    code, told = verdict(folder)
+    (sealed / name).unlink()
+    code, told = verdict(sealed)
     assert code == (VerifyCode.SEAL if name.startswith("parquet") else VerifyCode.MISSING)
     assert f"missing: {name} is missing" in told
 
 
 @pytest.mark.parametrize("name", ["parquet/extra.txt", "live/.hidden"])
-def test_an_added_file(folder, verdict, name):
+def test_an_added_file(sealed, verdict, name):
     """It is named, also where a run's folder would have files that are no evidence."""
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text("x")
-    code, told = verdict(folder)
+    (sealed / name).parent.mkdir(parents=True, exist_ok=True)
+    (sealed / name).write_text("x")
+    code, told = verdict(sealed)
     assert code == VerifyCode.ADDED
     assert told.splitlines()[0] == f"added: {name} was added: the manifest does not name it"
     assert told.splitlines()[1].endswith("repacked.tar is not authentic")
@@ -158,16 +173,16 @@ def test_a_planted_secret(folder, verdict, is_rehashed):
     assert TOKEN not in told
 
 
-def test_a_secret_in_a_column(folder, verdict):
+def test_a_secret_in_a_column(sealed, verdict):
     """The text columns of the tables are looked at value by value, those of Parquet files too."""
-    edit_database(folder, f"update events set detail = 'token {TOKEN}' where name = 'SOAK_TEST_STARTED'")
+    edit_database(sealed, f"update events set detail = 'token {TOKEN}' where name = 'SOAK_TEST_STARTED'")
     with duckdb.connect() as connection:
-        path = folder / "parquet" / "scrapes.parquet"
+        path = sealed / "parquet" / "scrapes.parquet"
         rows = f"select * replace ('{TOKEN}' as detail) from '{path}'"
         connection.execute(f"copy ({rows}) to '{path}.new' (format parquet, compression zstd)").fetchall()
         path.with_name(f"{path.name}.new").replace(path)
-    rehash(folder)
-    code, told = verdict(folder)
+    rehash(sealed)
+    code, told = verdict(sealed)
     assert code == VerifyCode.SECRET
     assert 'run.duckdb, column "detail" of "events" holds an agent token' in told
     assert 'parquet/scrapes.parquet, column "detail" holds an agent token' in told
@@ -206,11 +221,11 @@ def test_a_verdict_that_does_not_follow(folder, verdict):
     ) in told
 
 
-def test_data_that_the_verdicts_do_not_follow_from(folder, verdict):
+def test_data_that_the_verdicts_do_not_follow_from(sealed, verdict):
     """Outcomes that were made better than they were are told by the verdicts that they would have."""
-    edit_database(folder, "delete from outcomes where kind = 'denied' and purpose = 'load'")
-    rehash(folder)
-    code, told = verdict(folder)
+    edit_database(sealed, "delete from outcomes where kind = 'denied' and purpose = 'load'")
+    rehash(sealed)
+    code, told = verdict(sealed)
     assert code == VerifyCode.RESULT
     assert "totals in soak-summary.json does not follow from the data" in told
     assert "parquet/outcomes.parquet does not hold the rows of table outcomes of run.duckdb" in told
@@ -262,15 +277,15 @@ def test_texts_of_another_soaklib_are_not_compared(folder):
     assert any("made by another soaklib (0." in note and "not compared" in note for note in checked.notes)
 
 
-def test_a_seal_that_does_not_fit(folder, verdict):
+def test_a_seal_that_does_not_fit(sealed, verdict):
     """A Parquet file with a changed value is told."""
-    path = folder / "parquet" / "outcomes.parquet"
+    path = sealed / "parquet" / "outcomes.parquet"
     with duckdb.connect() as connection:
         rows = f"select * replace (if(slot = 5, 'timeout', kind) as kind) from '{path}'"
         connection.execute(f"copy ({rows}) to '{path}.new' (format parquet, compression zstd)").fetchall()
     path.with_name(f"{path.name}.new").replace(path)
-    rehash(folder)
-    code, told = verdict(folder)
+    rehash(sealed)
+    code, told = verdict(sealed)
     assert code == VerifyCode.SEAL
     assert "seal: parquet/outcomes.parquet does not hold the rows of table outcomes of run.duckdb" in told
 
