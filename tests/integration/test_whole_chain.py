@@ -1,5 +1,5 @@
 """The whole chain with one command: a gateway that logs into PostgreSQL, a Prometheus that scrapes gateway and runner,
-the soak, its report, its bundle, and the check of it.
+the soak, its bundle, and the check of it.
 
     .venv/bin/python -m pytest tests/integration/test_whole_chain.py
 
@@ -56,9 +56,10 @@ def chain(tmp_path_factory, _direct):
             prometheus_server(folder, {"gateway": urllib.parse.urlsplit(url).netloc, "soaklib": runner})
         )
         arguments = [
-            "--gateway-url", url, "--hours", "2", "--speed", SPEED, "--rps", "1", "--thresholds.late-ms", "500",
+            "--gateway-url", url, "--hours", "2", "--speed", SPEED, "--rps", "0.5", "--thresholds.late-ms", "500",
             "--database-url", database, "--metrics-port", str(port), "--out", str(folder / "runs"),
             "--no-preflight",  # whose calls the gateway counts, too
+            "--no-report",  # tests/test_other_gateway.py and test_wheel.py make one each
         ]  # fmt: skip
         started = dt.datetime.now(dt.UTC)
         with subprocess.Popen(
@@ -103,14 +104,13 @@ def rows_of(chain, query):
 
 
 def test_the_soak_passes_and_its_evidence_is_authentic(chain):
-    """No criterion fails, exit code 0, and the bundle says the same of itself; with figures and the database in it."""
+    """No criterion fails, exit code 0, and the bundle says the same of itself; with the database in it."""
     failed = [name for name, verdict in chain.run.verdicts.items() if verdict["state"] == "fail"]
     assert failed == [], chain.run.ended.stderr
     assert chain.run.ended.returncode == 0
     folder = chain.run.folder
     assert chain.run.ended.stdout.splitlines()[-1] == str(folder)
     assert (folder / "database-snapshot.sql.gz").stat().st_size > 1000
-    assert len(list((folder / "figures").glob("*.pdf"))) > 10
     bundle = folder / f"soak-artifacts-{folder.name}.tar.gz"
     verified = subprocess.run(
         [sys.executable, "-m", "soaklib.verify", str(bundle)], capture_output=True, text=True, check=False
