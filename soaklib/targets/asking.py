@@ -16,6 +16,7 @@ from yarl import URL
 from soaklib.safety.foreign_text import plain_text
 from soaklib.safety.redaction import redacted
 from soaklib.targets.admin import AdminError
+from soaklib.targets.answers import json_of
 from soaklib.targets.transport import TimedConnector, open_session, read_bounded
 
 if TYPE_CHECKING:
@@ -55,11 +56,7 @@ class Reply(NamedTuple):
 
     def json(self) -> dict[str, object]:
         """Give the JSON object of the body; an empty one where it is none."""
-        try:
-            value = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            return {}
-        return value if isinstance(value, dict) else {}
+        return json_of(self.body) or {}
 
 
 def is_unsupported(reply: Reply) -> bool:

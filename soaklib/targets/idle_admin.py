@@ -8,6 +8,7 @@ A kind of gateway of another package derives its own from it and writes what is 
 from __future__ import annotations
 
 import os
+from http import HTTPStatus
 from itertools import cycle
 from typing import TYPE_CHECKING, Final, Self
 
@@ -165,18 +166,19 @@ class IdleAdmin:
         return Missing(self.hindered(plan), [])
 
     async def health(self) -> Health:
-        """Look at what tells whether it is well; where there is nothing to look at, it is taken to be."""
-        for endpoint in ("health", "ready"):
-            if endpoint not in self.routes:
-                continue
+        """Look at /health and /ready, which may answer 200 when it is not well; without either it is taken to be."""
+        looked_at = [endpoint for endpoint in ("health", "ready") if endpoint in self.routes]
+        for endpoint in looked_at:
             try:
                 told = await self.look(endpoint)
             except AdminError as exc:
                 return Health(fit=False, detail=str(exc))
             if not told.ok:
-                return Health(fit=False, detail=f"GET {self.routes[endpoint]} {told.status}, and not well")
-        asked = [route for endpoint, route in self.routes.items() if endpoint != "metrics"]
-        return Health(fit=True, detail=f"{', '.join(asked)}: well" if asked else "its health is not asked for")
+                is_limited = told.status == HTTPStatus.TOO_MANY_REQUESTS
+                why = " (this address is limited or locked out)" if is_limited else ", and not well"
+                return Health(fit=False, detail=f"GET {self.routes[endpoint]} {told.status}{why}")
+        routes = ", ".join(self.routes[endpoint] for endpoint in looked_at)
+        return Health(fit=True, detail=f"{routes}: well" if routes else "its health is not asked for")
 
     async def open(self, role: str, name: str) -> Identity:
         """Give an agent that needs no secret."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from soaklib.targets.base import Meaning, MetricMap, Series
 
-__all__ = ["UPSTREAM_METRICS", "UPSTREAM_ROUTES"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-UPSTREAM_ROUTES: Final = {"metrics": "/metrics", "health": "/health"}
+__all__ = ["UPSTREAM_METRICS", "routes_beside"]
+
+_ROUTES: Final = {"metrics": "/metrics", "health": "/health"}
 
 UPSTREAM_METRICS: Final = MetricMap(
     meanings={
@@ -23,3 +26,8 @@ UPSTREAM_METRICS: Final = MetricMap(
     },
     model_label="name",
 )
+
+
+def routes_beside(known: Mapping[str, str] | None, *, is_upstream: bool) -> Mapping[str, str]:
+    """Give what there is to look at: the known gateway's own, else the upstream's; where nothing is known, nothing."""
+    return known or (_ROUTES if is_upstream else {})

@@ -7,6 +7,7 @@ trial is possible, and the run says so.
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from soaklib.errors import TargetError
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
     from soaklib.targets.base import Identity
 
-__all__ = ["NOTHING_TO_REFUSE", "TrialNotPossibleError", "TriesIdentities", "forged", "unmade"]
+__all__ = ["TrialNotPossibleError", "TriesIdentities", "forged", "unless_made"]
 
-NOTHING_TO_REFUSE: Final = "the plan's [target] names no token or key: there is none that could be refused"
+_NOTHING_TO_REFUSE: Final = "the plan's [target] names no token or key: there is none that could be refused"
 _NOT_MADE: Final = {
     Trial.EXPIRED: "its tokens come from the environment: none can be made that expires",
     Trial.REVOKED: "its tokens come from the environment: none can be made that is revoked",
@@ -60,9 +61,28 @@ class TriesIdentities(Protocol):
         ...
 
 
-def unmade(trial: Trial) -> TrialNotPossibleError:
-    """Give why no such secret can be made where all come from the environment."""
-    return TrialNotPossibleError(_NOT_MADE[trial])
+def unless_made(trial: Trial, identity: Identity, *, makes: bool) -> Identity | None:
+    """Give an identity with a secret that nobody made, for a trial that asks for no more; None where one is to be made.
+
+    Parameters
+    ----------
+    trial, identity
+        As in :meth:`TriesIdentities.trial_identity`.
+    makes
+        Whether the gateway makes secrets, or all come from the environment.
+
+    Raises
+    ------
+    TrialNotPossibleError
+        The plan names no secret; or the trial needs one that is made, and the gateway makes none.
+    """
+    if not identity.secret:
+        raise TrialNotPossibleError(_NOTHING_TO_REFUSE)
+    if trial is Trial.UNKNOWN:
+        return replace(identity, secret=forged(identity.secret))
+    if not makes or trial is Trial.SCOPE:
+        raise TrialNotPossibleError(_NOT_MADE[trial])
+    return None
 
 
 def forged(secret: str) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from soaklib.records import HEALTH_METRIC_PREFIX
 from soaklib.safety.foreign_text import plain_text
 from soaklib.targets.admin import Health
+from soaklib.targets.answers import json_of
 from soaklib.targets.fourrunr.api import ApiError
 
 if TYPE_CHECKING:
@@ -81,10 +80,4 @@ def memory_figures(body: bytes) -> tuple[tuple[str, float], ...]:
 
 def answer_object(body: bytes) -> dict[str, object]:
     """Give the JSON object of an answer of /health or /ready; an empty one for everything else."""
-    if len(body) > _MOST_BYTES:
-        return {}
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
+    return (json_of(body) if len(body) <= _MOST_BYTES else None) or {}

@@ -19,10 +19,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from soaklib.records import Kind, Reason
 from soaklib.safety.foreign_text import plain_text
+from soaklib.targets.answers import json_of
 from soaklib.targets.base import Limit, Reading
 from soaklib.targets.fourrunr.answers import classify_answer
 
@@ -88,11 +87,8 @@ def read_answer(status: int, text: bytes, *, is_json: bool) -> tuple[Kind, Reaso
     is_success = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
     if is_success and not is_json:
         return Kind.INVALID_RESPONSE, Reason.CONTENT_TYPE, None
-    try:
-        body = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        body = None
-    if not isinstance(body, dict):
+    body = json_of(text)
+    if body is None:
         kind, reason = (
             (Kind.INVALID_RESPONSE, Reason.BODY_INVALID) if is_success else classify_answer(status, None, None)
         )

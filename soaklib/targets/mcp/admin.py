@@ -8,10 +8,9 @@ from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING, Final, Self
 
-import orjson
-
 from soaklib.records import EventName, Trial
 from soaklib.targets.admin import AdminError, Health, Missing, Told
+from soaklib.targets.answers import json_of
 from soaklib.targets.asking import Reply, refuse_unless_success
 from soaklib.targets.base import Identity
 from soaklib.targets.idle_admin import IdleAdmin, Secrets
@@ -19,9 +18,9 @@ from soaklib.targets.mcp.contextforge import CONTEXTFORGE_ROUTES, ContextForgeTo
 from soaklib.targets.mcp.options import Era, SessionPolicy
 from soaklib.targets.mcp.sessions import Session
 from soaklib.targets.mcp.templates import CLIENT, envelope, headers_of
-from soaklib.targets.own_upstream import UPSTREAM_ROUTES
+from soaklib.targets.own_upstream import routes_beside
 from soaklib.targets.sse import EventStream
-from soaklib.targets.trials import NOTHING_TO_REFUSE, TrialNotPossibleError, forged, unmade
+from soaklib.targets.trials import TrialNotPossibleError, unless_made
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -39,13 +38,6 @@ __all__ = ["McpAdmin"]
 _AGAIN_AFTER_S: Final = 1.0
 _AT_A_TIME: Final = 8
 _NOT_LET_IN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-
-
-def routes_of(options: MCPOptions) -> dict[str, str]:
-    """Give what there is to look at; of a server that nothing is known of, nothing."""
-    if options.is_contextforge:
-        return CONTEXTFORGE_ROUTES
-    return UPSTREAM_ROUTES if options.is_upstream else {}
 
 
 class McpAdmin(IdleAdmin):
@@ -66,7 +58,8 @@ class McpAdmin(IdleAdmin):
     def __init__(
         self, link: Link, options: MCPOptions, sessions: Sessions, environment: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(link, routes_of(options))
+        known = CONTEXTFORGE_ROUTES if options.is_contextforge else None
+        super().__init__(link, routes_beside(known, is_upstream=options.is_upstream))
         self._options = options
         self._sessions = sessions
         self._secrets = Secrets(options.tokens, options.token, environment)
@@ -109,9 +102,9 @@ class McpAdmin(IdleAdmin):
 
     async def health(self) -> Health:
         """Ask ContextForge's /health and /ready and read what they say; another server is asked for a session."""
+        if self._options.is_contextforge:
+            return await super().health()
         try:
-            if self._options.is_contextforge:
-                return await self._contextforge_health()
             return await self._probe()
         except AdminError as exc:
             return Health(fit=False, detail=str(exc))
@@ -144,13 +137,9 @@ class McpAdmin(IdleAdmin):
     async def trial_identity(self, trial: Trial, identity: Identity, *, expires_at: dt.datetime) -> Identity:
         """Give an identity with a token that is not good; its session is left out: whoever has none is asked first."""
         del expires_at  # tokens are made for days
-        if not identity.secret:
-            raise TrialNotPossibleError(NOTHING_TO_REFUSE)
         apart = replace(identity, session=None, name=f"{self.link.run_id}-{trial}-{identity.role}")
-        if trial is Trial.UNKNOWN:
-            return replace(apart, secret=forged(identity.secret))
-        if not self._options.make_tokens or trial is Trial.SCOPE:
-            raise unmade(trial)
+        if (unmade := unless_made(trial, apart, makes=self._options.make_tokens)) is not None:
+            return unmade
         if trial is Trial.EXPIRED:
             msg = "the gateway makes no token for less than a day"
             raise TrialNotPossibleError(msg)
@@ -317,16 +306,6 @@ class McpAdmin(IdleAdmin):
         is_fit = reply.is_success and "result" in message
         return Health(fit=is_fit, detail=f"{method} {reply.status}")
 
-    async def _contextforge_health(self) -> Health:
-        """Read what it says: /health answers 200 also when it is not well; while it is locked out, nothing is told."""
-        for endpoint in ("health", "ready"):
-            told = await self.look(endpoint)
-            if not told.ok:
-                is_locked = told.status == HTTPStatus.TOO_MANY_REQUESTS
-                locked = " (this address is limited or locked out)" if is_locked else ", and not well"
-                return Health(fit=False, detail=f"GET {self.routes[endpoint]} {told.status}{locked}")
-        return Health(fit=True, detail="healthy, ready")
-
     async def look(self, endpoint: str) -> Told:
         """Read an endpoint; ContextForge shows its metrics to whoever has a token."""
         if self._options.is_contextforge and endpoint == "metrics" and self._options.is_administered:
@@ -366,10 +345,7 @@ def _message_of(reply: Reply) -> dict[str, object]:
     if (rest := stream.rest()) is not None:
         events.append(rest)
     for data in events:
-        try:
-            message = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            continue
-        if isinstance(message, dict) and ("result" in message or "error" in message):
+        message = json_of(data) or {}
+        if "result" in message or "error" in message:
             return message
     return {}

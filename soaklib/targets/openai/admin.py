@@ -19,8 +19,8 @@ from soaklib.targets.admin import AdminError, Health, Missing
 from soaklib.targets.asking import is_unsupported, refuse_unless_success
 from soaklib.targets.base import Identity
 from soaklib.targets.idle_admin import IdleAdmin, Secrets
-from soaklib.targets.own_upstream import UPSTREAM_ROUTES
-from soaklib.targets.trials import NOTHING_TO_REFUSE, TrialNotPossibleError, forged, unmade
+from soaklib.targets.own_upstream import routes_beside
+from soaklib.targets.trials import unless_made
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,13 +42,6 @@ _REVOKED_LIVES: Final = dt.timedelta(days=1)
 """Of a key that is deleted: it must be refused for that, and not because it has expired."""
 
 
-def routes_of(options: OpenAIOptions) -> dict[str, str]:
-    """Give what there is to look at; of an endpoint that nothing is known of, nothing."""
-    if options.is_litellm:
-        return _LITELLM_ROUTES
-    return UPSTREAM_ROUTES if options.is_upstream else {}
-
-
 class OpenAIAdmin(IdleAdmin):
     """Keys and health.
 
@@ -63,7 +56,8 @@ class OpenAIAdmin(IdleAdmin):
     """
 
     def __init__(self, link: Link, options: OpenAIOptions, environment: Mapping[str, str] | None = None) -> None:
-        super().__init__(link, routes_of(options))
+        known = _LITELLM_ROUTES if options.is_litellm else None
+        super().__init__(link, routes_beside(known, is_upstream=options.is_upstream))
         self._options = options
         self._secrets = Secrets(options.keys, options.key, environment)
         self._made: dict[str, list[str]] = {}
@@ -82,10 +76,10 @@ class OpenAIAdmin(IdleAdmin):
 
     async def health(self) -> Health:
         """Ask whether it is alive and ready; an endpoint that is not LiteLLM is asked for its models."""
+        if self._options.is_litellm:
+            return await super().health()
+        path = f"{self._options.prefix}/models"
         try:
-            if self._options.is_litellm:
-                return await self._litellm_health()
-            path = f"{self._options.prefix}/models"
             reply = await self.asking.ask("GET", path, secret=self._key_of(self.link.plan.operations[0].role))
         except AdminError as exc:
             return Health(fit=False, detail=str(exc))
@@ -109,12 +103,8 @@ class OpenAIAdmin(IdleAdmin):
 
     async def trial_identity(self, trial: Trial, identity: Identity, *, expires_at: dt.datetime) -> Identity:
         """Give an identity with a key that is not good; but for an unknown one it takes a gateway that makes keys."""
-        if not identity.secret:
-            raise TrialNotPossibleError(NOTHING_TO_REFUSE)
-        if trial is Trial.UNKNOWN:
-            return self._with(identity, forged(identity.secret))
-        if not self._options.make_keys or trial is Trial.SCOPE:
-            raise unmade(trial)
+        if (unmade := unless_made(trial, identity, makes=self._options.make_keys)) is not None:
+            return self._with(unmade, unmade.secret)
         if trial is Trial.ROTATED:
             return identity
         name = f"{self.link.run_id}-{trial}-{identity.role}-{next(self._trials)}"
@@ -169,13 +159,6 @@ class OpenAIAdmin(IdleAdmin):
     def is_well(self, endpoint: str, reply: Reply) -> bool:
         """Read what LiteLLM's readiness says."""
         return endpoint != "ready" or reply.json().get("status") in _WELL
-
-    async def _litellm_health(self) -> Health:
-        for endpoint in ("health", "ready"):
-            told = await self.look(endpoint)
-            if not told.ok:
-                return Health(fit=False, detail=f"GET {self.routes[endpoint]} {told.status}, and not ready")
-        return Health(fit=True, detail="alive, ready")
 
     async def _notes(self, plan: Plan) -> list[str]:
         """Say which models of the plan the endpoint does not list: to each key those that its role calls."""
