@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.verdicts.criteria import criteria, judged_anew, known_verdicts
     from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_margins, endpoint_trends, generator_lag_ms
     from soaklib.analysis.verdicts.memory import memory_metric, memory_trend
+    from soaklib.analysis.verdicts.sensitivity import smallest_found
     from soaklib.digests.distil import digest
     from soaklib.digests.kept import Digest, read_digests
     from soaklib.digests.overview import gateway_overview
@@ -127,6 +128,7 @@ __all__ = [
     "reconcile",
     "reconciliation_proofs",
     "recoveries",
+    "smallest_found",
     "snapshot_files",
     "spend",
     "success_rate",
@@ -173,6 +175,7 @@ _MODULES: Final = {
     "soaklib.analysis.verdicts.criteria": ("criteria", "judged_anew", "known_verdicts"),
     "soaklib.analysis.verdicts.endpoints": ("ENDPOINTS", "endpoint_margins", "endpoint_trends", "generator_lag_ms"),
     "soaklib.analysis.verdicts.memory": ("memory_metric", "memory_trend"),
+    "soaklib.analysis.verdicts.sensitivity": ("smallest_found",),
     "soaklib.digests.distil": ("digest",),
     "soaklib.digests.kept": ("Digest", "read_digests"),
     "soaklib.digests.overview": ("gateway_overview",),

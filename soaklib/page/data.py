@@ -18,9 +18,10 @@ from soaklib.analysis.measures.marks import marks
 from soaklib.analysis.measures.rates import outcome_counts, success_rate, tool_usage
 from soaklib.analysis.measures.so_far import success_so_far
 from soaklib.analysis.verdicts.criteria import judged_anew, known_verdicts
+from soaklib.analysis.verdicts.sensitivity import smallest_found
 from soaklib.analysis.verdicts.sentence import ORDER, verdict_sentence, verdict_word
 from soaklib.analysis.verdicts.units import CRITERION_UNITS, POINTS
-from soaklib.records import State
+from soaklib.records import State, Verdict
 from soaklib.records.moments import soak_text
 from soaklib.reports.wording import SENTENCE, places_for, worded, worded_interval
 
@@ -54,9 +55,13 @@ def window(soak_s: float) -> str:
 def board(run: Run) -> list[dict[str, Any]]:
     """Give the criteria, what failed first, as :func:`~soaklib.analysis.verdicts.criteria.known_verdicts` has them.
 
-    ``said`` and ``said_interval`` are the measure and its interval as people read them, each with its unit.
+    ``said`` and ``said_interval`` are the measure and its interval as people read them, each with its unit; ``found`` is
+    the smallest change that it would have found.
     """
-    rows = ({**_plain(row), **_said(row)} for row in known_verdicts(run).iter_rows(named=True))
+    rows = (
+        {**_plain(row), **_said(row), "found": smallest_found(Verdict(**row))}
+        for row in known_verdicts(run).iter_rows(named=True)
+    )
     return sorted(rows, key=lambda row: ORDER[State(row["state"])])
 
 

@@ -84,7 +84,8 @@
     $("board-head").textContent = "Criteria: " + (Object.entries(counts).map(([name, n]) => `${n} ${name}`).join(", ") || (page.run.goes_on ? "judged when the run has ended" : "not judged"));
     table("criteria", ["state", "criterion", "measure", "threshold", "n", "interval"], page.criteria.flatMap(one => withEvidence(
       [state(one.state), one.name, one.said, one.threshold, one.n.toLocaleString("en"), one.said_interval], one.name,
-      [["strong", `Required: ${one.threshold}`], ["p", one.detail], ["pre", one.query]], [2, 4])), [2, 4]);
+      [["strong", `Required: ${one.threshold}`], ["p", one.detail],
+        ...(one.found ? [["p", `Smallest that would have been found: ${one.found}.`]] : []), ["pre", one.query]], [2, 4])), [2, 4]);
     table("events", ["soak time", "event", "detail"], page.events.map((one, place) => {
       const button = element("button", hours(one.soak_s), {type: "button", title: "mark it in the charts"});
       const line = row([button, one.name, one.detail]);

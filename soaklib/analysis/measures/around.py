@@ -89,7 +89,7 @@ def aligned(
     others = run.sql(_OTHERS, {"name": event})
     cell_s = step_s / _FINE
     cells = _Cells.of(run, cell_s, leave_out)
-    events = np.rint(at_s["soak_s"].to_numpy() / cell_s).astype(np.int64)
+    events = np.floor(at_s["soak_s"].to_numpy() / cell_s).astype(np.int64)  # no call after an event is before it
     reach = round(window_s / step_s)
     edges = np.arange(-reach, reach + 1) * _FINE
     minute = max(round(_MINUTE_S / cell_s), 1)

@@ -244,8 +244,9 @@ def _found(series: pl.DataFrame, drifts: Drift, margin: float, p_value: float | 
         certain = p_value <= LEVEL
         state = State.FAIL if certain else State.INSUFFICIENT
         detail = f"{detail[:-1]}; among {tools} tools p = {p_value:.3f}{'' if certain else ', which chance may make'}."
-    if drifts.detectable:
-        detail = f"{detail} A change of {drifts.detectable:.3g} would have been found."
+    if drifts.detectable is not None:
+        size = f"A change of {drifts.detectable:.3g}" if drifts.detectable else "Without any noise, any change"
+        detail = f"{detail} {size} would have been found."
     change = None if drifts.slope_per_hour is None else drifts.slope_per_hour * hours
     bounds = None if low is None else low * hours, None if high is None else high * hours
     return _Found(state, change, *bounds, drifts.n, detail, margin)
@@ -253,6 +254,8 @@ def _found(series: pl.DataFrame, drifts: Drift, margin: float, p_value: float | 
 
 def _worse(found: _Found, moved: Level) -> _Found:
     """Give the worse of a slope and a step: what fails late hardly turns a line."""
+    if moved.detectable:
+        found = found._replace(detail=f"{found.detail} A step of {moved.detectable:.3g} half way, too.")
     state = _STATES_OF_LEVEL[moved.state]
     if moved.interval is None or state == State.PASS or _WORST_FIRST.index(found.state) < _WORST_FIRST.index(state):
         return found

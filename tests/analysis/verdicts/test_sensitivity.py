@@ -1,0 +1,48 @@
+"""Every verdict says how small a change it would have found."""
+
+from pathlib import Path
+
+import pytest
+
+import soaklib
+from soaklib.analysis.verdicts.criteria import stability, traffic
+from soaklib.records import State, Verdict
+
+SAMPLE = Path(__file__).parents[3] / "data" / "sample"
+
+
+def test_every_criterion_that_was_judged_says_it():
+    """Of the sample, from one row that is missing to what the interval of its success leaves open."""
+    with soaklib.open_run(SAMPLE) as run:
+        verdicts = [Verdict(*row) for row in run.verdicts().iter_rows()]
+    found = {verdict.name: soaklib.smallest_found(verdict) for verdict in verdicts}
+    silent = {verdict.name for verdict in verdicts if verdict.state in {State.INSUFFICIENT, State.NOT_APPLICABLE}}
+    assert {name for name, said in found.items() if not said} == silent
+    assert found["every slot accounted for"] == "one row that is missing, or there twice: exact"
+    assert found["no false-allow"].startswith(
+        "one of the 1,440 that were sent: exact; of all that could be sent, 0.21 %"
+    )
+    assert found["success rate"] == "a change by 0.098 percentage points, half of its 95 % interval"
+    assert found["success rate outside planned windows"] == "a share of failures of 0.0071 %, at 95 % confidence"
+    assert found["no error spike at rotations"] == "5 failures in the 2,064 calls of those minutes, 0.24 %"
+
+
+def test_a_spike_of_what_it_says_is_found(judged_sample):
+    """Five failures in the minutes after rotations fail, four do not."""
+
+    def failing(n):
+        rows = f"""select slot, step from outcomes as calls join events
+            on planned_at_us between events.at_us + 1000 and events.at_us + 150000
+            where events.event_key in ('rotation:2', 'rotation:5') and calls.kind = 'ok' and purpose = 'load'
+            order by slot, step limit {n}"""
+        return f"update outcomes set kind = 'upstream_error' where purpose = 'load' and (slot, step) in ({rows})"
+
+    assert judged_sample(stability.no_spike_at_rotations, failing(5)).state == "fail"
+    assert judged_sample(stability.no_spike_at_rotations, failing(4)).state == "pass"
+
+
+@pytest.mark.parametrize(("n", "state"), [(1, "fail"), (0, "pass")])
+def test_one_probe_let_through_is_found(judged_sample, n, state):
+    """What is counted is found from one on."""
+    let = f"update outcomes set kind = 'ok' where purpose = 'probe' and slot < {n}"
+    assert judged_sample(traffic.no_false_allow, let).state == state
