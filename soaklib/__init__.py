@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.measures.histograms import histogram_quantile
     from soaklib.analysis.measures.latency import latency, latency_bins
     from soaklib.analysis.measures.marks import marks, planned_windows
+    from soaklib.analysis.measures.meanings import counted_as
     from soaklib.analysis.measures.metrics import gauge, gauge_windows, generator_memory, in_soak_time, metered
     from soaklib.analysis.measures.moment import around
     from soaklib.analysis.measures.rates import denials, outcome_counts, success_rate, tool_usage
@@ -79,6 +80,7 @@ __all__ = [
     "charts",
     "claims",
     "compare",
+    "counted_as",
     "criteria",
     "denials",
     "digest",
@@ -155,6 +157,7 @@ _MODULES: Final = {
     "soaklib.analysis.measures.histograms": ("histogram_quantile",),
     "soaklib.analysis.measures.latency": ("latency", "latency_bins"),
     "soaklib.analysis.measures.marks": ("marks", "planned_windows"),
+    "soaklib.analysis.measures.meanings": ("counted_as",),
     "soaklib.analysis.measures.metrics": ("gauge", "gauge_windows", "generator_memory", "in_soak_time", "metered"),
     "soaklib.analysis.measures.moment": ("around",),
     "soaklib.analysis.measures.rates": ("denials", "outcome_counts", "success_rate", "tool_usage"),

@@ -18,7 +18,8 @@ from soaklib.analysis.measures.budget import error_budget
 from soaklib.analysis.measures.generator import measurement_validity
 from soaklib.analysis.measures.latency import latency, latency_bins
 from soaklib.analysis.measures.marks import marks, planned_windows
-from soaklib.analysis.measures.metrics import gauge, gauge_windows, in_soak_time, metered
+from soaklib.analysis.measures.meanings import counted_as
+from soaklib.analysis.measures.metrics import gauge, gauge_windows, in_soak_time
 from soaklib.analysis.measures.rates import denials, outcome_counts, success_rate, tool_usage
 from soaklib.analysis.measures.windows import every_for
 from soaklib.analysis.statistics.drift import drift
@@ -80,7 +81,7 @@ class Plots:
         """Draw :func:`soaklib.charts.denial_sources`: what the client met above what the gateway counted."""
         figure = figure or charts.figure(height_mm=_TALL_MM)
         every = every or every_for(self._run)
-        counted = metered(self._run, "gateway_policy_denials_total", every, by="kind")
+        counted = counted_as(self._run, "denials", every, by="kind")
         return charts.denial_sources(denials(self._run, every), counted, figure=figure, **self._marked(looks))
 
     def breaker_activity(self, every: str | None = None, *, figure: Figure | None = None, **looks: Any) -> Figure:
@@ -127,8 +128,8 @@ class Plots:
         """Draw :func:`soaklib.charts.retries_and_cache`."""
         figure = figure or charts.figure(height_mm=90)
         every = every or every_for(self._run, most=100)
-        retries = metered(self._run, "gateway_retries_total", every)
-        hits = metered(self._run, "gateway_cache_hits_total", every)
+        retries = counted_as(self._run, "retries", every)
+        hits = counted_as(self._run, "cache hits", every)
         return charts.retries_and_cache(retries, hits, figure=figure, **self._marked(looks))
 
     def drift(

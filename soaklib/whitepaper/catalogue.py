@@ -278,21 +278,21 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     Family(
         name="counted_denials",
         query="""
-            soaklib.metered(run, 'gateway_policy_denials_total', every='all', by='kind')
+            soaklib.counted_as(run, 'denials', every='all', by='kind')
             .select(pl.col('n').sum().round().cast(pl.Int64))""",
         columns={"n": Stated("denials")},
     ),
     Family(
         name="retries",
         query="""
-            soaklib.metered(run, 'gateway_retries_total', every='all')
+            soaklib.counted_as(run, 'retries', every='all')
             .select(pl.col('n').sum().round().cast(pl.Int64))""",
         columns={"n": Stated("retries")},
     ),
     Family(
         name="cache_hits",
         query="""
-            soaklib.metered(run, 'gateway_cache_hits_total', every='all')
+            soaklib.counted_as(run, 'cache hits', every='all')
             .select(pl.col('n').sum().round().cast(pl.Int64))""",
         columns={"n": Stated("hits")},
     ),

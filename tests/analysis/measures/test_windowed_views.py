@@ -4,16 +4,19 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from soak_hour import write_soak_hour
 
 import soaklib
 from soaklib.analysis.measures.budget import error_budget
 from soaklib.analysis.measures.generator import measurement_validity
 from soaklib.analysis.measures.latency import latency_bins
+from soaklib.analysis.measures.meanings import counted_as
 from soaklib.analysis.measures.metrics import gauge, gauge_windows, generator_memory, in_soak_time, metered
 from soaklib.analysis.measures.windows import every_for
 from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_trends, generator_lag_ms, series_level
 from soaklib.errors import SettingsError
+from soaklib.targets.base import Meaning, MetricMap, Series
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +119,23 @@ def test_a_counter_is_summed_by_label_and_window(run):
     assert finely["soak_s"].to_list() == [30.0 + 15 * number for number in range(4 * 59)]
     assert finely["n"].to_list() == pytest.approx([0.5] * (4 * 59), abs=1e-3)
     assert metered(run, "gateway_cache_hits_total", "all")["n"].to_list() == [pytest.approx(118.0)] * 4
+
+
+def test_a_counter_is_found_by_its_meaning(run, monkeypatch):
+    """The counter of a meaning is the one that the kind of gateway names for it, with the labels that it names."""
+    expected = metered(run, "gateway_cache_hits_total", "30m")
+    assert_frame_equal(counted_as(run, "cache hits", "30m"), expected)
+    with pytest.raises(SettingsError, match="no meaning 'cache hit': did you mean cache hits"):
+        counted_as(run, "cache hit")
+    map_of_another = MetricMap(
+        meanings={Meaning.DENIALS: Series("gateway_cache_hits_total", {"tool": "openai"})}  # as LiteLLM's are found
+    )
+    another = SimpleNamespace(metrics=map_of_another)
+    monkeypatch.setattr("soaklib.analysis.measures.meanings.load_target", lambda _: another)
+    assert counted_as(run, "denials", "all", by="kind").select("kind", "n").rows() == [("", pytest.approx(118.0))]
+    none = counted_as(run, "retries", "30m")
+    assert none.is_empty()
+    assert none.columns == expected.columns
 
 
 def test_a_counter_whose_name_says_total_twice_is_found(run):

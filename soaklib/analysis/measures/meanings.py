@@ -1,0 +1,55 @@
+"""What a gateway's own counters say of a meaning (denials, retries, cache hits), whatever they are called there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from soaklib.analysis.measures.metrics import metered
+from soaklib.errors import SettingsError, near_miss
+from soaklib.targets import load_target
+from soaklib.targets.base import Meaning
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from soaklib.analysis.sources.run import Run
+
+__all__ = ["counted_as"]
+
+
+def counted_as(run: Run, meaning: str, every: str = "1h", *, by: str | Sequence[str] = "tool") -> pl.DataFrame:
+    """Give the increase of the counter that has a meaning at this run's kind of gateway, reset-aware, by its labels.
+
+    Parameters
+    ----------
+    run
+        The run, or a stretch of it.
+    meaning
+        ``"denials"``, ``"retries"``, ``"cache hits"``, ``"fast fails"``: a word of
+        :class:`~soaklib.targets.base.Meaning`.
+    every, by
+        As for :func:`metered`.
+
+    Returns
+    -------
+    polars.DataFrame
+        As :func:`metered` gives it; no row where the kind of gateway has no such counter.
+
+    Raises
+    ------
+    SettingsError
+        There is no such meaning.
+    """
+    if meaning not in set(Meaning):
+        msg = f"no meaning {meaning!r}{near_miss(meaning, list(Meaning))}; pass one of {', '.join(Meaning)}"
+        raise SettingsError(msg)
+    labels = [by] if isinstance(by, str) else list(dict.fromkeys(by))
+    series = load_target(run.info.plan.target).metrics.meanings.get(Meaning(meaning))
+    if series is None:
+        return metered(run, "", every, by=labels)
+    told = metered(run, series.metric, every, by=[*labels, *series.labels])
+    for label, value in series.labels.items():
+        told = told.filter(pl.col(label) == value)
+    return told.group_by("soak_s", "end_s", *labels).agg(pl.col("n").sum()).sort("soak_s", *labels)
