@@ -9,7 +9,7 @@ import polars as pl
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import REASON_LOOKS
 from soaklib.charts.notes import note
-from soaklib.charts.stacks import count_axis, counts_by, stack_steps
+from soaklib.charts.stacks import count_axis, counts_by, spread_label, stack_steps
 from soaklib.charts.stage import column_of_axes, span_of, time_axes, windows_on
 from soaklib.charts.theme import themed
 from soaklib.charts.windows import grid_of, need
@@ -55,7 +55,7 @@ def denial_spikes(
         The frame lacks a column.
     """
     grid = windows_on(ax, frame, ("reason", "n"), "soaklib.denials(run)", marks=marks, xlim=xlim)
-    _stack(ax, frame, "reason", grid)
+    _stack(ax, frame, "reason", grid, label=f"denials in {grid.length}")
     return ax
 
 
@@ -75,8 +75,8 @@ def denial_sources(
     denials
         As :func:`soaklib.denials` gives it: ``soak_s``, ``end_s``, ``reason``, ``n``.
     counted
-        As ``soaklib.metered(run, "gateway_policy_denials_total", by="kind")`` gives it: ``soak_s``, ``end_s``,
-        ``kind``, ``n``.
+        As ``soaklib.counted_as(run, "denials", by="kind")`` gives it: ``soak_s``, ``end_s``, ``kind``, ``n``. When in
+        between its scrapes a counter counted is not known, so its steps are pale.
     figure
         An empty figure; it gets two axes on one time axis.
     marks
@@ -95,15 +95,22 @@ def denial_sources(
         A frame lacks a column.
     """
     need(denials, ("soak_s", "end_s", "reason", "n"), "soaklib.denials(run)")
-    need(counted, ("soak_s", "end_s", "kind", "n"), 'soaklib.metered(run, metric, by="kind")')
+    need(counted, ("soak_s", "end_s", "kind", "n"), 'soaklib.counted_as(run, "denials", by="kind")')
     upper, lower = axes = column_of_axes(figure, 2)
-    for ax, frame, by, who in ((upper, denials, "reason", "client"), (lower, counted, "kind", "gateway")):
-        grid = grid_of(frame, marks)
-        nothing = "the gateway exposes no denials" if ax is lower and frame.is_empty() else _NO_DENIAL
-        _stack(
-            ax, frame.filter(pl.col("n") > 0), by, grid, who=f"{who}: ", nothing=nothing,
-            below_points=6.0 if ax is upper else None,
-        )  # fmt: skip
+    grid = grid_of(denials, marks)
+    _stack(
+        upper,
+        denials.filter(pl.col("n") > 0),
+        "reason",
+        grid,
+        label=f"client: denials in {grid.length}",
+        below_points=6.0,
+    )
+    grid = grid_of(counted, marks)
+    _stack(
+        lower, counted.filter(pl.col("n") > 0), "kind", grid, label=spread_label("gateway: denials", grid),
+        nothing="the gateway exposes no denials" if counted.is_empty() else _NO_DENIAL, is_spread=True,
+    )  # fmt: skip
     spans = span_of(grid_of(denials, marks), grid_of(counted, marks))
     time_axes(axes, spans, marks=marks, xlim=xlim)
     figure.align_ylabels([upper, lower])
@@ -111,13 +118,13 @@ def denial_sources(
 
 
 def _stack(
-    ax: Axes, frame: pl.DataFrame, by: str, grid: Grid, *, who: str = "", nothing: str = _NO_DENIAL,
-    below_points: float | None = None,
+    ax: Axes, frame: pl.DataFrame, by: str, grid: Grid, *, label: str, nothing: str = _NO_DENIAL,
+    below_points: float | None = None, is_spread: bool = False,
 ) -> None:  # fmt: skip
     values, looks = counts_by(frame, by, "n", grid, REASON_LOOKS)
-    areas = stack_steps(ax, grid, values, looks)
-    count_axis(ax, f"{who}denials in {grid.length}")
+    areas = stack_steps(ax, grid, values, looks, is_spread=is_spread)
+    count_axis(ax, label)
     if not areas:
         note(ax, nothing)
-    labels = [f"{reason}: {value.sum():,.0f}" for reason, value in values.items()]
+    labels = [f"{reason or 'denied'}: {value.sum():,.0f}" for reason, value in values.items()]
     legend_below(ax, list(areas.values()), labels, below_points=below_points)

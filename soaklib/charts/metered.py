@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import TOOL_LOOKS
 from soaklib.charts.notes import note
-from soaklib.charts.stacks import count_axis, counts_by, stack_steps
+from soaklib.charts.stacks import count_axis, counts_by, spread_label, stack_steps
 from soaklib.charts.stage import column_of_axes, span_of, time_axes
 from soaklib.charts.theme import themed
 from soaklib.charts.windows import grid_of, need
@@ -34,13 +34,14 @@ def retries_and_cache(
 ) -> Figure:
     """Draw the gateway's retries, and below them its cache hits, stacked by tool.
 
-    Of two of which one counted nothing only the other is drawn. What a counter tells is known between scrapes alone.
+    Of two of which one counted nothing only the other is drawn. When a counter
+    counted between its scrapes is not known, so its steps are pale.
 
     Parameters
     ----------
     retries, cache_hits
-        As ``soaklib.metered(run, "gateway_retries_total")`` and ``soaklib.metered(run, "gateway_cache_hits_total")``
-        give them: ``soak_s``, ``end_s``, ``tool``, ``n``.
+        As ``soaklib.counted_as(run, "retries")`` and ``soaklib.counted_as(run, "cache hits")`` give them:
+        ``soak_s``, ``end_s``, ``tool``, ``n``.
     figure
         An empty figure; it gets an axes for each on one time axis.
     marks
@@ -60,7 +61,7 @@ def retries_and_cache(
     """
     both = ((retries, "retries"), (cache_hits, "cache hits"))
     for frame, _ in both:
-        need(frame, ("soak_s", "end_s", "tool", "n"), "soaklib.metered(run, metric)")
+        need(frame, ("soak_s", "end_s", "tool", "n"), "soaklib.counted_as(run, meaning)")
     shown = [(frame, what) for frame, what in both if frame["n"].sum() > 0] or both
     axes = column_of_axes(figure, len(shown))
     for ax, (frame, what) in zip(axes, shown, strict=True):
@@ -74,11 +75,11 @@ def retries_and_cache(
 def _draw(ax: Axes, frame: pl.DataFrame, what: str, grid: Grid, *, is_last: bool) -> None:
     values, looks = counts_by(frame, "tool", "n", grid, TOOL_LOOKS)
     counted = {tool: value for tool, value in values.items() if value.sum() > 0}
-    areas = stack_steps(ax, grid, counted, looks)
-    count_axis(ax, f"{what} in {grid.length}")
+    areas = stack_steps(ax, grid, counted, looks, is_spread=True)
+    count_axis(ax, spread_label(what, grid))
     if not counted:
         note(ax, f"the gateway counted no {what}" if values else f"the gateway exposes no {what}")
     legend_below(
-        ax, list(areas.values()), [f"{tool}: {value.sum():,.0f}" for tool, value in counted.items()],
+        ax, list(areas.values()), [f"{tool or 'all tools'}: {value.sum():,.0f}" for tool, value in counted.items()],
         below_points=None if is_last else 6.0,
     )  # fmt: skip

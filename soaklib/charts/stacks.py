@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from soaklib.charts.looks import Look
     from soaklib.charts.windows import Floats, Grid
 
-__all__ = ["count_axis", "counts_by", "stack_steps"]
+__all__ = ["count_axis", "counts_by", "spread_label", "stack_steps"]
+
+_PALE: Final = 0.5
 
 
 def counts_by(
@@ -41,7 +43,7 @@ def counts_by(
 
 
 def stack_steps(
-    ax: Axes, grid: Grid, values: Mapping[str, Floats], looks: Mapping[str, Look]
+    ax: Axes, grid: Grid, values: Mapping[str, Floats], looks: Mapping[str, Look], *, is_spread: bool = False
 ) -> dict[str, FillBetweenPolyCollection]:
     """Stack filled steps on one another, first at the bottom.
 
@@ -55,6 +57,9 @@ def stack_steps(
         For each name its value in each window; shape (grid.size,).
     looks
         For each name its look.
+    is_spread
+        Whether what was counted between two readings is spread over the windows between them: such steps are pale, as
+        nobody saw them.
 
     Returns
     -------
@@ -70,7 +75,7 @@ def stack_steps(
         areas[name] = ax.fill_between(
             x_h, step_area(grid.edges_h, base)[1], upper, where=np.repeat(value > 0, 2),
             facecolor=look.colour, hatch=look.hatch or None, edgecolor="white" if look.hatch else look.colour,
-            linewidth=0.3, zorder=2, label=name,
+            linewidth=0.3, zorder=2, label=name, alpha=_PALE if is_spread else None,
         )  # fmt: skip
         base = top
     return areas
@@ -82,3 +87,8 @@ def count_axis(ax: Axes, label: str) -> None:
     ax.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     ax.yaxis.set_major_formatter(number_formatter())  # counts that are spread over windows can be below 1
     ax.set_ylabel(label)
+
+
+def spread_label(what: str, grid: Grid) -> str:
+    """Say what an axis counts whose steps are averages between a counter's scrapes."""
+    return f"{what} in {grid.length},\nmean between scrapes"

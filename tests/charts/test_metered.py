@@ -12,7 +12,9 @@ def test_retries_stand_above_cache_hits(figure):
     """Each has an axes of counts by tool, on one time axis."""
     charts.retries_and_cache(_RETRIES, _HITS, figure=figure)
     upper, lower = figure.axes
-    assert (upper.get_ylabel(), lower.get_ylabel()) == ("retries in 1 h", "cache hits in 1 h")
+    assert (upper.get_ylabel(), lower.get_ylabel()) == (
+        "retries in 1 h,\nmean between scrapes", "cache hits in 1 h,\nmean between scrapes",
+    )  # fmt: skip
     assert [text.get_text() for text in upper.get_legend().texts] == ["openai: 5"]
     assert [text.get_text() for text in lower.get_legend().texts] == ["serpapi: 410"]
     assert lower.collections[0].get_paths()[0].vertices[:, 1].max() == 210.0
@@ -29,4 +31,4 @@ def test_none_counted_and_none_exposed_are_told_apart(figure):
 def test_an_empty_half_is_left_out(figure):
     """Where one of the two counted nothing, only the other is drawn."""
     charts.retries_and_cache(_RETRIES.with_columns(n=0.0), _HITS, figure=figure)
-    assert [ax.get_ylabel() for ax in figure.axes] == ["cache hits in 1 h"]
+    assert [ax.get_ylabel() for ax in figure.axes] == ["cache hits in 1 h,\nmean between scrapes"]

@@ -89,7 +89,10 @@ def test_client_and_gateway_stand_on_one_time_axis(figure):
     )
     charts.denial_sources(_DENIALS, counted, figure=figure)
     upper, lower = figure.axes
-    assert [ax.get_ylabel() for ax in (upper, lower)] == ["client: denials in 1 min", "gateway: denials in 1 h"]
+    assert [ax.get_ylabel() for ax in (upper, lower)] == [
+        "client: denials in 1 min", "gateway: denials in 1 h,\nmean between scrapes",
+    ]  # fmt: skip
+    assert [{area.get_alpha() for area in ax.collections} for ax in (upper, lower)] == [{None}, {0.5}]
     assert (_legend(upper), _legend(lower)) == (["scope: 4", "quota: 15"], ["scope: 5"])
     assert _areas(lower) == {"scope": [(0, 7200, 0.0, 4.0)]}
     assert upper.get_xlim() == lower.get_xlim() == (0.0, 2.0)
@@ -100,7 +103,9 @@ def test_client_and_gateway_have_one_window(figure):
     counted = pl.DataFrame({"soak_s": [0.0, 120.0], "end_s": [60.0, 180.0], "kind": ["scope"] * 2, "n": [1.5, 1.0]})
     charts.denial_sources(_DENIALS, counted, figure=figure)
     upper, lower = figure.axes
-    assert [ax.get_ylabel() for ax in (upper, lower)] == ["client: denials in 1 min", "gateway: denials in 1 min"]
+    assert [ax.get_ylabel() for ax in (upper, lower)] == [
+        "client: denials in 1 min", "gateway: denials in 1 min,\nmean between scrapes",
+    ]  # fmt: skip
     assert _areas(lower) == {"scope": [(0, 60, 0.0, 1.5), (120, 180, 0.0, 1.0)]}
 
 

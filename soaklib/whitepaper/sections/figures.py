@@ -86,8 +86,8 @@ FIGURES: Final = {
     ),
     "retries-and-cache": Captioned(
         "Retries and cache hits as the gateway counted them between scrapes: n = {retries.n} retries and "
-        "{cache_hits.n} hits. A counter tells how many there were between scrapes, not when. Counters are complete, so "
-        "no interval applies.",
+        "{cache_hits.n} hits. A counter tells how many there were between scrapes, not when, so its steps are averages "
+        "and pale. Counters are complete, so no interval applies.",
         "Bars over soak time: retries above, cache hits below, as the gateway's own counters say.",
         needs="retries.n:true|cache_hits.n:true", otherwise="The gateway counted neither retries nor cache hits.",
         said="{@retries-and-cache} shows the gateway's own counts of retries and cache hits.",
@@ -106,7 +106,7 @@ FIGURES: Final = {
     "denial-spikes": Captioned(
         "Denials by policy, by reason: above as clients met them, n = {totals.denied}; below as the gateway counted "
         "them between scrapes, n = {counted_denials.n}. A counter tells how many there were between scrapes, not when, "
-        "so its windows are averages." + _ALL_COUNTED,
+        "so its steps are averages and pale." + _ALL_COUNTED,
         "Stacked areas over soak time: denials by reason as clients met them above, as the gateway counted them below.",
         needs="totals.denied:true", otherwise="No call was denied by policy.",
         said="{@denial-spikes} shows denials as both sides counted them.",
