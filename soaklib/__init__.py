@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from soaklib.analysis.measures.counters import increase, increase_doubts, prometheus_increase, rate
     from soaklib.analysis.measures.generator import measurement_validity
     from soaklib.analysis.measures.histograms import histogram_quantile
-    from soaklib.analysis.measures.latency import latency, latency_bins
+    from soaklib.analysis.measures.latency import first_token, latency, latency_bins
     from soaklib.analysis.measures.marks import marks, planned_windows
     from soaklib.analysis.measures.meanings import counted_as
     from soaklib.analysis.measures.metrics import gauge, gauge_windows, generator_memory, in_soak_time, metered
     from soaklib.analysis.measures.moment import around
     from soaklib.analysis.measures.rates import denials, outcome_counts, success_rate, tool_usage
     from soaklib.analysis.measures.so_far import success_so_far
+    from soaklib.analysis.measures.stated import stated
     from soaklib.analysis.measures.windows import every_for
     from soaklib.analysis.sources.event_log import read_events
     from soaklib.analysis.sources.following import follow
@@ -93,6 +94,7 @@ __all__ = [
     "every_for",
     "exposition_repairs",
     "fast_fails",
+    "first_token",
     "follow",
     "gateway_minutes",
     "gateway_overview",
@@ -133,6 +135,7 @@ __all__ = [
     "smallest_found",
     "snapshot_files",
     "spend",
+    "stated",
     "success_rate",
     "success_so_far",
     "tokens",
@@ -155,13 +158,14 @@ _MODULES: Final = {
     "soaklib.analysis.measures.counters": ("increase", "increase_doubts", "prometheus_increase", "rate"),
     "soaklib.analysis.measures.generator": ("measurement_validity",),
     "soaklib.analysis.measures.histograms": ("histogram_quantile",),
-    "soaklib.analysis.measures.latency": ("latency", "latency_bins"),
+    "soaklib.analysis.measures.latency": ("first_token", "latency", "latency_bins"),
     "soaklib.analysis.measures.marks": ("marks", "planned_windows"),
     "soaklib.analysis.measures.meanings": ("counted_as",),
     "soaklib.analysis.measures.metrics": ("gauge", "gauge_windows", "generator_memory", "in_soak_time", "metered"),
     "soaklib.analysis.measures.moment": ("around",),
     "soaklib.analysis.measures.rates": ("denials", "outcome_counts", "success_rate", "tool_usage"),
     "soaklib.analysis.measures.so_far": ("success_so_far",),
+    "soaklib.analysis.measures.stated": ("stated",),
     "soaklib.analysis.measures.windows": ("every_for",),
     "soaklib.analysis.sources.event_log": ("read_events",),
     "soaklib.analysis.sources.following": ("follow",),

@@ -31,6 +31,7 @@ __all__ = ["latency_percentiles"]
 _COLUMNS: Final = ("tool", "measure", "quantile", "latency_ms", "at_least", "sufficient")
 _THIN: Final = 0.5
 _THICK: Final = 1.0
+_WIDTHS: Final = {"response": _THIN, "service": _THICK, "first token": _THICK}
 
 
 @themed
@@ -48,13 +49,14 @@ def latency_percentiles(
     """Draw percentiles of service time (thick) and response time (thin), one axes a tool, on a common log scale.
 
     Where response time leaves service time, calls waited before they were sent: the generator or the gateway stalled.
+    Time to first token is drawn as service time is.
 
     Parameters
     ----------
     frame
-        As :func:`soaklib.latency` gives it by tool: ``soak_s``, ``end_s``, ``tool``, ``measure``, ``quantile``,
-        ``latency_ms``, ``at_least``, ``sufficient``. A percentile that too few observations lie beyond is a gap; one of
-        which only a lower bound is known bears an upward triangle.
+        As :func:`soaklib.latency` or :func:`soaklib.first_token` gives it by tool: ``soak_s``, ``end_s``, ``tool``,
+        ``measure``, ``quantile``, ``latency_ms``, ``at_least``, ``sufficient``. A percentile that too few observations
+        lie beyond is a gap; one of which only a lower bound is known bears an upward triangle.
     figure
         An empty figure; it gets one axes a tool.
     quantiles
@@ -113,15 +115,17 @@ def _look(level: float, colour: str | None) -> Look:
 
 def _covers(drawn: pl.DataFrame, level: float, tools: Sequence[str]) -> bool:
     """Say whether a level is known in at least half of all windows of every tool."""
-    rows = drawn.filter(quantile=level, measure="service")
+    rows = drawn.filter(pl.col("quantile") == level, pl.col("measure") != "response")
     windows = max(1, drawn["soak_s"].n_unique())
     return all(rows.filter(tool=tool).height * 2 >= windows for tool in tools)
 
 
 def _draw_level(ax: Axes, one_level: pl.DataFrame, grid: Grid, level: float, colour: str | None) -> None:
     look = _look(level, colour)
-    for measure, width in (("response", _THIN), ("service", _THICK)):
+    for measure, width in _WIDTHS.items():
         rows = one_level.filter(measure=measure)
+        if measure == "first token" and rows.is_empty():
+            continue
         values = on_grid(rows, "latency_ms", grid, absent=np.nan)
         ax.plot(
             *step_line(grid.edges_h, values), drawstyle="steps-post", color=look.colour, linestyle=look.line,
@@ -143,8 +147,12 @@ def _explain(
         handles.append(Line2D([], [], color=look.colour, linestyle=look.line, linewidth=_THICK))
         few = "" if level in set(rows["quantile"]) else ": too few calls"
         labels.append(f"{told}p{100 * level:g} in {grid.length}{few}")
-    handles += [Line2D([], [], color=BLACK, linewidth=width) for width in (_THICK + 0.4, _THIN)]
-    labels += ["service time", "response time"]
+    told_of = {measure for rows, _ in given.values() for measure in rows["measure"].unique()}
+    if told_of == {"first token"}:
+        labels = [f"{label}, to first token" for label in labels]
+    else:
+        handles += [Line2D([], [], color=BLACK, linewidth=width) for width in (_THICK + 0.4, _THIN)]
+        labels += ["service time", "response time"]
     if bounded:
         handles.append(Line2D([], [], color=BLACK, marker="^", linestyle=""))
         labels.append("at least")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from soaklib.analysis.measures.latency import latency
+from soaklib.analysis.measures.latency import first_token, latency
 from soaklib.analysis.measures.marks import marks
 from soaklib.analysis.measures.rates import outcome_counts, success_rate, tool_usage
 from soaklib.analysis.measures.so_far import success_so_far
@@ -125,13 +125,14 @@ def _said(row: dict[str, Any]) -> dict[str, str]:
 
 def _latencies(run: Run, every: str) -> list[dict[str, Any]]:
     """Give a series for every tool and for all together, every measure and quantile."""
-    frames = {
-        "": latency(run, every=every, by=(), quantiles=QUANTILES),
-        "tool": latency(run, every=every, by=("tool",), quantiles=QUANTILES),
-    }
+    frames = [
+        (by, measured(run, every=every, by=by, quantiles=QUANTILES))
+        for by in ((), ("tool",))
+        for measured in (latency, first_token)
+    ]
     series = []
-    for by, frame in frames.items():
-        keys = [*([by] if by else []), "measure", "quantile"]
+    for by, frame in frames:
+        keys = [*by, "measure", "quantile"]
         for key, part in frame.sort("soak_s").partition_by(keys, as_dict=True, maintain_order=True).items():
             values = dict(zip(keys, key, strict=True))
             series.append(

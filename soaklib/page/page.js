@@ -232,7 +232,7 @@
       for (const grid of [figure.xgrid, figure.ygrid].flat(2)) Object.assign(grid, {grid_line_color: line, grid_line_alpha: 0.5});
       const x = [figure.xaxis].flat(2)[0], y = [figure.yaxis].flat(2)[0];
       x.axis_label = "soak time, hours"; x.axis_label_standoff = 0;
-      y.axis_label = {success: "success, %", latency: `${$("measure").value} time, ms`, strip: null, kinds: "calls", tools: "calls"}[panel];
+      y.axis_label = {success: "success, %", latency: $("measure").value === "first token" ? "time to first token, ms" : `${$("measure").value} time, ms`, strip: null, kinds: "calls", tools: "calls"}[panel];
       if (panel === "strip") { y.visible = false; [figure.ygrid].flat(2)[0].grid_line_color = null; }
       marksOn(figure, panel);
       const hovered = [];
@@ -321,6 +321,7 @@
     $("latency-head").textContent = several ? "Latency of all tools" : "Latency";
   }
   function menus() {
+    for (const option of $("measure").options) option.hidden = !pages.some(page => page.latency.some(one => one.measure === option.value));
     off.latency ??= new Set(tools().filter(name => name !== ALL));
     toggles("latency-toggles", "latency", tools(), toolColour);
     toggles("tool-toggles", "tool", tools().filter(name => name !== ALL), toolColour);

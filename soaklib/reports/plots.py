@@ -16,7 +16,7 @@ from soaklib.analysis.measures.around import aligned
 from soaklib.analysis.measures.breakers import breaker_states, fast_fails, recoveries
 from soaklib.analysis.measures.budget import error_budget
 from soaklib.analysis.measures.generator import measurement_validity
-from soaklib.analysis.measures.latency import latency, latency_bins
+from soaklib.analysis.measures.latency import first_token, latency, latency_bins
 from soaklib.analysis.measures.marks import marks, planned_windows
 from soaklib.analysis.measures.meanings import counted_as
 from soaklib.analysis.measures.metrics import gauge, gauge_windows, in_soak_time
@@ -24,6 +24,7 @@ from soaklib.analysis.measures.rates import denials, outcome_counts, success_rat
 from soaklib.analysis.measures.windows import every_for
 from soaklib.analysis.statistics.drift import drift
 from soaklib.analysis.verdicts.memory import memory_metric, memory_trend
+from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,11 +92,16 @@ class Plots:
         frame = fast_fails(self._run, every or every_for(self._run))
         return charts.breaker_activity(breaker_states(self._run), frame, figure=figure, **self._marked(looks))
 
-    def latency_percentiles(self, every: str | None = None, *, figure: Figure | None = None, **looks: Any) -> Figure:
-        """Draw :func:`soaklib.charts.latency_percentiles`, one axes a tool."""
+    def latency_percentiles(
+        self, every: str | None = None, *, of: str = "answers", figure: Figure | None = None, **looks: Any
+    ) -> Figure:
+        """Draw :func:`soaklib.charts.latency_percentiles`, one axes a tool, `of` its answers or its first tokens."""
         figure = figure or charts.figure(height_mm=120)
         every = every or every_for(self._run, most=100, least=6, calls=300)
-        return charts.latency_percentiles(latency(self._run, every), figure=figure, **self._marked(looks))
+        if of not in (known := {"answers": latency, "first tokens": first_token}):
+            msg = f"of={of!r} is unknown; pass 'answers' or 'first tokens'"
+            raise SettingsError(msg)
+        return charts.latency_percentiles(known[of](self._run, every), figure=figure, **self._marked(looks))
 
     def latency_heat_map(self, every: str | None = None, *, ax: Axes | None = None, **looks: Any) -> Figure:
         """Draw :func:`soaklib.charts.latency_heat_map`."""

@@ -218,6 +218,14 @@ CATALOGUE: Final[tuple[Family, ...]] = (
                  "at_least": _TEXT, "sufficient": _TEXT},
     ),
     Family(
+        name="first_token",
+        query="soaklib.first_token(run, every='all', by=())",
+        keys=("measure", "quantile"),
+        columns={"measure": _TEXT, "quantile": Stated(PERCENTILE),
+                 "latency_ms": Stated("ms", n="n", low="low_ms", high="high_ms"),
+                 "at_least": _TEXT, "sufficient": _TEXT},
+    ),
+    Family(
         name="changes",
         query="soaklib.analysis.measures.changes.planned_changes(run)",
         keys=("number",),

@@ -80,3 +80,13 @@ def test_a_tail_of_longer_windows_fills_in(figure):
     told = [text.get_text() for text in figure.axes[-1].get_legend().texts]
     assert "p50 in 1 min" in told
     assert "p99 in 1 h" in told
+
+
+def test_time_to_first_token_is_drawn_as_service_time_is():
+    """One thick line a level, and a legend that says what it is."""
+    told = {"soak_s": [0.0, 60.0], "end_s": [60.0, 120.0], "tool": ["fast"] * 2, "measure": ["first token"] * 2}
+    told |= {"quantile": [0.5] * 2, "latency_ms": [12.0, 14.0], "at_least": [False] * 2, "sufficient": [True] * 2}
+    figure = charts.latency_percentiles(pl.DataFrame(told), figure=charts.figure(), quantiles=[0.5])
+    [ax] = figure.axes
+    assert [line.get_ydata()[0] for line in ax.lines if "first token" in line.get_label()] == [12.0]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["p50 in 1 min, to first token"]

@@ -46,21 +46,46 @@ if TYPE_CHECKING:
     from soaklib.analysis.measures.windows import Ask
     from soaklib.analysis.sources.run import Run
 
-__all__ = ["CENSORED_KINDS", "QUANTILES", "latency", "latency_bins"]
+__all__ = ["CENSORED_KINDS", "QUANTILES", "first_token", "latency", "latency_bins"]
 
 QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
 CENSORED_KINDS: Final = (Kind.TIMEOUT, Kind.TRANSPORT_ERROR)
-_MEASURES: Final = ("response", "service")
 _CHUNK_CALLS: Final = 4_000_000
 _ENDED: Final = "purpose = 'load' and sent_at_us is not null and done_at_us is not null"
 _CENSORED: Final = "(" + ", ".join(f"'{kind}'" for kind in CENSORED_KINDS) + ")"
 Whom: TypeAlias = Literal["served", "all"]
 _PART_BITS: Final = 20
 _US_BITS: Final = _PART_BITS + 1
-
 _PART_MASK: Final = (1 << _PART_BITS) - 1
 
 Ints: TypeAlias = npt.NDArray[np.int64]
+
+
+class _Sought(NamedTuple):
+    """Of which calls what is measured.
+
+    Attributes
+    ----------
+    calls
+        SQL of whether a call is one of them.
+    durations
+        Measure -> SQL of how long it took, or was waited for, in microseconds.
+    given_up
+        SQL of whether it would have taken longer than that.
+    """
+
+    calls: str
+    durations: Mapping[str, str]
+    given_up: str
+
+
+_DURATIONS: Final = {"response": "done_at_us - planned_at_us", "service": "done_at_us - sent_at_us"}
+_STREAMS: Final = "(tool, action) in (select distinct (tool, action) from calls where first_token_at_us is not null)"
+_FIRST_TOKEN: Final = _Sought(
+    f"{_ENDED} and {_STREAMS} and (kind = 'ok' and first_token_at_us is not null or kind in {_CENSORED})",
+    {"first token": "coalesce(first_token_at_us, done_at_us) - sent_at_us"},
+    "first_token_at_us is null",
+)
 
 
 def latency(
@@ -111,11 +136,46 @@ def latency(
     :func:`soaklib.analysis.measures.rates.success_rate` does: it says how well the window's own calls tell its
     quantile. For the quantile that the run has in the long run, take ``"all"``.
     """
+    sought = _Sought(_of("all" if "kind" in groups_of(by) else whom), _DURATIONS, f"kind in {_CENSORED}")
+    return _quantiles(source, every, by, quantiles, sought)
+
+
+def first_token(
+    source: Run | pl.DataFrame,
+    every: str = "1m",
+    *,
+    by: str | Sequence[str] = ("tool",),
+    quantiles: Sequence[float] = QUANTILES,
+) -> pl.DataFrame:
+    """Give quantiles of the time to first token over windows of soak time, with their intervals.
+
+    That is from its sending to the first content of its stream; given up before it, it would have taken longer.
+
+    Parameters
+    ----------
+    source, every, by, quantiles
+        As for :func:`latency`; of the calls of streams that were answered ok, and those that were given up.
+
+    Returns
+    -------
+    polars.DataFrame
+        As :func:`latency` gives it, with ``measure`` ``first token`` alone. No rows where nothing was streamed.
+
+    Raises
+    ------
+    SettingsError
+        As for :func:`latency`.
+    """
+    return _quantiles(source, every, by, quantiles, _FIRST_TOKEN)
+
+
+def _quantiles(
+    source: Run | pl.DataFrame, every: str, by: str | Sequence[str], quantiles: Sequence[float], sought: _Sought
+) -> pl.DataFrame:
     if not quantiles or not all(0 < level < 1 for level in quantiles):
         msg = f"quantiles={list(quantiles)} must lie between 0 and 1; pass for example [0.5, 0.99]"
         raise SettingsError(msg)
     names = ["soak_s", *(groups := groups_of(by))]
-    of_them = _of("all" if "kind" in groups else whom)
     levels = sorted({float(level) for level in quantiles})
     rows: list[tuple[object, ...]] = []
     with asking(source) as ask:
@@ -123,11 +183,11 @@ def latency(
             f"""
             select {window_sql(every)} as soak_s, {"".join(f"{name}, " for name in groups)} count(*)::BIGINT as n,
                    min(planned_at_us) as first_us, max(planned_at_us) as last_us
-            from calls where {of_them} group by all having count(*) > 0 order by all"""  # noqa: S608 - our own names
+            from calls where {sought.calls} group by all having count(*) > 0 order by all"""  # noqa: S608 - our own names
         )
         for chunk in _chunks(cells):
-            for key, keys_of in _groups(ask, every, names, chunk, of_them):
-                for measure in _MEASURES:
+            for key, keys_of in _groups(ask, every, names, chunk, sought):
+                for measure in sought.durations:
                     told = _Keys.of(keys_of(measure)).quantiles(levels)
                     rows += [(*key, measure, *quantile) for quantile in told]
     schema = dict(cells.select(names).schema) | {
@@ -233,7 +293,7 @@ def _chunks(cells: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 
 def _groups(
-    ask: Ask, every: str, names: Sequence[str], cells: pl.DataFrame, of_them: str
+    ask: Ask, every: str, names: Sequence[str], cells: pl.DataFrame, sought: _Sought
 ) -> Iterator[tuple[tuple[object, ...], Callable[[str], Ints]]]:
     """Give each cell's name, and what gives the keys of its calls by a measure, before the next cell is asked for."""
     window, every_s = window_sql(every), seconds_of(every)
@@ -248,28 +308,24 @@ def _groups(
         )
         number = f"({number}) * {len(values)} + case {whens} end"
         numbers = numbers * len(values) + np.array([places[value] for value in cells[name]])
-    key = f"* {1 << _US_BITS} + if(kind in {_CENSORED}, {1 << _PART_BITS}, 0) + {part_sql(every)}"
-    columns = {
-        "cell": number,
-        "response": f"(done_at_us - planned_at_us) {key}",
-        "service": f"(done_at_us - sent_at_us) {key}",
-    }
+    key = f"* {1 << _US_BITS} + if({sought.given_up}, {1 << _PART_BITS}, 0) + {part_sql(every)}"
+    columns = {"cell": number} | {measure: f"({taken}) {key}" for measure, taken in sought.durations.items()}
     bounds = {"first_us": cells["first_us"].min(), "last_us": cells["last_us"].max()}
 
     def calls_of(*wanted: str) -> pl.DataFrame:
-        selected = ", ".join(f"{columns[name]} as {name}" for name in wanted)
+        selected = ", ".join(f"{columns[name]} as {name_sql(name)}" for name in wanted)
         return ask(
             f"""
             select {selected} from calls
-            where {of_them} and planned_at_us between $first_us and $last_us and ({number}) is not null""",  # noqa: S608 - our own names and numbers, and quoted values
+            where {sought.calls} and planned_at_us between $first_us and $last_us and ({number}) is not null""",  # noqa: S608 - our own names and numbers, and quoted values
             bounds,
         )
 
     if cells.height == 1:  # of everything, perhaps: one measure at a time takes half the memory
         yield cells.select(names).row(0), lambda measure: calls_of(measure)[measure].to_numpy()
         return
-    calls = calls_of("cell", *_MEASURES)
-    keys = {measure: calls[measure].to_numpy() for measure in _MEASURES}
+    calls = calls_of("cell", *sought.durations)
+    keys = {measure: calls[measure].to_numpy() for measure in sought.durations}
     cell = calls["cell"].to_numpy()
     small = numbers.max(initial=0) <= np.iinfo(np.int16).max  # 16 bits are sorted in one pass
     order = np.argsort(cell.astype(np.int16) if small else cell, kind="stable")

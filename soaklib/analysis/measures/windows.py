@@ -42,7 +42,7 @@ _UNIT_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _EVERY: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _NEEDED: Final = ("purpose", "kind", "expected", "reason")
 WholeRun: Final = "all"
-GROUPS: Final = ("tool", "action", "role", "phase", "purpose", "kind", "expected", "reason")
+GROUPS: Final = ("tool", "action", "role", "phase", "purpose", "kind", "expected", "reason", "identity", "key_id")
 """Columns of ``calls`` that ``by=`` tells apart."""
 
 PARTS: Final = 16

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENDPOINTS",
+    "FIRST_TOKEN",
     "Endpoint",
     "EndpointTrends",
     "endpoint_query",
@@ -56,6 +57,8 @@ class Endpoint:
         The setting that holds its margin.
     floor
         The setting that holds the change that never matters; None where the margin is no share of the level.
+    took
+        SQL of how long a call took, microseconds; NULL for one that the quantile is not of.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Endpoint:
     quantile: float | None
     threshold: str
     floor: str | None = None
+    took: str = "service_us"
 
     def margin(self, thresholds: Thresholds, level: float | None, lag_ms: float = 0.0) -> float:
         """Give the largest change that does not matter: a share of the level, no less than the floor.
@@ -87,14 +91,16 @@ class Endpoint:
     @property
     def calls(self) -> str:
         """SQL that says whether a call of ``valid_calls`` is one that the value is of."""
-        return "counted" if self.quantile is None else "kind = 'ok'"
+        if self.quantile is None:
+            return "counted"
+        return "kind = 'ok'" if self.took == "service_us" else f"kind = 'ok' and {self.took} is not null"
 
     @property
     def value(self) -> str:
         """SQL of the value over a window of ``valid_calls``."""
         if self.quantile is None:
             return "100 * count(*) filter (counted and not succeeded) / nullif(count(*) filter (counted), 0)"
-        return f"quantile_disc(service_us, {self.quantile}) filter (kind = 'ok') / 1000"
+        return f"quantile_disc({self.took}, {self.quantile}) filter (kind = 'ok') / 1000"
 
 
 ENDPOINTS: Final = (
@@ -103,6 +109,11 @@ ENDPOINTS: Final = (
     Endpoint("errors", "percentage points", None, "drift_errors"),
 )
 """Every endpoint, in the order in which they are read."""
+
+FIRST_TOKEN: Final = Endpoint(
+    "time to first token", "ms", 0.5, "drift_median_ms", "drift_median_floor_ms", "first_token_at_us - sent_at_us"
+)
+"""Of a load that streams; of any other there is none."""
 
 
 def window_s(run: Run) -> float:

@@ -141,6 +141,14 @@ FIGURES: Final = {
         otherwise="Too few calls were answered to draw a percentile over time.",
         said="{@latency-percentiles} shows latency over time.",
     ),
+    "first-token": Captioned(
+        "Percentiles of the time to first token by tool and window, of the tools that stream; n = "
+        "{first_token[first token/0.5].latency_ms:n} streams. The table of time to first token has the intervals.",
+        "Lines on a logarithmic scale over soak time: percentiles of the time to first token for each tool.",
+        needs="first_token[first token/0.5].sufficient:true",
+        otherwise="Too few streams to draw a percentile of the time to first token over time.",
+        said="{@first-token} shows how long streams took to begin.",
+    ),
     "latency-heat-map": Captioned(
         "Where service times lie, by tool and window: the darker, the larger the share of the window's calls; n = "
         "{totals.load_served}. Single calls are faint." + _ALL_COUNTED,

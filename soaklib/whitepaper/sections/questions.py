@@ -32,8 +32,9 @@ QUESTIONS: Final = {
     CHANGES: ("scheduled changes made", "chaos shows in the data", "breaker engages during chaos",
               "breaker recovers after chaos", "lasting changes show in the data", "recovers after lasting changes",
               "token rotations go unnoticed", "no error spike at rotations"),
-    CREEP: ("no drift in latency (median)", "no drift in latency (p99)", "no drift in errors",
-            "no drift in gateway memory", "no drift in gateway files", "no drift in event-loop lag"),
+    CREEP: ("no drift in latency (median)", "no drift in latency (p99)", "no drift in time to first token",
+            "no drift in errors", "no drift in gateway memory", "no drift in gateway files",
+            "no drift in event-loop lag"),
     BOOKS: ("books balanced", "token books balanced", "money books balanced", "upstream asked once",
             "sessions closed"),
 }  # fmt: skip

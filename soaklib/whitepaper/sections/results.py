@@ -23,12 +23,13 @@ __all__ = ["results"]
 
 def results(writer: Writer, figures: Path) -> Section:
     """Write the section."""
+    streams = ("first-token",) if writer.ledger.rows("first_token") else ()
     parts: tuple[tuple[str, Callable[[Writer], Iterator[Block]], tuple[str, ...]], ...] = (
         (RAN, _ran, ("outcome-composition", "measurement-validity")),
         (ANSWERED, _answered, ("error-budget-burn",)),
         (POLICY, _policy, ("denial-spikes",)),
         (CHANGES, _changes, ("intervention-timeline", "breaker-activity", "rotation-impact")),
-        (CREEP, _latency, ("latency-percentiles", "latency-heat-map", "percentile-plot", "drift-latency",
+        (CREEP, _latency, ("latency-percentiles", *streams, "latency-heat-map", "percentile-plot", "drift-latency",
                            "drift-gateway-memory", "drift-generator-memory", "retries-and-cache")),
         (BOOKS, _books, ("reconciliation-residuals",)),
     )  # fmt: skip
@@ -164,6 +165,10 @@ _LATENCY_COLUMNS: Final = (
     Column("Percentile", share=0.2), Column("Service time", is_number=True, share=0.26),
     Column("Response time", is_number=True, share=0.26), Column("n", is_number=True, share=0.28),
 )  # fmt: skip
+_FIRST_TOKEN_COLUMNS: Final = (
+    Column("Percentile", share=0.2), Column("Time to first token", is_number=True, share=0.4),
+    Column("n", is_number=True, share=0.4),
+)  # fmt: skip
 _TOOL_COLUMNS: Final = (
     Column("Tool", share=0.22), Column("Calls", is_number=True, share=0.13), Column("Ok", is_number=True, share=0.13),
     Column("Median service", is_number=True, share=0.13), Column("Tail of service", is_number=True, share=0.13),
@@ -206,6 +211,7 @@ def _latency(writer: Writer) -> Iterator[Block]:
             for level, service in by_measure["service"].items()
         ),
     )
+    yield from _first_token(writer)
     yield Table(
         writer.say(
             "Calls of the load by tool, and latencies of those answered ok. The tail is the "
@@ -221,6 +227,26 @@ def _latency(writer: Writer) -> Iterator[Block]:
             for row in writer.ledger.rows("tools")
         ),
     )  # fmt: skip
+
+
+def _first_token(writer: Writer) -> Iterator[Block]:
+    """Give the table of streams; nothing where nothing was streamed."""
+    if rows := writer.ledger.rows("first_token"):
+        yield Table(
+            writer.say(
+                "Time to first token of the load's streams that were answered ok or given up, from the sending of the "
+                "call, with {levels.rate} intervals."
+            ),
+            _FIRST_TOKEN_COLUMNS,
+            tuple(
+                (
+                    Cell(writer.say("{row.quantile}", row=row)),
+                    Cell(_quantile(writer, row)),
+                    Cell(writer.say("{row.latency_ms:n}", row=row)),
+                )
+                for row in rows
+            ),
+        )
 
 
 def _quantile(writer: Writer, row: Row) -> Text:

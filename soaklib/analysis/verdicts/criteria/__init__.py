@@ -60,6 +60,7 @@ CRITERIA: Final[tuple[Callable[[Run], Verdict], ...]] = (
     oracles.sessions_closed,
     stability.no_drift_in_latency_median,
     stability.no_drift_in_latency_tail,
+    stability.no_drift_in_first_token,
     stability.no_drift_in_errors,
     stability.no_drift_in_gateway_memory,
     stability.no_drift_in_gateway_files,

@@ -16,6 +16,7 @@ from soaklib.analysis.statistics.multiplicity import adjusted
 from soaklib.analysis.verdicts.criteria.wording import is_asked_for, passed
 from soaklib.analysis.verdicts.endpoints import (
     ENDPOINTS,
+    FIRST_TOKEN,
     endpoint_query,
     endpoint_series,
     generator_lag_ms,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "no_drift_in_errors",
     "no_drift_in_event_loop_lag",
+    "no_drift_in_first_token",
     "no_drift_in_gateway_files",
     "no_drift_in_gateway_memory",
     "no_drift_in_generator_memory",
@@ -62,6 +64,15 @@ def no_drift_in_latency_median(run: Run) -> Verdict:
 def no_drift_in_latency_tail(run: Run) -> Verdict:
     """Does the 99th percentile of the service time of each tool's ok calls stay where it is?"""
     return _of_endpoint(run, ENDPOINTS[1])
+
+
+def no_drift_in_first_token(run: Run) -> Verdict:
+    """Does the median time to first token of each tool's streams stay where it is?"""
+    if not run.sql("select exists(from calls where purpose = 'load' and first_token_at_us is not null)").item():
+        name, query = f"no drift in {FIRST_TOKEN.name}", endpoint_query(run, FIRST_TOKEN)
+        detail = "nothing was streamed"
+        return Verdict(name, None, _within_share(run, FIRST_TOKEN), 0, None, None, State.NOT_APPLICABLE, detail, query)
+    return _of_endpoint(run, FIRST_TOKEN)
 
 
 def no_drift_in_errors(run: Run) -> Verdict:
@@ -167,6 +178,8 @@ def _of_endpoint(run: Run, endpoint: Endpoint) -> Verdict:
     name, query = f"no drift in {endpoint.name}", endpoint_query(run, endpoint)
     threshold = _within_share(run, endpoint)
     series, mask = endpoint_series(run, endpoint), not_judged(run)
+    if endpoint is FIRST_TOKEN:  # a tool that streams nothing has none
+        series = series.filter(pl.col("n").sum().over("tool") > 0)
     tools = series["tool"].unique(maintain_order=True).to_list()
     if not tools:
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no valid call", query)
