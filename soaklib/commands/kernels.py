@@ -1,8 +1,9 @@
-"""Executes notebooks: each by papermill in a kernel of its own, several side by side."""
+"""Executes notebooks: each by papermill in a kernel of its own, forked with its imports done, several side by side."""
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -10,8 +11,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
-import psutil
-
+from soaklib.commands.forked import KERNEL_LIMIT_S, managers
 from soaklib.errors import SettingsError, SoaklibError
 from soaklib.safety.memory import usable_memory_bytes
 from soaklib.store.views import READER_MEMORY_BYTES
@@ -19,18 +19,21 @@ from soaklib.store.views import READER_MEMORY_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from soaklib.commands.forked import KernelServer
+
 __all__ = ["execute", "execute_all"]
 
 _CELL_LIMIT_S: Final = 1800
-_KERNEL_LIMIT_S: Final = 300  # on a machine that is busy with something else
 _SOCKET_PATH_BYTES: Final = 107  # the longest that the kernel of the system takes
 _MOST_PLACE_BYTES: Final = _SOCKET_PATH_BYTES - len("/soaklib-12345678/kernel-ipc-5")
 _SHORT_PLACES: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - a private folder is made there
-_KERNEL: Final = "ipykernel"
+_NOT_NEEDED: Final = ("pyarrow", "rfc3987_syntax")
+"""What papermill imports where it finds it: for notebooks on HDFS, and for addresses in them checked against a grammar
+that takes longer to build than all else."""
 
 
 def execute_all(
-    notebooks: Mapping[Path, Mapping[str, str]], folder: Path, *, started: Callable[[str], None]
+    notebooks: Mapping[Path, Mapping[str, str]], folder: Path, server: KernelServer, *, started: Callable[[str], None]
 ) -> list[Path]:
     """Execute notebooks into a folder, side by side, begun in their order.
 
@@ -40,6 +43,8 @@ def execute_all(
         Each with its parameters.
     folder
         Where they go with their outputs.
+    server
+        What their kernels are forked from.
     started
         Called with the name of each when it begins.
 
@@ -51,7 +56,8 @@ def execute_all(
     Raises
     ------
     SettingsError, SoaklibError
-        As :func:`execute`, of the first in order that failed; none is begun after it, and those under way are ended.
+        As :func:`execute`, of the first in order that failed; none is begun after it, and those under way are ended,
+        with the server.
     """
     failed = Event()
 
@@ -60,7 +66,7 @@ def execute_all(
             return
         started(source.stem)
         try:
-            execute(source, folder / source.name, notebooks[source])
+            execute(source, folder / source.name, notebooks[source], server)
         except BaseException:
             failed.set()
             raise
@@ -76,7 +82,7 @@ def execute_all(
                     one.result()
         except BaseException:  # a failure or a signal: whoever waits for the report waits no longer
             pool.shutdown(wait=False, cancel_futures=True)
-            _end_kernels()
+            server.end()
             raise
     return [folder / source.name for source in notebooks]
 
@@ -94,14 +100,7 @@ def _close_loop() -> None:
         ensure_event_loop().close()
 
 
-def _end_kernels() -> None:
-    for child in psutil.Process().children():
-        with suppress(psutil.Error):  # it has ended by itself
-            if any(_KERNEL in word for word in child.cmdline()):
-                child.kill()
-
-
-def execute(source: Path, target: Path, parameters: Mapping[str, str]) -> None:
+def execute(source: Path, target: Path, parameters: Mapping[str, str], server: KernelServer) -> None:
     """Execute one notebook into `target`; one from before stays until its successor is whole.
 
     Parameters
@@ -110,6 +109,8 @@ def execute(source: Path, target: Path, parameters: Mapping[str, str]) -> None:
         The notebook, and where it goes with its outputs.
     parameters
         Values for its cell of parameters.
+    server
+        What its kernel is forked from.
 
     Raises
     ------
@@ -120,7 +121,8 @@ def execute(source: Path, target: Path, parameters: Mapping[str, str]) -> None:
     """
     # The notebook machinery takes a second to import: only a report pays for it.
     try:
-        import papermill  # noqa: PLC0415
+        with _without(*_NOT_NEEDED):
+            import papermill  # noqa: PLC0415
         from jupyter_client.kernelspec import NoSuchKernel  # noqa: PLC0415
         from nbclient.exceptions import CellTimeoutError, DeadKernelError  # noqa: PLC0415
         from papermill.exceptions import PapermillExecutionError  # noqa: PLC0415
@@ -144,8 +146,9 @@ def execute(source: Path, target: Path, parameters: Mapping[str, str]) -> None:
                 progress_bar=False,
                 resources={"metadata": {"path": str(target.parent)}},  # cwd= would be that of all threads
                 execution_timeout=_CELL_LIMIT_S,
-                start_timeout=_KERNEL_LIMIT_S,
+                start_timeout=KERNEL_LIMIT_S,
                 config=kernel,
+                kernel_manager_class=managers(server),
                 shutdown_kernel="immediate",  # a kernel reads; there is nothing that it would have to put away
             )
         except PapermillExecutionError as exc:
@@ -160,6 +163,18 @@ def execute(source: Path, target: Path, parameters: Mapping[str, str]) -> None:
             raise SettingsError(msg) from exc
     part.replace(target)
     target.with_stem(f"{target.stem}-broken").unlink(missing_ok=True)
+
+
+@contextmanager
+def _without(*modules: str) -> Iterator[None]:
+    """Have modules not imported that are looked for, and done without where they are not there."""
+    absent = [name for name in modules if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: an import of it fails, as documented
+    try:
+        yield
+    finally:
+        for name in absent:
+            sys.modules.pop(name, None)  # another thread may have been here too
 
 
 def _broken(source: Path, why: str, part: Path, kept: Path) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.sources.run import find_run, open_run
 from soaklib.commands.flags import Flags
+from soaklib.commands.forked import KernelServer
 from soaklib.commands.kernels import execute_all
 from soaklib.commands.process import command, find_folder
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
@@ -93,30 +94,31 @@ def build_report(
         if started is not None:
             started(name, next(steps), len(sources) + _PAPER_STEPS)
 
-    step(CLAIMS_NAME)
-    ledger = made_claims(folder, renew=renew)
-    executed = folder / EXECUTED_FOLDER
     parameters = {"run_id": str(folder)}
     if against is not None:
         parameters["other_id"] = str(against.resolve())
-    try:
-        executed.mkdir(exist_ok=True)
-        results = execute_all(_given(sources, parameters, shows_the_paper=False), executed, started=step)
-        lacking = None
-        step(PAGE_NAME)
+    executed = folder / EXECUTED_FOLDER
+    lacking = None
+    with KernelServer() as server:  # which imports while the claims are made
+        step(CLAIMS_NAME)
+        ledger = made_claims(folder, renew=renew)
         try:
-            with open_run(folder) as run:
-                write_page(run)
-        except SettingsError as exc:
-            lacking = exc
-        try:
-            build_whitepaper(folder, ledger, started=step)
-        except SettingsError as exc:
-            lacking = exc
-        results += execute_all(_given(sources, parameters, shows_the_paper=True), executed, started=step)
-    except OSError as exc:  # of papermill's own writing, too
-        msg = f"the notebooks cannot be written to {executed}: {exc.strerror or exc}"
-        raise RecordingError(msg) from exc
+            executed.mkdir(exist_ok=True)
+            results = execute_all(_given(sources, parameters, shows_the_paper=False), executed, server, started=step)
+            step(PAGE_NAME)
+            try:
+                with open_run(folder) as run:
+                    write_page(run)
+            except SettingsError as exc:
+                lacking = exc
+            try:
+                build_whitepaper(folder, ledger, started=step)
+            except SettingsError as exc:
+                lacking = exc
+            results += execute_all(_given(sources, parameters, shows_the_paper=True), executed, server, started=step)
+        except OSError as exc:  # of papermill's own writing, too
+            msg = f"the notebooks cannot be written to {executed}: {exc.strerror or exc}"
+            raise RecordingError(msg) from exc
     if lacking is not None:
         raise lacking
     return results

@@ -1,5 +1,6 @@
 """Notebooks executed side by side."""
 
+import sys
 import threading
 from pathlib import Path
 
@@ -9,6 +10,14 @@ from soaklib.commands import kernels
 from soaklib.errors import SoaklibError
 
 NOTEBOOKS = {Path(f"{number}.ipynb"): {"run_id": str(number)} for number in range(5)}
+
+
+class Server:
+    """Knows whether it was ended."""
+
+    def __init__(self):
+        self.ended = threading.Event()
+        self.end = self.ended.set
 
 
 @pytest.fixture
@@ -22,13 +31,13 @@ def test_two_run_at_once_and_are_given_in_their_order(monkeypatch, tmp_path):
     both = threading.Barrier(2, timeout=30)
     seen, begun = {}, []
 
-    def execute(source, target, parameters):
+    def execute(source, target, parameters, _server):
         if source.stem in {"0", "1"}:
             both.wait()
         seen[source] = (target, parameters)
 
     monkeypatch.setattr(kernels, "execute", execute)
-    done = kernels.execute_all(NOTEBOOKS, tmp_path, started=begun.append)
+    done = kernels.execute_all(NOTEBOOKS, tmp_path, Server(), started=begun.append)
     assert done == [tmp_path / source.name for source in NOTEBOOKS]
     assert seen == {source: (tmp_path / source.name, parameters) for source, parameters in NOTEBOOKS.items()}
     assert sorted(begun) == ["0", "1", "2", "3", "4"]
@@ -37,17 +46,16 @@ def test_two_run_at_once_and_are_given_in_their_order(monkeypatch, tmp_path):
 @pytest.mark.usefixtures("two_at_once")
 def test_one_that_fails_ends_those_under_way_and_none_begins_after_it(monkeypatch, tmp_path):
     """The error is that of the notebook that failed, not of the ones that were ended for it."""
-    ended, begun = threading.Event(), []
+    server, begun = Server(), []
 
     def execute(source, *_):
-        assert source.stem == "1" or ended.wait(30)
+        assert source.stem == "1" or server.ended.wait(30)
         raise SoaklibError(source.stem)
 
     monkeypatch.setattr(kernels, "execute", execute)
-    monkeypatch.setattr(kernels, "_end_kernels", ended.set)
     with pytest.raises(SoaklibError, match=r"^1$"):
-        kernels.execute_all(NOTEBOOKS, tmp_path, started=begun.append)
-    assert ended.is_set()
+        kernels.execute_all(NOTEBOOKS, tmp_path, server, started=begun.append)
+    assert server.ended.is_set()
     assert set(begun) <= {"0", "1", "2"}
 
 
@@ -57,3 +65,16 @@ def test_there_are_as_many_as_cores_and_memory_allow(monkeypatch, cores, memory_
     monkeypatch.setattr(kernels.os, "cpu_count", lambda: cores)
     monkeypatch.setattr(kernels, "usable_memory_bytes", lambda: memory_bytes)
     assert kernels._side_by_side() == kernels_at_once
+
+
+def test_what_is_imported_for_nothing_is_left_out_and_can_be_imported_later(tmp_path, monkeypatch):
+    """Whoever looks for it meanwhile does without it; what is there already stays."""
+    (tmp_path / "costly_module.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    with kernels._without("costly_module", "json"):
+        with pytest.raises(ModuleNotFoundError):
+            import costly_module  # noqa: PLC0415 - that it cannot be imported here is what is tested
+        assert sys.modules["json"] is not None
+    import costly_module  # noqa: PLC0415 - as above
+
+    monkeypatch.delitem(sys.modules, costly_module.__name__)
