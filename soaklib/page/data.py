@@ -55,8 +55,8 @@ def window(soak_s: float) -> str:
 def board(run: Run) -> list[dict[str, Any]]:
     """Give the criteria, what failed first, as :func:`~soaklib.analysis.verdicts.criteria.known_verdicts` has them.
 
-    ``said`` and ``said_interval`` are the measure and its interval as people read them, each with its unit; ``found`` is
-    the smallest change that it would have found.
+    ``said`` and ``said_interval`` are the measure and its interval as people read them, each with its unit; ``found``
+    is the smallest change that it would have found.
     """
     rows = (
         {**_plain(row), **_said(row), "found": smallest_found(Verdict(**row))}
