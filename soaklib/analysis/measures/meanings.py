@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from soaklib.analysis.measures.metrics import metered
+from soaklib.analysis.measures.windows import summed
 from soaklib.errors import SettingsError, near_miss
 from soaklib.targets import load_target
 from soaklib.targets.base import Meaning
@@ -52,4 +53,4 @@ def counted_as(run: Run, meaning: str, every: str = "1h", *, by: str | Sequence[
     told = metered(run, series.metric, every, by=[*labels, *series.labels])
     for label, value in series.labels.items():
         told = told.filter(pl.col(label) == value)
-    return told.group_by("soak_s", "end_s", *labels).agg(pl.col("n").sum()).sort("soak_s", *labels)
+    return summed(told, "n", "soak_s", "end_s", *labels)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from soaklib.analysis.measures.counters import increase
-from soaklib.analysis.measures.windows import seconds_of, window_end, window_ends_sql
+from soaklib.analysis.measures.windows import seconds_of, summed, window_end, window_ends_sql
 from soaklib.errors import SettingsError, near_miss
 from soaklib.exposition.ending import STARTS
 from soaklib.records import HEALTH_METRIC_PREFIX
@@ -155,8 +155,8 @@ def metered(run: Run, metric: str, every: str = "1h", *, by: str | Sequence[str]
     """
     labels = _labels_of(by)
     counted = _counted(run, metric, labels)
-    windows = _spread(counted, seconds_of(every)).group_by("soak_s", *labels).agg(n=pl.col("increase").sum())
-    return windows.select("soak_s", window_end(every), *labels, "n").sort("soak_s", *labels)
+    windows = summed(_spread(counted, seconds_of(every)), "increase", "soak_s", *labels)
+    return windows.select("soak_s", window_end(every), *labels, n="increase")
 
 
 def metric(
@@ -176,7 +176,7 @@ def metric(
         told = counted.rename({"since_s": "soak_s", "until_s": "end_s"})
     else:
         told = _spread(counted, seconds_of(every)).with_columns(window_end(every))
-    told = told.group_by("soak_s", "end_s", *labels).agg(value=pl.col("increase").sum()).sort("soak_s", *labels)
+    told = summed(told, "increase", "soak_s", "end_s", *labels).rename({"increase": "value"})
     if how == "rate":
         end_s = pl.col("end_s").fill_null(run.end_s)
         told = told.with_columns(pl.col("value") / (pl.min_horizontal(end_s, run.end_s) - pl.col("soak_s")))

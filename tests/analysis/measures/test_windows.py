@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 import soaklib
-from soaklib.analysis.measures.windows import seconds_of
+from soaklib.analysis.measures.windows import seconds_of, summed
 from soaklib.analysis.statistics.blocks import alikeness
 from soaklib.errors import SettingsError
 
@@ -168,3 +168,13 @@ def test_soak_time_is_counted_from_the_first_call_where_the_frame_has_none():
     shuffled = frame.reverse().with_columns(pl.col("at").dt.convert_time_zone("America/New_York"))
     assert soaklib.success_rate(shuffled, "1m")["n"].to_list() == [60, 60]
     assert soaklib.success_rate(frame.clear(), "1m").is_empty()
+
+
+def test_a_sum_does_not_depend_on_the_order_of_its_rows():
+    """Fractions in another order give the same bits: the frames behind figures are compared by their fingerprints."""
+    rng = np.random.default_rng(1)
+    parts = pl.DataFrame({"soak_s": rng.integers(0, 3, 30_000) * 60.0, "n": 10.0 ** rng.uniform(-9, 9, 30_000)})
+    first = summed(parts, "n", "soak_s")
+    assert first["soak_s"].to_list() == [0.0, 60.0, 120.0]
+    for seed in range(5):
+        assert summed(parts.sample(fraction=1, shuffle=True, seed=seed), "n", "soak_s").equals(first)
