@@ -301,7 +301,7 @@ def bursty_quantile(rng: np.random.Generator, _: int, *, method: Literal["order"
 
 def _bursty_truth() -> float:
     from scipy.optimize import brentq  # noqa: PLC0415 - one number, made when it is asked for
-    from scipy.stats import norm  # noqa: PLC0415
+    from scipy.stats import norm  # noqa: PLC0415 - one study needs it, and it takes a second
 
     share = 8 / (8 + 40)
 

@@ -91,11 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = _settings(options, info, is_trusted=notes.folder is not None and is_own_folder(notes.folder))
         said = asyncio.run(_change(options, settings, notes, None if info is None else info.run_id))
     except SoaklibError as exc:
-        print(f"soaklib: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
+        print(f"soaklib: {exc}", file=sys.stderr)
         return exc.exit_code
     if notes.left and not notes.are_written():
-        print("the run has not written it down yet; it does so as long as it goes on", file=sys.stderr)  # noqa: T201
-    print(said)  # noqa: T201
+        print("the run has not written it down yet; it does so as long as it goes on", file=sys.stderr)
+    print(said)
     return ExitCode.OK
 
 
@@ -138,7 +138,7 @@ def _run(options: argparse.Namespace) -> tuple[RunInfo | None, _Notes]:
         msg = f"--gateway-url {options.gateway_url} is not the gateway of the run, {target}: leave one of them out"
         raise SettingsError(msg)
     if not is_owned(folder):
-        print(f"the run {info.run_id} is not going on: no event is written", file=sys.stderr)  # noqa: T201
+        print(f"the run {info.run_id} is not going on: no event is written", file=sys.stderr)
         return info, _Notes(None)
     return info, _Notes(folder)
 

@@ -62,12 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with nullcontext() if is_published(folder) else RunLock(folder):
             bundle, manifest = collected(folder, wanted)
     except SoaklibError as exc:
-        print(f"soaklib: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
+        print(f"soaklib: {exc}", file=sys.stderr)
         return exc.exit_code
     for part in manifest.parts:
         if part.state is not PartState.PRESENT:
-            print(f"{part.state}: {part.name}{f' ({part.detail})' * bool(part.detail)}", file=sys.stderr)  # noqa: T201
+            print(f"{part.state}: {part.name}{f' ({part.detail})' * bool(part.detail)}", file=sys.stderr)
     snapshot = manifest.database_snapshot
-    print(f"database snapshot {snapshot.state}: {snapshot.detail}", file=sys.stderr)  # noqa: T201
-    print(bundle)  # noqa: T201 - the last line of stdout is for scripts
+    print(f"database snapshot {snapshot.state}: {snapshot.detail}", file=sys.stderr)
+    print(bundle)
     return ExitCode.OK

@@ -54,16 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 found = compare(runs[0], later)
                 _add(values, runs[0], later, found)
                 differs = differs or bool((found["state"] == "different").any())
-                print(f"{later.info.run_id} held against {runs[0].info.run_id}\n\n{_table(found)}\n")  # noqa: T201
+                print(f"{later.info.run_id} held against {runs[0].info.run_id}\n\n{_table(found)}\n")
             _say_changes(runs)
             said = list(changes_over_weeks(values)) if len(runs) > 2 else []  # noqa: PLR2004 - two runs are no series
             for text in said:
-                print(text)  # noqa: T201
+                print(text)
             if options.html is not None:
                 weeks = {"table": table_over_weeks(values), "said": said} if len(runs) > 2 else None  # noqa: PLR2004 - as above
                 _write(options.html, runs, weeks)
     except SoaklibError as exc:
-        print(f"soaklib: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
+        print(f"soaklib: {exc}", file=sys.stderr)
         return exc.exit_code
     return ExitCode.CRITERION_FAILED if differs else ExitCode.OK
 
@@ -83,16 +83,16 @@ def _say_changes(runs: list[Run]) -> None:
     ]
     for run in runs:
         if anew := judged_anew(run):
-            print(f"{run.info.run_id} is {anew}")  # noqa: T201
+            print(f"{run.info.run_id} is {anew}")
     for name in dict.fromkeys(name for judged in states for name in judged):
         found = [judged.get(name, "not judged") for judged in states]
         if len(set(found)) > 1:
-            print(f"criterion changed: {name}: {', '.join(found)}")  # noqa: T201
+            print(f"criterion changed: {name}: {', '.join(found)}")
 
 
 def _write(path: Path, runs: list[Run], weeks: dict[str, Any] | None) -> None:
     from soaklib.page.data import page_data  # noqa: PLC0415 - only for the page
-    from soaklib.page.html import html_page  # noqa: PLC0415
+    from soaklib.page.html import html_page  # noqa: PLC0415 - only a page pays for it
 
     text = html_page([page_data(run) for run in runs], weeks=weeks)
     try:

@@ -38,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         import shtab  # noqa: PLC0415 - of an extra
     except ModuleNotFoundError:
-        print("soaklib: completion needs shtab: pip install 'soaklib[completion]'", file=sys.stderr)  # noqa: T201
+        print("soaklib: completion needs shtab: pip install 'soaklib[completion]'", file=sys.stderr)
         return ExitCode.USAGE
-    print(shtab.complete(whole_parser(), shell=shell))  # noqa: T201 - the command's result
+    print(shtab.complete(whole_parser(), shell=shell))
     return ExitCode.OK
 
 

@@ -175,6 +175,6 @@ def _end(job: SoakJob, result: SoakResult) -> None:
 def _name_folder(folder: Path, console: Console) -> None:
     """Name the run's folder on the last line of standard output, for scripts."""
     try:
-        print(folder, flush=True)  # noqa: T201
+        print(folder, flush=True)
     except OSError as exc:  # a full disk under a script's own file: the run's exit code says more than that
         say(console, f"standard output does not take the folder's name, {folder}: {exc.strerror or exc}", "yellow")

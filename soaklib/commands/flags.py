@@ -37,6 +37,6 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
     """Give every flag of a parser, and of the parsers of its own commands."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no public way to list them
         yield from action.option_strings
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - argparse has no public name for it
             for inner in action.choices.values():
                 yield from _options(inner)

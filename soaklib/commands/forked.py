@@ -130,7 +130,7 @@ def managers(server: KernelServer) -> type[AsyncKernelManager]:
         jupyter_client is not installed.
     """
     from jupyter_client.manager import AsyncKernelManager  # noqa: PLC0415 - takes long: only a report pays for it
-    from jupyter_client.provisioning.local_provisioner import LocalProvisioner  # noqa: PLC0415
+    from jupyter_client.provisioning.local_provisioner import LocalProvisioner  # noqa: PLC0415 - as the line above
 
     class Provisioner(LocalProvisioner):
         process: Any  # what it asks of a Popen, a ForkedKernel has

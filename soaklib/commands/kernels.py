@@ -122,12 +122,12 @@ def execute(source: Path, target: Path, parameters: Mapping[str, str], server: K
     # The notebook machinery takes a second to import: only a report pays for it.
     try:
         with _without(*_NOT_NEEDED):
-            import papermill  # noqa: PLC0415
-        from jupyter_client.kernelspec import NoSuchKernel  # noqa: PLC0415
-        from nbclient.exceptions import CellTimeoutError, DeadKernelError  # noqa: PLC0415
-        from papermill.exceptions import PapermillExecutionError  # noqa: PLC0415
-        from traitlets.config import Config  # noqa: PLC0415
-        from zmq import ZMQError  # noqa: PLC0415
+            import papermill  # noqa: PLC0415 - takes long: only a report pays for it
+        from jupyter_client.kernelspec import NoSuchKernel  # noqa: PLC0415 - takes long: only a report pays for it
+        from nbclient.exceptions import CellTimeoutError, DeadKernelError  # noqa: PLC0415 - takes long: only a report pays for it
+        from papermill.exceptions import PapermillExecutionError  # noqa: PLC0415 - takes long: only a report pays for it
+        from traitlets.config import Config  # noqa: PLC0415 - takes long: only a report pays for it
+        from zmq import ZMQError  # noqa: PLC0415 - takes long: only a report pays for it
     except ModuleNotFoundError as exc:
         msg = f"a report needs {exc.name}, which is not installed: pip install 'soaklib[notebooks]'"
         raise SettingsError(msg) from exc

@@ -77,10 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; give its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in {"-h", "--help", "help"}:
-        print(_help())  # noqa: T201 - the command's own words
+        print(_help())
         return ExitCode.OK if words else ExitCode.USAGE
     if words[0] in {"-V", "--version"}:
-        print(f"soaklib {version('soaklib')}")  # noqa: T201
+        print(f"soaklib {version('soaklib')}")
         return ExitCode.OK
     name, *rest = words
     if name not in COMMANDS:
@@ -111,5 +111,5 @@ def _help() -> str:
 
 
 def _say(text: str) -> int:
-    print(f"soaklib: {text}", file=sys.stderr)  # noqa: T201 - the command's own words
+    print(f"soaklib: {text}", file=sys.stderr)
     return ExitCode.USAGE

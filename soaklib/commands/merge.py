@@ -31,12 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         home.mkdir(parents=True, exist_ok=True)
         with RunLock(home):  # neither while its conductor lives, nor twice at a time
             _merge(home, lanes, frozenset(options.lost), is_one_folder=len(options.folders) == 1)
-            print(home.resolve())  # noqa: T201 - the last line of stdout is for scripts
+            print(home.resolve())
             if not options.judge:
                 return ExitCode.OK
             return exit_code(judge_folder(home)[0], strict=False)
     except SoaklibError as exc:
-        print(f"soaklib: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
+        print(f"soaklib: {exc}", file=sys.stderr)
         return exc.exit_code
 
 
@@ -44,7 +44,7 @@ def _merge(home: Path, lanes: list[Path], lost: frozenset[int], *, is_one_folder
     """Write rows for what nobody sent, and merge."""
     if not conductor_database(home).exists() or not (home / JOB_NAME).exists():
         if (home / JOB_NAME).exists():
-            print(  # noqa: T201 - the command's own words
+            print(
                 f"soaklib: {home} has no file of its conductor: the run is merged without probes, changes and scrapes",
                 file=sys.stderr,
             )

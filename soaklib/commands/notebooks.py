@@ -56,11 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = flags().parse_args(arguments)
     folder: Path = options.folder
     copied = copy_notebooks(folder)
-    print(f"{len(copied)} notebooks copied to {folder.resolve()}", file=sys.stderr)  # noqa: T201 - its own words
+    print(f"{len(copied)} notebooks copied to {folder.resolve()}", file=sys.stderr)
     if options.copy_only:
-        print(folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
+        print(folder.resolve())
         return ExitCode.OK
     if find_spec("jupyterlab") is None:
-        print("soaklib: JupyterLab is not installed: pip install 'soaklib[notebooks]'", file=sys.stderr)  # noqa: T201
+        print("soaklib: JupyterLab is not installed: pip install 'soaklib[notebooks]'", file=sys.stderr)
         return ExitCode.USAGE
     return subprocess.call([sys.executable, "-m", "jupyterlab", str(folder)])  # noqa: S603 - our own words

@@ -74,16 +74,16 @@ def command(main: _Main) -> _Main:
             code = main(arguments)
             sys.stdout.flush()
         except Stopped as exc:
-            print(f"soaklib: stopped by {exc.number.name}", file=sys.stderr)  # noqa: T201 - the command's own words
+            print(f"soaklib: stopped by {exc.number.name}", file=sys.stderr)
             return 128 + exc.number
         except (MemoryError, duckdb.OutOfMemoryException):
-            print("soaklib: out of memory; everything recorded is on disk", file=sys.stderr)  # noqa: T201
+            print("soaklib: out of memory; everything recorded is on disk", file=sys.stderr)
             return ExitCode.RECORDING
         except OSError as exc:
             if not _is_of_the_machine(exc):
                 raise
             where = "" if exc.filename is None else f"{exc.filename}: "
-            print(f"soaklib: {where}{exc.strerror}", file=sys.stderr)  # noqa: T201 - the command's own words
+            print(f"soaklib: {where}{exc.strerror}", file=sys.stderr)
             return ExitCode.RECORDING
         else:
             return code

@@ -190,9 +190,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 run.info.run_id, board(run), junit=options.junit, strict=bool(run.info.settings.get("strict"))
             )
     except SoaklibError as exc:
-        print(f"soaklib.report: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
+        print(f"soaklib.report: {exc}", file=sys.stderr)
         return exc.exit_code
-    print(folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
+    print(folder.resolve())
     return ExitCode.OK
 
 
@@ -200,10 +200,10 @@ def _check_claims(folder: Path) -> int:
     """Say which recorded claims do not follow from a run any more; give the exit code."""
     recorded, broken = check_claims(folder)
     for claim in broken:
-        print(f"soaklib.report: {claim}", file=sys.stderr)  # noqa: T201 - the command's own words
+        print(f"soaklib.report: {claim}", file=sys.stderr)
     if broken:
         return ExitCode.CRITERION_FAILED
-    print(f"all {recorded:,} claims follow from the run")  # noqa: T201
+    print(f"all {recorded:,} claims follow from the run")
     return ExitCode.OK
 
 
@@ -211,10 +211,10 @@ def _check_claims(folder: Path) -> int:
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """Show what is being made: a bar on a terminal, otherwise a line each, on standard error."""
     if not sys.stderr.isatty():
-        yield lambda name, place, total: print(f"[{place + 1}/{total}] {name}", file=sys.stderr)  # noqa: T201
+        yield lambda name, place, total: print(f"[{place + 1}/{total}] {name}", file=sys.stderr)
         return
     from rich.console import Console  # noqa: PLC0415 - only for a terminal
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415 - only who waits at a terminal pays for it
 
     name = TextColumn("{task.description}", markup=False)
     columns = (name, BarColumn(), TimeRemainingColumn())

@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     folder: Path = flags().parse_args(arguments).folder
     if folder.exists():
-        print(f"soaklib: {folder} is there already: name a folder that is not", file=sys.stderr)  # noqa: T201
+        print(f"soaklib: {folder} is there already: name a folder that is not", file=sys.stderr)
         return ExitCode.USAGE
     shutil.copytree(shipped(SAMPLE), folder)
-    print(folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
+    print(folder.resolve())
     return ExitCode.OK

@@ -38,5 +38,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         source = shipped(name)
         if not (folder / source.name).exists():  # what was changed there stays
             shutil.copyfile(source, folder / source.name)
-    print(folder.resolve())  # noqa: T201 - the last line of stdout is for scripts
+    print(folder.resolve())
     return ExitCode.OK

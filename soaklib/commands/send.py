@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with RunLock(folder):
             return _send(job, lane, folder)
     except SoaklibError as exc:
-        print(_SAY.format(exc), file=sys.stderr)  # noqa: T201 - the command's own words
+        print(_SAY.format(exc), file=sys.stderr)
         return exc.exit_code
 
 

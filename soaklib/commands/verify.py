@@ -36,14 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         problems, notes = verify(options.bundle)
     except RunError as exc:
-        print(f"soaklib: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
+        print(f"soaklib: {exc}", file=sys.stderr)
         return exc.exit_code
     for note in notes:
-        print(f"note: {note}")  # noqa: T201
+        print(f"note: {note}")
     for problem in problems:
-        print(f"{problem.code.name.lower()}: {problem.text}", file=sys.stderr)  # noqa: T201
+        print(f"{problem.code.name.lower()}: {problem.text}", file=sys.stderr)
     if problems:
-        print(f"{options.bundle} is not authentic", file=sys.stderr)  # noqa: T201
+        print(f"{options.bundle} is not authentic", file=sys.stderr)
         return problems[0].code
-    print(f"{options.bundle} is authentic")  # noqa: T201
+    print(f"{options.bundle} is authentic")
     return ExitCode.OK

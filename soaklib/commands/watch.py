@@ -47,14 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         asyncio.run(_serve(find_folder(options.run), options.port, options.until_idle))
     except SoaklibError as exc:
-        print(f"soaklib: {exc}", file=sys.stderr)  # noqa: T201 - the command's own words
+        print(f"soaklib: {exc}", file=sys.stderr)
         return exc.exit_code
     return ExitCode.OK
 
 
 async def _serve(folder: Path, port: int, until_idle_s: float | None) -> None:
     async with PageServer(folder, port=port) as server:
-        print(server.url, flush=True)  # noqa: T201
+        print(server.url, flush=True)
         if until_idle_s is None:
             await asyncio.Event().wait()
         else:

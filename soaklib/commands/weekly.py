@@ -59,7 +59,7 @@ _KEEP: Final = 4
 
 
 def _say(text: str) -> None:
-    print(f"weekly: {text}", file=sys.stderr, flush=True)  # noqa: T201 - the command's own words
+    print(f"weekly: {text}", file=sys.stderr, flush=True)
 
 
 @command
@@ -142,7 +142,7 @@ class _Week:
         if code == ExitCode.OK and self._bad:
             code = ExitCode.CRITERION_FAILED
         _say(f"exit code {code}")
-        print(folder)  # noqa: T201 - the last line of stdout is for scripts
+        print(folder)
         return code
 
     # -- before

@@ -246,7 +246,7 @@ def _pg_dump(server_major: int) -> Path:
 
 
 def _version(program: Path) -> int:
-    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - the program that was found
     match = re.search(r"\(PostgreSQL\) (\d+)", told.stdout)
     return int(match[1]) if match else 0
 

@@ -169,7 +169,7 @@ def bytes_text(size_bytes: float) -> str:
         if size_bytes < 1000:  # noqa: PLR2004 - three digits
             return f"{size_bytes:.3g} {unit}"
         size_bytes /= 1024
-    return f"{size_bytes:,.3g} TiB" if size_bytes < 1000 else f"{size_bytes:,.0f} TiB"  # noqa: PLR2004
+    return f"{size_bytes:,.3g} TiB" if size_bytes < 1000 else f"{size_bytes:,.0f} TiB"  # noqa: PLR2004 - a unit has at most three digits
 
 
 def _calls(settings: SoakSettings, plan: Plan) -> list[PlannedCalls]:

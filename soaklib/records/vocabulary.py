@@ -84,8 +84,8 @@ class Reason(StrEnum):
     POLICY_OTHER = "policy_other"
     # token and agent
     TOKEN_EXPIRED = "token_expired"  # noqa: S105 - a reason, not a password
-    TOKEN_INVALID = "token_invalid"  # noqa: S105
-    TOKEN_REVOKED = "token_revoked"  # noqa: S105
+    TOKEN_INVALID = "token_invalid"  # noqa: S105 - a reason, no password
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105 - a reason, no password
     AGENT_NOT_FOUND = "agent_not_found"
     AGENT_INACTIVE = "agent_inactive"
     UNAUTHORIZED_OTHER = "unauthorized_other"

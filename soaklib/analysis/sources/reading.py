@@ -326,7 +326,7 @@ class Stretch(Run):
         self._whole.refresh()
         if self._whole._connection is not self._seen:  # noqa: SLF001 - another run
             self._connection.close()
-            self._seen, self.info = self._whole._connection, self._whole.info  # noqa: SLF001
+            self._seen, self.info = self._whole._connection, self._whole.info  # noqa: SLF001 - a stretch is a view of its whole
             self._connection = connect_stretch(self._seen, self.info, self._start_s, self._end_s)
 
     def __repr__(self) -> str:

@@ -99,11 +99,11 @@ def classify_answer(status: int, error: str | None, detail: str | None) -> tuple
     error = error or ""
     if 200 <= status < 300:  # noqa: PLR2004 - the classes of HTTP status are their own names
         return Kind.OK, None
-    if 300 <= status < 400:  # noqa: PLR2004
+    if 300 <= status < 400:  # noqa: PLR2004 - a class of HTTP status
         return Kind.INVALID_RESPONSE, Reason.REDIRECT
-    if 400 <= status < 500:  # noqa: PLR2004
+    if 400 <= status < 500:  # noqa: PLR2004 - a class of HTTP status
         return _refusal(status, error, detail)
-    if 500 <= status < 600:  # noqa: PLR2004
+    if 500 <= status < 600:  # noqa: PLR2004 - a class of HTTP status
         return _server_error(status, detail or error)
     return Kind.INVALID_RESPONSE, Reason.PROTOCOL
 
