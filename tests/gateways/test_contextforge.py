@@ -9,7 +9,7 @@ import soaklib
 
 pytestmark = pytest.mark.slow
 
-WHOLE = (("every_s = 10", "every_s = 4"), ('"1/2"', '"1/4"'), ('"1/16"', '"1/2"'), ("share = 0.7", "share = 0.5"))
+WHOLE = (("every_s = 10", "every_s = 4"), ('"1/2"', '"1/4"'), ('"1/24"', '"1/2"'), ("share = 0.7", "share = 0.5"))
 WHOLE += (("share = 0.3", "share = 0.5"), ("calls_a_session = 20", "calls_a_session = 5"))
 RATE = ("--rps", "2")
 

@@ -5,7 +5,7 @@ from mcp_soaks import ask, begin, book_of, check, ended, failures, kill, resume,
 
 pytestmark = pytest.mark.slow
 
-WHOLE = (('"1/4"', '"1/6"'), ('"1/10"', '"1/6"'), ('"1/16"', '"1/6"'), ("every_s = 10", "every_s = 2"))
+WHOLE = (('"1/4"', '"1/6"'), ('"1/20"', '"1/6"'), ('"1/24"', '"1/6"'), ("every_s = 10", "every_s = 2"))
 WHOLE += (("per_second = 0.75", "per_second = 1.0"), ("burst = 5", "burst = 1"))
 RATE = ("--rps", "10")
 

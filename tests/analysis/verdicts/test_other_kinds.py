@@ -81,6 +81,24 @@ def test_a_key_that_is_there_to_be_refused_is_no_failed_rotation(judged):
     assert {name: state for name, (state, _) in verdicts.items()} == dict.fromkeys(OF_KEYS, "pass")
 
 
+ALL_REFUSED = "update outcomes set kind = 'unauthorized', role = 'stranger' where purpose = 'probe'"
+
+
+@pytest.mark.parametrize(
+    ("statements", "verdict"),
+    [
+        ((ALL_REFUSED,), "not applicable"),
+        ((ALL_REFUSED, "update outcomes set kind = 'ok' where purpose = 'probe' and slot % 9 = 0"), "fail"),
+        ((ALL_REFUSED, "update outcomes set attempts = 0 where purpose = 'probe'"), "fail"),
+    ],
+)
+def test_probes_that_are_refused_for_their_token_ask_nothing_of_policy(judged, statements, verdict):
+    """As those of FastMCP, which knows no policy; one that got in shows that policy was asked, and denied nothing."""
+    nothing = "update outcomes set kind = 'ok', reason = null where kind = 'denied'"
+    told = judged(OTHER, nothing, *statements, with_plan(changes=()), names=("denials happen",))
+    assert told["denials happen"][0] == verdict
+
+
 def test_a_refused_key_of_the_load_is_no_denial_by_policy(judged):
     """The same answers to a role that makes load: its token failed, and two thirds of the probes tried no policy."""
     verdicts = judged(REFUSED, names=OF_KEYS)

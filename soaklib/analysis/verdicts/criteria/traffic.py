@@ -146,10 +146,24 @@ def denials_happen(run: Run) -> Verdict:
     query = "select count(*) from outcomes where kind = 'denied' and purpose <> 'trial'"
     n = int(number(run, query) or 0)
     plan = run.info.plan
-    if n == 0 and not plan.probes and not any(isinstance(change, PolicyChange) for change in plan.changes):
+    has_cut = any(isinstance(change, PolicyChange) for change in plan.changes)
+    if n == 0 and not plan.probes and not has_cut:
         detail = "the plan has neither a probe nor a quota cut"
         return Verdict("denials happen", None, "> 0 denials", 0, None, None, State.NOT_APPLICABLE, detail, query)
+    if n == 0 and not has_cut and not _is_any_probe_of_policy(run):
+        detail = "each probe was refused for its token: the plan asks nothing that policy would have to deny"
+        return Verdict("denials happen", None, "> 0 denials", 0, None, None, State.NOT_APPLICABLE, detail, query)
     return Verdict("denials happen", float(n), "> 0 denials", n, None, None, passed(n > 0), many(n, "denial"), query)
+
+
+def _is_any_probe_of_policy(run: Run) -> bool:
+    """Say whether a probe got past the look at its token, or none was answered at all."""
+    refused = f"kind = 'unauthorized' and not {is_of_the_load(run)}"
+    query = f"""
+        select count(*) filter ({refused}), count(*) filter (not ({refused}))
+        from outcomes where purpose = 'probe' and attempts > 0"""  # noqa: S608 - our own condition
+    for_token, others = run.sql(query).row(0)
+    return bool(others or not for_token)
 
 
 def no_false_allow(run: Run) -> Verdict:
