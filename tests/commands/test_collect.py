@@ -288,10 +288,7 @@ def test_the_command_refuses_what_is_no_run_or_not_its_own(folder, capsys):
 @pytest.mark.slow
 def test_a_run_that_is_going_on_is_packed_as_it_is(tmp_path):
     """The bundle verifies, its run opens as one that is running, and the run goes on undisturbed to its end."""
-    command = [
-        sys.executable, "-m", "soaklib.run", "--hours", "1", "--speed", "240", "--rps", "0.5", "--no-report", "--out",
-        tmp_path,
-    ]  # fmt: skip
+    command = [sys.executable, "-m", "soaklib.run", "--hours", "1", "--speed", "240", "--no-report", "--out", tmp_path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             folder = tmp_path / "latest"

@@ -12,8 +12,8 @@ import soaklib
 
 pytestmark = pytest.mark.slow
 
-TWO_HOURS = ("--hours", "2", "--speed", "360", "--rps", "0.5")
-ONE_HOUR = ("--hours", "1", "--speed", "240", "--rps", "0.5")
+TWO_HOURS = ("--hours", "2", "--speed", "360")
+ONE_HOUR = ("--hours", "1", "--speed", "240")
 # What a busy machine adds to latencies must not count as a drift of the gateway.
 ROOMY = (
     "--thresholds.late-ms", "500", "--thresholds.invalid-windows", "100",
@@ -73,8 +73,8 @@ def test_a_shift_is_a_level_that_moved_and_is_located(tmp_path):
 
 
 def test_a_burst_of_failures_costs_success_outside_planned_windows(tmp_path):
-    """Thirty attempts in a row that fail between rotations, and breakers open: too much for 99.5 %, not for 97 %."""
-    broken = soaked(tmp_path, TWO_HOURS, "fail_attempts=30@2200")
+    """Sixty attempts in a row that fail between rotations, and breakers open: too much for 99.5 %, not for 97 %."""
+    broken = soaked(tmp_path, TWO_HOURS, "fail_attempts=60@2200")
     assert failing(broken) == {"success rate outside planned windows"}
     verdict = broken.verdicts["success rate outside planned windows"]
     assert verdict["low"] < verdict["measure"] < verdict["high"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-REHEARSAL = ("--hours", "2", "--speed", "480", "--rps", "0.5", "--no-report", "--thresholds.late-ms", "500")
+REHEARSAL = ("--hours", "2", "--speed", "480", "--rps", "0.75", "--no-report", "--thresholds.late-ms", "500")
 
 
 def week(out, *arguments):
