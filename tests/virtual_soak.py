@@ -17,6 +17,7 @@ from soaklib.runner.recovery import Past, recover
 from soaklib.runner.scraped import read_scrape
 from soaklib.runner.soak import Soak
 from soaklib.runner.surroundings import Surroundings
+from soaklib.store.cuts import may_be_cut_sql
 from soaklib.store.writer import Manifest, RunWriter, segment_row
 from soaklib.targets.admin import Link
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
@@ -272,3 +273,9 @@ class World:
         """Give (name, detail, key) of the events, in order."""
         rows = self.writer.read("select name, detail, event_key from events order by at_us, rowid")
         return [row for row in rows if not names or row[0] in names]
+
+
+def may_be_denied(run):
+    """Give how many calls a quota that was cut may deny."""
+    [(calls,)] = run.writer.read(f"select count(*) from outcomes where {may_be_cut_sql(run.writer._connection)}")
+    return calls

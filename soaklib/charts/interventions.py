@@ -47,7 +47,12 @@ _ROWS: Final = (
     ),
     _Row("tokens rotated", frozenset(name for name in EventName if name.startswith("TOKENS")), "|", BLUE),
     _Row("lanes", frozenset(name for name in EventName if name.startswith(("LANE", "CLOCK"))), "|", SKY),
-    _Row("snapshots", frozenset(name for name in EventName if name.startswith("METRICS")), "|", GREEN),
+    _Row(
+        "snapshots, counts",
+        frozenset(name for name in EventName if name.startswith(("METRICS", "UPSTREAM"))),
+        "|",
+        GREEN,
+    ),
     _Row("health gates", frozenset(name for name in EventName if name.startswith("HEALTH")), "d", GREY),
     _Row(
         "changes",

@@ -47,6 +47,7 @@ __all__ = ["DIGEST_NAME", "FORMAT", "digest"]
 FORMAT: Final = 1
 DIGEST_NAME: Final = "digest.json"
 _HOST: Final = "host.name"
+_NOT_OF_THE_MACHINE: Final = ("host", "judged")  # its name; by which way the run was judged
 _WHOLE: Final = ("full duration", "every slot accounted for")
 
 
@@ -152,7 +153,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "started_at": info.started_utc.isoformat(), "wall_s": info.duration_s, "hours": info.hours, "rps": info.rps,
         "speed": info.speed, "seed": info.seed, "calls": calls, "probes": probes, "segments": len(info.segments),
         "late_windows": late[0], "latest_ms": late[1], "soaklib_version": info.soaklib_version,
-        "machine": {key: value for key, value in info.environment.items() if key != "host"},
+        "machine": {key: value for key, value in info.environment.items() if key not in _NOT_OF_THE_MACHINE},
     }  # fmt: skip
 
 

@@ -66,14 +66,14 @@ def test_kinds_add_up_to_the_loads_calls_and_are_nought_where_none_was(run, data
 def test_the_board_begins_with_what_is_open(data):
     """What failed comes first, then what could not be judged, then the passes."""
     states = [row["state"] for row in data["criteria"]]
-    assert states == ["insufficient"] * 2 + ["pass"] * 23 + ["not applicable"] * 5
+    assert states == ["insufficient"] * 2 + ["pass"] * 23 + ["not applicable"] * 10
 
 
 def test_a_measure_is_said_with_its_unit_and_no_more_digits_than_its_interval_warrants(data):
     """The board says numbers as the paper does; what has no interval has its own digits, what is not known a dash."""
     said = {row["name"]: (row["said"], row["said_interval"]) for row in data["criteria"]}
-    assert said["success rate"] == ("99.7\u202f%", "97.9 to 99.99\u202f%")
-    assert said["no drift in latency (median)"] == ("\u22120.03\u202fms", "\u22120.21 to 0.14\u202fms")
+    assert said["success rate"] == ("99.66\u202f%", "99.55 to 99.75\u202f%")
+    assert said["no drift in latency (median)"] == ("\u22120.04\u202fms", "\u22120.21 to 0.14\u202fms")
     assert said["full duration"] == ("24\u202fsoak h", "\u2013")
     assert said["every slot accounted for"] == ("34,560", "\u2013")
     thresholds = {row["name"]: row["threshold"] for row in data["criteria"]}

@@ -3,9 +3,8 @@
 import re
 
 import pytest
-from virtual_soak import World
+from virtual_soak import World, may_be_denied
 
-from soaklib.store.cuts import may_be_cut_sql
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
 
 ADMIN = r"/api/(admin|policies)"
@@ -183,12 +182,6 @@ def test_a_first_start_against_a_gateway_without_chaos_says_nothing_of_an_end(wo
     assert [name for name, *_ in run.events() if name.startswith(("CHANGE_", "CHAOS_"))] == ["CHANGE_UNSUPPORTED"]
 
 
-def _may_be_denied(run):
-    """Give how many calls a quota that was cut may deny."""
-    [(calls,)] = run.writer.read(f"select count(*) from outcomes where {may_be_cut_sql(run.writer._connection)}")
-    return calls
-
-
 def test_a_cut_that_was_refused_is_not_made_by_a_resumed_run(world):
     """Tried and made are two facts: the next runner cuts nothing that nobody cut."""
     run = world(*FOUR_HOURS)
@@ -203,7 +196,7 @@ def test_a_cut_that_was_refused_is_not_made_by_a_resumed_run(world):
     run.finish()
     assert_clean(run)
     assert {limit for _, limit in run.gateway.cuts} == limits
-    assert _may_be_denied(run) == 0
+    assert may_be_denied(run) == 0
 
 
 def test_a_cut_that_was_made_is_in_force_after_a_resume(world):
@@ -218,7 +211,7 @@ def test_a_cut_that_was_made_is_in_force_after_a_resume(world):
     run.finish()
     assert_clean(run)
     assert {limit for _, limit in run.gateway.cuts} == {cut}
-    assert _may_be_denied(run) > 0
+    assert may_be_denied(run) > 0
 
 
 @pytest.mark.parametrize("fault", ["empty", "list", "malformed", "lost", "500 and done", "404"])
