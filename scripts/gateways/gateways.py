@@ -334,13 +334,13 @@ def _soak(gateway, more):
 def _keep_beside_the_run(gateway, watched, more):
     """Copy what was read of the gateway's processes to the run that just ended."""
     folder = Path(next((after for flag, after in pairwise(more) if flag == "--out"), ROOT / "data" / "runs"))
-    newest = max(folder.glob("[0-9]*/run.duckdb"), key=lambda path: path.stat().st_mtime, default=None)
-    if newest is None:
-        return
-    with soaklib.open_run(newest.parent) as run:
-        if run.info.target.rstrip("/") != gateway.url:
+    databases = sorted(folder.glob("[0-9]*/run.duckdb"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for database in databases:  # the newest of this gateway: others may be soaked at the same time
+        with soaklib.open_run(database.parent) as run:
+            is_ours = run.info.target.rstrip("/") == gateway.url
+        if is_ours:
+            shutil.copyfile(watched, database.parent / PROCESS_NAME)
             return
-    shutil.copyfile(watched, newest.parent / PROCESS_NAME)
 
 
 def _soaked(gateway, more):
