@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from soaklib.analysis.verdicts.criteria.wording import many
 from soaklib.digests.table import gateway_table
 from soaklib.reports.wording import NOT_KNOWN, worded, worded_interval
 
@@ -62,7 +63,7 @@ def _row(one: Digest, of: Mapping[str, list[dict[str, Any]]]) -> dict[str, str]:
         "recovery": "; ".join(_recovery(row) for row in of.get("recovery", ())) or NOT_KNOWN,
         "books": _books(of),
         "denials": _denials(of),
-        "generator": f"late in {facts['late_windows']} windows" if facts["late_windows"] else "on time",
+        "generator": f"late in {many(facts['late_windows'], 'window')}" if facts["late_windows"] else "on time",
     }
 
 

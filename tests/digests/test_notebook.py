@@ -6,6 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from soaklib.commands.forked import KernelServer
 from soaklib.commands.kernels import execute
 from soaklib.commands.report import find_notebooks
 from soaklib.store.shipped import NOTEBOOKS, shipped
@@ -23,7 +24,8 @@ def test_no_report_has_it():
 @pytest.mark.slow
 def test_it_shows_the_table_and_what_is_told_apart(kept_folder, tmp_path):
     """Executed on the made-up set: each gateway has its row, and the conclusion follows from the pairs."""
-    execute(SOURCE, tmp_path / "executed.ipynb", {"folder": str(kept_folder)})
+    with KernelServer() as server:
+        execute(SOURCE, tmp_path / "executed.ipynb", {"folder": str(kept_folder)}, server)
     notebook = nbformat.read(tmp_path / "executed.ipynb", as_version=4)
     shown = [output.data for cell in notebook.cells for output in cell.get("outputs", ()) if "data" in output]
     said = [data["text/markdown"] for data in shown if "text/markdown" in data]
