@@ -133,30 +133,38 @@ def test_what_denied_is_told(run):
 
 
 def test_books_balance(run):
-    """LiteLLM's counter has each answer once, by status, and its tokens are those that answers stated."""
+    """LiteLLM's counter has each answer once, by status, and its tokens are those that answers stated.
+
+    But for calls that were under way when the first snapshot was taken, which may be in it already.
+    """
+    later = "sent_at_us >= (select min(at_us) from events where name = 'METRICS_SNAPSHOT')"
     rows = run.sql(
-        "select if(kind = 'unauthorized', reason, kind) as what, count(*) from outcomes "
+        f"select if(kind = 'unauthorized', reason, kind) as what, count(*) filter ({later}), count(*) from outcomes "
         "where sent_at_us is not null group by what"
     ).rows()
     seen = counted(run, "litellm_proxy_total_requests_metric_total", "status_code")
-    assert seen == {(STATUS[what],): n for what, n in rows}
-    into, out = run.sql("select sum(input_tokens), sum(output_tokens) from outcomes where kind = 'ok'").row(0)
-    assert sum(counted(run, "litellm_input_tokens_metric_total").values()) == into
-    assert sum(counted(run, "litellm_output_tokens_metric_total").values()) == out
+    assert seen.keys() == {(STATUS[what],) for what, _, _ in rows}
+    assert [what for what, least, most in rows if not least <= seen[STATUS[what],] <= most] == []
+    for way in ("input", "output"):
+        least, most = run.sql(
+            f"select sum({way}_tokens) filter ({later}), sum({way}_tokens) from outcomes where kind = 'ok'"
+        ).row(0)
+        assert least <= sum(counted(run, f"litellm_{way}_tokens_metric_total").values()) <= most
 
 
 def test_money_and_tokens_are_booked_on_the_key_and_the_model_that_used_them(run):
-    """What each answer says that it cost, streams too, is what LiteLLM's counter of spend has, to the last digit."""
+    """What each answer says that it cost, streams too, is what LiteLLM's counter of spend has, as the verdicts say."""
     states = dict(run.verdicts().select("name", "state").iter_rows())
     books = ("token books balanced", "money books balanced", "upstream asked once")
     assert [states[name] for name in books] == ["pass"] * 3
     for by in ("model", "key"):
         frame = soaklib.spend(run, by=by)
         assert set(frame["source"]) == {"gateway"}
-        assert frame.filter(frame["answers"] > 0)["stated"].to_list() == pytest.approx(
-            frame.filter(frame["answers"] > 0)["counted"].to_list()
-        )
-        assert frame.filter(frame["answers"] > 0).height == 3
+        used = frame.filter(frame["answers"] > 0)
+        assert used.height == 3
+        for row in used.iter_rows(named=True):
+            few = 3 * row["stated"] / row["answers"]  # calls under way at the first or the last scrape
+            assert row["counted"] == pytest.approx(row["stated"], abs=few)
     cost_usd = run.sql(
         "select sum(cost_usd), sum(9 * 1e-6 + output_tokens * 4e-6) from outcomes where kind = 'ok'"
     ).row(0)
