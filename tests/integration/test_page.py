@@ -20,6 +20,7 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 
 import soaklib
+from soaklib.analysis.verdicts.criteria import CRITERIA
 from soaklib.page import server as served
 from soaklib.page.data import page_data
 from soaklib.page.html import html_page
@@ -331,7 +332,8 @@ def test_a_live_page_takes_newer_data_keeps_its_window_and_ends_with_the_verdict
         browser.wait(
             lambda: browser.script("return document.getElementById('sentence').textContent") == sentence, 10, "the end"
         )
-        assert browser.script("return document.querySelectorAll('#criteria tbody tr:not(.evidence)').length") == 26
+        rows = browser.script("return document.querySelectorAll('#criteria tbody tr:not(.evidence)').length")
+        assert rows == len(data["criteria"]) == len(CRITERIA)
     asked = {url.removeprefix(address) for url in browser.requests()}
     assert asked == {"", "data.json"}
     browser.wait(
