@@ -77,7 +77,7 @@ while True:
 async def tell(lane, load, vitals):
     """Tell how a lane does, as a sender does to its conductor."""
     while True:
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # what is measured is real time
         sender = SimpleNamespace(vitals=vitals, lane=lane, has_sent=False, slots_passed=load.next_slot)
         LaneReport.of(sender).line()
 

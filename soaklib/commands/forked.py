@@ -105,7 +105,7 @@ class ForkedKernel:
     def wait(self) -> int:
         """Wait until it has ended."""
         while (code := self.poll()) is None:
-            time.sleep(_LOOK_S)
+            time.sleep(_LOOK_S)  # it is nobody's child here, so that nothing tells of its end
         return code
 
     def send_signal(self, number: int) -> None:
