@@ -55,7 +55,7 @@ STAGES = {
     "change points": lambda run: soaklib.change_points(first_tool(run, ENDPOINTS[0])),
     "aligned at rotations": soaklib.aligned,
     "reconcile": soaklib.reconcile,
-    **{f"criterion {criterion.__name__}": criterion for criterion in CRITERIA},
+    **{f"criterion {name}": criterion for name, criterion in CRITERIA.items()},
     "summary": lambda run: summary(run, []),
 }
 

@@ -7,7 +7,6 @@ import duckdb
 import pytest
 
 import soaklib
-from soaklib.analysis.verdicts.criteria import CRITERIA
 from soaklib.store.tables import DATABASE_NAME
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
@@ -19,15 +18,13 @@ PUNCTUAL = "update runner_health set schedule_lag_max_us = 1000, loop_lag_max_us
 class Verdicts:
     """The verdicts on a run by name, each judged when it is asked for: all of them take more than a second."""
 
-    def __init__(self, folder, names):
+    def __init__(self, folder):
         self.folder = folder
-        self._criteria = dict(zip(names, CRITERIA, strict=True))
 
     def __getitem__(self, name):
         with soaklib.open_run(self.folder) as run:
-            verdict = self._criteria[name](run)
-        assert verdict.name == name
-        return verdict._asdict()
+            [verdict] = soaklib.criteria(run, name).iter_rows(named=True)
+        return verdict
 
 
 @pytest.fixture
@@ -47,9 +44,9 @@ def change(rehearsal, tmp_path):
 
 
 @pytest.fixture
-def broken(rehearsal, change):
+def broken(change):
     """Give a function that breaks a copy of the rehearsal with SQL and gives its verdicts by name."""
-    return lambda *statements: Verdicts(change(*statements), list(rehearsal.verdicts))
+    return lambda *statements: Verdicts(change(*statements))
 
 
 @pytest.fixture

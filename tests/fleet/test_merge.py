@@ -276,16 +276,14 @@ def test_a_late_lane_invalidates_its_own_share_alone(tmp_path):
     merge(tmp_path, lanes)
     with soaklib.open_run(tmp_path) as run:
         assert run.sql("select slot, lane from valid_calls where purpose = 'load'").rows() == [(1, 1)]
-        [valid] = [
-            verdict for verdict in soaklib.criteria(run).iter_rows(named=True) if verdict["name"] == "measurement valid"
-        ]
+        [valid] = soaklib.criteria(run, "measurement valid").iter_rows(named=True)
     assert "by lane: " in valid["detail"]
     assert " of 0, 0.0 % of 1" in valid["detail"]
 
 
 def _valid(folder):
     with soaklib.open_run(folder) as run:
-        [verdict] = [one for one in soaklib.criteria(run).iter_rows(named=True) if one["name"] == "measurement valid"]
+        [verdict] = soaklib.criteria(run, "measurement valid").iter_rows(named=True)
     return verdict
 
 
@@ -389,5 +387,5 @@ def test_a_denial_while_the_cut_was_under_way_is_explained_by_it(tmp_path):
     ]
     merge(tmp_path, lanes)
     with soaklib.open_run(tmp_path) as run:
-        [cut] = [one for one in soaklib.criteria(run).iter_rows(named=True) if one["name"] == "quota cut works"]
+        [cut] = soaklib.criteria(run, "quota cut works").iter_rows(named=True)
     assert (cut["state"], cut["detail"]) == ("pass", "0 quota denials before the cut, 1 after")

@@ -18,7 +18,7 @@ from soaklib.analysis.sources.exporting import export
 from soaklib.analysis.sources.frames import frame_of
 from soaklib.analysis.sources.lending import lent
 from soaklib.analysis.sources.stretch import connect_stretch
-from soaklib.errors import RunError, SettingsError, near_miss
+from soaklib.errors import RunError, SettingsError
 from soaklib.plan.settings import Thresholds
 from soaklib.records import RunStatus, Verdict
 from soaklib.records.moments import soak_s_of, soak_text
@@ -204,13 +204,8 @@ class Run:
         SettingsError
             There is no such criterion.
         """
-        known = cast("pl.DataFrame", _above("analysis.verdicts.criteria", "known_verdicts")(self))
-        for row in known.iter_rows():
-            if row[0] == name:
-                return Verdict(*row)
-        names = known["name"].to_list()
-        msg = f"there is no criterion {name!r}{near_miss(name, names)}; there are {', '.join(names)}"
-        raise SettingsError(msg)
+        known = cast("pl.DataFrame", _above("analysis.verdicts.criteria", "known_verdicts")(self, name))
+        return Verdict(*known.row(0))
 
     def metric(
         self, name: str, *, every: str | None = None, by: str | Sequence[str] = (), how: str | None = None

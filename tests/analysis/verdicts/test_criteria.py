@@ -1,12 +1,16 @@
 """Every criterion against a real run, and against the same run broken on purpose."""
 
 import re
+from pathlib import Path
 
 import pytest
 from stored_rows import with_plan
 
 import soaklib
 from soaklib.analysis.verdicts.criteria import CRITERIA
+from soaklib.errors import SettingsError
+
+SAMPLE = Path(__file__).parents[3] / "data" / "sample"
 
 PASSED = {
     "full duration", "every slot accounted for", "all tools exercised", "success rate",
@@ -237,8 +241,23 @@ def test_a_leak_of_the_gateway_is_found_in_an_hour_of_readings(broken):
 
 
 def test_every_criterion_is_listed_once():
-    """No two functions, no two names."""
-    assert len({criterion.__name__ for criterion in CRITERIA}) == len(CRITERIA) >= len(PASSED)
+    """No function twice."""
+    assert len(set(CRITERIA.values())) == len(CRITERIA) >= len(PASSED)
+
+
+def test_a_criterion_is_listed_by_the_name_that_its_verdict_bears():
+    """So that one asked for by its name is the one that is judged."""
+    with soaklib.open_run(SAMPLE) as run:
+        assert soaklib.criteria(run)["name"].to_list() == list(CRITERIA)
+
+
+def test_a_criterion_that_is_not_there_is_named_with_its_near_miss():
+    """Whoever mistypes one would otherwise read an empty table as nothing found."""
+    with (
+        soaklib.open_run(SAMPLE) as run,
+        pytest.raises(SettingsError, match="'no false allow': did you mean no false-allow"),
+    ):
+        soaklib.criteria(run, "no false allow")
 
 
 def test_what_the_plan_does_not_ask_for_is_not_applicable(broken):

@@ -29,8 +29,8 @@ def folder(tmp_path, monkeypatch):
     shutil.copy(SAMPLE / DATABASE_NAME, tmp_path)
     with duckdb.connect(str(tmp_path / DATABASE_NAME)) as connection:
         replace_verdicts(connection, [RECORDED])
-    monkeypatch.setattr(criteria, "judge", lambda _run: [TODAY])
-    monkeypatch.setattr(judging, "judge", lambda _run: [TODAY])
+    monkeypatch.setattr(criteria, "judge", lambda _run, *_names: [TODAY])
+    monkeypatch.setattr(judging, "judge", lambda _run, *_names: [TODAY])
     monkeypatch.setattr(judging, "_remembered", {})
     return tmp_path
 

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 import duckdb
-import polars as pl
 import pytest
 from stored_rows import with_plan
 
@@ -37,7 +36,7 @@ def judged(tmp_path):
             for statement in statements:
                 connection.execute(statement)
         with soaklib.open_run(tmp_path / "run") as run:
-            rows = soaklib.criteria(run).filter(pl.col("name").is_in(names)).iter_rows(named=True)
+            rows = soaklib.criteria(run, *names).iter_rows(named=True)
             return {row["name"]: (row["state"], row["detail"]) for row in rows}
 
     return judge

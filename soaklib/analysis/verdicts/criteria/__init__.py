@@ -12,11 +12,11 @@ import polars as pl
 
 from soaklib.analysis.books.reconcile import books_balanced
 from soaklib.analysis.verdicts.criteria import changes, chaos, completeness, lasting, oracles, stability, traffic
-from soaklib.errors import SettingsError
+from soaklib.errors import SettingsError, near_miss
 from soaklib.records import JUDGING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from soaklib.analysis.sources.run import Run
     from soaklib.records import Verdict
@@ -31,70 +31,83 @@ VERDICTS_SCHEMA: Final = pl.Schema(
 )  # fmt: skip
 """Columns and types of :func:`criteria`."""
 
-CRITERIA: Final[tuple[Callable[[Run], Verdict], ...]] = (
-    completeness.full_duration,
-    completeness.every_slot_accounted_for,
-    completeness.all_tools_exercised,
-    traffic.success_overall,
-    traffic.success_outside,
-    traffic.healthy,
-    traffic.denials_happen,
-    traffic.no_false_allow,
-    traffic.no_false_deny,
-    oracles.identities_refused,
-    oracles.limits_held,
-    changes.changes_made,
-    changes.tokens_rotate_unnoticed,
-    stability.no_spike_at_rotations,
-    chaos.chaos_shows,
-    chaos.breaker_engages,
-    chaos.breaker_recovers,
-    lasting.lasting_changes_show,
-    lasting.recovers_after_lasting_changes,
-    changes.quota_cut_works,
-    completeness.snapshots_complete,
-    books_balanced,
-    oracles.tokens_balanced,
-    oracles.money_balanced,
-    oracles.upstream_asked_once,
-    oracles.sessions_closed,
-    stability.no_drift_in_latency_median,
-    stability.no_drift_in_latency_tail,
-    stability.no_drift_in_first_token,
-    stability.no_drift_in_errors,
-    stability.no_drift_in_gateway_memory,
-    stability.no_drift_in_gateway_files,
-    stability.no_drift_in_event_loop_lag,
-    stability.no_drift_in_generator_memory,
-    completeness.measurement_valid,
-)
-"""Every acceptance criterion, in the order in which they are read."""
+CRITERIA: Final[Mapping[str, Callable[[Run], Verdict]]] = {
+    "full duration": completeness.full_duration,
+    "every slot accounted for": completeness.every_slot_accounted_for,
+    "all tools exercised": completeness.all_tools_exercised,
+    "success rate": traffic.success_overall,
+    "success rate outside planned windows": traffic.success_outside,
+    "healthy": traffic.healthy,
+    "denials happen": traffic.denials_happen,
+    "no false-allow": traffic.no_false_allow,
+    "no false-deny": traffic.no_false_deny,
+    "identities refused": oracles.identities_refused,
+    "limits held": oracles.limits_held,
+    "scheduled changes made": changes.changes_made,
+    "token rotations go unnoticed": changes.tokens_rotate_unnoticed,
+    "no error spike at rotations": stability.no_spike_at_rotations,
+    "chaos shows in the data": chaos.chaos_shows,
+    "breaker engages during chaos": chaos.breaker_engages,
+    "breaker recovers after chaos": chaos.breaker_recovers,
+    "lasting changes show in the data": lasting.lasting_changes_show,
+    "recovers after lasting changes": lasting.recovers_after_lasting_changes,
+    "quota cut works": changes.quota_cut_works,
+    "snapshots complete": completeness.snapshots_complete,
+    "books balanced": books_balanced,
+    "token books balanced": oracles.tokens_balanced,
+    "money books balanced": oracles.money_balanced,
+    "upstream asked once": oracles.upstream_asked_once,
+    "sessions closed": oracles.sessions_closed,
+    "no drift in latency (median)": stability.no_drift_in_latency_median,
+    "no drift in latency (p99)": stability.no_drift_in_latency_tail,
+    "no drift in time to first token": stability.no_drift_in_first_token,
+    "no drift in errors": stability.no_drift_in_errors,
+    "no drift in gateway memory": stability.no_drift_in_gateway_memory,
+    "no drift in gateway files": stability.no_drift_in_gateway_files,
+    "no drift in event-loop lag": stability.no_drift_in_event_loop_lag,
+    "no drift in generator memory": stability.no_drift_in_generator_memory,
+    "measurement valid": completeness.measurement_valid,
+}
+"""Every acceptance criterion by its name, in the order in which they are read."""
 
 
-def criteria(run: Run) -> pl.DataFrame:
-    """Judge a run by every acceptance criterion.
+def criteria(run: Run, *names: str) -> pl.DataFrame:
+    """Judge a run by the acceptance criteria.
+
+    Parameters
+    ----------
+    run
+        The run.
+    names
+        Only these criteria, such as ``"no false-allow"``; none for all.
 
     Returns
     -------
     polars.DataFrame
         ``name``, ``measure``, ``threshold``, ``n``, ``low``, ``high``, ``state`` (``pass``, ``fail``,
         ``not applicable``, ``insufficient``), ``detail``, ``query``.
-    """
-    return pl.DataFrame([tuple(verdict) for verdict in judge(run)], schema=VERDICTS_SCHEMA, orient="row")
-
-
-def judge(run: Run) -> list[Verdict]:
-    """Give the verdicts of :func:`criteria` as records.
 
     Raises
     ------
     SettingsError
-        It is a stretch of a run: what is required is required of the whole.
+        There is no criterion of such a name, or it is a stretch of a run.
     """
+    return pl.DataFrame([tuple(verdict) for verdict in judge(run, *names)], schema=VERDICTS_SCHEMA, orient="row")
+
+
+def judge(run: Run, *names: str) -> list[Verdict]:
+    """Give the verdicts of :func:`criteria` as records, in the order of :data:`CRITERIA`.
+
+    Raises
+    ------
+    SettingsError
+        There is no criterion of such a name, or it is a stretch of a run: what is required is required of the whole.
+    """
+    _refuse_unknown(names)
     if run is not run.whole:
         msg = "criteria judge a whole run, not a stretch of it: pass the run itself, or stretch.whole"
         raise SettingsError(msg)
-    return [criterion(run) for criterion in CRITERIA]
+    return [criterion(run) for name, criterion in CRITERIA.items() if not names or name in names]
 
 
 def known_verdicts(run: Run, *names: str) -> pl.DataFrame:
@@ -114,11 +127,26 @@ def known_verdicts(run: Run, *names: str) -> pl.DataFrame:
     -------
     polars.DataFrame
         As :func:`criteria` gives it.
+
+    Raises
+    ------
+    SettingsError
+        There is no criterion of such a name.
     """
+    _refuse_unknown(names)
     recorded = run.verdicts()
     is_of_today = recorded.height and run.info.judged_by == JUDGING
-    verdicts = recorded.cast(VERDICTS_SCHEMA) if is_of_today else criteria(run)
+    if not is_of_today:
+        return criteria(run, *names)
+    verdicts = recorded.cast(VERDICTS_SCHEMA)
     return verdicts.filter(pl.col("name").is_in(names)) if names else verdicts
+
+
+def _refuse_unknown(names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in CRITERIA:
+            msg = f"there is no criterion {name!r}{near_miss(name, CRITERIA)}; there are {', '.join(CRITERIA)}"
+            raise SettingsError(msg)
 
 
 def judged_anew(run: Run) -> str | None:
