@@ -15,6 +15,8 @@ import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from matplotlib import rc_context
+
 from soaklib.charts.theme import MM_PER_INCH, theme
 from soaklib.errors import RunError, SettingsError
 
@@ -112,7 +114,9 @@ def save(
         with theme():
             for path, metadata in zip(paths, FORMATS.values(), strict=True):
                 figure.savefig(parts[path], format=path.suffix[1:], metadata=dict(metadata))
-                figure.set_layout_engine("none")  # what is laid out stays so in every format, and is not done again
+                # what is laid out stays so in every format; "none" would keep an engine that costs a second drawing
+                with rc_context({"figure.constrained_layout.use": False}):
+                    figure.set_layout_engine(None)
         provenance = {
             "name": name,
             "caption": caption,
