@@ -21,6 +21,7 @@ a gateway that began anew                           a start time that moved or a
 from __future__ import annotations
 
 import re
+from operator import lt
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _NO_LINE_FEED: Final = "cut short: its last line does not end, as that of the sc
 _TAIL_BYTES: Final = 64
 _MOST_NAMED: Final = 3
 _COUNTED: Final = ("_total", "_count", "_sum", "_bucket")
-_DECLARED: Final = re.compile(rb"^[ \t]*#[ \t]+(?:TYPE|HELP)[ \t]+([^ \t\r\n]+)", re.MULTILINE)
+_DECLARED: Final = re.compile(rb"#[ \t]+(?:TYPE|HELP)[ \t]+([^ \t\r\n]+)")
 
 
 class OneSample(Protocol):
@@ -101,8 +102,8 @@ class _Seen(NamedTuple):
     """What one text had, in its order."""
 
     families: list[str]
-    series: dict[tuple[str, Labels], float]
-    last: tuple[str, Labels] | None
+    series: list[tuple[str, Labels]]
+    values: list[float]
     started: list[float]
     line_feed: bool
 
@@ -132,9 +133,7 @@ class Wholeness:
         cut = None
         if missing and there.isdisjoint(before.families[before.families.index(missing[0]) :]):
             cut = f"cut short: it ends before {_few(missing)}, which the scrape before has"
-        elif (
-            before.line_feed and not now.line_feed and (now.last in before.series or before.series.keys() - now.series)
-        ):
+        elif before.line_feed and not now.line_feed and _lacks_something(before, now):
             cut = _NO_LINE_FEED
         self._in_a_row = self._in_a_row + 1 if cut else 0
         if cut and self._in_a_row < HABIT:
@@ -144,14 +143,16 @@ class Wholeness:
 
 
 def _seen(data: bytes, samples: Sequence[OneSample]) -> _Seen:
-    series = {(sample.metric, sample.labels): sample.value for sample in samples}
-    declared = [name.decode("utf-8", "replace") for name in _DECLARED.findall(data)]
-    last = samples[-1] if samples else None
+    declared = [
+        found[1].decode("utf-8", "replace")
+        for found in _DECLARED.finditer(data)
+        if not data[data.rfind(b"\n", 0, found.start()) + 1 : found.start()].strip(b" \t")
+    ]
     return _Seen(
-        list(dict.fromkeys(declared or (metric for metric, _ in series))),
-        series,
-        None if last is None else (last.metric, last.labels),
-        [value for (metric, _), value in series.items() if metric in STARTS],
+        list(dict.fromkeys(declared or (sample.metric for sample in samples))),
+        [(sample.metric, sample.labels) for sample in samples],
+        [sample.value for sample in samples],
+        [sample.value for sample in samples if sample.metric in STARTS],
         _tail(data).endswith(b"\n"),
     )
 
@@ -160,16 +161,21 @@ def _is_anew(before: _Seen, now: _Seen) -> bool:
     """Whether the gateway began anew; the last line does not tell, since its number may be cut."""
     if before.started and now.started:
         return before.started != now.started
+    was = before.values
+    if before.series != now.series:  # most texts have the series of the one before, in their order
+        values = dict(zip(before.series, before.values, strict=True))
+        was = [values.get(series, value) for series, value in zip(now.series, now.values, strict=True)]
+    if not any(map(lt, now.values, was)):
+        return False
     return any(
-        value < before.series.get(key, value)
-        for key, value in now.series.items()
-        if key[0].endswith(_COUNTED) and (now.line_feed or key != now.last)
+        value < earlier and series[0].endswith(_COUNTED) and (now.line_feed or series != now.series[-1])
+        for series, value, earlier in zip(now.series, now.values, was, strict=True)
     )
 
 
 def _lacks_something(before: _Seen, now: _Seen) -> bool:
     """Whether a series of the text before is missing, or is the last line and so may lack digits."""
-    return now.last in before.series or not before.series.keys() <= now.series.keys()
+    return any(last in before.series for last in now.series[-1:]) or not set(before.series) <= set(now.series)
 
 
 def _few(names: list[str]) -> str:

@@ -64,6 +64,7 @@ def test_a_last_line_without_its_end():
     assert cut("s_total 500\n", "s_total 51", "s_total 520\n") == [None, why, None]
     assert cut("a 1\nb 2\nc 3\n", "a 1\nd 2\nc 3\ne 4") == [None, why]
     assert cut("a 1\n", "a 1\nb 2") == [None, None]
+    assert cut("# TYPE a gauge\na 1\n", "# TYPE a gauge") == [None, why]
     assert cut("a 1", "a 1", "a 2") == [None, None, None]
 
 
