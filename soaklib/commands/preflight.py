@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from rich import box
 from rich.table import Table
@@ -11,8 +11,8 @@ from rich.table import Table
 from soaklib.analysis.sources.request_log import look_up_request_log
 from soaklib.commands.process import run_on_the_fastest_loop
 from soaklib.commands.terminal import plain, say
+from soaklib.commands.unjudged import unjudged
 from soaklib.errors import SettingsError, SourceError, TargetError
-from soaklib.plan.changes import ChaosChange, PolicyChange
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
 from soaklib.reports.text_table import plain_table
 from soaklib.runner.preflight.findings import Found, Standing
@@ -22,27 +22,20 @@ from soaklib.runner.surroundings import Surroundings
 from soaklib.targets import load_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
+    from soaklib.commands.unjudged import Unjudged
     from soaklib.plan.forecast import Forecast
     from soaklib.plan.model import Plan
     from soaklib.plan.settings import SoakSettings
 
-__all__ = ["Unjudged", "refuse_problems", "show_findings", "try_out", "unjudged", "with_limit"]
+__all__ = ["refuse_problems", "show_findings", "try_out", "with_limit"]
 
 _STYLES: Final[dict[str, str]] = {Standing.OK: "green", Standing.PROBLEM: "bold red", Standing.NOTE: "yellow"}
 _COLUMNS: Final = ("tried", "found", "in detail")
 _UNJUDGED_COLUMNS: Final = ("not applicable", "because")
-_LAGS: Final = ("nodejs_eventloop_lag_p99_seconds", "nodejs_eventloop_lag_seconds")
-
-
-class Unjudged(NamedTuple):
-    """A criterion that will be ``not applicable``, and why."""
-
-    criterion: str
-    why: str
 
 
 def try_out(
@@ -144,45 +137,3 @@ def with_limit(settings: SoakSettings, found: Found) -> SoakSettings:
         return settings
     stated = f"{found.limit.calls}/{found.limit.window_s:g}s"
     return settings.model_copy(update={"agent_limit": stated})
-
-
-# -- what cannot be judged
-
-
-def unjudged(plan: Plan, outlook: Forecast, found: Found, hindered: Mapping[int, str]) -> Iterator[Unjudged]:
-    """Give the criteria that will be ``not applicable``: the plan, the gateway or the length leave nothing to judge."""
-    yield from _of_plan(plan, outlook)
-    yield from _of_changes(plan, {number for number in hindered if "unsupported" in hindered[number]})
-    yield from _of_metrics(found)
-
-
-def _of_plan(plan: Plan, outlook: Forecast) -> Iterator[Unjudged]:
-    if not plan.probes:
-        yield Unjudged("no false-allow", "the plan has no probe")
-        if not any(isinstance(change, PolicyChange) for change in plan.changes):
-            yield Unjudged("denials happen", "the plan has neither a probe nor a quota cut")
-    if not outlook.rotations:
-        yield Unjudged("token rotations go unnoticed", "the soak is too short for a rotation")
-
-
-def _of_changes(plan: Plan, unsupported: set[int]) -> Iterator[Unjudged]:
-    chaos = [number for number, change in enumerate(plan.changes) if isinstance(change, ChaosChange)]
-    cuts = [number for number, change in enumerate(plan.changes) if isinstance(change, PolicyChange)]
-    if len(unsupported) >= len(plan.changes):
-        why = "the gateway can make none of them" if plan.changes else "the plan has no change"
-        yield Unjudged("scheduled changes made", why)
-    for numbers, criteria in (
-        (chaos, ("chaos shows in the data", "breaker engages during chaos", "breaker recovers after chaos")),
-        (cuts, ("quota cut works",)),
-    ):
-        if not numbers or unsupported.issuperset(numbers):
-            why = "the gateway has no route for the change" if numbers else "the plan has no such change"
-            yield from (Unjudged(criterion, why) for criterion in criteria)
-
-
-def _of_metrics(found: Found) -> Iterator[Unjudged]:
-    metrics = found.metrics or frozenset()
-    if "process_open_fds" not in metrics:
-        yield Unjudged("no drift in gateway files", "the gateway does not say how many files it has open")
-    if metrics.isdisjoint(_LAGS):
-        yield Unjudged("no drift in event-loop lag", "the gateway does not say how late its event loop is")

@@ -13,7 +13,7 @@ from rehearsals import run_command
 from rich.console import Console
 
 from soaklib.analysis.sources.run import open_run
-from soaklib.commands.preflight import refuse_problems, show_findings, try_out, unjudged, with_limit
+from soaklib.commands.preflight import refuse_problems, show_findings, try_out, with_limit
 from soaklib.errors import SettingsError, TargetError
 from soaklib.plan.forecast import forecast
 from soaklib.plan.given import AgentLimit
@@ -23,7 +23,6 @@ from soaklib.runner.preflight.findings import Found, Standing
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 URL = ("--gateway-url", "http://127.0.0.1:1")
-NODE = frozenset({"process_open_fds", "nodejs_eventloop_lag_seconds"})
 
 
 def found_with(*problems, **attributes):
@@ -33,12 +32,6 @@ def found_with(*problems, **attributes):
     for what in problems:
         found.add(what, Standing.PROBLEM, f"{what} is wrong", is_of_settings=what == "limit")
     return found
-
-
-def not_judged(*arguments, plan=None, hindered=None, metrics=NODE):
-    """Give the criteria that will not apply."""
-    settings, plan = load_settings([*URL, *arguments]), plan or load_plan()
-    return dict(unjudged(plan, forecast(settings, plan), Found(metrics=metrics), hindered or {}))
 
 
 @pytest.mark.parametrize(
@@ -65,29 +58,6 @@ def test_a_limit_that_was_found_is_the_runs_as_if_it_had_been_stated():
     assert with_limit(settings, found_with()) == settings
     stated = load_settings([*URL, "--agent-limit", "9/10s"])
     assert with_limit(stated, found).agent_limit == "9/10s"
-
-
-def test_the_criteria_that_will_not_apply_are_told_by_plan_gateway_and_length():
-    """Each by the name that its verdict has; a soak that has everything has none of them."""
-    assert not_judged() == {}
-    assert not_judged("--hours", "0.2", metrics=None) == {
-        "token rotations go unnoticed": "the soak is too short for a rotation",
-        "no drift in gateway files": "the gateway does not say how many files it has open",
-        "no drift in event-loop lag": "the gateway does not say how late its event loop is",
-    }
-    unsupported = {1: "unsupported, the gateway has no POST /x", 2: "refused, POST /y was answered with 403"}
-    assert not_judged(hindered=unsupported) == dict.fromkeys(
-        ("chaos shows in the data", "breaker engages during chaos", "breaker recovers after chaos"),
-        "the gateway has no route for the change",
-    )
-    bare = load_plan().model_copy(update={"changes": (), "probes": ()})
-    said = not_judged(plan=bare)
-    assert said["scheduled changes made"] == "the plan has no change"
-    assert {"no false-allow", "denials happen", "quota cut works"} <= said.keys()
-    with open_run(SAMPLE) as run:
-        names = set(run.verdicts()["name"])
-    every = [*said, *not_judged("--hours", "0.2", metrics=None), *not_judged(hindered=unsupported)]
-    assert set(every) <= names
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -28,6 +28,8 @@ MOST_TRIES: Final = 24
 """Calls of one agent until its limit is met; a limit above it is left to the run to meet."""
 _FIRST_QUERY: Final = 9_000_000_000  # beyond the numbers of any soak's slots: what is asked here is in no cache then
 _TIMES: Final = 3
+_STATED: Final = ("first_token_at_us", "input_tokens", "output_tokens", "cost_usd")
+"""What an answer may state that criteria ask for: columns of ``outcomes``."""
 _PASSING: Final = frozenset({Kind.UPSTREAM_ERROR, Kind.FAST_FAIL, Kind.TIMEOUT})
 """What another try may not meet: tools fail now and then, and a soak bears it."""
 _LET_IN: Final = frozenset({Kind.OK, Kind.UPSTREAM_ERROR, Kind.FAST_FAIL, Kind.INVALID_RESPONSE})
@@ -41,6 +43,7 @@ class Tried(NamedTuple):
     reason: Reason | None
     limit: Limit | None
     status: int | None
+    stated: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         status = "no answer" if self.status is None else f"status {self.status}"
@@ -120,7 +123,9 @@ class Caller:
         wire = template.request(identity, next(self._numbers))
         reader = _Hearing(self.target.reader(template), self._hear)
         answer = await self.client.send(wire, reader, stall_s=template.stall_s)
-        return Tried(answer.reading.kind, answer.reading.reason, answer.reading.limit, answer.status)
+        reading = answer.reading
+        stated = frozenset(name for name in _STATED if getattr(reading, name) is not None)
+        return Tried(reading.kind, reading.reason, reading.limit, answer.status, stated)
 
     async def distinct(self, plan: Plan, agents: int) -> int:
         """Give how many of so many agents of a role would be told apart: those that share a key of ours are one."""
@@ -160,6 +165,7 @@ async def try_calls(caller: Caller, calls: list[Call], found: Found) -> dict[str
         found.add(f"call of {call.role}: {call.step.scope}", *_of_call(tried, times))
         if tried.kind is Kind.OK:
             good.setdefault(call.role, call)
+            found.stated = (found.stated or frozenset()) | tried.stated
     return good
 
 

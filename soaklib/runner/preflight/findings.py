@@ -58,6 +58,12 @@ class Found:
         How long the load has to wait because what was tried has used up what its own agents may call.
     metrics
         The metrics that the gateway exposes, by name; None where none could be read.
+    endpoints
+        What else the gateway is asked, such as its ``health``; None where nothing was tried.
+    stated
+        What calls that were answered well stated beside their answers, as columns of ``outcomes``; None where none was.
+    knows_upstream, has_sessions
+        Whether the soak's own mock upstream answers, and whether sessions were opened; None where nothing was tried.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -65,6 +71,10 @@ class Found:
     agents_needed: int | None = None
     pause_s: float = 0.0
     metrics: frozenset[str] | None = None
+    endpoints: frozenset[str] | None = None
+    stated: frozenset[str] | None = None
+    knows_upstream: bool | None = None
+    has_sessions: bool | None = None
 
     def add(self, what: str, standing: Standing, detail: str, *, is_of_settings: bool = False) -> None:
         """Add a finding."""

@@ -79,6 +79,7 @@ class Preflight:
     def __post_init__(self) -> None:
         self.check_id = f"check-{secrets.token_hex(4)}"
         self._is_left = False
+        self._has_sessions = False
         self._link = self.surroundings.link(self.plan, run_id=self.check_id, tell=self._tell)
         self._literal = self.literal or LiteralChanges(self._link)
 
@@ -109,6 +110,8 @@ class Preflight:
                     return self.found
                 await self._try_all(caller, Debts(journal, self.surroundings.guard(), self._send))
             await self._look_at_metrics(admin)
+        self.found.has_sessions = self._has_sessions  # told when the last of them is closed
+        self.found.knows_upstream = await self.surroundings.upstream_counts(self.plan) is not None
         self._compare_clocks(caller)
         return self.found
 
@@ -204,6 +207,7 @@ class Preflight:
     # -- what is read
 
     async def _look_at_metrics(self, admin: Admin) -> None:
+        self.found.endpoints = frozenset(admin.endpoints)
         if "metrics" not in admin.endpoints:
             self.found.add("metrics", Standing.NOT_APPLICABLE, "this kind of gateway exposes none")
             return
@@ -240,5 +244,6 @@ class Preflight:
     ) -> None:
         del subject, data
         self._is_left = self._is_left or name == EventName.POLICIES_NOT_REMOVED
+        self._has_sessions = self._has_sessions or name == EventName.SESSIONS_CLOSED
         if name in _TO_TELL:
             self.found.add("policies", Standing.NOTE, detail)

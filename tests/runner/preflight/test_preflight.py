@@ -132,6 +132,17 @@ def limited(gateway, calls, *, why=Reason.RATE_LIMIT):
     return made
 
 
+def test_what_the_answers_state_is_found_out_with_them(check):
+    """What no answer states, and no upstream and no session, is known to lack; where nothing is answered, nothing is."""
+    checked = check()
+    checked.found()
+    assert (checked.all.stated, checked.all.endpoints) == (frozenset(), {"health", "ready", "metrics"})
+    assert (checked.all.knows_upstream, checked.all.has_sessions) == (False, False)
+    checked.gateway.answer = lambda *_: (500, Kind.UPSTREAM_ERROR, None)
+    checked.found()
+    assert checked.all.stated is None
+
+
 def test_everything_is_tried_once_and_nothing_is_left(check):
     """Each call, the probe, each change; credentials are those of before, and what was made for the check is gone."""
     checked = check()

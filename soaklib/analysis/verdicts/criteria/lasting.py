@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.sources.run import Run
     from soaklib.plan.changes import Change
+    from soaklib.plan.model import Plan
 
-__all__ = ["lasting_changes_show", "recovers_after_lasting_changes"]
+__all__ = ["UNKNOWN_EFFECT", "Effect", "effects_of", "lasting_changes_show", "recovers_after_lasting_changes"]
 
 _FAILED: Final = "kind not in ('ok', 'interrupted')"
 _SLOWEST: Final = 0.01
-_UNKNOWN: Final = "no such change says what it is meant to do: name its tool"
+UNKNOWN_EFFECT: Final = "no such change says what it is meant to do: name its tool"
 
 
-class _Effect(NamedTuple):
+class Effect(NamedTuple):
     """What a change of the plan is meant to do: to which tools' calls, and whether they are late or fail."""
 
     number: int
@@ -68,7 +69,7 @@ def lasting_changes_show(run: Run) -> Verdict:
     lasted must lie above what is usual without it.
     """
     name, threshold = "lasting changes show in the data", "more calls not ok (late, of a latency) than without each"
-    effects = _effects(run)
+    effects = effects_of(run.info.plan)
     query = _shown_sql(effects)
     if (verdict := _not_to_be_judged(run, name, threshold, effects, query)) is not None:
         return verdict
@@ -87,7 +88,7 @@ def recovers_after_lasting_changes(run: Run) -> Verdict:
     """Does the last call that failed for each such change come soon after it was taken back, and do calls succeed?"""
     within_s = run.thresholds.recovery_s
     name, threshold = "recovers after lasting changes", f"<= {within_s:g} soak s after each was undone, then ok calls"
-    effects = [effect for effect in _effects(run) if not effect.is_late]
+    effects = [effect for effect in effects_of(run.info.plan) if not effect.is_late]
     query = _recovered_sql(run, effects)
     if (verdict := _not_to_be_judged(run, name, threshold, effects, query)) is not None:
         return verdict
@@ -106,29 +107,29 @@ def _words(row: Mapping[str, object]) -> str:
     return f"{last} it was undone, {row['ok']} ok calls after it"
 
 
-def _not_to_be_judged(run: Run, name: str, threshold: str, effects: Sequence[_Effect], query: str) -> Verdict | None:
+def _not_to_be_judged(run: Run, name: str, threshold: str, effects: Sequence[Effect], query: str) -> Verdict | None:
     changes: list[Change] = [effect.change for effect in effects]
     if not changes and any(isinstance(change, HttpChange) for change in run.info.plan.changes):
-        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, _UNKNOWN, query)
+        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, UNKNOWN_EFFECT, query)
     return change_not_made(run, name, threshold, changes, query)
 
 
-def _effects(run: Run) -> list[_Effect]:
-    """Give what the plan's changes are meant to do, of those that say so."""
-    plan, effects = run.info.plan, []
+def effects_of(plan: Plan) -> list[Effect]:
+    """Give what a plan's changes are meant to do, of those that say so."""
+    effects = []
     for number, change in enumerate(plan.changes):
         if isinstance(change, UpstreamChange):
             only = change.behave.get("only")
             named = [change.tool] if change.tool else only if isinstance(only, list) else []
             tools = tuple(tool for tool in plan.tools if tool in named) or plan.tools
             is_late = change.behave.get("mode", "none") == "none" and "latency_ms" in change.behave
-            effects.append(_Effect(number, change, tools, is_late))
+            effects.append(Effect(number, change, tools, is_late))
         elif isinstance(change, HttpChange) and change.tool is not None:
-            effects.append(_Effect(number, change, (change.tool,), is_late=False))
+            effects.append(Effect(number, change, (change.tool,), is_late=False))
     return effects
 
 
-def _windows_sql(effects: Sequence[_Effect]) -> str:
+def _windows_sql(effects: Sequence[Effect]) -> str:
     """Give the SELECT of when each change was in force, for each of its tools."""
     rows = ", ".join(
         f"({place}, {effect.number}, {text_sql(tool)}, {effect.is_late})"
@@ -141,7 +142,7 @@ def _windows_sql(effects: Sequence[_Effect]) -> str:
         join chaos_windows using (number)"""  # noqa: S608 - quoted
 
 
-def _shown_sql(effects: Sequence[_Effect]) -> str:
+def _shown_sql(effects: Sequence[Effect]) -> str:
     return f"""
         with windows as materialized ({_windows_sql(effects)}),
         touched as (
@@ -166,7 +167,7 @@ def _shown_sql(effects: Sequence[_Effect]) -> str:
         from told group by place order by place"""  # noqa: S608 - our own words
 
 
-def _recovered_sql(run: Run, effects: Sequence[_Effect]) -> str:
+def _recovered_sql(run: Run, effects: Sequence[Effect]) -> str:
     following = """
         select min(other.on_us) from windows as other
         where other.tool = windows.tool and other.on_us > windows.off_us"""
