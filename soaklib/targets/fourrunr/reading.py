@@ -34,6 +34,10 @@ MAX_BODY_BYTES: Final = 1 << 20
 _MOST_ID_CHARACTERS: Final = 128
 """Of a correlation id; what is longer is cut off, for each row of a day holds one."""
 
+_SUCCESS: Final = range(int(HTTPStatus.OK), int(HTTPStatus.MULTIPLE_CHOICES))
+"""Plain numbers: to look up and compare members of an enum takes longer than to read a whole answer."""
+_SUCCEEDED: Final = (Kind.OK, None, None)
+
 _BUDGET: Final = frozenset({"budget_exceeded"})
 """Types of error objects that say that the money is spent, whatever their status."""
 
@@ -73,6 +77,8 @@ class AnswerReader:
         """Give what the whole answer says."""
         text = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         kind, reason, limit = read_answer(self._status, text, is_json=self._is_json)
+        if reason is None:
+            return Reading(kind, reason, limit, self._correlation_id)
         return Reading(
             kind, reason, limit, self._correlation_id, lost_identity=reason is Reason.AGENT_NOT_FOUND
         )  # fmt: skip
@@ -84,7 +90,7 @@ class AnswerReader:
 
 def read_answer(status: int, text: bytes, *, is_json: bool) -> tuple[Kind, Reason | None, Limit | None]:
     """Classify a whole answer; a success must carry the JSON object that says so."""
-    is_success = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+    is_success = status in _SUCCESS
     if is_success and not is_json:
         return Kind.INVALID_RESPONSE, Reason.CONTENT_TYPE, None
     body = json_of(text)
@@ -99,7 +105,7 @@ def read_answer(status: int, text: bytes, *, is_json: bool) -> tuple[Kind, Reaso
         data = body.get("data")
         if isinstance(data, dict) and (data.get("isError") is True or _is_error(data.get("error"))):
             return Kind.UPSTREAM_ERROR, Reason.UPSTREAM, None
-        return *classify_answer(status, None, None), None
+        return _SUCCEEDED
     return _refusal(status, body)
 
 

@@ -133,7 +133,7 @@ def limited(gateway, calls, *, why=Reason.RATE_LIMIT):
 
 
 def test_what_the_answers_state_is_found_out_with_them(check):
-    """What no answer states, and no upstream and no session, is known to lack; where nothing is answered, nothing is."""
+    """It is known what they do not state, and of upstream and sessions; where no call is answered, it is unknown."""
     checked = check()
     checked.found()
     assert (checked.all.stated, checked.all.endpoints) == (frozenset(), {"health", "ready", "metrics"})
