@@ -23,9 +23,12 @@ from soaklib.commands.forked import KernelServer
 from soaklib.commands.kernels import execute_all
 from soaklib.commands.process import command, find_folder
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
+from soaklib.evidence.judging import judge_folder
+from soaklib.evidence.reference import keep_reference
 from soaklib.page.data import board
 from soaklib.page.html import PAGE_NAME, write_page
 from soaklib.reports.pipeline import tell_pipeline
+from soaklib.store.lock import RunLock
 from soaklib.store.shipped import NOTEBOOKS, shipped
 from soaklib.whitepaper.build import build_whitepaper, check_claims, made_claims
 from soaklib.whitepaper.claims import CLAIMS_NAME
@@ -164,6 +167,10 @@ def flags() -> Flags:
         "--notebooks", type=Path, metavar="FOLDER", help="other notebooks than those that come with soaklib"
     )
     parser.add_argument("--against", metavar="RUN", help="another run: compare the two as well")
+    parser.add_argument(
+        "--reference", metavar="RUN",
+        help="judge the run anew against the day of this good run, and keep that with it; claims are renewed",
+    )  # fmt: skip
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the criteria as JUnit XML, for a pipeline")
     claims = parser.add_mutually_exclusive_group()
     claims.add_argument("--renew", action="store_true", help="replace recorded claims that do not follow any more")
@@ -183,8 +190,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _check_claims(folder)
         open_run(folder).close()  # what is no run gets no folder of notebooks
         against = None if options.against is None else find_run(options.against)
+        if options.reference is not None:
+            _judge_against(folder, options.reference)
+        renew = options.renew or options.reference is not None
         with _progress() as started:
-            build_report(folder, notebooks=options.notebooks, against=against, renew=options.renew, started=started)
+            build_report(folder, notebooks=options.notebooks, against=against, renew=renew, started=started)
         with open_run(folder) as run:
             tell_pipeline(
                 run.info.run_id, board(run), junit=options.junit, strict=bool(run.info.settings.get("strict"))
@@ -194,6 +204,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exc.exit_code
     print(folder.resolve())
     return ExitCode.OK
+
+
+def _judge_against(folder: Path, reference: str) -> None:
+    """Keep the day of a good run with a run, and judge it against that."""
+    good = find_run(reference)
+    with RunLock(folder):
+        tools = keep_reference(folder, good)
+        judge_folder(folder)
+    print(
+        f"judged against {good.resolve().name}: {', '.join(tools) or 'no tool of it ends the day as it began'}",
+        file=sys.stderr,
+    )
 
 
 def _check_claims(folder: Path) -> int:

@@ -34,6 +34,8 @@ from soaklib.commands.resuming import lacking, refuse_what_a_stranger_names, res
 from soaklib.commands.terminal import new_console, say
 from soaklib.commands.watch import start_watching
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError, TargetError, first_line
+from soaklib.evidence.comparison import PlannedLoad
+from soaklib.evidence.reference import keep_reference, refuse_as_reference
 from soaklib.fleet.conductor import Fleet
 from soaklib.fleet.launch import bring_together, fleeted
 from soaklib.fleet.merge import unmerge
@@ -94,6 +96,8 @@ def _check(settings: SoakSettings, plan: Plan, console: Console) -> int:
     """Validate everything, pass the health gate and show the plan; send no load."""
     outlook = forecast(settings, plan)
     refuse_small_disk(outlook, settings.out)
+    if settings.reference is not None:
+        refuse_as_reference(settings.reference, PlannedLoad.of(settings, plan))
     with (
         _listener(settings),
         tempfile.TemporaryDirectory(prefix="soaklib-") as folder,
@@ -118,7 +122,7 @@ def _rehearse(settings: SoakSettings, plan: Plan, console: Console) -> int:
     say(console, "everything is in order; now a minute of it")
     short = {
         "hours": min(settings.hours, _DEEP_WALL_S * settings.speed / 3600), "out": settings.out / "checks",
-        "check": False, "deep": False, "preflight": False,
+        "check": False, "deep": False, "preflight": False, "reference": None,
     }  # fmt: skip
     return _run(settings.model_copy(update=short), plan, console)
 
@@ -128,6 +132,8 @@ def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
     _refuse_without_a_word(settings)
     outlook = forecast(settings, plan)
     refuse_small_disk(outlook, settings.out)
+    if settings.reference is not None:
+        refuse_as_reference(settings.reference, PlannedLoad.of(settings, plan))
     with _listener(settings) as listener:
         if settings.gateway_url is not None:  # before there is a folder: nothing is left of a run that cannot be
             hindered = _show(settings, plan, outlook, settings.gateway_url, console)
@@ -155,6 +161,8 @@ def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
                 anchor_utc=dt.datetime.now(dt.UTC),
             )
             _begin(job)
+            if settings.reference is not None:
+                keep_reference(folder, settings.reference)
             return _soak(fleeted(job), listener, log_url, console)
 
 

@@ -26,6 +26,10 @@ def flags() -> Flags:
         epilog=f"Exit codes: 0 authentic, whatever its verdicts say; 2 bad usage; {codes}.",
     )
     parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="soak-artifacts-<run-id>.tar.gz, or a folder")
+    parser.add_argument(
+        "--reference", metavar="RUN", type=Path,
+        help="the good run that it says it was judged against: what is kept of it has to be what this one shows",
+    )  # fmt: skip
     return parser
 
 
@@ -34,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     options = flags().parse_args(arguments)
     try:
-        problems, notes = verify(options.bundle)
+        problems, notes = verify(options.bundle, reference=options.reference)
     except RunError as exc:
         print(f"soaklib: {exc}", file=sys.stderr)
         return exc.exit_code

@@ -39,6 +39,8 @@ from soaklib.evidence.baseline import choose_baseline, good_runs, verdicts_code,
 from soaklib.evidence.checking import verify
 from soaklib.evidence.collecting import collect
 from soaklib.evidence.comparison import compared, read_comparison, write_comparison
+from soaklib.evidence.judging import exit_code, judge_folder
+from soaklib.evidence.reference import keep_reference, why_no_reference
 from soaklib.evidence.retention import bundle_of, fates, remove_run, run_folders
 from soaklib.evidence.weeks import changes_over_weeks, of_same_load, weekly_values
 from soaklib.plan.loading import load_settings
@@ -123,9 +125,12 @@ class _Week:
         if code in {ExitCode.OK, ExitCode.CRITERION_FAILED}:
             baseline = choose_baseline(self._out, info, against)
             is_new = False
+            if completed and baseline.folder is not None:
+                with RunLock(folder), costing(lambda why: self._bad.append(f"NOT JUDGED AGAINST A GOOD RUN: {why}")):
+                    code, is_new = self._judge_against(folder, baseline.folder, code)
             if completed:  # before the report, whose paper tells of it
                 with RunLock(folder), costing(lambda why: self._bad.append(f"NO COMPARISON: {why}")):
-                    is_new = self._compare(folder, baseline)
+                    is_new = self._compare(folder, baseline) or is_new
             self._report(
                 folder, baseline.folder, renew=is_new
             )  # without the lock: its kernels are readers, and wait for a writer
@@ -211,6 +216,17 @@ class _Week:
                 folder, against=against, renew=renew,
                 started=lambda name, place, total: _say(f"report {place + 1}/{total}: {name}"),
             )  # fmt: skip
+
+    def _judge_against(self, folder: Path, good: Path, code: int) -> tuple[int, bool]:
+        """Judge a day against that of the good run, unless it was judged so; give the exit code, and whether it was."""
+        with open_run(folder) as run, open_run(good) as earlier:
+            named = run.info.reference
+            if named is not None or not run.info.follows_the_clock or why_no_reference(earlier.info, run.info):
+                return code, False
+        tools = keep_reference(folder, good)
+        verdicts, _ = judge_folder(folder)
+        _say(f"judged against the day of {good.name}: {', '.join(tools) or 'no tool of it ends the day as it began'}")
+        return exit_code(verdicts, strict=self._settings.strict), True
 
     def _compare(self, folder: Path, baseline: Baseline) -> bool:
         """Compare the run with the earlier one; say whether that tells what was not recorded yet."""

@@ -47,7 +47,11 @@ __all__ = ["DIGEST_NAME", "FORMAT", "digest"]
 FORMAT: Final = 1
 DIGEST_NAME: Final = "digest.json"
 _HOST: Final = "host.name"
-_NOT_OF_THE_MACHINE: Final = ("host", "judged")  # its name; by which way the run was judged
+_NOT_OF_THE_MACHINE: Final = (
+    "host",
+    "judged",
+    "reference",
+)  # its name; by which way and against what the run was judged
 _WHOLE: Final = ("full duration", "every slot accounted for")
 
 

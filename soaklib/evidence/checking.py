@@ -14,7 +14,8 @@ code meaning
 11   the manifest is missing, or is none, or its two forms disagree
 12   a secret is in it
 13   the database dump cannot be read to its end, or holds other rows than the manifest says
-14   a verdict, the summary, a claim of the whitepaper or a text does not follow from the data
+14   a verdict, the summary, a claim of the whitepaper or a text does not follow from the data, or what is kept of a
+     reference from that run
 15   a Parquet file does not hold the rows of its table
 16   a file of the manifest is missing
 17   a file is there that the manifest does not name
@@ -36,7 +37,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
-from soaklib.analysis.sources.run import open_foreign_run
+from soaklib.analysis.sources.run import open_foreign_run, open_run
 from soaklib.errors import RunError, SourceError
 from soaklib.evidence.dump import DUMP_NAME
 from soaklib.evidence.dump_reading import count_dump
@@ -50,6 +51,7 @@ from soaklib.evidence.manifest import (
     run_files,
 )
 from soaklib.evidence.provenance import software
+from soaklib.evidence.reference import not_of_reference
 from soaklib.evidence.results import unfounded_results
 from soaklib.evidence.seal import SEAL_FOLDER, broken_seals
 from soaklib.evidence.secrets_scan import find_secrets
@@ -103,31 +105,35 @@ class Verification(NamedTuple):
     notes: list[str]
 
 
-def verify(bundle: Path) -> Verification:
+def verify(bundle: Path, *, reference: Path | None = None) -> Verification:
     """Check a bundle, or the folder that one was unpacked to.
 
     Parameters
     ----------
     bundle
         ``soak-artifacts-<run-id>.tar.gz``, another tar of the same files, or a folder.
+    reference
+        The good run that it was judged against, to hold what is kept of that against; None to take it as it is.
 
     Raises
     ------
     RunError
-        There is no such file or folder.
+        There is no such file or folder, or no such good run.
     """
     if not bundle.exists():
         msg = f"there is no {bundle}; pass a bundle, soak-artifacts-<run-id>.tar.gz, or the folder of an unpacked one"
         raise RunError(msg)
+    if reference is not None:
+        open_run(reference).close()
     with ExitStack() as stack:
         if bundle.is_dir():
-            return _verify_folder(bundle, run_files(bundle))
+            return _verify_folder(bundle, run_files(bundle), reference)
         top = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soaklib-verify-")))
         try:
             folder = extract(bundle, top)
         except RunError as exc:
             return Verification([Problem(VerifyCode.ARCHIVE, str(exc))], [])
-        return _verify_folder(folder, _every_file(top, folder))
+        return _verify_folder(folder, _every_file(top, folder), reference)
 
 
 def _every_file(top: Path, folder: Path) -> list[str]:
@@ -137,7 +143,7 @@ def _every_file(top: Path, folder: Path) -> list[str]:
     return sorted(os.path.relpath(path, folder).replace(os.sep, "/") for path in paths)
 
 
-def _verify_folder(folder: Path, names: list[str]) -> Verification:
+def _verify_folder(folder: Path, names: list[str], reference: Path | None) -> Verification:
     try:
         manifest = read_manifest(folder)
     except RunError as exc:
@@ -150,13 +156,13 @@ def _verify_folder(folder: Path, names: list[str]) -> Verification:
     ]
     notes = _notes(manifest)
     if (folder / DATABASE_NAME).is_file():
-        found, remarks = _run(folder, manifest)
+        found, remarks = _run(folder, manifest, reference)
         problems += found
         notes += remarks
     return Verification(sorted(problems, key=lambda problem: problem.code), notes)
 
 
-def _run(folder: Path, manifest: BundleManifest) -> tuple[list[Problem], list[str]]:
+def _run(folder: Path, manifest: BundleManifest, reference: Path | None) -> tuple[list[Problem], list[str]]:
     """Check the run's database, and what follows from it; a database that is none of ours is not queried."""
     if foreign := foreign_schema(folder / DATABASE_NAME):
         text = f"{DATABASE_NAME} is not the database of a run of this version: {'; '.join(foreign)}"
@@ -164,6 +170,10 @@ def _run(folder: Path, manifest: BundleManifest) -> tuple[list[Problem], list[st
     try:
         with open_foreign_run(folder) as run:
             unfounded, remarks = unfounded_results(run, manifest)
+            if reference is not None and (why := not_of_reference(run, reference)) is not None:
+                unfounded.append(why)
+            elif run.info.reference is not None:
+                remarks.append(f"latency and errors were judged against the day of {run.info.reference.run_id}")
             is_same_version = software().source_sha256 == manifest.collected_with.source_sha256
             unfounded += unfounded_claims(run, is_same_version=is_same_version)
         problems = [Problem(VerifyCode.RESULT, text) for text in unfounded]

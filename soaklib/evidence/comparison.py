@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,15 +12,18 @@ from soaklib.reports.text_table import markdown_table
 from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from soaklib.analysis.sources.run import Run, RunInfo
+    from soaklib.plan.model import Plan
+    from soaklib.plan.settings import SoakSettings
 
 __all__ = [
     "COMPARISON_NAME",
     "Comparison",
     "EndpointChange",
+    "PlannedLoad",
     "compared",
     "other_load",
     "read_comparison",
@@ -120,7 +123,27 @@ class Comparison(_Model):
         )
 
 
-def other_load(one: RunInfo, other: RunInfo) -> str | None:
+class PlannedLoad(NamedTuple):
+    """What a run that is to begin is asked to do, as its manifest will have it."""
+
+    hours: float
+    rps: float
+    speed: float
+    plan: Plan
+    embedded: bool
+    target: str
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, settings: SoakSettings, plan: Plan) -> PlannedLoad:
+        """Give that of these settings and this plan."""
+        return cls(
+            settings.hours, settings.rps, settings.speed, plan, settings.embedded, settings.gateway_url or "",
+            {"arrivals": settings.arrivals},
+        )  # fmt: skip
+
+
+def other_load(one: RunInfo, other: RunInfo | PlannedLoad) -> str | None:
     """Say in what two runs differ that makes comparing them meaningless; None if in nothing."""
     for name in _LOAD:
         if getattr(one, name) != getattr(other, name):

@@ -106,8 +106,9 @@ def page_data(run: Run, judged: list[dict[str, Any]] | None = None, *, goes_on: 
 
 def _sentence(run: Run, rows: list[dict[str, Any]], *, goes_on: bool) -> str:
     if not goes_on:
-        anew = judged_anew(run)
-        return verdict_sentence(rows) + (f" ({anew})" if anew else "")
+        anew, beside = judged_anew(run), run.info.reference
+        said = verdict_sentence(rows) + (f" ({anew})" if anew else "")
+        return said + (f" Latency and errors are judged against the day of {beside.run_id}." if beside else "")
     reached_s = run.sql("select coalesce(max(soak_s), 0) from calls where purpose = 'load'").item()
     return f"Running: {soak_text(max(reached_s, 0))} of {soak_text(run.info.planned_soak_s)}; {success_so_far(run)}"
 

@@ -202,6 +202,12 @@ class SoakSettings(BaseSettings):
         description="serve the runner's own metrics on this port of the loopback; 0 for a free one",
     )
     thresholds: Thresholds = Field(Thresholds(), description="what the acceptance criteria require")
+    reference: str | None = Field(
+        None,
+        exclude=True,
+        description="a good run of the same load: what it shows at each time of day is taken out of latency and errors "
+        "before they are judged for drift",
+    )
     abort_when: Annotated[str, AfterValidator(abort_rule)] | None = Field(
         None, description='end a hopeless run, for example "success_rate < 50 for 10m" of soak time'
     )

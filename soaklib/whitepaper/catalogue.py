@@ -181,6 +181,10 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         | {"endpoints": Stated("endpoints"), "over_weeks": Stated(SENTENCE)},
     ),
     Family(
+        name="reference", query="soaklib.analysis.verdicts.reference.reference_run(run)",
+        keys=("run_id",), columns=_texts("run_id"),
+    ),
+    Family(
         name="outcomes",
         query=QUERIES["What became of every planned call"],
         keys=("purpose", "kind"), columns={"purpose": _TEXT, "kind": _TEXT, "calls": Stated("calls"),

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import duckdb
 import pytest
 
 import soaklib
@@ -142,6 +143,21 @@ def _comparison(folder, **changed):
     (folder / "comparison.json").write_text(json.dumps(told | changed))
     with soaklib.open_run(folder) as run:
         return Ledger(run, [family for family in CATALOGUE if family.name == "earlier"])
+
+
+def test_what_a_run_is_judged_against_is_told(copy_sample, sample_ledger):
+    """The first page names the good run; that of a run that is judged by itself does not speak of it."""
+    folder = copy_sample()
+    named = {"reference": {"run_id": "week-1", "sha256": "0"}}
+    with duckdb.connect(str(folder / "run.duckdb")) as connection:
+        connection.execute("update run set environment = ?", [json.dumps(named)]).fetchall()
+    with soaklib.open_run(folder) as run:
+        told = Ledger(run, [family for family in CATALOGUE if family.name == "reference"])
+    ledger = copy.copy(sample_ledger)
+    ledger._rows = {**sample_ledger._rows, "reference": told.rows("reference")}
+    said = "judged against week-1: what it shows at the same time of day is no drift."
+    assert said in _read(Writer(ledger))
+    assert "judged against" not in _read(Writer(sample_ledger))
 
 
 def test_the_last_good_run_is_told(copy_sample, sample_ledger):

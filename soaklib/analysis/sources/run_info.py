@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from soaklib.errors import RunError
 from soaklib.plan.model import Plan
@@ -19,9 +19,16 @@ if TYPE_CHECKING:
 
     from soaklib.store.views import Segment
 
-__all__ = ["RunInfo", "read_info"]
+__all__ = ["NamedReference", "RunInfo", "read_info"]
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. +-]{0,199}")
+
+
+class NamedReference(NamedTuple):
+    """The good run that a run is judged against, and the SHA-256 of the file with what is kept of it."""
+
+    run_id: str
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +81,21 @@ class RunInfo:
         judged = self.environment.get("judged")
         by = judged.get("by") if isinstance(judged, dict) else None
         return by if isinstance(by, int) else 1
+
+    @property
+    def follows_the_clock(self) -> bool:
+        """Whether its soak time is a time of day: it ran at speed 1, and was never cut off."""
+        return self.speed == 1 and all(segment.segment == 0 for segment in self.segments)
+
+    @property
+    def reference(self) -> NamedReference | None:
+        """The good run that it is judged against; a run of speed 1 that was cut off is judged by itself."""
+        named = self.environment.get("reference")
+        if not isinstance(named, dict) or (self.speed == 1 and not self.follows_the_clock):
+            return None
+        run_id, sha256 = named.get("run_id"), named.get("sha256")
+        known = isinstance(run_id, str) and isinstance(sha256, str) and _RUN_ID.fullmatch(run_id)
+        return NamedReference(str(run_id), str(sha256)) if known else None
 
     @property
     def started_utc(self) -> dt.datetime:

@@ -172,7 +172,7 @@ def drift(
         raise SettingsError(message)
     fine = gridded(series, mask=mask, warm_up=warm_up, max_cells=_FINE_CELLS)
     if reference is not None:
-        fine = without_day_of(fine, gridded(reference, max_cells=_FINE_CELLS))
+        fine = without_day_of(fine, reference)
     whole, teeth = _coarse(fine), floors(fine) if floor else None
     on_floors = teeth is not None and int(_coarse(teeth).seen.sum()) >= LEAST_POINTS
     grid = _coarse(teeth) if teeth is not None and on_floors else whole

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
+from soaklib.analysis.statistics.daily import without_day_of
 from soaklib.analysis.statistics.series import gridded, ranks
 from soaklib.analysis.statistics.sieve import fit_sieve, long_run_sd
 from soaklib.analysis.statistics.wander import step_doubt
@@ -91,12 +92,13 @@ def level(
     mask: pl.DataFrame | None = None,
     warm_up: float = 0.05,
     tests: int = 1,
+    reference: pl.DataFrame | None = None,
 ) -> Level:
     """Look for a level that moved and stayed.
 
     Parameters
     ----------
-    series, mask, warm_up
+    series, mask, warm_up, reference
         As for :func:`soaklib.analysis.statistics.drift.drift`.
     margin
         Largest change, in value units, that does not matter.
@@ -106,9 +108,11 @@ def level(
     Raises
     ------
     SettingsError
-        When series, mask or ``warm_up`` are not as described.
+        When series, mask, ``warm_up`` or reference are not as described.
     """
     grid = gridded(series, mask=mask, warm_up=warm_up, max_cells=_MAX_CELLS)
+    if reference is not None:
+        grid = without_day_of(grid, reference)
     seen, n = grid.seen, int(grid.seen.sum())
     if n < MIN_POINTS:
         detail = f"Too short to look for a step: {n} points, at least {MIN_POINTS} are needed."

@@ -14,12 +14,14 @@ import polars as pl
 
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.measures.metrics import in_soak_time
+from soaklib.analysis.statistics.daily import covers_the_day, returns_to_its_start
 from soaklib.analysis.statistics.drift import drift
+from soaklib.analysis.verdicts.reference import kept_days
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from soaklib.analysis.sources.run import Run
+    from soaklib.analysis.sources.run import Run, RunInfo
     from soaklib.analysis.statistics.drift import Drift
     from soaklib.plan.settings import Thresholds
 
@@ -28,6 +30,8 @@ __all__ = [
     "FIRST_TOKEN",
     "Endpoint",
     "EndpointTrends",
+    "days_beside",
+    "endpoint_days",
     "endpoint_query",
     "endpoint_series",
     "endpoint_trends",
@@ -39,6 +43,7 @@ __all__ = [
 
 _WINDOWS: Final = 144  # ten minutes each in a run of 24 hours
 _LEAST_WINDOW_S: Final = 60.0
+_DAY_S: Final = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -210,6 +215,56 @@ def _by_tool(series: pl.DataFrame) -> dict[str, pl.DataFrame]:
     return {tool: series.filter(tool=tool) for tool in series["tool"].unique(maintain_order=True)}
 
 
+def endpoint_days(reference: Run, endpoint: Endpoint, judged: RunInfo) -> dict[str, pl.DataFrame]:
+    """Give tool -> what a good run shows at each time of another run's day, as a reference of its series.
+
+    A tool is left out whose series does not end the day where it began it: it drifts in the good run, and would take as
+    much of a drift away. So a reference hides no more of a drift than the margin.
+
+    Parameters
+    ----------
+    reference, endpoint
+        The good run, of a day at least, and what of it.
+    judged
+        The run that is judged. Where both follow the clock, its times are those of the same time of day; of faster
+        runs, those of the same soak time.
+    """
+    series, mask = endpoint_series(reference, endpoint), not_judged(reference)
+    apart_s = (reference.info.started_utc - judged.started_utc).total_seconds() % _DAY_S
+    shift_s = apart_s if reference.info.follows_the_clock and judged.follows_the_clock else 0.0
+    margins = endpoint_margins(reference, endpoint, series)
+    windows = mask.select("start_s", "end_s").rows()
+    length = window_s(reference)
+    planned = pl.any_horizontal(
+        pl.lit(value=False),
+        *(pl.col("soak_s").add(length).gt(start) & pl.col("soak_s").lt(end) for start, end in windows),
+    )
+    days = {}
+    for tool, part in _by_tool(series).items():
+        quiet = part.with_columns(value=pl.when(~planned).then("value"))
+        if returns_to_its_start(quiet, margins[tool]):
+            days[tool] = in_soak_time(quiet.drop_nulls("value").select(pl.col("soak_s") + shift_s, "value"))
+    return days
+
+
+def days_beside(
+    run: Run, endpoint: Endpoint, parts: Mapping[str, pl.DataFrame], reference: Run | None = None
+) -> dict[str, pl.DataFrame]:
+    """Give tool -> the day of a good run that its series is judged against; a tool that it does not cover has none.
+
+    Parameters
+    ----------
+    run, endpoint
+        Of which run, and what of it.
+    parts
+        Tool -> its series.
+    reference
+        The good run; None for the one that is kept with the run, if there is one.
+    """
+    days = kept_days(run, endpoint.name) if reference is None else endpoint_days(reference, endpoint, run.info)
+    return {tool: day for tool, day in days.items() if tool in parts and covers_the_day(parts[tool], day)}
+
+
 def endpoint_trends(run: Run, endpoint: Endpoint, *, reference: Run | None = None) -> EndpointTrends:
     """Give an endpoint's series and their trends.
 
@@ -218,13 +273,13 @@ def endpoint_trends(run: Run, endpoint: Endpoint, *, reference: Run | None = Non
     run, endpoint
         Of which run, and what of it.
     reference
-        Another run that is known to be good and began at the same hour of the day: what each of its tools shows at a
-        time of day is taken out of the trends. A tool that it lacks is judged without.
+        Another run that is known to be good: what each of its tools shows at a time of day is taken out of the trends,
+        see :func:`endpoint_days`. None for the one that is kept with the run. A tool that it lacks is judged without.
     """
     series = endpoint_series(run, endpoint)
-    days = {} if reference is None else _by_tool(endpoint_series(reference, endpoint))
     mask = not_judged(run)
     parts, margins = _by_tool(series), endpoint_margins(run, endpoint, series)
+    days = days_beside(run, endpoint, parts, reference)
     trends = {
         tool: drift(part, margin=margins[tool], mask=mask, reference=days.get(tool)) for tool, part in parts.items()
     }

@@ -179,4 +179,9 @@ def _earlier(writer: Writer) -> Iterator[Block]:
     told = [Paragraph(text)]
     if rows and rows[0].claims["over_weeks"].value:
         told.append(Paragraph(writer.say("From week to week: {row.over_weeks}.", row=rows[0])))
+    for row in writer.ledger.rows("reference"):
+        beside = (
+            "Latency and errors are judged against {row.run_id}: what it shows at the same time of day is no drift."
+        )
+        told.append(Paragraph(writer.say(beside, row=row)))
     yield Section("Against the last good run", tuple(told), is_numbered=False)

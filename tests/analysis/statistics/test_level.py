@@ -72,3 +72,15 @@ def test_a_walk_comes_as_far_as_a_walk_and_a_line_farther():
     line = against_a_walk(3 * time + noise(1)[:20], time)
     assert (line.p_value, line.low > 0) == (0.001, True)
     assert line.low <= 3 <= line.high
+
+
+SWING = 6 * np.sin(2 * np.pi * np.arange(POINTS) / POINTS)
+"""One cycle of a day, whose halves look like two levels."""
+
+
+def test_a_level_is_looked_for_beyond_a_reference():
+    """A step that the cycle of a day hides is found beyond a day that has the cycle too, with its time and size."""
+    value, reference = noise(1) + SWING + 8 * (np.arange(POINTS) >= 120), day(noise(2) + SWING)
+    assert level(day(value), margin=1).state != "moved"
+    moved = level(day(value), margin=1, reference=reference)
+    assert (moved.state, moved.at, moved.change) == ("moved", START + STEP * 120, pytest.approx(8, abs=1.5)), moved

@@ -17,6 +17,7 @@ from soaklib.analysis.verdicts.criteria.wording import is_asked_for, passed
 from soaklib.analysis.verdicts.endpoints import (
     ENDPOINTS,
     FIRST_TOKEN,
+    days_beside,
     endpoint_query,
     endpoint_series,
     generator_lag_ms,
@@ -187,12 +188,16 @@ def _of_endpoint(run: Run, endpoint: Endpoint) -> Verdict:
     lag_ms = generator_lag_ms(run, endpoint)
     margins = {tool: endpoint.margin(run.thresholds, series_level(part), lag_ms) for tool, part in parts.items()}
     resamples = max(_RESAMPLES, _RESAMPLES_A_TEST * len(tools))
-    drifts = [drift(part, margin=margins[tool], mask=mask, resamples=resamples) for tool, part in parts.items()]
+    days = days_beside(run, endpoint, parts)
+    drifts = [
+        drift(part, margin=margins[tool], mask=mask, resamples=resamples, reference=days.get(tool))
+        for tool, part in parts.items()
+    ]
     p_values = adjusted([np.nan if one.p_value is None else one.p_value for one in drifts]).tolist()
     found = {
         tool: _worse(
             _found(part, one, margins[tool], p_value, len(tools)),
-            level(part, margin=margins[tool], mask=mask, tests=len(tools)),
+            level(part, margin=margins[tool], mask=mask, tests=len(tools), reference=days.get(tool)),
         )
         for (tool, part), one, p_value in zip(parts.items(), drifts, p_values, strict=True)
     }
@@ -201,6 +206,8 @@ def _of_endpoint(run: Run, endpoint: Endpoint) -> Verdict:
     tool = max(alike, key=lambda tool: found[tool].reach / found[tool].margin)
     worst = found[tool]
     detail = f"{tool}: {worst.detail}{_others(tool, found)}"
+    if tool in days and run.info.reference is not None:
+        detail += f" Judged against the day of {run.info.reference.run_id}."
     if endpoint.quantile is not None:
         detail += f" The generator's own lag is {lag_ms:.3g} ms there, and no claim is finer."
     return Verdict(name, worst.change, threshold, worst.n, worst.low, worst.high, state, detail, query)
