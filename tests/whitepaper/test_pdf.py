@@ -92,7 +92,7 @@ def test_a_figure_that_is_no_picture_is_told(tmp_path):
 
 
 def test_a_table_of_long_rows_leaves_no_blank_page_behind():
-    """Tables of more than half a page each (9 pages, if each were whole): what does not fit any more goes on overleaf, row by row."""
+    """Of tables longer than half a page, nine pages if each were whole: what does not fit goes on overleaf, by rows."""
     row = (Cell((Words("name"),)), Cell((Words("as long as what a criterion saw of a day can be, and " * 10),)))
     table = Table((Words("What was asked"),), (Column("Criterion"), Column("Seen")), (row,) * 6)
     pdf = pdf_paper(_paper(*(table,) * 8), made_s=0)
