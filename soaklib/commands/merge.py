@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from soaklib.analysis.measures.generator import missed_by_lane
+from soaklib.analysis.sources.run import open_run
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.errors import ExitCode, RunError, SoaklibError
@@ -32,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with RunLock(home):  # neither while its conductor lives, nor twice at a time
             _merge(home, lanes, frozenset(options.lost), is_one_folder=len(options.folders) == 1)
             print(home.resolve())
+            with open_run(home) as run:
+                if missed := missed_by_lane(run):
+                    print(f"soaklib: {missed}", file=sys.stderr)
             if not options.judge:
                 return ExitCode.OK
             return exit_code(judge_folder(home)[0], strict=False)

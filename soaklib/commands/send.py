@@ -157,11 +157,12 @@ def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
         )  # a conductor that stands still holds up nobody
         reporting = asyncio.create_task(_report(sender))
         try:
-            return await sender.run(stop)
+            result = await sender.run(stop)
         finally:
             reporting.cancel()
             await asyncio.wait({reporting})
-            _tell(LaneReport.of(sender).line())
+        _tell(LaneReport.of(sender, error=result.error).line())
+        return result
 
     handlers = {number: signal.getsignal(number) for number in stopping_signals()}
     result = run_on_the_fastest_loop(sending())

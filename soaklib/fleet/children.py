@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from soaklib.fleet.lanes import Lane
 
-__all__ = ["Child", "Children", "lane_command"]
+__all__ = ["Child", "Children", "ending", "lane_command"]
 
 _LOG_NAME: Final = "sender.log"
 _MOST_LINE_BYTES: Final = 1 << 20
@@ -29,6 +29,28 @@ def lane_command(job: Path, lane: Lane, folder: Path) -> list[str]:
         sys.executable, "-m", "soaklib", "send", "--lane", str(lane), "--job", os.fspath(job),
         "--folder", os.fspath(folder),
     ]  # fmt: skip
+
+
+def ending(code: int, last: LaneReport | None, *, is_told: bool, logged: str = "") -> str:
+    """Word how a lane's process ended; empty where it ended well.
+
+    Parameters
+    ----------
+    code
+        Its exit code; of one that a signal ended, the signal's number below 0.
+    last
+        What it said last: why it failed, if it could still say that.
+    is_told
+        Whether it was told to stop.
+    logged
+        The last line of its standard error, which a full disk does not take.
+    """
+    if code == 0 or (is_told and code == 128 + signal.SIGTERM):
+        return ""
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    words = (last and last.error) or logged
+    return f"ended with code {code}{f': {words}' if words else ''}"
 
 
 class Children:
@@ -76,12 +98,8 @@ class Child:
         code = self._process.returncode
         if code is None or not self._listening.done():
             return None
-        if code == 0 or (self._is_told and code == 128 + signal.SIGTERM):
-            return ""
-        if code < 0:
-            return f"killed by {signal.Signals(-code).name}"
         words = self._log.read_text("utf-8", "replace").strip().splitlines()
-        return f"ended with code {code}{f': {words[-1]}' if words else ''}"
+        return ending(code, self.report(), is_told=self._is_told, logged=words[-1] if words else "")
 
     async def stop(self) -> None:
         """Tell it to stop, as SIGTERM does."""

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from distributed import Client, Event, get_worker
 
 from soaklib.errors import SettingsError, TargetError
-from soaklib.fleet.children import lane_command
+from soaklib.fleet.children import ending, lane_command
 from soaklib.fleet.job import JOB_NAME
 from soaklib.fleet.report import LaneReport
 
@@ -177,6 +177,7 @@ class _DaskPlace:
         self._stop = stop
         self._report: LaneReport | None = None
         self._ended: str | None = None
+        self._is_told = False
         self._future: Any = None
 
     def follow(self, future: Any) -> None:
@@ -190,7 +191,7 @@ class _DaskPlace:
         except Exception as exc:  # noqa: BLE001 - whatever ended the task is how the lane ended, as far as one knows
             self._ended = f"its task ended: {type(exc).__name__}: {exc}".splitlines()[0]
         else:
-            self._ended = "" if code == 0 else f"ended with code {code}"
+            self._ended = ending(code, self._report, is_told=self._is_told)
 
     def heard(self, event: tuple[float, str]) -> None:
         """Take what the lane told."""
@@ -207,6 +208,7 @@ class _DaskPlace:
 
     async def stop(self) -> None:
         """Tell it to stop."""
+        self._is_told = True
         await self._stop.set()
 
     async def kill(self) -> None:

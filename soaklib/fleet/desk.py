@@ -162,7 +162,7 @@ async def measure_offset(desk: str, run_id: str, now_us: Callable[[], int], *, k
             finally:
                 writer.close()
     except (OSError, ValueError) as exc:  # TimeoutError is an OSError
-        msg = f"the conductor's desk at {desk} does not tell the time of the run: {exc or 'no answer'}"
+        msg = f"the conductor's desk at {desk} does not tell the time of the run: {str(exc) or 'no answer'}"
         raise TargetError(msg) from exc
     return min(measured, key=lambda one: one.bound_us)
 

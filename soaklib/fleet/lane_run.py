@@ -124,7 +124,11 @@ def settle(
     while chunk := list(itertools.islice(rows, _ROWS_AT_A_TIME)):
         writer.append({"outcomes": [tuple(row._replace(lane=lane.number)) for row in chunk]})
     if due:
-        said = f"lane {lane}: {len(due)} slots missed up to H+{until_s / 3600:.3f}; nobody sent them"
+        said = (
+            f"lane {lane}: {len(due)} slots missed up to H+{until_s / 3600:.3f}, "
+            f"{100 * len(due) / len(lane.slots(settings.total_slots)):.1f} % of its slots: "
+            "nobody sent them, or what was sent was not written down any more"
+        )
         at_us = max(past.last_us, clock.at_us(pacer.due_s(first)))
         writer.append({"events": [tuple(Event(at_us, EventName.LANE_GAP, said, None))]})
         if offset_us is not None:

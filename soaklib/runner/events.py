@@ -69,7 +69,10 @@ class EventLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as exc:  # a line that a full disk did not take is tried once more
+            self._cannot_write(exc)
 
     def is_done(self, key: str) -> bool:
         """Say whether the event of a key has happened: what it is about was made, or was tried in vain."""
@@ -114,10 +117,13 @@ class EventLog:
         try:
             self._file.write(_line(self._clock.utc(at_us), name, line))
         except OSError as exc:  # what has to be done goes on; the run ends by this when it is done
-            self.error = RecordingError(f"cannot write {self._path}: {exc.strerror}")
+            self._cannot_write(exc)
         told = orjson.dumps(dict(data)).decode() if data else None
         self._record(Event(at_us, name, line, key, change, subject, told))
         self.last = f"{name} {line}".rstrip()
+
+    def _cannot_write(self, exc: OSError) -> None:
+        self.error = RecordingError(f"cannot write {self._path}: {exc.strerror}")
 
 
 def rendered(data: Mapping[str, JsonValue]) -> str:

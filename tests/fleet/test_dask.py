@@ -10,7 +10,7 @@ import time
 
 import duckdb
 import pytest
-from rehearsals import REHEARSAL, sure_states
+from rehearsals import REHEARSAL, states_to_compare
 
 pytestmark = pytest.mark.slow
 
@@ -84,7 +84,7 @@ def test_a_local_cluster_sends_the_schedule_of_one_sender(tmp_path, rehearsal):
     assert "2 of 2 lanes live" in said
     [summary] = tmp_path.glob("2*/soak-summary.json")
     verdicts = {verdict["name"]: verdict for verdict in json.loads(summary.read_text())["verdicts"]}
-    two, one = sure_states(verdicts, rehearsal.verdicts)
+    two, one = states_to_compare(verdicts, rehearsal.verdicts)
     assert two == one
 
 

@@ -1,8 +1,6 @@
 """Whole fleets on one machine: the same run as one sender's, and what is left when one of them dies."""
 
-import contextlib
 import datetime as dt
-import json
 import os
 import re
 import signal
@@ -11,20 +9,13 @@ import sys
 import time
 from pathlib import Path
 
-import duckdb
 import pytest
-from rehearsals import REHEARSAL, Rehearsal, run_command, sure_states
+from rehearsals import REHEARSAL, Rehearsal, run_command, states_to_compare
+from running_fleet import PATIENCE_S, Running, rows_of
 
 import soaklib
 
 pytestmark = pytest.mark.slow
-
-_PATIENCE_S = 90.0
-
-
-def _rows(folder, query):
-    with duckdb.connect(str(folder / "run.duckdb"), read_only=True) as connection:
-        return connection.execute(query).fetchall()
 
 
 _SCHEDULE = """
@@ -42,12 +33,12 @@ def fleet(tmp_path_factory):
 
 def test_two_senders_send_what_one_sends(fleet, rehearsal):
     """Two senders leave the rows of one: the same keys and tools, at the same planned times to a millisecond."""
-    two, one = _rows(fleet.folder, _SCHEDULE), _rows(rehearsal.folder, _SCHEDULE)
+    two, one = rows_of(fleet.folder, _SCHEDULE), rows_of(rehearsal.folder, _SCHEDULE)
     assert [row[:4] for row in two] == [row[:4] for row in one]
     apart = [abs(a[4] - b[4]) for a, b in zip(two, one, strict=True) if a[4] is not None]
     assert max(apart) <= 1_000
     shares = dict(
-        _rows(fleet.folder, "select lane, count(distinct slot) from outcomes where purpose = 'load' group by 1")
+        rows_of(fleet.folder, "select lane, count(distinct slot) from outcomes where purpose = 'load' group by 1")
     )
     assert max(shares.values()) - min(shares.values()) <= 1
     assert sorted(shares) == [0, 1]
@@ -58,7 +49,7 @@ def test_two_senders_are_judged_as_one(fleet, rehearsal):
     by_name = {name: verdict["state"] for name, verdict in fleet.verdicts.items()}
     assert set(by_name) == set(rehearsal.verdicts)
     assert fleet.ended.returncode == max(state == "fail" for state in by_name.values())
-    two, one = sure_states(fleet.verdicts, rehearsal.verdicts)
+    two, one = states_to_compare(fleet.verdicts, rehearsal.verdicts)
     assert two == one
 
 
@@ -76,7 +67,7 @@ def test_the_bundle_of_a_fleet_is_what_it_says(fleet):
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def test_a_merge_from_the_files_alone_gives_the_same_rows(fleet, tmp_path):
+def test_a_merge_from_the_files_alone_gives_the_samerows_of(fleet, tmp_path):
     """Merged once more by hand, from a copy of the folder, the run has the same rows."""
     copy = tmp_path / fleet.folder.name
     subprocess.run(["cp", "-r", str(fleet.folder), str(copy)], check=True)  # noqa: S607 - the machine's own
@@ -86,47 +77,10 @@ def test_a_merge_from_the_files_alone_gives_the_same_rows(fleet, tmp_path):
     )
     assert (ended.returncode, ended.stdout.strip()) == (0, str(copy)), ended.stderr
     query = "select * from outcomes order by all"
-    assert _rows(copy, query) == _rows(fleet.folder, query)
+    assert rows_of(copy, query) == rows_of(fleet.folder, query)
 
 
 # -- faults
-
-
-class _Running:
-    """A run that is under way."""
-
-    def __init__(self, out, *arguments):
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("SOAK_", "GATEWAY_"))}
-        self.out = out
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "soaklib.run", *arguments, "--no-report", "--out", str(out)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
-        )  # fmt: skip
-
-    @property
-    def folder(self):
-        [folder] = [path for path in self.out.glob("2*") if path.is_dir()]
-        return folder
-
-    def wait_for(self, name, *, log="soak-events.log"):
-        """Wait for an event."""
-        ends = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < ends:
-            with contextlib.suppress(ValueError, OSError):
-                if name in (self.folder / log).read_text():
-                    return
-            assert self.process.poll() is None, self.process.stdout.read()
-            time.sleep(0.05)
-        pytest.fail(f"{name} did not come")
-
-    def end(self):
-        said, _ = self.process.communicate(timeout=_PATIENCE_S)
-        return said
-
-
-def _pid(folder):
-    """Give the process that owns a folder."""
-    return int(json.loads((folder / ".lock").read_text())["pid"])
 
 
 _TWO = ("--senders", "2", "--hours", "2", "--speed", "360", "--rps", "0.2")
@@ -134,13 +88,13 @@ _TWO = ("--senders", "2", "--hours", "2", "--speed", "360", "--rps", "0.2")
 
 def test_a_lane_that_is_killed_costs_its_own_slots_alone(tmp_path):
     """After SIGKILL of a lane its slots are missed; the other lane sends on, and the run comes to its end."""
-    run = _Running(tmp_path, *_TWO)
-    run.wait_for("LANE_STARTED lane 1/2", log="lanes/1/soak-events.log")
+    run = Running(tmp_path, *_TWO)
+    run.wait_for_lanes(1)
     time.sleep(3)
-    os.kill(_pid(run.folder / "lanes" / "1"), signal.SIGKILL)
+    os.kill(run.sender(1), signal.SIGKILL)
     said = run.end()
     folder = run.folder
-    kinds = _rows(
+    kinds = rows_of(
         folder, "select lane, kind = 'missed', count(*) from outcomes where step = 0 and purpose = 'load' group by all"
     )
     counts = {(lane, missed): n for lane, missed, n in kinds}
@@ -148,38 +102,37 @@ def test_a_lane_that_is_killed_costs_its_own_slots_alone(tmp_path):
     assert counts[0, False] == 720
     assert counts[1, True] > 300
     assert counts[1, True] + counts[1, False] == 720
-    events = [name for (name,) in _rows(folder, "select name from events")]
+    events = [name for (name,) in rows_of(folder, "select name from events")]
     assert {"LANE_LOST", "LANE_GAP", "SOAK_TEST_COMPLETED"} <= set(events)
     assert run.process.returncode == 1  # success was not what it should have been, and that is the verdict
 
 
 def test_a_lane_that_stands_still_sends_late_and_loses_nothing(tmp_path):
     """SIGSTOP of a lane for two seconds makes its slots late, in its own data; the other lane keeps its pace."""
-    run = _Running(tmp_path, *_TWO)
-    run.wait_for("LANE_STARTED lane 1/2", log="lanes/1/soak-events.log")
+    run = Running(tmp_path, *_TWO)
+    run.wait_for_lanes(1)
     time.sleep(2)
-    pid = _pid(run.folder / "lanes" / "1")
+    pid = run.sender(1)
     os.kill(pid, signal.SIGSTOP)
     time.sleep(2)
     os.kill(pid, signal.SIGCONT)
     run.end()
     lags = dict(
-        _rows(
+        rows_of(
             run.folder, "select lane, max(sent_at_us - planned_at_us) from outcomes where purpose = 'load' group by 1"
         )
     )
     assert lags[1] > 1_500_000
     assert lags[0] < 1_500_000
-    assert _rows(
+    assert rows_of(
         run.folder, "select count(distinct slot) from outcomes where purpose = 'load' and kind <> 'missed'"
     ) == [(1440,)]
 
 
 def test_senders_of_an_embedded_gateway_stop_with_their_conductor(tmp_path):
     """A conductor that is killed takes its gateway with it; the senders stop in order, and the run can go on."""
-    run = _Running(tmp_path, *_TWO)
-    run.wait_for("LANE_STARTED lane 1/2", log="lanes/1/soak-events.log")
-    run.wait_for("LANE_STARTED lane 0/2", log="lanes/0/soak-events.log")
+    run = Running(tmp_path, *_TWO)
+    run.wait_for_lanes(0, 1)
     time.sleep(2)
     run.process.kill()
     run.end()
@@ -188,12 +141,12 @@ def test_senders_of_an_embedded_gateway_stop_with_their_conductor(tmp_path):
         assert "LANE_ENDED interrupted" in (run.folder / "lanes" / lane / "soak-events.log").read_text()
     ended = _resume(run.folder)
     assert _slots(run.folder) == list(range(1440)), ended.stdout + ended.stderr
-    assert _rows(run.folder, "select status from run") == [("completed",)]
+    assert rows_of(run.folder, "select status from run") == [("completed",)]
 
 
 def test_senders_finish_when_their_conductor_is_killed_and_chaos_goes_off(tmp_path, gateway):
     """With a gateway that goes on senders send to their end; the guard clears chaos; the run is resumed."""
-    run = _Running(tmp_path, *_TWO, "--gateway-url", gateway)
+    run = Running(tmp_path, *_TWO, "--gateway-url", gateway)
     run.wait_for("CHAOS_MODE_ON")
     run.process.kill()
     run.end()
@@ -203,20 +156,20 @@ def test_senders_finish_when_their_conductor_is_killed_and_chaos_goes_off(tmp_pa
     ended = _resume(run.folder)
     assert _slots(run.folder) == list(range(1440)), ended.stdout + ended.stderr
     # a killed conductor's chaos, cleared by the guard at once: the lanes' later calls do not meet it
-    late = _rows(
+    late = rows_of(
         run.folder,
         "select count(*) from outcomes where kind in ('upstream_error', 'fast_fail') and lane is not null"
         " and planned_at_us > (select min(at_us) from events where name = 'CHAOS_MODE_ON') + 4000000",
     )
     assert late == [(0,)]
-    started = _rows(run.folder, "select detail from events where name = 'LANE_STARTED' and detail like '%started=%'")
+    started = rows_of(run.folder, "select detail from events where name = 'LANE_STARTED' and detail like '%started=%'")
     assert [re.search(r"started=(\d+)", detail)[1] for (detail,) in started] == ["2", "0"]
 
 
 def test_the_same_lane_is_not_started_twice(tmp_path):
     """A second sender of a lane whose sender lives is refused, and the first sends on."""
-    run = _Running(tmp_path, *_TWO)
-    run.wait_for("LANE_STARTED lane 1/2", log="lanes/1/soak-events.log")
+    run = Running(tmp_path, *_TWO)
+    run.wait_for_lanes(1)
     second = subprocess.run(
         [sys.executable, "-m", "soaklib", "send", "--lane", "1/2", "--job", str(run.folder / "fleet.json")],
         capture_output=True, text=True, check=False,
@@ -226,7 +179,7 @@ def test_the_same_lane_is_not_started_twice(tmp_path):
     run.process.terminate()
     run.end()
     assert run.process.returncode == 143
-    assert _rows(run.folder, "select count(*) from events where name = 'LANE_LOST'") == [(0,)]
+    assert rows_of(run.folder, "select count(*) from events where name = 'LANE_LOST'") == [(0,)]
 
 
 def test_lanes_of_an_engine_make_a_run_without_a_conductor(tmp_path, gateway):
@@ -240,7 +193,7 @@ def test_lanes_of_an_engine_make_a_run_without_a_conductor(tmp_path, gateway):
         )
         for lane in (0, 1)
     ]  # fmt: skip
-    said = [process.communicate(timeout=_PATIENCE_S)[1] for process in lanes]
+    said = [process.communicate(timeout=PATIENCE_S)[1] for process in lanes]
     assert [process.returncode for process in lanes] == [0, 0], said
     folders = [str(tmp_path / "r7" / "lanes" / lane) for lane in "01"]
     merged = subprocess.run(
@@ -255,11 +208,13 @@ def test_lanes_of_an_engine_make_a_run_without_a_conductor(tmp_path, gateway):
 
 
 def _slots(folder):
-    return [n for (n,) in _rows(folder, "select slot from outcomes where purpose = 'load' and step = 0 order by slot")]
+    return [
+        n for (n,) in rows_of(folder, "select slot from outcomes where purpose = 'load' and step = 0 order by slot")
+    ]
 
 
 def _wait_until_free(folder):
-    ends = time.monotonic() + _PATIENCE_S
+    ends = time.monotonic() + PATIENCE_S
     while any((folder / "lanes" / lane / ".lock").exists() for lane in "01"):
         assert time.monotonic() < ends
         time.sleep(0.1)

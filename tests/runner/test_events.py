@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +18,8 @@ class Bench:
 
     def __init__(self, folder, *, done=None):
         self.path, self.rows = folder / "soak-events.log", []
-        clock = RunClock(ANCHOR, monotonic_ns=lambda: 0, utc_now=lambda: ANCHOR + dt.timedelta(milliseconds=500))
-        self.log = EventLog(self.path, clock, self.rows.append, done=done)
+        self.clock = RunClock(ANCHOR, monotonic_ns=lambda: 0, utc_now=lambda: ANCHOR + dt.timedelta(milliseconds=500))
+        self.log = EventLog(self.path, self.clock, self.rows.append, done=done)
 
 
 @pytest.fixture
@@ -63,6 +64,16 @@ def test_what_happened_before_a_resume_is_known(tmp_path):
         assert [log.is_made(key) for key in ("rotation:3", "change:0:chaos", "rotation:4")] == [True, False, False]
         log.write(EventName.TOKENS_ROTATED, key="rotation:3")
     assert bench.rows[0].key is None
+
+
+def test_a_log_on_a_full_disk_is_closed_and_its_error_is_kept(bench):
+    """The line that was not taken is tried once more at the end, and that it is refused again ends nothing else."""
+    rows = []
+    log = EventLog(Path("/dev/full"), bench.clock, rows.append)
+    with log:
+        log.write(EventName.TOKENS_ROTATED)
+    assert str(log.error) == "cannot write /dev/full: No space left on device"
+    assert [row.name for row in rows] == ["TOKENS_ROTATED"]
 
 
 def test_a_log_that_cannot_be_written_is_an_error_for_the_end_and_no_row_is_lost(bench):

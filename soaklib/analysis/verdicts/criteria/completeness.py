@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from soaklib.analysis.measures.generator import MOST_LANES_NAMED, missed_by_lane
 from soaklib.analysis.verdicts.criteria.wording import is_asked_for, many, number, passed, planned_probes
 from soaklib.records import RunStatus, State, Verdict
 from soaklib.targets import load_target
@@ -31,7 +32,6 @@ _INVALID_SOAK_S: Final = """
     select 60.0 * count(distinct (minute, lane)) / greatest(1, (select count(distinct lane) from runner_health))
     from (select unnest(range((start_s / 60)::BIGINT, (end_s / 60)::BIGINT)) as minute, coalesce(lane, -1) as lane
           from invalid_windows)"""
-_MOST_LANES_NAMED: Final = 8
 _KEY_METRICS: Final = {
     "gateway_requests_total": "status in (200, 502)",
     "gateway_request_duration_ms_count": "status in (200, 502)",
@@ -92,9 +92,11 @@ def every_slot_accounted_for(run: Run) -> Verdict:
         f"{probes} of {probes_planned} probes" if probes < probes_planned else "",
         f"slot {beyond} is none of the plan's" if beyond else "",
     ]
+    lost = missed_by_lane(run)
     return Verdict(
         "every slot accounted for", float(slots), f"{planned} slots, none twice", planned, None, None,
-        passed(slots == planned and duplicates == 0 and not any(found[2:])), "; ".join(filter(None, found)), query,
+        passed(slots == planned and duplicates == 0 and not any(found[2:])), "; ".join(filter(None, (*found, lost))),
+        query,
     )  # fmt: skip
 
 
@@ -186,11 +188,13 @@ def measurement_valid(run: Run) -> Verdict:
         return Verdict("measurement valid", None, threshold, 0, None, None, State.INSUFFICIENT, "no second", query)
     state = passed(100 * late_s <= most * watched_s)
     detail = f"the generator was late in {late_s:.0f} of {n} wall seconds"
-    if (lanes := run.sql(by_lane).drop_nulls()).height:
-        late = lanes.sort("late_share", "lane", descending=[True, False]).head(_MOST_LANES_NAMED)
+    every = run.sql(by_lane)
+    if (lanes := every.drop_nulls()).height:
+        late = lanes.sort("late_share", "lane", descending=[True, False]).head(MOST_LANES_NAMED)
         detail += ", by lane: " + ", ".join(f"{share:.1f} % of {lane}" for lane, share in late.iter_rows())
         if lanes.height > late.height:
             detail += f", and no more of the other {lanes.height - late.height}"
+        detail += "".join(f"; {share:.1f} % of the conductor" for lane, share in every.iter_rows() if lane is None)
     left_s = number(run, _INVALID_SOAK_S) or 0.0
     if state == State.PASS and left_s > run.info.planned_soak_s / 2:
         minutes = math.ceil(run.info.planned_soak_s / 60)
