@@ -62,6 +62,7 @@ def drift(
     ax: Axes,
     label: str,
     unit: str,
+    quantity: str | None = None,
     colour: str | None = None,
     margin: float | None = None,
     left_out: pl.DataFrame | None = None,
@@ -83,9 +84,11 @@ def drift(
     ax
         Where to draw.
     label, unit
-        What the values are, and their unit; ``"B"`` is written as kB, MB and so on.
+        What the legend calls the series, and the unit of its values; ``"B"`` is written as kB, MB and so on.
+    quantity
+        What the values are, for the y axis; None for `label`.
     colour
-        Of the series, to lay one run over another; None for the usual one.
+        Of the series and of its slope, to lay one run over another; None for the usual ones.
     margin
         How much of a change over the series was said not to matter, drawn as two lines about its median; where it is
         so far off that the series would be squeezed, the legend says so in place of the lines. None for none.
@@ -107,12 +110,12 @@ def drift(
         The series lacks a column.
     """
     need(series, ("soak_s", "value"), "soaklib.gauge(run, metric)")
-    at_s, told = _draw(
-        ax, series, verdict, label=label, unit=unit, colour=colour or BLUE, margin=margin, left_out=left_out
-    )
+    at_s, told = _draw(ax, series, verdict, label=label, unit=unit, colour=colour, margin=margin, left_out=left_out)
     legend_below(ax, [entry.artist for entry in told], [entry.label for entry in told])
-    time_axes(ax, span_until(float(at_s.max(initial=0.0)), marks), marks=marks, xlim=xlim)
-    ax.set_ylabel(label if unit == _BYTES else f"{label} ({unit})")
+    first_s = float(at_s.min()) if at_s.size else 0.0
+    time_axes(ax, span_until(float(at_s.max(initial=0.0)), marks, first_s=first_s), marks=marks, xlim=xlim)
+    of = quantity or label
+    ax.set_ylabel(of if unit == _BYTES else f"{of} ({unit})")
     return ax
 
 
@@ -177,10 +180,11 @@ def drift_by_tool(
 
 
 def _draw(
-    ax: Axes, series: pl.DataFrame, verdict: _Verdict, *, label: str, unit: str, colour: str = BLUE,
+    ax: Axes, series: pl.DataFrame, verdict: _Verdict, *, label: str, unit: str, colour: str | None = None,
     margin: float | None = None, left_out: pl.DataFrame | None = None,
 ) -> tuple[Floats, list[_Entry]]:  # fmt: skip
     """Draw a series and its slope; give the soak seconds of its points, and what there is to explain."""
+    ax.set_autoscaley_on(True)  # what is laid over another series makes room for both
     ordered = series.drop_nulls("soak_s").sort("soak_s")
     at_s = ordered["soak_s"].to_numpy()
     if "end_s" in ordered.columns:
@@ -190,7 +194,7 @@ def _draw(
     if {"low", "high"} <= set(ordered.columns) and (ordered["low"] < ordered["high"]).any():
         told.append(_Entry(_draw_range(ax, at_s / SECONDS_PER_HOUR, ordered), "least to largest"))
     (line,) = ax.plot(
-        at_s / SECONDS_PER_HOUR, value, color=colour, linewidth=0.7, marker="." if value.size < _FEW else "",
+        at_s / SECONDS_PER_HOUR, value, color=colour or BLUE, linewidth=0.7, marker="." if value.size < _FEW else "",
         markersize=2.5, label="series",
     )  # fmt: skip
     seen = np.isfinite(value)
@@ -199,9 +203,15 @@ def _draw(
     if seen.any() and verdict.slope_per_hour is not None and verdict.interval is not None:
         told.insert(0, _Entry(line, label))
         trend, band = _draw_trend(
-            ax, at_s[seen] / SECONDS_PER_HOUR, value[seen], verdict.slope_per_hour, verdict.interval
+            ax,
+            at_s[seen] / SECONDS_PER_HOUR,
+            value[seen],
+            verdict.slope_per_hour,
+            verdict.interval,
+            colour=colour or BLACK,
         )
-        slope = f"{verdict.state}: {_amount(verdict.slope_per_hour, unit)} a soak-hour"
+        whose = "" if colour is None else f"{label}, "
+        slope = f"{whose}{verdict.state}: {_amount(verdict.slope_per_hour, unit)} a soak-hour"
         told += [_Entry(trend, slope, is_own=True), _Entry(band, "interval of the slope")]
     else:
         told.insert(0, _Entry(line, f"{label}: {verdict.state}", is_own=True))
@@ -233,11 +243,13 @@ def _draw_range(ax: Axes, at_h: Floats, ordered: pl.DataFrame) -> Artist:
     return ax.fill_between(at_h, low, high, color=SKY, alpha=0.45, linewidth=0, zorder=1.9, label="range")
 
 
-def _draw_trend(ax: Axes, at_h: Floats, value: Floats, slope: float, interval: tuple[float, float]) -> list[Artist]:
+def _draw_trend(
+    ax: Axes, at_h: Floats, value: Floats, slope: float, interval: tuple[float, float], *, colour: str
+) -> list[Artist]:
     ends_h = np.array([at_h[0], at_h[-1]])
     middle_h, middle = float(np.median(at_h)), float(np.median(value))
     (line,) = ax.plot(
-        ends_h, middle + slope * (ends_h - middle_h), color=BLACK, linestyle="--", zorder=4, label="trend"
+        ends_h, middle + slope * (ends_h - middle_h), color=colour, linestyle="--", zorder=4, label="trend"
     )
     low, high = (middle + bound * (ends_h - middle_h) for bound in interval)
     band = ax.fill_between(ends_h, low, high, color=GREY, alpha=0.3, linewidth=0, zorder=1.8, label="interval")

@@ -13,7 +13,7 @@ import polars as pl
 
 from soaklib.charts.looks import BLACK, GAP_COLOUR, INVALID_COLOUR, INVALID_EDGE
 from soaklib.charts.mark_labels import BandName, MarkLabels, Moment
-from soaklib.charts.time_axis import soak_axis
+from soaklib.charts.time_axis import bears_soak_time, soak_axis
 from soaklib.charts.windows import SECONDS_PER_HOUR, phases_begin_s, phases_end_s
 
 if TYPE_CHECKING:
@@ -37,11 +37,13 @@ def draw_time_axis(ax: Axes, marks: pl.DataFrame | None, grid: Grid, *, labels: 
     marks
         What happened when; None for a bare axis.
     grid
-        The windows drawn; the axis spans them and the phases, and begins at 0 where no phase is marked.
+        The windows drawn; the axis spans them and the phases, and begins at 0 where no phase is marked, unless it bears
+        soak time already, of what is laid under them.
     labels
         Whether to say above the axes what the marks are: once a figure, on its uppermost time axis.
     """
-    start_s, end_s, stop_s = min(phases_begin_s(marks), grid.start_s), grid.end_s, phases_end_s(marks)
+    begin_s = grid.start_s if marks is None and bears_soak_time(ax) else phases_begin_s(marks)
+    start_s, end_s, stop_s = min(begin_s, grid.start_s), grid.end_s, phases_end_s(marks)
     soak_axis(ax, start_s, max(end_s, stop_s) if math.isfinite(stop_s) else end_s)
     if marks is not None:
         _draw_bands(ax, marks)

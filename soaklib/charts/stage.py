@@ -82,9 +82,9 @@ def time_axes(axes: Axes | Sequence[Axes], grid: Grid, *, marks: pl.DataFrame | 
             ax.set_xlim(soak_s_of(start) / SECONDS_PER_HOUR, soak_s_of(end) / SECONDS_PER_HOUR)
 
 
-def span_until(last_s: float, marks: pl.DataFrame | None) -> Grid:
-    """Give the span of a chart that has points in place of windows, up to the last of them."""
-    begin_s = phases_begin_s(marks)
+def span_until(last_s: float, marks: pl.DataFrame | None, *, first_s: float = 0.0) -> Grid:
+    """Give the span of a chart that has points in place of windows: from the phases, or the first, to the last."""
+    begin_s = first_s if marks is None else phases_begin_s(marks)
     return Grid(begin_s, max(last_s - begin_s, 1.0), 1)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-__all__ = ["SoakFormatter", "SoakLocator", "soak_axis"]
+__all__ = ["SoakFormatter", "SoakLocator", "bears_soak_time", "soak_axis"]
 
 _STEPS_S: Final = (
     1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800,
@@ -57,13 +57,18 @@ class SoakFormatter(Formatter):
         return soak_text(x * SECONDS_PER_HOUR)
 
 
+def bears_soak_time(ax: Axes) -> bool:
+    """Say whether an x axis is one of soak time already: something was drawn on it before."""
+    return isinstance(ax.xaxis.get_major_locator(), SoakLocator)
+
+
 def soak_axis(ax: Axes, start_s: float, end_s: float) -> None:
     """Make an x axis one of soak time from `start_s` to `end_s` soak seconds; its data are soak hours.
 
     One that is such an axis already goes on showing what it showed.
     """
     low, high = start_s / SECONDS_PER_HOUR, max(end_s, start_s + 1.0) / SECONDS_PER_HOUR
-    if isinstance(ax.xaxis.get_major_locator(), SoakLocator):
+    if bears_soak_time(ax):
         before_low, before_high = ax.get_xlim()
         low, high = min(low, before_low), max(high, before_high)
     ax.set_xlim(low, high)

@@ -83,14 +83,18 @@ class Plots:
         figure = figure or charts.figure(height_mm=_TALL_MM)
         every = every or every_for(self._run)
         counted = counted_as(self._run, "denials", every, by="kind")
-        return charts.denial_sources(denials(self._run, every), counted, figure=figure, **self._marked(looks))
+        return charts.denial_sources(
+            denials(self._run, every), counted, figure=figure, **self._marked(looks, *figure.axes)
+        )
 
     def breaker_activity(self, every: str | None = None, *, figure: Figure | None = None, **looks: Any) -> Figure:
         """Draw :func:`soaklib.charts.breaker_activity` with the recoveries."""
         figure = figure or charts.figure(height_mm=80)
         looks.setdefault("recoveries", recoveries(self._run))
         frame = fast_fails(self._run, every or every_for(self._run))
-        return charts.breaker_activity(breaker_states(self._run), frame, figure=figure, **self._marked(looks))
+        return charts.breaker_activity(
+            breaker_states(self._run), frame, figure=figure, **self._marked(looks, *figure.axes)
+        )
 
     def latency_percentiles(
         self, every: str | None = None, *, of: str = "answers", figure: Figure | None = None, **looks: Any
@@ -101,13 +105,15 @@ class Plots:
         if of not in (known := {"answers": latency, "first tokens": first_token}):
             msg = f"of={of!r} is unknown; pass 'answers' or 'first tokens'"
             raise SettingsError(msg)
-        return charts.latency_percentiles(known[of](self._run, every), figure=figure, **self._marked(looks))
+        return charts.latency_percentiles(
+            known[of](self._run, every), figure=figure, **self._marked(looks, *figure.axes)
+        )
 
     def latency_heat_map(self, every: str | None = None, *, ax: Axes | None = None, **looks: Any) -> Figure:
         """Draw :func:`soaklib.charts.latency_heat_map`."""
         ax = ax or charts.figure().subplots()
         frame = latency_bins(self._run, every or every_for(self._run, most=100))
-        return self._on(charts.latency_heat_map(frame, ax=ax, **self._marked(looks)))
+        return self._on(charts.latency_heat_map(frame, ax=ax, **self._marked(looks, ax)))
 
     def percentile_plot(
         self, *, by: str = "phase", quantiles: Sequence[float] = _TAIL_LEVELS, ax: Axes | None = None, **looks: Any
@@ -120,7 +126,9 @@ class Plots:
     def error_budget_burn(self, every: str = "5m", *, figure: Figure | None = None, **looks: Any) -> Figure:
         """Draw :func:`soaklib.charts.error_budget_burn`."""
         figure = figure or charts.figure(height_mm=80)
-        return charts.error_budget_burn(error_budget(self._run, every), figure=figure, **self._marked(looks))
+        return charts.error_budget_burn(
+            error_budget(self._run, every), figure=figure, **self._marked(looks, *figure.axes)
+        )
 
     def measurement_validity(self, every: str | None = None, *, figure: Figure | None = None, **looks: Any) -> Figure:
         """Draw :func:`soaklib.charts.measurement_validity` with the lag that counts as late."""
@@ -128,7 +136,7 @@ class Plots:
         looks.setdefault("late_ms", self._run.thresholds.late_ms)
         every = every or every_for(self._run, most=100, at_least_s=self._run.info.speed)
         frame = measurement_validity(self._run, every)
-        return charts.measurement_validity(frame, figure=figure, **self._marked(looks))
+        return charts.measurement_validity(frame, figure=figure, **self._marked(looks, *figure.axes))
 
     def retries_and_cache(self, every: str | None = None, *, figure: Figure | None = None, **looks: Any) -> Figure:
         """Draw :func:`soaklib.charts.retries_and_cache`."""
@@ -136,7 +144,7 @@ class Plots:
         every = every or every_for(self._run, most=100)
         retries = counted_as(self._run, "retries", every)
         hits = counted_as(self._run, "cache hits", every)
-        return charts.retries_and_cache(retries, hits, figure=figure, **self._marked(looks))
+        return charts.retries_and_cache(retries, hits, figure=figure, **self._marked(looks, *figure.axes))
 
     def drift(
         self,
@@ -160,7 +168,8 @@ class Plots:
         else:
             verdict = drift(in_soak_time(gauge(self._run, metric)))
         windows = gauge_windows(self._run, metric, every or every_for(self._run))
-        drawn = charts.drift(windows, verdict, ax=ax, label=label or metric, unit=unit, **self._marked(looks, ax))
+        looks |= {"label": label or metric, "unit": unit, "quantity": metric}
+        drawn = charts.drift(windows, verdict, ax=ax, **self._marked(looks, ax))
         return self._on(drawn)
 
     def rotation_impact(
@@ -180,23 +189,23 @@ class Plots:
     def intervention_timeline(self, *, ax: Axes | None = None, **looks: Any) -> Figure:
         """Draw :func:`soaklib.charts.intervention_timeline`: every event."""
         ax = ax or charts.figure(height_mm=66).subplots()
-        return self._on(charts.intervention_timeline(self._run.events(), ax=ax, **self._marked(looks)))
+        return self._on(charts.intervention_timeline(self._run.events(), ax=ax, **self._marked(looks, ax)))
 
     def reconciliation_residuals(self, *, ax: Axes | None = None, **looks: Any) -> Figure:
         """Draw :func:`soaklib.charts.reconciliation_residuals` of the run's own counters."""
         ax = ax or charts.figure().subplots()
         if self._run is not self._run.whole:  # the windows between two scrapes reach over the edges of a stretch
             looks.setdefault("xlim", (self._run.start_s, self._run.end_s))
-        return self._on(charts.reconciliation_residuals(reconcile(self._run), ax=ax, **self._marked(looks)))
+        return self._on(charts.reconciliation_residuals(reconcile(self._run), ax=ax, **self._marked(looks, ax)))
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if not name.startswith("_")]
 
-    def _marked(self, looks: dict[str, Any], ax: Axes | None = None) -> dict[str, Any]:
+    def _marked(self, looks: dict[str, Any], *axes: Axes) -> dict[str, Any]:
         """Give the caller's settings, with the run's marks unless something is there already that has its own."""
-        if "marks" not in looks and (ax is None or not ax.has_data()):
-            return looks | {"marks": marks(self._run)}
-        return looks
+        if "marks" in looks or any(ax.has_data() for ax in axes):
+            return looks
+        return looks | {"marks": marks(self._run)}
 
     @staticmethod
     def _on(ax: Axes) -> Figure:

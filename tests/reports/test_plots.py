@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import soaklib
@@ -46,6 +47,32 @@ def test_two_runs_are_laid_over_one_another(run):
     run.plot.success_rate(every="1h", ax=ax, label="two", colour="#000000")
     assert len([line for line in ax.lines if line.get_gid() == "change"]) == stretches
     assert len([line for line in ax.lines if line.get_label() == "success rate"]) == 2
+
+
+def test_stretches_are_laid_over_one_another(run):
+    """The axis goes on showing the stretch, on axes and on a figure alike, and bears its marks once."""
+    stretch = run.between("H+11:40", "H+12:40")
+    for name, key in {"success_rate": "ax", "drift": "ax", "latency_percentiles": "figure"}.items():
+        draw = getattr(stretch.plot, name)
+        figure = draw(label="one", colour="#123456")
+        changes = [sum(line.get_gid() == "change" for line in ax.lines) for ax in figure.axes]
+        draw(label="two", colour="#654321", **{key: figure.axes[0] if key == "ax" else figure})
+        assert [sum(line.get_gid() == "change" for line in ax.lines) for ax in figure.axes] == changes
+        for ax in figure.axes:
+            assert ax.get_xlim() == pytest.approx((11 + 40 / 60, 12 + 40 / 60), abs=1e-6)
+
+
+def test_the_drift_of_two_runs_tells_whose_slope_is_whose(run):
+    """Each slope has the colour and name of its series, the axis the name of what is measured, with room for both."""
+    figure = run.plot.drift(label="one", colour="#123456")
+    low = run.metric("process_resident_memory_bytes").with_columns(value=pl.lit(1e6))
+    [ax] = figure.axes
+    charts.drift(low, soaklib.drift(soaklib.in_soak_time(low)), ax=ax, label="two", unit="B", colour="#654321")
+    assert [line.get_color() for line in ax.lines if line.get_label() == "trend"] == ["#123456", "#654321"]
+    told = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert [text.split(", ")[0] for text in told if "soak-hour" in text] == ["one", "two"]
+    assert ax.get_ylim()[0] < 1e6
+    assert run.plot.drift(label="one").axes[0].get_ylabel() == "process_resident_memory_bytes"
 
 
 def test_the_books_of_a_stretch_are_those_of_the_run(run):

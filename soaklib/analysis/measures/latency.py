@@ -347,7 +347,7 @@ def latency_bins(
     measure: Literal["service", "response"] = "service",
     bins_per_decade: int = 10,
     whom: Whom = "served",
-    by: Sequence[str] = (),
+    by: str | Sequence[str] = (),
 ) -> pl.DataFrame:
     """Count the calls of the load by window and latency.
 
@@ -364,7 +364,7 @@ def latency_bins(
     whom
         As for :func:`latency`.
     by
-        Columns of the calls to tell apart besides, such as ``("tool",)``.
+        Column to tell apart besides, or several, such as ``"tool"``.
 
     Returns
     -------
@@ -376,7 +376,7 @@ def latency_bins(
     Raises
     ------
     SettingsError
-        The measure or `whom` is neither of the two, or there is no bin in a decade.
+        The measure or `whom` is neither of the two, there is no bin in a decade, or `by` is no column to group by.
     """
     if measure not in {"service", "response"}:
         msg = f"measure={measure!r} is unknown; pass 'service' or 'response'"
@@ -384,7 +384,7 @@ def latency_bins(
     if bins_per_decade < 1:
         msg = f"bins_per_decade={bins_per_decade} makes no bins; pass 1 or more"
         raise SettingsError(msg)
-    told = "".join(f"{name_sql(column)}, " for column in by)
+    told = "".join(f"{name_sql(column)}, " for column in groups_of(by))
     begin = "sent_at_us" if measure == "service" else "planned_at_us"
     return aggregate(
         source,

@@ -102,10 +102,14 @@ def around(run: Run, when: SoakTime, *, before: str = "10m", after: str = "10m")
         msg = f'before={before!r}, after={after!r} must be lengths of time; pass for example "10m"'
         raise SettingsError(msg)
     stretch = run.between(max(0.0, when_s - reach_before), max(0.0, when_s) + reach_after)
-    counts = outcome_counts(stretch.between(when_s, stretch.end_s), "all", by="tool") if when_s > 0 else None
     in_all = outcome_counts(stretch, "all", by="tool").drop("soak_s", "end_s")
     key = ["tool", "purpose", "kind"]
-    later = in_all if counts is None else counts.drop("soak_s", "end_s")
+    if when_s <= stretch.start_s:
+        later = in_all
+    elif when_s >= stretch.end_s:
+        later = in_all.clear()
+    else:
+        later = outcome_counts(stretch.between(when_s, stretch.end_s), "all", by="tool").drop("soak_s", "end_s")
     outcomes = (
         in_all.rename({"n": "all"})
         .join(later.rename({"n": "after"}), on=key, how="left", maintain_order="left")

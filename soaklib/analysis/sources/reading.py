@@ -41,6 +41,8 @@ Params: TypeAlias = "Sequence[object] | Mapping[str, object]"
 
 _AT: Final = re.compile(r"\bat\b", re.IGNORECASE)
 _AT_HINT: Final = "\n`at` is a word of SQL: the column is named at_utc, too"
+_LABELS: Final = re.compile(r"\blabels\s*\[\s*'", re.IGNORECASE)
+_LABELS_HINT: Final = "\nlabels are by name in the view `readings`; of `samples` take label(labels, 'tool')"
 
 
 class Run:
@@ -103,13 +105,23 @@ class Run:
         Raises
         ------
         SettingsError
-            One is no moment, or they are the wrong way round.
+            One is no moment, they are the wrong way round, or there is nothing of the run between them.
         """
         start_s, end_s = soak_s_of(start), soak_s_of(end)
         if not 0 <= start_s < end_s:
             msg = f"between({start!r}, {end!r}) is no stretch: pass a start at H+0 or later and an end after it"
             raise SettingsError(msg)
-        return Stretch(self.whole, max(start_s, self.start_s), min(end_s, self.end_s))
+        first_s, last_s = max(start_s, self.start_s), min(end_s, self.end_s)
+        if first_s >= last_s:
+            if self.end_s < self.whole.end_s or first_s > self._last_event_s():
+                of = "the stretch" if self is not self.whole else "the run"
+                msg = (
+                    f"{soak_text(start_s)} to {soak_text(end_s)} lies outside of {of}, which goes from "
+                    f"{soak_text(self.start_s)} to {soak_text(self.end_s)}"
+                )
+                raise SettingsError(msg)
+            last_s = end_s  # the steps after the load: its last calls, its last events
+        return Stretch(self.whole, first_s, last_s)
 
     def sql(
         self, query: str, params: Params | None = None, *, tables: Mapping[str, object] | None = None
@@ -142,8 +154,7 @@ class Run:
             with lent(self._connection, tables or {}):
                 return frame_of(self._connection.sql(query, params=params))
         except duckdb.Error as exc:
-            hint = _AT_HINT if isinstance(exc, duckdb.ParserException) and _AT.search(query) else ""
-            msg = f"the query cannot be run: {exc}{hint}"
+            msg = f"the query cannot be run: {exc}{_hint(exc, query)}"
             raise RunError(msg) from exc
 
     def outcomes(self, columns: Sequence[str] | None = None, where: str | None = None) -> pl.DataFrame:
@@ -240,6 +251,11 @@ class Run:
         frame = _above("analysis.measures.metrics", "metric")(self, name, every=every, by=by, how=how)
         return cast("pl.DataFrame", frame)
 
+    def _last_event_s(self) -> float:
+        """Give the soak second of the last event, which may come after the planned end."""
+        [(last_s,)] = self.whole.sql("select coalesce(max(soak_seconds(at_us)), 0.0) from events").rows()
+        return float(last_s)
+
     @property
     def plot(self) -> Plots:
         """Charts of the run by name: ``run.plot.success_rate(every="15m")``; see :mod:`soaklib.reports.plots`."""
@@ -326,6 +342,13 @@ class Stretch(Run):
 
     def __repr__(self) -> str:
         return f"<{soak_text(self._start_s)} to {soak_text(self._end_s)} of {self._whole!r}>"
+
+
+def _hint(exc: duckdb.Error, query: str) -> str:
+    """Say what a query that was refused has to say in place of what it said, where that is known."""
+    if isinstance(exc, duckdb.ParserException) and _AT.search(query):
+        return _AT_HINT
+    return _LABELS_HINT if isinstance(exc, duckdb.ConversionException) and _LABELS.search(query) else ""
 
 
 def _above(module: str, name: str) -> Any:

@@ -51,3 +51,12 @@ def test_the_start_of_a_run_has_nothing_before_it(run):
     around = soaklib.around(run, "H+0", after="5m")
     assert around.outcomes["before"].sum() == 0
     assert around.outcomes["after"].sum() == run.between("H+0", "H+0:05").outcomes(["slot"]).height
+
+
+def test_the_end_of_a_run_has_nothing_after_it(run):
+    """The event that ends it comes after its last call; beyond it there is no run."""
+    around = soaklib.around(run, "SOAK_TEST_COMPLETED", before="5m")
+    assert around.outcomes["after"].sum() == 0
+    assert around.outcomes["before"].sum() == around.stretch.outcomes(["slot"]).height > 0
+    with pytest.raises(SettingsError, match="outside of the run"):
+        soaklib.around(run, "H+99")

@@ -48,6 +48,9 @@ def test_bins_can_be_told_apart_by_tool(run):
     assert set(by_tool.columns) == {"soak_s", "end_s", "tool", "low_ms", "high_ms", "censored", "n"}
     assert by_tool["tool"].n_unique() > 1
     assert by_tool.group_by("low_ms").agg(pl.col("n").sum()).sort("low_ms").equals(whole)
+    assert latency_bins(run, "all", by="tool").equals(by_tool)
+    with pytest.raises(SettingsError, match=r"did you mean tool\?"):
+        latency_bins(run, "all", by="tol")
 
 
 def test_response_time_counts_from_the_planned_time(run):

@@ -37,6 +37,8 @@ def test_labels_are_read_by_name_in_sql(run):
     by_macro = run.sql("select label(labels, 'tool') as tool, sum(value) as n from samples group by 1 order by 1")
     assert by_map["tool"].to_list() == ["gmail_send", "http_fetch", "openai", "serpapi", None]
     assert_frame_equal(by_map, by_macro)
+    with pytest.raises(RunError, match="labels are by name in the view `readings`"):
+        run.sql("select labels['tool'] from samples")
 
 
 def test_a_frame_of_ones_own_is_joined_by_name(run):
@@ -89,6 +91,16 @@ def test_a_stretch_knows_the_chaos_that_reaches_into_it(run):
     assert stretch.sql(chaos).rows() == run.sql(chaos).rows() != []
     shown = soaklib.marks(stretch)
     assert shown.select("start_s", "end_s", "kind", "label").rows() == [(43_800.0, 44_400.0, "phase", "chaos")]
+
+
+def test_what_lies_outside_of_a_run_is_refused(run):
+    """The text says from when to when there is something; what came after the load is there."""
+    with pytest.raises(SettingsError, match=r"H\+25 to H\+26 lies outside of the run, which goes from H\+0 to H\+24$"):
+        run.between("H+25", "H+26")
+    with pytest.raises(SettingsError, match=r"outside of the stretch, which goes from H\+1 to H\+2$"):
+        run.between("H+1", "H+2").between("H+3", "H+4")
+    after = run.between(run.end_s + 0.5, "H+25").events()["name"].to_list()
+    assert after == ["METRICS_SNAPSHOT", "POLICIES_REMOVED", "SOAK_TEST_COMPLETED"]
 
 
 @pytest.mark.parametrize(
