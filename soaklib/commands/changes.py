@@ -200,7 +200,7 @@ def _refuse_what_only_the_run_names(options: argparse.Namespace, settings: SoakS
 def flags() -> Flags:
     """Give the command's flags."""
     parser = Flags(
-        prog="python -m soaklib.changes",
+        prog="soaklib changes",
         description="Make a change by hand, between two health gates.",
         epilog=f"An admin token is read from {ADMIN_TOKEN_VARIABLE}. With --run, what the run's file names (headers, "
         "authorities, gateway) is used while the run is going on in a folder that is yours alone; of any other folder, "

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command, find_folder
-from soaklib.errors import ExitCode, SoaklibError
+from soaklib.errors import ExitCode, SettingsError, SoaklibError
 from soaklib.evidence.collecting import DATABASE_VARIABLE, Wanted, collected
 from soaklib.evidence.manifest import PartState
+from soaklib.plan.given import absolute_database
 from soaklib.plan.settings import header_values
 from soaklib.store.live import is_published
 from soaklib.store.lock import RunLock
@@ -25,7 +26,7 @@ __all__ = ["flags", "main"]
 def flags() -> Flags:
     """Give the command's flags."""
     parser = Flags(
-        prog="python -m soaklib.collect",
+        prog="soaklib collect",
         description="Make a run's evidence whole and pack it into soak-artifacts-<run-id>.tar.gz in its folder.",
     )
     parser.add_argument("run", metavar="RUN", help="folder or id of a run, or 'latest'; it may be going on")
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     options = flags().parse_args(arguments)
     try:
+        _refuse_unknown(options.database_url)
         wanted = Wanted(
             parquet=options.parquet, include_secrets=options.include_secrets, database_url=options.database_url,
             prove_restore=options.prove_restore, secrets=tuple(header_values(options.header_env).values()),
@@ -71,3 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"database snapshot {snapshot.state}: {snapshot.detail}", file=sys.stderr)
     print(bundle)
     return ExitCode.OK
+
+
+def _refuse_unknown(database_url: str | None) -> None:
+    """Refuse a database's URL of a kind that is not known, before the evidence is without it."""
+    try:
+        if database_url is not None:
+            absolute_database(database_url)
+    except ValueError as exc:
+        msg = f"--database-url {exc}"
+        raise SettingsError(msg) from exc

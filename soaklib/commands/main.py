@@ -64,6 +64,7 @@ COMMANDS: Final = {
     ),
 }
 
+_OWN_FLAGS: Final = ("--help", "--version")
 _BROUGHT_BY_EXTRAS: Final = frozenset(
     {
         "aiohttp", "bokeh", "cachetools", "distributed", "jinja2", "jupyter_client", "jupyterlab", "matplotlib",
@@ -84,7 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.OK
     name, *rest = words
     if name not in COMMANDS:
-        return _say(f"there is no command {name!r}{near_miss(name, COMMANDS)}; soaklib --help lists them all")
+        return _say(
+            f"there is no command {name!r}{near_miss(name, [*COMMANDS, *_OWN_FLAGS])}; soaklib --help lists them all"
+        )
     try:
         run = cast("Callable[[Sequence[str]], int]", import_module(COMMANDS[name].module).main)
     except ModuleNotFoundError as exc:

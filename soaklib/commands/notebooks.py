@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.errors import ExitCode
-from soaklib.store.shipped import NOTEBOOKS, shipped
+from soaklib.store.shipped import NOTEBOOKS, copied_into, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,14 +27,7 @@ def copy_notebooks(folder: Path) -> list[Path]:
     list of pathlib.Path
         Those that were copied.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    copied = []
-    for source in sorted(shipped(NOTEBOOKS).glob("*.ipynb")):
-        target = folder / source.name
-        if not target.exists():
-            shutil.copyfile(source, target)
-            copied.append(target)
-    return copied
+    return copied_into(folder, sorted(shipped(NOTEBOOKS).glob("*.ipynb")))
 
 
 def flags() -> Flags:

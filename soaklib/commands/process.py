@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, TypeVar, cast
 import duckdb
 
 from soaklib.analysis.sources.run import find_run
-from soaklib.errors import ExitCode, RunError
+from soaklib.errors import ExitCode, RunError, SoaklibError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -58,7 +58,8 @@ def command(main: _Main) -> _Main:
     """Make a command of a function.
 
     SIGINT, SIGTERM and SIGHUP end it in order, what is open being closed and what is temporary removed, with one
-    sentence and the code 128 + n; a lack of memory, of disk or of permission ends it with a sentence and the code 4.
+    sentence and the code 128 + n; a lack of memory, of disk or of permission ends it with a sentence and the code 4, an
+    error of soaklib's that it has no words of its own for with that error's sentence and code.
     What it says goes nowhere, in place of failing it, once the terminal is closed or the other end of a pipe is gone.
     Words on standard error that a full disk does not take fail nothing either; a result that standard output does not
     take does.
@@ -76,6 +77,9 @@ def command(main: _Main) -> _Main:
         except Stopped as exc:
             print(f"soaklib: stopped by {exc.number.name}", file=sys.stderr)
             return 128 + exc.number
+        except SoaklibError as exc:
+            print(f"soaklib: {exc}", file=sys.stderr)
+            return exc.exit_code
         except (MemoryError, duckdb.OutOfMemoryException):
             print("soaklib: out of memory; everything recorded is on disk", file=sys.stderr)
             return ExitCode.RECORDING

@@ -159,7 +159,7 @@ def find_notebooks(folder: Path | None = None) -> list[Path]:
 def flags() -> Flags:
     """Give the command's flags."""
     parser = Flags(
-        prog="python -m soaklib.report",
+        prog="soaklib report",
         description="Execute the notebooks on a run, and write its figures, its page and its whitepaper.",
     )
     parser.add_argument("run", metavar="RUN", help="folder or id of a run, or 'latest'")

@@ -276,7 +276,8 @@ def _ask(settings: SoakSettings, plan: Plan, url: str) -> Missing:
         async with target.admin(link) as admin:
             result = await admin.health()
             if not result.fit:
-                msg = f"the gateway at {url} cannot be used: {result.detail}"
+                why = "; the plan is of another gateway than soaklib's own: pass --gateway-url" * settings.embedded
+                msg = f"the gateway at {url} cannot be used: {result.detail}{why}"
                 raise TargetError(msg)
             return await admin.missing(plan)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.errors import ExitCode
-from soaklib.store.shipped import SAMPLE, shipped
+from soaklib.store.shipped import SAMPLE, copied_into, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if folder.exists():
         print(f"soaklib: {folder} is there already: name a folder that is not", file=sys.stderr)
         return ExitCode.USAGE
-    shutil.copytree(shipped(SAMPLE), folder)
+    try:
+        copied_into(folder, shipped(SAMPLE).iterdir())
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)  # half of it is no run, and stands in the way of the next try
+        raise
     print(folder.resolve())
     return ExitCode.OK

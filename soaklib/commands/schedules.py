@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.errors import ExitCode
-from soaklib.store.shipped import SCHEDULES, shipped
+from soaklib.store.shipped import SCHEDULES, copied_into, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,10 +32,6 @@ def flags() -> Flags:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     folder: Path = flags().parse_args(arguments).folder
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in SCHEDULES:
-        source = shipped(name)
-        if not (folder / source.name).exists():  # what was changed there stays
-            shutil.copyfile(source, folder / source.name)
+    copied_into(folder, map(shipped, SCHEDULES))
     print(folder.resolve())
     return ExitCode.OK

@@ -21,7 +21,7 @@ def flags() -> Flags:
     """Give the command's flags."""
     codes = ", ".join(f"{code.value} {code.name.lower()}" for code in VerifyCode)
     parser = Flags(
-        prog="python -m soaklib.verify",
+        prog="soaklib verify",
         description="Check that a bundle is what it says it is, without any service or network.",
         epilog=f"Exit codes: 0 authentic, whatever its verdicts say; 2 bad usage; {codes}.",
     )

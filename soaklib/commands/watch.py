@@ -10,9 +10,10 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
+from soaklib.analysis.sources.run import is_being_written, open_run
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command, find_folder
-from soaklib.errors import ExitCode, SoaklibError
+from soaklib.errors import ExitCode
 from soaklib.page.server import PageServer
 
 if TYPE_CHECKING:
@@ -44,11 +45,10 @@ def flags() -> Flags:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     options = flags().parse_args(arguments)
-    try:
-        asyncio.run(_serve(find_folder(options.run), options.port, options.until_idle))
-    except SoaklibError as exc:
-        print(f"soaklib: {exc}", file=sys.stderr)
-        return exc.exit_code
+    folder = find_folder(options.run)
+    if not is_being_written(folder):  # of one that begins there may be nothing to see yet
+        open_run(folder).close()
+    asyncio.run(_serve(folder, options.port, options.until_idle))
     return ExitCode.OK
 
 

@@ -339,7 +339,7 @@ def _only_one(out: Path) -> Generator[None]:
 def flags() -> Flags:
     """Give the command's flags."""
     parser = Flags(
-        prog="python -m soaklib.weekly",
+        prog="soaklib weekly",
         description="Run a soak, report, compare with the last good run, pack, verify, and see to old runs. "
         "Every other flag goes to python -m soaklib.run.",
         epilog="The exit code is that of the soak; 1 also if an endpoint got worse, or the evidence is not whole.",

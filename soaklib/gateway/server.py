@@ -62,7 +62,7 @@ async def serve(settings: GatewaySettings) -> int:
             _stop_at_end_of_stdin(loop, stop)
         await stop.wait()
     except DatabaseError as problem:
-        _say(f"The database cannot be opened: {problem}")
+        _say(f"The database cannot be opened: {' '.join(str(problem).split())}")
         return EXIT_UNUSABLE
     except OSError as problem:
         _say(_address_sentence(settings, problem))

@@ -168,7 +168,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
 def flags() -> argparse.ArgumentParser:
     """Give the flags of the gateway."""
     parser = _Flags(
-        prog="python -m soaklib.gateway",
+        prog="soaklib gateway",
         description="The reference gateway. Prints one JSON line with its URL and pid on stdout when it is listening.",
         epilog=f"faults (name, form of the value, meaning):\n{fault_table()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -49,13 +49,19 @@ def base_url(value: str) -> str:
     if parts.query or parts.fragment:
         msg = "must be a base URL without ? or #"
         raise ValueError(msg)
+    if parts.port == 0:  # asking for it refuses one that is no number, or beyond 65535
+        msg = "must name a port from 1 to 65535"
+        raise ValueError(msg)
     return value.rstrip("/")
 
 
 def absolute_database(url: str) -> str:
-    """Give the URL of an SQLite file with its whole path, so that it names the same file from any folder."""
+    """Check a database's URL; that of an SQLite file gets its whole path, to name the same file from any folder."""
     path = url.removeprefix("sqlite:///")
-    return url if path in {url, ""} or path.startswith("/") else f"sqlite:///{Path(path).absolute()}"
+    if path in {url, ""} and not url.startswith(("postgres://", "postgresql://")):
+        msg = "must be sqlite:///path or postgresql://user:password@host/name"
+        raise ValueError(msg)
+    return url if path == url or path.startswith("/") else f"sqlite:///{Path(path).absolute()}"
 
 
 def _pair(value: str) -> str:

@@ -13,6 +13,7 @@ from pydantic_settings import SettingsError as SourceFault
 
 from soaklib.errors import SettingsError, near_miss
 from soaklib.plan.settings import PLAIN_VARIABLES, SoakSettings, Thresholds
+from soaklib.safety.redaction import mask_url
 
 if TYPE_CHECKING:
     import argparse
@@ -93,10 +94,8 @@ def _problem(error: dict[str, Any], arguments: Sequence[str]) -> str:
         field = Thresholds.model_fields.get(names[1])
     if field is None:
         return f"{'.'.join(names)}: there is no such setting"
-    return (
-        f"{_as_it_was_set(names, arguments)} {error['input']!r}: {message[0].lower()}{message[1:]} "
-        f"({field.description})"
-    )
+    given = mask_url(error["input"]) if isinstance(error["input"], str) else error["input"]
+    return f"{_as_it_was_set(names, arguments)} {given!r}: {message[0].lower()}{message[1:]} ({field.description})"
 
 
 def _as_it_was_set(names: Sequence[str], arguments: Sequence[str]) -> str:

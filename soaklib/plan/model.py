@@ -233,6 +233,12 @@ def plan_file(path: Path) -> Path:
     return path.absolute()
 
 
+def shipped_plans() -> list[str]:
+    """Give the names of the plans that are shipped."""
+    plans = (Path(file.name) for file in files("soaklib.plan").iterdir())
+    return sorted(plan.stem for plan in plans if plan.suffix == ".toml")
+
+
 def load_plan(path: Path | None = None, *, is_rehearsal: bool = False) -> Plan:
     """Read and validate a plan.
 

@@ -22,9 +22,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from soaklib.errors import SettingsError
+from soaklib.errors import SettingsError, near_miss
 from soaklib.plan.given import Pair, abort_rule, absolute_database, base_url, limit_on_agents
-from soaklib.plan.model import plan_file
+from soaklib.plan.model import plan_file, shipped_plans
 from soaklib.safety.reaching import tls_context
 from soaklib.safety.redaction import mask_url
 
@@ -279,15 +279,26 @@ class SoakSettings(BaseSettings):
         if self.deep and not (self.check and self.preflight):
             msg = "--deep goes on from a check that passed: pass --check with it, and not --no-preflight"
             raise ValueError(msg)
+        if self.check and self.resume is not None:
+            msg = "--check tries out a new run, --resume goes on with one: pass one of them"
+            raise ValueError(msg)
         if self.scheduler is not None and self.senders is None:
             msg = "--scheduler places senders: pass --senders N with it"
             raise ValueError(msg)
         if self.total_slots < 1:
             msg = f"--rps {self.rps:g} x --hours {self.hours:g} plans no slot at all; raise one of them"
             raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _names_files(self) -> Self:
+        if self.junit is not None and (self.junit.is_dir() or not self.junit.parent.is_dir()):
+            msg = f"--junit {self.junit} is no file that can be written: name one in a folder that is there"
+            raise ValueError(msg)
         for name, path in (("--ca-file", self.ca_file), ("--plan", self.plan)):
             if path is not None and not path.is_file():
-                msg = f"{name} {path} is not a file"
+                near = near_miss(path.stem, shipped_plans()) if path is self.plan else ""
+                msg = f"{name} {path} is not a file{near}"
                 raise ValueError(msg)
         if self.ca_file is not None:
             tls_context(self.ca_file)  # refuses what is no certificate

@@ -27,7 +27,7 @@ from soaklib.plan.changes import Change, HttpChange, UpstreamChange
 from soaklib.safety.foreign_text import plain_text
 from soaklib.targets.admin import AdminError, Made
 from soaklib.targets.base import Wire
-from soaklib.targets.transport import TimedConnector, open_session, read_bounded
+from soaklib.targets.transport import TimedConnector, open_session, read_bounded, why_no_answer
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -143,7 +143,7 @@ class LiteralChanges:
         except TimeoutError as exc:
             raise _unanswered(wire, f"nothing within {link.timeout_s:g} s") from exc
         except (aiohttp.ClientError, OSError) as exc:
-            raise _unanswered(wire, plain_text(str(exc) or type(exc).__name__)) from exc
+            raise _unanswered(wire, plain_text(why_no_answer(exc))) from exc
 
 
 def _wire(request: LiteralRequest, where: str) -> Wire:

@@ -17,7 +17,7 @@ from soaklib.safety.foreign_text import plain_text
 from soaklib.safety.redaction import redacted
 from soaklib.targets.admin import AdminError
 from soaklib.targets.answers import json_of
-from soaklib.targets.transport import TimedConnector, open_session, read_bounded
+from soaklib.targets.transport import TimedConnector, open_session, read_bounded, why_no_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,7 +122,7 @@ class Asking:
                     raise AdminError(msg, status=response.status)
                 return Reply(response.status, response.headers.copy(), text)
         except (aiohttp.ClientError, OSError) as exc:  # TimeoutError is an OSError
-            msg = f"{method} {path} got no answer: {type(exc).__name__}"
+            msg = plain_text(f"{method} {path} got no answer: {why_no_answer(exc)}")
             raise AdminError(msg) from exc
 
     async def need(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Connections", "TimedConnector", "connect_limit_s", "open_session", "read_bounded"]
+__all__ = ["Connections", "TimedConnector", "connect_limit_s", "open_session", "read_bounded", "why_no_answer"]
 
 _KEEP_ALIVE_S: Final = 4.0  # idle connections are given up before servers do (Node's default is 5 s)
 _CONNECT_SHARE: Final = 1 / 3
@@ -194,3 +196,23 @@ async def read_bounded(content: aiohttp.StreamReader, limit_bytes: int) -> bytes
             return None
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def why_no_answer(exc: aiohttp.ClientError | OSError) -> str:
+    """Word what kept an answer away; of a connection that was never made the cause, without the library's wording."""
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        cause = exc.certificate_error
+        words = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else str(cause)
+        return (
+            f"the certificate of {exc.host} port {exc.port} is not trusted ({words}): where its authority is a private "
+            "one, pass --ca-file"
+        )
+    if isinstance(exc, aiohttp.ClientSSLError):
+        why = getattr(exc.os_error, "reason", None) or "no reason given"
+        return f"{exc.host} port {exc.port} does not speak TLS as it must ({why}): is it http in place of https?"
+    if isinstance(exc, aiohttp.ClientConnectorError) and exc.os_error.errno is not None:
+        code = exc.os_error.errno
+        # a name that is not found has a negative number of its own, and its words with it
+        said = exc.os_error.strerror if code < 0 else os.strerror(code)
+        return f"cannot connect to {exc.host} port {exc.port}: {said}"
+    return str(exc) or type(exc).__name__

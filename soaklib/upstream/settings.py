@@ -12,6 +12,7 @@ from soaklib.upstream.behaviour import MODES, Behaviour, BehaviourError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
 __all__ = ["UpstreamSettings", "flags", "parse_settings"]
 
@@ -72,11 +73,18 @@ def parse_settings(arguments: Sequence[str]) -> UpstreamSettings:
     return UpstreamSettings(**vars(flags().parse_args(arguments)))
 
 
+class _Flags(argparse.ArgumentParser):
+    """A parser that says a mistake in one line; the upstream stands alone, and so has one of its own."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; --help tells more\n")
+
+
 def flags() -> argparse.ArgumentParser:
     """Give the flags of the mock upstream."""
     modes = "\n".join(f"  {name:16}{meaning}" for name, meaning in MODES.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m soaklib.upstream",
+    parser = _Flags(
+        prog="soaklib upstream",
         description="A mock upstream: OpenAI's wire and MCP's. Prints one JSON line with its URL and pid on stdout "
         "when it is listening; PUT /control says how it is to behave.",
         epilog=f"modes, beside a status:\n{modes}",

@@ -51,9 +51,7 @@ def test_what_is_missing_is_told_in_one_line(capsys):
     """Not the usage of the whole command."""
     with pytest.raises(SystemExit, match="2"):
         report.main([])
-    assert capsys.readouterr().err == (
-        "python -m soaklib.report: the following arguments are required: RUN; --help tells more\n"
-    )
+    assert capsys.readouterr().err == ("soaklib report: the following arguments are required: RUN; --help tells more\n")
 
 
 def test_every_command_can_be_completed():

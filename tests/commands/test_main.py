@@ -39,6 +39,7 @@ def test_without_a_word_it_tells_its_help_as_an_error(capsys):
     ("word", "said"),
     [
         ("rnu", "there is no command 'rnu': did you mean run?; soaklib --help lists them all"),
+        ("--verson", "there is no command '--verson': did you mean --version?; soaklib --help lists them all"),
         ("xyzzy", "there is no command 'xyzzy'; soaklib --help lists them all"),
     ],
 )

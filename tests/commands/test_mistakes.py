@@ -1,5 +1,6 @@
 """Each command as it is used by someone who makes mistakes: one clear sentence, the documented code, nothing lost."""
 
+import errno
 import resource
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ import duckdb
 import pytest
 from soak_hour import write_soak_hour
 
-from soaklib.commands import collect, report, run, verify, weekly
+from soaklib.commands import collect, notebooks, report, run, sample, schedules, verify, watch, weekly
 from soaklib.evidence import checking
 
 READERS = {
@@ -17,8 +18,16 @@ READERS = {
     "collect": collect.main,
     "resume": lambda arguments: run.main(["--resume", *arguments]),
     "weekly": lambda arguments: weekly.main(["--resume", *arguments]),
+    "watch": watch.main,
 }
-"""What takes a run and writes to it."""
+"""What takes a run and writes to it, or shows it for as long as it is looked at."""
+
+COPIERS = {
+    "sample": sample.main,
+    "schedules": schedules.main,
+    "notebooks": lambda words: notebooks.main([*words, "--copy-only"]),
+}
+"""What copies files that come with soaklib."""
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +106,38 @@ def test_a_bundle_is_not_written_to(tmp_path, capsys, reader):
     (tmp_path / "soak-artifacts-x.tar.gz").touch()
     assert READERS[reader]([str(tmp_path / "soak-artifacts-x.tar.gz")]) == 2
     assert "is a bundle, to which nothing is added: unpack it, and pass the folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("copier", COPIERS)
+def test_what_can_be_no_folder_is_told_in_a_sentence(tmp_path, capsys, copier):
+    """Nothing can lie beneath a file; what is wanted can be had elsewhere."""
+    (tmp_path / "file").touch()
+    assert COPIERS[copier]([str(tmp_path / "file" / "in it")]) == 2
+    assert capsys.readouterr().err == f"soaklib: {tmp_path}/file/in it cannot be made a folder: Not a directory\n"
+    assert COPIERS[copier]([str(tmp_path / "made" / "whole")]) == 0
+
+
+def test_half_a_sample_does_not_stay(tmp_path, capsys, monkeypatch):
+    """A disk that is full in the midst of it: a sentence, the code for that, and room for the next try."""
+
+    def full(_, target):
+        target.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    assert sample.main([str(tmp_path / "kept")]) == 4
+    assert capsys.readouterr().err.endswith(": No space left on device\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_of_no_known_kind_is_refused_before_anything_is_packed(template, capsys):
+    """Where a flag names it, the evidence would be without it."""
+    before = sorted(template.iterdir())
+    assert collect.main([str(template), "--database-url", "foo"]) == 2
+    assert capsys.readouterr().err == (
+        "soaklib: --database-url must be sqlite:///path or postgresql://user:password@host/name\n"
+    )
+    assert sorted(template.iterdir()) == before
 
 
 @pytest.mark.slow

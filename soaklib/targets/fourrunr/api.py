@@ -9,9 +9,7 @@ alone, and never to another origin, so that no header goes where it was not mean
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import ssl
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from urllib.parse import quote
@@ -24,7 +22,7 @@ from soaklib.safety.foreign_text import MOST_NAME, is_plain, plain_text
 from soaklib.safety.reaching import refuse_bad_header
 from soaklib.safety.redaction import redacted
 from soaklib.targets.admin import AdminError
-from soaklib.targets.transport import TimedConnector, connect_limit_s, open_session, read_bounded
+from soaklib.targets.transport import TimedConnector, connect_limit_s, open_session, read_bounded, why_no_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -328,7 +326,7 @@ class GatewayApi:
         except TimeoutError as exc:
             raise ApiError(route, None, f"nothing within {self._timeout_s:g} s") from exc
         except (aiohttp.ClientError, OSError) as exc:
-            raise ApiError(route, None, self._without_secrets(_why_no_answer(exc))) from exc
+            raise ApiError(route, None, self._without_secrets(why_no_answer(exc))) from exc
 
 
 def _loads(route: str, reply: Reply) -> Any:
@@ -354,23 +352,3 @@ def _forms(secrets: Iterable[str]) -> Iterable[str]:
             if len(form) >= _LEAST_SECRET:
                 yield form
                 yield orjson.dumps(form)[1:-1].decode()
-
-
-def _why_no_answer(exc: aiohttp.ClientError | OSError) -> str:
-    """Word what kept an answer away; of a connection that was never made the cause, without the library's wording."""
-    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        cause = exc.certificate_error
-        words = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else str(cause)
-        return (
-            f"the certificate of {exc.host} port {exc.port} is not trusted ({words}): where its authority is a private "
-            "one, pass --ca-file"
-        )
-    if isinstance(exc, aiohttp.ClientSSLError):
-        why = getattr(exc.os_error, "reason", None) or "no reason given"
-        return f"{exc.host} port {exc.port} does not speak TLS as it must ({why}): is it http in place of https?"
-    if isinstance(exc, aiohttp.ClientConnectorError) and exc.os_error.errno is not None:
-        code = exc.os_error.errno
-        # a name that is not found has a negative number of its own, and its words with it
-        said = exc.os_error.strerror if code < 0 else os.strerror(code)
-        return f"cannot connect to {exc.host} port {exc.port}: {said}"
-    return str(exc) or type(exc).__name__
