@@ -197,14 +197,16 @@ _HOME: Final = {name: module for module, names in _MODULES.items() for name in n
 def __getattr__(name: str) -> object:
     if name == "__version__":
         return version("soaklib")
-    if name == "charts":
-        return import_module("soaklib.charts")
-    if name not in _HOME:
-        from soaklib.errors import near_miss  # noqa: PLC0415 - importing soaklib loads nothing
+    from soaklib.errors import near_miss, needing_extra  # noqa: PLC0415 - importing soaklib loads nothing
 
+    if name == "charts":
+        with needing_extra("soaklib.charts", "charts"):
+            return import_module("soaklib.charts")
+    if name not in _HOME:
         msg = f"module 'soaklib' has no attribute {name!r}{near_miss(name, __all__)}"
         raise AttributeError(msg)
-    value = getattr(import_module(_HOME[name]), name)
+    with needing_extra(f"soaklib.{name}"):
+        value = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
     return value
 

@@ -11,7 +11,8 @@
     │   ├── BusyError               the run's process has its file to itself; look again in a moment
     │   └── SchemaError             its tables are of another schema version
     ├── ExpositionError             text that is not a metrics exposition
-    └── SourceError                 another source (Prometheus, the gateway's database) cannot be read
+    ├── SourceError                 another source (Prometheus, the gateway's database) cannot be read
+    └── MissingExtraError           what is asked for needs an extra of soaklib's; a ModuleNotFoundError, too
 
 One warning beside them: PartialAnswerWarning, a source that gave less than it was asked for and said so.
 
@@ -21,17 +22,19 @@ A failed request is not an exception: it is an outcome (see :mod:`soaklib.record
 from __future__ import annotations
 
 import difflib
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 __all__ = [
     "AbortedError",
     "BusyError",
     "ExitCode",
     "ExpositionError",
+    "MissingExtraError",
     "PartialAnswerWarning",
     "RecordingError",
     "RunError",
@@ -42,6 +45,7 @@ __all__ = [
     "TargetError",
     "first_line",
     "near_miss",
+    "needing_extra",
 ]
 
 
@@ -113,6 +117,48 @@ class SourceError(SoaklibError):
     """Another source (a Prometheus server, the gateway's database) cannot be read."""
 
     exit_code = ExitCode.USAGE
+
+
+class MissingExtraError(SoaklibError, ModuleNotFoundError):
+    """What is asked for needs a package that an extra brings; says which, and how to have it."""
+
+    exit_code = ExitCode.USAGE
+
+
+_EXTRAS: Final = {
+    "aiohttp": "runner", "bokeh": "page", "cachetools": "gateway", "distributed": "fleet", "font_roboto": "charts",
+    "jinja2": "whitepaper", "jupyter_client": "notebooks", "jupyterlab": "notebooks", "matplotlib": "charts",
+    "nbclient": "notebooks", "nbformat": "notebooks", "numpy": "statistics", "orjson": "runner",
+    "papermill": "notebooks", "prometheus_api_client": "prometheus", "psutil": "runner", "psycopg": "database",
+    "rich": "runner", "scipy": "statistics", "tenacity": "runner", "typst": "whitepaper", "yarl": "runner",
+}  # fmt: skip
+"""Package -> the least extra that brings it."""
+
+
+@contextmanager
+def needing_extra(what: str, extra: str | None = None) -> Iterator[None]:
+    """Say of a package that is missing within which extra brings it.
+
+    Parameters
+    ----------
+    what
+        What it is needed for, as the user calls it.
+    extra
+        The extra that brings all of it; None for the one that brings the package.
+
+    Raises
+    ------
+    MissingExtraError
+        A package of an extra is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        package = (exc.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        msg = f"{what} needs {package}, which is not installed: pip install 'soaklib[{extra or _EXTRAS[package]}]'"
+        raise MissingExtraError(msg, name=package) from exc
 
 
 class PartialAnswerWarning(UserWarning):

@@ -4,12 +4,15 @@ import ast
 import importlib
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import soaklib
+from soaklib import errors
 from soaklib.commands.main import COMMANDS
+from soaklib.errors import MissingExtraError
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "soaklib"
@@ -74,6 +77,34 @@ def test_a_name_that_is_missed_by_little_is_suggested():
     """As Python does it for its own, in every version."""
     with pytest.raises(AttributeError, match=r"no attribute 'sucess_rate': did you mean success_rate\?"):
         _ = soaklib.sucess_rate
+
+
+def test_a_name_that_needs_an_extra_says_which(monkeypatch):
+    """One sentence, and still the error that Python has for it; what no extra brings is a defect as it is."""
+
+    def lacking(package):
+        def fail(_):
+            raise ModuleNotFoundError(package, name=package)
+
+        return fail
+
+    monkeypatch.delitem(vars(soaklib), "latency", raising=False)
+    monkeypatch.setattr(soaklib, "import_module", lacking("numpy.linalg"))
+    said = r"^soaklib\.latency needs numpy, which is not installed: pip install 'soaklib\[statistics\]'$"
+    with pytest.raises(MissingExtraError, match=said) as caught:
+        _ = soaklib.latency
+    assert isinstance(caught.value, ModuleNotFoundError)
+    assert caught.value.name == "numpy"
+    monkeypatch.setattr(soaklib, "import_module", lacking("soaklib.lost"))
+    with pytest.raises(ModuleNotFoundError, match=r"^soaklib\.lost$"):
+        _ = soaklib.latency
+
+
+def test_the_extras_that_are_named_are_there():
+    """As the project's metadata has them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert set(errors._EXTRAS.values()) <= set(project["optional-dependencies"])
+    assert {command.extra for command in COMMANDS.values()} <= set(project["optional-dependencies"])
 
 
 def test_no_module_is_too_long_to_read():

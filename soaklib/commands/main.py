@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from soaklib.errors import ExitCode, near_miss
+from soaklib.errors import ExitCode, MissingExtraError, near_miss, needing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,13 +65,6 @@ COMMANDS: Final = {
 }
 
 _OWN_FLAGS: Final = ("--help", "--version")
-_BROUGHT_BY_EXTRAS: Final = frozenset(
-    {
-        "aiohttp", "bokeh", "cachetools", "distributed", "jinja2", "jupyter_client", "jupyterlab", "matplotlib",
-        "nbclient", "nbformat", "numpy", "orjson", "papermill", "prometheus_api_client", "psutil", "psycopg", "rich",
-        "scipy", "tenacity", "typst", "yarl",
-    }
-)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,12 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"there is no command {name!r}{near_miss(name, [*COMMANDS, *_OWN_FLAGS])}; soaklib --help lists them all"
         )
     try:
-        run = cast("Callable[[Sequence[str]], int]", import_module(COMMANDS[name].module).main)
-    except ModuleNotFoundError as exc:
-        package = (exc.name or "").partition(".")[0]
-        if package not in _BROUGHT_BY_EXTRAS:
-            raise
-        return _say(f"{name} needs {package}, which is not installed: pip install 'soaklib[{COMMANDS[name].extra}]'")
+        with needing_extra(name, COMMANDS[name].extra):
+            run = cast("Callable[[Sequence[str]], int]", import_module(COMMANDS[name].module).main)
+    except MissingExtraError as exc:
+        return _say(str(exc))
     return run(rest)
 
 

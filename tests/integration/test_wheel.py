@@ -136,6 +136,16 @@ def test_soaklib_alone_reads_a_run_and_names_the_extra_that_is_missing(alone):
         cwd=alone.folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert int(read.stdout) > 40_000, read.stderr
+    for what, extra in (
+        ("soaklib.latency(run)", "statistics"),
+        ("run.plot", "charts,statistics"),
+        ("soaklib.charts", "charts"),
+    ):
+        asked = subprocess.run(
+            [alone._bin / "python", "-c", f"import soaklib; run = soaklib.open_run('kept'); {what}"],
+            cwd=alone.folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert asked.stderr.endswith(f" needs numpy, which is not installed: pip install 'soaklib[{extra}]'\n")
     for name, extra in (("run", "all"), ("gateway", "gateway"), ("report", "all"), ("compare", "statistics")):
         ended = alone(name, *(("kept", "kept") if name == "compare" else ("kept",) if name == "report" else ()))
         assert ended.returncode == 2, ended.stderr

@@ -18,7 +18,7 @@ from soaklib.analysis.sources.exporting import export
 from soaklib.analysis.sources.frames import frame_of
 from soaklib.analysis.sources.lending import lent
 from soaklib.analysis.sources.stretch import connect_stretch
-from soaklib.errors import RunError, SettingsError
+from soaklib.errors import RunError, SettingsError, needing_extra
 from soaklib.plan.settings import Thresholds
 from soaklib.records import RunStatus, Verdict
 from soaklib.records.moments import soak_s_of, soak_text
@@ -215,8 +215,8 @@ class Run:
         SettingsError
             There is no such criterion.
         """
-        known = cast("pl.DataFrame", _above("analysis.verdicts.criteria", "known_verdicts")(self, name))
-        return Verdict(*known.row(0))
+        judged = _above("run.verdict", "analysis.verdicts.criteria", "known_verdicts")
+        return Verdict(*cast("pl.DataFrame", judged(self, name)).row(0))
 
     def metric(
         self, name: str, *, every: str | None = None, by: str | Sequence[str] = (), how: str | None = None
@@ -248,7 +248,7 @@ class Run:
         SettingsError
             No such metric was scraped, or it has no such label, or `how` is none of these; the nearest is named.
         """
-        frame = _above("analysis.measures.metrics", "metric")(self, name, every=every, by=by, how=how)
+        frame = _above("run.metric", "analysis.measures.metrics", "metric")(self, name, every=every, by=by, how=how)
         return cast("pl.DataFrame", frame)
 
     def _last_event_s(self) -> float:
@@ -259,7 +259,7 @@ class Run:
     @property
     def plot(self) -> Plots:
         """Charts of the run by name: ``run.plot.success_rate(every="15m")``; see :mod:`soaklib.reports.plots`."""
-        return cast("Plots", _above("reports.plots", "Plots")(self))
+        return cast("Plots", _above("run.plot", "reports.plots", "Plots", extra="charts,statistics")(self))
 
     def export(self, folder: Path | str, format: ExportFormat = "parquet") -> list[Path]:  # noqa: A002 - users' word
         """Write the run's tables to files: outcomes, samples, scrapes, events, health, verdicts.
@@ -351,6 +351,7 @@ def _hint(exc: duckdb.Error, query: str) -> str:
     return _LABELS_HINT if isinstance(exc, duckdb.ConversionException) and _LABELS.search(query) else ""
 
 
-def _above(module: str, name: str) -> Any:
+def _above(what: str, module: str, name: str, *, extra: str | None = None) -> Any:
     """Give what stands above this room in the house, loaded when a method first asks for it."""
-    return getattr(import_module(f"soaklib.{module}"), name)
+    with needing_extra(what, extra):
+        return getattr(import_module(f"soaklib.{module}"), name)
