@@ -29,7 +29,7 @@ def _notebook(folder, name, *sources):
 
 @pytest.fixture
 def run_folder(soak_hour, tmp_path, monkeypatch):
-    """A run of its own whose report is its notebooks alone: the paper is looked at by ``reported``, and takes seconds."""
+    """A run of its own whose report is its notebooks alone: ``reported`` has the paper, which takes seconds."""
     for part in ("made_claims", "write_page", "build_whitepaper"):
         monkeypatch.setattr(report, part, lambda *_, **__: None)
     return shutil.copytree(soak_hour, tmp_path / "r1")
