@@ -198,6 +198,7 @@ def notebook_page(private):
         options.add_argument(argument)
     service = Service(shutil.which("chromedriver"), log_output=str(private / "chromedriver.log"))
     driver = webdriver.Chrome(options=options, service=service)
+    driver.set_script_timeout(120)  # axe reads a whole page; a bound for a busy machine, where it has 30 s by itself
     try:
         yield NotebookPage(driver)
     finally:
