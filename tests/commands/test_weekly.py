@@ -9,12 +9,13 @@ import sys
 import time
 
 import duckdb
+import polars as pl
 import pytest
 from soak_hour import write_soak_hour
 
 from soaklib.commands import weekly
 from soaklib.errors import RecordingError, RunError, SoaklibError
-from soaklib.evidence import baseline
+from soaklib.evidence import baseline, comparison
 from soaklib.evidence.checking import Problem, Verification, VerifyCode
 from soaklib.evidence.comparison import read_comparison
 from soaklib.store.bundle import bundle_name
@@ -101,6 +102,12 @@ def weeks(template, tmp_path, monkeypatch, capsys):
     return Weeks(template, tmp_path / "runs", monkeypatch, capsys)
 
 
+@pytest.fixture
+def alike(monkeypatch):
+    """Weeks that are the same unseen: to compare two takes a second, and is looked at by other tests."""
+    monkeypatch.setattr(comparison, "compare", lambda *_, **__: pl.DataFrame())
+
+
 def test_the_first_week_has_nothing_to_be_compared_with(weeks):
     """It is packed and verified all the same; the last line of stdout is the folder."""
     code, folder, said = weeks.week()
@@ -168,6 +175,7 @@ def test_a_week_that_got_better_is_no_regression(weeks):
     assert read_comparison(better).regressions == ()
 
 
+@pytest.mark.usefixtures("alike")
 @pytest.mark.parametrize(
     ("why", "options"),
     [
@@ -228,6 +236,7 @@ def test_a_week_that_was_killed_after_its_soak_is_finished_by_resume(weeks):
     assert weeks.stdout == [str(folder)]
 
 
+@pytest.mark.usefixtures("alike")
 def test_a_second_start_is_refused(weeks):
     """While a week goes on, and while any soak goes on in the folder; with a sentence and code 2."""
     _, folder, _ = weeks.week()
@@ -242,6 +251,7 @@ def test_a_second_start_is_refused(weeks):
     assert weeks.week()[0] == 0
 
 
+@pytest.mark.usefixtures("alike")
 def test_old_runs_are_named_first_and_go_only_when_told_to(weeks):
     """Without --remove it is said what would go; with it, it goes. The run that is not authentic stays."""
     folders = [weeks.week()[1] for _ in range(4)]
