@@ -23,10 +23,12 @@ from soaklib.charts.percentiles import percentile_plot
 from soaklib.charts.residuals import reconciliation_residuals
 from soaklib.charts.rotation import rotation_impact
 from soaklib.charts.saving import SavedFigure, save
+from soaklib.charts.stated import gateway_stated
 from soaklib.charts.success import success_rate
 from soaklib.charts.tables import EventTable, VerdictTable, event_table, verdict_table
 from soaklib.charts.theme import COLUMN_MM, PAGE_MM, figure
 from soaklib.charts.tools import tool_usage
+from soaklib.charts.usage import usage_books
 from soaklib.charts.validity import measurement_validity
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "figure",
     "gateway_additions",
     "gateway_panels",
+    "gateway_stated",
     "intervention_timeline",
     "latency_heat_map",
     "latency_heat_maps",
@@ -59,5 +62,6 @@ __all__ = [
     "save",
     "success_rate",
     "tool_usage",
+    "usage_books",
     "verdict_table",
 ]

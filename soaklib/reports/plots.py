@@ -8,10 +8,11 @@ Whoever wants the frame too calls the function and the chart: both are public. E
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from soaklib import charts
 from soaklib.analysis.books.reconcile import reconcile
+from soaklib.analysis.books.tokens import spend, tokens
 from soaklib.analysis.measures.around import aligned
 from soaklib.analysis.measures.breakers import breaker_states, fast_fails, recoveries
 from soaklib.analysis.measures.budget import error_budget
@@ -21,6 +22,7 @@ from soaklib.analysis.measures.marks import marks, planned_windows
 from soaklib.analysis.measures.meanings import counted_as
 from soaklib.analysis.measures.metrics import gauge, gauge_windows, in_soak_time
 from soaklib.analysis.measures.rates import denials, outcome_counts, success_rate, tool_usage
+from soaklib.analysis.measures.stated import stated
 from soaklib.analysis.measures.windows import every_for
 from soaklib.analysis.statistics.drift import drift
 from soaklib.analysis.verdicts.memory import memory_metric, memory_trend
@@ -145,6 +147,17 @@ class Plots:
         retries = counted_as(self._run, "retries", every)
         hits = counted_as(self._run, "cache hits", every)
         return charts.retries_and_cache(retries, hits, figure=figure, **self._marked(looks, *figure.axes))
+
+    def gateway_stated(self, every: str | None = None, *, figure: Figure | None = None, **looks: Any) -> Figure:
+        """Draw :func:`soaklib.charts.gateway_stated`."""
+        figure = figure or charts.figure(height_mm=_TALL_MM)
+        frame = stated(self._run, every or every_for(self._run, most=100), by=())
+        return charts.gateway_stated(frame, figure=figure, **self._marked(looks))
+
+    def usage_books(self, *, by: Literal["model", "key"] = "key", figure: Figure | None = None) -> Figure:
+        """Draw :func:`soaklib.charts.usage_books` of the whole run."""
+        figure = figure or charts.figure(height_mm=_TALL_MM)
+        return charts.usage_books(tokens(self._run, by), spend(self._run, by), figure=figure)
 
     def drift(
         self,

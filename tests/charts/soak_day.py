@@ -190,3 +190,27 @@ def comparison():
     ]
     columns = ["endpoint", "unit", "a", "b", "difference", "low", "high", "margin", "state"]
     return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def stated():
+    rows = [
+        (soak_s, 4.0, 40.0 if _chaos(soak_s) else 12.0, 60 if _chaos(soak_s) else 1, 20 if _chaos(soak_s) else 0, 400)
+        for soak_s in _windows(_HOUR_S / 2)
+    ]
+    columns = ["soak_s", "gateway_p50_ms", "gateway_p99_ms", "retries", "fallbacks", "remaining_least"]
+    return pl.DataFrame(rows, schema=columns, orient="row").with_columns(end_s=pl.col("soak_s") + _HOUR_S / 2)
+
+
+def usage(scale=1.0):
+    keys = ["88dc28d0f030c55ed4ab77ed8faf098196cb1c05df778539800c9f1243fe6b4b", "second", ""]
+    rows = [
+        (key, "gateway", 1_000.0 * scale, counted * scale) for key, counted in zip(keys, (1000, 900, 1200), strict=True)
+    ]
+    columns = ["key", "source", "stated_most", "counted"]
+    return pl.DataFrame(rows, schema=columns, orient="row").with_columns(
+        lost=pl.Series([0.0, 100.0 * scale, 0.0]), too_many=pl.Series([0.0, 0.0, 150.0 * scale])
+    )
+
+
+def tokens():
+    return pl.concat([usage().with_columns(direction=pl.lit(direction)) for direction in ("in", "out")])

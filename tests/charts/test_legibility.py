@@ -33,6 +33,12 @@ _FIGURES = {
         day.validity(), figure=figure, late_ms=100.0, marks=marks)),
     "retries-and-cache": (90, lambda figure, marks: charts.retries_and_cache(
         day.metered(), day.metered(), figure=figure, marks=marks)),
+    "gateway-stated": (100, lambda figure, marks: charts.gateway_stated(day.stated(), figure=figure, marks=marks)),
+    "gateway-stated-none": (100, lambda figure, marks: charts.gateway_stated(
+        day.stated().clear(), figure=figure, marks=marks)),
+    "usage-books": (100, lambda figure, _: charts.usage_books(day.tokens(), day.usage(1e-5), figure=figure)),
+    "usage-books-none": (100, lambda figure, _: charts.usage_books(
+        day.tokens().clear(), day.usage().clear(), figure=figure)),
     "rotation-impact": (80, lambda figure, _: charts.rotation_impact(day.aligned(), figure=figure)),
     "error-budget-burn": (80, lambda figure, marks: charts.error_budget_burn(
         day.error_budget(), figure=figure, marks=marks)),

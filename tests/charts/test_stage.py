@@ -21,6 +21,7 @@ _TIMED = {
     "intervention_timeline": lambda f, **k: charts.intervention_timeline(day.events(), ax=f.subplots(), **k),
     "measurement_validity": lambda f, **k: charts.measurement_validity(day.validity(), figure=f, **k),
     "retries_and_cache": lambda f, **k: charts.retries_and_cache(day.metered(), day.metered(), figure=f, **k),
+    "gateway_stated": lambda f, **k: charts.gateway_stated(day.stated(), figure=f, **k),
     "error_budget_burn": lambda f, **k: charts.error_budget_burn(day.error_budget(), figure=f, **k),
     "reconciliation_residuals": lambda f, **k: charts.reconciliation_residuals(day.books(), ax=f.subplots(), **k),
 }
