@@ -157,7 +157,7 @@ class VirtualPlace:
         folder.mkdir(parents=True, exist_ok=True)
         self.lock = RunLock(folder)
         self.lock.__enter__()
-        self._folder, self._world, self._how, self._is_live = folder, world, None, True
+        self._folder, self._world, self._how, self._is_live, self._is_still = folder, world, None, True, False
         self.recorder = _Recorder(world.loop)
         self.sender = Sender(
             job=LaneJob.read(job), lane=lane, folder=folder,
@@ -188,9 +188,16 @@ class VirtualPlace:
     async def stop(self):
         self._stop.set()
 
+    async def stand_still(self):
+        """Let it stand still for good: it neither goes on nor ends, until it is killed."""
+        self._is_still = True
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
+
     async def kill(self):
         """Kill it: what it had handed over is written, and nothing else."""
-        if self.task.done():
+        if self.task.done() and not self._is_still:
             return
         self._is_live = self.recorder.is_alive = False
         self._how = "killed by SIGKILL"

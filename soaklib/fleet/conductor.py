@@ -36,6 +36,8 @@ _LEAD_US: Final = 500_000
 """From the word that starts the soak to its start: the word's way to every lane."""
 _TAKE_IN_EVERY_S: Final = 0.2
 _END_WITHIN_S: Final = 60.0
+_LATE_S: Final = 60.0
+"""A lane that stands still past the plan's end by more is not waited for: nobody may ever let it go on."""
 
 
 class Place(Protocol):
@@ -128,7 +130,7 @@ class Fleet:
         TargetError
             One of them ended before, or is not ready within two minutes.
         """
-        self._vitals, self._events = vitals, events
+        self._vitals, self._events, self._clock = vitals, events, clock
         self._desk = await self._open.enter_async_context(Desk(self.job.run_id, clock.now_us, host=self.desk_host))
         self.job = self.job.model_copy(update={"desk": self._desk.address})
         path = self.job.write(self.run_folder)
@@ -147,6 +149,8 @@ class Fleet:
             EventName.LANE_STARTED,
             f"lanes={self.job.lanes} started={len(self.to_start)} desk={self._desk.address} start_us={start_us}",
         )
+        settings = self.job.settings_of(Lane(0, self.job.lanes))
+        self._last_us = start_us + round(1e6 * (settings.duration_s / settings.speed + _LATE_S))
         await clock.sleep_until(start_us - self.job.tokens_before_us)
         return start_us
 
@@ -155,8 +159,13 @@ class Fleet:
         return [_sight(state) for state in self.lanes]
 
     async def sent(self) -> None:
-        """Wait until each lane has sent its last slot, or does not live any more."""
-        while any(state.is_alive and not (state.report and state.report.has_sent) for state in self.lanes):  # noqa: ASYNC110 - what is waited for is in other processes
+        """Wait until each lane has sent its last slot, does not live any more, or stands still past the plan's end."""
+        while sending := [state for state in self.lanes if state.is_alive and not _has_sent(state)]:
+            if self._clock.now_us() > self._last_us:
+                for state in sending:
+                    said = f"lane {state.lane}: {_LATE_S:g} s after its end it still sends; it is waited for no longer"
+                    self._events.write(EventName.LANE_LOST, said)
+                return
             await asyncio.sleep(_TAKE_IN_EVERY_S)
 
     async def watch(self) -> None:
@@ -168,7 +177,7 @@ class Fleet:
     async def end(self) -> None:
         """Tell lanes that still send to stop, and wait until all are gone."""
         for state in self.lanes:
-            if state.place is not None and state.place.ended() is None and not (state.report and state.report.has_sent):
+            if state.place is not None and state.place.ended() is None and not _has_sent(state):
                 await state.place.stop()
         try:
             async with asyncio.timeout(_END_WITHIN_S + float(self.job.settings.get("drain_s", 0))):
@@ -240,6 +249,10 @@ class Fleet:
             sent.subtract(before.sent_calls)
         self._vitals.outcomes.update(outcomes)
         self._vitals.sent_calls.update(sent)
+
+
+def _has_sent(state: LaneState) -> bool:
+    return state.report is not None and state.report.has_sent
 
 
 def _sight(state: LaneState) -> LaneSight:

@@ -114,15 +114,16 @@ def test_a_clock_that_drifts_is_corrected_at_the_merge(world, monkeypatch):
     assert told[0][0] >= 24
 
 
-def test_a_clock_that_is_set_ahead_in_the_middle_misses_nothing(world):
-    """A lane whose wall clock is set ahead by ten seconds sends on by the time that has passed, and says so."""
+@pytest.mark.parametrize(("set_s", "segments"), [(10, 2), (-10, 1), (0.5, 1)])
+def test_a_clock_that_is_set_in_the_middle_misses_nothing(world, set_s, segments):
+    """A lane whose wall clock is set sends on by the time that has passed; a step that may be a sleep it looks into."""
     world.begin()
     world.live(60)
-    world.set_s[1] = 10
+    world.set_s[1] = set_s
     folder = world.gather()
     assert _rows(folder, "select count(*) from outcomes where kind = 'missed'") == [(0,)]
     assert _apart_us(folder, 1) <= 1
-    assert _rows(folder, "select count(*) from segments where lane = 1") == [(2,)]
+    assert _rows(folder, "select count(*) from segments where lane = 1") == [(segments,)]
 
 
 # -- what dies
@@ -203,6 +204,24 @@ def test_a_lost_lane_is_settled_once(world):
         " where step = 0 and purpose in ('load', 'probe') group by all order by 2",
     )
     assert of_lane == [("load", 0, 720, 720), ("load", 1, 720, 720), ("probe", None, 120, 120)]
+
+
+def test_a_lane_that_stands_still_for_good_does_not_hold_up_the_end(world):
+    """A minute after the plan's end it is waited for no longer and is ended; what it did not send is missed."""
+    world.begin()
+    world.live(40)
+    world.loop.run_until_complete(world.places[1].stand_still())
+    folder = world.gather()
+    told = [detail for (detail,) in _rows(folder, "select detail from events where name = 'LANE_LOST' order by at_us")]
+    assert told == [
+        "lane 1/2: 60 s after its end it still sends; it is waited for no longer", "lanes that do not stop are ended",
+    ]  # fmt: skip
+    missed = dict(_rows(
+        folder, "select lane, count(*) filter (kind = 'missed') from outcomes where step = 0 and lane is not null"
+                " group by lane"
+    ))  # fmt: skip
+    assert missed[0] == 0
+    assert missed[1] == pytest.approx(80 * _SPEED * 0.1, abs=10)
 
 
 def test_a_lane_that_comes_late_misses_its_slots_and_sends_no_burst(world):
