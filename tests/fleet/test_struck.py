@@ -1,9 +1,10 @@
-"""A fleet whose conductor stands still while a lane's disk takes no more: one run that several tests look at."""
+"""A fleet of which a lane stands still, then the conductor, while a lane's disk takes no more: one run for them all."""
 
 import os
 import re
 import signal
 import subprocess
+import time
 
 import psutil
 import pytest
@@ -20,9 +21,13 @@ _SLOTS = 720
 
 @pytest.fixture(scope="module")
 def struck(tmp_path_factory):
-    """Two lanes; from their start on the conductor stands still until both have ended, lane 1 for want of disk."""
+    """Lane 0 stands still for two seconds; then the conductor until both have ended, lane 1 for want of disk."""
     run = Running(tmp_path_factory.mktemp("struck"), "--senders", "2", "--hours", "1", "--speed", "360", "--rps", "0.2")
     run.wait_for_lanes(0, 1)
+    still = run.sender(0)
+    os.kill(still, signal.SIGSTOP)
+    time.sleep(2)  # for which it is to be late
+    os.kill(still, signal.SIGCONT)
     for _ in range(2):
         before = _bytes_of(run, 1)
         run.wait_until(lambda: _bytes_of(run, 1) > before, "rows of lane 1")  # noqa: B023 - it is over before the next
@@ -54,8 +59,25 @@ def _missed(folder):
     )
 
 
+def test_a_lane_that_stands_still_sends_late_while_the_other_keeps_its_pace(struck):
+    """What was due while it stood still leaves late, in its own data; the other lane went on meanwhile."""
+    [(lag_us, meanwhile)] = rows_of(
+        struck.folder,
+        """with sent as (
+               select * from outcomes where purpose = 'load' and step = 0 and sent_at_us is not null),
+           late as (
+               select planned_at_us as due_us, sent_at_us from sent
+               where lane = 0 and sent_at_us - due_us > 1500000 order by slot limit 1)
+           select late.sent_at_us - due_us,
+                  (select count(*) from sent where lane = 1 and sent.sent_at_us between due_us and late.sent_at_us)
+           from late""",
+    )
+    assert lag_us > 1_500_000
+    assert meanwhile > 10  # of some seventy
+
+
 def test_lanes_need_no_conductor_that_moves(struck):
-    """While the conductor stood still the other lane sent all its slots, and the run came to its end with its rows."""
+    """While the conductor stood still lane 0 sent all its slots, and the run came to its end with a row for each."""
     assert rows_of(struck.folder, "select status from run") == [("completed",)]
     assert _missed(struck.folder)[0] == 0
     assert rows_of(
