@@ -86,7 +86,8 @@ def command(main: _Main) -> _Main:
         except OSError as exc:
             if not _is_of_the_machine(exc):
                 raise
-            where = "" if exc.filename is None else f"{exc.filename}: "
+            name = exc.filename2 or exc.filename  # of a copy the second is what was written
+            where = "" if name is None else f"{name}: "
             print(f"soaklib: {where}{exc.strerror}", file=sys.stderr)
             return ExitCode.RECORDING
         else:

@@ -120,13 +120,15 @@ def test_what_can_be_no_folder_is_told_in_a_sentence(tmp_path, capsys, copier):
 def test_half_a_sample_does_not_stay(tmp_path, capsys, monkeypatch):
     """A disk that is full in the midst of it: a sentence, the code for that, and room for the next try."""
 
-    def full(_, target):
+    def full(source, target):
         target.write_text("half")
-        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        raise OSError(errno.ENOSPC, "No space left on device", str(source), None, str(target))
 
     monkeypatch.setattr(shutil, "copyfile", full)
     assert sample.main([str(tmp_path / "kept")]) == 4
-    assert capsys.readouterr().err.endswith(": No space left on device\n")
+    said = capsys.readouterr().err
+    assert said.startswith(f"soaklib: {tmp_path}/kept/")
+    assert said.endswith(": No space left on device\n")
     assert list(tmp_path.iterdir()) == []
 
 
