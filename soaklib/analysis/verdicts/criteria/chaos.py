@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.measures.breakers import FAILED_SQL, recoveries, recoveries_sql
 from soaklib.analysis.statistics.intervals import rate_interval
-from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, many, passed
+from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, many, passed, recovery
 from soaklib.plan.changes import ChaosChange
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from soaklib.analysis.sources.run import Run
 
 __all__ = ["breaker_engages", "breaker_recovers", "chaos_shows"]
@@ -173,16 +171,8 @@ def breaker_recovers(run: Run) -> Verdict:
     after = recoveries(run)
     if after.height < len(changes):
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no call after chaos", query)
-    recovery_s, n = max(after["recovery_s"]), int(after["calls"].sum())
-    detail = each(after.to_dicts(), lambda chaos: chaos["tool"], _recovery_words)
-    state = passed(recovery_s <= within_s and min(after["ok"]) > 0)
-    return Verdict(name, recovery_s, threshold, n, None, None, state, detail, query)
-
-
-def _recovery_words(row: Mapping[str, object]) -> str:
-    """Word a row of :func:`~soaklib.analysis.measures.breakers.recoveries`."""
-    last = f"last failure {row['recovery_s']:.0f} soak s after" if row["failed"] else "no failure for it after"
-    return f"{last} chaos ended, {row['ok']} ok calls of the tool after chaos"
+    of = (name, threshold, query)
+    return recovery(of, after, within_s, since="chaos ended", those="calls of the tool after chaos")
 
 
 def _not_to_be_judged(run: Run, name: str, threshold: str, changes: list[ChaosChange], query: str) -> Verdict | None:

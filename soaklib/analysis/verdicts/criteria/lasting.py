@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.measures.breakers import recoveries_sql
 from soaklib.analysis.statistics.intervals import rate_interval
-from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, passed
+from soaklib.analysis.verdicts.criteria.wording import change_not_made, passed, recovery
 from soaklib.plan.changes import HttpChange, UpstreamChange
 from soaklib.records import State, Verdict
 from soaklib.store.quoting import text_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from soaklib.analysis.sources.run import Run
     from soaklib.plan.changes import Change
@@ -96,15 +96,8 @@ def recovers_after_lasting_changes(run: Run) -> Verdict:
     if after.height < sum(len(effect.tools) for effect in effects):
         detail = "no call after it, or it was not taken back"
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, detail, query)
-    recovery_s, n = max(after["recovery_s"]), int(after["calls"].sum())
-    detail = each(after.to_dicts(), lambda row: row["tool"], _words)
-    state = passed(recovery_s <= within_s and min(after["ok"]) > 0)
-    return Verdict(name, recovery_s, threshold, n, None, None, state, detail, query)
-
-
-def _words(row: Mapping[str, object]) -> str:
-    last = f"last failure {row['recovery_s']:.0f} soak s after" if row["failed"] else "no failure for it after"
-    return f"{last} it was undone, {row['ok']} ok calls after it"
+    of = (name, threshold, query)
+    return recovery(of, after, within_s, since="it was undone", those="calls after it")
 
 
 def _not_to_be_judged(run: Run, name: str, threshold: str, effects: Sequence[Effect], query: str) -> Verdict | None:

@@ -17,6 +17,8 @@ from soaklib.targets import load_target
 from soaklib.targets.base import Meaning
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from soaklib.analysis.sources.run import Run
     from soaklib.plan.oracles import RateLimit
 
@@ -108,26 +110,39 @@ def identities_refused(run: Run) -> Verdict:
 
 def tokens_balanced(run: Run) -> Verdict:
     """Do the counters of tokens hold what the answers state, of each model and of each key?"""
-    name, threshold = "token books balanced", "0 tokens lost, or counted that no call can have used"
-    query = "soaklib.tokens(run)  # its select: usage in outcomes, counters in samples and scrapes"
-    frame = tokens(run)
-    if not frame.height:
-        states_some = run.sql("select count(*) from outcomes where input_tokens is not null").item()
-        detail = "no counter of tokens was scraped" if states_some else "no answer states its usage of tokens"
-        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
-    return _balanced((name, threshold, query), frame, tokens(run, by="key"), ",.0f")
+    of = (
+        "token books balanced",
+        "0 tokens lost, or counted that no call can have used",
+        "soaklib.tokens(run)  # its select: usage in outcomes, counters in samples and scrapes",
+    )
+    absent = "no counter of tokens was scraped", "no answer states its usage of tokens"
+    return _book(run, of, tokens, column="input_tokens", absent=absent, form=",.0f")
 
 
 def money_balanced(run: Run) -> Verdict:
     """Does the counter of money hold what the answers say they cost, of each model and of each key?"""
-    name, threshold = "money books balanced", "0 US dollars lost, or counted that no call can have cost"
-    query = "soaklib.spend(run)  # its select: cost_usd in outcomes, counters in samples and scrapes"
-    frame = spend(run)
-    if not frame.height:
-        states_some = run.sql("select count(*) from outcomes where cost_usd is not null").item()
-        detail = "no counter of money was scraped" if states_some else "no answer says what it cost"
-        return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
-    return _balanced((name, threshold, query), frame, spend(run, by="key"), ",.6g")
+    of = (
+        "money books balanced",
+        "0 US dollars lost, or counted that no call can have cost",
+        "soaklib.spend(run)  # its select: cost_usd in outcomes, counters in samples and scrapes",
+    )
+    absent = "no counter of money was scraped", "no answer says what it cost"
+    return _book(run, of, spend, column="cost_usd", absent=absent, form=",.6g")
+
+
+def _book(
+    run: Run, of: tuple[str, str, str], book: Callable[..., pl.DataFrame], *, column: str, absent: tuple[str, str],
+    form: str,
+) -> Verdict:  # fmt: skip
+    """Judge a book of what answers state in a column against counters; where nothing counts or states it, say so."""
+    frame = book(run)
+    if frame.height:
+        return _balanced(of, frame, book(run, by="key"), form)
+    name, threshold, query = of
+    not_counted, not_stated = absent
+    states_some = run.sql(f"select count(*) from outcomes where {column} is not null").item()  # noqa: S608 - our own name
+    detail = not_counted if states_some else not_stated
+    return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
 
 
 def _balanced(of: tuple[str, str, str], by_model: pl.DataFrame, by_key: pl.DataFrame, form: str) -> Verdict:

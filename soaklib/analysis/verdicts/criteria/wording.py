@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
     from soaklib.plan.changes import Change
 
-__all__ = ["change_not_made", "each", "is_asked_for", "is_of_the_load", "many", "number", "passed", "planned_probes"]
+__all__ = [
+    "change_not_made", "each", "is_asked_for", "is_of_the_load", "many", "number", "passed",
+    "planned_probes", "recovery",
+]  # fmt: skip
 
 _T = TypeVar("_T")
 
@@ -75,3 +78,29 @@ def change_not_made(run: Run, name: str, threshold: str, changes: Sequence[Chang
     state = State.NOT_APPLICABLE if unsupported else State.INSUFFICIENT
     detail = "the gateway has no route for the change" if unsupported else "the change was not made"
     return Verdict(name, None, threshold, 0, None, None, state, detail, query)
+
+
+def recovery(of: tuple[str, str, str], after: pl.DataFrame, within_s: float, *, since: str, those: str) -> Verdict:
+    """Judge how soon after the end of a change the last call failed for it, and whether calls succeed then.
+
+    Parameters
+    ----------
+    of
+        Name, threshold and query of the verdict.
+    after
+        One row a change and tool: ``tool``, ``recovery_s``, ``failed``, ``ok``, ``calls``.
+    within_s
+        Soak seconds that it may take.
+    since, those
+        What ended, and which calls are counted, in words.
+    """
+    name, threshold, query = of
+
+    def words(row: dict[str, Any]) -> str:
+        last = f"last failure {row['recovery_s']:.0f} soak s after" if row["failed"] else "no failure for it after"
+        return f"{last} {since}, {row['ok']} ok {those}"
+
+    recovery_s, n = max(after["recovery_s"]), int(after["calls"].sum())
+    detail = each(after.to_dicts(), lambda row: str(row["tool"]), words)
+    state = passed(recovery_s <= within_s and min(after["ok"]) > 0)
+    return Verdict(name, recovery_s, threshold, n, None, None, state, detail, query)
