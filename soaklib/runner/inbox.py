@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from soaklib.records import EventName
+from soaklib.safety.foreign_json import json_of
 from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
@@ -107,11 +108,8 @@ def _read(note: Path) -> tuple[str, str]:
     """Give name and detail of a note's event."""
     with note.open("rb") as file:
         text = file.read(_MOST_BYTES)
-    try:
-        content = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        content = None
-    name, detail = (content.get("name"), content.get("detail")) if isinstance(content, dict) else (None, None)
+    content = json_of(text) or {}
+    name, detail = content.get("name"), content.get("detail")
     if not isinstance(name, str) or not isinstance(detail, str) or not _NAME.fullmatch(name):
         return EventName.CHANGE_FAILED, f"the note {note.name} of a change by hand cannot be read"
     return name, detail

@@ -11,8 +11,6 @@ from abc import ABC, abstractmethod
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import orjson
-
 from soaklib.records import Kind, Reason
 from soaklib.safety.foreign_text import plain_text
 from soaklib.targets.base import Limit, Reading
@@ -27,7 +25,6 @@ __all__ = [
     "Finding",
     "count_in",
     "count_of",
-    "json_of",
     "milliseconds_of",
     "money_in",
     "money_of",
@@ -78,15 +75,6 @@ _PROTOCOL: Final = Finding(Kind.INVALID_RESPONSE, Reason.PROTOCOL)
 def of_status(status: int) -> Finding:
     """Give what a status alone says of an answer that is no success."""
     return _OF_STATUS.get(status) or _OF_HUNDRED.get(status // 100, _PROTOCOL)
-
-
-def json_of(body: bytes) -> dict[str, object] | None:
-    """Give the JSON object that a body is; None where it is none."""
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def count_of(value: object) -> int | None:

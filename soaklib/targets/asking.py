@@ -13,10 +13,10 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from soaklib.safety.foreign_json import json_of
 from soaklib.safety.foreign_text import plain_text
 from soaklib.safety.redaction import redacted
 from soaklib.targets.admin import AdminError
-from soaklib.targets.answers import json_of
 from soaklib.targets.transport import TimedConnector, open_session, read_bounded, why_no_answer
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from soaklib.records import HEALTH_METRIC_PREFIX
+from soaklib.safety.foreign_json import json_of
 from soaklib.safety.foreign_text import plain_text
 from soaklib.targets.admin import Health
-from soaklib.targets.answers import json_of
 from soaklib.targets.fourrunr.api import ApiError
 
 if TYPE_CHECKING:

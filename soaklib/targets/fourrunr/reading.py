@@ -20,8 +20,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from soaklib.records import Kind, Reason
+from soaklib.safety.foreign_json import json_of
 from soaklib.safety.foreign_text import plain_text
-from soaklib.targets.answers import json_of
 from soaklib.targets.base import Limit, Reading
 from soaklib.targets.fourrunr.answers import classify_answer
 

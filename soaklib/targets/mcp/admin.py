@@ -9,8 +9,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Final, Self
 
 from soaklib.records import EventName, Trial
+from soaklib.safety.foreign_json import json_of
 from soaklib.targets.admin import AdminError, Health, Missing, Told
-from soaklib.targets.answers import json_of
 from soaklib.targets.asking import Reply, refuse_unless_success
 from soaklib.targets.base import Identity
 from soaklib.targets.idle_admin import IdleAdmin, Secrets

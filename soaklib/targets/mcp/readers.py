@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from soaklib.records import Kind, Reason
-from soaklib.targets.answers import AnswerReader, Finding, json_of
+from soaklib.safety.foreign_json import json_of
+from soaklib.targets.answers import AnswerReader, Finding
 from soaklib.targets.mcp.denials import INVALID, of_error, of_http, of_result
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from soaklib.records import Kind, Reason
+from soaklib.safety.foreign_json import json_of
 from soaklib.targets.answers import (
     OK,
     AnswerReader,
     Finding,
     count_in,
     count_of,
-    json_of,
     milliseconds_of,
     money_in,
     money_of,
