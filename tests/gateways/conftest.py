@@ -33,3 +33,16 @@ def _running(name, folder):
 def real_gateway():
     """Give what starts a real gateway by its name in a folder, as a context; without it the test ends here."""
     return _running
+
+
+def _started(name):
+    @pytest.fixture(scope="module", name=name)
+    def started(real_gateway, tmp_path_factory):
+        with real_gateway(name, tmp_path_factory.mktemp(name) / "here") as gateway:
+            yield gateway
+
+    return started
+
+
+contextforge, fastmcp, litellm = map(_started, ("contextforge", "fastmcp", "litellm"))
+"""A real gateway by its name, started once a file."""

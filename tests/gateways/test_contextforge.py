@@ -15,13 +15,6 @@ RATE = ("--rps", "2")
 
 
 @pytest.fixture(scope="module")
-def contextforge(real_gateway, tmp_path_factory):
-    """ContextForge, started once; its limiter is on, as it is by default."""
-    with real_gateway("contextforge", tmp_path_factory.mktemp("contextforge") / "here") as gateway:
-        yield gateway
-
-
-@pytest.fixture(scope="module")
 def run(contextforge, tmp_path_factory):
     """A short soak of its own plan to its end: sessions at a virtual server."""
     return ended(begin(contextforge, tmp_path_factory.mktemp("whole"), *RATE, "--hours", "0.006", edits=WHOLE))

@@ -10,13 +10,6 @@ WHOLE += (("per_second = 0.75", "per_second = 1.0"), ("burst = 5", "burst = 1"))
 RATE = ("--rps", "10")
 
 
-@pytest.fixture(scope="module")
-def fastmcp(real_gateway, tmp_path_factory):
-    """The server, started once."""
-    with real_gateway("fastmcp", tmp_path_factory.mktemp("fastmcp") / "here") as gateway:
-        yield gateway
-
-
 def upstreams_calls(gateway):
     """Give how often the upstream's tools were called."""
     by_name = ask(f"{gateway.upstream}/control/counts")["by_name"]

@@ -30,13 +30,6 @@ STATUS |= {
 }  # the one difference: custom auth raised, the caller is told 401, the counter nothing
 
 
-@pytest.fixture(scope="module")
-def litellm(real_gateway, tmp_path_factory):
-    """LiteLLM, started once."""
-    with real_gateway("litellm", tmp_path_factory.mktemp("litellm") / "here") as gateway:
-        yield gateway
-
-
 def soak(gateway, folder, *more):
     """Begin a soak, as a person would."""
     plan = folder / "plan.toml"

@@ -1,10 +1,9 @@
 """What the gateway says of itself, kept by the run."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from plain_server import Quiet, serving
 
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
@@ -15,23 +14,15 @@ from soaklib.runner.gateway_facts import ask_gateway
 def health():
     """Serve an answer of /health; give the server, whose `answer` and `seen` headers a test looks at."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
+    class Handler(Quiet):
+        def do_GET(self):  # noqa: N802 - the name that http.server calls
             self.server.seen = dict(self.headers)
             self.send_response(200)
             self.end_headers()
             self.wfile.write(self.server.answer)
 
-        def log_message(self, *_):
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.answer, server.url = b"{}", f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with serving(Handler, answer=b"{}") as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def ask(url, *flags):

@@ -7,20 +7,19 @@ import datetime as dt
 import json
 import math
 import ssl
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import polars as pl
 import pytest
 import trustme
+from plain_server import Quiet, serving
 from polars.testing import assert_frame_equal
 
-from soaklib.analysis.sources import prometheus
 from soaklib.analysis.sources.prometheus import POINTS_MAX, read_prometheus
 from soaklib.analysis.sources.samples import SAMPLES_SCHEMA
 from soaklib.errors import SettingsError, SourceError
+
+pytestmark = pytest.mark.usefixtures("directly")
 
 START = dt.datetime(2026, 11, 24, 8, 0, 0, 250_000, tzinfo=dt.UTC)
 
@@ -42,27 +41,10 @@ def as_prometheus(params):
     return 200, json.dumps(matrix({"metric": {"__name__": "clock", "b": "2", "a": "1"}, "values": values}))
 
 
-class Server(ThreadingHTTPServer):
-    """Answers with what ``answer`` makes of the parameters, and keeps what it was asked."""
-
-    daemon_threads = True
-
-    def __init__(self, answer):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer = answer
-        self.asked = []
-        self.headers = []
-
-    @property
-    def url(self):
-        """Give the base URL."""
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(Quiet):
     """One GET."""
 
-    def do_GET(self):
+    def do_GET(self):  # noqa: N802 - the name that http.server calls
         """Answer."""
         params = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
         self.server.asked.append(params)
@@ -72,30 +54,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body.encode())
 
-    def log_message(self, *_):
-        """Say nothing."""
 
-
-@contextmanager
-def serving(answer, *, tls=None):
-    server = Server(answer)
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture(autouse=True)
-def _direct(monkeypatch):
-    """Loopback is reached without a proxy, and a repeated request does not wait."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    monkeypatch.setattr(prometheus, "_BACKOFF_S", 0.0)
+def prometheus_server(answer, *, tls=None):
+    """Serve what `answer` makes of the parameters; what is asked is kept."""
+    return serving(Handler, tls=tls, answer=answer, asked=[], headers=[])
 
 
 def test_frame():
@@ -105,7 +67,7 @@ def test_frame():
         {"metric": {"__name__": "a_total", "z": "1", "b": "ü"}, "values": values},
         {"metric": {}, "values": [[1_795_000_000, "0.5"]]},
     )
-    with serving(lambda _: (200, json.dumps(answer))) as server:
+    with prometheus_server(lambda _: (200, json.dumps(answer))) as server:
         result = read_prometheus(server.url, "a_total", START, seconds(60), 10)
     at = [dt.datetime(2026, 11, 18, 11, 6, 40 + (n % 60 if n < 20 else 0), 250_000, tzinfo=dt.UTC) for n in (0, 10)]
     at.append(dt.datetime(2026, 11, 18, 11, 7, 0, 250_000, tzinfo=dt.UTC))
@@ -124,7 +86,7 @@ def test_frame():
 
 def test_what_is_asked():
     """The server is asked for exactly the range, step and query, milliseconds included."""
-    with serving(as_prometheus) as server:
+    with prometheus_server(as_prometheus) as server:
         read_prometheus(server.url + "/", 'rate(x{a="b"}[5m])', START, seconds(60), dt.timedelta(seconds=7.5))
     assert server.asked == [
         {"query": 'rate(x{a="b"}[5m])', "start": "1795507200.250", "end": "1795507260.250", "step": "7.500"},
@@ -134,7 +96,7 @@ def test_what_is_asked():
 @pytest.mark.parametrize("n_points", [1, 2, POINTS_MAX, POINTS_MAX + 1, 2 * POINTS_MAX, 2 * POINTS_MAX + 1])
 def test_split(n_points):
     """A range of any length comes back with each point once and in order, in parts that the server accepts."""
-    with serving(as_prometheus) as server:
+    with prometheus_server(as_prometheus) as server:
         result = read_prometheus(server.url, "clock", START, seconds(n_points - 0.5), 1)
     start_ms = round(START.timestamp() * 1000)
     assert result["value"].to_list() == [start_ms + 1000 * n for n in range(n_points)]
@@ -148,21 +110,21 @@ def test_split(n_points):
 )
 def test_steps(step, asked):
     """A step is a number of seconds, a timedelta or a Prometheus duration."""
-    with serving(as_prometheus) as server:
+    with prometheus_server(as_prometheus) as server:
         read_prometheus(server.url, "clock", START, START, step)
     assert server.asked[0]["step"] == asked
 
 
 def test_empty():
     """An answer without series is an empty frame with its types."""
-    with serving(lambda _: (200, json.dumps(matrix()))) as server:
+    with prometheus_server(lambda _: (200, json.dumps(matrix()))) as server:
         result = read_prometheus(server.url, "absent", START, seconds(60), 1)
     assert_frame_equal(result, pl.DataFrame(schema=SAMPLES_SCHEMA))
 
 
 def test_credentials():
     """User and password in the URL become basic authentication, and headers are sent as given."""
-    with serving(as_prometheus) as server:
+    with prometheus_server(as_prometheus) as server:
         url = server.url.replace("//", "//soak:p%40ss@")
         read_prometheus(url, "clock", START, START, 1)
         read_prometheus(server.url, "clock", START, START, 1, headers={"Authorization": "Bearer abc", "X-Scope": "t"})
@@ -174,7 +136,7 @@ def test_credentials():
 def test_retries():
     """A server that is busy twice is asked a third time."""
     answers = iter([(503, "busy"), (429, "slower"), as_prometheus({"start": "1", "end": "1", "step": "1"})])
-    with serving(lambda _: next(answers)) as server:
+    with prometheus_server(lambda _: next(answers)) as server:
         result = read_prometheus(server.url, "clock", START, START, 1)
     assert len(server.asked) == 3
     assert result["value"].to_list() == [1000.0]
@@ -187,7 +149,7 @@ def test_tls(tmp_path):
     authority.issue_cert("127.0.0.1").configure_cert(context)
     ca_file = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))
-    with serving(as_prometheus, tls=context) as server:
+    with prometheus_server(as_prometheus, tls=context) as server:
         url = server.url.replace("http:", "https:")
         assert len(read_prometheus(url, "clock", START, START, 1, ca_file=ca_file)) == 1
         assert len(read_prometheus(url, "clock", START, START, 1, ca_file=str(ca_file))) == 1
@@ -215,7 +177,7 @@ ERROR = '{"status":"error","errorType":"bad_data","error":"parse error: unexpect
 )
 def test_bad_answers(status, body, sentence):
     """An error and an answer that is none of Prometheus' are told apart, without the password."""
-    with serving(lambda _: (status, body)) as server:
+    with prometheus_server(lambda _: (status, body)) as server:
         url = server.url.replace("//", "//soak:secret@")
         with pytest.raises(SourceError, match=sentence) as caught:
             read_prometheus(url, "clock", START, START, 1, retries=1)
@@ -224,7 +186,7 @@ def test_bad_answers(status, body, sentence):
 
 def test_unreachable():
     """A server that is not there is named, without the password."""
-    with serving(as_prometheus) as server:
+    with prometheus_server(as_prometheus) as server:
         port = server.server_port
     with pytest.raises(SourceError, match=f"127.0.0.1:{port} cannot be reached") as caught:
         read_prometheus(f"http://soak:secret@127.0.0.1:{port}", "clock", START, START, 1, retries=0)

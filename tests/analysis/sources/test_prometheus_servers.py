@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from plain_server import Quiet, serving
 
-from soaklib.analysis.sources import prometheus
 from soaklib.analysis.sources.prometheus import LONG_QUERY, read_prometheus
 from soaklib.errors import PartialAnswerWarning, SettingsError, SourceError
+
+pytestmark = pytest.mark.usefixtures("directly")
 
 START = dt.datetime(2026, 11, 24, 8, 0, 0, 250_000, tzinfo=dt.UTC)
 MINUTE = dt.timedelta(seconds=60)
@@ -30,14 +29,14 @@ def answer(params, *, rounds=False, **beside):
     return json.dumps({"status": "success", "data": data, **beside}).encode()
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Quiet):
     """One request by GET or POST."""
 
-    def do_GET(self):
+    def do_GET(self):  # noqa: N802 - the name that http.server calls
         """Answer."""
         self.respond(parse_qs(urlsplit(self.path).query))
 
-    def do_POST(self):
+    def do_POST(self):  # noqa: N802 - the name that http.server calls
         """Answer."""
         self.respond(parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode()))
 
@@ -62,31 +61,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def log_message(self, *_):
-        """Say nothing."""
 
-
-@contextmanager
-def serving(answers=answer, *, interim=(), moves=False):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.answer, server.interim, server.moves, server.asked = answers, interim, moves, []
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture(autouse=True)
-def _direct(monkeypatch):
-    """Loopback is reached without a proxy, and a repeated request does not wait."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    monkeypatch.setattr(prometheus, "_BACKOFF_S", 0.0)
+def prometheus_server(answers=answer, *, interim=(), moves=False):
+    """Serve `answers`, after interim ones or from elsewhere; what is asked is kept."""
+    return serving(Handler, answer=answers, interim=interim, moves=moves, asked=[])
 
 
 def read(server, *, query="up", points=7, **options):
@@ -95,7 +73,7 @@ def read(server, *, query="up", points=7, **options):
 
 def test_a_server_that_rounds_is_asked_not_to():
     """Every instant comes once, as asked for, in parts or not."""
-    with serving(lambda params: answer(params, rounds=True)) as server:
+    with prometheus_server(lambda params: answer(params, rounds=True)) as server:
         frame = read(server, points=11_100)
     expected = [START + dt.timedelta(seconds=n) for n in range(11_100)]
     assert frame["at"].to_list() == expected
@@ -104,7 +82,7 @@ def test_a_server_that_rounds_is_asked_not_to():
 def test_a_server_that_rounds_all_the_same_is_refused():
     """Other times than were asked for are no answer to the question."""
     with (
-        serving(lambda params: answer(params | {"nocache": "0"}, rounds=True)) as server,
+        prometheus_server(lambda params: answer(params | {"nocache": "0"}, rounds=True)) as server,
         pytest.raises(SourceError, match=r"other times than it was asked for \(2026-11-24T08:00:00\+00:00 is none"),
     ):
         read(server, points=50)
@@ -119,7 +97,7 @@ def test_a_server_that_rounds_all_the_same_is_refused():
 )
 def test_a_partial_answer(beside, said):
     """It is a warning with the server's words, or an error."""
-    with serving(lambda params: answer(params, **beside)) as server:
+    with prometheus_server(lambda params: answer(params, **beside)) as server:
         with pytest.warns(PartialAnswerWarning, match=said):
             assert read(server).height == 7
         with pytest.raises(SourceError, match=said):
@@ -129,14 +107,14 @@ def test_a_partial_answer(beside, said):
 @pytest.mark.filterwarnings("error")
 def test_a_whole_answer():
     """An answer that says that it is whole, or has no remarks, is taken without a word."""
-    with serving(lambda params: answer(params, isPartial=False, warnings=[], infos=None)) as server:
+    with prometheus_server(lambda params: answer(params, isPartial=False, warnings=[], infos=None)) as server:
         assert read(server).height == 7
 
 
 def test_remarks_on_the_query():
     """They are told, and make no answer partial."""
     with (
-        serving(lambda params: answer(params, infos=["metric might not be a counter"])) as server,
+        prometheus_server(lambda params: answer(params, infos=["metric might not be a counter"])) as server,
         pytest.warns(UserWarning, match="remarks: metric might not be a counter"),
     ):
         assert read(server, on_partial="raise").height == 7
@@ -146,7 +124,7 @@ def test_a_long_query_goes_by_post():
     """A request line has its limit; a short query goes by GET, which every gateway in between lets through."""
     long = " or ".join(f'up{{job="a{number}"}}' for number in range(1_000))
     assert len(long) > 8_192 > LONG_QUERY
-    with serving() as server:
+    with prometheus_server() as server:
         assert read(server, query=long, points=60).height == 60
         read(server)
     (method, params, _), (short_method, short_params, _) = server.asked
@@ -157,7 +135,7 @@ def test_a_long_query_goes_by_post():
 @pytest.mark.parametrize("interim", [(103,), (100, 102, 103)])
 def test_interim_answers_are_passed_over(interim):
     """The answer that counts is the one that comes after them."""
-    with serving(interim=interim) as server:
+    with prometheus_server(interim=interim) as server:
         assert read(server).height == 7
 
 
@@ -167,7 +145,7 @@ def test_a_header_is_sent_as_it_is_given(monkeypatch, tmp_path, moves):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    with serving(moves=moves) as server:
+    with prometheus_server(moves=moves) as server:
         read(server, headers={"authorization": "Bearer abc"})
         read(server)
     sent = [headers.get("Authorization") or headers.get("authorization") for _, _, headers in server.asked]
