@@ -94,10 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(settings: SoakSettings, plan: Plan, console: Console) -> int:
     """Validate everything, pass the health gate and show the plan; send no load."""
-    outlook = forecast(settings, plan)
-    refuse_small_disk(outlook, settings.out)
-    if settings.reference is not None:
-        refuse_as_reference(settings.reference, PlannedLoad.of(settings, plan))
+    outlook = _foreseen(settings, plan)
     with (
         _listener(settings),
         tempfile.TemporaryDirectory(prefix="soaklib-") as folder,
@@ -117,6 +114,15 @@ def _check(settings: SoakSettings, plan: Plan, console: Console) -> int:
     return _rehearse(settings, plan, console) if settings.deep else ExitCode.OK
 
 
+def _foreseen(settings: SoakSettings, plan: Plan) -> Forecast:
+    """Give what a soak will take; refuse a disk that is too small for it, and a good run that is no measure of it."""
+    outlook = forecast(settings, plan)
+    refuse_small_disk(outlook, settings.out)
+    if settings.reference is not None:
+        refuse_as_reference(settings.reference, PlannedLoad.of(settings, plan))
+    return outlook
+
+
 def _rehearse(settings: SoakSettings, plan: Plan, console: Console) -> int:
     """Soak for a minute as the whole soak would, all changes included; what comes of it is a run like any other."""
     say(console, "everything is in order; now a minute of it")
@@ -130,10 +136,7 @@ def _rehearse(settings: SoakSettings, plan: Plan, console: Console) -> int:
 def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
     """Run a new soak."""
     _refuse_without_a_word(settings)
-    outlook = forecast(settings, plan)
-    refuse_small_disk(outlook, settings.out)
-    if settings.reference is not None:
-        refuse_as_reference(settings.reference, PlannedLoad.of(settings, plan))
+    outlook = _foreseen(settings, plan)
     with _listener(settings) as listener:
         if settings.gateway_url is not None:  # before there is a folder: nothing is left of a run that cannot be
             hindered = _show(settings, plan, outlook, settings.gateway_url, console)
@@ -153,13 +156,9 @@ def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
             if settings.embedded:
                 _show(settings, plan, outlook, target, console)
             job = SoakJob(
-                run_id=folder.name,
-                folder=folder,
-                settings=settings,
-                plan=plan,
-                target=target,
+                run_id=folder.name, folder=folder, settings=settings, plan=plan, target=target,
                 anchor_utc=dt.datetime.now(dt.UTC),
-            )
+            )  # fmt: skip
             _begin(job)
             if settings.reference is not None:
                 keep_reference(folder, settings.reference)
