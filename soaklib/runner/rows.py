@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.records import Kind, Outcome, Reason
 from soaklib.targets.base import Reading
@@ -21,8 +20,7 @@ MISSED: Final = Reading(Kind.MISSED, Reason.NO_RUNNER)
 CUT_OFF: Final = Reading(Kind.INTERRUPTED, Reason.STOPPED)
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """One slot's operation: its key, its calls, and what they carry.
 
     Attributes

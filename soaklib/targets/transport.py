@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import ssl
 from functools import partial
@@ -63,33 +64,45 @@ class _Tally:
 
 
 class _CountedHandler(ResponseHandler):
-    """One connection, counted; past its age it is closed when the call on it is over, and another one is made."""
+    """One connection, counted."""
 
-    def __init__(self, *, loop: asyncio.AbstractEventLoop, tally: _Tally, most_age_s: float | None) -> None:
+    def __init__(self, *, loop: asyncio.AbstractEventLoop, tally: _Tally) -> None:
         super().__init__(loop=loop)
         self._tally = tally
-        self._most_age_s = most_age_s
-        self._ends_at_s: float | None = None
-
-    @property
-    def should_close(self) -> bool:
-        """Whether it is not to be used again."""
-        is_old = self._ends_at_s is not None and self._loop.time() >= self._ends_at_s
-        return is_old or super().should_close
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count it."""
         super().connection_made(transport)
         self._tally.open += 1
         self._tally.opened += 1
-        if self._most_age_s is not None:
-            self._ends_at_s = self._loop.time() + self._most_age_s
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Count its end; one that we closed has let go of its transport before this."""
         self._tally.open -= 1
         self._tally.lost += self.transport is not None
         super().connection_lost(exc)
+
+
+class _AgingHandler(_CountedHandler):
+    """One connection that, past its age, is closed when the call on it is over: another one is made.
+
+    It is asked at every call, so that only a load that wants it pays for it.
+    """
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop, tally: _Tally, most_age_s: float) -> None:
+        super().__init__(loop=loop, tally=tally)
+        self._most_age_s = most_age_s
+        self._ends_at_s = math.inf
+
+    @property
+    def should_close(self) -> bool:
+        """Whether it is not to be used again."""
+        return self._loop.time() >= self._ends_at_s or super().should_close
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to count its age."""
+        super().connection_made(transport)
+        self._ends_at_s = self._loop.time() + self._most_age_s
 
 
 class TimedConnector(aiohttp.TCPConnector):
@@ -123,7 +136,9 @@ class TimedConnector(aiohttp.TCPConnector):
         self._factory = partial(self._counted)
 
     def _counted(self) -> ResponseHandler:
-        return _CountedHandler(loop=self._loop, tally=self._tally, most_age_s=self._most_age_s)
+        if self._most_age_s is None:
+            return _CountedHandler(loop=self._loop, tally=self._tally)
+        return _AgingHandler(loop=self._loop, tally=self._tally, most_age_s=self._most_age_s)
 
     def take_connections(self) -> Connections:
         """Give how many connections are held, and how many came and were lost since the last time this was asked."""

@@ -30,6 +30,18 @@ def test_the_load_says_who_it_is(headers, name):
     assert answer_from(refuses_the_nameless, headers=headers).kind == Kind.OK
 
 
+@pytest.mark.parametrize(
+    "interim", [b"103 Early Hints\r\nlink: </a>; rel=preload", b"100 Continue", b"102 Processing\r\nx-y: z"]
+)
+def test_interim_answers_are_passed_over(interim):
+    """However many come first, the call is what the answer after them says."""
+    before = b"HTTP/1.1 " + interim + b"\r\n\r\n"
+    told = answer_from(says(before * 3 + http(b"200 OK", OK)))
+    assert (told.kind, told.status) == (Kind.OK, 200)
+    refused = answer_from(says(before + http(b"429 Too Many Requests", b"{}")))
+    assert (refused.kind, refused.status) == (Kind.RATE_LIMITED, 429)
+
+
 def test_no_proxy_is_asked_and_none_sees_a_call(monkeypatch):
     """Whatever the environment says: the call goes straight to the gateway."""
     with socket.create_server(("127.0.0.1", 0)) as proxy:

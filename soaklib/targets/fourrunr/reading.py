@@ -19,6 +19,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from multidict import istr
+
 from soaklib.records import Kind, Reason
 from soaklib.safety.foreign_json import json_of
 from soaklib.safety.foreign_text import plain_text
@@ -34,6 +36,8 @@ MAX_BODY_BYTES: Final = 1 << 20
 _MOST_ID_CHARACTERS: Final = 128
 """Of a correlation id; what is longer is cut off, for each row of a day holds one."""
 
+_CONTENT_TYPE: Final = istr("Content-Type")
+_CORRELATION_ID: Final = istr("X-Correlation-Id")
 _SUCCESS: Final = range(int(HTTPStatus.OK), int(HTTPStatus.MULTIPLE_CHOICES))
 """Plain numbers: to look up and compare members of an enum takes longer than to read a whole answer."""
 _SUCCEEDED: Final = (Kind.OK, None, None)
@@ -57,11 +61,11 @@ class AnswerReader:
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         """Take status and headers."""
         self._status = status
-        content_type = headers.get("Content-Type", "")
+        content_type = headers.get(_CONTENT_TYPE, "")
         self._is_json = content_type == "application/json" or (
             content_type.partition(";")[0].strip().lower() == "application/json"
         )
-        if (correlation_id := headers.get("X-Correlation-Id")) is not None:
+        if (correlation_id := headers.get(_CORRELATION_ID)) is not None:
             self._correlation_id = plain_text(correlation_id, most=_MOST_ID_CHARACTERS)
 
     def feed(self, chunk: bytes, at_us: int) -> bool:

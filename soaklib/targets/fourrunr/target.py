@@ -61,11 +61,11 @@ class CallTemplate:
 
     def __init__(self, step: Step) -> None:
         rest = orjson.dumps({"tool": step.tool, "action": step.action, "params": step.params})
-        self._tail = b"," + rest[1:]
+        self._tail = (b"," + rest[1:]).split(b"{n}")
 
     def request(self, identity: Identity, number: int) -> Wire:
         """Give the request, with token and number filled in."""
-        body = _HEAD + orjson.dumps(identity.secret) + self._tail.replace(b"{n}", b"%d" % number)
+        body = _HEAD + orjson.dumps(identity.secret) + (b"%d" % number).join(self._tail)
         return Wire("POST", CALL_PATH, _HEADERS, body)
 
 
