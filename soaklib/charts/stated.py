@@ -40,6 +40,8 @@ def gateway_stated(
 ) -> Figure:
     """Draw what answers state of the gateway: the time it took itself, retries and fallbacks, calls its limits leave.
 
+    Of all calls, refused ones too.
+
     What no answer states has no axes; where nothing is stated, a sentence says so.
 
     Parameters
@@ -102,7 +104,7 @@ def _draw(ax: Axes, frame: pl.DataFrame, panel: tuple[str, ...], grid: Grid) -> 
             grid.edges_h, steps, drawstyle="steps-post", color=look.colour, linestyle=look.line, label=label, gid=name
         )
     if panel == tuple(_TIMES):
-        milliseconds_axis(ax, "the gateway's\nown time (ms)")
+        milliseconds_axis(ax, "own time,\nall calls (ms)")
     else:
         count_axis(ax, "calls that a\nlimit still leaves")
     return lines

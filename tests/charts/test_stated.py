@@ -51,7 +51,7 @@ def test_its_own_time_its_tries_and_what_is_left_stand_below_one_another(figure)
     assert tries.collections[0].get_paths()[0].vertices[:, 1].max() == 3.0
     assert lines(left)["remaining_least"] == pytest.approx([40.0, 7.0, float("nan"), 0.0, 0.0], nan_ok=True)
     assert [ax.get_ylabel() for ax in figure.axes] == [
-        "the gateway's\nown time (ms)", "tries in 1 h", "calls that a\nlimit still leaves"
+        "own time,\nall calls (ms)", "tries in 1 h", "calls that a\nlimit still leaves"
     ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ __all__ = ["stated"]
 
 
 def stated(source: Run | pl.DataFrame, every: str = "1h", *, by: str | Sequence[str] = ("tool",)) -> pl.DataFrame:
-    """Give what the answers to the load's calls state, over windows of soak time.
+    """Give what the answers to the load's calls state, refusals too, over windows of soak time.
 
     Parameters
     ----------
