@@ -23,13 +23,15 @@ _COLUMNS: Final = ("source", "stated_most", "counted", "lost", "too_many")
 _HEIGHT: Final = 0.38
 _MOST_CHARACTERS: Final = 18
 _ELLIPSIS: Final = "\u2026"
+_MOST_ROWS: Final = 8
 
 
 @themed
 def usage_books(tokens: pl.DataFrame, spend: pl.DataFrame, *, figure: Figure) -> Figure:
     """Draw tokens in, tokens out and US dollars: for each key or model what answers state, and what was counted.
 
-    What is lost, or counted beyond what calls explain, is marked. A book that was not kept has no axes; where none
+    What is lost, or counted beyond what calls explain, is marked. Of more than eight keys those with such a difference
+    and the largest are shown, and the others as one. A book that was not kept has no axes; where none
     was, a sentence says so.
 
     Parameters
@@ -57,7 +59,7 @@ def usage_books(tokens: pl.DataFrame, spend: pl.DataFrame, *, figure: Figure) ->
         (tokens.filter(direction="out"), "tokens out"),
         (spend, "US dollars"),
     ]
-    kept = [(frame, what) for frame, what in books if frame.height]
+    kept = [(_few(frame), what) for frame, what in books if frame.height]
     if not kept:
         ax = figure.subplots()
         ax.set_axis_off()
@@ -69,6 +71,22 @@ def usage_books(tokens: pl.DataFrame, spend: pl.DataFrame, *, figure: Figure) ->
         _draw(ax, frame, what)
     _explain(column[-1], pl.concat([frame.select(_COLUMNS).cast({"stated_most": pl.Float64}) for frame, _ in kept]))
     return figure
+
+
+def _few(frame: pl.DataFrame) -> pl.DataFrame:
+    """Give so few rows that they can be read: those that differ and the largest, and the sum of the others."""
+    if frame.height <= _MOST_ROWS:
+        return frame
+    ranked = frame.with_row_index("place").sort(
+        pl.col("lost") + pl.col("too_many"), "stated_most", descending=True, maintain_order=True
+    )
+    first, others = ranked.head(_MOST_ROWS - 1).sort("place"), ranked.tail(-(_MOST_ROWS - 1))
+    summed = others.select(
+        pl.lit(f"{others.height} others").alias(_whose(frame)),
+        pl.col("source").first(),
+        pl.col("stated_most", "counted", "lost", "too_many").sum(),
+    )
+    return pl.concat([first.select(summed.columns), summed])
 
 
 def _whose(frame: pl.DataFrame) -> str:

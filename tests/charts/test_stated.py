@@ -91,6 +91,21 @@ def test_each_book_has_its_axes_and_each_key_its_bars(figure):
     ]  # fmt: skip
 
 
+def test_of_many_keys_the_few_that_differ_and_the_largest_are_shown(figure):
+    """In their order, and the others as one, so that their names can be read and their sums are whole."""
+    many = pl.DataFrame(
+        {
+            "key": [f"k{n}" for n in range(12)], "source": ["gateway"] * 12,
+            "stated_most": [float(n) for n in range(12)], "counted": [float(n) for n in range(12)],
+            "lost": [0.0, 1.0, *[0.0] * 10], "too_many": [0.0] * 12,
+        }
+    )  # fmt: skip
+    charts.usage_books(TOKENS.clear(), many, figure=figure)
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert names == ["k1", "k6", "k7", "k8", "k9", "k10", "k11", "5 others"]
+    assert bars(figure.axes[0], "counted")[-1] == (0, 0 + 2 + 3 + 4 + 5)
+
+
 def test_books_that_agree_by_model(figure):
     """Nothing is marked, and a book that was not kept has no axes."""
     fine = USAGE.rename({"key": "model"}).head(1)
