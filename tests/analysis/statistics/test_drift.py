@@ -124,7 +124,7 @@ def errors(late):
 
 def test_a_rare_error_that_becomes_less_rare_is_a_drift():
     """A ratio that is mostly 0 drifts though the median of its slopes is 0, which least squares sees."""
-    found = drift(errors(late=0.2), margin=0.001)
+    found = drift(errors(late=0.3), margin=0.001)
     assert found.state == "drift"
     assert found.interval[0] > 0
     assert "least squares" in found.detail
