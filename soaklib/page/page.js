@@ -129,15 +129,27 @@
       pages.flatMap(page => [["strong", page.run.id], ["p", of(page, name) ? `${of(page, name).detail} (required: ${of(page, name).threshold})` : "not judged"]]), [])));
   }
 
+  function course(one, runs) { // the measure from run to run, from its least to its largest value
+    const values = runs.map(id => one.values[id]), told = values.filter(value => value != null), low = Math.min(...told), high = Math.max(...told);
+    const svg = (name, given) => { const made = document.createElementNS("http://www.w3.org/2000/svg", name); for (const key in given) made.setAttribute(key, given[key]); return made; };
+    const x = place => 6 + 108 * place / Math.max(runs.length - 1, 1), y = value => 22 - 16 * (high > low ? (value - low) / (high - low) : .5);
+    const made = svg("svg", {viewBox: "0 0 120 28", width: 120, height: 28, role: "img", class: "course",
+                             "aria-label": `${one.measure}, ${told.length} runs: ${number(low)} to ${number(high)}`});
+    const path = values.map((value, place) => value == null ? "" : `${place && values[place - 1] != null ? "L" : "M"}${x(place)} ${y(value)}`).join("");
+    made.append(svg("path", {d: path}));
+    values.forEach((value, place) => { if (value != null) made.append(svg("circle", {cx: x(place), cy: y(value), r: 2})); });
+    runs.forEach((id, place) => { if (one.changed.includes(id)) made.append(svg("line", {x1: x(place) - 54 / Math.max(runs.length - 1, 1), x2: x(place) - 54 / Math.max(runs.length - 1, 1), y1: 2, y2: 26})); });
+    return made;
+  }
   function boardOfWeeks() {
     const weeks = content.weeks, runs = pages.map(page => page.run.id);
     $("over-runs").hidden = !weeks;
     if (!weeks) return;
     $("weeks-said").replaceChildren(...weeks.said.map(text => element("li", text)));
-    const numbers = runs.map((_, place) => place + 1);
-    table("weeks", ["measure", ...runs], weeks.table.map(one => {
-      const made = row([one.measure, ...runs.map(id => number(one.values[id]))], "td", numbers);
-      runs.forEach((id, place) => { if (one.changed.includes(id)) { made.children[place + 1].classList.add("changed"); made.children[place + 1].prepend("→ "); } });
+    const numbers = runs.map((_, place) => place + 2);
+    table("weeks", ["measure", "course", ...runs], weeks.table.map(one => {
+      const made = row([one.measure, course(one, runs), ...runs.map(id => number(one.values[id]))], "td", numbers);
+      runs.forEach((id, place) => { if (one.changed.includes(id)) { made.children[place + 2].classList.add("changed"); made.children[place + 2].prepend("→ "); } });
       return made;
     }), numbers);
   }

@@ -271,7 +271,13 @@ def test_axe_finds_nothing_serious_on_the_page_of_several_runs(browser, data, tm
     cells = browser.script(
         "return [...document.querySelectorAll('#over-runs :is(li, tbody td)')].map(e => e.innerText)"
     )
-    assert cells == ["p99 changed", "p99 [ms]", "2", "→ 5"]
+    assert cells == ["p99 changed", "p99 [ms]", "", "2", "→ 5"]
+    course = browser.script(
+        "const made = document.querySelector('#weeks svg');"
+        "return [made.getAttribute('aria-label'), made.querySelectorAll('line').length,"
+        " [...made.querySelectorAll('circle')].map(e => e.getAttribute('cy'))]"
+    )
+    assert course == ["p99 [ms], 2 runs: 2 to 5", 1, ["22", "6"]]
     assert _serious(browser) == []
 
 

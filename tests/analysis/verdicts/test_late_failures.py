@@ -129,3 +129,14 @@ def test_figure_and_criterion_of_memory_judge_one_series_by_one_fit(judged_sampl
     )
     assert (verdict.n, verdict.state, trend.trend.state) == (trend.trend.n, "fail", "drift")
     assert trend.trend.detail in verdict.detail
+
+
+def test_a_fast_gateway_that_got_eight_times_slower_since_the_last_run_is_another(changed_sample):
+    """From 0.5 ms to 4 ms between two runs is no same, as it is none within one."""
+    fast, slow = (
+        f"update outcomes set done_at_us = sent_at_us + {took} + hash(slot) % 100 where done_at_us is not null"
+        for took in (450, 3950)
+    )
+    with soaklib.open_run(changed_sample(fast)) as before, soaklib.open_run(changed_sample(slow)) as after:
+        found = soaklib.compare(before, after).filter(endpoint="latency (median)").row(0, named=True)
+    assert (found["state"], found["difference"]) == ("different", pytest.approx(3.5, abs=0.1)), found
