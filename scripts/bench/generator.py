@@ -31,7 +31,6 @@ import uvloop
 
 from soaklib.fleet.lanes import Lane
 from soaklib.fleet.report import LaneReport
-from soaklib.fleet.sender import _OfLane
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
 from soaklib.plan.pacer import Pacer
@@ -107,11 +106,9 @@ async def leg(port, folder, *, rps, seconds, recording, scraped=False, lane=None
         recorder = Recorder(folder / DATABASE_NAME)
         await recorder.start()
 
-        take = recorder.outcome if lane is None else _OfLane(recorder, lane.number).outcome
-
         def record(row):
             look(row)
-            take(row)
+            recorder.outcome(row)
 
     vitals = Vitals()
     plan = load_plan()
