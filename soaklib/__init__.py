@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from soaklib.analysis.books.reconcile import books_balanced, reconcile
     from soaklib.analysis.books.tokens import spend, tokens
     from soaklib.analysis.books.upstream import upstream_books
-    from soaklib.analysis.measures.around import aligned
+    from soaklib.analysis.measures.alignment import aligned
+    from soaklib.analysis.measures.around import around
     from soaklib.analysis.measures.breakers import breaker_states, fast_fails, recoveries
     from soaklib.analysis.measures.budget import budget, burn, error_budget
     from soaklib.analysis.measures.counters import increase, increase_doubts, prometheus_increase, rate
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from soaklib.analysis.measures.marks import marks, planned_windows
     from soaklib.analysis.measures.meanings import counted_as
     from soaklib.analysis.measures.metrics import gauge, gauge_windows, generator_memory, in_soak_time, metered
-    from soaklib.analysis.measures.moment import around
     from soaklib.analysis.measures.rates import denials, outcome_counts, success_rate, tool_usage
     from soaklib.analysis.measures.so_far import success_so_far
     from soaklib.analysis.measures.stated import stated
@@ -152,7 +152,7 @@ _MODULES: Final = {
     "soaklib.analysis.books.reconcile": ("books_balanced", "reconcile"),
     "soaklib.analysis.books.tokens": ("spend", "tokens"),
     "soaklib.analysis.books.upstream": ("upstream_books",),
-    "soaklib.analysis.measures.around": ("aligned",),
+    "soaklib.analysis.measures.alignment": ("aligned",),
     "soaklib.analysis.measures.breakers": ("breaker_states", "fast_fails", "recoveries"),
     "soaklib.analysis.measures.budget": ("budget", "burn", "error_budget"),
     "soaklib.analysis.measures.counters": ("increase", "increase_doubts", "prometheus_increase", "rate"),
@@ -162,7 +162,7 @@ _MODULES: Final = {
     "soaklib.analysis.measures.marks": ("marks", "planned_windows"),
     "soaklib.analysis.measures.meanings": ("counted_as",),
     "soaklib.analysis.measures.metrics": ("gauge", "gauge_windows", "generator_memory", "in_soak_time", "metered"),
-    "soaklib.analysis.measures.moment": ("around",),
+    "soaklib.analysis.measures.around": ("around",),
     "soaklib.analysis.measures.rates": ("denials", "outcome_counts", "success_rate", "tool_usage"),
     "soaklib.analysis.measures.so_far": ("success_so_far",),
     "soaklib.analysis.measures.stated": ("stated",),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from soaklib import charts
 from soaklib.analysis.books.reconcile import reconcile
 from soaklib.analysis.books.tokens import spend, tokens
-from soaklib.analysis.measures.around import aligned
+from soaklib.analysis.measures.alignment import aligned
 from soaklib.analysis.measures.breakers import breaker_states, fast_fails, recoveries
 from soaklib.analysis.measures.budget import error_budget
 from soaklib.analysis.measures.generator import measurement_validity

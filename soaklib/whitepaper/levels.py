@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from soaklib.analysis.measures import around
+from soaklib.analysis.measures import alignment
 from soaklib.analysis.statistics import drift, effect, intervals
 
 __all__ = ["confidence_levels"]
@@ -14,5 +14,5 @@ def confidence_levels() -> dict[str, float]:
         "rate": 100 * intervals.CONFIDENCE,
         "drift": 100 * drift.CONFIDENCE,
         "effect": 100 * effect.CONFIDENCE,
-        "placebo": 100 * around.CONFIDENCE,
+        "placebo": 100 * alignment.CONFIDENCE,
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from soaklib.analysis.measures.around import aligned
+from soaklib.analysis.measures.alignment import aligned
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.measures.processes import gateway_query, longest_lived
 from soaklib.analysis.statistics.drift import LEVEL, drift
