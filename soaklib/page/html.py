@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from soaklib.errors import RecordingError, SettingsError
 from soaklib.page.data import page_data
+from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,11 +91,10 @@ def write_page(run: Run) -> Path:
         The drawing library is not installed.
     """
     path = run.folder / PAGE_NAME
-    part = path.with_name(f".{PAGE_NAME}.part")
     text = html_page([page_data(run)])
     try:
-        part.write_text(text, "utf-8")
-        part.replace(path)
+        with whole_file(path) as part:
+            part.write_text(text, "utf-8")
     except OSError as exc:
         msg = f"cannot write {path}: {exc.strerror or exc}"
         raise RecordingError(msg) from exc

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.exposition.ending import Endings
 from soaklib.records import EventName, Sample, Scrape
+from soaklib.store.whole import whole_file
 from soaklib.targets.admin import AdminError
 
 if TYPE_CHECKING:
@@ -196,12 +197,7 @@ class Scraper:
 
 def _keep(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all, whatever becomes of the machine."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # before it has its name: a machine that goes down leaves no empty snapshot
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # before it has its name: a machine that goes down leaves no empty snapshot

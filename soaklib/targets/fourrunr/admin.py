@@ -13,6 +13,7 @@ import orjson
 from soaklib.errors import TargetError
 from soaklib.plan.changes import ChaosChange, CredentialsChange, PolicyChange
 from soaklib.records import Trial
+from soaklib.records.moments import utc_stamp
 from soaklib.safety.foreign_text import plain_text
 from soaklib.targets.admin import AdminError, Made, Missing, Told
 from soaklib.targets.base import Identity, Wire
@@ -102,7 +103,7 @@ class FourRunrAdmin:
     async def renew(self, identity: Identity, *, expires_at: dt.datetime) -> Identity:
         """Give an agent a new token."""
         token = await self._api.generate_token(
-            identity.handle, scopes=self._link.plan.roles[identity.role].scopes, expires_at=_iso(expires_at)
+            identity.handle, scopes=self._link.plan.roles[identity.role].scopes, expires_at=utc_stamp(expires_at)
         )
         return replace(identity, secret=token)
 
@@ -116,7 +117,7 @@ class FourRunrAdmin:
                 return await self.renew(identity, expires_at=expires_at)
             case Trial.REVOKED:
                 late = expires_at + _REVOKED_LIVES
-                token = await self._api.revoked_token(identity.handle, scopes=scopes, expires_at=_iso(late))
+                token = await self._api.revoked_token(identity.handle, scopes=scopes, expires_at=utc_stamp(late))
                 return replace(identity, secret=token)
             case Trial.EDGE:
                 name = f"{self._link.run_id}-edge-{identity.role}"
@@ -248,7 +249,3 @@ class FourRunrAdmin:
                 f"that is active for {tool}"
             )
             raise TargetError(msg)
-
-
-def _iso(moment: dt.datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
