@@ -7,6 +7,7 @@ calls planned are the rows to come. How large a row is on disk cannot be derived
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from dataclasses import dataclass
@@ -148,13 +149,17 @@ def forecast(settings: SoakSettings, plan: Plan) -> Forecast:
 
 
 def refuse_small_disk(outlook: Forecast, out: Path) -> None:
-    """Refuse a soak that its disk cannot hold.
+    """Refuse a soak that its disk cannot hold, or whose folder cannot be made.
 
     Raises
     ------
     SettingsError
-        More is needed than is free.
+        More is needed than is free, a file is in the way, or the user may not write there.
     """
+    is_in_the_way = any(path.exists() and not path.is_dir() for path in (out, *out.parents))
+    if is_in_the_way or not os.access(_nearest_folder(out), os.W_OK | os.X_OK):
+        msg = f"--out {out}: no folder can be made there; pass another one"
+        raise SettingsError(msg)
     if outlook.disk_bytes > outlook.free_bytes:
         msg = (
             f"--out {out}: the soak needs about {bytes_text(outlook.disk_bytes)} of disk and "

@@ -69,6 +69,19 @@ def test_more_of_everything_takes_more_disk_and_memory():
     assert _outlook("--max-in-flight", "1010").memory_bytes - least.memory_bytes == 1000 * (16 << 10)
 
 
+def test_a_place_that_takes_no_folder_refuses_the_soak(tmp_path, monkeypatch):
+    """A file that is in the way, or a folder that the user may not write to; one that is yet to be made does not."""
+    (tmp_path / "file").touch()
+    outlook = _outlook()
+    for place in (tmp_path / "file", tmp_path / "file" / "runs"):
+        with pytest.raises(SettingsError, match=r"^--out .*: no folder can be made there; pass another one$"):
+            refuse_small_disk(outlook, place)
+    refuse_small_disk(outlook, tmp_path / "yet" / "to be")
+    monkeypatch.setattr(module.os, "access", lambda path, _: path != tmp_path)
+    with pytest.raises(SettingsError, match="no folder can be made there"):
+        refuse_small_disk(outlook, tmp_path / "yet" / "to be")
+
+
 def test_a_disk_that_is_too_small_refuses_the_soak(monkeypatch):
     """The sentence says how much is needed, how much is free, and what to do; a byte more and it may start."""
     needed_bytes = _outlook().disk_bytes
