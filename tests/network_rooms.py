@@ -1,5 +1,11 @@
-"""Two rooms with a network of their own each, and cables between them that can be cut: namespaces of the kernel."""
+"""Two rooms with a network of their own each, and cables between them that can be cut: namespaces of the kernel.
 
+Needs ``ip``, ``nsenter`` and ``unshare`` (Debian packages iproute2 and util-linux). Without them a test skips, except
+where the environment has CI=true; where the kernel makes no such namespace for this user it skips everywhere.
+"""
+
+import os
+import shutil
 import subprocess
 from contextlib import contextmanager
 
@@ -42,20 +48,21 @@ class Rooms:
 @contextmanager
 def two_rooms():
     """Give two rooms; skip the test where the kernel, or the machine's owner, makes none for this user."""
+    lacking = [program for program in ("ip", "nsenter", "unshare") if shutil.which(program) is None]
+    if lacking:
+        reason = f"no {', '.join(lacking)} on the path: install the Debian packages iproute2 and util-linux"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
     started = []
     try:
         for before in ((), (*_TO_ROOM,)):
             inside = (*before, str(started[0].pid)) if before else ()
             words = [*inside, "unshare", *(("--net",) if before else ("--user", "--map-root-user", "--net"))]
-            try:
-                started.append(
-                    subprocess.Popen(
-                        [*words, "sh", "-c", "ip link set lo up && echo ready && exec cat"],
-                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                    )
-                )  # fmt: skip
-            except FileNotFoundError as exc:
-                pytest.skip(f"this machine has no {exc.filename}, which makes networks for a test")
+            started.append(
+                subprocess.Popen(
+                    [*words, "sh", "-c", "ip link set lo up && echo ready && exec cat"],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                )
+            )  # fmt: skip
             if started[-1].stdout.readline() != "ready\n":
                 pytest.skip(f"this machine makes no network for a test: {started[-1].communicate()[1].strip()}")
         yield Rooms(started[0].pid, started[1].pid)
