@@ -14,7 +14,7 @@ from soaklib.commands import ending, report, weekly
 from soaklib.commands.ending import conclude
 from soaklib.commands.process import Stopped
 from soaklib.commands.terminal import new_console
-from soaklib.errors import RecordingError, SettingsError, SoaklibError
+from soaklib.errors import RecordingError, SettingsError, SoaklibError, first_line
 from soaklib.evidence import collecting, judging
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
@@ -29,6 +29,9 @@ FAILURES = [
     RuntimeError("Kernel didn't respond in 60 seconds"), ZeroDivisionError("division by zero"), MemoryError(),
     OSError(errno.ENOSPC, "No space left on device"), SoaklibError(f"a cell says {MARKUP}"), KeyError("x"),
 ]  # fmt: skip
+
+
+STEPS_FAIL = FAILURES[3:5]  # each step by two of them, since all steps go by the one way that is tried with all
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +104,18 @@ def expected_code(job):
     return int(any(verdict["state"] == "fail" for verdict in summary_of(job)["verdicts"]))
 
 
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+def test_whatever_a_step_raises_is_told_in_one_line(error):
+    """And goes no further; a signal is no such failure."""
+    told = []
+    with ending.costing(told.append):
+        raise error
+    assert told == [first_line(error)]
+    with pytest.raises(Stopped), ending.costing(told.append):
+        raise Stopped(15)
+    assert len(told) == 1
+
+
 def test_a_good_end_has_everything(job, steps, capsys):
     """Verdicts, summary, report, bundle, the folder on standard output, and the code of the verdicts."""
     code = end(job)
@@ -111,7 +126,7 @@ def test_a_good_end_has_everything(job, steps, capsys):
     assert " no " not in said.err.split("run r1")[0]
 
 
-@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", STEPS_FAIL, ids=lambda error: type(error).__name__)
 def test_whatever_fails_the_report_costs_the_report_alone(job, steps, monkeypatch, capsys, error):
     """One sentence; the bundle is packed, and the code is that of the verdicts."""
     monkeypatch.setattr(report, "build_report", raising(error))
@@ -124,7 +139,7 @@ def test_whatever_fails_the_report_costs_the_report_alone(job, steps, monkeypatc
         assert f"no report: a cell says {MARKUP}" in said
 
 
-@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", STEPS_FAIL, ids=lambda error: type(error).__name__)
 def test_whatever_fails_the_bundle_costs_the_bundle_alone(job, steps, monkeypatch, capsys, error):
     """The code is that of the verdicts."""
     monkeypatch.setattr(collecting, "collect", raising(error))
@@ -133,7 +148,7 @@ def test_whatever_fails_the_bundle_costs_the_bundle_alone(job, steps, monkeypatc
     assert "no bundle: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", STEPS_FAIL, ids=lambda error: type(error).__name__)
 def test_a_run_that_cannot_be_judged_is_kept_and_code_4(job, steps, monkeypatch, capsys, error):
     """It is still reported and packed as far as that goes; the sentence says how to judge it later."""
     monkeypatch.setattr(ending, "judge_folder", raising(error))
@@ -213,7 +228,7 @@ def test_verdicts_are_replaced_whole_or_not_at_all(job):
         assert run.verdicts().rows() == before
 
 
-@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", STEPS_FAIL, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("step", [("build_report", "REPORT"), ("compared", "COMPARISON"), ("collect", "BUNDLE")])
 def test_a_week_goes_on_past_what_fails_in_it(job, monkeypatch, capsys, step, error):
     """Each of its steps; the last lines say what is lacking, and the code is not that of a good week."""
