@@ -13,6 +13,10 @@ from soaklib.commands.process import run_on_the_fastest_loop
 from soaklib.commands.terminal import plain, say
 from soaklib.commands.unjudged import unjudged
 from soaklib.errors import SettingsError, SourceError, TargetError
+from soaklib.evidence.comparison import PlannedLoad
+from soaklib.evidence.reference import refuse_as_reference
+from soaklib.fleet.launch import refuse_unfit_scheduler
+from soaklib.plan.forecast import forecast, refuse_small_disk
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
 from soaklib.reports.text_table import plain_table
 from soaklib.runner.preflight.findings import Found, Standing
@@ -31,11 +35,35 @@ if TYPE_CHECKING:
     from soaklib.plan.model import Plan
     from soaklib.plan.settings import SoakSettings
 
-__all__ = ["refuse_problems", "show_findings", "try_out", "with_limit"]
+__all__ = ["foreseen", "refuse_problems", "show_findings", "try_out", "with_limit"]
 
 _STYLES: Final[dict[str, str]] = {Standing.OK: "green", Standing.PROBLEM: "bold red", Standing.NOTE: "yellow"}
 _COLUMNS: Final = ("tried", "found", "in detail")
 _UNJUDGED_COLUMNS: Final = ("not applicable", "because")
+
+
+def foreseen(settings: SoakSettings, plan: Plan) -> Forecast:
+    """Give what a soak will do and need; refuse what cannot hold it, before the gateway hears of it or a run is made.
+
+    Parameters
+    ----------
+    settings, plan
+        The soak.
+
+    Raises
+    ------
+    SettingsError
+        The disk is too small, the good run is no measure of this one, or the scheduler would run a lane again.
+    TargetError
+        The scheduler does not answer, or has no worker.
+    """
+    outlook = forecast(settings, plan)
+    refuse_small_disk(outlook, settings.out)
+    if settings.reference is not None:
+        refuse_as_reference(settings.reference, PlannedLoad.of(settings, plan))
+    if settings.scheduler is not None:
+        refuse_unfit_scheduler(settings.scheduler)
+    return outlook
 
 
 def try_out(

@@ -26,7 +26,7 @@ from soaklib.analysis.sources.kept_log import retire_request_log
 from soaklib.analysis.sources.run import open_run
 from soaklib.commands.display import show_progress
 from soaklib.commands.ending import conclude
-from soaklib.commands.preflight import try_out, with_limit
+from soaklib.commands.preflight import foreseen, try_out, with_limit
 from soaklib.commands.preview import Preview, show_plan, spoken_openly
 from soaklib.commands.process import command, find_folder, run_on_the_fastest_loop, stopping_signals
 from soaklib.commands.rehearsal import embedded, rehearsed
@@ -34,12 +34,10 @@ from soaklib.commands.resuming import lacking, refuse_what_a_stranger_names, res
 from soaklib.commands.terminal import new_console, say
 from soaklib.commands.watch import start_watching
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError, TargetError, first_line
-from soaklib.evidence.comparison import PlannedLoad
-from soaklib.evidence.reference import keep_reference, refuse_as_reference
+from soaklib.evidence.reference import keep_reference
 from soaklib.fleet.conductor import Fleet
 from soaklib.fleet.launch import bring_together, fleeted
 from soaklib.fleet.merge import unmerge
-from soaklib.plan.forecast import Forecast, forecast, refuse_small_disk
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import Plan, load_plan
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, SoakSettings, is_loopback
@@ -66,6 +64,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from soaklib.plan.forecast import Forecast
     from soaklib.targets.admin import Missing
 
 __all__ = ["main"]
@@ -94,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(settings: SoakSettings, plan: Plan, console: Console) -> int:
     """Validate everything, pass the health gate and show the plan; send no load."""
-    outlook = _foreseen(settings, plan)
+    outlook = foreseen(settings, plan)
     with (
         _listener(settings),
         tempfile.TemporaryDirectory(prefix="soaklib-") as folder,
@@ -114,15 +113,6 @@ def _check(settings: SoakSettings, plan: Plan, console: Console) -> int:
     return _rehearse(settings, plan, console) if settings.deep else ExitCode.OK
 
 
-def _foreseen(settings: SoakSettings, plan: Plan) -> Forecast:
-    """Give what a soak will take; refuse a disk that is too small for it, and a good run that is no measure of it."""
-    outlook = forecast(settings, plan)
-    refuse_small_disk(outlook, settings.out)
-    if settings.reference is not None:
-        refuse_as_reference(settings.reference, PlannedLoad.of(settings, plan))
-    return outlook
-
-
 def _rehearse(settings: SoakSettings, plan: Plan, console: Console) -> int:
     """Soak for a minute as the whole soak would, all changes included; what comes of it is a run like any other."""
     say(console, "everything is in order; now a minute of it")
@@ -136,7 +126,7 @@ def _rehearse(settings: SoakSettings, plan: Plan, console: Console) -> int:
 def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
     """Run a new soak."""
     _refuse_without_a_word(settings)
-    outlook = _foreseen(settings, plan)
+    outlook = foreseen(settings, plan)
     with _listener(settings) as listener:
         if settings.gateway_url is not None:  # before there is a folder: nothing is left of a run that cannot be
             hindered = _show(settings, plan, outlook, settings.gateway_url, console)

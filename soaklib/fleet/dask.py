@@ -28,9 +28,10 @@ from soaklib.fleet.report import LaneReport
 if TYPE_CHECKING:
     from soaklib.fleet.lanes import Lane
 
-__all__ = ["DaskPlaces", "desk_host", "run_lane"]
+__all__ = ["DaskPlaces", "desk_host", "refuse_unfit", "run_lane"]
 
 _CONNECT_WITHIN_S: Final = 30.0
+_ANSWERS_WITHIN_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.5
 _LOG_NAME: Final = "sender.log"
 
@@ -54,6 +55,31 @@ def desk_host(scheduler: str) -> str:
     except OSError as exc:
         msg = f"--scheduler {scheduler}: there is no way to it: {exc.strerror}"
         raise SettingsError(msg) from exc
+
+
+def refuse_unfit(scheduler: str) -> None:
+    """Refuse a scheduler that lanes cannot be left to; nothing is placed.
+
+    Raises
+    ------
+    SettingsError
+        The address is none, or the scheduler would run or move a lane again.
+    TargetError
+        It does not answer, or has no worker.
+    """
+
+    async def look() -> None:
+        async with DaskPlaces(scheduler, "look") as places:
+            await places.connected()
+
+    desk_host(scheduler)
+    parts = urlsplit(scheduler)
+    try:  # Dask asks one that is not there again and again for half a minute
+        socket.create_connection((parts.hostname, parts.port), _ANSWERS_WITHIN_S).close()
+    except OSError as exc:
+        msg = f"--scheduler {scheduler} does not answer: {exc.strerror or exc}"
+        raise TargetError(msg) from exc
+    asyncio.run(look())
 
 
 def run_lane(job: str, lane: str, folder: str, topic: str, stop: str) -> int:
@@ -108,7 +134,8 @@ class DaskPlaces:
         self._client: Client | None = None
         self._workers: list[str] = []
 
-    async def _connected(self) -> Client:
+    async def connected(self) -> Client:
+        """Give the scheduler's client; raise what :func:`refuse_unfit` does."""
         if self._client is None:
             try:
                 self._client = await Client(self._scheduler, asynchronous=True, timeout=_CONNECT_WITHIN_S)
@@ -133,7 +160,7 @@ class DaskPlaces:
 
     async def start(self, job: Path, lane: Lane, folder: Path) -> _DaskPlace:
         """Start a lane on the worker whose turn it is."""
-        client = await self._connected()
+        client = await self.connected()
         name = f"soaklib-{self._run_id}-lane-{lane.number}-{os.urandom(4).hex()}"
         place = _DaskPlace(Event(f"{name}-stop", client=client))
         client.subscribe_topic(name, place.heard)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from soaklib.fleet.conductor import Placing
     from soaklib.runner.job import SoakJob
 
-__all__ = ["bring_together", "fleeted", "settle_what_is_lost", "settle_without_conductor"]
+__all__ = ["bring_together", "fleeted", "refuse_unfit_scheduler", "settle_what_is_lost", "settle_without_conductor"]
 
 
 def fleeted(job: SoakJob) -> SoakJob:
@@ -68,6 +68,13 @@ def _placing(job: SoakJob) -> tuple[Placing, str]:
         msg = "--scheduler: the embedded gateway is on this machine's loopback alone: pass --gateway-url"
         raise SettingsError(msg)
     return DaskPlaces(scheduler, job.run_id), host
+
+
+def refuse_unfit_scheduler(scheduler: str) -> None:
+    """Refuse a Dask scheduler that lanes cannot be left to, as :func:`soaklib.fleet.dask.refuse_unfit` says."""
+    from soaklib.fleet.dask import refuse_unfit  # noqa: PLC0415 - an extra that most fleets do without
+
+    refuse_unfit(scheduler)
 
 
 def bring_together(fleet: Fleet) -> None:
