@@ -122,6 +122,7 @@
   };
   function boardOfSeveral() {
     $("criteria").className = "several";
+    $("criteria").style.setProperty("--runs", pages.length);
     const cell = (page, name) => { const one = of(page, name), made = element("span", null); if (!one) return "–"; made.append(state(one.state), ` ${one.said}`); return made; };
     const sorted = [...names().filter(changed), ...names().filter(name => !changed(name))];
     table("criteria", ["", "criterion", ...pages.map(page => page.run.id)], sorted.flatMap(name => withEvidence(

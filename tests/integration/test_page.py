@@ -281,6 +281,22 @@ def test_axe_finds_nothing_serious_on_the_page_of_several_runs(browser, data, tm
     assert _serious(browser) == []
 
 
+def test_what_many_runs_are_found_to_be_can_be_read(browser, data, tmp_path):
+    """Their columns are scrolled to, not squeezed until a sign is left; the criterion's name stays in view."""
+    path = tmp_path / "many.html"
+    path.write_text(html_page([{**data, "run": {**data["run"], "id": f"run-{n}"}} for n in range(12)]), "utf-8")
+    browser._driver.get(path.as_uri())
+    browser.wait(lambda: browser.script("return !!document.querySelector('#latency *')"), 20, "the last chart")
+    cut = browser.script(
+        "return [...document.querySelectorAll('#criteria :is(th, td):nth-child(n+3)')]"
+        ".filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.innerText)"
+    )
+    assert cut == []
+    left = "return document.querySelector('#criteria tbody td:nth-child(2)').getBoundingClientRect().left"
+    browser.script("document.querySelector('#criteria').closest('.scroll').scrollLeft = 900")
+    assert browser.script(left) < 100
+
+
 def _serious(page):
     """Give what axe-core finds of serious or critical impact: rule, impact, and the first elements."""
     axe = os.environ.get("AXE_JS") or files("selenium_axe_python") / "axe-core" / "axe.min.js"
