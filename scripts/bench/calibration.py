@@ -357,12 +357,12 @@ STUDIES = [
         )
         # what keeps slow wander from being called a drift costs small drifts in correlated noise power
         for phi, warm_up, share in (
-            (0.0, 0.0, 0.90),
-            (0.3, 0.0, 0.75),
-            (0.6, 0.0, 0.35),
-            (0.0, 0.05, 0.90),
-            (0.3, 0.05, 0.75),
-            (0.6, 0.05, 0.35),
+            (0.0, 0.0, 0.85),
+            (0.3, 0.0, 0.60),
+            (0.6, 0.0, 0.30),
+            (0.0, 0.05, 0.85),
+            (0.3, 0.05, 0.60),
+            (0.6, 0.05, 0.30),
         )
     ),
     Study("drift of the margin", partial(drifting_by_margin, phi=0.6), {"wrongly stable": Limit("at most", 0.05)}),
