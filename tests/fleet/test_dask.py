@@ -77,7 +77,7 @@ def test_a_local_cluster_sends_the_schedule_of_one_sender(tmp_path, rehearsal, c
     _wait_for_lane(tmp_path, 1)
     for pid in (*pids, scheduler):
         os.kill(pid, signal.SIGSTOP)
-    time.sleep(4)
+    time.sleep(4)  # as long as all of Dask is to stand still
     for pid in (*pids, scheduler):
         os.kill(pid, signal.SIGCONT)
     said, _ = process.communicate(timeout=150)
