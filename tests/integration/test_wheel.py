@@ -31,9 +31,10 @@ class Installed:
     def __init__(self, folder, wheel, *, with_extras):
         self.folder = folder / "empty"
         self.folder.mkdir()
-        venv.create(folder / "env", with_pip=True)
+        venv.create(folder / "env")
         self._bin = folder / "env" / "bin"
-        pip = [str(self._bin / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = [sys.executable, "-m", "pip", "--python", str(self._bin / "python"), "install", "--quiet"]
+        pip += ["--disable-pip-version-check", "--no-compile"]  # what is imported is compiled then
         subprocess.run([*pip, *(["--no-deps"] if with_extras else []), str(wheel)], check=True, capture_output=True)
         if with_extras:  # what the extras bring is here already; soaklib itself is not found by way of such a file
             [packages] = (folder / "env" / "lib").glob("python*/site-packages")
