@@ -27,6 +27,7 @@ from soaklib.evidence.judging import judge_folder
 from soaklib.evidence.reference import keep_reference
 from soaklib.page.data import board
 from soaklib.page.html import PAGE_NAME, write_page
+from soaklib.plan.given import refuse_no_file
 from soaklib.reports.pipeline import tell_pipeline
 from soaklib.store.lock import RunLock
 from soaklib.store.shipped import NOTEBOOKS, shipped
@@ -185,6 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     options = flags().parse_args(arguments)
     try:
+        _refuse_what_cannot_be_written(options.junit)
         folder = find_folder(options.run)
         if options.check_claims:
             return _check_claims(folder)
@@ -204,6 +206,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exc.exit_code
     print(folder.resolve())
     return ExitCode.OK
+
+
+def _refuse_what_cannot_be_written(junit: Path | None) -> None:
+    """Say now what would be said after the notebooks."""
+    if junit is not None:
+        try:
+            refuse_no_file("--junit", junit)
+        except ValueError as exc:
+            raise SettingsError(str(exc)) from exc
 
 
 def _judge_against(folder: Path, reference: str) -> None:

@@ -25,7 +25,7 @@ def resumed_settings(stored: Mapping[str, Any], wanted: SoakSettings) -> SoakSet
 
     Taken anew are ``--yes``, ``--strict``, ``--no-report``, ``--metrics-port``, ``--database-url`` and ``--ca-file``,
     each for what the run has where it is not given, and ``--watch`` and ``--junit``. The plan is in the run: its file
-    is not asked for.
+    is not asked for. ``--reference`` is no setting that is kept: who resumes the run keeps that day with it.
 
     Parameters
     ----------

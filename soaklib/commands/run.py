@@ -34,7 +34,7 @@ from soaklib.commands.resuming import lacking, refuse_what_a_stranger_names, res
 from soaklib.commands.terminal import new_console, say
 from soaklib.commands.watch import start_watching
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError, TargetError, first_line
-from soaklib.evidence.reference import keep_reference
+from soaklib.evidence.reference import keep_reference, refuse_as_reference
 from soaklib.fleet.conductor import Fleet
 from soaklib.fleet.launch import bring_together, fleeted
 from soaklib.fleet.merge import unmerge
@@ -166,6 +166,8 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
         _refuse_without_a_word(settings)
         for warning in (*lacking(info.settings, settings), *spoken_openly(settings)):
             say(console, warning, "yellow")
+        if wanted.reference is not None:
+            refuse_as_reference(wanted.reference, info)
         _confirm(settings, console)
         unmerge(folder)
         with _listener(settings) as listener, _gateway(settings, info.plan, folder) as (target, log_url):
@@ -174,6 +176,8 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
             past = recover(writer, settings, info.plan, slots=None if settings.senders is None else range(0))
             write_event_log(folder / EVENT_LOG_NAME, info.anchor_utc, writer)
             writer.close()
+            if wanted.reference is not None:
+                keep_reference(folder, wanted.reference)
             retire_request_log(folder, past.segment)
             job = SoakJob(
                 run_id=info.run_id,

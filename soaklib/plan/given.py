@@ -9,7 +9,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
-__all__ = ["ABORT_PATTERN", "AgentLimit", "Pair", "abort_rule", "absolute_database", "base_url", "limit_on_agents"]
+__all__ = [
+    "ABORT_PATTERN", "AgentLimit", "Pair", "abort_rule", "absolute_database", "base_url", "limit_on_agents",
+    "refuse_no_file",
+]  # fmt: skip
 
 ABORT_PATTERN: Final = r"success_rate\s*<\s*(?P<floor>\d+(?:\.\d+)?)\s+for\s+(?P<length>\d+(?:\.\d+)?)(?P<unit>s|m|h)"
 """The form of ``--abort-when``."""
@@ -35,6 +38,19 @@ class AgentLimit(NamedTuple):
             msg = 'must have the form "5/60s": calls, and seconds in which they are allowed'
             raise ValueError(msg)
         return cls(int(found[1]), float(found[2]))
+
+
+def refuse_no_file(flag: str, path: Path) -> None:
+    """Refuse what cannot be written as a file: a folder, or a file in a folder that is not there.
+
+    Raises
+    ------
+    ValueError
+        It is such a path.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        msg = f"{flag} {path} is no file that can be written: name one in a folder that is there"
+        raise ValueError(msg)
 
 
 def base_url(value: str) -> str:

@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from soaklib.errors import SettingsError, near_miss
-from soaklib.plan.given import Pair, abort_rule, absolute_database, base_url, limit_on_agents
+from soaklib.plan.given import Pair, abort_rule, absolute_database, base_url, limit_on_agents, refuse_no_file
 from soaklib.plan.model import plan_file, shipped_plans
 from soaklib.safety.reaching import tls_context
 from soaklib.safety.redaction import mask_url
@@ -292,9 +292,8 @@ class SoakSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _names_files(self) -> Self:
-        if self.junit is not None and (self.junit.is_dir() or not self.junit.parent.is_dir()):
-            msg = f"--junit {self.junit} is no file that can be written: name one in a folder that is there"
-            raise ValueError(msg)
+        if self.junit is not None:
+            refuse_no_file("--junit", self.junit)
         for name, path in (("--ca-file", self.ca_file), ("--plan", self.plan)):
             if path is not None and not path.is_file():
                 near = near_miss(path.stem, shipped_plans()) if path is self.plan else ""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import duckdb
@@ -184,6 +185,22 @@ def test_a_run_is_refused_before_it_begins_where_its_reference_has_another_load(
     assert run.main(["--quick", "--out", str(tmp_path / "new"), "--reference", str(good)]) == ExitCode.USAGE
     assert f"--reference {good}: its rps is another" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("is_good", [True, False], ids=["of the same load", "of another"])
+def test_who_resumes_a_run_may_name_its_reference(changed, monkeypatch, capsys, is_good):
+    """It is kept before the load goes on; one that is none is refused, and the run stays as it is."""
+    good = changed("good", *([] if is_good else ["update run set rps = 3"]))
+    judged = changed("judged", "update run set status = 'interrupted'")
+    monkeypatch.setattr(run, "_gateway", lambda *_: nullcontext(("http://127.0.0.1:9", None)))
+    monkeypatch.setattr(run, "_ask", lambda *_: None)
+    monkeypatch.setattr(run, "_soak", lambda *_: ExitCode.OK)
+    code = run.main(["--resume", str(judged), "--reference", str(good), "--no-report"])
+    assert code == (ExitCode.OK if is_good else ExitCode.USAGE), capsys.readouterr().err
+    with soaklib.open_run(judged) as opened:
+        assert (opened.info.reference is not None, opened.info.status) == (
+            (True, "running") if is_good else (False, "interrupted")
+        )
 
 
 @pytest.mark.parametrize(("statements", "beside"), [(CLOCK, True), ((), False)], ids=["a day", "a rehearsal"])

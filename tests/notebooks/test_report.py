@@ -198,6 +198,15 @@ def test_no_such_run_is_told(capsys):
     assert "there is no run 'no-such-run'" in capsys.readouterr().err
 
 
+def test_a_file_for_the_criteria_that_cannot_be_written_is_told_before_the_notebooks(run_folder, tmp_path, capsys):
+    """The folder that it names is not there: bad usage, and no notebook is executed."""
+    _notebook(tmp_path / "notebooks", "00-fine", "run_id = None")
+    nowhere = tmp_path / "nowhere" / "j.xml"
+    assert main([str(run_folder), "--notebooks", str(tmp_path / "notebooks"), "--junit", str(nowhere)]) == 2
+    assert f"--junit {nowhere} is no file that can be written" in capsys.readouterr().err
+    assert not (run_folder / "notebooks").exists()
+
+
 def test_a_long_tmpdir_is_no_obstacle(run_folder, tmp_path, monkeypatch):
     """Of 95 characters and more, where a kernel's sockets cannot be: they go elsewhere, and nothing is left there."""
     long = tmp_path / ("x" * 95)
