@@ -313,7 +313,6 @@ def _failing(error):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--keep", "0"], "'0' is no whole number from 1"),
         (["--rps", "0"], "--rps '0': input should be greater than 0"),
         (["--against", "no-such-run"], "there is no run 'no-such-run'"),
         (["--resume", "no-such-run"], "there is no run 'no-such-run'"),
@@ -321,12 +320,20 @@ def _failing(error):
         (["--nope"], "there is no flag --nope"),
     ],
 )
-def test_bad_usage_is_a_sentence_and_code_2(tmp_path, arguments, message):
+def test_bad_usage_is_a_sentence_and_code_2(tmp_path, capsys, arguments, message):
     """And nothing is run."""
-    command = [sys.executable, "-m", "soaklib.weekly", "--out", str(tmp_path / "runs"), *arguments]
+    code = weekly.main(["--out", str(tmp_path / "runs"), *arguments])
+    told = capsys.readouterr()
+    assert (code, told.out) == (2, "")
+    assert message in told.err
+
+
+def test_the_shell_is_given_the_code(tmp_path):
+    """Of bad usage: the sentence alone."""
+    command = [sys.executable, "-m", "soaklib.weekly", "--out", str(tmp_path / "runs"), "--keep", "0"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert message in ended.stderr
+    assert "'0' is no whole number from 1" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
