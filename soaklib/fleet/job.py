@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from soaklib.errors import SettingsError
 from soaklib.plan.loading import settings_from
 from soaklib.plan.model import Plan  # noqa: TC001 - pydantic reads it when the model is made
+from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,9 +88,9 @@ class LaneJob(BaseModel):
     def write(self, folder: Path) -> Path:
         """Write it into a folder; give the file."""
         path = folder / JOB_NAME
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(self.model_dump_json(), "utf-8")
-        return part.replace(path)
+        with whole_file(path) as part:
+            part.write_text(self.model_dump_json(), "utf-8")
+        return path
 
     @classmethod
     def read(cls, path: Path) -> Self:

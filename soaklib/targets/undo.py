@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from soaklib.errors import SettingsError
 from soaklib.safety.own_runs import state_folder
+from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -94,13 +95,11 @@ class UndoLog:
     def save(self) -> None:
         """Write the file, whole or not at all, while it is held; gateways with nothing to restore are left out."""
         kept = {url: one for url, one in self._file.gateways.items() if one.credentials or one.limits}
-        part = self._path.with_name(f".{self._path.name}.part")
-        with self._written():
+        with self._written(), whole_file(self._path) as part:
             part.unlink(missing_ok=True)  # an earlier one's mode is not ours
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(_File(gateways=kept).model_dump_json(indent=2) + "\n")
-            part.replace(self._path)
 
     def _opened_lock(self) -> int:
         """Open the file beside ours that is locked in its place, since ours is replaced by each save."""
