@@ -57,6 +57,56 @@ _LIMITED: Final = """
     select purpose, slot, step from counted where kind = 'rate_limited' and let_in >= most * agents"""
 """The calls answered with 429 whose agent had been let in as often as it may be: those before the limit is asked
 (policy, token, parameters) do not count."""
+# The ticks in which the generator was late, widened to whole soak-minutes, and those in which its machine had no port
+# or descriptor left for a call (without a lag).
+_LAG: Final = "greatest(schedule_lag_max_us, loop_lag_max_us)"
+_IS_EXHAUSTED: Final = "reason = 'sender_exhausted' and sent_at_us is not null"
+_INVALID: Final = f"""
+    insert into invalid_windows
+    select floor(soak_seconds(start_us) / 60) * 60 as start_s, ceil(soak_seconds(end_us) / 60) * 60 as end_s,
+           lag_us, lane
+    from generator_ticks where lag_us > $late_us
+    union all
+    select distinct floor(soak_seconds(sent_at_us) / 60) * 60, floor(soak_seconds(sent_at_us) / 60 + 1) * 60,
+           null, lane
+    from outcomes where {_IS_EXHAUSTED}"""  # noqa: S608 - our own words
+# Invalid windows are whole soak-minutes, so a call touches one if the first invalid minute from its own on is not later
+# than the minute of its end. A table of that first minute makes it one look-up a call.
+_NEXT_INVALID: Final = """
+    create temp table next_invalid_minute as
+    with invalid as (
+        select distinct unnest(range((start_s / 60)::BIGINT, (end_s / 60)::BIGINT)) as minute, lane
+        from invalid_windows
+    )
+    select minutes.minute, coalesce(lane, -1) as lane, min(invalid.minute) as invalid_minute
+    from (select unnest(range(coalesce((select max(minute) + 1 from invalid), 0))) as minute) minutes
+    join invalid on invalid.minute >= minutes.minute group by all"""
+_VALID_CALLS: Final = """
+    create temp view valid_calls as
+    select calls.* from calls
+    left join next_invalid_minute as next
+      on next.minute = greatest(floor(soak_s / 60), 0)::BIGINT and next.lane = coalesce(calls.lane, -1)
+    where invalid_minute is null
+       or invalid_minute > floor(soak_seconds(coalesce(done_at_us, planned_at_us)) / 60)"""
+# From the gate before it on a call may meet chaos, though its event comes when the gateway has answered. off_us is NULL
+# while it is on, and where nobody lived to write down that it went off.
+# Of a run of version 1, whose events have no columns for it, the line says what it was done to.
+_IS_CHAOS: Final = "event_key like 'change:%' and name in ('CHAOS_MODE_ON', 'CHANGE_MADE')"
+_CHAOS: Final = rf"""
+    insert into chaos_windows
+    select number, tool, mode,
+           coalesce((select max(at_us) from events where name = 'HEALTH_GATE_PASSED'
+                     and detail like 'before ' || what || ':%' and at_us <= noted_us), noted_us) as on_us,
+           (select min(at_us) from events
+            where name in ('CHAOS_MODE_OFF', 'CHANGE_UNDONE') and at_us >= noted_us
+            and coalesce(subject, regexp_extract(detail, 'tool=(\S+)', 1)) = windows.subject) as off_us
+    from (select split_part(event_key, ':', 2)::INTEGER as number, min(at_us) as noted_us,
+                 any_value(split_part(event_key, ':', 3)) as what,
+                 any_value(coalesce(subject, regexp_extract(detail, 'tool=(\S+)', 1))) as subject,
+                 any_value(coalesce(data->>'tool', nullif(regexp_extract(detail, 'tool=(\S+)', 1), ''))) as tool,
+                 any_value(coalesce(data->>'mode', nullif(regexp_extract(detail, 'mode=(\S+)', 1), ''))) as mode
+          from events where {_IS_CHAOS}
+          group by number) as windows"""  # noqa: S608 - our own words
 READER_MEMORY_BYTES: Final = 5 << 29
 """How much memory DuckDB may take for the queries of a reader; what needs more goes by way of the disk."""
 
@@ -126,6 +176,9 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
     anchor_us, speed, late_us = int(run_row[0]), float(run_row[1]), float(run_row[2]) * 1000
     last_s = float(run_row[3]) * 3600 - _BEFORE_THE_END_S
     segments = read_segments(connection) or [Segment(segment=0, started_at_us=0, soak_started_s=0.0)]
+    # What is true of few runs is asked once, so that the views of the others need not look for it in every query.
+    is_limited = _any(connection, "events where name = 'RATE_LIMITED' and data is not null")
+    limited = "when (purpose, slot, step) in (from used_up_limits) then 'either'" if is_limited else ""
     statements = [
         "set timezone = 'UTC'",
         f"set memory_limit = '{database_memory(READER_MEMORY_BYTES)}'",
@@ -134,7 +187,7 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
         f"create temp macro is_success(kind, expected) as {SUCCESS_SQL['is_success']}",
         "create temp macro counts_towards_success(purpose, kind, expected, reason) as "
         + SUCCESS_SQL["counts_towards_success"],
-        _LIMITED,
+        *([_LIMITED] if is_limited else []),
         # a chain's second call, planned as the first comes back after the end, belongs to the last window
         f"""create temp view all_calls as
            select utc(planned_at_us) as "at", utc(planned_at_us) as at_utc,
@@ -146,7 +199,7 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
            from (select * replace (case when kind <> 'rate_limited'
                                         then case when expected = 'allow' and ({may_be_cut_sql(connection)})
                                              then 'either' else expected end
-                                        when (purpose, slot, step) in (from used_up_limits) then 'either'
+                                        {limited}
                                         when purpose = 'load' then 'allow' else expected end as expected)
                  from outcomes)""",  # noqa: S608 - our own numbers and quoted names
         # trials are calls that a gateway must refuse: they count in no rate and no total
@@ -157,57 +210,16 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
                   map_from_entries(labels) as labels, "value"
            from samples""",
         # each look at the generator, with the time since the one before: a second, or as long as it stood still
-        """create temp view generator_ticks as
+        f"""create temp view generator_ticks as
            select lane,
                   coalesce(greatest(lag(at_us) over (partition by lane order by at_us),
                                     (select max(started_at_us) from segments
                                      where started_at_us <= at_us and lane is not distinct from runner_health.lane)),
                            at_us - 1000000) as start_us,
-                  at_us as end_us, greatest(schedule_lag_max_us, loop_lag_max_us) as lag_us
-           from runner_health""",
-        # the ticks in which it was late, widened to whole soak-minutes, and those in which its machine had no port or
-        # descriptor left for a call (without a lag)
-        f"""create temp view invalid_windows as
-           select floor(soak_seconds(start_us) / 60) * 60 as start_s, ceil(soak_seconds(end_us) / 60) * 60 as end_s,
-                  lag_us, lane
-           from generator_ticks where lag_us > {late_us!r}
-           union all
-           select distinct floor(soak_seconds(sent_at_us) / 60) * 60, floor(soak_seconds(sent_at_us) / 60 + 1) * 60,
-                  null, lane
-           from outcomes where reason = 'sender_exhausted' and sent_at_us is not null""",  # noqa: S608 - our own number
-        # Invalid windows are whole soak-minutes, so a call touches one if the first invalid minute from its own on is
-        # not later than the minute of its end. A table of that first minute makes it one look-up a call.
-        """create temp table next_invalid_minute as
-           with invalid as (
-               select distinct unnest(range((start_s / 60)::BIGINT, (end_s / 60)::BIGINT)) as minute, lane
-               from invalid_windows
-           )
-           select minutes.minute, coalesce(lane, -1) as lane, min(invalid.minute) as invalid_minute
-           from (select unnest(range(coalesce((select max(minute) + 1 from invalid), 0))) as minute) minutes
-           join invalid on invalid.minute >= minutes.minute group by all""",
-        """create temp view valid_calls as
-           select calls.* from calls
-           left join next_invalid_minute as next
-             on next.minute = greatest(floor(soak_s / 60), 0)::BIGINT and next.lane = coalesce(calls.lane, -1)
-           where invalid_minute is null
-              or invalid_minute > floor(soak_seconds(coalesce(done_at_us, planned_at_us)) / 60)""",
-        # From the gate before it on a call may meet chaos, though its event comes when the gateway has answered. off_us
-        # is NULL while it is on, and where nobody lived to write down that it went off.
-        # Of a run of version 1, whose events have no columns for it, the line says what it was done to.
-        r"""create temp view chaos_windows as
-           select number, tool, mode,
-                  coalesce((select max(at_us) from events where name = 'HEALTH_GATE_PASSED'
-                            and detail like 'before ' || what || ':%' and at_us <= noted_us), noted_us) as on_us,
-                  (select min(at_us) from events
-                   where name in ('CHAOS_MODE_OFF', 'CHANGE_UNDONE') and at_us >= noted_us
-                   and coalesce(subject, regexp_extract(detail, 'tool=(\S+)', 1)) = windows.subject) as off_us
-           from (select split_part(event_key, ':', 2)::INTEGER as number, min(at_us) as noted_us,
-                        any_value(split_part(event_key, ':', 3)) as what,
-                        any_value(coalesce(subject, regexp_extract(detail, 'tool=(\S+)', 1))) as subject,
-                        any_value(coalesce(data->>'tool', nullif(regexp_extract(detail, 'tool=(\S+)', 1), ''))) as tool,
-                        any_value(coalesce(data->>'mode', nullif(regexp_extract(detail, 'mode=(\S+)', 1), ''))) as mode
-                 from events where event_key like 'change:%' and name in ('CHAOS_MODE_ON', 'CHANGE_MADE')
-                 group by number) as windows""",
+                  at_us as end_us, {_LAG} as lag_us
+           from runner_health""",  # noqa: S608 - our own words
+        "create temp table invalid_windows (start_s DOUBLE, end_s DOUBLE, lag_us BIGINT, lane SMALLINT)",
+        "create temp table chaos_windows (number INTEGER, tool VARCHAR, mode VARCHAR, on_us BIGINT, off_us BIGINT)",
     ]
     # DuckDB draws it on standard output, under `python -c` for one. Where it is off already, a notebook without
     # ipywidgets for one, even switching it off is refused.
@@ -215,7 +227,21 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
         statements.append("set enable_progress_bar = false")
     for statement in statements:
         connection.execute(statement).fetchall()
+    if _any(connection, f"events where {_IS_CHAOS}"):
+        connection.execute(_CHAOS).fetchall()
+    if _any(connection, f"runner_health where {_LAG} > {late_us!r}") or _any(
+        connection, f"outcomes where {_IS_EXHAUSTED}"
+    ):
+        connection.execute(_INVALID, {"late_us": late_us}).fetchall()
+        connection.execute(_NEXT_INVALID).fetchall()
+        connection.execute(_VALID_CALLS).fetchall()
+    else:
+        connection.execute("create temp view valid_calls as from calls").fetchall()
     spill_aside(connection)
+
+
+def _any(connection: duckdb.DuckDBPyConnection, rows: str) -> bool:
+    return connection.execute(f"select 1 from {rows} limit 1").fetchone() is not None  # noqa: S608 - our own text
 
 
 def read_segments(connection: duckdb.DuckDBPyConnection) -> list[Segment]:

@@ -219,7 +219,7 @@ def _placebos(rooms: list[Ints]) -> Iterator[Ints]:
     if rooms:
         rng = np.random.default_rng(_SEED)
         for _ in range(_PLACEBOS):
-            yield np.array([rng.choice(room) for room in rooms])
+            yield np.array([room[rng.integers(room.size)] for room in rooms])
 
 
 def _widened(rooms: list[Ints]) -> float:

@@ -22,8 +22,8 @@ _BY_TIME: Final = {
 }  # fmt: skip
 """Table -> the column by which its rows are within the stretch or not."""
 
-_KEPT_WHOLE: Final = ("generator_ticks", "invalid_windows", "chaos_windows")
-"""Views that need what came before the stretch, and are therefore made of the whole run."""
+_KEPT_WHOLE: Final = "generator_ticks"
+"""A view that needs what came before the stretch: it is made of the whole run, as the tables of windows are."""
 
 
 def connect_stretch(
@@ -46,10 +46,9 @@ def connect_stretch(
         prepare_reader(inner)
         low = "-1e999" if start_s <= 0 else repr(start_s)
         high = "1e999" if end_s >= info.planned_soak_s or math.isinf(end_s) else repr(end_s)
-        for view in _KEPT_WHOLE:
-            inner.execute(f"create temp table whole_{view} as select * from {view}").fetchall()  # noqa: S608 - ours
-            inner.execute(f"drop view {view}").fetchall()
-            inner.execute(f"alter table whole_{view} rename to {view}").fetchall()
+        inner.execute(f"create temp table whole as select * from {_KEPT_WHOLE}").fetchall()  # noqa: S608 - ours
+        inner.execute(f"drop view {_KEPT_WHOLE}").fetchall()
+        inner.execute(f"alter table whole rename to {_KEPT_WHOLE}").fetchall()
         for table, column in _BY_TIME.items():
             inner.execute(
                 f"create or replace temp view {table} as {stored_sql(inner, table, version)} "
