@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import duckdb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-__all__ = ["column_names", "not_data", "seal_off", "unlike"]
+__all__ = ["Columns", "FileState", "column_names", "columns_of", "not_data", "seal_off", "unlike"]
 
-_OBJECTS: Final = {
-    sort: f"select database_name, schema_name, {name} from system.main.duckdb_{which}()"  # noqa: S608 - our own names
+Columns = list[tuple[Any, ...]]
+"""What a database says of its columns: table, name, type, whether it may be NULL, default, whether it is generated."""
+
+_OBJECTS: Final = " union all ".join(
+    f"select '{sort}', database_name, schema_name, {name} from system.main.duckdb_{which}()"  # noqa: S608 - our own names
     for sort, which, name in (
         ("a view", "views", "view_name"),
         ("a macro", "functions", "function_name"),
@@ -29,8 +33,8 @@ _OBJECTS: Final = {
         ("a trigger", "triggers", "trigger_name"),
         ("a schema", "schemas", "schema_name"),
     )
-}
-"""What a run's file has none of of its own, and a query for all there are: the database, the schema, the name.
+)
+"""A query for all there is of what a run's file has none of of its own: what it is, the database, the schema, the name.
 
 Whether one is ``internal`` is not asked: a file could say so of anything.
 """
@@ -48,22 +52,62 @@ def seal_off(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("set autoload_known_extensions = false").fetchall()
 
 
+class FileState(NamedTuple):
+    """What tells the content of a file from any other that this process has looked at."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Self | None:
+        """Look at a database's file; None where it is not all there is: a write-ahead log belongs to it."""
+        if path.with_name(f"{path.name}.wal").exists():
+            return None
+        try:
+            seen = path.stat()
+        except FileNotFoundError:
+            return None
+        return cls(seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+
+    def remember(self) -> None:
+        """Take note that this is data and nothing else."""
+        _DATA[self] = None
+        if len(_DATA) > _REMEMBERED:
+            del _DATA[next(iter(_DATA))]
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it is known to be."""
+        return self in _DATA
+
+
+_DATA: Final[dict[FileState, None]] = {}
+_REMEMBERED: Final = 256
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection) -> Columns:
+    """Ask a database for its columns, in their order."""
+    return connection.execute(_COLUMNS).fetchall()
+
+
 def not_data(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Give a sentence for each thing in a database that is no plain table: for what could run when it is read."""
-    found = []
-    for sort, query in _OBJECTS.items():
-        surplus = _objects(connection, query) - _in_every_database()[sort]
-        found += [f"it has {sort} {name!r}" for _, name in sorted(surplus)]
-    if found:
-        return found  # columns of a view are found out by looking at what it reads
+    surplus = _objects(connection) - _in_every_database()
+    if surplus:
+        return [
+            f"it has {sort} {name!r}" for sort, _, name in sorted(surplus)
+        ]  # columns of a view are those of what it reads
     return [
         f"its column {table}.{name} is {'generated' if is_generated else f'by default {default}'}"
-        for table, name, _, _, default, is_generated in connection.execute(_COLUMNS).fetchall()
+        for table, name, _, _, default, is_generated in columns_of(connection)
         if is_generated or default is not None
     ]
 
 
-def unlike(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str]) -> list[str]:
+def unlike(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str], described: Columns) -> list[str]:
     """Compare a database that is data alone with the tables that it should have.
 
     Parameters
@@ -72,6 +116,8 @@ def unlike(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str]) -> 
         A connection to it.
     tables
         Table name -> its columns, as in CREATE TABLE.
+    described
+        The columns that it has.
 
     Returns
     -------
@@ -81,7 +127,7 @@ def unlike(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str]) -> 
     expected, columns = _defined(tuple(tables.items()))
     found = {str(name): str(sql) for _, name, sql in connection.execute(_TABLES).fetchall()}
     problems = [f"it has no table {name!r}" for name in expected if name not in found]
-    has = _columns(connection)
+    has = _columns(described)
     for name in sorted(found):
         if name not in expected:
             problems.append(f"it has a table {name!r} that no run has")
@@ -94,23 +140,24 @@ def unlike(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, str]) -> 
     return problems
 
 
-def _objects(connection: duckdb.DuckDBPyConnection, query: str) -> Counter[tuple[str, str]]:
-    """Give the schemas and names of the objects in databases other than DuckDB's own."""
-    rows = connection.execute(query).fetchall()
-    return Counter((str(schema), str(name)) for database, schema, name in rows if database not in _DUCKDBS_OWN)
+def _objects(connection: duckdb.DuckDBPyConnection) -> Counter[tuple[str, str, str]]:
+    """Give the objects in databases other than DuckDB's own: what it is, the schema, the name."""
+    rows = connection.execute(_OBJECTS).fetchall()
+    found = ((sort, str(schema), str(name)) for sort, database, schema, name in rows if database not in _DUCKDBS_OWN)
+    return Counter(found)
 
 
 @lru_cache(maxsize=1)
-def _in_every_database() -> dict[str, Counter[tuple[str, str]]]:
+def _in_every_database() -> Counter[tuple[str, str, str]]:
     """Give the objects of an empty database, such as the names of DuckDB's types."""
     with duckdb.connect() as connection:
-        return {sort: _objects(connection, query) for sort, query in _OBJECTS.items()}
+        return _objects(connection)
 
 
-def column_names(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+def column_names(described: Columns) -> dict[str, list[str]]:
     """Give the tables of a database that is data alone, each with the names of its columns in their order."""
     names: dict[str, list[str]] = {}
-    for table, name, *_ in connection.execute(_COLUMNS).fetchall():
+    for table, name, *_ in described:
         names.setdefault(table, []).append(name)
     return names
 
@@ -121,11 +168,13 @@ def _defined(tables: tuple[tuple[str, str], ...]) -> tuple[dict[str, str], dict[
     with duckdb.connect() as connection:
         for name, columns in tables:
             connection.execute(f"create table {name} ({columns})").fetchall()
-        return {str(name): str(sql) for _, name, sql in connection.execute(_TABLES).fetchall()}, _columns(connection)
+        return {str(name): str(sql) for _, name, sql in connection.execute(_TABLES).fetchall()}, _columns(
+            columns_of(connection)
+        )
 
 
-def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+def _columns(described: Columns) -> dict[str, list[str]]:
     columns: dict[str, list[str]] = {}
-    for table, name, data_type, is_nullable, _, _ in connection.execute(_COLUMNS).fetchall():
+    for table, name, data_type, is_nullable, _, _ in described:
         columns.setdefault(table, []).append(f"{name} {data_type}{'' if is_nullable else ' NOT NULL'}")
     return columns

@@ -9,9 +9,9 @@ import duckdb
 
 from soaklib.errors import BusyError, RunError, SchemaError
 from soaklib.store.faults import LOCKED, first_line
-from soaklib.store.foreign import column_names, seal_off, unlike
+from soaklib.store.foreign import FileState, column_names, columns_of, seal_off, unlike
 from soaklib.store.quoting import file_pattern, name_sql, text_sql
-from soaklib.store.scratch import scratch_folder
+from soaklib.store.scratch import is_spilling_aside, scratch_folder
 from soaklib.store.tables import SCHEMA_VERSION, added_between, defined_columns, tables_of
 from soaklib.store.views import prepare_reader
 from soaklib.store.writer import refuse_what_is_no_data
@@ -19,6 +19,8 @@ from soaklib.store.writer import refuse_what_is_no_data
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from soaklib.store.foreign import Columns
 
 __all__ = ["add_what_it_lacks", "connect_to_read", "open_read_only", "stored_sql", "stored_version"]
 
@@ -50,9 +52,12 @@ def open_read_only(path: Path, *, is_foreign: bool = False) -> duckdb.DuckDBPyCo
     SchemaError
         Its tables are of another schema version.
     """
+    before = FileState.of(path)
     connection = connect_to_read(path)
     try:
-        version = _check_schema(connection, path)
+        # what other readers of this process have opened already may be what the file was before
+        is_shared = is_spilling_aside(connection)
+        version = _check_schema(connection, path, None if is_shared else before)
         with _reading_errors(path):
             add_what_it_lacks(connection, version)
             prepare_reader(connection)
@@ -99,12 +104,13 @@ def _keep_inside(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     connection.execute("set enable_external_access = false").fetchall()
 
 
-def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path, before: FileState | None) -> int:
     """Refuse a file that is more than data, or whose tables are not exactly its version's; give the version."""
     with _reading_errors(path):
-        refuse_what_is_no_data(connection, path)
-        names = column_names(connection)
-        version = stored_version(connection)
+        refuse_what_is_no_data(connection, path, before)
+        described = columns_of(connection)
+        names = column_names(described)
+        version = stored_version(connection, described)
         if not 1 <= version <= SCHEMA_VERSION:
             msg = (
                 f"{path} has schema version {version}, this soaklib reads 1 to {SCHEMA_VERSION}: "
@@ -112,7 +118,7 @@ def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
             )
             raise SchemaError(msg)
         tables = tables_of(version)
-        differing = unlike(connection, tables)
+        differing = unlike(connection, tables, described)
         missing = [text for text in differing if text.startswith("it has no table")]
         if missing:
             msg = f"{path} is not a soaklib run: {missing[0]}"
@@ -128,12 +134,12 @@ def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     return version
 
 
-def stored_version(connection: duckdb.DuckDBPyConnection) -> int:
+def stored_version(connection: duckdb.DuckDBPyConnection, described: Columns | None = None) -> int:
     """Give the version of the schema that a database says it has; this soaklib's where it says nothing.
 
-    It must be known to hold nothing but data.
+    It must be known to hold nothing but data, and `described` be its columns where they are known.
     """
-    if "schema_version" not in column_names(connection).get("run", ()):
+    if "schema_version" not in column_names(described or columns_of(connection)).get("run", ()):
         return SCHEMA_VERSION
     row = connection.execute("select schema_version from run").fetchone()
     return SCHEMA_VERSION if row is None else int(row[0])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from soaklib.errors import RunError
 from soaklib.store.faults import first_line
-from soaklib.store.foreign import not_data, unlike
+from soaklib.store.foreign import columns_of, not_data, unlike
 from soaklib.store.reader import connect_to_read, stored_version
 from soaklib.store.tables import SCHEMA_VERSION, tables_of
 
@@ -28,7 +28,10 @@ def foreign_schema(database: Path) -> list[str]:
         with connect_to_read(database) as connection:
             if found := not_data(connection):
                 return found
-            version = min(max(1, stored_version(connection)), SCHEMA_VERSION)  # any other is told by who opens it
-            return unlike(connection, tables_of(version))
+            described = columns_of(connection)
+            version = min(
+                max(1, stored_version(connection, described)), SCHEMA_VERSION
+            )  # any other is told by who opens it
+            return unlike(connection, tables_of(version), described)
     except RunError as exc:
         return [f"it cannot be opened: {first_line(exc.__cause__ or exc)}"]

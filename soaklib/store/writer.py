@@ -18,7 +18,7 @@ from soaklib.errors import RecordingError, RunError
 from soaklib.records import JUDGING, RunStatus
 from soaklib.safety.memory import database_memory
 from soaklib.store.faults import LOCKED, first_line
-from soaklib.store.foreign import not_data, seal_off
+from soaklib.store.foreign import FileState, not_data, seal_off
 from soaklib.store.quoting import name_sql
 from soaklib.store.tables import (
     APPENDED,
@@ -128,13 +128,14 @@ class RunWriter:
     def __init__(self, path: Path, *, memory_limit_mb: int = 64) -> None:
         self.path = path
         with _recording_errors(path):
+            before = FileState.of(path)
             is_new = not path.exists()  # a file that nobody made holds nothing that could run
             self._connection = _connect_to_write(
                 path, {"memory_limit": database_memory(memory_limit_mb * 1_000_000), "threads": 1}
             )
             seal_off(self._connection)
             if not is_new:
-                self._refuse_foreign()
+                self._refuse_foreign(before)
             for table, columns in TABLES.items():
                 self._connection.execute(f"create table if not exists {table} ({columns})").fetchall()
             self._add_what_it_lacks()
@@ -146,10 +147,10 @@ class RunWriter:
             always = [name for name, _ in defined_columns(TABLES["outcomes"])][:OUTCOME_ALWAYS]
             self._short_outcomes = self._connection.appender("outcomes", columns=always)
 
-    def _refuse_foreign(self) -> None:
+    def _refuse_foreign(self, before: FileState | None) -> None:
         """Refuse a file that holds more than data: a trigger, a default or a macro would run as rows are written."""
         try:
-            refuse_what_is_no_data(self._connection, self.path)
+            refuse_what_is_no_data(self._connection, self.path, before)
         except BaseException:
             self._connection.close()
             raise
@@ -254,7 +255,10 @@ class RunWriter:
         """Checkpoint and close the file; nothing of the run is left in a write-ahead log."""
         with _recording_errors(self.path):
             self._connection.execute("checkpoint").fetchall()
+            written = FileState.of(self.path)
             self._connection.close()
+            if written is not None and FileState.of(self.path) == written:
+                written.remember()  # nobody else could write while this held it
 
     def _insert(self, table: str, values: list[object]) -> None:
         self._execute(f"insert into {table} values ({', '.join('?' * len(values))})", values)  # noqa: S608 - our name
@@ -308,8 +312,17 @@ def _connect_to_write(path: Path, config: dict[str, str | bool | int | float | l
         time.sleep(0.1)
 
 
-def refuse_what_is_no_data(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Raise ``DataError`` if a database holds views, macros or whatever else a run's never has: it would be run."""
+def refuse_what_is_no_data(connection: duckdb.DuckDBPyConnection, path: Path, before: FileState | None) -> None:
+    """Raise ``RunError`` if a database holds views, macros or whatever else a run's never has: it would be run.
+
+    A file is looked through once, for as long as nothing touches it; `before` is its state before it was connected to,
+    None where what the connection sees may be something else.
+    """
+    is_the_same = before is not None and FileState.of(path) == before
+    if before is not None and is_the_same and before.is_data:
+        return
     if found := not_data(connection):
         msg = f"{path} holds more than the data of a run, and none of it is read: {'; '.join(found)}"
         raise RunError(msg)
+    if before is not None and is_the_same:
+        before.remember()
