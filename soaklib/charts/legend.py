@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import matplotlib as mpl
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import ScaledTranslation
 
@@ -90,5 +91,11 @@ def _needs(widths: Sequence[float], columns: int) -> float:
 
 
 def _text_points(label: str) -> float:
-    size = FontProperties(size=mpl.rcParams["legend.fontsize"])
-    return max(float(TextPath((0, 0), line, prop=size).get_extents().width) for line in label.splitlines() or [""])
+    font = FontProperties(size=mpl.rcParams["legend.fontsize"])
+    file = str(findfont(font))
+    return max(_line_points(line, font, file) for line in label.splitlines() or [""])
+
+
+@lru_cache(maxsize=1024)  # tick labels are the same in each figure, and outlines are measured in Python
+def _line_points(line: str, font: FontProperties, file: str) -> float:  # noqa: ARG001 - the file that a family stands for
+    return float(TextPath((0, 0), line, prop=font).get_extents().width)

@@ -1,16 +1,61 @@
 """The sample run, its claims, and copies of it that a test may change."""
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
 import pytest
 
 import soaklib
+from soaklib.whitepaper.catalogue import CATALOGUE
 from soaklib.whitepaper.ledger import Ledger
 from soaklib.whitepaper.prose import Writer
 
 _SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample"
+
+
+class _AskedClaims(dict):
+    """Claims by name; whoever wants one has its family asked."""
+
+    def __init__(self, ask):
+        super().__init__()
+        self._ask = ask
+
+    def __missing__(self, name):
+        self._ask(name.partition("[")[0].partition(".")[0])
+        if name in self:
+            return self[name]
+        raise KeyError(name)
+
+    def get(self, name, default=None):
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+
+class AskedLedger(Ledger):
+    """The claims of a run, of which only those are made that a part of the paper names."""
+
+    def __init__(self, run):
+        super().__init__(run, [])
+        self._run = run
+        self.claims = _AskedClaims(self.rows)
+
+    def rows(self, family):
+        if family not in self._rows:
+            told = Ledger(self._run, [one for one in CATALOGUE if one.name == family])
+            self._rows[family] = told.rows(family)
+            self.claims.update(told.claims)
+        return self._rows[family]
+
+
+@pytest.fixture
+def ask(copy_sample):
+    """Give a writer of a changed sample for parts of its paper: the rest of it is never asked for."""
+    with ExitStack() as opened:
+        yield lambda *statements: Writer(AskedLedger(opened.enter_context(soaklib.open_run(copy_sample(*statements)))))
 
 
 @pytest.fixture(scope="session")

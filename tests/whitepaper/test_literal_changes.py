@@ -2,12 +2,9 @@
 
 from stored_rows import with_plan
 
-import soaklib
 from soaklib.plan.changes import HttpChange, LiteralRequest, UpstreamChange
 from soaklib.plan.model import load_plan
 from soaklib.whitepaper.document import Table, plain
-from soaklib.whitepaper.ledger import Ledger
-from soaklib.whitepaper.prose import Writer
 from soaklib.whitepaper.sections.changes import changes
 
 ROUTE = LiteralRequest(method="POST", path="/keys")
@@ -22,18 +19,16 @@ OUTAGE = UpstreamChange(
 NAMES = "case when event_key like '%:off' then 'CHANGE_UNDONE' else 'CHANGE_MADE' end"
 
 
-def test_changes_by_request_and_of_the_upstream_are_called_as_the_plan_calls_them(copy_sample):
+def test_changes_by_request_and_of_the_upstream_are_called_as_the_plan_calls_them(ask):
     """Each has its row among the planned ones, and its windows, by its name."""
-    folder = copy_sample(
+    writer = ask(
         with_plan(changes=(load_plan().changes[0], CUT, OUTAGE)),
         f"update events set name = {NAMES}, event_key = replace(event_key, 'chaos', 'http') "
         "where event_key like 'change:1:chaos%'",
         f"update events set name = {NAMES}, event_key = replace(event_key, 'update-policy', 'upstream') "
         "where event_key like 'change:2:update-policy%'",
     )
-    with soaklib.open_run(folder) as run:
-        blocks = list(changes(Writer(Ledger(run))))
-    planned, met = (block for block in blocks if isinstance(block, Table))
+    planned, met = (block for block in changes(writer) if isinstance(block, Table))
     said = [[plain(cell.text) for cell in row] for row in planned.rows]
     assert [(row[0], row[4]) for row in said] == [
         ("new credential for openai", "made"),

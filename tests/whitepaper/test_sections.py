@@ -17,9 +17,10 @@ from soaklib.whitepaper.document import Bullets, Code, Figure, Link, Paragraph, 
 from soaklib.whitepaper.ledger import Ledger, Row
 from soaklib.whitepaper.prose import Writer
 from soaklib.whitepaper.sections import written_paper
-from soaklib.whitepaper.sections.changes import _shift
+from soaklib.whitepaper.sections.changes import _shift, changes
 from soaklib.whitepaper.sections.figures import FIGURES
 from soaklib.whitepaper.sections.glossary import MEANINGS, TERMS
+from soaklib.whitepaper.sections.limits import limits
 from soaklib.whitepaper.sections.questions import QUESTIONS
 from soaklib.whitepaper.sections.references import WORKS
 
@@ -53,7 +54,11 @@ def _said(folder):
 
 def _read(writer):
     paper = written_paper(writer, Path("nowhere"))
-    text = "\n".join(_texts(paper.sections))
+    return _plain(paper.sections)
+
+
+def _plain(blocks):
+    text = "\n".join(_texts(blocks))
     return text.replace("\N{NARROW NO-BREAK SPACE}", " ").replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
 
 
@@ -355,15 +360,14 @@ def test_losses_are_told(copy_sample):
     )
 
 
-def test_a_single_loss_is_told_in_the_singular(copy_sample):
+def test_a_single_loss_is_told_in_the_singular(ask):
     """What happened a single time is told of as such."""
-    text = _said(
-        copy_sample(
-            "update outcomes set kind = 'dropped', reason = 'in_flight_cap' where purpose = 'load' and slot = 0 and "
-            "step = 0",
-        )
+    writer = ask(
+        "update outcomes set kind = 'dropped', reason = 'in_flight_cap' "
+        "where purpose = 'load' and slot = 0 and step = 0",
     )
-    assert "1 call was not sent because too many were in flight; it counts as a failure." in text
+    said = _plain([limits(writer)])
+    assert "1 call was not sent because too many were in flight; it counts as a failure." in said
 
 
 def test_each_difference_at_a_change_has_its_own_p_value(writer, sample_ledger):
@@ -384,16 +388,16 @@ def test_each_difference_at_a_change_has_its_own_p_value(writer, sample_ledger):
     )
 
 
-def test_changes_by_hand_are_told(copy_sample, sample_text):
+def test_changes_by_hand_are_told(ask, sample_text):
     """What somebody changed beside the plan stands with the changes, and its number among the limits."""
-    text = _said(
-        copy_sample(
-            "insert into events by name select 130000000 as at_us, 'CHAOS_MODE_ON' as name, "
-            "'by hand: tool=serpapi mode=500 pct=50' as detail, 'inbox:1' as event_key",
-            "insert into events by name select 129000000 as at_us, 'HEALTH_GATE_PASSED' as name, 'by hand: before' as "
-            "detail, 'inbox:0' as event_key",
-        )
+    writer = ask(
+        "insert into events by name select 130000000 as at_us, 'CHAOS_MODE_ON' as name, "
+        "'by hand: tool=serpapi mode=500 pct=50' as detail, 'inbox:1' as event_key",
+        "insert into events by name select 129000000 as at_us, 'HEALTH_GATE_PASSED' as name, 'by hand: before' as "
+        "detail, 'inbox:0' as event_key",
     )
-    assert re.search(r"^H\+\d+:\d\d, CHAOS_MODE_ON: by hand: tool=serpapi mode=500 pct=50$", text, re.MULTILINE)
-    assert "1 change was made by hand while the run went on, beside the plan; the section on changes lists it." in text
+    told = re.compile(r"^H\+\d+:\d\d, CHAOS_MODE_ON: by hand: tool=serpapi mode=500 pct=50$", re.MULTILINE)
+    assert told.search(_plain(changes(writer)))
+    counted = "1 change was made by hand while the run went on, beside the plan; the section on changes lists it."
+    assert counted in _plain([limits(writer)])
     assert "by hand while" not in sample_text
