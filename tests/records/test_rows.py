@@ -12,11 +12,12 @@ EVERY_ROW = list(product(Purpose, Kind, Expected, [None, *Reason]))
 def said_by_sql():
     """What the twins in SQL say of every possible row."""
     with duckdb.connect() as connection:
-        connection.execute("create table outcomes (purpose text, kind text, expected text, reason text)").fetchall()
-        connection.executemany("insert into outcomes values (?, ?, ?, ?)", [list(map(_text, row)) for row in EVERY_ROW])
+        columns = [list(column) for column in zip(*(map(_text, row) for row in EVERY_ROW), strict=True)]
         rows = connection.execute(
             f"select purpose, kind, expected, reason, {SUCCESS_SQL['is_success']},"
-            f" {SUCCESS_SQL['counts_towards_success']} from outcomes"
+            f" {SUCCESS_SQL['counts_towards_success']}"
+            " from (select unnest(?) as purpose, unnest(?) as kind, unnest(?) as expected, unnest(?) as reason)",
+            columns,
         ).fetchall()
     return {row[:4]: row[4:] for row in rows}
 

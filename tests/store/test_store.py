@@ -151,16 +151,22 @@ def test_a_file_that_a_writer_holds_says_so(writer, path):
     assert "lock" in ended.stderr
 
 
+@pytest.fixture(scope="module")
+def empty():
+    """Give a database in memory that nobody changes."""
+    with duckdb.connect() as connection:
+        yield connection
+
+
 @given(at_us=st.integers(-1000, 10_000_000))
-def test_soak_time_stands_still_between_segments(at_us):
+def test_soak_time_stands_still_between_segments(empty, at_us):
     """Within a segment soak time runs at its speed; after its end it waits for the next one to begin."""
     segments = [
         Segment(segment=0, started_at_us=1_000_000, soak_started_s=0.0, ended_at_us=3_000_000, soak_ended_s=1440.0),
         Segment(segment=1, started_at_us=6_000_000, soak_started_s=1440.0),
     ]
-    with duckdb.connect() as connection:
-        sql = soak_seconds_sql(segments, 720.0)
-        soak_s = connection.execute(f"select {sql} from (select {at_us} as us)").fetchone()[0]
+    sql = soak_seconds_sql(segments, 720.0)
+    soak_s = empty.execute(f"select {sql} from (select {at_us} as us)").fetchone()[0]
     if at_us <= 3_000_000:
         expected = (at_us - 1_000_000) * 720 / 1e6
     elif at_us <= 6_000_000:

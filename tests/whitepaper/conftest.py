@@ -1,5 +1,6 @@
 """The sample run, its claims, and copies of it that a test may change."""
 
+import dataclasses
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,12 +19,16 @@ _SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample"
 class _AskedClaims(dict):
     """Claims by name; whoever wants one has its family asked."""
 
-    def __init__(self, ask):
+    def __init__(self, ledger):
         super().__init__()
-        self._ask = ask
+        self._ledger = ledger
 
     def __missing__(self, name):
-        self._ask(name.partition("[")[0].partition(".")[0])
+        family, _, key = name.rpartition(".")[0].partition("[")
+        if family == "criteria":
+            self._ledger.judge(key.removesuffix("]"))
+        else:
+            self._ledger.rows(family)
         if name in self:
             return self[name]
         raise KeyError(name)
@@ -41,7 +46,7 @@ class AskedLedger(Ledger):
     def __init__(self, run):
         super().__init__(run, [])
         self._run = run
-        self.claims = _AskedClaims(self.rows)
+        self.claims = _AskedClaims(self)
 
     def rows(self, family):
         if family not in self._rows:
@@ -49,6 +54,13 @@ class AskedLedger(Ledger):
             self._rows[family] = told.rows(family)
             self.claims.update(told.claims)
         return self._rows[family]
+
+    def judge(self, name):
+        """Ask one criterion in place of all."""
+        [family] = [one for one in CATALOGUE if one.name == "criteria"]
+        assert family.query == "soaklib.criteria(run)"
+        one = dataclasses.replace(family, query=f"soaklib.criteria(run, {name!r})")
+        self.claims.update(Ledger(self._run, [one]).claims)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 
 import soaklib
 from soaklib.analysis.verdicts import criteria
+from soaklib.records import State, Verdict
 from soaklib.whitepaper.build import made_claims
 from soaklib.whitepaper.catalogue import CATALOGUE
 from soaklib.whitepaper.claims import Claim, read_claims, same_value, written
@@ -159,12 +160,13 @@ def test_every_query_can_be_asked_by_hand(writer, sample_ledger):
 def test_a_run_is_judged_once_for_all_claims(monkeypatch):
     """It takes a third of the time that the claims of a day take."""
     judged = []
-    noting = {name: partial(_noting, judged, one) for name, one in criteria.CRITERIA.items()}
+    noting = {name: partial(_noting, judged, name) for name in criteria.CRITERIA}
     monkeypatch.setattr(criteria, "CRITERIA", noting)
     made_claims(Path(__file__).parents[2] / "data" / "sample", renew=True)
-    assert judged == [one.args[1] for one in noting.values()]
+    assert judged == list(noting)
 
 
-def _noting(judged, criterion, run):
-    judged.append(criterion)
-    return criterion(run)
+def _noting(judged, name, _run):
+    """Say something of a criterion in place of it: what is asked here is how often."""
+    judged.append(name)
+    return Verdict(name, 1.0, "", 1, None, None, State.PASS, "", "")
