@@ -31,7 +31,9 @@ __all__ = ["KernelOrder", "main", "serve"]
 _IMPORTED_WHEN_USED: Final = (
     "IPython.display", "ipykernel.ipkernel", "ipykernel.kernelapp", "ipykernel.zmqshell",
     "jinja2", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg",
-    "matplotlib_inline.backend_inline", "numpy.linalg", "numpy.random", "PIL.PngImagePlugin", "scipy.special",
+    "matplotlib_inline.backend_inline", "numpy.linalg", "numpy.random", "PIL.BmpImagePlugin", "PIL.GifImagePlugin",
+    "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.PpmImagePlugin", "scipy.special",
+    "soaklib.analysis.verdicts.sentence", "soaklib.targets.asking", "soaklib.whitepaper.standing",
 )  # fmt: skip
 
 

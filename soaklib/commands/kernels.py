@@ -8,7 +8,7 @@ import tempfile
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event
+from threading import Event, Semaphore
 from typing import TYPE_CHECKING, Final
 
 from soaklib.commands.forked import KERNEL_LIMIT_S, managers
@@ -33,7 +33,12 @@ that takes longer to build than all else."""
 
 
 def execute_all(
-    notebooks: Mapping[Path, Mapping[str, str]], folder: Path, server: KernelServer, *, started: Callable[[str], None]
+    notebooks: Mapping[Path, Mapping[str, str]],
+    folder: Path,
+    server: KernelServer,
+    *,
+    started: Callable[[str], None],
+    meanwhile: Callable[[], None] | None = None,
 ) -> list[Path]:
     """Execute notebooks into a folder, side by side, begun in their order.
 
@@ -47,6 +52,8 @@ def execute_all(
         What their kernels are forked from.
     started
         Called with the name of each when it begins.
+    meanwhile
+        Work of the caller's own, done in this thread; so long as it lasts, one notebook fewer is under way.
 
     Returns
     -------
@@ -57,25 +64,35 @@ def execute_all(
     ------
     SettingsError, SoaklibError
         As :func:`execute`, of the first in order that failed; none is begun after it, and those under way are ended,
-        with the server.
+        with the server. What `meanwhile` raises ends them too.
     """
     failed = Event()
+    at_once = _side_by_side()
+    places = Semaphore(at_once)
 
     def run(source: Path) -> None:
-        if failed.is_set():
-            return
-        started(source.stem)
-        try:
-            execute(source, folder / source.name, notebooks[source], server)
-        except BaseException:
-            failed.set()
-            raise
-        finally:
-            _close_loop()
+        with places:
+            if failed.is_set():
+                return
+            started(source.stem)
+            try:
+                execute(source, folder / source.name, notebooks[source], server)
+            except BaseException:
+                failed.set()
+                raise
+            finally:
+                _close_loop()
 
-    with ThreadPoolExecutor(_side_by_side()) as pool:
-        under_way = [pool.submit(run, source) for source in notebooks]
+    with ThreadPoolExecutor(at_once) as pool:
         try:
+            with places:
+                under_way = [pool.submit(run, source) for source in notebooks]
+                try:
+                    if meanwhile is not None:
+                        meanwhile()
+                except BaseException:
+                    failed.set()  # before the place is free
+                    raise
             wait(under_way, return_when=FIRST_EXCEPTION)
             for one in under_way:
                 if one.done():

@@ -37,6 +37,8 @@ from soaklib.whitepaper.claims import CLAIMS_NAME
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from soaklib.whitepaper.ledger import Ledger
+
 __all__ = ["build_report", "find_notebooks", "flags", "main"]
 
 EXECUTED_FOLDER: Final = "notebooks"
@@ -68,8 +70,8 @@ def build_report(
     renew
         Whether claims that are recorded already are replaced, whatever they say: the run itself has changed.
     started
-        Called with the name, the 0-based place and the number of steps before each: the claims, the notebooks, and the
-        files of the whitepaper.
+        Called with the name, the 0-based place and the number of steps before each: the claims, the notebooks, the page
+        and the files of the whitepaper. The claims and the page are made beside the notebooks.
 
     Returns
     -------
@@ -102,30 +104,63 @@ def build_report(
     if against is not None:
         parameters["other_id"] = str(against.resolve())
     executed = folder / EXECUTED_FOLDER
-    lacking = None
-    with KernelServer() as server:  # which imports while the claims are made
-        step(CLAIMS_NAME)
-        ledger = made_claims(folder, renew=renew)
+    beside = _Beside(folder, renew=renew, step=step)
+    with KernelServer() as server:  # which imports meanwhile
+        if not renew and (folder / CLAIMS_NAME).exists():
+            beside.claim()  # before anything is touched: they may not follow any more
         try:
             executed.mkdir(exist_ok=True)
-            results = execute_all(_given(sources, parameters, shows_the_paper=False), executed, server, started=step)
-            step(PAGE_NAME)
+            results = execute_all(
+                _given(sources, parameters, shows_the_paper=False), executed, server,
+                started=step, meanwhile=beside.make,
+            )  # fmt: skip
             try:
-                with open_run(folder) as run:
-                    write_page(run)
+                build_whitepaper(folder, beside.ledger, started=step)
             except SettingsError as exc:
-                lacking = exc
-            try:
-                build_whitepaper(folder, ledger, started=step)
-            except SettingsError as exc:
-                lacking = exc
+                beside.lacking.append(exc)
             results += execute_all(_given(sources, parameters, shows_the_paper=True), executed, server, started=step)
         except OSError as exc:  # of papermill's own writing, too
             msg = f"the notebooks cannot be written to {executed}: {exc.strerror or exc}"
             raise RecordingError(msg) from exc
-    if lacking is not None:
-        raise lacking
+    if beside.lacking:
+        raise beside.lacking[-1]
     return results
+
+
+class _Beside:
+    """What of a report is made beside its notebooks, of the run alone: the claims, then the page.
+
+    Attributes
+    ----------
+    ledger
+        The claims, once they are made.
+    lacking
+        What is not installed, in sentences.
+    """
+
+    ledger: Ledger
+
+    def __init__(self, folder: Path, *, renew: bool, step: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._renew = renew
+        self._step = step
+        self._is_claimed = False
+        self.lacking: list[SettingsError] = []
+
+    def claim(self) -> None:
+        self._step(CLAIMS_NAME)
+        self.ledger = made_claims(self._folder, renew=self._renew)
+        self._is_claimed = True
+
+    def make(self) -> None:
+        if not self._is_claimed:
+            self.claim()
+        self._step(PAGE_NAME)
+        try:
+            with open_run(self._folder) as run:
+                write_page(run)
+        except SettingsError as exc:
+            self.lacking.append(exc)
 
 
 def _given(sources: list[Path], parameters: dict[str, str], *, shows_the_paper: bool) -> dict[Path, dict[str, str]]:

@@ -18,6 +18,7 @@ from soaklib.records.rows import (
 )
 from soaklib.records.vocabulary import (
     FAILED_KINDS,
+    FIGURES_FOLDER,
     NOT_MADE,
     EventName,
     Expected,
@@ -31,6 +32,7 @@ from soaklib.records.vocabulary import (
 
 __all__ = [
     "FAILED_KINDS",
+    "FIGURES_FOLDER",
     "HEALTH_METRIC_PREFIX",
     "JUDGING",
     "NOT_MADE",

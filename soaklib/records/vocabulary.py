@@ -7,6 +7,7 @@ from typing import Final
 
 __all__ = [
     "FAILED_KINDS",
+    "FIGURES_FOLDER",
     "NOT_MADE",
     "EventName",
     "Expected",
@@ -17,6 +18,10 @@ __all__ = [
     "State",
     "Trial",
 ]
+
+
+FIGURES_FOLDER: Final = "figures"
+"""Where in a run's folder its figures are: charts write there, the paper reads there."""
 
 
 class Purpose(StrEnum):

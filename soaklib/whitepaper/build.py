@@ -10,8 +10,8 @@ import json
 from typing import TYPE_CHECKING
 
 from soaklib.analysis.sources.run import open_run
-from soaklib.charts.saving import FIGURES_FOLDER
 from soaklib.errors import RunError, SettingsError
+from soaklib.records import FIGURES_FOLDER
 from soaklib.store.whole import whole_file
 from soaklib.whitepaper.claims import CLAIMS_NAME, read_claims, written
 from soaklib.whitepaper.document import Stated, plain

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
+from fontTools.subset import Subsetter
 
 from soaklib import charts
 from soaklib.charts.saving import frame_digest
@@ -68,6 +69,22 @@ def test_fonts_travel_with_the_figure(run):
     assert b"/FontFile2" in pdf.read_bytes()
     assert b"<text" not in svg.read_bytes()
     assert b"Roboto" in svg.read_bytes()
+
+
+def test_a_pdf_bears_no_tables_that_shape_text(run, monkeypatch):
+    """To make them smaller takes longer than all the rest, and nobody reads them; what embeds fonts is as before."""
+    embedded = []
+    subset_of = Subsetter.subset
+
+    def subset(subsetter, font):
+        subset_of(subsetter, font)
+        embedded.append(set(font.keys()))
+
+    monkeypatch.setattr(Subsetter, "subset", subset)
+    _saved(run)
+    assert embedded
+    assert all("glyf" in tables and not tables & {"GDEF", "GPOS", "GSUB"} for tables in embedded)
+    assert Subsetter.subset is subset
 
 
 def _contents(saved):

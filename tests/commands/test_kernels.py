@@ -59,6 +59,45 @@ def test_one_that_fails_ends_those_under_way_and_none_begins_after_it(monkeypatc
     assert set(begun) <= {"0", "1", "2"}
 
 
+def test_work_of_the_callers_own_takes_the_place_of_a_notebook(monkeypatch, tmp_path):
+    """With one place no notebook begins before it is done; with two, one runs meanwhile."""
+    events = []
+    monkeypatch.setattr(kernels, "execute", lambda source, *_: events.append(source.stem))
+    for at_once in (1, 2):
+        ran = threading.Event()
+        monkeypatch.setattr(kernels, "_side_by_side", lambda at_once=at_once: at_once)
+
+        def own_work(at_once=at_once, ran=ran):
+            assert at_once == 1 or ran.wait(30)
+            events.append("own")
+
+        kernels.execute_all(NOTEBOOKS, tmp_path, Server(), started=lambda _, ran=ran: ran.set(), meanwhile=own_work)
+        assert at_once == 2 or events[0] == "own"
+        assert sorted(events) == ["0", "1", "2", "3", "4", "own"]
+        events.clear()
+
+
+@pytest.mark.usefixtures("two_at_once")
+def test_work_of_the_callers_own_that_fails_ends_the_notebooks(monkeypatch, tmp_path):
+    """The error is its own; what was under way is ended, and nothing begins after it."""
+    server, begun, under_way = Server(), [], threading.Event()
+
+    def execute(source, *_):
+        under_way.set()
+        assert server.ended.wait(30)
+        raise SoaklibError(source.stem)
+
+    def own_work():
+        assert under_way.wait(30)
+        raise SoaklibError(own_work.__name__)
+
+    monkeypatch.setattr(kernels, "execute", execute)
+    with pytest.raises(SoaklibError, match=r"^own_work$"):
+        kernels.execute_all(NOTEBOOKS, tmp_path, server, started=begun.append, meanwhile=own_work)
+    assert server.ended.is_set()
+    assert begun == ["0"]
+
+
 @pytest.mark.parametrize(("cores", "memory_bytes", "kernels_at_once"), [(8, 1 << 40, 8), (8, 6 << 30, 1), (None, 1, 1)])
 def test_there_are_as_many_as_cores_and_memory_allow(monkeypatch, cores, memory_bytes, kernels_at_once):
     """One at least."""
