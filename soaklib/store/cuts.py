@@ -37,10 +37,16 @@ def may_be_cut_sql(connection: duckdb.DuckDBPyConnection) -> str:
         ).fetchall()
         if role is not None and scope is not None:
             conditions.append(
-                f"(coalesce(done_at_us, planned_at_us) >= {from_us} and role = {text_sql(role)}"
-                f" and tool || ':' || \"action\" = {text_sql(scope)})"
+                f"(coalesce(done_at_us, planned_at_us) >= {from_us} and role = {text_sql(role)} and {_is_of(scope)})"
             )
     return " or ".join(conditions) or "false"
+
+
+def _is_of(scope: str) -> str:
+    """Give SQL of whether a call's `tool:action` is a scope, without putting that together for each call."""
+    cut_at = [place for place, letter in enumerate(scope) if letter == ":"]
+    ways = [f'(tool = {text_sql(scope[:place])} and "action" = {text_sql(scope[place + 1 :])})' for place in cut_at]
+    return f"({' or '.join(ways) or 'false'})"
 
 
 def _since(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:

@@ -81,13 +81,11 @@ _NEXT_INVALID: Final = """
     select minutes.minute, coalesce(lane, -1) as lane, min(invalid.minute) as invalid_minute
     from (select unnest(range(coalesce((select max(minute) + 1 from invalid), 0))) as minute) minutes
     join invalid on invalid.minute >= minutes.minute group by all"""
-_VALID_CALLS: Final = """
-    create temp view valid_calls as
-    select calls.* from calls
-    left join next_invalid_minute as next
-      on next.minute = greatest(floor(soak_s / 60), 0)::BIGINT and next.lane = coalesce(calls.lane, -1)
-    where invalid_minute is null
-       or invalid_minute > floor(soak_seconds(coalesce(done_at_us, planned_at_us)) / 60)"""
+_JUDGED: Final = """
+    select calls.*, invalid_minute is null
+           or invalid_minute > floor(soak_seconds(coalesce(done_at_us, planned_at_us)) / 60) as is_valid
+    from calls left join next_invalid_minute as next
+      on next.minute = greatest(floor(soak_s / 60), 0)::BIGINT and next.lane = coalesce(calls.lane, -1)"""
 # From the gate before it on a call may meet chaos, though its event comes when the gateway has answered. off_us is NULL
 # while it is on, and where nobody lived to write down that it went off.
 # Of a run of version 1, whose events have no columns for it, the line says what it was done to.
@@ -234,9 +232,13 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
     ):
         connection.execute(_INVALID, {"late_us": late_us}).fetchall()
         connection.execute(_NEXT_INVALID).fetchall()
-        connection.execute(_VALID_CALLS).fetchall()
+        judged = _JUDGED
     else:
-        connection.execute("create temp view valid_calls as from calls").fetchall()
+        judged = "select *, true as is_valid from calls"
+    connection.execute(f"create temp view judged_calls as {judged}").fetchall()
+    connection.execute(
+        "create temp view valid_calls as select * exclude (is_valid) from judged_calls where is_valid"
+    ).fetchall()
     spill_aside(connection)
 
 
