@@ -95,7 +95,7 @@ def answers_in_windows(run: Run, at: Sequence[Reading]) -> pl.DataFrame:
         calls that were under way at that reading and ended later, and so may be in it; ``again``, how often calls were
         put on the wire after the first time.
     """
-    sums = run.sql(_ANSWERS, edges_of(at))
+    sums = run.asked(_ANSWERS, edges_of(at))
     keys = ["win", "tool", "action", "answer", "reason"]
     return sums.group_by(keys).agg(pl.col("rows", "late", "early", "again").sum())
 

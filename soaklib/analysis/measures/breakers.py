@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.measures.windows import aggregate, window_ends_sql
+from soaklib.analysis.measures.windows import aggregate, counting, window_ends_sql
 
 if TYPE_CHECKING:
     import polars as pl
@@ -49,14 +49,13 @@ def fast_fails(source: Run | pl.DataFrame, every: str = "1m") -> pl.DataFrame:
     polars.DataFrame
         ``soak_s`` and ``end_s`` (the window), ``tool``, ``fast_fails``, ``upstream_errors``, ``sent``, in order.
     """
+    told = counting(source, every)
     return aggregate(
         source,
         f"""
-        select {window_ends_sql(every)}, tool,
-               count(*) filter (kind = 'fast_fail')::BIGINT as fast_fails,
-               count(*) filter (kind = 'upstream_error')::BIGINT as upstream_errors,
-               count(sent_at_us)::BIGINT as sent
-        from calls where purpose = 'load' group by all order by tool, soak_s""",  # noqa: S608 - our own names
+        select {window_ends_sql(every)}, tool, {told.where("kind = 'fast_fail'")} as fast_fails,
+               {told.where("kind = 'upstream_error'")} as upstream_errors, {told.where(told.is_sent)} as sent
+        from {told.rows} where purpose = 'load' group by all order by tool, soak_s""",  # noqa: S608 - our own names
     )
 
 

@@ -15,18 +15,21 @@ How the calls of each window spread over latencies is told by counts in bins of 
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from soaklib.analysis.measures.ranks import PART_BITS, US_BITS, Keys
 from soaklib.analysis.measures.windows import (
+    OF_CALLS,
+    OF_PARTIALS,
     aggregate,
     asking,
+    counting,
     groups_of,
     part_sql,
     seconds_of,
@@ -34,8 +37,6 @@ from soaklib.analysis.measures.windows import (
     window_ends_sql,
     window_sql,
 )
-from soaklib.analysis.statistics.blocks import design_effect
-from soaklib.analysis.statistics.intervals import TAIL_OBSERVATIONS, order_shares
 from soaklib.errors import SettingsError
 from soaklib.records import Kind
 from soaklib.store.quoting import name_sql, text_sql
@@ -43,7 +44,8 @@ from soaklib.store.quoting import name_sql, text_sql
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from soaklib.analysis.measures.windows import Ask
+    from soaklib.analysis.measures.ranks import Ints
+    from soaklib.analysis.measures.windows import Ask, Counting
     from soaklib.analysis.sources.run import Run
 
 __all__ = ["CENSORED_KINDS", "QUANTILES", "first_token", "latency", "latency_bins"]
@@ -51,14 +53,8 @@ __all__ = ["CENSORED_KINDS", "QUANTILES", "first_token", "latency", "latency_bin
 QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
 CENSORED_KINDS: Final = (Kind.TIMEOUT, Kind.TRANSPORT_ERROR)
 _CHUNK_CALLS: Final = 4_000_000
-_ENDED: Final = "purpose = 'load' and sent_at_us is not null and done_at_us is not null"
 _CENSORED: Final = "(" + ", ".join(f"'{kind}'" for kind in CENSORED_KINDS) + ")"
 Whom: TypeAlias = Literal["served", "all"]
-_PART_BITS: Final = 20
-_US_BITS: Final = _PART_BITS + 1
-_PART_MASK: Final = (1 << _PART_BITS) - 1
-
-Ints: TypeAlias = npt.NDArray[np.int64]
 
 
 class _Sought(NamedTuple):
@@ -68,6 +64,8 @@ class _Sought(NamedTuple):
     ----------
     calls
         SQL of whether a call is one of them.
+    partials
+        SQL of whether those of a row of partials are; None where only the calls themselves can say.
     durations
         Measure -> SQL of how long it took, or was waited for, in microseconds.
     given_up
@@ -75,6 +73,7 @@ class _Sought(NamedTuple):
     """
 
     calls: str
+    partials: str | None
     durations: Mapping[str, str]
     given_up: str
 
@@ -82,7 +81,9 @@ class _Sought(NamedTuple):
 _DURATIONS: Final = {"response": "done_at_us - planned_at_us", "service": "done_at_us - sent_at_us"}
 _STREAMS: Final = "(tool, action) in (select distinct (tool, action) from calls where first_token_at_us is not null)"
 _FIRST_TOKEN: Final = _Sought(
-    f"{_ENDED} and {_STREAMS} and (kind = 'ok' and first_token_at_us is not null or kind in {_CENSORED})",
+    f"purpose = 'load' and {OF_CALLS.is_ended} and {_STREAMS}"
+    f" and (kind = 'ok' and first_token_at_us is not null or kind in {_CENSORED})",
+    None,
     {"first token": "coalesce(first_token_at_us, done_at_us) - sent_at_us"},
     "first_token_at_us is null",
 )
@@ -136,7 +137,8 @@ def latency(
     :func:`soaklib.analysis.measures.rates.success_rate` does: it says how well the window's own calls tell its
     quantile. For the quantile that the run has in the long run, take ``"all"``.
     """
-    sought = _Sought(_of("all" if "kind" in groups_of(by) else whom), _DURATIONS, f"kind in {_CENSORED}")
+    whom = "all" if "kind" in groups_of(by) else whom
+    sought = _Sought(_of(whom), _of(whom, OF_PARTIALS), _DURATIONS, f"kind in {_CENSORED}")
     return _quantiles(source, every, by, quantiles, sought)
 
 
@@ -178,104 +180,35 @@ def _quantiles(
     names = ["soak_s", *(groups := groups_of(by))]
     levels = sorted({float(level) for level in quantiles})
     rows: list[tuple[object, ...]] = []
+    told = OF_CALLS if sought.partials is None else counting(source, every, groups)
     with asking(source) as ask:
         cells = ask(
             f"""
-            select {window_sql(every)} as soak_s, {"".join(f"{name}, " for name in groups)} count(*)::BIGINT as n,
-                   min(planned_at_us) as first_us, max(planned_at_us) as last_us
-            from calls where {sought.calls} group by all having count(*) > 0 order by all"""  # noqa: S608 - our own names
+            select {window_sql(every)} as soak_s, {"".join(f"{name}, " for name in groups)} ({told.n})::BIGINT as n,
+                   min({told.first_us}) as first_us, max({told.last_us}) as last_us
+            from {told.rows} where {sought.calls if told is OF_CALLS else sought.partials}
+            group by all having {told.n} > 0 order by all"""  # noqa: S608 - our own names
         )
         for chunk in _chunks(cells):
             for key, keys_of in _groups(ask, every, names, chunk, sought):
                 for measure in sought.durations:
-                    told = _Keys.of(keys_of(measure)).quantiles(levels)
-                    rows += [(*key, measure, *quantile) for quantile in told]
+                    found = Keys.of(keys_of(measure)).quantiles(levels)
+                    rows += [(*key, measure, *quantile) for quantile in found]
     schema = dict(cells.select(names).schema) | {
         "measure": pl.String(), "quantile": pl.Float64(), "latency_ms": pl.Float64(), "at_least": pl.Boolean(),
         "n": pl.Int64(), "sufficient": pl.Boolean(), "low_ms": pl.Float64(), "high_ms": pl.Float64(),
     }  # fmt: skip
-    found = pl.DataFrame(rows, schema=schema, orient="row").sort(*names, "measure", "quantile")
-    return found.select("soak_s", window_end(every), pl.exclude("soak_s"))
+    frame = pl.DataFrame(rows, schema=schema, orient="row").sort(*names, "measure", "quantile")
+    return frame.select("soak_s", window_end(every), pl.exclude("soak_s"))
 
 
-def _of(whom: str) -> str:
+def _of(whom: str, told: Counting = OF_CALLS) -> str:
     """Give SQL for the calls of the load whose latency is meant."""
     if whom not in {"served", "all"}:
         msg = f"whom={whom!r} is unknown; pass 'served' or 'all'"
         raise SettingsError(msg)
-    return _ENDED if whom == "all" else f"{_ENDED} and (kind = 'ok' or kind in {_CENSORED})"
-
-
-class _Quantile(NamedTuple):
-    """A quantile as a row has it."""
-
-    quantile: float
-    latency_ms: float
-    at_least: bool
-    n: int
-    sufficient: bool
-    low_ms: float | None = None
-    high_ms: float | None = None
-
-
-class _Keys(NamedTuple):
-    """The calls of a cell: the bits of each are microseconds, whether it was given up, and the part of its window.
-
-    Attributes
-    ----------
-    answered
-        Shape (calls answered,), sorted.
-    every
-        Shape (calls,), sorted: those that were given up among them, at what they waited.
-    in_parts
-        Shape (parts,): calls in each part.
-    """
-
-    answered: Ints
-    every: Ints
-    in_parts: Ints
-
-    @classmethod
-    def of(cls, keys: Ints) -> Self:
-        """Sort the keys of calls in any order."""
-        every = np.sort(keys)
-        given_up = (every & (1 << _PART_BITS)) != 0
-        answered = every[~given_up] if given_up.any() else every
-        return cls(answered, every, np.bincount(every & _PART_MASK))
-
-    def quantiles(self, levels: Sequence[float]) -> Iterator[_Quantile]:
-        """Give the quantiles at ascending levels, with their intervals."""
-        n = len(self.every)
-        below, reached = np.zeros(len(self.in_parts)), 0
-        for level in levels:
-            rank = _rank(level, n)
-            at_least = rank > len(self.answered)
-            value = int((self.every if at_least else self.answered)[rank - 1]) >> _US_BITS
-            row = _Quantile(level, value / 1000, at_least, n, round(n * min(level, 1 - level), 9) >= TAIL_OBSERVATIONS)
-            if not row.sufficient:
-                yield row
-                continue
-            if at_least:
-                faster = self.every[: np.searchsorted(self.every, value << _US_BITS)]
-                effect = design_effect(self._by_part(faster), self.in_parts.astype(np.float64))
-            else:
-                stop = int(np.searchsorted(self.answered, (value + 1) << _US_BITS))
-                below += self._by_part(self.answered[reached:stop])
-                reached = max(reached, stop)
-                effect = design_effect(below, self.in_parts.astype(np.float64))
-            low, high = (_rank(share, n) for share in order_shares(level, n, effect))
-            yield row._replace(
-                low_ms=(int(self.every[low - 1]) >> _US_BITS) / 1000,
-                high_ms=math.inf if high > len(self.answered) else (int(self.answered[high - 1]) >> _US_BITS) / 1000,
-            )
-
-    def _by_part(self, keys: Ints) -> npt.NDArray[np.float64]:
-        return np.bincount(keys & _PART_MASK, minlength=len(self.in_parts)).astype(np.float64)
-
-
-def _rank(share: float, n: int) -> int:
-    """Give the rank, from 1, of the smallest value that at least this share of n does not exceed."""
-    return max(math.ceil(round(share * n, 6)), 1)  # rounded first: 0.99 * 1000 has to be 990, not a hair more
+    ended = f"purpose = 'load' and {told.is_ended}"
+    return ended if whom == "all" else f"{ended} and (kind = 'ok' or kind in {_CENSORED})"
 
 
 def _chunks(cells: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -308,7 +241,7 @@ def _groups(
         )
         number = f"({number}) * {len(values)} + case {whens} end"
         numbers = numbers * len(values) + np.array([places[value] for value in cells[name]])
-    key = f"* {1 << _US_BITS} + if({sought.given_up}, {1 << _PART_BITS}, 0) + {part_sql(every)}"
+    key = f"* {1 << US_BITS} + if({sought.given_up}, {1 << PART_BITS}, 0) + {part_sql(every)}"
     columns = {"cell": number} | {measure: f"({taken}) {key}" for measure, taken in sought.durations.items()}
     bounds = {"first_us": cells["first_us"].min(), "last_us": cells["last_us"].max()}
 

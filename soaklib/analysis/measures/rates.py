@@ -11,6 +11,7 @@ from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.measures.windows import (
     PARTS,
     aggregate,
+    counting,
     groups_of,
     part_sql,
     seconds_of,
@@ -85,10 +86,11 @@ def outcome_counts(source: Run | pl.DataFrame, every: str = "1m", *, by: str | S
     SettingsError
         A column cannot be grouped by.
     """
-    names = ", ".join(dict.fromkeys([*groups_of(by), "purpose", "kind"]))
+    groups = groups_of(by)
+    names, told = ", ".join(dict.fromkeys([*groups, "purpose", "kind"])), counting(source, every, groups)
     return aggregate(
         source,
-        f"select {window_ends_sql(every)}, {names}, count(*)::BIGINT as n from calls "  # noqa: S608 - our own names
+        f"select {window_ends_sql(every)}, {names}, ({told.n})::BIGINT as n from {told.rows} "  # noqa: S608 - our own names
         "group by all order by all",
     )
 
@@ -121,13 +123,14 @@ def denials(source: Run | pl.DataFrame, every: str = "1m", *, by: str | Sequence
     if "kind" in groups:
         msg = "every denial is of kind 'denied': group by reason, which it is in any case, or take outcome_counts"
         raise SettingsError(msg)
+    told = counting(source, every, groups)
     parts = aggregate(
         source,
         f"""
         select {window_sql(every)} as soak_s, {part_sql(every)} as part, {_listed(groups)} purpose,
                if(kind = 'denied', reason, null) as reason, kind = 'denied' as is_denied, min("at") as "at",
-               count(*)::BIGINT as n
-        from calls group by all order by all""",  # noqa: S608 - our own names
+               ({told.n})::BIGINT as n
+        from {told.rows} group by all order by all""",  # noqa: S608 - our own names
     )
     window = ["soak_s", *groups, "purpose"]
     planned = parts.group_by(*window, "part", maintain_order=True).agg(pl.col("at").min(), calls=pl.col("n").sum())
@@ -146,9 +149,9 @@ def denials(source: Run | pl.DataFrame, every: str = "1m", *, by: str | Sequence
         alike = None if every_s is None else _alikeness(exploded, every_s, left_out)
         for soak_s, at, n, calls in windows.select("soak_s", "at", "n", "calls").iter_rows():
             interval = rate_interval(n, calls, alike=alike)
-            *told, purpose, reason = key
+            *values, purpose, reason = key
             counts = (sum(n), sum(calls), *_percents(interval), interval.method)
-            rows.append((soak_s, None, *told, at, purpose, reason, *counts))
+            rows.append((soak_s, None, *values, at, purpose, reason, *counts))
     schema = _with_groups(DENIALS_SCHEMA, groups)
     return _ended(pl.DataFrame(rows, schema=schema, orient="row").sort(*window, "reason"), every)
 
@@ -166,12 +169,13 @@ def tool_usage(source: Run | pl.DataFrame, every: str = "1h") -> pl.DataFrame:
     polars.DataFrame
         ``soak_s`` and ``end_s`` (the window), ``tool``, ``action``, ``sent``, ``ok``.
     """
+    told = counting(source, every)
     return aggregate(
         source,
         f"""
-        select {window_ends_sql(every)}, tool, action, count(sent_at_us)::BIGINT as sent,
-               count(*) filter (kind = 'ok')::BIGINT as ok
-        from calls where purpose = 'load' group by all order by all""",  # noqa: S608 - our own names
+        select {window_ends_sql(every)}, tool, action, {told.where(told.is_sent)} as sent,
+               {told.where("kind = 'ok'")} as ok
+        from {told.rows} where purpose = 'load' group by all order by all""",  # noqa: S608 - our own names
     )
 
 
@@ -205,23 +209,24 @@ def success_rate(source: Run | pl.DataFrame, every: str = "1m", *, by: str | Seq
         A column cannot be grouped by, or the windows would be too many.
     """
     groups = groups_of(by)
+    told = counting(source, every, groups)
     parts = aggregate(
         source,
         f"""
         select {window_sql(every)} as soak_s, {part_sql(every)} as part, {_listed(groups)} min("at") as "at",
-               count(*) filter (counted)::BIGINT as n, count(*) filter (counted and succeeded)::BIGINT as successes
-        from calls group by all order by {_listed(groups)} soak_s, part""",  # noqa: S608 - our own names
+               {told.where("counted")} as n, {told.where("counted and succeeded")} as successes
+        from {told.rows} group by all order by {_listed(groups)} soak_s, part""",  # noqa: S608 - our own names
     )
     left_out = _planned(source)
     numbers = _numbers(parts, every)
-    told = [
+    rates = [
         _with_gaps(_window_rates(one, every, left_out), numbers, every).with_columns(
             pl.lit(value, pl.String).alias(name) for name, value in zip(groups, key, strict=True)
         )
         for key, one in _by_groups(parts, groups)
     ]
     schema = _with_groups(SUCCESS_SCHEMA, groups)
-    return pl.concat([pl.DataFrame(schema=schema), *(one.select(schema.names()) for one in told)]).sort(
+    return pl.concat([pl.DataFrame(schema=schema), *(one.select(schema.names()) for one in rates)]).sort(
         "soak_s", *groups, maintain_order=True
     )
 
@@ -336,11 +341,12 @@ def success_by_phase(run: Run) -> pl.DataFrame:
     """
     minutes = run.sql(
         """
-        select phase, floor(soak_s / 60) as minute, min(soak_s) as soak_s, count(*)::BIGINT as calls,
-               count(*) filter (kind = 'denied')::BIGINT as denied,
-               count(*) filter (kind not in ('ok', 'denied'))::BIGINT as failed,
-               count(*) filter (counted)::BIGINT as n, count(*) filter (counted and succeeded)::BIGINT as successes
-        from calls where purpose = 'load' group by all order by minute"""
+        select phase, floor(soak_s / 60) as minute, min(first_s) as soak_s, sum(n)::BIGINT as calls,
+               coalesce(sum(n) filter (kind = 'denied'), 0)::BIGINT as denied,
+               coalesce(sum(n) filter (kind not in ('ok', 'denied')), 0)::BIGINT as failed,
+               coalesce(sum(n) filter (counted), 0)::BIGINT as n,
+               coalesce(sum(n) filter (counted and succeeded), 0)::BIGINT as successes
+        from call_partials where purpose = 'load' group by all order by minute"""
     )
     phases = minutes.group_by("phase", maintain_order=True).agg(
         pl.col("soak_s").min(), pl.col("calls", "denied", "failed").sum(), pl.col("n", "successes")

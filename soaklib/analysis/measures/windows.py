@@ -7,7 +7,7 @@ import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import duckdb
 import numpy as np
@@ -19,6 +19,7 @@ from soaklib.analysis.statistics.series import times_us
 from soaklib.errors import SettingsError, near_miss
 from soaklib.records import SUCCESS_SQL
 from soaklib.safety.memory import database_memory
+from soaklib.store.partials import PARTIALS, TOLD_APART, has_whole_cells
 from soaklib.store.quoting import parquet_sql
 from soaklib.store.scratch import scratch_folder, spill_aside
 from soaklib.store.views import READER_MEMORY_BYTES
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "GROUPS", "PARTS", "Ask", "WholeRun", "aggregate", "asking", "every_for", "groups_of", "part_sql", "seconds_of",
-    "summed", "window_end", "window_ends_sql", "window_sql",
+    "GROUPS", "OF_CALLS", "OF_PARTIALS", "PARTS", "Ask", "Counting", "WholeRun", "aggregate", "asking", "counting",
+    "every_for", "groups_of", "part_sql", "seconds_of", "summed", "window_end", "window_ends_sql", "window_sql",
 ]  # fmt: skip
 
 _UNIT_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -165,6 +166,51 @@ def part_sql(every: str) -> str:
     within = f"soak_s - floor(soak_s / {every_s!r}) * {every_s!r}"
     # A call at the very start of a window may lie a hair before it: no window's start is an exact float.
     return f"least(greatest(floor(({within}) / {every_s / PARTS!r}), 0), {PARTS - 1})::INTEGER"
+
+
+class Counting(NamedTuple):
+    """How a query counts calls: the calls themselves, or the partials that a run has of them.
+
+    Attributes
+    ----------
+    rows, valid
+        What it counts: ``calls`` or ``call_partials``, with the same columns for windows, groups and ``at``; those of
+        them that touch no window in which the generator was late.
+    n
+        SQL of how many calls they are.
+    is_sent, is_ended
+        SQL of whether those of a row were sent; whether they were, and ended.
+    first_us, last_us
+        SQL of when the first and the last of them were planned.
+    """
+
+    rows: str
+    valid: str
+    n: str
+    is_sent: str
+    is_ended: str
+    first_us: str
+    last_us: str
+
+    def where(self, condition: str) -> str:
+        """Give SQL of how many of the calls meet a condition."""
+        return f"coalesce({self.n} filter ({condition}), 0)::BIGINT"
+
+
+OF_CALLS: Final = Counting(
+    rows="calls", valid="valid_calls", n="count(*)", is_sent="sent_at_us is not null",
+    is_ended="sent_at_us is not null and done_at_us is not null", first_us="planned_at_us", last_us="planned_at_us",
+)  # fmt: skip
+OF_PARTIALS: Final = Counting(
+    rows=PARTIALS, valid=f"(from {PARTIALS} where is_valid)", n="sum(n)", is_sent="is_sent",
+    is_ended="is_sent and is_ended", first_us="first_us", last_us="last_us",
+)  # fmt: skip
+
+
+def counting(source: Run | pl.DataFrame, every: str, groups: Sequence[str] = ()) -> Counting:
+    """Say how to count the calls of a source by windows: by partials where that gives the same counts."""
+    is_whole = isinstance(source, Run) and has_whole_cells(seconds_of(every)) and set(groups) <= set(TOLD_APART)
+    return OF_PARTIALS if is_whole else OF_CALLS
 
 
 def aggregate(source: Run | pl.DataFrame, query: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:

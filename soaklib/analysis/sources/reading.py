@@ -22,6 +22,7 @@ from soaklib.errors import RunError, SettingsError, needing_extra
 from soaklib.plan.settings import Thresholds
 from soaklib.records import RunStatus, Verdict
 from soaklib.records.moments import soak_s_of, soak_text
+from soaklib.store.partials import PARTIALS, make_partials
 from soaklib.store.quoting import name_sql
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Run:
     def __init__(self, folder: Path, connection: duckdb.DuckDBPyConnection, info: RunInfo) -> None:
         self.folder = folder
         self._connection = connection
+        self._answered, self._answers = connection, cast("dict[tuple[str, str], pl.DataFrame]", {})
         self.info = info
 
     def __enter__(self) -> Self:
@@ -130,9 +132,9 @@ class Run:
 
         Beside the tables of :mod:`soaklib.store.tables` there are the views ``calls`` (``outcomes`` with ``at_utc``,
         ``soak_s``, ``service_us``, ``response_us``, ``succeeded``, ``counted``) and ``readings`` (``samples`` with
-        ``at_utc``, ``soak_s`` and labels by name: ``labels['tool']``), and the macros ``utc(us)``,
-        ``soak_seconds(us)``, ``label(labels, name)``, ``is_success(kind, expected)`` and
-        ``counts_towards_success(...)``.
+        ``at_utc``, ``soak_s`` and labels by name: ``labels['tool']``), the table ``call_partials`` (calls counted in
+        cells of soak time: :mod:`soaklib.store.partials`), and the macros ``utc(us)``, ``soak_seconds(us)``,
+        ``label(labels, name)``, ``is_success(kind, expected)`` and ``counts_towards_success(...)``.
 
         Parameters
         ----------
@@ -151,11 +153,28 @@ class Run:
             A table has no name that can be used, or is no frame.
         """
         try:
+            if PARTIALS in query:
+                make_partials(self._connection)
             with lent(self._connection, tables or {}):
                 return frame_of(self._connection.sql(query, params=params))
         except duckdb.Error as exc:
             msg = f"the query cannot be run: {exc}{_hint(exc, query)}"
             raise RunError(msg) from exc
+
+    def asked(self, query: str, params: Mapping[str, object] | None = None) -> pl.DataFrame:
+        """Run SQL as :meth:`sql` does, but once: what it gave is kept for as long as the run shows the same.
+
+        For what several criteria ask of all calls and has few rows.
+        """
+        self.refresh()
+        asked = query, repr(params)
+        if self._answered is self._connection and asked in self._answers:
+            return self._answers[asked].clone()
+        answer = self.sql(query, params)
+        if self._answered is not self._connection:  # a run that goes on was looked at anew
+            self._answered, self._answers = self._connection, {}
+        self._answers[asked] = answer
+        return answer.clone()
 
     def outcomes(self, columns: Sequence[str] | None = None, where: str | None = None) -> pl.DataFrame:
         """Give planned calls, one a row, in order of their planned time.

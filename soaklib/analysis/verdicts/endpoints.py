@@ -7,16 +7,20 @@ figure draws the series with the trend of each, as the criteria on drift judge t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.measures.metrics import in_soak_time
+from soaklib.analysis.measures.windows import OF_PARTIALS
 from soaklib.analysis.statistics.daily import covers_the_day, returns_to_its_start
 from soaklib.analysis.statistics.drift import drift
 from soaklib.analysis.verdicts.reference import kept_days
+from soaklib.store.partials import has_whole_cells
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +48,9 @@ __all__ = [
 _WINDOWS: Final = 144  # ten minutes each in a run of 24 hours
 _LEAST_WINDOW_S: Final = 60.0
 _DAY_S: Final = 86_400.0
+_ERRORS: Final = "100 * count(*) filter (counted and not succeeded) / nullif(count(*) filter (counted), 0)"
+_CHUNK_CALLS: Final = 4_000_000
+"""So many calls are looked at in one go for their quantiles, which hold them all in memory; or one window's."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ class Endpoint:
     def value(self) -> str:
         """SQL of the value over a window of ``valid_calls``."""
         if self.quantile is None:
-            return "100 * count(*) filter (counted and not succeeded) / nullif(count(*) filter (counted), 0)"
+            return _ERRORS
         return f"quantile_disc({self.took}, {self.quantile}) filter (kind = 'ok') / 1000"
 
 
@@ -128,16 +135,20 @@ def window_s(run: Run) -> float:
 
 def endpoint_query(run: Run, endpoint: Endpoint) -> str:
     """Give the SQL of an endpoint's series; see :func:`endpoint_series`."""
-    length = repr(window_s(run))
     return f"""
         with windows as (
-            select tool, floor(soak_s / {length}) * {length} as soak_s, count(*) filter ({endpoint.calls}) as n,
+            select tool, {_window_sql(run)} as soak_s, count(*) filter ({endpoint.calls}) as n,
                    ({endpoint.value})::DOUBLE as "value"
             from valid_calls where purpose = 'load' group by 1, 2
         )
         select tool, soak_s, n,
                case when 2 * n >= median(nullif(n, 0)) over (partition by tool) then "value" end as "value"
         from windows order by tool, soak_s"""  # noqa: S608 - our own texts
+
+
+def _window_sql(run: Run) -> str:
+    length = repr(window_s(run))
+    return f"floor(soak_s / {length}) * {length}"
 
 
 def endpoint_series(run: Run, endpoint: Endpoint) -> pl.DataFrame:
@@ -151,7 +162,47 @@ def endpoint_series(run: Run, endpoint: Endpoint) -> pl.DataFrame:
         where a window has less than half of the calls that the tool's windows have in the middle: the tail of few calls
         lies lower than that of many, which would pass for a change.
     """
-    return in_soak_time(run.sql(endpoint_query(run, endpoint)))
+    if not has_whole_cells(window_s(run)):
+        return in_soak_time(run.asked(endpoint_query(run, endpoint)))
+    # the same by way of partials, which is less work, and does not hold the times of all calls in memory
+    windows = _shares(run) if endpoint.quantile is None else _quantiles(run, endpoint, endpoint.quantile)
+    usual = pl.when(pl.col("n") > 0).then("n").median().over("tool")
+    series = windows.sort("tool", "soak_s").with_columns(value=pl.when(2 * pl.col("n") >= usual).then("value"))
+    return in_soak_time(series)
+
+
+def _shares(run: Run) -> pl.DataFrame:
+    """Give the share of counted calls that failed, by tool and window."""
+    told = OF_PARTIALS
+    failed, n = told.where("counted and not succeeded"), told.where("counted")
+    return run.sql(
+        f"""
+        select tool, {_window_sql(run)} as soak_s, {n} as n, (100 * {failed} / nullif({n}, 0))::DOUBLE as "value"
+        from {told.valid} where purpose = 'load' group by 1, 2"""  # noqa: S608 - our own texts
+    )
+
+
+def _quantiles(run: Run, endpoint: Endpoint, quantile: float) -> pl.DataFrame:
+    """Give a quantile of ok calls by tool and window; all that are watched of the same times are asked for at once."""
+    alike = [other for other in (*ENDPOINTS, FIRST_TOKEN) if other.took == endpoint.took]
+    watched = [other.quantile for other in alike if other.quantile is not None]
+    windows = run.sql(
+        f"""
+        select sum(n)::BIGINT as n, min(first_us) as first_us, max(last_us) as last_us
+        from call_partials where purpose = 'load' group by {_window_sql(run)} order by first_us"""  # noqa: S608 - our own texts
+    )
+    query = f"""
+        select tool, {_window_sql(run)} as soak_s, count(*) filter ({endpoint.calls}) as n,
+               list_transform(quantile_disc({endpoint.took}, {watched}) filter (kind = 'ok'),
+                              lambda took_us: took_us / 1000) as took_ms
+        from valid_calls where purpose = 'load' and planned_at_us between $first_us and $last_us group by 1, 2"""  # noqa: S608 - our own texts
+    chunks = windows.group_by(pl.col("n").cum_sum() // _CHUNK_CALLS, maintain_order=True)
+    parts = [
+        run.asked(query, {"first_us": chunk["first_us"].min(), "last_us": chunk["last_us"].max()})
+        for _, chunk in chunks
+    ] or [run.asked(query, {"first_us": 0, "last_us": 0})]
+    of_one = pl.col("took_ms").list.get(watched.index(quantile))
+    return pl.concat(parts).select("tool", "soak_s", "n", value=of_one)
 
 
 def not_judged(run: Run) -> pl.DataFrame:
@@ -186,11 +237,16 @@ def generator_lag_ms(run: Run, endpoint: Endpoint) -> float:
     """Give how late the generator sent its calls, at the endpoint's quantile; 0 where it is none of latency."""
     if endpoint.quantile is None:
         return 0.0
-    lag_ms = run.sql(
-        f"select quantile_disc(sent_at_us - planned_at_us, {endpoint.quantile}) / 1000 from valid_calls"  # noqa: S608 - our own names
-        " where purpose = 'load' and attempts > 0"
-    ).item()
-    return float(lag_ms or 0.0)
+    # counted by microsecond, since a quantile of all calls would hold them all in memory
+    lags = run.asked(
+        "select sent_at_us - planned_at_us as lag_us, count(*) as n from valid_calls"
+        " where purpose = 'load' and attempts > 0 and sent_at_us is not null group by lag_us order by lag_us"
+    )
+    up_to = lags["n"].cum_sum()
+    if not lags.height:
+        return 0.0
+    rank = math.ceil(Fraction(str(endpoint.quantile)) * up_to[-1])
+    return int(lags["lag_us"][int(up_to.search_sorted(rank))]) / 1000
 
 
 def endpoint_margins(run: Run, endpoint: Endpoint, series: pl.DataFrame) -> dict[str, float]:

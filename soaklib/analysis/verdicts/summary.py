@@ -30,9 +30,10 @@ def summary(run: Run, verdicts: Iterable[Verdict]) -> dict[str, Any]:
         (``ok``, ``denied``, ``fail``, ``total``: rows of ``outcomes``), ``kinds`` (rows by kind), ``configuration``,
         ``completed_at`` (ISO 8601, UTC), ``duration_seconds`` (wall), ``status``, ``verdicts``.
     """
-    kinds = dict(run.sql("select kind, count(*) from calls group by kind order by kind").iter_rows())
+    kinds = dict(run.sql("select kind, sum(n)::BIGINT from call_partials group by kind order by kind").iter_rows())
     counted, succeeded = run.sql(
-        "select count(*) filter (counted), count(*) filter (counted and succeeded) from calls"
+        "select coalesce(sum(n) filter (counted), 0)::BIGINT,"
+        " coalesce(sum(n) filter (counted and succeeded), 0)::BIGINT from call_partials"
     ).row(0)
     total, ok, denied = sum(kinds.values()), kinds.get("ok", 0), kinds.get("denied", 0)
     info = run.info

@@ -184,4 +184,4 @@ def _not_to_be_judged(run: Run, name: str, threshold: str, changes: list[ChaosCh
 
 
 def _during(run: Run) -> list[_Chaos]:
-    return [_Chaos(*row) for row in run.sql(_DURING).rows()]
+    return [_Chaos(*row) for row in run.asked(_DURING).rows()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.statistics.strata import stratified_rate
@@ -19,6 +19,8 @@ from soaklib.plan.changes import PolicyChange
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from soaklib.analysis.sources.run import Run
 
 
@@ -39,6 +41,9 @@ _FINEST: Final = 0.01
 """A threshold closer to 100 %, in percent, asks for no more calls than this one does."""
 
 
+_HAS_OTHERS: Final = "select exists(from call_partials where not is_valid or kind = 'rate_limited')"
+"""Whether there is any call that the rate is not of, though it might: of an invalid window, or refused with 429."""
+
 _FEW_BURSTS: Final = 3
 """Below it the interval of a success rate covers the truth in 40 to 87 % of runs."""
 _ALL: Final = 100.0
@@ -48,17 +53,24 @@ _NEARLY_ALL: Final = 99.999
 
 def success_overall(run: Run) -> Verdict:
     """Is the success rate high enough over the whole soak? What the plan makes is a stratum, and no chance."""
-    stratum = "".join(f" when {_touches(*window)} then {number}" for number, window in enumerate(_windows(run), 1))
-    return _success(
-        run, "success rate", "true", run.thresholds.success_rate, f"case{stratum} else 0 end" if stratum else "0"
-    )
+    query = _minutes_sql(_stratum_sql(run), "true")
+    return _success(run, _Asked("success rate", run.thresholds.success_rate, "true", query), run.asked(query))
 
 
 def success_outside(run: Run) -> Verdict:
     """Is it high enough outside the windows in which the plan itself makes calls fail?"""
     condition = "true" + "".join(f" and not ({_touches(*window)})" for window in _windows(run))
     name = "success rate outside planned windows"
-    return _success(run, name, condition, run.thresholds.success_rate_outside, "0")
+    query = _minutes_sql("0", condition)
+    # they are a stratum of the whole, which all calls have been looked at for
+    outside = run.asked(_minutes_sql(_stratum_sql(run), "true")).filter(stratum=0)
+    return _success(run, _Asked(name, run.thresholds.success_rate_outside, condition, query), outside)
+
+
+def _stratum_sql(run: Run) -> str:
+    """Give the SQL of which planned window a call touches first, by its number from 1; 0 where none."""
+    stratum = "".join(f" when {_touches(*window)} then {number}" for number, window in enumerate(_windows(run), 1))
+    return f"case{stratum} else 0 end" if stratum else "0"
 
 
 def _windows(run: Run) -> list[tuple[float, float]]:
@@ -70,13 +82,25 @@ def _touches(start_s: float, end_s: float) -> str:
     return f"soak_seconds(coalesce(done_at_us, planned_at_us)) >= {start_s!r} and soak_s < {end_s!r}"
 
 
-def _success(run: Run, name: str, condition: str, least: float, stratum: str) -> Verdict:
-    query = (
+def _minutes_sql(stratum: str, condition: str) -> str:
+    return (
         f"select {stratum} as stratum, floor(soak_s / 60) as minute, "  # noqa: S608 - our own numbers
         "count(*) filter (succeeded) as successes, count(*) as n "
         f"from valid_calls where counted and {condition} group by stratum, minute order by stratum, minute"
     )
-    minutes = run.sql(query)
+
+
+class _Asked(NamedTuple):
+    """A criterion on a success rate: what it is called, the least rate, of which calls, and its query."""
+
+    name: str
+    least: float
+    condition: str
+    query: str
+
+
+def _success(run: Run, asked: _Asked, minutes: pl.DataFrame) -> Verdict:
+    name, least, condition, query = asked
     strata = minutes.partition_by("stratum", maintain_order=True)
     found = stratified_rate([(part["successes"].to_numpy(), part["n"].to_numpy()) for part in strata])
     threshold = f">= {least:g} %"
@@ -87,11 +111,13 @@ def _success(run: Run, name: str, condition: str, least: float, stratum: str) ->
     if 0 < found.bursts < _FEW_BURSTS:
         detail += f"; of {many(found.bursts, 'burst')} of failures such an interval is a rough guess"
     state = passed(rate >= least)
-    succeeded, n, limited = run.sql(
-        "select count(*) filter (counted and succeeded), count(*) filter (counted), "  # noqa: S608 - ours
-        "count(*) filter (purpose = 'load' and kind = 'rate_limited' and expected = 'either') "
-        f"from calls where {condition}"
-    ).row(0)
+    succeeded, n, limited = found.successes, found.n, 0
+    if run.sql(_HAS_OTHERS).item():
+        succeeded, n, limited = run.sql(
+            "select count(*) filter (counted and succeeded), count(*) filter (counted), "  # noqa: S608 - ours
+            "count(*) filter (purpose = 'load' and kind = 'rate_limited' and expected = 'either') "
+            f"from calls where {condition}"
+        ).row(0)
     if limited:
         detail += (
             f"; {limited:,} more were refused with 429 by the limit that is known for an agent, "
