@@ -2,16 +2,17 @@
 
 import datetime as dt
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import polars as pl
 
-import soaklib
 from soaklib.analysis.books.pairs import FINDINGS
 from soaklib.analysis.books.reconcile import reconcile
+from soaklib.analysis.sources.reading import Run
+from soaklib.analysis.sources.run_info import read_info
 from soaklib.plan.model import load_plan
 from soaklib.records import Outcome, RunStatus
-from soaklib.store.tables import DATABASE_NAME
-from soaklib.store.views import Segment
+from soaklib.store.views import Segment, prepare_reader
 from soaklib.store.writer import Manifest, RunWriter, segment_row
 
 ANCHOR = dt.datetime(2026, 11, 24, 8, 0, tzinfo=dt.UTC)
@@ -155,9 +156,9 @@ class Miniature:
 
 
 def write_run(folder, outcomes, samples, scrapes, *, embedded=False, status=RunStatus.COMPLETED, anchor=ANCHOR):
-    """Write a run of one segment from rows and open it."""
+    """Write a run of one segment from rows and open it; its database is in memory, where books are the same."""
     folder.mkdir(parents=True, exist_ok=True)
-    writer = RunWriter(folder / DATABASE_NAME)
+    writer = RunWriter(Path(":memory:"))
     writer.begin_run(
         Manifest(
             run_id="miniature", soaklib_version="0", anchor_utc=anchor, speed=1.0, rps=10.0, hours=1.0, seed=1,
@@ -171,8 +172,8 @@ def write_run(folder, outcomes, samples, scrapes, *, embedded=False, status=RunS
     )
     if status is not RunStatus.RUNNING:
         writer.end_run(status, completed_utc=anchor, duration_s=1.0)
-    writer.close()
-    return soaklib.open_run(folder)
+    prepare_reader(writer._connection)
+    return Run(folder, writer._connection, read_info(writer._connection))
 
 
 SECOND = 1_000_000
