@@ -72,9 +72,9 @@ class FileState(NamedTuple):
             return None
         return cls(seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
 
-    def remember(self) -> None:
-        """Take note that this is data and nothing else."""
-        _DATA[self] = None
+    def remember(self, version: int | None = None) -> None:
+        """Take note that this is data and nothing else, and the tables of which version of the schema, if known."""
+        _DATA[self] = version
         if len(_DATA) > _REMEMBERED:
             del _DATA[next(iter(_DATA))]
 
@@ -83,8 +83,13 @@ class FileState(NamedTuple):
         """Whether it is known to be."""
         return self in _DATA
 
+    @property
+    def version(self) -> int | None:
+        """Which version's tables it is known to hold, and none but those."""
+        return _DATA.get(self)
 
-_DATA: Final[dict[FileState, None]] = {}
+
+_DATA: Final[dict[FileState, int | None]] = {}
 _REMEMBERED: Final = 256
 
 

@@ -106,6 +106,8 @@ def _keep_inside(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path, before: FileState | None) -> int:
     """Refuse a file that is more than data, or whose tables are not exactly its version's; give the version."""
+    if before is not None and before.version is not None and FileState.of(path) == before:
+        return before.version
     with _reading_errors(path):
         refuse_what_is_no_data(connection, path, before)
         described = columns_of(connection)
@@ -131,6 +133,8 @@ def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path, before: Fil
     if differing:
         msg = f"{path}: {differing[0]}"
         raise SchemaError(msg)
+    if before is not None and FileState.of(path) == before:
+        before.remember(version)
     return version
 
 

@@ -129,12 +129,12 @@ class RunWriter:
         self.path = path
         with _recording_errors(path):
             before = FileState.of(path)
-            is_new = not path.exists()  # a file that nobody made holds nothing that could run
+            self._is_new = not path.exists()  # a file that nobody made holds nothing that could run
             self._connection = _connect_to_write(
                 path, {"memory_limit": database_memory(memory_limit_mb * 1_000_000), "threads": 1}
             )
             seal_off(self._connection)
-            if not is_new:
+            if not self._is_new:
                 self._refuse_foreign(before)
             for table, columns in TABLES.items():
                 self._connection.execute(f"create table if not exists {table} ({columns})").fetchall()
@@ -258,7 +258,8 @@ class RunWriter:
             written = FileState.of(self.path)
             self._connection.close()
             if written is not None and FileState.of(self.path) == written:
-                written.remember()  # nobody else could write while this held it
+                # nobody else could write while this held it
+                written.remember(SCHEMA_VERSION if self._is_new else None)
 
     def _insert(self, table: str, values: list[object]) -> None:
         self._execute(f"insert into {table} values ({', '.join('?' * len(values))})", values)  # noqa: S608 - our name

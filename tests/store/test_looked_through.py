@@ -7,7 +7,7 @@ import duckdb
 import pytest
 from stored_rows import MANIFEST
 
-from soaklib.errors import RunError
+from soaklib.errors import RunError, SchemaError
 from soaklib.store.foreign import not_data
 from soaklib.store.reader import open_read_only
 from soaklib.store.tables import DATABASE_NAME
@@ -65,6 +65,16 @@ def test_a_file_that_nobody_touched_is_not_looked_through_again(known, looks):
     open_read_only(copied).close()
     open_read_only(copied).close()
     assert len(looks) == 1
+
+
+def test_the_tables_of_a_file_that_was_changed_are_compared_again(known):
+    """With those of its version, and also after this process wrote into it."""
+    with duckdb.connect(str(known)) as connection:
+        connection.execute("create table notes (n int)").fetchall()
+    for _ in range(2):
+        with pytest.raises(SchemaError, match="it has a table 'notes' that no run has"):
+            open_read_only(known)
+        RunWriter(known).close()
 
 
 def test_a_file_that_was_changed_is_refused(known):
