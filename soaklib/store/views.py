@@ -105,8 +105,9 @@ _CHAOS: Final = rf"""
                  any_value(coalesce(data->>'mode', nullif(regexp_extract(detail, 'mode=(\S+)', 1), ''))) as mode
           from events where {_IS_CHAOS}
           group by number) as windows"""  # noqa: S608 - our own words
-READER_MEMORY_BYTES: Final = 5 << 29
-"""How much memory DuckDB may take for the queries of a reader; what needs more goes by way of the disk."""
+READER_MEMORY_BYTES: Final = 1 << 30
+"""How much memory DuckDB may take for the queries of a reader; what needs more goes by way of the disk. More would be
+filled with pages of the file, which the system keeps anyway."""
 
 
 @dataclass(frozen=True, kw_only=True)

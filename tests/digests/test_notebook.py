@@ -29,5 +29,5 @@ def test_a_page_is_made_of_it(kept_folder, tmp_path):
     assert all(f"<td>{name}</td>" in text for name in ("direct-openai", "slow", "thin"))
     assert "3 kept runs of 45 to 45 minutes." in text
     assert "<strong>median</strong>, fast:chat: slow less direct-openai +" in text
-    assert text.count("<img alt=\"No description has been provided for this image\"") == 2
+    assert text.count('<img alt="No description has been provided for this image"') == 2
     assert "read_digests" not in text

@@ -43,37 +43,34 @@ class Keys(NamedTuple):
 
     Attributes
     ----------
-    answered
-        Shape (calls answered,), sorted.
     every
-        Shape (calls,), sorted: those that were given up among them, at what they waited.
+        Shape (calls,), sorted: those that were given up are among them, at what they waited.
+    given_up
+        Where those are, in order. The others are not copied: of all calls they are many.
     in_parts
         Shape (parts,): calls in each part.
     """
 
-    answered: Ints
     every: Ints
+    given_up: Ints
     in_parts: Ints
 
     @classmethod
     def of(cls, keys: Ints) -> Self:
-        """Sort the keys of calls in any order, in place where they may be changed: of all calls they are many."""
+        """Sort the keys of calls in any order, in place where they may be changed."""
         every = keys if keys.flags.writeable else keys.copy()
         every.sort()
-        given_up = np.concatenate(
-            [np.flatnonzero(piece & (1 << PART_BITS)) + start for start, piece in _pieces(every)] or [every[:0]]
-        )
-        answered = np.delete(every, given_up) if given_up.size else every
-        return cls(answered, every, _by_part(every, 0))
+        given_up = [np.flatnonzero(piece & (1 << PART_BITS)) + start for start, piece in _pieces(every)]
+        return cls(every, np.concatenate(given_up or [every[:0]]), _by_part(every, 0))
 
     def quantiles(self, levels: Sequence[float]) -> Iterator[Quantile]:
         """Give the quantiles at ascending levels, with their intervals."""
-        n = len(self.every)
+        n, answered = len(self.every), len(self.every) - len(self.given_up)
         below, reached = np.zeros(len(self.in_parts)), 0
         for level in levels:
             rank = _rank(level, n)
-            at_least = rank > len(self.answered)
-            value = int((self.every if at_least else self.answered)[rank - 1]) >> US_BITS
+            at_least = rank > answered
+            value = int(self.every[rank - 1]) >> US_BITS if at_least else self._answered_us(rank)
             row = Quantile(level, value / 1000, at_least, n, round(n * min(level, 1 - level), 9) >= TAIL_OBSERVATIONS)
             if not row.sufficient:
                 yield row
@@ -82,15 +79,22 @@ class Keys(NamedTuple):
                 faster = self.every[: np.searchsorted(self.every, value << US_BITS)]
                 effect = design_effect(self._in_parts(faster), self.in_parts.astype(np.float64))
             else:
-                stop = int(np.searchsorted(self.answered, (value + 1) << US_BITS))
-                below += self._in_parts(self.answered[reached:stop])
-                reached = max(reached, stop)
+                stop = int(np.searchsorted(self.every, (value + 1) << US_BITS))
+                if stop > reached:
+                    aside = self.given_up[slice(*np.searchsorted(self.given_up, (reached, stop)))]
+                    below += self._in_parts(self.every[reached:stop]) - self._in_parts(self.every[aside])
+                    reached = stop
                 effect = design_effect(below, self.in_parts.astype(np.float64))
             low, high = (_rank(share, n) for share in order_shares(level, n, effect))
             yield row._replace(
                 low_ms=(int(self.every[low - 1]) >> US_BITS) / 1000,
-                high_ms=math.inf if high > len(self.answered) else (int(self.answered[high - 1]) >> US_BITS) / 1000,
+                high_ms=math.inf if high > answered else self._answered_us(high) / 1000,
             )
+
+    def _answered_us(self, rank: int) -> int:
+        """Give how long the call took that is of a rank, from 1, among those that were answered."""
+        before = np.searchsorted(self.given_up - np.arange(len(self.given_up)), rank - 1, side="right")
+        return int(self.every[rank - 1 + before]) >> US_BITS
 
     def _in_parts(self, keys: Ints) -> npt.NDArray[np.float64]:
         return _by_part(keys, len(self.in_parts)).astype(np.float64)
