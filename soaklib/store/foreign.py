@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Columns", "FileState", "column_names", "columns_of", "not_data", "seal_off", "unlike"]
+__all__ = ["Columns", "FileState", "column_names", "columns_of", "log_of", "not_data", "seal_off", "unlike"]
 
 Columns = list[tuple[Any, ...]]
 """What a database says of its columns: table, name, type, whether it may be NULL, default, whether it is generated."""
@@ -64,7 +64,7 @@ class FileState(NamedTuple):
     @classmethod
     def of(cls, path: Path) -> Self | None:
         """Look at a database's file; None where it is not all there is: a write-ahead log belongs to it."""
-        if path.with_name(f"{path.name}.wal").exists():
+        if log_of(path).exists():
             return None
         try:
             seen = path.stat()
@@ -91,6 +91,11 @@ class FileState(NamedTuple):
 
 _DATA: Final[dict[FileState, int | None]] = {}
 _REMEMBERED: Final = 256
+
+
+def log_of(path: Path) -> Path:
+    """Give where DuckDB keeps the write-ahead log of a file."""
+    return path.with_name(f"{path.name}.wal")
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection) -> Columns:

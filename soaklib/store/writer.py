@@ -18,7 +18,7 @@ from soaklib.errors import RecordingError, RunError
 from soaklib.records import JUDGING, RunStatus
 from soaklib.safety.memory import database_memory
 from soaklib.store.faults import LOCKED, first_line
-from soaklib.store.foreign import FileState, not_data, seal_off
+from soaklib.store.foreign import FileState, log_of, not_data, seal_off
 from soaklib.store.quoting import name_sql
 from soaklib.store.tables import (
     APPENDED,
@@ -129,16 +129,20 @@ class RunWriter:
         self.path = path
         with _recording_errors(path):
             before = FileState.of(path)
-            self._is_new = not path.exists()  # a file that nobody made holds nothing that could run
+            is_new = not path.exists() and not log_of(path).exists()  # what nobody made holds nothing that could run
             self._connection = _connect_to_write(
                 path, {"memory_limit": database_memory(memory_limit_mb * 1_000_000), "threads": 1}
             )
             seal_off(self._connection)
-            if not self._is_new:
+            if not is_new:
                 self._refuse_foreign(before)
-            for table, columns in TABLES.items():
-                self._connection.execute(f"create table if not exists {table} ({columns})").fetchall()
-            self._add_what_it_lacks()
+            if is_new or before is None or before.version != SCHEMA_VERSION or FileState.of(path) != before:
+                for table, columns in TABLES.items():
+                    self._connection.execute(f"create table if not exists {table} ({columns})").fetchall()
+                self._add_what_it_lacks()
+                self._version = SCHEMA_VERSION if is_new else None  # what else a file holds, its reader asks
+            else:
+                self._version = before.version
             self._connection.execute(f"create temp table samples_staged ({_STAGED_SAMPLES})").fetchall()
             self._appenders = {
                 table: self._connection.appender("samples_staged" if table == "samples" else table)
@@ -259,7 +263,7 @@ class RunWriter:
             self._connection.close()
             if written is not None and FileState.of(self.path) == written:
                 # nobody else could write while this held it
-                written.remember(SCHEMA_VERSION if self._is_new else None)
+                written.remember(self._version)
 
     def _insert(self, table: str, values: list[object]) -> None:
         self._execute(f"insert into {table} values ({', '.join('?' * len(values))})", values)  # noqa: S608 - our name
