@@ -49,6 +49,14 @@ def verdicts(template):
         return judging.verdicts_on(run)
 
 
+@pytest.fixture(scope="module")
+def segment(template):
+    """The only one of every run here."""
+    with soaklib.open_run(template) as run:
+        [segment] = run.info.segments
+    return segment
+
+
 @pytest.fixture(autouse=True)
 def judged_once(verdicts, monkeypatch):
     """Every run here is the template's."""
@@ -56,12 +64,13 @@ def judged_once(verdicts, monkeypatch):
 
 
 @pytest.fixture
-def job(template, tmp_path):
+def job(template, segment, tmp_path):
     """A soak that has come to its end, in a folder of its own."""
     folder = shutil.copytree(template, tmp_path / "r1")
     return SimpleNamespace(
-        folder=folder, settings=load_settings([]), plan=load_plan(), run_id="r1", target="http://127.0.0.1:1"
-    )
+        folder=folder, settings=load_settings([]), plan=load_plan(), run_id="r1", target="http://127.0.0.1:1",
+        segment=segment,
+    )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -74,11 +83,10 @@ def steps(monkeypatch):
 
 
 def result(job, error=None):
-    with soaklib.open_run(job.folder) as run:
-        [segment] = run.info.segments
+    started_us = job.segment.started_at_us
     ended = Segment(
-        segment=0, started_at_us=segment.started_at_us, soak_started_s=0.0,
-        ended_at_us=segment.started_at_us + 5_000_000, soak_ended_s=3600.0,
+        segment=0, started_at_us=started_us, soak_started_s=0.0,
+        ended_at_us=started_us + 5_000_000, soak_ended_s=3600.0,
     )  # fmt: skip
     return SoakResult(status=RunStatus.FAILED if error else RunStatus.COMPLETED, segments=(ended,), error=error)
 
