@@ -20,6 +20,9 @@ sys.modules["rfc3987_syntax"] = None
 _STATE = tempfile.TemporaryDirectory(prefix="soaklib-state-")
 os.environ["XDG_STATE_HOME"] = _STATE.name
 
+# whom this machine trusts is no part of a test; and to read them takes each process that imports aiohttp 0.1 s
+os.environ.setdefault("SSL_CERT_FILE", os.devnull)
+
 sys.path.insert(0, str(Path(__file__).parent))  # for the helper modules beside this file
 
 from process_guard import ProcessGuard  # noqa: E402 - found by the line above

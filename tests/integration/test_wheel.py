@@ -15,12 +15,18 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 
 
+def _pip(*words):
+    """Have pip do something; where packages come from, whom the machine trusts does matter."""
+    trusting = {name: value for name, value in os.environ.items() if (name, value) != ("SSL_CERT_FILE", os.devnull)}
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words]
+    subprocess.run(command, check=True, capture_output=True, text=True, env=trusting)
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """The wheel of this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True, text=True)
+    _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
     [built] = folder.glob("*.whl")
     return built
 
@@ -33,9 +39,8 @@ class Installed:
         self.folder.mkdir()
         venv.create(folder / "env")
         self._bin = folder / "env" / "bin"
-        pip = [sys.executable, "-m", "pip", "--python", str(self._bin / "python"), "install", "--quiet"]
-        pip += ["--disable-pip-version-check", "--no-compile"]  # what is imported is compiled then
-        subprocess.run([*pip, *(["--no-deps"] if with_extras else []), str(wheel)], check=True, capture_output=True)
+        options = ["--no-compile", *(["--no-deps"] if with_extras else [])]  # what is imported is compiled then
+        _pip("--python", str(self._bin / "python"), "install", *options, str(wheel))
         if with_extras:  # what the extras bring is here already; soaklib itself is not found by way of such a file
             [packages] = (folder / "env" / "lib").glob("python*/site-packages")
             (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
