@@ -98,7 +98,7 @@ def test_work_of_the_callers_own_that_fails_ends_the_notebooks(monkeypatch, tmp_
     assert begun == ["0"]
 
 
-@pytest.mark.parametrize(("cores", "memory_bytes", "kernels_at_once"), [(8, 1 << 40, 8), (8, 6 << 30, 1), (None, 1, 1)])
+@pytest.mark.parametrize(("cores", "memory_bytes", "kernels_at_once"), [(8, 1 << 40, 8), (8, 6 << 30, 3), (None, 1, 1)])
 def test_there_are_as_many_as_cores_and_memory_allow(monkeypatch, cores, memory_bytes, kernels_at_once):
     """One at least."""
     monkeypatch.setattr(kernels.os, "cpu_count", lambda: cores)
