@@ -38,7 +38,7 @@ from soaklib.plan.workload import Workload
 from soaklib.records import Outcome
 from soaklib.runner.client import Client
 from soaklib.runner.clock import RunClock, SoakClock
-from soaklib.runner.load import Load, LoadParts
+from soaklib.runner.load import Load, Schedule
 from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
 from soaklib.runner.recorder import Recorder
 from soaklib.runner.vitals import Vitals
@@ -125,14 +125,14 @@ async def leg(port, folder, *, rps, seconds, recording, scraped=False, lane=None
             scraping = await asyncio.create_subprocess_exec(sys.executable, "-c", SCRAPE_EVERY_SECOND, metrics.url)
             stack.callback(scraping.terminate)
         started = clock.now_us() + 200_000
+        schedule = Schedule(
+            pacer=Pacer(slots_per_s), workload=Workload(plan, 1),
+            soak_clock=SoakClock(Segment(segment=0, started_at_us=started, soak_started_s=0.0), 1.0),
+            phases=[(0.0, "baseline")], total_slots=round(slots_per_s * seconds), lane=number, stride=of,
+        )  # fmt: skip
         load = Load(
-            LoadParts(
-                pacer=Pacer(slots_per_s), workload=Workload(plan, 1), client=client, pool=OneToken(),
-                target=FourRunrTarget(), clock=clock,
-                soak_clock=SoakClock(Segment(segment=0, started_at_us=started, soak_started_s=0.0), 1.0),
-                vitals=vitals, events=Silent(), record=record, phases=[(0.0, "baseline")],
-                total_slots=round(slots_per_s * seconds), max_in_flight=2000, lane=number, stride=of,
-            )
+            schedule, target=FourRunrTarget(), client=client, pool=OneToken(), clock=clock, vitals=vitals,
+            events=Silent(), record=record, max_in_flight=2000,
         )  # fmt: skip
         streaming = asyncio.create_task(recorder.run()) if recorder else None
         before = resource.getrusage(resource.RUSAGE_SELF)

@@ -25,7 +25,7 @@ from soaklib.runner.agent_keeper import keep_agents
 from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
 from soaklib.runner.gaps import missed_slots
-from soaklib.runner.load import Load, LoadParts
+from soaklib.runner.load import Load, Schedule
 from soaklib.runner.rate_limit import say_rate_limit
 from soaklib.runner.recovery import Past
 from soaklib.runner.side_by_side import run_side_by_side
@@ -206,7 +206,7 @@ class Sender:
             )
             self.recorder.segment(segment, os.getpid())
             self.events.write(EventName.LANE_STARTED, f"lane {self.lane} at H+{segment.soak_started_s / 3600:.3f}")
-            load = self._load = Load(self._load_parts(client, pool, soak_clock))
+            load = self._load = self._load_of(client, pool, soak_clock)
             load.next_slot = first
             end = await run_side_by_side(
                 [self._send_slots(load, first), self._rotate(pool, soak_clock, load)],
@@ -257,13 +257,15 @@ class Sender:
         await load.send_slots(first)
         self.has_sent = True
 
-    def _load_parts(self, client: Client, pool: AgentPool, soak_clock: SoakClock) -> LoadParts:
-        return LoadParts(
-            pacer=self.pacer, workload=self.workload, target=self._target, client=client, pool=pool,
-            clock=self.clock, soak_clock=soak_clock, vitals=self.vitals, events=self.events,
-            record=self.recorder.outcome, phases=self.job.plan.phase_starts(self.settings.duration_s),
-            total_slots=self.settings.total_slots, max_in_flight=self.settings.in_flight_cap, lane=self.lane.number,
-            stride=self.lane.of,
+    def _load_of(self, client: Client, pool: AgentPool, soak_clock: SoakClock) -> Load:
+        schedule = Schedule(
+            pacer=self.pacer, workload=self.workload, soak_clock=soak_clock,
+            phases=self.job.plan.phase_starts(self.settings.duration_s), total_slots=self.settings.total_slots,
+            lane=self.lane.number, stride=self.lane.of,
+        )  # fmt: skip
+        return Load(
+            schedule, target=self._target, client=client, pool=pool, clock=self.clock, vitals=self.vitals,
+            events=self.events, record=self.recorder.outcome, max_in_flight=self.settings.in_flight_cap,
         )  # fmt: skip
 
     def _watchers(self, load: Load, pool: AgentPool, client: Client) -> list[Coroutine[object, object, None]]:

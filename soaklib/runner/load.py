@@ -16,7 +16,7 @@ from soaklib.records import EventName, Kind, Outcome, Purpose, Reason
 from soaklib.runner.rows import CUT_OFF, DROPPED, SKIPPED, Planned, outcome_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from soaklib.plan.pacer import Pacer
     from soaklib.plan.workload import Call, Workload
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from soaklib.targets import Target
     from soaklib.targets.base import Identity, Reading
 
-__all__ = ["Load", "LoadParts"]
+__all__ = ["Load", "Schedule"]
 
 _YIELD_EVERY: Final = 32  # overdue slots started in a row before answers get their turn
 # The loop is not woken more often than this: at thousands of slots a second a wake-up each would cost more than a call.
@@ -43,27 +43,19 @@ _TAKEN: Final = frozenset({Kind.OK, Kind.DENIED, Kind.RATE_LIMITED})
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadParts:
-    """What the load works with.
+class Schedule:
+    """What a load sends, and when: all of a plan's slots, or a lane's share of them.
 
     Attributes
     ----------
     pacer, workload
         When each slot is due, and what it does.
-    target
-        Makes the calls' requests and reads their answers.
-    client, pool
-        Send its calls, as the identities of their roles.
-    clock, soak_clock
-        The run's clocks.
-    vitals, events
-        Are told of lags and stalls.
-    record
-        Takes each outcome's row.
+    soak_clock
+        Where on the run's clock soak time lies.
     phases
         (soak second, name) of the plan's phases, in order.
-    total_slots, max_in_flight
-        How many slots there are, and how many operations may be under way.
+    total_slots
+        How many slots the plan has.
     lane
         Which sender of a fleet this is; None where there is one.
     stride
@@ -72,19 +64,15 @@ class LoadParts:
 
     pacer: Pacer
     workload: Workload
-    target: Target
-    client: Client
-    pool: AgentPool
-    clock: RunClock
     soak_clock: SoakClock
-    vitals: Vitals
-    events: EventLog
-    record: Callable[[Outcome], None]
-    phases: list[tuple[float, str]]
+    phases: Sequence[tuple[float, str]]
     total_slots: int
-    max_in_flight: int
     lane: int | None = None
     stride: int = 1
+
+    def due_us(self, slot: int) -> int:
+        """When a slot is due, on the run's clock."""
+        return self.soak_clock.at_us(self.pacer.due_s(slot))
 
 
 class Load:
@@ -92,8 +80,20 @@ class Load:
 
     Parameters
     ----------
-    parts
-        What the load works with.
+    schedule
+        What is sent, and when.
+    target
+        Makes the calls' requests and reads their answers.
+    client, pool
+        Send its calls, as the identities of their roles.
+    clock
+        The run's clock.
+    vitals, events
+        Are told of lags and stalls.
+    record
+        Takes each outcome's row.
+    max_in_flight
+        How many operations may be under way.
 
     Attributes
     ----------
@@ -105,17 +105,31 @@ class Load:
         Has the role whose call was the first that it answered with 429.
     """
 
-    def __init__(self, parts: LoadParts) -> None:
-        self._parts = parts
-        self._templates = [parts.target.compile(call.step, call.role) for call in parts.workload.calls]
+    def __init__(
+        self,
+        schedule: Schedule,
+        *,
+        target: Target,
+        client: Client,
+        pool: AgentPool,
+        clock: RunClock,
+        vitals: Vitals,
+        events: EventLog,
+        record: Callable[[Outcome], None],
+        max_in_flight: int,
+    ) -> None:
+        self._schedule, self._target, self._client, self._pool = schedule, target, client, pool
+        self._clock, self._vitals, self._events, self._record_row = clock, vitals, events, record
+        self._max_in_flight = max_in_flight
+        self._templates = [target.compile(call.step, call.role) for call in schedule.workload.calls]
         self._open: set[asyncio.Task[None]] = set()
-        self._phase_starts_us = [parts.soak_clock.at_us(start_s) for start_s, _ in parts.phases]
-        self._phase_names = [name for _, name in parts.phases]
+        self._phase_starts_us = [schedule.soak_clock.at_us(start_s) for start_s, _ in schedule.phases]
+        self._phase_names = [name for _, name in schedule.phases]
         self._late_slots = 0
         self._latest_us = 0
         self._invalid_in_a_row = 0
         self.next_slot = 0
-        self.next_turns = [0] * len(parts.workload.probes)
+        self.next_turns = [0] * len(schedule.workload.probes)
         self._next_probes_us: dict[int, int] = {}
         self.agents_lost = asyncio.Event()
         self.rate_limited: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -129,33 +143,32 @@ class Load:
         ClockJumpedError
             The machine slept: what is due now was planned by a time that is past.
         """
-        parts = self._parts
-        now_us, due_s, at_us = parts.clock.now_us, parts.pacer.due_s, parts.soak_clock.at_us
+        now_us, due_us = self._clock.now_us, self._schedule.due_us
+        total, stride = self._schedule.total_slots, self._schedule.stride
         slot = self.next_slot = first
-        while slot < parts.total_slots:
+        while slot < total:
             started = 0
             now = now_us()
-            while slot < parts.total_slots and (due := at_us(due_s(slot))) <= now:
+            while slot < total and (due := due_us(slot)) <= now:
                 self._start_slot(slot, due, now)
-                slot = self.next_slot = slot + parts.stride
+                slot = self.next_slot = slot + stride
                 started += 1
                 if started % _YIELD_EVERY == 0:
                     await asyncio.sleep(0)
                     now = now_us()
-            if slot < parts.total_slots:
+            if slot < total:
                 await asyncio.sleep(max(_GRAIN_S, (due - now_us()) / 1e6))
-                parts.clock.raise_if_jumped()
+                self._clock.raise_if_jumped()
         self._note_lateness(0)
 
     async def send_probes(self, which: int, every_s: float, first: int, count: int) -> None:
         """Send a probe every `every_s` soak seconds, from its turn `first` up to `count` in all."""
-        parts = self._parts
-        probes = parts.workload.probes
+        probes = self._schedule.workload.probes
         self.next_turns[which] = first
         for turn in range(first, count):
-            due = self._next_probes_us[which] = parts.soak_clock.at_us(turn * every_s)
-            await parts.clock.sleep_until(due)
-            parts.clock.raise_if_jumped()
+            due = self._next_probes_us[which] = self._schedule.soak_clock.at_us(turn * every_s)
+            await self._clock.sleep_until(due)
+            self._clock.raise_if_jumped()
             slot = probe_slot(turn, which, len(probes))
             self._start(Purpose.PROBE, slot, (probes[which],), slot, due)
             self.next_turns[which] = turn + 1
@@ -164,9 +177,7 @@ class Load:
     @property
     def next_due_us(self) -> int:
         """When the next slot or probe is due that has not been started, on the run's clock; at the last slot's end."""
-        parts = self._parts
-        slot_us = parts.soak_clock.at_us(parts.pacer.due_s(self.next_slot))
-        return min([slot_us, *self._next_probes_us.values()])
+        return min([self._schedule.due_us(self.next_slot), *self._next_probes_us.values()])
 
     async def watch(self) -> None:
         """Wait for an operation that ends with an exception, and raise it; answers never do."""
@@ -185,38 +196,37 @@ class Load:
 
     def _start_slot(self, slot: int, due: int, now: int) -> None:
         self._note_lateness(now - due)
-        calls, number = self._parts.workload.operation(slot)
+        calls, number = self._schedule.workload.operation(slot)
         self._start(Purpose.LOAD, slot, calls, number, due)
-        self._parts.vitals.slots_passed = slot + 1
+        self._vitals.slots_passed = slot + 1
 
     def _start(self, purpose: Purpose, slot: int, calls: tuple[Call, ...], number: int, due: int) -> None:
         phase = self._phase_names[max(0, bisect_right(self._phase_starts_us, due) - 1)]
-        plan = Planned(purpose, slot, calls, number, phase, self._parts.lane)
-        if self._parts.vitals.in_flight >= self._parts.max_in_flight:
+        plan = Planned(purpose, slot, calls, number, phase, self._schedule.lane)
+        if self._vitals.in_flight >= self._max_in_flight:
             self._record(plan, 0, due, DROPPED)
             self._record_skipped(plan, 1, due)
             return
-        self._parts.vitals.in_flight += 1
+        self._vitals.in_flight += 1
         task = asyncio.create_task(self._operate(plan, due))
         self._open.add(task)
         task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._parts.vitals.in_flight -= 1
+        self._vitals.in_flight -= 1
         self._open.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and not self._failure.done():
             self._failure.set_exception(error)  # a defect of ours: the run ends, loudly
 
     async def _operate(self, plan: Planned, planned_us: int) -> None:
         """Make the calls of one operation, each when the one before it was ok."""
-        parts = self._parts
         for step, call in enumerate(plan.calls):
-            template, identity = self._templates[call.place], parts.pool.take(call.role)
+            template, identity = self._templates[call.place], self._pool.take(call.role)
             wire = template.request(identity, plan.number)
-            sent_us = parts.clock.now_us()
-            parts.vitals.saw_sending(plan.purpose, call.tool, sent_us - planned_us)
+            sent_us = self._clock.now_us()
+            self._vitals.saw_sending(plan.purpose, call.tool, sent_us - planned_us)
             try:
-                answer = await parts.client.send(wire, parts.target.reader(template), stall_s=template.stall_s)
+                answer = await self._client.send(wire, self._target.reader(template), stall_s=template.stall_s)
             except asyncio.CancelledError:
                 self._record(plan, step, planned_us, CUT_OFF, identity=identity, sent_us=sent_us)
                 self._record_skipped(plan, step + 1, planned_us)
@@ -269,8 +279,8 @@ class Load:
             plan, step, planned_us, reading, plan.calls[step].expected, identity=identity, sent_us=sent_us,
             done_us=done_us, status=status,
         )  # fmt: skip
-        self._parts.vitals.saw_outcome(row)
-        self._parts.record(row)
+        self._vitals.saw_outcome(row)
+        self._record_row(row)
 
     def _note_lateness(self, lag_us: int) -> None:
         """Say once for every stall how many slots left late and by how much at most."""
@@ -278,7 +288,7 @@ class Load:
             self._late_slots += 1
             self._latest_us = max(self._latest_us, lag_us)
         elif self._late_slots:
-            self._parts.events.write(
+            self._events.write(
                 EventName.LATE_SENDING, f"{self._late_slots} slots left up to {self._latest_us / 1e6:.3f} s late"
             )
             self._late_slots = self._latest_us = 0

@@ -29,7 +29,7 @@ from soaklib.runner.inbox import watch_inbox
 from soaklib.runner.job import SoakJob, SoakResult
 from soaklib.runner.journal import UndoJournal
 from soaklib.runner.literal import LiteralChanges
-from soaklib.runner.load import Load, LoadParts
+from soaklib.runner.load import Load, Schedule
 from soaklib.runner.rate_limit import say_rate_limit
 from soaklib.runner.recovery import Past
 from soaklib.runner.scraper import Scraper
@@ -190,7 +190,7 @@ class Soak:
             await pool.rotate(within_s=job.settings.http_timeout_ms / 1000)  # those of the set-up have grown old
         while True:
             past = self._begin_segment(past, why, zero_us)
-            load = Load(self._load_parts(ways.client, pool))
+            load = self._load(ways.client, pool)
             if job.senders is not None:
                 load.next_slot = job.settings.total_slots  # none of them is its own
             self.timeline = Timeline(
@@ -291,16 +291,18 @@ class Soak:
             first_probes=tuple(load.next_turns), was_begun=True,
         )  # fmt: skip
 
-    def _load_parts(self, client: Client, pool: AgentPool) -> LoadParts:
+    def _load(self, client: Client, pool: AgentPool) -> Load:
         settings = self.job.settings
-        return LoadParts(
+        schedule = Schedule(
             pacer=Pacer(settings.rps, settings.arrivals, settings.seed),
             workload=Workload(self.job.plan, settings.seed),
-            target=self._target, client=client, pool=pool,
-            clock=self.clock, soak_clock=self.soak_clock, vitals=self.vitals, events=self.events,
-            record=self.recorder.outcome,
+            soak_clock=self.soak_clock,
             phases=self.job.plan.phase_starts(settings.duration_s),
-            total_slots=settings.total_slots, max_in_flight=settings.in_flight_cap,
+            total_slots=settings.total_slots,
+        )
+        return Load(
+            schedule, target=self._target, client=client, pool=pool, clock=self.clock, vitals=self.vitals,
+            events=self.events, record=self.recorder.outcome, max_in_flight=settings.in_flight_cap,
         )  # fmt: skip
 
     def _trials(self, ways: _Ways, pool: AgentPool) -> IdentityTrials:

@@ -14,7 +14,7 @@ from soaklib.plan.workload import Workload
 from soaklib.records import Expected, Kind, Reason
 from soaklib.runner.client import Answer
 from soaklib.runner.clock import RunClock, SoakClock
-from soaklib.runner.load import Load, LoadParts
+from soaklib.runner.load import Load, Schedule
 from soaklib.runner.vitals import Vitals
 from soaklib.store.views import Segment
 from soaklib.targets.base import Identity, Reading
@@ -74,23 +74,17 @@ class Bench:
         self.clock = RunClock(anchor, monotonic_ns=loop.monotonic_ns, utc_now=lambda: anchor)
         self.client = FakeClient(loop, self.clock, **client)
         self.rows, self.events, self.vitals = [], FakeEvents(), Vitals()
-        self.load = Load(
-            LoadParts(
-                pacer=Pacer(rps),
-                workload=Workload(plan or load_plan(), 1),
-                client=self.client,
-                pool=FakePool(),
-                target=FourRunrTarget(),
-                clock=self.clock,
-                soak_clock=SoakClock(Segment(segment=0, started_at_us=0, soak_started_s=0.0), SPEED),
-                vitals=self.vitals,
-                events=self.events,
-                record=self.rows.append,
-                phases=[(0.0, "baseline"), (10.0, "chaos")],
-                total_slots=slots,
-                max_in_flight=cap,
-            )
+        schedule = Schedule(
+            pacer=Pacer(rps),
+            workload=Workload(plan or load_plan(), 1),
+            soak_clock=SoakClock(Segment(segment=0, started_at_us=0, soak_started_s=0.0), SPEED),
+            phases=[(0.0, "baseline"), (10.0, "chaos")],
+            total_slots=slots,
         )
+        self.load = Load(
+            schedule, target=FourRunrTarget(), client=self.client, pool=FakePool(), clock=self.clock,
+            vitals=self.vitals, events=self.events, record=self.rows.append, max_in_flight=cap,
+        )  # fmt: skip
 
     def kinds(self):
         return Counter(row.kind for row in self.rows)
