@@ -126,7 +126,8 @@ class MissingExtraError(SoaklibError, ModuleNotFoundError):
 
 
 _EXTRAS: Final = {
-    "aiohttp": "runner", "bokeh": "page", "cachetools": "gateway", "distributed": "fleet", "font_roboto": "charts",
+    "aiohttp": "runner", "bokeh": "page", "cachetools": "gateway", "distributed": "fleet", "fontTools": "charts",
+    "font_roboto": "charts",
     "jinja2": "whitepaper", "jupyter_client": "notebooks", "jupyterlab": "notebooks", "matplotlib": "charts",
     "nbclient": "notebooks", "nbformat": "notebooks", "numpy": "statistics", "orjson": "runner",
     "papermill": "notebooks", "prometheus_api_client": "prometheus", "psutil": "runner", "psycopg": "database",
