@@ -150,7 +150,7 @@ def _fonts_without_shaping() -> Iterator[None]:
     of a PDF, and leaves them larger than the glyphs. Matplotlib has no setting for what is left out.
     """
 
-    def subset_of_the_rest(subsetter: Subsetter, font: Any) -> None:
+    def subset_of_the_rest(subsetter: Subsetter, font: Any) -> None:  # Any: fontTools says no types of a font's tables
         for table in _SHAPING:
             if table in font:
                 del font[table]

@@ -18,7 +18,7 @@ from soaklib.errors import RecordingError, RunError
 from soaklib.records import JUDGING, RunStatus
 from soaklib.safety.memory import database_memory
 from soaklib.store.faults import LOCKED, first_line
-from soaklib.store.foreign import FileState, log_of, not_data, seal_off
+from soaklib.store.foreign import FileState, not_data, seal_off
 from soaklib.store.quoting import name_sql
 from soaklib.store.tables import (
     APPENDED,
@@ -129,7 +129,7 @@ class RunWriter:
         self.path = path
         with _recording_errors(path):
             before = FileState.of(path)
-            is_new = not path.exists() and not log_of(path).exists()  # what nobody made holds nothing that could run
+            is_new = not path.exists()  # DuckDB does not read a log without its file, so nothing here could run
             self._connection = _connect_to_write(
                 path, {"memory_limit": database_memory(memory_limit_mb * 1_000_000), "threads": 1}
             )
