@@ -190,7 +190,8 @@ def test_the_live_view_follows_a_run(root, lab, page, tmp_path):
     nbformat.write(source, root / "notebooks" / "live-often.ipynb")
     page.open(lab.page("notebooks/live-often.ipynb"))
     runs = root / "data" / "runs"
-    command = [sys.executable, "-m", "soaklib.run", "--hours", "1", "--speed", "240", "--no-report", "--out", str(runs)]
+    words = ("--hours", "1", "--speed", "240", "--rps", "0.2", "--no-report", "--out", str(runs))
+    command = [sys.executable, "-m", "soaklib.run", *words]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )  # fmt: skip

@@ -13,7 +13,7 @@ import zmq
 
 import soaklib
 from soaklib.charts.saving import frame_digest
-from soaklib.commands import kernels, report
+from soaklib.commands import forked, kernels, report
 from soaklib.commands.report import build_report, find_notebooks, main
 from soaklib.errors import SettingsError, SoaklibError
 
@@ -27,9 +27,17 @@ def _notebook(folder, name, *sources):
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / f"{name}.ipynb")
 
 
+_IMPORTS_LITTLE = (
+    "import ipykernel.ipkernel, ipykernel.kernelapp, ipykernel.zmqshell; from soaklib.commands import kernel_server; "
+    "kernel_server._import_all = lambda: None; kernel_server.main()"
+)
+"""A server of kernels without what the project's own notebooks import: notebooks of one line need none of it."""
+
+
 @pytest.fixture
 def run_folder(soak_hour, tmp_path, monkeypatch):
     """A run of its own whose report is its notebooks alone: ``reported`` has the paper, which takes seconds."""
+    monkeypatch.setattr(forked, "_SERVER", ("-c", _IMPORTS_LITTLE))
     for part in ("made_claims", "write_page", "build_whitepaper"):
         monkeypatch.setattr(report, part, lambda *_, **__: None)
     return shutil.copytree(soak_hour, tmp_path / "r1")
