@@ -27,9 +27,18 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the helper modules beside 
 
 from process_guard import ProcessGuard  # noqa: E402 - found by the line above
 from rehearsals import REHEARSAL, Rehearsal, run_command, shared  # noqa: E402 - found by the line above
-from sharing_out import place_of  # noqa: E402 - found by the line above
+from sharing_out import Sort, place_of, sort_of  # noqa: E402 - found by the line above
 
 _GUARD = ProcessGuard()
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Import no module that has none of the tests that are asked for: each worker would, and most have one sort."""
+    unwanted = {"slow": Sort.FAST, "not slow": Sort.SLOW}.get(config.option.markexpr)
+    is_unwanted = (
+        unwanted is not None and collection_path.name.startswith("test_") and sort_of(collection_path) is unwanted
+    )
+    return is_unwanted or None  # None lets others say
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is asked
@@ -38,6 +47,9 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "rehearsal" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
+        if sort_of(item.path) is (Sort.FAST if item.get_closest_marker("slow") else Sort.SLOW):
+            msg = f"{item.nodeid}: its file does not say which sort of tests it has; see tests/sharing_out.py"
+            raise pytest.UsageError(msg)
     items.sort(key=place_of)
 
 

@@ -1,5 +1,8 @@
-"""Which tests come first when several workers share them out, a file to a worker."""
+"""Which tests a file has, and which come first when several workers share them out, a file to a worker."""
 
+import enum
+import functools
+import re
 from pathlib import Path
 
 _LONGEST = (
@@ -8,6 +11,28 @@ _LONGEST = (
     "test_reconcile_faults.py", "test_run.py", "test_mistakes.py", "test_injected_faults.py",
 )  # fmt: skip
 """Begun first, since one worker is busy long with each of them; the others are shorter, or shared out."""
+
+_ALL_SLOW = re.compile(r"^pytestmark = pytest\.mark\.slow\b", re.MULTILINE)
+_SOME_SLOW = re.compile(r"mark\.slow\b|\brehearsal\b")
+
+
+class Sort(enum.Enum):
+    """Which tests a file has: none that is slow, some, or no other."""
+
+    FAST = enum.auto()
+    MIXED = enum.auto()
+    SLOW = enum.auto()
+
+
+@functools.cache
+def sort_of(path):
+    """Give a file's :class:`Sort` by what it and its folder's ``conftest.py`` say, without importing them."""
+    text = path.read_text("utf-8")
+    if _ALL_SLOW.search(text):
+        return Sort.SLOW
+    beside = path.with_name("conftest.py")
+    marks = text + (beside.read_text("utf-8") if beside.parent.name != "tests" and beside.exists() else "")
+    return Sort.MIXED if _SOME_SLOW.search(marks) else Sort.FAST
 
 
 def place_of(item):

@@ -8,6 +8,8 @@ from stored_rows import with_plan
 import soaklib
 from soaklib.plan.model import load_plan
 
+pytestmark = pytest.mark.slow  # each breaks a copy of the rehearsal
+
 PLAN = load_plan()
 CHAOS_ON = "(select min(at_us) from events where detail like 'before chaos:%')"
 CHAOS_OFF = "(select max(at_us) from events where name = 'CHAOS_MODE_OFF')"
