@@ -8,7 +8,7 @@ quantiles of windows are never averaged.
 Interval bounds are order statistics too, at the ranks that
 :func:`soaklib.analysis.statistics.intervals.order_shares` gives for calls that are alike when they lie close together.
 They are sorted here and not in DuckDB, which takes five times as long for it; so the calls come out of it in chunks of
-bounded size, but for the largest windows.
+bounded size; of a window that has more all keys are held, 8 bytes a call.
 
 How the calls of each window spread over latencies is told by counts in bins of equal width on a log scale.
 """
@@ -243,19 +243,31 @@ def _groups(
         numbers = numbers * len(values) + np.array([places[value] for value in cells[name]])
     key = f"* {1 << US_BITS} + if({sought.given_up}, {1 << PART_BITS}, 0) + {part_sql(every)}"
     columns = {"cell": number} | {measure: f"({taken}) {key}" for measure, taken in sought.durations.items()}
-    bounds = {"first_us": cells["first_us"].min(), "last_us": cells["last_us"].max()}
+    first_us, last_us = cells.select(pl.min("first_us"), pl.max("last_us")).row(0)
 
-    def calls_of(*wanted: str) -> pl.DataFrame:
+    def calls_of(*wanted: str, from_us: int = first_us, until_us: int = last_us) -> pl.DataFrame:
         selected = ", ".join(f"{columns[name]} as {name_sql(name)}" for name in wanted)
         return ask(
             f"""
             select {selected} from calls
-            where {sought.calls} and planned_at_us between $first_us and $last_us and ({number}) is not null""",  # noqa: S608 - our own names and numbers, and quoted values
-            bounds,
+            where {sought.calls} and planned_at_us between $from_us and $until_us and ({number}) is not null""",  # noqa: S608 - our own names and numbers, and quoted values
+            {"from_us": from_us, "until_us": until_us},
         )
 
-    if cells.height == 1:  # of everything, perhaps: one measure at a time takes half the memory
-        yield cells.select(names).row(0), lambda measure: calls_of(measure)[measure].to_numpy()
+    def piecewise(measure: str) -> Ints:
+        """Give all keys of the one cell, which is of everything, perhaps: each call is held once, and as its key."""
+        keys, filled = np.empty(n := cells["n"].item(), dtype=np.int64), 0
+        edges = np.linspace(first_us, last_us + 1, -(-n // _CHUNK_CALLS) + 1).astype(np.int64).tolist()
+        for from_us, next_us in pairwise(edges):
+            piece = calls_of(measure, from_us=from_us, until_us=next_us - 1)[measure].to_numpy()
+            ends = filled + len(piece)
+            if ends > len(keys):  # calls of a live run have ended since they were counted
+                keys = np.pad(keys, (0, ends - len(keys)))
+            keys[filled:ends], filled = piece, ends
+        return keys[:filled]
+
+    if cells.height == 1:
+        yield cells.select(names).row(0), piecewise
         return
     calls = calls_of("cell", *sought.durations)
     keys = {measure: calls[measure].to_numpy() for measure in sought.durations}
