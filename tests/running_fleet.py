@@ -12,6 +12,13 @@ import pytest
 
 PATIENCE_S = 90.0
 
+QUIET_DASK = {
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "10s",
+}
+"""Variables that keep Dask from watching itself fifty times a second, which costs more than all that it does here."""
+
 
 class Running:
     """A run that is under way.

@@ -9,11 +9,11 @@ import time
 
 import pytest
 from network_rooms import two_rooms
-from running_fleet import PATIENCE_S, Running, rows_of
+from running_fleet import PATIENCE_S, QUIET_DASK, Running, rows_of
 
 pytestmark = pytest.mark.slow
 
-_VARIABLES = {
+_VARIABLES = QUIET_DASK | {
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
     "DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING": "False",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "11s",  # the least it takes, not 30: a cut may be as short
