@@ -280,7 +280,8 @@ def test_an_admin_token_goes_with_every_call(tmp_path, capsys, monkeypatch):
 @pytest.mark.slow
 def test_a_real_run_writes_a_change_by_hand_down_among_its_own(tmp_path, capsys):
     """Its event log and its table hold the event once, and its embedded gateway was really changed."""
-    command = [sys.executable, "-m", "soaklib.run", "--hours", "1", "--speed", "240", "--no-report", "--out", tmp_path]
+    command = [sys.executable, "-m", "soaklib.run", "--hours", "1", "--speed", "240", "--rps", "0.2", "--no-report"]
+    command += ["--out", tmp_path]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             folder = tmp_path / "latest"
@@ -297,7 +298,7 @@ def test_a_real_run_writes_a_change_by_hand_down_among_its_own(tmp_path, capsys)
         details = run.events().filter(pl.col("name").str.starts_with("POLICY_UPDATED"))["detail"].to_list()
     by_hand = [detail.partition(": ")[2] for detail in details if detail.startswith("by hand at ")]
     assert [detail.partition(" ")[2] for detail in by_hand] == [
-        "action=openai:chat limit=17 was=2160", "action=openai:chat limit=2160",
+        "action=openai:chat limit=17 was=432", "action=openai:chat limit=432",
     ]  # fmt: skip
     assert all(log.read_text().count(detail) == 1 for detail in by_hand)
 

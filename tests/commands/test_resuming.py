@@ -132,7 +132,7 @@ def test_a_run_goes_on_from_another_folder_without_its_plan_file(tmp_path):
     plan.parent.mkdir()
     plan.write_text(files("soaklib.plan").joinpath("default_plan.toml").read_text("utf-8"), "utf-8")
     command = [
-        sys.executable, "-m", "soaklib.run", "--hours", "0.5", "--speed", "240", "--rps", "1", "--no-report",
+        sys.executable, "-m", "soaklib.run", "--hours", "0.5", "--speed", "240", "--rps", "0.2", "--no-report",
         "--plan", "plan.toml", "--out", "runs",
     ]  # fmt: skip
     with subprocess.Popen(command, cwd=plan.parent, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -153,4 +153,4 @@ def test_a_run_goes_on_from_another_folder_without_its_plan_file(tmp_path):
     assert resumed.summary["status"] == "completed"
     assert (folder / "request-log-until-segment-1.parquet").exists()
     with soaklib.open_run(folder) as run:
-        assert run.sql("select count(distinct slot) from outcomes where purpose = 'load'").item() == 1800
+        assert run.sql("select count(distinct slot) from outcomes where purpose = 'load'").item() == 360

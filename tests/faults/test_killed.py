@@ -48,7 +48,7 @@ def wait_until_recorded(folder):
 def test_a_run_that_is_killed_again_and_again_is_completed_with_every_call_once(tmp_path):
     """Keys partition exactly, rows once recorded stay as they were, scheduled events happen once, gaps are marked."""
     draw = random.Random(SEED)  # noqa: S311 - when to kill, not a secret
-    process = start("--hours", "1", "--speed", "240", "--out", str(tmp_path))
+    process = start("--hours", "1", "--speed", "240", "--rps", "0.5", "--out", str(tmp_path))
     folder, recorded = tmp_path / "latest", {}
     for _ in range(KILLS):
         _wait_for_load(folder, process)
@@ -81,7 +81,7 @@ def test_a_run_that_is_killed_again_and_again_is_completed_with_every_call_once(
         gaps = run.sql("select count(*) from events where name = 'RUN_GAP'").item()
         segments = run.info.segments
         marks = soaklib.marks(run)
-    assert (slots, probes, twice) == (3600, 60, 0)
+    assert (slots, probes, twice) == (1800, 60, 0)
     assert incomplete_chains.is_empty()
     assert len(keys) == len(set(keys))
     assert {key for key in keys if key.startswith(("rotation", "snapshot"))} == {
@@ -113,7 +113,7 @@ def _wait_for_load(folder, process):
 @pytest.mark.slow
 def test_a_run_that_a_live_process_owns_is_not_resumed(tmp_path):
     """The sentence names the process."""
-    process = start("--hours", "1", "--speed", "240", "--out", str(tmp_path))
+    process = start("--hours", "1", "--speed", "240", "--rps", "0.5", "--out", str(tmp_path))
     try:
         _wait_for_load(tmp_path / "latest", process)
         ended = run_command("--resume", str(tmp_path / "latest"))
@@ -127,7 +127,7 @@ def test_a_run_that_a_live_process_owns_is_not_resumed(tmp_path):
 @pytest.mark.slow
 def test_a_second_signal_leaves_at_once_with_the_data_consistent(tmp_path):
     """Two interrupts in a row end the process at once; what was recorded can be read and resumed."""
-    process = start("--hours", "1", "--speed", "240", "--out", str(tmp_path))
+    process = start("--hours", "1", "--speed", "240", "--rps", "0.5", "--out", str(tmp_path))
     _wait_for_load(tmp_path / "latest", process)
     time.sleep(1)
     process.send_signal(signal.SIGINT)
