@@ -22,8 +22,8 @@ def test_a_live_run_shows_what_it_has_now_and_ends_undisturbed(tmp_path):
     """Data of the last 5 s is there, counts only grow, and after the end the same object shows the finished run."""
     process = subprocess.Popen(
         [
-            sys.executable, "-m", "soaklib.run", "--hours", "1", "--speed", "240", "--no-report", "--out",
-            str(tmp_path),
+            sys.executable, "-m", "soaklib.run", "--hours", "1", "--speed", "240", "--rps", "0.2", "--no-report",
+            "--out", str(tmp_path),
         ],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
@@ -61,8 +61,8 @@ def test_a_run_whose_every_process_was_killed_is_read_from_its_file(tmp_path):
     """What was published is passed over when nobody answers; the file itself has every acknowledged row."""
     process = subprocess.Popen(
         [
-            sys.executable, "-m", "soaklib.run", "--hours", "1", "--speed", "240", "--no-report", "--out",
-            str(tmp_path),
+            sys.executable, "-m", "soaklib.run", "--hours", "1", "--speed", "240", "--rps", "0.2", "--no-report",
+            "--out", str(tmp_path),
         ],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
@@ -95,7 +95,7 @@ def _soak(*arguments):
 
 def _rehearsal(out):
     """A rehearsal of one soak-hour in 10 s."""
-    return _soak("--hours", 1, "--speed", 360, "--out", out)
+    return _soak("--hours", 1, "--speed", 360, "--rps", 0.2, "--out", out)
 
 
 def _wait_for(folder, process):

@@ -1,25 +1,25 @@
 """Memory runs out: the kernel kills the recorder or the runner; loudly, with nothing acknowledged lost."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 from rehearsals import Rehearsal, run_command
 
 import soaklib
+from soaklib.commands.collect import main as collect
+from soaklib.evidence.checking import verify
 
 
 def start(out):
     """Start a soak of half an hour, 7.5 s of wall time, and wait for its load; give it and its recorder."""
     process = subprocess.Popen(
         [
-            sys.executable, "-m", "soaklib.run", "--hours", "0.5", "--speed", "240", "--rps", "2", "--no-report",
+            sys.executable, "-m", "soaklib.run", "--hours", "0.5", "--speed", "240", "--rps", "0.5", "--no-report",
             "--out", str(out),
         ],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
@@ -53,7 +53,7 @@ def test_a_recorder_killed_for_memory_ends_the_run_loudly_and_can_be_resumed(tmp
     assert json.loads((folder / "soak-summary.json").read_text())["status"] == "failed"
     with soaklib.open_run(folder) as run:
         left = run.sql("select purpose, slot, step, kind, done_at_us from outcomes").rows()
-    assert len(acknowledged) > 100
+    assert len(acknowledged) > 30
     assert set(acknowledged) <= set(left)
 
     resumed = Rehearsal(run_command("--resume", str(folder), "--no-report"))
@@ -63,7 +63,7 @@ def test_a_recorder_killed_for_memory_ends_the_run_loudly_and_can_be_resumed(tmp
         slots = run.sql("select count(distinct slot) from outcomes where purpose = 'load'").item()
     assert set(left) <= set(now)
     assert len({row[:3] for row in now}) == len(now)
-    assert slots == 3600
+    assert slots == 900
 
 
 @pytest.mark.slow
@@ -73,19 +73,22 @@ def test_a_runner_that_is_killed_leaves_a_run_that_can_be_packed_and_resumed(tmp
     process.kill()
     process.communicate()
     folder = (tmp_path / "latest").resolve()
-    _ended([sys.executable, "-m", "soaklib.collect", str(folder)], tries=20)
-    bundle = folder / f"soak-artifacts-{folder.name}.tar.gz"
-    ended = _ended([sys.executable, "-m", "soaklib.verify", str(bundle)])
-    assert "the run did not come to its end" in ended.stdout
+    _wait_until_recorded(folder)
+    assert collect([str(folder)]) == 0
+    problems, notes = verify(folder / f"soak-artifacts-{folder.name}.tar.gz")
+    assert problems == []
+    assert "the run did not come to its end" in "; ".join(notes)
     assert Rehearsal(run_command("--resume", str(folder), "--no-report")).summary["status"] == "completed"
 
 
-def _ended(command, tries=1):
-    """Run a command to its good end, again while the recorder still holds the file."""
-    for left in reversed(range(tries)):
-        ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(os.sep))
-        if ended.returncode == 0 or not left:
-            break
-        time.sleep(0.5)
-    assert ended.returncode == 0, ended.stderr
-    return ended
+def _wait_until_recorded(folder):
+    """Wait until the recorder, which outlives its runner, has let go of the file."""
+    ends = time.monotonic() + 60
+    while True:
+        try:
+            soaklib.open_run(folder).close()
+        except soaklib.SoaklibError:
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+        else:
+            return

@@ -12,14 +12,16 @@ from rehearsals import run_command
 
 import soaklib
 
-STALL_S = 15.0
+SPEED = 240
+STALL_S = 8.0
+SLOTS = 720  # of 15 s of load
 
 
 @pytest.fixture
 def gateway():
-    """A reference gateway of its own, at speed 120."""
+    """A reference gateway of its own."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "soaklib.gateway", "--port", "0", "--speed", "120", "--exit-with-parent"],
+        [sys.executable, "-m", "soaklib.gateway", "--port", "0", "--speed", str(SPEED), "--exit-with-parent"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     with process:
@@ -31,8 +33,8 @@ def gateway():
 def start(url, out):
     return subprocess.Popen(
         [
-            sys.executable, "-m", "soaklib.run", "--gateway-url", url, "--rps", "1", "--speed", "120", "--hours", "1",
-            "--no-report", "--out", str(out),
+            sys.executable, "-m", "soaklib.run", "--gateway-url", url, "--rps", "0.2", "--speed", str(SPEED),
+            "--hours", "1", "--no-report", "--out", str(out),
         ],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
     )  # fmt: skip
@@ -57,7 +59,7 @@ def quantile_s(run, measure, level):
 
 @pytest.mark.slow
 def test_a_gateway_that_stands_still_shows_in_full_in_the_response_times(gateway, tmp_path):
-    """Of 30 s of load, 15 s of standing still are a half: the upper half of the calls waited, up to the whole stall."""
+    """Of 15 s of load, 8 s of standing still are a half: the upper half of the calls waited, up to the whole stall."""
     runner = start(gateway.url, tmp_path)
     stall(gateway, tmp_path)
     runner.wait(timeout=60)
@@ -82,9 +84,9 @@ def test_a_generator_that_stands_still_invalidates_its_windows_and_nothing_else(
         verdicts = soaklib.criteria(run)
         said = run.events().filter(name="LATE_SENDING").height
         shown = soaklib.marks(run).filter(kind="invalid").height
-    assert slots == 3600
+    assert slots == SLOTS
     assert STALL_S - 0.5 < largest_lag_us / 1e6 < STALL_S + 5
-    assert (windows["end_s"] - windows["start_s"]).max() >= STALL_S * 120
+    assert (windows["end_s"] - windows["start_s"]).max() >= STALL_S * SPEED
     assert shown == windows.height > 0
     assert said >= 1
     judged = dict(verdicts.select("name", "state").iter_rows())
@@ -101,8 +103,9 @@ def test_a_generator_that_stands_still_invalidates_its_windows_and_nothing_else(
 def test_a_gateway_that_restarts_is_found_again_with_new_agents(tmp_path):
     """A restart that forgets agents, tokens and policies: new ones are made, an event says so, and the load goes on."""
     ended = run_command(
-        "--hours", "0.5", "--speed", "120", "--no-report", "--out", str(tmp_path), "--gateway-fault", "restart_at=600"
-    )
+        "--hours", "0.5", "--speed", "120", "--rps", "0.5", "--no-report", "--out", str(tmp_path),
+        "--gateway-fault", "restart_at=600",
+    )  # fmt: skip
     with soaklib.open_run(tmp_path / "latest") as run:
         names = run.events()["name"].to_list()
         lost = run.sql("select count(*) from outcomes where reason = 'agent_not_found'").item()
@@ -112,7 +115,7 @@ def test_a_gateway_that_restarts_is_found_again_with_new_agents(tmp_path):
         ).item()
     assert "AGENTS_LOST" in names
     assert names.count("AGENTS_CREATED") == 2
-    assert 0 < lost < 600
+    assert 0 < lost < 300
     assert last > 0.98
     assert "Traceback" not in ended.stderr
 
@@ -132,8 +135,8 @@ def test_a_gateway_that_is_down_for_a_while_is_rows_and_no_end(gateway, tmp_path
         slots = run.sql("select count(distinct slot) from outcomes where purpose = 'load'").item()
         failed_scrapes = run.sql("select count(*) from scrapes where not ok and status is null").item()
         left = run.events().filter(name="POLICIES_NOT_REMOVED").height
-    assert slots == 3600
-    assert kinds["transport_error"] > 1000
+    assert slots == SLOTS
+    assert kinds["transport_error"] > 200
     assert failed_scrapes > 0
     assert left == 1
 
