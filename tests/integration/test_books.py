@@ -13,7 +13,7 @@ from soaklib.plan.settings import SoakSettings
 
 pytestmark = pytest.mark.slow
 
-SHORT = ("--hours", "0.5", "--speed", "240", "--no-report")
+SHORT = ("--hours", "0.5", "--speed", "240", "--rps", "0.4", "--no-report")
 
 
 def books_of(ended):

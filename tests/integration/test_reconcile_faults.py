@@ -28,7 +28,7 @@ FORGETFUL = {
     "lose_log_rows": f"5@{UNLOGGED_S:g}",
 }
 GENEROUS = {"duplicate_increments": f"3@{DOUBLED_S:g}"}
-LONG = ("--hours", "1.2", "--rps", "0.5")
+LONG = ("--hours", "1.2", "--rps", "0.2")
 
 
 class Soaked:
@@ -163,7 +163,7 @@ def test_nothing_but_the_faults_is_found(faulty):
 @pytest.mark.parametrize(("arguments", "factor"), [((), 1), (("--gateway-quirks", "real"), 2)], ids=["clean", "real"])
 def test_a_clean_rehearsal_balances_to_zero(tmp_path, arguments, factor):
     """Every window is explained, residuals add up to zero, and the log has every answer; also where 200 counts 2."""
-    soaked = Soaked(tmp_path, "--hours", "0.6", *arguments)
+    soaked = Soaked(tmp_path, "--hours", "0.6", "--rps", "0.5", *arguments)
     with soaked.run as run:
         assert soaked.findings().height == 0
         assert set(soaked.frame["cause"]) <= {"balanced", "in flight at the edge"}
