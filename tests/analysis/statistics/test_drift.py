@@ -279,11 +279,14 @@ def test_a_sawtooth_of_few_teeth_is_judged_whole():
 
 
 def test_theil_sen_is_the_median_of_all_slopes():
-    """By hand: of 0, 1, 5 at times 0, 1, 2 the slopes are 1, 2.5, 4; of four points the middle two are averaged."""
+    """By hand: of 0, 1, 5 at times 0, 1, 2 the slopes are 1, 2.5, 4; of an even number the middle two are averaged."""
     assert theil_sen(np.array([[0.0, 1, 5]]), np.array([0.0, 1, 2])).item() == 2.5
-    rows, time = np.array([[0.0, 3, 1, 9]]), np.array([0.0, 1, 2, 4])
-    slopes = [(rows[0, b] - rows[0, a]) / (time[b] - time[a]) for a in range(4) for b in range(a + 1, 4)]
-    assert theil_sen(rows, time).item() == np.median(slopes)
+    rng = np.random.default_rng(1)
+    for points in range(2, 10):
+        rows, time = rng.integers(0, 20, (3, points)) / 4, np.cumsum(rng.uniform(0.5, 2, points))
+        first, last = np.triu_indices(points, 1)
+        slopes = (rows[:, last] - rows[:, first]) / (time[last] - time[first])
+        assert theil_sen(rows, time).tolist() == np.median(slopes, axis=1).tolist()
 
 
 def test_start_is_the_day():
