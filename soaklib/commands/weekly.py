@@ -29,16 +29,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.sources.run import find_run, open_run
+from soaklib.analysis.sources.run import find_run, glance_at, open_run
 from soaklib.commands.ending import costing
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command, find_folder, stopping_signals
 from soaklib.commands.report import build_report
 from soaklib.errors import ExitCode, RunError, SettingsError, SoaklibError
-from soaklib.evidence.baseline import choose_baseline, good_runs, verdicts_code, why_unverified
+from soaklib.evidence.baseline import EarlierRuns, verdicts_code, why_unverified
 from soaklib.evidence.checking import verify
 from soaklib.evidence.collecting import collect
-from soaklib.evidence.comparison import compared, read_comparison, write_comparison
+from soaklib.evidence.comparison import Comparison, compared, read_comparison, write_comparison
 from soaklib.evidence.judging import exit_code, judge_folder
 from soaklib.evidence.reference import keep_reference, why_no_reference
 from soaklib.evidence.retention import bundle_of, fates, remove_run, run_folders
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from types import FrameType
 
+    from soaklib.analysis.sources.run import RunInfo
     from soaklib.evidence.baseline import Baseline
     from soaklib.plan.settings import SoakSettings
 
@@ -119,18 +120,18 @@ class _Week:
         code, folder = self._soak()
         if folder is None:
             return code
-        with open_run(folder) as run:
-            info = run.info
+        info = glance_at(folder).info
         completed = info.status == RunStatus.COMPLETED
         if code in {ExitCode.OK, ExitCode.CRITERION_FAILED}:
-            baseline = choose_baseline(self._out, info, against)
+            earlier = EarlierRuns(self._out, info)
+            baseline = earlier.baseline(against)
             is_new = False
             if completed and baseline.folder is not None:
                 with RunLock(folder), costing(lambda why: self._bad.append(f"NOT JUDGED AGAINST A GOOD RUN: {why}")):
                     code, is_new = self._judge_against(folder, baseline.folder, code)
             if completed:  # before the report, whose paper tells of it
                 with RunLock(folder), costing(lambda why: self._bad.append(f"NO COMPARISON: {why}")):
-                    is_new = self._compare(folder, baseline) or is_new
+                    is_new = self._compare(folder, info, baseline, earlier) or is_new
             self._report(
                 folder, baseline.folder, renew=is_new
             )  # without the lock: its kernels are readers, and wait for a writer
@@ -138,7 +139,7 @@ class _Week:
                 self._pack(folder)
             if completed:
                 is_good = code == ExitCode.OK and not self._bad
-                good = folder if is_good else choose_baseline(self._out, info, None).folder
+                good = folder if is_good else earlier.baseline().folder
                 self._let_old_runs_go({held for held in (baseline.folder, good) if held is not None})
         if not completed:
             _say(f"the run is {info.status} and was not compared; go on with it: --resume {folder}")
@@ -168,8 +169,7 @@ class _Week:
             if folder == self._resumed:
                 continue
             try:
-                with open_run(folder) as run:
-                    status = run.info.status
+                status = glance_at(folder).info.status
                 comparison = read_comparison(folder)
             except SoaklibError as exc:
                 _say(f"found: {exc}")
@@ -186,10 +186,10 @@ class _Week:
     def _soak(self) -> tuple[int, Path | None]:
         """Run the soak, unless it is complete; give its exit code and folder."""
         if self._resumed is not None:
-            with open_run(self._resumed) as run:
-                if run.info.status == RunStatus.COMPLETED:
-                    _say("the soak is complete; doing what is left")
-                    return verdicts_code(run), self._resumed
+            seen = glance_at(self._resumed)
+            if seen.info.status == RunStatus.COMPLETED:
+                _say("the soak is complete; doing what is left")
+                return verdicts_code(seen), self._resumed
         # a file, not a pipe, for its standard output: the soak must not depend on who started it
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             code = _run_soak(["--no-report", *self._for_soak], output.fileno())
@@ -219,27 +219,25 @@ class _Week:
 
     def _judge_against(self, folder: Path, good: Path, code: int) -> tuple[int, bool]:
         """Judge a day against that of the good run, unless it was judged so; give the exit code, and whether it was."""
-        with open_run(folder) as run, open_run(good) as earlier:
-            named = run.info.reference
-            if named is not None or not run.info.follows_the_clock or why_no_reference(earlier.info, run.info):
-                return code, False
+        info = glance_at(folder).info
+        if info.reference is not None or not info.follows_the_clock or why_no_reference(glance_at(good).info, info):
+            return code, False
         tools = keep_reference(folder, good)
         verdicts, _ = judge_folder(folder)
         _say(f"judged against the day of {good.name}: {', '.join(tools) or 'no tool of it ends the day as it began'}")
         return exit_code(verdicts, strict=self._settings.strict), True
 
-    def _compare(self, folder: Path, baseline: Baseline) -> bool:
+    def _compare(self, folder: Path, info: RunInfo, baseline: Baseline, earlier: EarlierRuns) -> bool:
         """Compare the run with the earlier one; say whether that tells what was not recorded yet."""
         before = read_comparison(folder)
-        with open_run(folder) as run:
-            info = run.info
-            if baseline.folder is None:
-                comparison = compared(run, None, baseline.why)
-            else:
-                with ExitStack() as opened:
-                    earlier = opened.enter_context(open_run(baseline.folder))
-                    kept = [opened.enter_context(open_run(good)) for good in good_runs(folder.parent, info)]
-                    comparison = compared(run, earlier, baseline.why, kept=kept)
+        if baseline.folder is None:
+            comparison = Comparison(run_id=info.run_id, against=None, detail=baseline.why)
+        else:
+            with ExitStack() as opened:
+                folders = dict.fromkeys([folder, baseline.folder, *earlier.good()])
+                runs = {one: opened.enter_context(open_run(one)) for one in folders}
+                kept = [runs[good] for good in earlier.good()]
+                comparison = compared(runs[folder], runs[baseline.folder], baseline.why, kept=kept)
         write_comparison(folder, comparison)
         over_weeks = tuple(changes_over_weeks(weekly_values(of_same_load(sorted(run_folders(self._out)), info))))
         comparison = comparison.model_copy(update={"over_weeks": over_weeks})

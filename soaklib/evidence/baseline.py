@@ -8,20 +8,20 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.analysis.sources.run import open_run
+from soaklib.analysis.sources.run import glance_at
 from soaklib.errors import ExitCode, RunError, SoaklibError
 from soaklib.evidence.checking import verify
 from soaklib.evidence.comparison import other_load, read_comparison
 from soaklib.evidence.judging import exit_code
 from soaklib.evidence.retention import bundle_of, run_folders
-from soaklib.records import RunStatus, Verdict
+from soaklib.records import RunStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from soaklib.analysis.sources.run import Run, RunInfo
+    from soaklib.analysis.sources.run import Glance, RunInfo
 
-__all__ = ["Baseline", "choose_baseline", "good_runs", "verdicts_code", "why_unverified"]
+__all__ = ["Baseline", "EarlierRuns", "verdicts_code", "why_unverified"]
 
 _MOST_KEPT: Final = 6
 
@@ -33,48 +33,55 @@ class Baseline(NamedTuple):
     why: str
 
 
-def choose_baseline(out: Path, info: RunInfo, against: Path | None) -> Baseline:
-    """Choose the run to compare the run with this manifest with.
+class EarlierRuns:
+    """The runs before one, each looked at once: to verify a bundle takes long.
 
     Parameters
     ----------
     out
         The folder that holds the runs.
     info
-        Of the run that is to be compared; only earlier ones count.
-    against
-        The run that was asked for; None for the last good one.
+        The manifest of the run that is to be compared; only earlier ones count.
     """
-    if against is not None:
-        return Baseline(against, "as --against says")
-    passed_over = []
-    for folder in run_folders(out):
-        if folder.name >= info.run_id:
-            continue
-        why_not = _why_not_good(folder, info)
-        if why_not is None:
-            return Baseline(folder, "the last good run")
-        passed_over.append(f"{folder.name}: {why_not}")
-    why = "; ".join(passed_over) or "it is the first"
-    return Baseline(None, f"there is no good run before it ({why})")
 
+    def __init__(self, out: Path, info: RunInfo) -> None:
+        self._info = info
+        self._folders = [folder for folder in run_folders(out) if folder.name < info.run_id]
+        self._why_not: dict[Path, str | None] = {}
 
-def good_runs(out: Path, info: RunInfo) -> list[Path]:
-    """Give the good runs before the run with this manifest, the newest first, at most six."""
-    earlier = (folder for folder in run_folders(out) if folder.name < info.run_id)
-    return list(islice((folder for folder in earlier if _why_not_good(folder, info) is None), _MOST_KEPT))
+    def baseline(self, against: Path | None = None) -> Baseline:
+        """Choose the run to compare with: the one that was asked for, else the last good one."""
+        if against is not None:
+            return Baseline(against, "as --against says")
+        passed_over = []
+        for folder in self._folders:
+            why_not = self._why_not_good(folder)
+            if why_not is None:
+                return Baseline(folder, "the last good run")
+            passed_over.append(f"{folder.name}: {why_not}")
+        why = "; ".join(passed_over) or "it is the first"
+        return Baseline(None, f"there is no good run before it ({why})")
+
+    def good(self) -> list[Path]:
+        """Give the good runs, the newest first, at most six."""
+        return list(islice((folder for folder in self._folders if self._why_not_good(folder) is None), _MOST_KEPT))
+
+    def _why_not_good(self, folder: Path) -> str | None:
+        if folder not in self._why_not:
+            self._why_not[folder] = _why_not_good(folder, self._info)
+        return self._why_not[folder]
 
 
 def _why_not_good(folder: Path, info: RunInfo) -> str | None:
     """Say why a run is no measure of the run with this manifest; None if it is one."""
     try:
-        with open_run(folder) as run:
-            if (other := other_load(run.info, info)) is not None:
-                return other
-            if run.info.status != RunStatus.COMPLETED:
-                return f"it is {run.info.status}"
-            if verdicts_code(run) != ExitCode.OK:
-                return "a criterion failed"
+        seen = glance_at(folder)
+        if (other := other_load(seen.info, info)) is not None:
+            return other
+        if seen.info.status != RunStatus.COMPLETED:
+            return f"it is {seen.info.status}"
+        if verdicts_code(seen) != ExitCode.OK:
+            return "a criterion failed"
         comparison = read_comparison(folder)
     except SoaklibError as exc:
         return str(exc)
@@ -103,7 +110,6 @@ def why_unverified(folder: Path, *, also_folder: bool = True) -> str | None:
     return None
 
 
-def verdicts_code(run: Run) -> ExitCode:
+def verdicts_code(seen: Glance) -> ExitCode:
     """Give the exit code that a run's verdicts call for."""
-    verdicts = [Verdict(*row) for row in run.verdicts().rows()]
-    return exit_code(verdicts, strict=bool(run.info.settings.get("strict")))
+    return exit_code(seen.verdicts, strict=bool(seen.info.settings.get("strict")))

@@ -153,7 +153,7 @@ def other_load(one: RunInfo, other: RunInfo | PlannedLoad) -> str | None:
     return None if one.embedded or one.target == other.target else "its gateway is another"
 
 
-def compared(run: Run, against: Run | None, detail: str, *, kept: Sequence[Run] = ()) -> Comparison:
+def compared(run: Run, against: Run, detail: str, *, kept: Sequence[Run] = ()) -> Comparison:
     """Hold a run against an earlier one.
 
     Parameters
@@ -161,12 +161,10 @@ def compared(run: Run, against: Run | None, detail: str, *, kept: Sequence[Run] 
     run, against
         The later and the earlier run.
     detail
-        Why there is no earlier one, or why it is this one.
+        Why it is this earlier one.
     kept
         Good runs of the same load, which say how far runs differ by themselves.
     """
-    if against is None:
-        return Comparison(run_id=run.info.run_id, against=None, detail=detail)
     changes = tuple(
         EndpointChange.model_validate(row) for row in compare(against, run, kept=kept).iter_rows(named=True)
     )

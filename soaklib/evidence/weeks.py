@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from soaklib.analysis.sources.run import open_run
+from soaklib.analysis.sources.run import glance_at
 from soaklib.analysis.statistics.weeks import FEWEST_WEEKS, level_changes
 from soaklib.errors import RunError
 from soaklib.evidence.comparison import other_load, read_comparison
@@ -27,9 +27,8 @@ def of_same_load(folders: Iterable[Path], info: RunInfo) -> Iterator[Path]:
     for folder in folders:
         if _compared(folder) is None:
             continue
-        with open_run(folder) as run:
-            if other_load(run.info, info) is None:
-                yield folder
+        if other_load(glance_at(folder).info, info) is None:
+            yield folder
 
 
 def weekly_values(folders: Iterable[Path]) -> dict[str, list[tuple[str, float]]]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["add_what_it_lacks", "connect_to_read", "open_read_only", "stored_sql", "stored_version"]
 
 
-def open_read_only(path: Path, *, is_foreign: bool = False) -> duckdb.DuckDBPyConnection:
+def open_read_only(path: Path, *, is_foreign: bool = False, is_glance: bool = False) -> duckdb.DuckDBPyConnection:
     """Open a finished or crashed run's file for reading, with the macros and the view ``calls``.
 
     A file that holds anything but a run's tables is refused before any of it is queried, whoever made it: a view, a
@@ -37,6 +37,8 @@ def open_read_only(path: Path, *, is_foreign: bool = False) -> duckdb.DuckDBPyCo
         The DuckDB file.
     is_foreign
         Whether somebody else handed it over. Its queries then reach no file outside its folder, and no network.
+    is_glance
+        Whether its tables are enough: there are no macros and no views then.
 
     Returns
     -------
@@ -60,7 +62,10 @@ def open_read_only(path: Path, *, is_foreign: bool = False) -> duckdb.DuckDBPyCo
         version = _check_schema(connection, path, None if is_shared else before)
         with _reading_errors(path):
             add_what_it_lacks(connection, version)
-            prepare_reader(connection)
+            if is_glance:
+                connection.execute("set timezone = 'UTC'").fetchall()
+            else:
+                prepare_reader(connection)
             if is_foreign:
                 _keep_inside(connection, path.parent)
     except BaseException:

@@ -120,7 +120,7 @@ def read_info(connection: duckdb.DuckDBPyConnection) -> RunInfo:
     ]  # fmt: skip
     row = connection.execute(f"select {', '.join(names)} from run").fetchone()  # noqa: S608 - our own names
     if row is None:
-        msg = "the run has no manifest row"
+        msg = "the run has no manifest row: it ended before it began"
         raise RunError(msg)
     values = dict(zip(names, row, strict=True))
     if not _RUN_ID.fullmatch(values["run_id"]):
