@@ -28,6 +28,7 @@ SECRETS = [
     ("X-Admin-Token: letmein", "an admin token"),
     ("postgresql://soak:hunter22@db:5432/gateway", "a password in a URL"),
     ('{"credential": "correct-horse-battery"}', "a credential"),
+    ('{"client_secret": "correct-horse-battery"}', "a credential"),
     ('{\\"password\\": \\"correct-horse-battery\\"}', "a credential"),
     (f"sk-{'a1B2' * 8}", "a provider's key"),
     ("AKIAIOSFODNN7EXAMPLE", "a provider's key"),
@@ -54,6 +55,14 @@ def test_a_secret_is_found_and_named_by_its_kind(tmp_path, text, what):
     """Wherever it stands in a line."""
     path = tmp_path / "log.txt"
     path.write_text(f"before {text} after\n")
+    assert Finding("log.txt", what) in find_secrets(path, "log.txt")
+
+
+@pytest.mark.parametrize(("text", "what"), SECRETS)
+def test_what_only_looks_like_one_hides_none(tmp_path, text, what):
+    """A secret is found behind all of that."""
+    path = tmp_path / "log.txt"
+    path.write_text("\n".join([*HARMLESS, text]))
     assert Finding("log.txt", what) in find_secrets(path, "log.txt")
 
 
