@@ -288,8 +288,9 @@ def _bootstrap(value: FloatArray, unknown: BoolArray, q: float, blocks: int, con
         return np.where(reached.any(axis=1), candidates[reached.argmax(axis=1)], np.inf)
 
     aside = _expanded(len(parts), confidence)
-    low = float(np.quantile(quantiles(value), aside, method="lower"))
-    return low, float(np.quantile(quantiles(np.where(unknown, np.inf, value)), 1 - aside, method="higher"))
+    least = quantiles(value)
+    most = quantiles(np.where(unknown, np.inf, value)) if unknown.any() else least
+    return float(np.quantile(least, aside, method="lower")), float(np.quantile(most, 1 - aside, method="higher"))
 
 
 def _clopper_pearson(rate: float, n: float, confidence: float) -> tuple[float, float]:

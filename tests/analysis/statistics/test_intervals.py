@@ -165,6 +165,15 @@ def test_slow_spells_widen_a_quantile():
         assert spell.value == shuffled.value
 
 
+def test_the_bootstraps_upper_bound_takes_the_censored_as_infinite():
+    """Half of the slowest tenth is not known to its end: its lower bound is the values', its upper bound has none."""
+    value = np.random.default_rng(1).permutation(np.linspace(1, 2, 3000))
+    known = quantile_interval(value, 0.95, method="bootstrap")
+    found = quantile_interval(value, 0.95, censored=value > 1.95, method="bootstrap")
+    assert (found.low, found.high) == (known.low, np.inf)
+    assert known.high < 2
+
+
 def test_bootstrap_and_order_statistics_agree_on_independent_values():
     """On independent values both methods give about the same interval."""
     value = np.random.default_rng(1).lognormal(0, 0.5, 5000)
