@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.sources.run import open_run
+from soaklib.analysis.sources.run import find_run, glance_at, open_run
 from soaklib.analysis.verdicts.endpoints import ENDPOINTS, FIRST_TOKEN, endpoint_days
 from soaklib.analysis.verdicts.reference import REFERENCE_NAME, Day, Reference, kept_reference
 from soaklib.errors import RecordingError, SettingsError
@@ -56,8 +56,7 @@ def refuse_as_reference(reference: Path | str, judged: RunInfo | PlannedLoad) ->
     RunError
         There is no such run.
     """
-    with open_run(reference) as run:
-        why = why_no_reference(run.info, judged)
+    why = why_no_reference(glance_at(find_run(reference)).info, judged)
     if why is not None:
         msg = f"--reference {reference}: {why}; pass a complete run of the same load and of a day at least"
         raise SettingsError(msg)

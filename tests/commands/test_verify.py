@@ -250,10 +250,12 @@ def test_a_summary_that_does_not_follow(folder, verdict, member, said):
 def test_a_verdict_missing_from_the_summary(folder, verdict):
     """The verdicts of the summary are compared one by one."""
     summary = summary_of(folder)
+    [state] = [one["state"] for one in summary["verdicts"] if one["name"] == "success rate"]  # of a busy machine: any
     summary["verdicts"] = [one for one in summary["verdicts"] if one["name"] != "success rate"]
     (folder / "soak-summary.json").write_text(json.dumps(summary))
     rehash(folder)
-    assert "the verdict on 'success rate' is missing from soak-summary.json; the data say pass" in verdict(folder)[1]
+    told = f"the verdict on 'success rate' is missing from soak-summary.json; the data say {state}"
+    assert told in verdict(folder)[1]
 
 
 @pytest.mark.parametrize("pattern", ["soak-test-report-*.md", "metrics-analysis.txt"])

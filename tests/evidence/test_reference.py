@@ -39,21 +39,53 @@ CLOCK = (
 """Let the sample follow the clock: a day of 24 hours in place of four minutes."""
 
 
+@pytest.fixture(scope="module")
+def variant(tmp_path_factory):
+    """Give a function that makes a copy of the sample at the present schema, changed with SQL; once for each change."""
+    made = {}
+
+    def of(*statements):
+        if statements not in made:
+            path = tmp_path_factory.mktemp("variant") / DATABASE_NAME
+            shutil.copy(made[()] if statements else SAMPLE / DATABASE_NAME, path)
+            if not statements:
+                RunWriter(path).close()
+            with duckdb.connect(str(path)) as connection:
+                for statement in statements:
+                    connection.execute(statement).fetchall()
+            made[statements] = path
+        return made[statements]
+
+    of()
+    return of
+
+
 @pytest.fixture
-def changed(tmp_path):
-    """Give a function that makes a changed copy of the sample of that name, at the present schema."""
+def changed(variant, tmp_path):
+    """Give a function that makes a changed copy of the sample of that name."""
 
     def copy(name, *statements):
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
-        shutil.copy(SAMPLE / DATABASE_NAME, folder)
-        RunWriter(folder / DATABASE_NAME).close()
+        shutil.copy(variant(*statements), folder)
         with duckdb.connect(str(folder / DATABASE_NAME)) as connection:
-            for statement in (f"update run set run_id = '{name}'", *statements):
-                connection.execute(statement).fetchall()
+            connection.execute(f"update run set run_id = '{name}'").fetchall()
         return folder
 
     return copy
+
+
+@pytest.fixture(scope="module")
+def held_against_a_good_run(variant, tmp_path_factory):
+    """Folder of a run that is judged against a good one, which nobody may change."""
+    top = tmp_path_factory.mktemp("held")
+    for name in ("good", "judged"):
+        (top / name).mkdir()
+        shutil.copy(variant(SWING), top / name)
+        with duckdb.connect(str(top / name / DATABASE_NAME)) as connection:
+            connection.execute(f"update run set run_id = '{name}'").fetchall()
+    keep_reference(top / "judged", top / "good")
+    return top / "judged"
 
 
 def median(folder):
@@ -118,10 +150,9 @@ def test_a_reference_shorter_than_a_day_is_none(changed):
 
 
 @pytest.mark.parametrize("content", [None, "{}", "another"])
-def test_a_run_whose_reference_was_changed_is_not_judged(changed, content):
+def test_a_run_whose_reference_was_changed_is_not_judged(held_against_a_good_run, tmp_path, content):
     """The file is gone, is none, or holds something else than what was kept."""
-    judged = changed("judged", SWING)
-    keep_reference(judged, changed("good", SWING))
+    judged = shutil.copytree(held_against_a_good_run, tmp_path / "judged")
     path = judged / REFERENCE_NAME
     kept = path.read_text()
     path.unlink()
