@@ -42,9 +42,9 @@ def theil_sen(rows: FloatArray, time: FloatArray) -> FloatArray:
         chunk = rows[start : start + step]
         lagged = slopes[: len(chunk)]
         np.subtract(_around(chunk, lags), chunk[:, None, :], out=lagged)
-        some = lagged.reshape(len(chunk), -1)[:, :pairs]
-        some /= distance
-        out[start : start + step] = [_median(row) for row in some]
+        lagged.reshape(len(chunk), -1)[:, :pairs] /= distance
+        some = pl.Series(lagged.reshape(-1))
+        out[start : start + step] = [_median(some.slice(row * lags * points, pairs)) for row in range(len(chunk))]
     return out
 
 
@@ -59,11 +59,10 @@ def _around(rows: FloatArray, lags: int) -> FloatArray:
     return sliding_window_view(ring, rows.shape[1], axis=1)[:, 1 : lags + 1]
 
 
-def _median(values: FloatArray) -> float:
+def _median(values: pl.Series) -> float:
     """Give what ``numpy.median`` does. Where numpy sorts by AVX-512, some processors take five times as long for it."""
-    series = pl.Series(values)
-    low = cast("float", series.quantile(0.5, "lower"))
-    high = low if len(values) % 2 else cast("float", series.quantile(0.5, "higher"))
+    low = cast("float", values.quantile(0.5, "lower"))
+    high = low if len(values) % 2 else cast("float", values.quantile(0.5, "higher"))
     return (low + high) / 2 + 0.0  # a slope of nothing that was met from its end is -0.0
 
 
