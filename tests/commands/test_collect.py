@@ -123,8 +123,10 @@ def test_the_texts_hold_the_numbers_of_the_data(folder):
     analysis = (folder / "metrics-analysis.txt").read_text()
     with soaklib.open_run(folder) as run:
         kinds = run.sql("select purpose, kind, count(*) from outcomes group by all").rows()
-        [(ok,)] = run.sql(
-            "select count(*) from outcomes where tool = 'serpapi' and purpose = 'load' and kind = 'ok'"
+        [row] = run.sql(
+            """select count(*), count(*) filter (kind = 'ok'), count(*) filter (kind = 'denied'),
+                      count(*) filter (kind not in ('ok', 'denied'))
+               from outcomes where tool = 'serpapi' and purpose = 'load'"""
         ).rows()
         totals = run.sql(
             """select metric, sum("value") filter (at_us = (select max(at_us) from samples where metric = s.metric))
@@ -133,7 +135,7 @@ def test_the_texts_hold_the_numbers_of_the_data(folder):
         ).rows()
     for purpose, kind, n in kinds:
         assert f"| {purpose} | {kind} | {n:,} |" in report
-    assert f"| serpapi | search | {ok:,} | {ok:,} | 0 | 0 |" in report
+    assert f"| serpapi | search | {' | '.join(f'{n:,}' for n in row)} |" in report
     [line] = [line for line in analysis.splitlines() if line.startswith("gateway_token_validations_total")]
     assert line.split()[-1] == f"{totals[0][1]:,.0f}"
 

@@ -53,21 +53,33 @@ ATTACKS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def secret(tmp_path):
+@pytest.fixture(scope="module")
+def secret(tmp_path_factory):
     """A file of whoever opens the run."""
-    path = tmp_path / "secret.txt"
+    path = tmp_path_factory.mktemp("reader") / "secret.txt"
     path.write_text("the reader's own secret")
     return path
 
 
+@pytest.fixture(scope="module")
+def attacks(rehearsal, tmp_path_factory, secret):
+    """Give a function that gives the folder of a run with an attack in its database, which nobody may change."""
+    made = {}
+
+    def of(attack):
+        if attack not in made:
+            folder = tmp_path_factory.mktemp("attack") / "theirs"
+            made[attack] = shutil.copytree(rehearsal.folder, folder, ignore=shutil.ignore_patterns("soak-artifacts-*"))
+            edit_database(made[attack], *(text.format(secret=secret, database="run") for text in ATTACKS[attack]))
+        return made[attack]
+
+    return of
+
+
 @pytest.fixture(params=ATTACKS, ids=lambda attack: attack.replace(" ", "-"))
-def attacked(request, rehearsal, tmp_path, secret):
+def attacked(request, attacks, tmp_path):
     """The folder of a run whose database does more than hold data."""
-    folder = tmp_path / "theirs"
-    shutil.copytree(rehearsal.folder, folder)
-    edit_database(folder, *(text.format(secret=secret, database="run") for text in ATTACKS[request.param]))
-    return folder
+    return shutil.copytree(attacks(request.param), tmp_path / "theirs")
 
 
 def test_such_a_run_is_refused_however_it_is_opened(attacked, tmp_path):
@@ -75,7 +87,7 @@ def test_such_a_run_is_refused_however_it_is_opened(attacked, tmp_path):
     with pytest.raises((RunError, SchemaError)):
         soaklib.open_run(attacked)
     with pytest.raises((RunError, SchemaError)):
-        soaklib.open_run(repacked(attacked, tmp_path / bundle_name("theirs")))
+        soaklib.open_run(repacked(attacked, tmp_path / bundle_name("theirs"), mode="w"))
 
 
 def test_such_a_run_is_told_by_verify_and_judged_by_nothing_of_it(attacked):
@@ -89,8 +101,6 @@ def test_such_a_run_is_told_by_verify_and_judged_by_nothing_of_it(attacked):
 def test_such_a_run_is_not_collected(attacked):
     """Nothing is packed, and nothing of the database is changed."""
     before = (attacked / "run.duckdb").read_bytes()
-    for bundle in attacked.glob("soak-artifacts-*"):
-        bundle.unlink()
     with pytest.raises(SoaklibError):
         collect(attacked)
     assert not list(attacked.glob("soak-artifacts-*"))
@@ -122,7 +132,7 @@ def test_a_secret_is_found_whatever_hides_the_tables(tmp_path):
 
 def test_a_bundles_queries_stay_inside_its_folder(rehearsal, tmp_path, secret):
     """No file of the reader's is read, and none is written; what is in the bundle can be."""
-    bundle = repacked(rehearsal.folder, tmp_path / "soak-artifacts-x.tar.gz", top="it's [a] *run*")
+    bundle = repacked(rehearsal.folder, tmp_path / "soak-artifacts-x.tar.gz", top="it's [a] *run*", mode="w")
     with soaklib.open_run(bundle) as run:
         for query in (f"from read_text('{secret}')", f"copy (select 1) to '{tmp_path}/x.csv'", "install httpfs"):
             with pytest.raises(RunError, match="disabled by configuration"):
