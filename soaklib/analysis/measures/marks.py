@@ -121,7 +121,7 @@ def planned_windows(run: Run) -> pl.DataFrame:
         ``start_s`` and ``end_s`` in soak seconds, from the events, so that chaos which never came on leaves none, and
         chaos which nobody ended excuses nothing beyond its planned time.
     """
-    windows = run.whole.sql(
+    windows = run.whole.asked(
         "select number, soak_seconds(on_us), soak_seconds(off_us) from chaos_windows order by 2"
     ).rows()
     rows = [

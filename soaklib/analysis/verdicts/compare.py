@@ -153,7 +153,7 @@ def _judged(row: _Row, p_value: float) -> _Row:
 
 
 def _tools(run: Run) -> list[str]:
-    return run.sql("select distinct tool from valid_calls where purpose = 'load' order by tool")["tool"].to_list()
+    return run.asked("select distinct tool from valid_calls where purpose = 'load' order by tool")["tool"].to_list()
 
 
 def _kept_means(kept: Sequence[Run], endpoint: Endpoint, tool: str, known: Mapping[Run, FloatArray]) -> FloatArray:
@@ -228,7 +228,7 @@ def value_windows(
     )
     rows = f"from valid_calls where purpose = 'load' and {calls} and not ({planned or 'false'})"
     if quantile is None:
-        counts = run.sql(
+        counts = run.asked(
             f"select {start_s} as soak_s, count(*) as n, count(*) filter (not succeeded) as failed {rows}"
             " group by all order by all"
         )
@@ -239,12 +239,12 @@ def value_windows(
         )
     offsets = (1 - quantile) * OFFSETS
     levels = np.concatenate([quantile - offsets, [quantile], quantile + offsets[::-1]])
-    quantiles = run.sql(f"select quantile_disc({of}, {levels.tolist()}) {rows}").item()
+    quantiles = run.asked(f"select quantile_disc({of}, {levels.tolist()}) {rows}").item()
     if quantiles is None:
         return pl.DataFrame(schema=_VALUE_WINDOWS_SCHEMA)
     at = np.asarray(quantiles, dtype=np.float64) / 1000
     middle_us = int(quantiles[len(offsets)])  # whole: a hair less would count those that are equal as beyond it
-    counts = run.sql(
+    counts = run.asked(
         f"select {start_s} as soak_s, count(*) as n, count(*) filter ({of} > {middle_us!r}) as beyond {rows}"
         " group by all order by all"
     )

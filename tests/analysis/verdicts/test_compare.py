@@ -12,8 +12,11 @@ from soaklib.store.tables import DATABASE_NAME
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
 
 
-# a busy machine makes a rehearsal noisy, and then what is compared here is the machine
-STEADY = "update outcomes set done_at_us = sent_at_us + 1200 + hash(slot * 3 + step) % 700 where done_at_us is not null"
+# a busy machine makes a rehearsal noisy, late and short of answers, and then what is compared here is the machine
+STEADY = """
+    update outcomes set done_at_us = sent_at_us + 1200 + hash(slot * 3 + step) % 700 where done_at_us is not null;
+    update outcomes set kind = 'ok', reason = null where purpose = 'load' and kind <> 'denied' and phase <> 'chaos';
+    update runner_health set schedule_lag_max_us = 1000, loop_lag_max_us = 1000"""
 
 
 @pytest.fixture
@@ -127,6 +130,24 @@ def test_the_spread_from_run_to_run_is_no_difference():
     assert with_spread(near, kept).low < 0 < with_spread(near, kept).high
     assert with_spread(far, kept).p_value < 0.01
     assert with_spread(near, kept[:2]) == near
+
+
+def test_kept_runs_widen_what_two_runs_differ(changed):
+    """By their own spread, from three of them on; runs that are compared count where they are among them."""
+    later = (
+        "",
+        "update outcomes set done_at_us = done_at_us + 3000",
+        "update outcomes set done_at_us = sent_at_us + 900",
+    )
+    runs = [changed(statement) for statement in later]
+
+    def median(*, kept):
+        return soaklib.compare(runs[0], runs[1], kept=kept).row(0, named=True)
+
+    alone, two, three = median(kept=()), median(kept=runs[:2]), median(kept=runs)
+    assert (alone["state"], two, three["state"]) == ("different", alone, "inconclusive")
+    means = [soaklib.compare(runs[0], run).row(0, named=True)["b"] for run in runs]
+    assert three["high"] - three["difference"] == pytest.approx(2.92 * 2**0.5 * np.std(means, ddof=1), rel=0.01)
 
 
 def test_false_alarms_between_runs_that_differ_by_themselves_are_rare():
