@@ -32,7 +32,7 @@ from soaklib.analysis.verdicts.endpoints import ENDPOINTS, Endpoint, generator_l
 from soaklib.store.quoting import text_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from soaklib.analysis.sources.run import Run
     from soaklib.analysis.statistics.series import FloatArray
@@ -127,7 +127,6 @@ def _by_tool(run_a: Run, run_b: Run, endpoint: Endpoint, kept: Sequence[Run]) ->
     lag_ms = max(generator_lag_ms(run_a, endpoint), generator_lag_ms(run_b, endpoint))
     for tool in tools:
         a, b = _windows(run_a, endpoint, tool), _windows(run_b, endpoint, tool)
-        known = {run_a: a, run_b: b}
         means = [float(values.mean()) if values.size else None for values in (a, b)]
         margin = endpoint.margin(run_b.thresholds, means[0] if means[0] is not None else means[1], lag_ms)
         row = _Row(
@@ -135,7 +134,7 @@ def _by_tool(run_a: Run, run_b: Run, endpoint: Endpoint, kept: Sequence[Run]) ->
             tool or None,
         )  # fmt: skip
         if min(a.size, b.size) >= LEAST_WINDOWS:
-            found = with_spread(mean_difference(a, b), _kept_means(kept, endpoint, tool, known))
+            found = with_spread(mean_difference(a, b), _kept_means(kept, endpoint, tool))
             row = row._replace(difference=found.difference, low=found.low, high=found.high)
             p_values.append(found.p_value)
         else:
@@ -156,9 +155,9 @@ def _tools(run: Run) -> list[str]:
     return run.asked("select distinct tool from valid_calls where purpose = 'load' order by tool")["tool"].to_list()
 
 
-def _kept_means(kept: Sequence[Run], endpoint: Endpoint, tool: str, known: Mapping[Run, FloatArray]) -> FloatArray:
-    """Give the endpoint's value in each of the kept runs that have it; of some the windows may be known."""
-    windows = [known[run] if run in known else _windows(run, endpoint, tool) for run in kept]
+def _kept_means(kept: Sequence[Run], endpoint: Endpoint, tool: str) -> FloatArray:
+    """Give the endpoint's value in each of the kept runs that have it."""
+    windows = [_windows(run, endpoint, tool) for run in kept]
     return np.array([values.mean() for values in windows if values.size >= LEAST_WINDOWS])
 
 
