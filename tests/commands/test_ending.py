@@ -237,7 +237,9 @@ def test_verdicts_are_replaced_whole_or_not_at_all(job):
 
 
 @pytest.mark.parametrize("error", STEPS_FAIL, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("step", [("build_report", "REPORT"), ("compared", "COMPARISON"), ("collect", "BUNDLE")])
+@pytest.mark.parametrize(
+    "step", [("build_report", "REPORT"), ("write_comparison", "COMPARISON"), ("collect", "BUNDLE")]
+)
 def test_a_week_goes_on_past_what_fails_in_it(job, monkeypatch, capsys, step, error):
     """Each of its steps; the last lines say what is lacking, and the code is not that of a good week."""
     name_of_step, lacks = step

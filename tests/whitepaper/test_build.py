@@ -22,8 +22,8 @@ _ONE_ROW = "update outcomes set kind = 'timeout' where purpose = 'load' and slot
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """The sample with its whitepaper, to be copied."""
+def made(tmp_path_factory):
+    """The sample with its whitepaper, to be copied, and its claims."""
     folder = tmp_path_factory.mktemp("built") / "run"
     folder.mkdir()
     shutil.copy(find_run("sample") / "run.duckdb", folder)
@@ -32,8 +32,15 @@ def built(tmp_path_factory):
         '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
     )
     (folder / "figures" / "success-rate.json").write_text('{"name": "success-rate", "caption": ""}')
-    build_whitepaper(folder, made_claims(folder))
-    return folder
+    ledger = made_claims(folder)
+    build_whitepaper(folder, ledger)
+    return folder, ledger
+
+
+@pytest.fixture(scope="module")
+def built(made):
+    """The folder of it."""
+    return made[0]
 
 
 @pytest.fixture
@@ -59,18 +66,17 @@ def test_two_builds_are_the_same_bytes(built, copy_sample):
     assert _content(other) == _content(built)
 
 
-def test_the_date_is_the_runs_or_what_is_asked_for(folder, monkeypatch):
+def test_the_date_is_the_runs_or_what_is_asked_for(made, folder, monkeypatch):
     """The PDF bears the time at which the run ended; SOURCE_DATE_EPOCH overrides it, and nonsense in it is told."""
-    ledger = made_claims(folder)
     before = (folder / "whitepaper.pdf").read_bytes()
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
-    build_whitepaper(folder, ledger)
+    build_whitepaper(folder, made[1])
     assert b"20010909" in (folder / "whitepaper.pdf").read_bytes()
     assert b"20010909" not in before
     assert b"20261124" in before
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
     with pytest.raises(SettingsError, match="SOURCE_DATE_EPOCH='soon' is no whole number"):
-        build_whitepaper(folder, ledger)
+        build_whitepaper(folder, made[1])
 
 
 def test_captions_come_from_claims(built):
@@ -128,23 +134,22 @@ def test_damaged_claims_are_told(folder):
 
 
 @pytest.mark.parametrize(("module", "name"), [("typst", "whitepaper.pdf"), ("jinja2", "whitepaper.html")])
-def test_what_cannot_be_rendered_is_told_and_the_rest_is_made(folder, monkeypatch, module, name):
+def test_what_cannot_be_rendered_is_told_and_the_rest_is_made(made, folder, monkeypatch, module, name):
     """Without a renderer one sentence says what to install; all else is written, and no old paper stays behind."""
-    ledger = made_claims(folder)
     for stale in _FILES:
         (folder / stale).write_text("old")
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(SettingsError, match=rf"^{name} needs {module}, .*: pip install 'soaklib\[whitepaper\]'$"):
-        build_whitepaper(folder, ledger)
+        build_whitepaper(folder, made[1])
     assert not (folder / name).exists()
     assert all((folder / other).read_bytes() != b"old" for other in _FILES if other != name)
 
 
-def test_a_number_that_is_typed_ends_the_build(folder, monkeypatch):
+def test_a_number_that_is_typed_ends_the_build(made, folder, monkeypatch):
     """A digit in a sentence of the paper ends the build, and the files stay as they were."""
     limits = sys.modules["soaklib.whitepaper.sections.limits"]
     monkeypatch.setattr(limits, "_LOST", {"totals.planned": "About 46 thousand calls."})
     before = _content(folder)
     with pytest.raises(ClaimError, match="state a number, '4', in 'About 46 thousand calls"):
-        build_whitepaper(folder, made_claims(folder))
+        build_whitepaper(folder, made[1])
     assert _content(folder) == before
