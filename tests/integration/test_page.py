@@ -302,7 +302,7 @@ def _serious(page):
     axe = os.environ.get("AXE_JS") or files("selenium_axe_python") / "axe-core" / "axe.min.js"
     page.script(Path(str(axe)).read_text("utf-8") + "\nwindow.axe = axe;")
     found = page._driver.execute_async_script(
-        "const done = arguments[0];"  # of what is in order it would describe every element, which takes most of its time
+        "const done = arguments[0];"  # of what is in order it would describe every element, which takes longest
         "axe.run({resultTypes: ['violations']})"
         ".then(result => done(result.violations), problem => done([{id: String(problem)}]))"
     )
