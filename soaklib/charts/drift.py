@@ -218,7 +218,7 @@ def _draw(
     if seen.any() and margin is not None:
         bounds, is_beyond = _draw_margin(ax, float(np.nanmedian(value)), margin)
         size = f"margin: {_amount(margin, unit).removeprefix('+')} over the series"
-        told.append(_Entry(bounds, f"{size}, beyond the axis" if is_beyond else size))
+        told.append(_Entry(bounds, f"{size}, beyond the axis" if is_beyond else size, is_own=is_beyond))
     if left_out is not None and left_out.height:
         told.append(_Entry(_draw_left_out(ax, left_out), "left out"))
     if np.nanmin(value, initial=0.0) >= 0:  # nothing that is drawn here can be less than nothing

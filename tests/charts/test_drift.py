@@ -141,3 +141,17 @@ def test_what_all_tools_share_is_told_once_and_each_verdict_under_its_tool(figur
         [verdict],
         ["median", verdict, "interval of the slope", "margin: 20 ms over the series"],
     ]
+
+
+def test_each_axis_that_does_not_reach_its_margin_says_so(figure):
+    """The same words under another tool would say nothing of this one."""
+    tools = ("serpapi", "openai", "gmail_send")
+    series = pl.concat([_SERIES.with_columns(tool=pl.lit(tool)) for tool in tools])
+    charts.drift_by_tool(
+        series, dict.fromkeys(tools, _VERDICT), figure=figure, label="median", unit="ms",
+        margins={"serpapi": 5000.0, "openai": 20.0, "gmail_send": 5000.0},
+    )  # fmt: skip
+    beyond = "margin: 5,000 ms over the series, beyond the axis"
+    assert [beyond in [entry.get_text() for entry in ax.get_legend().texts] for ax in figure.axes] == [
+        True, False, True,
+    ]  # fmt: skip
