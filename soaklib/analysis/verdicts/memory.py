@@ -2,10 +2,12 @@
 
 The gateway's memory is the resident size of its process, or what /health says where that is not exposed. Of several
 processes the one that was read for longest is judged, outside planned and invalid windows, on the floors of a sawtooth.
+In less than half an hour of wall time a leak is told only where it is obvious, and stable is nothing.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from soaklib.analysis.measures.processes import Readings, gateway_query, generator_query, longest_lived
@@ -19,8 +21,20 @@ if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
     from soaklib.analysis.statistics.drift import Drift
 
-__all__ = ["GaugeTrend", "first_exposed", "gauge_trend", "memory_metric", "memory_query", "memory_trend"]
+__all__ = [
+    "LEAST_MEMORY_WALL_S",
+    "OBVIOUS_WALL_S",
+    "GaugeTrend",
+    "first_exposed",
+    "gauge_trend",
+    "memory_metric",
+    "memory_query",
+    "memory_trend",
+]
 
+LEAST_MEMORY_WALL_S: Final = 1800.0
+OBVIOUS_WALL_S: Final = 300.0
+"""Before it a process still fills its caches, whatever its memory does."""
 _PER_MIB: Final = 1 / (1 << 20)
 _MEMORY: Final = ("process_resident_memory_bytes", "health_memory_used_bytes")
 
@@ -65,6 +79,8 @@ def gauge_trend(run: Run, readings: Readings, *, margin: float, floor: bool) -> 
 def memory_trend(run: Run, of: Literal["gateway", "generator"] = "gateway") -> GaugeTrend:
     """Give the memory that the criterion judges, in MiB, with its trend: what a figure of it has to show.
 
+    Where the criterion says that it was watched for too short a time the trend is ``inconclusive``.
+
     Parameters
     ----------
     run
@@ -78,7 +94,23 @@ def memory_trend(run: Run, of: Literal["gateway", "generator"] = "gateway") -> G
         It is neither of the two.
     """
     readings = longest_lived(run.sql(memory_query(run, of)))
-    return gauge_trend(run, readings, margin=run.thresholds.drift_memory_mib, floor=True)
+    margin = run.thresholds.drift_memory_mib
+    told = gauge_trend(run, readings, margin=margin, floor=True)
+    if told.observed_s >= LEAST_MEMORY_WALL_S or _is_obvious(told, margin):
+        return told
+    detail = (
+        f"Too short to tell: {told.observed_s / 60:.1f} wall minutes of readings, at least "
+        f"{LEAST_MEMORY_WALL_S / 60:.0f} are needed for what is not obvious."
+    )
+    return told._replace(trend=replace(told.trend, state="inconclusive", detail=detail))
+
+
+def _is_obvious(told: GaugeTrend, margin: float) -> bool:
+    """Say whether it drifts, and the whole interval of its change lies beyond the margin."""
+    if told.trend.state != "drift" or told.trend.interval is None or told.observed_s < OBVIOUS_WALL_S:
+        return False
+    hours = (told.series["at"][-1] - told.series["at"][0]).total_seconds() / 3600
+    return bool(min(map(abs, told.trend.interval)) * hours > margin)
 
 
 def memory_query(run: Run, of: Literal["gateway", "generator"]) -> str:

@@ -131,6 +131,28 @@ def test_figure_and_criterion_of_memory_judge_one_series_by_one_fit(judged_sampl
     assert trend.trend.detail in verdict.detail
 
 
+@pytest.mark.parametrize(
+    ("value", "minutes", "state", "told"),
+    [
+        (f"37 + 2 * {JITTER}", 15, "insufficient", "inconclusive"),
+        (f"37 + 40.0 * i / 300 + 2 * {JITTER}", 15, "insufficient", "inconclusive"),
+        (f"37 + 259.0 * i / 300 + 2 * {JITTER}", 15, "fail", "drift"),
+        (f"37 + 259.0 * i / 80 + 2 * {JITTER}", 4, "insufficient", "inconclusive"),
+        (f"37 + 2 * {JITTER}", 60, "pass", "stable"),
+    ],
+    ids=["level", "a rise within the margin", "obvious", "obvious and too soon", "an hour"],
+)
+def test_a_figure_calls_no_memory_stable_that_the_criterion_had_too_little_of(
+    judged_sample, value, minutes, state, told
+):
+    """Figure, claim and criterion say the same of a short run."""
+    verdict, trend = judged_sample(
+        lambda run: (stability.no_drift_in_gateway_memory(run), soaklib.memory_trend(run)),
+        *memory(value, minutes, every_s=3),
+    )
+    assert (verdict.state, trend.trend.state) == (state, told), (verdict, trend.trend)
+
+
 def test_a_fast_gateway_that_got_eight_times_slower_since_the_last_run_is_another(changed_sample):
     """From 0.5 ms to 4 ms between two runs is no same, as it is none within one."""
     fast, slow = (

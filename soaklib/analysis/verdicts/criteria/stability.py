@@ -24,7 +24,13 @@ from soaklib.analysis.verdicts.endpoints import (
     not_judged,
     series_level,
 )
-from soaklib.analysis.verdicts.memory import first_exposed, gauge_trend, memory_query
+from soaklib.analysis.verdicts.memory import (
+    LEAST_MEMORY_WALL_S,
+    OBVIOUS_WALL_S,
+    first_exposed,
+    gauge_trend,
+    memory_query,
+)
 from soaklib.records import State, Verdict
 
 if TYPE_CHECKING:
@@ -45,9 +51,6 @@ __all__ = [
     "no_spike_at_rotations",
 ]
 
-_LEAST_MEMORY_WALL_S: Final = 1800.0
-_OBVIOUS_WALL_S: Final = 300.0
-"""Before it a process still fills its caches, whatever its memory does."""
 _LEAST_ERRORS: Final = 5
 _STATES: Final = {"stable": State.PASS, "drift": State.FAIL, "inconclusive": State.INSUFFICIENT}
 _STATES_OF_LEVEL: Final = {"stable": State.PASS, "moved": State.FAIL, "inconclusive": State.INSUFFICIENT}
@@ -226,7 +229,7 @@ def _others(judged: str, found: dict[str, _Found]) -> str:
 
 def _of_memory(run: Run, name: str, query: str) -> Verdict:
     """Judge memory on its floors; what is not obvious takes half an hour of readings to tell."""
-    gauge = _Gauge(name, run.thresholds.drift_memory_mib, "MiB", floor=True, least_wall_s=_LEAST_MEMORY_WALL_S)
+    gauge = _Gauge(name, run.thresholds.drift_memory_mib, "MiB", floor=True, least_wall_s=LEAST_MEMORY_WALL_S)
     return _of_gauge(run, gauge, query)
 
 
@@ -243,7 +246,7 @@ def _of_gauge(run: Run, gauge: _Gauge, query: str) -> Verdict:
         gauge.name, None, threshold, series.height, None, None, State.INSUFFICIENT,
         f"{seen}; at least {gauge.least_wall_s / 60:.0f} are needed for what is not obvious", query,
     )  # fmt: skip
-    if observed_s < min(gauge.least_wall_s, _OBVIOUS_WALL_S):
+    if observed_s < min(gauge.least_wall_s, OBVIOUS_WALL_S):
         return too_short
     drifts = gauge_trend(run, judged, margin=gauge.margin, floor=gauge.floor).trend
     found = _found(series, drifts, gauge.margin)
