@@ -6,13 +6,16 @@ import re
 from pathlib import Path
 
 _LONGEST = (
-    "test_contextforge.py", "test_wheel.py", "test_jupyterlab.py", "test_fleet_run.py", "test_verify.py",
-    "test_dask.py", "test_report.py", "test_fastmcp.py", "test_litellm.py", "test_stopped.py",
-    "test_injected_faults.py", "test_weekly_started.py", "test_studies.py", "test_other_gateway.py",
-    "test_weekly_runs.py", "test_killed.py", "test_reconcile_faults.py", "test_live.py", "test_page.py",
-    "test_watch.py", "test_run.py", "test_other_wires.py", "test_build.py",
+    "test_verify.py", "test_stopped.py", "test_weekly_started.py", "test_contextforge.py", "test_wheel.py",
+    "test_jupyterlab.py", "test_fleet_run.py", "test_dask.py", "test_report.py", "test_fastmcp.py", "test_litellm.py",
+    "test_injected_faults.py", "test_studies.py", "test_other_gateway.py", "test_weekly_runs.py", "test_killed.py",
+    "test_reconcile_faults.py", "test_live.py", "test_page.py", "test_watch.py", "test_run.py",
+    "test_other_wires.py", "test_build.py",
 )  # fmt: skip
-"""Begun first, since one worker is busy long with each of them; the others are shorter, or shared out."""
+"""Begun first, since one worker is busy long with each of them; the others are shorter, or shared out.
+
+The first makes the rehearsal that many look at, which needs its clock: the two beside it do little but wait.
+"""
 
 _ALL_SLOW = re.compile(r"^pytestmark = pytest\.mark\.slow\b", re.MULTILINE)
 _SOME_SLOW = re.compile(r"mark\.slow\b|\brehearsal\b")
