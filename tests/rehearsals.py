@@ -5,7 +5,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import soaklib
 
 REHEARSAL = ("--hours", "2", "--speed", "360", "--seed", "1", "--no-report", "--thresholds.late-ms", "500")
 """Two soak-hours in 20 s: slow enough that a busy machine does not fail it, long enough that the quota is reached."""
@@ -53,6 +56,19 @@ def shared(tmp_path_factory, name, make):
             ended = make(root / name)
             told.write_text(json.dumps({part: getattr(ended, part) for part in ("returncode", "stdout", "stderr")}))
     return subprocess.CompletedProcess([], **json.loads(told.read_text()))
+
+
+def wait_until_recorded(folder):
+    """Wait until the recorder that outlives a killed runner has let go of the file."""
+    ends = time.monotonic() + 60
+    while True:
+        try:
+            soaklib.open_run(folder).close()
+        except soaklib.SoaklibError:
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+        else:
+            return
 
 
 class Rehearsal:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from soaklib.analysis.sources.kept_log import keep_request_log
 from soaklib.analysis.sources.run import open_run
-from soaklib.commands.process import Stopped
+from soaklib.commands.process import Stopped, keeping_stops
 from soaklib.commands.terminal import say
 from soaklib.commands.verdict_table import show_verdicts
 from soaklib.errors import RecordingError, RunError, first_line
@@ -70,9 +70,10 @@ def conclude(
     error = result.error
     try:
         try:
-            _end(job, result)
-            if gather is not None:
-                gather()
+            with keeping_stops():
+                _end(job, result)
+                if gather is not None:
+                    gather()
         except (RecordingError, RunError) as exc:
             error = error or exc
         judged = _draw_and_pack(job, log_url, console)
@@ -132,7 +133,8 @@ def costing(tell: Callable[[str], None]) -> Iterator[None]:
         Takes, in one line, what went wrong.
     """
     try:
-        yield
+        with keeping_stops():
+            yield
     except Exception as exc:  # noqa: BLE001 - These steps run kernels, drawing, typesetting, database drivers and
         # statistics on data that nobody has seen before, and any of them may raise anything. A day was spent on the
         # rows: a defect here must not cost the other steps, nor the exit code. A signal is no such exception.

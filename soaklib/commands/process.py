@@ -8,6 +8,7 @@ import functools
 import os
 import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, TypeVar, cast
 
@@ -17,11 +18,11 @@ from soaklib.analysis.sources.run import find_run
 from soaklib.errors import ExitCode, RunError, SoaklibError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine, Iterator, Sequence
     from types import FrameType
     from typing import NoReturn
 
-__all__ = ["Stopped", "command", "find_folder", "run_on_the_fastest_loop", "stopping_signals"]
+__all__ = ["Stopped", "command", "find_folder", "keeping_stops", "run_on_the_fastest_loop", "stopping_signals"]
 
 _T = TypeVar("_T")
 
@@ -32,6 +33,7 @@ _MACHINE: Final = frozenset(
     }
 )  # fmt: skip
 _READER_IS_GONE: Final = frozenset({errno.EIO, errno.EPIPE})
+_heard: Final[list[int]] = []  # the signals that the command under way was asked to end by
 
 
 class Stopped(BaseException):
@@ -67,13 +69,15 @@ def command(main: _Main) -> _Main:
 
     @functools.wraps(main)
     def run(arguments: Sequence[str] | None = None) -> int:
+        _heard.clear()
         handlers = {number: signal.signal(number, _stop) for number in stopping_signals()}
         streams = sys.stdout, sys.stderr
         sys.stdout = cast("TextIO", _Lasting(_there(streams[0])))
         sys.stderr = cast("TextIO", _Words(_there(streams[1])))
         try:
-            code = main(arguments)
-            sys.stdout.flush()
+            with keeping_stops():
+                code = main(arguments)
+                sys.stdout.flush()
         except Stopped as exc:
             print(f"soaklib: stopped by {exc.number.name}", file=sys.stderr)
             return 128 + exc.number
@@ -98,6 +102,28 @@ def command(main: _Main) -> _Main:
                 signal.signal(number, handler)
 
     return run
+
+
+@contextmanager
+def keeping_stops() -> Iterator[None]:
+    """Let a signal stop what it meets, whatever a library makes of what its handler raises.
+
+    DuckDB, for one, raises ``RuntimeError: Query interrupted`` in its place, which whoever bears errors would bear; and
+    what is raised while it converts a value is lost without a word.
+
+    Raises
+    ------
+    Stopped
+        A signal asked for the end, and what is done within went on or raised an error.
+    """
+    try:
+        yield
+    except Exception as exc:
+        if _heard:
+            raise Stopped(_heard[0]) from exc
+        raise
+    if _heard:
+        raise Stopped(_heard[0])
 
 
 def stopping_signals() -> list[signal.Signals]:
@@ -131,6 +157,7 @@ def find_folder(path_or_id: str) -> Path:
 
 
 def _stop(number: int, _: FrameType | None) -> NoReturn:
+    _heard.append(number)
     raise Stopped(number)
 
 

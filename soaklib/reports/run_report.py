@@ -23,7 +23,9 @@ class _Section(NamedTuple):
 _SECTIONS: Final = (
     _Section(
         "Verdicts",
-        "select state, name as criterion, threshold as required, detail as seen, n from verdicts order by rowid",
+        """
+        select state, name as criterion, threshold as required, detail as seen, n
+        from (select *, row_number() over () as place from verdicts) order by place""",
         "`insufficient` and `not applicable` neither pass nor fail. The query behind each measure is in the table "
         "`verdicts`.",
     ),
@@ -96,9 +98,9 @@ _SECTIONS: Final = (
         "Changes and what went wrong",
         """
         select utc(at_us) as "at", round(greatest(soak_seconds(at_us), 0) / 3600, 3) as soak_hour, name, detail
-        from events
+        from (select *, row_number() over () as place from events)
         where name not in ('METRICS_SNAPSHOT', 'TOKENS_ROTATED', 'HEALTH_GATE_PASSED', 'AGENTS_CREATED')
-        order by at_us, rowid limit 200""",
+        order by at_us, place limit 200""",
         "At most 200; all are in soak-events.log.",
     ),
     _Section(

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from soaklib.analysis.sources.run import find_run
+from soaklib.commands.ending import costing
 from soaklib.commands.process import _Words, command, find_folder
 from soaklib.errors import RunError
 
@@ -36,6 +38,44 @@ def test_a_signal_ends_a_command_in_order(capsys, number):
     assert capsys.readouterr().err == f"soaklib: stopped by {number.name}\n"
     assert not made[0].exists()
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("is_costing", [False, True])
+@pytest.mark.parametrize("raising", [signal.raise_signal, lambda number: os.kill(os.getpid(), number)])
+def test_a_signal_within_a_query_ends_a_command_in_order(capsys, is_costing, raising):
+    """DuckDB makes an error of what the handler raises, or loses it: not even a step that bears errors goes on."""
+    seen = []
+
+    def interrupted(number):
+        raising(signal.SIGTERM)
+        return number
+
+    @command
+    def main(_=None):
+        with duckdb.connect() as connection, costing(seen.append) if is_costing else nullcontext():
+            connection.create_function("interrupted", interrupted, ["BIGINT"], "BIGINT")
+            connection.execute("select interrupted(1)").fetchall()
+        return 0
+
+    assert main() == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "soaklib: stopped by SIGTERM\n"
+    assert seen == []
+
+
+def test_a_signal_of_an_earlier_command_does_not_end_the_next():
+    """Its own error is its own, however the command before it in this process has ended."""
+
+    @command
+    def stopped(_=None):
+        signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    @command
+    def failing(_=None):
+        find_run("no such run")
+
+    assert stopped() == 128 + signal.SIGTERM
+    assert failing() == RunError.exit_code
 
 
 def test_a_command_under_nohup_does_not_hear_that_the_terminal_is_closed():

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from rehearsals import Rehearsal, run_command
+from rehearsals import Rehearsal, run_command, wait_until_recorded
 
 import soaklib
 
@@ -29,19 +29,6 @@ def rows(folder):
     with soaklib.open_run(folder) as run:
         frame = run.sql("select * from outcomes")
     return {(row["purpose"], row["slot"], row["step"]): row for row in frame.iter_rows(named=True)}
-
-
-def wait_until_recorded(folder):
-    """Wait until the recorder that outlives a killed runner has let go of the file."""
-    ends = time.monotonic() + 20
-    while True:
-        try:
-            soaklib.open_run(folder).close()
-        except soaklib.SoaklibError:
-            assert time.monotonic() < ends
-            time.sleep(0.1)
-        else:
-            return
 
 
 @pytest.mark.slow

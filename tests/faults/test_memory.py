@@ -8,7 +8,7 @@ import time
 
 import psutil
 import pytest
-from rehearsals import Rehearsal, run_command
+from rehearsals import Rehearsal, run_command, wait_until_recorded
 
 import soaklib
 from soaklib.commands.collect import main as collect
@@ -73,22 +73,9 @@ def test_a_runner_that_is_killed_leaves_a_run_that_can_be_packed_and_resumed(tmp
     process.kill()
     process.communicate()
     folder = (tmp_path / "latest").resolve()
-    _wait_until_recorded(folder)
+    wait_until_recorded(folder)
     assert collect([str(folder)]) == 0
     problems, notes = verify(folder / f"soak-artifacts-{folder.name}.tar.gz")
     assert problems == []
     assert "the run did not come to its end" in "; ".join(notes)
     assert Rehearsal(run_command("--resume", str(folder), "--no-report")).summary["status"] == "completed"
-
-
-def _wait_until_recorded(folder):
-    """Wait until the recorder, which outlives its runner, has let go of the file."""
-    ends = time.monotonic() + 60
-    while True:
-        try:
-            soaklib.open_run(folder).close()
-        except soaklib.SoaklibError:
-            assert time.monotonic() < ends
-            time.sleep(0.1)
-        else:
-            return

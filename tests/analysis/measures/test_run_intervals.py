@@ -91,6 +91,15 @@ def test_quantiles_do_not_depend_on_the_chunks(rehearsal, monkeypatch, most):
             assert_frame_equal(latency(run, every, by=by), whole)
 
 
+def test_no_call_is_lost_between_two_pieces_of_a_window(monkeypatch):
+    """Calls a microsecond apart: one of them lies on each end of a piece."""
+    frame = outcomes(np.arange(1000) + 1, step_s=1e-6)
+    whole = latency(frame, "all", by=())
+    assert whole["n"].unique().to_list() == [1000]
+    monkeypatch.setattr(latency_module, "_CHUNK_CALLS", 300)
+    assert_frame_equal(latency(frame, "all", by=()), whole)
+
+
 @pytest.mark.parametrize("share", [0.5, 1.5])
 def test_calls_that_end_while_a_live_run_is_asked_are_all_there(monkeypatch, share):
     """More calls, or fewer, than were counted a moment before: the frame is of those that came."""
