@@ -26,6 +26,11 @@ return [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-
 }))
 """
 
+_PROMPTS = """
+return [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell .jp-InputArea-prompt')]
+    .map(prompt => prompt.textContent)
+"""
+
 _CONTRASTS = """
 const numbers = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
 const over = (top, below) => {  // alpha compositing
@@ -118,15 +123,22 @@ class NotebookPage:
 
     def start_all(self):
         """Choose Run > Run All Cells."""
-        (menu,) = (
-            item for item in self._driver.find_elements(By.CSS_SELECTOR, ".lm-MenuBar-item") if item.text == "Run"
-        )
-        menu.click()
-        self.wait(self._run_all_item, 10, "the menu Run").click()
+        self.choose("Run", "Run All Cells")
 
-    def _run_all_item(self):
-        items = self._driver.find_elements(By.CSS_SELECTOR, '.lm-Menu-item[data-command="runmenu:run-all"]')
-        return items[0] if items and items[0].is_displayed() else None
+    def choose(self, menu, *path):
+        """Choose an item of the menu bar by what is written on it and on the menus that lead to it."""
+        self._click(".lm-MenuBar-item", menu)
+        for words in path:
+            self._click(".lm-Menu-itemLabel", words)
+
+    def _click(self, selector, words):
+        """Click on the shown element of these words, as soon as there is one."""
+
+        def shown():
+            found = [one for one in self._driver.find_elements(By.CSS_SELECTOR, selector) if one.text == words]
+            return found[0] if found and found[0].is_displayed() else None
+
+        self.wait(shown, 10, f"the menu {words}").click()
 
     def run_all(self, timeout_s=120.0):
         """Run all cells and wait until no more is running; give the cells."""
@@ -139,7 +151,7 @@ class NotebookPage:
         return self.cells()
 
     def _ended(self):
-        prompts = [cell.prompt.strip("[]: \n") for cell in self.cells()]
+        prompts = [prompt.strip("[]: \n") for prompt in self.script(_PROMPTS)]  # asked often, and read without a layout
         return self.is_idle() and "*" not in prompts and any(prompt.isdigit() for prompt in prompts)
 
     def wait(self, condition, timeout_s, what):
