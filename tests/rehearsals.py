@@ -4,9 +4,10 @@ import fcntl
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
+
+from forked_commands import run_forked
 
 import soaklib
 
@@ -25,13 +26,10 @@ WHATEVER_THE_CLOCK = frozenset(
 late moves none of them. Every other one rests on when something was sent, answered, measured, or changed in time."""
 
 
-def run_command(*arguments, **options):
-    """Run ``python -m soaklib.run`` as a person would; give the ended process."""
+def run_command(*arguments, cwd=None):
+    """Run ``python -m soaklib.run`` as a person would, but for who has done its imports; give the ended process."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SOAK_", "GATEWAY_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "soaklib.run", *arguments],
-        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=180, env=environment, **options,
-    )  # fmt: skip
+    return run_forked(arguments, env=environment, cwd=cwd, timeout=180)
 
 
 def shared(tmp_path_factory, name, make):
