@@ -3,7 +3,7 @@
 from stored_rows import ANCHOR, outcome
 
 from soaklib.fleet.job import LaneJob, lane_folder
-from soaklib.fleet.lane_run import begin_or_resume
+from soaklib.fleet.lane_run import lane_manifest
 from soaklib.fleet.lanes import Lane
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
@@ -54,8 +54,8 @@ def write_conductor(folder, *, events=(), status=RunStatus.COMPLETED):
 def write_lane(folder, number, rows, *, events=(), ticks=(), job=JOB, status=RunStatus.COMPLETED, began_us=1_000_000):
     home = lane_folder(folder, number)
     home.mkdir(parents=True, exist_ok=True)
-    begin_or_resume(job, Lane(number, job.lanes), home)
     writer = RunWriter(home / DATABASE_NAME)
+    writer.begin_run(lane_manifest(job, Lane(number, job.lanes)))
     writer.append(
         {
             "outcomes": rows,

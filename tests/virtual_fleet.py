@@ -5,6 +5,7 @@ import contextlib
 import datetime as dt
 from collections import Counter
 
+import duckdb
 from virtual_gateway import VirtualApi, VirtualClient, VirtualGateway
 from virtual_soak import ANCHOR, MemoryRecorder, World, _Virtual
 
@@ -12,6 +13,7 @@ import soaklib.fleet.conductor
 import soaklib.fleet.launch
 import soaklib.fleet.offset
 import soaklib.fleet.sender
+import soaklib.runner.vitals
 from soaklib.errors import TargetError
 from soaklib.fleet.desk import ClockOffset
 from soaklib.fleet.job import JOB_NAME, LaneJob, lane_folder
@@ -28,7 +30,7 @@ from soaklib.runner.soak import Soak
 from soaklib.runner.surroundings import Surroundings
 from soaklib.store.lock import RunLock
 from soaklib.store.tables import DATABASE_NAME
-from soaklib.store.writer import Manifest, RunWriter
+from soaklib.store.writer import RunWriter
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
 
 _ON_THE_WAY_S = 0.0005
@@ -226,16 +228,15 @@ class FleetWorld(World):
     def __init__(self, *arguments):
         super().__init__(*arguments)
         self.gateway = CountingGateway(self.utc_now)
-        self.writer.close()
-        self.writer = RunWriter(self.folder / DATABASE_NAME)
-        self.writer.begin_run(
-            Manifest(
-                run_id="r1", soaklib_version="0", anchor_utc=ANCHOR, speed=self.settings.speed, rps=self.settings.rps,
-                hours=self.settings.hours, seed=self.settings.seed, target="http://gateway", embedded=False,
-                settings=self.settings.public_json(), plan=self.plan.model_dump_json(), environment="{}",
-            )
-        )  # fmt: skip
         self.places, self.started, self.ahead_us, self.set_s = {}, [], {}, {}
+        self._held = contextlib.ExitStack()
+
+    def _database(self):
+        return self.folder / DATABASE_NAME
+
+    def close(self):
+        self._held.close()
+        super().close()
 
     @contextlib.contextmanager
     def patched(self, monkeypatch):
@@ -245,6 +246,7 @@ class FleetWorld(World):
             patch.setattr(soaklib.fleet.conductor, "Desk", VirtualDesk)
             patch.setattr(soaklib.fleet.offset, "measure_offset", _measure)
             patch.setattr(soaklib.fleet.sender, "ask_start", _ask)
+            patch.setattr(soaklib.runner.vitals, "_PROBE_S", 1.0)  # nothing is late here that a second would hide
             yield self
 
     # -- as what places lanes
@@ -298,6 +300,8 @@ class FleetWorld(World):
             bring_together(self.job.senders)
         assert self.results[-1].error is None, self.results[-1].error
         assert self.results[-1].status == RunStatus.COMPLETED
+        # whoever reads it shares one database; each would open its own, if none were open
+        self._held.enter_context(duckdb.connect(str(self._database()), read_only=True))
         return self.folder
 
 

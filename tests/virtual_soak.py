@@ -179,16 +179,19 @@ class World:
         self.gateway = VirtualGateway(self.utc_now)
         self._folder = tempfile.TemporaryDirectory(prefix="soaklib-virtual-")
         self.folder = Path(self._folder.name)
-        self.writer = RunWriter(Path(":memory:"))
+        self.writer = RunWriter(self._database())
         self.writer.begin_run(
             Manifest(
                 run_id="r1", soaklib_version="0", anchor_utc=ANCHOR, speed=self.settings.speed, rps=self.settings.rps,
-                hours=self.settings.hours, seed=1, target="", embedded=False, settings=self.settings.public_json(),
-                plan=self.plan.model_dump_json(), environment="{}",
+                hours=self.settings.hours, seed=self.settings.seed, target="http://gateway", embedded=False,
+                settings=self.settings.public_json(), plan=self.plan.model_dump_json(), environment="{}",
             )
         )  # fmt: skip
         self.is_alive, self.soak, self._task, self._stop = False, None, None, None
         self.results, self.guard = [], None
+
+    def _database(self):
+        return Path(":memory:")
 
     def utc_now(self):
         return ANCHOR + dt.timedelta(seconds=self.loop.time() + self._slept_s)

@@ -43,7 +43,7 @@ from soaklib.plan.model import Plan, load_plan
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE, SoakSettings, is_loopback
 from soaklib.plan.workload import Workload
 from soaklib.records import RunStatus
-from soaklib.runner.events import write_event_log
+from soaklib.runner.events import EVENTS_SQL, write_event_log
 from soaklib.runner.gateway_facts import ask_gateway
 from soaklib.runner.job import SoakJob, SoakResult
 from soaklib.runner.literal import LiteralChanges, is_literal
@@ -174,7 +174,7 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
             _ask(settings, info.plan, target)
             writer = RunWriter(folder / DATABASE_NAME, memory_limit_mb=_RECOVERY_MEMORY_MB)
             past = recover(writer, settings, info.plan, slots=None if settings.senders is None else range(0))
-            write_event_log(folder / EVENT_LOG_NAME, info.anchor_utc, writer)
+            write_event_log(folder / EVENT_LOG_NAME, info.anchor_utc, writer.read(EVENTS_SQL))
             writer.close()
             if wanted.reference is not None:
                 keep_reference(folder, wanted.reference)

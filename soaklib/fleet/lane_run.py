@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from soaklib.fleet.sender import SenderResult
 
-__all__ = ["begin_or_resume", "catch_up", "end_lane", "job_of", "lane_of", "settle"]
+__all__ = ["begin_or_resume", "catch_up", "end_lane", "job_of", "lane_manifest", "lane_of", "settle"]
 
 _ROWS_AT_A_TIME = 50_000
 _MEMORY_MB = 1024  # it looks at every slot of the lane, once, and no load is waiting
@@ -52,7 +52,7 @@ def begin_or_resume(job: LaneJob, lane: Lane, folder: Path) -> Past:
     writer = RunWriter(path, memory_limit_mb=_MEMORY_MB)
     try:
         if is_new or not writer.read("select 1 from run"):
-            writer.begin_run(_manifest(job, lane))
+            writer.begin_run(lane_manifest(job, lane))
             return Past()
         _refuse_another(writer, job, lane, folder)
         settings = job.settings_of(lane)
@@ -173,7 +173,7 @@ def job_of(path: Path) -> LaneJob:
     RunError
         It is no lane's.
     """
-    connection = open_read_only(path)
+    connection = open_read_only(path, is_glance=True)
     [row] = connection.execute(
         """select run_id, anchor_utc, target, embedded, settings, plan, environment,
                   (select (started_at_us - soak_started_s * 1e6 / speed)::BIGINT from segments order by segment limit 1)
@@ -198,7 +198,8 @@ def lane_of(environment: str) -> Lane | None:
     return None if said is None else Lane.parse(str(said))
 
 
-def _manifest(job: LaneJob, lane: Lane) -> Manifest:
+def lane_manifest(job: LaneJob, lane: Lane) -> Manifest:
+    """Give what a lane's database is begun with."""
     settings = job.settings_of(lane)
     environment = {
         "lane": str(lane), "host": platform.node(),

@@ -26,16 +26,16 @@ from soaklib.fleet.desk import MOST_BOUND_US
 from soaklib.fleet.job import LANES_FOLDER, lane_folder
 from soaklib.fleet.lane_run import lane_of
 from soaklib.records import EventName, RunStatus
-from soaklib.runner.events import write_event_log
+from soaklib.runner.events import EVENTS_SQL, write_event_log
 from soaklib.safety.memory import database_memory
 from soaklib.store.lock import is_owned
 from soaklib.store.names import EVENT_LOG_NAME
 from soaklib.store.quoting import text_sql
 from soaklib.store.reader import open_read_only
 from soaklib.store.tables import DATABASE_NAME, TABLES, defined_columns
-from soaklib.store.writer import RunWriter
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -113,16 +113,16 @@ def read_source(path: Path) -> Source:
         It is no run, or holds more than data, or somebody still writes it.
     """
     try:
-        connection = open_read_only(path, is_foreign=False)
+        connection = open_read_only(path, is_glance=True)
     except RunError as exc:
         if str(path) in str(exc):
             raise
         msg = f"{path}: {exc}"
         raise RunError(msg) from exc
     try:
-        [row] = connection.execute(
+        row = connection.execute(
             "select run_id, epoch_us(anchor_utc), status, environment, speed, rps, hours, seed, plan from run"
-        ).fetchall()
+        ).fetchone()
         measured = connection.execute(
             r"""select at_us, regexp_extract(detail, 'applied_us=(-?\d+)', 1)::BIGINT from events
                 where name = $name and regexp_extract(detail, 'bound_us=(\d+)', 1)::BIGINT <= $most order by at_us""",
@@ -130,6 +130,9 @@ def read_source(path: Path) -> Source:
         ).fetchall()
     finally:
         connection.close()
+    if row is None:
+        msg = f"{path}: the run has no manifest row: it ended before it began"
+        raise RunError(msg)
     run_id, anchor_us, status, environment, *identity = row
     return Source(
         path=path, lane=lane_of(environment), run_id=run_id, anchor_us=anchor_us, status=status,
@@ -184,19 +187,15 @@ def merge(folder: Path, lanes: Sequence[Path]) -> Path:
         sources.insert(0, whole)
     part = folder / _PART_NAME
     part.unlink(missing_ok=True)
-    RunWriter(part).close()
     try:
-        _bring_together(part, sources)
+        anchor_utc, events = _bring_together(part, sources)
     except duckdb.Error as exc:
         part.unlink(missing_ok=True)
         msg = f"cannot merge into {part}: {first_line(exc)}"
         raise RecordingError(msg) from exc
     if whole is not None and conductor == folder / DATABASE_NAME:
         _keep(conductor, folder / LANES_FOLDER / CONDUCTOR_NAME)
-    writer = RunWriter(part)
-    [(anchor,)] = writer.read("select anchor_utc from run")
-    write_event_log(folder / EVENT_LOG_NAME, anchor, writer)
-    writer.close()
+    write_event_log(folder / EVENT_LOG_NAME, anchor_utc, events)
     return part.replace(folder / DATABASE_NAME)
 
 
@@ -253,10 +252,13 @@ def _listed(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _bring_together(part: Path, sources: Sequence[Source]) -> None:
+def _bring_together(part: Path, sources: Sequence[Source]) -> tuple[dt.datetime, list[tuple[Any, ...]]]:
+    """Write the merged database; give the run's anchor, and its events as its log has them."""
     with duckdb.connect(
         str(part), config={"memory_limit": database_memory(_MEMORY_BYTES), "temp_directory": str(part.parent)}
     ) as connection:
+        for table, columns in TABLES.items():
+            connection.execute(f"create table {table} ({columns})").fetchall()
         for number, source in enumerate(sources):
             connection.execute(f"attach {text_sql(str(source.path))} as s{number} (read_only)").fetchall()
             connection.execute(
@@ -270,6 +272,8 @@ def _bring_together(part: Path, sources: Sequence[Source]) -> None:
             else:
                 _insert(connection, table, sources)
         connection.execute("checkpoint").fetchall()
+        [(anchor_utc,)] = connection.execute("select anchor_utc from run").fetchall()
+        return anchor_utc, connection.execute(EVENTS_SQL).fetchall()
 
 
 def _insert(

@@ -7,7 +7,7 @@ whether a thing is still to be done is asked of it and of nothing else.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -18,16 +18,18 @@ from soaklib.safety.foreign_text import plain_text
 from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
     from typing import Self
 
     from pydantic import JsonValue
 
     from soaklib.runner.clock import RunClock
-    from soaklib.store.writer import RunWriter
 
-__all__ = ["EventLog", "rendered", "write_event_log"]
+__all__ = ["EVENTS_SQL", "EventLog", "rendered", "write_event_log"]
+
+EVENTS_SQL: Final = "select at_us, name, detail from events order by at_us, rowid"
+"""The query of what stands in the log, line by line."""
 
 _MOST_CHARACTERS: Final = 4000
 
@@ -131,13 +133,13 @@ def rendered(data: Mapping[str, JsonValue]) -> str:
     return " ".join(f"{name}={f'{value:g}' if isinstance(value, float) else value}" for name, value in data.items())
 
 
-def write_event_log(path: Path, anchor_utc: dt.datetime, writer: RunWriter) -> None:
-    """Write the log of a run that is to be resumed anew from its table.
+def write_event_log(path: Path, anchor_utc: dt.datetime, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Write the log of a run that is to be resumed anew from its table, of which `rows` are what `EVENTS_SQL` gives.
 
     A line whose row was lost when the runner died tells of something that will happen again; it must not stand twice.
     """
     with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
-        for at_us, name, detail in writer.read("select at_us, name, detail from events order by at_us, rowid"):
+        for at_us, name, detail in rows:
             file.write(_line(anchor_utc + dt.timedelta(microseconds=at_us), name, detail))
 
 

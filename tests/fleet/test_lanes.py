@@ -10,10 +10,12 @@ from soaklib.plan.model import load_plan
 from soaklib.plan.pacer import Pacer
 from soaklib.plan.workload import Workload
 
+_PLAN = load_plan()
+
 
 def _schedule(slots, seed, arrivals):
     """Give the key, the due time and the tool of each call that one sender plans for some slots."""
-    pacer, workload = Pacer(3.0, arrivals, seed), Workload(load_plan(), seed)
+    pacer, workload = Pacer(3.0, arrivals, seed), Workload(_PLAN, seed)
     return [
         (slot, step, pacer.due_s(slot), call.tool)
         for slot in slots

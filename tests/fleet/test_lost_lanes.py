@@ -12,7 +12,7 @@ from soaklib.commands.merge import main
 from soaklib.errors import TargetError
 from soaklib.fleet.desk import ClockOffset
 from soaklib.fleet.job import LaneJob, lane_folder
-from soaklib.fleet.lane_run import begin_or_resume, catch_up
+from soaklib.fleet.lane_run import catch_up, lane_manifest
 from soaklib.fleet.lanes import Lane
 from soaklib.fleet.merge import merge
 from soaklib.plan.loading import load_settings
@@ -44,10 +44,10 @@ def _lane(folder, number, *, sent=_SLOTS, status=RunStatus.COMPLETED, events=(),
     """Write a lane that sent its slots below `sent`, or of no status: was killed then."""
     home = lane_folder(folder, number)
     home.mkdir(parents=True)
-    begin_or_resume(job, Lane(number, 2), home)
     whole = _whole(number) if status is not None else replace(_whole(number), ended_at_us=None, soak_ended_s=None)
     at = [(slot, 1_000_000 + slot * _EVERY_US) for slot in range(number, sent, 2)]
     writer = RunWriter(home / DATABASE_NAME)
+    writer.begin_run(lane_manifest(job, Lane(number, 2)))
     writer.append(
         {
             "segments": [segment_row(whole, runner_pid=2)],

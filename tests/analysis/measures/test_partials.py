@@ -84,6 +84,12 @@ def run(request, tmp_path_factory):
         yield opened
 
 
+@pytest.fixture(scope="module")
+def stretch(run):
+    """A stretch of the run; all that is asked of it once is asked of one."""
+    return run.between(run.end_s * 0.0003, run.end_s * 0.0011)
+
+
 COUNTED = {
     "success rate": soaklib.success_rate,
     "by tool and phase": lambda source, every: soaklib.success_rate(source, every, by=("tool", "phase")),
@@ -97,9 +103,8 @@ COUNTED = {
 
 
 @pytest.mark.parametrize("name", COUNTED)
-def test_counts_of_partials_are_those_of_the_calls(run, monkeypatch, name):
+def test_counts_of_partials_are_those_of_the_calls(run, stretch, monkeypatch, name):
     """To the last digit, of a whole run and of a stretch: with gaps, lanes, trials, limits and late windows."""
-    stretch = run.between(run.end_s * 0.0003, run.end_s * 0.0011)
     for source, every in [(run, "all"), (run, "1m"), (run, "7m"), (run, "1h"), (stretch, "all"), (stretch, "15m")]:
         assert counting(source, every) is OF_PARTIALS
         of_partials = COUNTED[name](source, every)
