@@ -1,5 +1,9 @@
 """The files of a fleet, written by hand: a conductor's, and a lane's."""
 
+import functools
+import tempfile
+from pathlib import Path
+
 from stored_rows import ANCHOR, outcome
 
 from soaklib.fleet.job import LaneJob, lane_folder
@@ -8,7 +12,8 @@ from soaklib.fleet.lanes import Lane
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
 from soaklib.records import HealthTick, Kind, Purpose, RunStatus
-from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.foreign import FileState
+from soaklib.store.tables import DATABASE_NAME, SCHEMA_VERSION
 from soaklib.store.views import Segment
 from soaklib.store.writer import Manifest, RunWriter, segment_row
 
@@ -27,7 +32,23 @@ def tick(at_us, lag_us=0):
     return HealthTick(at_us, 1, 1, 1, 0, 0, lag_us, 0, 0, 100, 1.0, 5, 10**9, 0)
 
 
-def write_conductor(folder, *, events=(), status=RunStatus.COMPLETED):
+@functools.cache
+def _plain_conductor():
+    """The file of a conductor without events, as bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _written_conductor(Path(folder), ()).read_bytes()
+
+
+def write_conductor(folder, *, events=()):
+    if events:
+        _written_conductor(folder, events)
+        return
+    path = folder / DATABASE_NAME
+    path.write_bytes(_plain_conductor())
+    FileState.of(path).remember(SCHEMA_VERSION)  # as its writer does
+
+
+def _written_conductor(folder, events):
     writer = RunWriter(folder / DATABASE_NAME)
     writer.begin_run(
         Manifest(
@@ -47,8 +68,9 @@ def write_conductor(folder, *, events=(), status=RunStatus.COMPLETED):
             "runner_health": [tuple(tick(2_000_000))],
         }
     )
-    writer.end_run(status, completed_utc=ANCHOR, duration_s=120.0)
+    writer.end_run(RunStatus.COMPLETED, completed_utc=ANCHOR, duration_s=120.0)
     writer.close()
+    return writer.path
 
 
 def write_lane(folder, number, rows, *, events=(), ticks=(), job=JOB, status=RunStatus.COMPLETED, began_us=1_000_000):

@@ -22,9 +22,21 @@ from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.writer import RunWriter
 
 
-def _read(folder, query):
+def _read_all(folder, *queries):
     with duckdb.connect(str(folder / DATABASE_NAME), read_only=True) as connection:
-        return connection.execute(query).fetchall()
+        return [connection.execute(query).fetchall() for query in queries]
+
+
+def _read(folder, query):
+    [rows] = _read_all(folder, query)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def plain_lanes(tmp_path_factory):
+    """Two lanes of a call each, for all that merge them: a merge leaves lanes as they are."""
+    there = tmp_path_factory.mktemp("there")
+    return [write_lane(there, n, [outcome(n, planned_at_us=1_000_000, lane=n)]) for n in (0, 1)]
 
 
 def _offset(at_us, applied_us, bound_us=40):
@@ -41,10 +53,14 @@ def test_rows_of_all_lanes_stand_in_the_order_of_their_planned_times(tmp_path):
         write_lane(tmp_path, 1, [outcome(n, planned_at_us=1_000_100 + n, lane=1) for n in (5, 1, 3)]),
     ]
     merge(tmp_path, lanes)
-    rows = _read(tmp_path, "select purpose, slot, lane from outcomes")
+    rows, segments, [(environment,)] = _read_all(
+        tmp_path,
+        "select purpose, slot, lane from outcomes",
+        "select count(*), count(distinct lane) from segments",
+        "select environment from run",
+    )
     assert rows == [("probe", 0, None), *(("load", n, n % 2) for n in range(6))]
-    assert _read(tmp_path, "select count(*), count(distinct lane) from segments") == [(3, 2)]
-    [(environment,)] = _read(tmp_path, "select environment from run")
+    assert segments == [(3, 2)]
     assert [json.loads(environment)["lanes"][n]["status"] for n in "01"] == ["completed", "completed"]
 
 
@@ -64,13 +80,12 @@ def test_rows_are_in_order_across_stretches(tmp_path, monkeypatch):
     assert sorted(slot for _, slot in rows) == list(range(40))
 
 
-def test_a_merge_made_again_gives_the_same_run(tmp_path):
+def test_a_merge_made_again_gives_the_same_run(tmp_path, plain_lanes):
     """The conductor's own file is kept, so that a second merge has the same rows, and a run can go on with it."""
     write_conductor(tmp_path)
-    lanes = [write_lane(tmp_path, n, [outcome(n, lane=n)]) for n in (0, 1)]
-    merge(tmp_path, lanes)
+    merge(tmp_path, plain_lanes)
     first = _read(tmp_path, "select * from outcomes")
-    merge(tmp_path, lanes)
+    merge(tmp_path, plain_lanes)
     assert _read(tmp_path, "select * from outcomes") == first
     assert conductor_database(tmp_path).parent == tmp_path / "lanes"
     unmerge(tmp_path)
@@ -88,13 +103,16 @@ def test_times_of_a_lane_are_put_on_the_conductors_clock(tmp_path):
         write_lane(tmp_path, 1, [outcome(1, planned_at_us=50_950_000, lane=1)]),
     ]  # fmt: skip
     merge(tmp_path, lanes)
-    assert _read(
-        tmp_path, "select slot, planned_at_us, sent_at_us, done_at_us from outcomes where purpose = 'load'"
-    ) == [
+    calls, ticks = _read_all(
+        tmp_path,
+        "select slot, planned_at_us, sent_at_us, done_at_us from outcomes where purpose = 'load'",
+        "select at_us from runner_health where lane = 0",
+    )
+    assert calls == [
         (0, 50_950_000, 50_950_010, 50_950_400),
         (1, 50_950_000, 1_010, 1_500),
     ]
-    assert _read(tmp_path, "select at_us from runner_health where lane = 0") == [(100_900_000,)]
+    assert ticks == [(100_900_000,)]
 
 
 def test_an_offset_that_is_not_known_well_enough_is_not_applied(tmp_path):
@@ -107,8 +125,13 @@ def test_an_offset_that_is_not_known_well_enough_is_not_applied(tmp_path):
         write_lane(tmp_path, 1, [outcome(1, lane=1)]),
     ]
     merge(tmp_path, lanes)
-    assert _read(tmp_path, "select planned_at_us from outcomes where slot = 0 and lane = 0") == [(5_000_000,)]
-    assert _read(tmp_path, "select count(*) from events where name = 'CLOCK_OFFSET'") == [(1,)]
+    calls, measured = _read_all(
+        tmp_path,
+        "select planned_at_us from outcomes where slot = 0 and lane = 0",
+        "select count(*) from events where name = 'CLOCK_OFFSET'",
+    )
+    assert calls == [(5_000_000,)]
+    assert measured == [(1,)]
 
 
 @pytest.mark.parametrize(("us", "offset"), [(0, 10), (100, 10), (150, 15), (200, 20), (300, 0), (10**9, 0)])
@@ -169,37 +192,32 @@ def test_what_a_lane_does_by_a_key_is_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("numbers", "words"), [((0,), "lacks lane 1"), ((0, 0, 1), "has lane 0 twice"), ((), "no lane to merge")]
 )
-def test_all_lanes_are_merged_each_once(tmp_path, numbers, words):
+def test_all_lanes_are_merged_each_once(tmp_path, plain_lanes, numbers, words):
     """A lane that lacks, or is there twice, is named and nothing is merged."""
     write_conductor(tmp_path)
-    paths = {n: write_lane(tmp_path, n, [outcome(n, lane=n)]) for n in set(numbers)}
     with pytest.raises(RunError, match=words):
-        merge(tmp_path, [paths[n] for n in numbers])
+        merge(tmp_path, [plain_lanes[n] for n in numbers])
     assert not (tmp_path / "lanes" / "conductor.duckdb").exists()
 
 
-def test_lanes_of_two_runs_are_refused(tmp_path):
+def test_lanes_of_two_runs_are_refused(tmp_path, plain_lanes):
     """Lanes of another seed, and so of another schedule, do not make a run with these."""
     other = JOB.model_copy(update={"settings": JOB.settings | {"seed": 2}})
-    lanes = [write_lane(tmp_path, 0, [outcome(0, lane=0)]), write_lane(tmp_path, 1, [outcome(1, lane=1)], job=other)]
     with pytest.raises(RunError, match="of another run"):
-        merge(tmp_path, lanes)
+        merge(tmp_path, [plain_lanes[0], write_lane(tmp_path, 1, [outcome(1, lane=1)], job=other)])
 
 
-def test_a_lane_that_still_sends_is_not_merged(tmp_path):
+def test_a_lane_that_still_sends_is_not_merged(tmp_path, plain_lanes):
     """A lane whose sender lives is waited for, in words."""
     write_conductor(tmp_path)
-    lanes = [write_lane(tmp_path, n, [outcome(n, lane=n)]) for n in (0, 1)]
-    with RunLock(lanes[1].parent), pytest.raises(RunError, match="still being written"):
-        merge(tmp_path, lanes)
+    with RunLock(plain_lanes[1].parent), pytest.raises(RunError, match="still being written"):
+        merge(tmp_path, plain_lanes)
 
 
-def test_lanes_alone_make_a_run(tmp_path):
+def test_lanes_alone_make_a_run(tmp_path, plain_lanes):
     """Without a conductor the lanes make the run: its clock, its length and its state are theirs."""
-    lanes = [write_lane(tmp_path / "there", n, [outcome(n, planned_at_us=1_000_000, lane=n)]) for n in (0, 1)]
-    (tmp_path / "run").mkdir()
-    merge(tmp_path / "run", lanes)
-    with soaklib.open_run(tmp_path / "run") as run:
+    merge(tmp_path, plain_lanes)
+    with soaklib.open_run(tmp_path) as run:
         assert run.info.status == RunStatus.COMPLETED
         assert [(one.started_at_us, one.soak_ended_s, one.lane) for one in run.info.segments] == [
             (1_000_000, 7200.0, None)
@@ -207,24 +225,21 @@ def test_lanes_alone_make_a_run(tmp_path):
         assert run.sql("select slot, soak_s from calls order by slot").rows() == [(0, 0.0), (1, 0.0)]
 
 
-def test_lanes_alone_merged_twice_have_each_row_once(tmp_path):
+def test_lanes_alone_merged_twice_have_each_row_once(tmp_path, plain_lanes):
     """What a merge without a conductor left is no conductor's file of the next."""
-    lanes = [write_lane(tmp_path / "there", n, [outcome(n, lane=n)]) for n in (0, 1)]
-    (tmp_path / "run").mkdir()
     for _ in range(2):
-        merge(tmp_path / "run", lanes)
-    assert _read(tmp_path / "run", "select slot from outcomes order by slot") == [(0,), (1,)]
-    assert not (tmp_path / "run" / "lanes").exists()
+        merge(tmp_path, plain_lanes)
+    assert _read(tmp_path, "select slot from outcomes order by slot") == [(0,), (1,)]
+    assert not (tmp_path / "lanes").exists()
 
 
-def test_a_merged_run_whose_conductors_file_is_gone_is_not_merged_again(tmp_path):
+def test_a_merged_run_whose_conductors_file_is_gone_is_not_merged_again(tmp_path, plain_lanes):
     """Probes and events of a conductor are not lost over a second merge: it says what it lacks, and changes nothing."""
     write_conductor(tmp_path)
-    lanes = [write_lane(tmp_path, n, [outcome(n, lane=n)]) for n in (0, 1)]
-    merge(tmp_path, lanes)
+    merge(tmp_path, plain_lanes)
     conductor_database(tmp_path).unlink()
     with pytest.raises(RunError, match=r"conductor\.duckdb is not there"):
-        merge(tmp_path, lanes)
+        merge(tmp_path, plain_lanes)
     assert _read(tmp_path, "select count(*) from outcomes where purpose = 'probe'") == [(1,)]
 
 
@@ -242,14 +257,14 @@ def test_lanes_of_a_conducted_run_begin_where_they_sent(tmp_path):
         assert run.sql("select soak_s from calls").rows() == [(0.0,), (0.0,)]
 
 
-def test_a_lane_that_was_killed_before_it_began_is_named(tmp_path):
+def test_a_lane_that_was_killed_before_it_began_is_named(tmp_path, plain_lanes):
     """A file without a manifest is no lane, and the words say which file that is."""
     write_conductor(tmp_path)
     path = lane_folder(tmp_path, 0) / DATABASE_NAME
     path.parent.mkdir(parents=True)
     RunWriter(path).close()
     with pytest.raises(RunError, match=r"lanes/0/run.duckdb: .*no manifest"):
-        merge(tmp_path, [path, write_lane(tmp_path, 1, [outcome(1, lane=1)])])
+        merge(tmp_path, [path, plain_lanes[1]])
 
 
 def test_a_run_goes_on_after_a_merge_that_died_while_it_kept_the_conductors_file(tmp_path):
