@@ -108,10 +108,7 @@ def test_times_of_a_lane_are_put_on_the_conductors_clock(tmp_path):
         "select slot, planned_at_us, sent_at_us, done_at_us from outcomes where purpose = 'load'",
         "select at_us from runner_health where lane = 0",
     )
-    assert calls == [
-        (0, 50_950_000, 50_950_010, 50_950_400),
-        (1, 50_950_000, 1_010, 1_500),
-    ]
+    assert calls == [(0, 50_950_000, 50_950_010, 50_950_400), (1, 50_950_000, 1_010, 1_500)]
     assert ticks == [(100_900_000,)]
 
 
@@ -389,13 +386,8 @@ def test_a_denial_while_the_cut_was_under_way_is_explained_by_it(tmp_path):
         ],
     )  # fmt: skip
     denied = {
-        "role": change.role,
-        "tool": tool,
-        "action": action,
-        "kind": Kind.DENIED,
-        "reason": "quota",
-        "status": 403,
-    }
+        "role": change.role, "tool": tool, "action": action, "kind": Kind.DENIED, "reason": "quota", "status": 403,
+    }  # fmt: skip
     lanes = [
         write_lane(tmp_path, 0, [outcome(0, planned_at_us=49_500_000, done_at_us=49_900_000, lane=0, **denied)]),
         write_lane(tmp_path, 1, [outcome(1, planned_at_us=60_000_000, done_at_us=60_000_500, lane=1, **denied)]),
