@@ -10,6 +10,8 @@ import pytest
 from soak_hour import write_soak_hour
 
 import soaklib
+from soaklib.analysis.verdicts.criteria import judge
+from soaklib.analysis.verdicts.summary import summary
 from soaklib.commands import ending, report, weekly
 from soaklib.commands.ending import conclude
 from soaklib.commands.process import Stopped
@@ -20,10 +22,12 @@ from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
 from soaklib.records import RunStatus
 from soaklib.runner.job import SoakResult
+from soaklib.store.names import SUMMARY_NAME
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
 from soaklib.store.writer import RunWriter
 
+NOTE_GATEWAY = ending._note_gateway
 MARKUP = "[/app/x.js:12] is no markup"
 FAILURES = [
     RuntimeError("Kernel didn't respond in 60 seconds"), ZeroDivisionError("division by zero"), MemoryError(),
@@ -44,9 +48,11 @@ def template(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def verdicts(template):
-    """What the template's data say: to judge a run takes a second, and what is looked at here is what follows."""
+    """What the template's data say by some criteria, one of them failed: what is looked at here is what follows."""
     with soaklib.open_run(template) as run:
-        return judging.verdicts_on(run)
+        found = judge(run, "full duration", "every slot accounted for", "success rate", "measurement valid")
+    assert "fail" in {verdict.state for verdict in found}
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +63,30 @@ def segment(template):
     return segment
 
 
+@pytest.fixture(scope="module")
+def judged(template, verdicts):
+    """What judging a folder gives: the verdicts and their summary."""
+    with soaklib.open_run(template) as run:
+        return verdicts, summary(run, verdicts)
+
+
 @pytest.fixture(autouse=True)
-def judged_once(verdicts, monkeypatch):
-    """Every run here is the template's."""
+def judged_once(judged, monkeypatch):
+    """Every run here is the template's: its judging is known, and no gateway is there to say a word."""
+
+    def judge_folder(folder):
+        (folder / SUMMARY_NAME).write_text(json.dumps(judged[1]), "utf-8")
+        return list(judged[0]), judged[1]
+
+    monkeypatch.setattr(ending, "judge_folder", judge_folder)
+    monkeypatch.setattr(ending, "_note_gateway", lambda _: None)
+
+
+@pytest.fixture
+def truly_judged(judged_once, verdicts, monkeypatch):  # noqa: ARG001 - in place of it
+    """Every step is taken as it is, but for the criteria, which are asked once."""
+    monkeypatch.setattr(ending, "judge_folder", judging.judge_folder)
+    monkeypatch.setattr(ending, "_note_gateway", NOTE_GATEWAY)
     monkeypatch.setattr(judging, "judge", lambda _: list(verdicts))
 
 
@@ -124,6 +151,7 @@ def test_whatever_a_step_raises_is_told_in_one_line(error):
     assert len(told) == 1
 
 
+@pytest.mark.usefixtures("truly_judged")
 def test_a_good_end_has_everything(job, steps, capsys):
     """Verdicts, summary, report, bundle, the folder on standard output, and the code of the verdicts."""
     code = end(job)
@@ -132,6 +160,8 @@ def test_a_good_end_has_everything(job, steps, capsys):
     said = capsys.readouterr()
     assert said.out == f"{job.folder}\n"
     assert " no " not in said.err.split("run r1")[0]
+    with soaklib.open_run(job.folder) as run:
+        assert run.verdicts().height == len(summary_of(job)["verdicts"])
 
 
 @pytest.mark.parametrize("error", STEPS_FAIL, ids=lambda error: type(error).__name__)
@@ -223,6 +253,7 @@ def test_streams_that_take_no_word_cost_nothing(job, steps, monkeypatch, number,
     assert steps == ["report", "bundle"]
 
 
+@pytest.mark.usefixtures("truly_judged")
 def test_verdicts_are_replaced_whole_or_not_at_all(job):
     """A defect or a full disk in the middle of them leaves the earlier ones."""
     end(job)
