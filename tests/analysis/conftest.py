@@ -1,13 +1,11 @@
 """What tests of the verdicts share: a real run that can be broken on purpose."""
 
-import shutil
 from pathlib import Path
 
-import duckdb
 import pytest
+from known_files import changed_copy
 
 import soaklib
-from soaklib.store.tables import DATABASE_NAME
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 
@@ -33,12 +31,7 @@ def change(rehearsal, tmp_path):
 
     def change_copy(*statements):
         folder = tmp_path / f"changed-{len(list(tmp_path.iterdir()))}"
-        folder.mkdir()
-        shutil.copy(rehearsal.folder / DATABASE_NAME, folder)
-        with duckdb.connect(str(folder / DATABASE_NAME)) as connection:
-            for statement in (PUNCTUAL, *statements):
-                connection.execute(statement).fetchall()
-        return folder
+        return changed_copy(rehearsal.folder, folder, PUNCTUAL, *statements)
 
     return change_copy
 
@@ -70,13 +63,7 @@ def changed_sample(_sample_copies):
     """Give a function that changes a copy of the sample, a day of steady noise, with SQL, and gives its folder."""
 
     def change_copy(*statements):
-        folder = _sample_copies / str(len(list(_sample_copies.iterdir())))
-        folder.mkdir()
-        shutil.copy(SAMPLE / DATABASE_NAME, folder)
-        with duckdb.connect(str(folder / DATABASE_NAME)) as connection:
-            for statement in statements:
-                connection.execute(statement).fetchall()
-        return folder
+        return changed_copy(SAMPLE, _sample_copies / str(len(list(_sample_copies.iterdir()))), *statements)
 
     return change_copy
 

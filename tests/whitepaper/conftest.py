@@ -1,12 +1,11 @@
 """The sample run, its claims, and copies of it that a test may change."""
 
 import dataclasses
-import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
-import duckdb
 import pytest
+from known_files import changed_copy
 
 import soaklib
 from soaklib.whitepaper.catalogue import CATALOGUE
@@ -94,12 +93,6 @@ def copy_sample(tmp_path):
     """Give a copy of the sample in which statements were carried out first."""
 
     def copied(*statements):
-        folder = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
-        folder.mkdir()
-        shutil.copy(_SAMPLE / "run.duckdb", folder)
-        with duckdb.connect(str(folder / "run.duckdb")) as connection:
-            for statement in statements:
-                connection.execute(statement).fetchall()
-        return folder
+        return changed_copy(_SAMPLE, tmp_path / f"run{len(list(tmp_path.iterdir()))}", *statements)
 
     return copied
