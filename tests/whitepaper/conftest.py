@@ -1,6 +1,5 @@
 """The sample run, its claims, and copies of it that a test may change."""
 
-import dataclasses
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 from known_files import changed_copy
 
 import soaklib
+from soaklib.whitepaper import ledger
 from soaklib.whitepaper.catalogue import CATALOGUE
 from soaklib.whitepaper.ledger import Ledger
 from soaklib.whitepaper.prose import Writer
@@ -40,33 +40,54 @@ class _AskedClaims(dict):
 
 
 class AskedLedger(Ledger):
-    """The claims of a run, of which only those are made that a part of the paper names."""
+    """The claims of a run, of which only those are made that a part of the paper names.
 
-    def __init__(self, run):
+    Parameters
+    ----------
+    run
+        The run.
+    judged
+        The criteria whose rows it has; any other is judged when it is named.
+    """
+
+    def __init__(self, run, *judged):
         super().__init__(run, [])
-        self._run = run
+        self._run, self._judged, self._library = run, judged, ledger.Remembered(soaklib)
         self.claims = _AskedClaims(self)
 
     def rows(self, family):
+        if family == "criteria" and self._judged:
+            return self.judge(*self._judged)
         if family not in self._rows:
-            told = Ledger(self._run, [one for one in CATALOGUE if one.name == family])
-            self._rows[family] = told.rows(family)
-            self.claims.update(told.claims)
+            [one] = [one for one in CATALOGUE if one.name == family]
+            self._rows[family] = self._told(one, one.query_for(self._run))
         return self._rows[family]
 
-    def judge(self, name):
-        """Ask one criterion in place of all."""
+    def judge(self, *names):
+        """Ask some criteria in place of all, and give their rows."""
         [family] = [one for one in CATALOGUE if one.name == "criteria"]
         assert family.query == "soaklib.criteria(run)"
-        one = dataclasses.replace(family, query=f"soaklib.criteria(run, {name!r})")
-        self.claims.update(Ledger(self._run, [one]).claims)
+        if names not in self._rows:
+            self._rows[names] = self._told(family, f"soaklib.criteria(run, {', '.join(map(repr, names))})")
+        return self._rows[names]
+
+    def _told(self, family, query):
+        """Make the claims of a query, which has from the others what both of them call, and give its rows."""
+        rows = list(ledger._rows(family, query, ledger.evaluate(self._run, query, self._library)))
+        self.claims.update((claim.name, claim) for row in rows for claim in row.claims.values())
+        return rows
 
 
 @pytest.fixture
 def ask(copy_sample):
     """Give a writer of a changed sample for parts of its paper: the rest of it is never asked for."""
     with ExitStack() as opened:
-        yield lambda *statements: Writer(AskedLedger(opened.enter_context(soaklib.open_run(copy_sample(*statements)))))
+
+        def asked(*statements, judged=()):
+            run = opened.enter_context(soaklib.open_run(copy_sample(*statements)))
+            return Writer(AskedLedger(run, *judged))
+
+        yield asked
 
 
 @pytest.fixture(scope="session")

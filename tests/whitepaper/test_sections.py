@@ -18,11 +18,14 @@ from soaklib.whitepaper.ledger import Ledger, Row
 from soaklib.whitepaper.prose import Writer
 from soaklib.whitepaper.sections import written_paper
 from soaklib.whitepaper.sections.changes import _shift, changes
-from soaklib.whitepaper.sections.figures import FIGURES
+from soaklib.whitepaper.sections.figures import FIGURES, drawn
+from soaklib.whitepaper.sections.front import _ended, _failed
 from soaklib.whitepaper.sections.glossary import MEANINGS, TERMS
 from soaklib.whitepaper.sections.limits import limits
 from soaklib.whitepaper.sections.questions import QUESTIONS
 from soaklib.whitepaper.sections.references import WORKS
+from soaklib.whitepaper.sections.results import _answered
+from soaklib.whitepaper.sections.setup import setup
 
 
 def _texts(blocks):
@@ -90,7 +93,7 @@ def test_the_first_page_is_the_verdict(writer):
     assert front.blocks[0].tone == "open"
     assert len(front.blocks[2].items) == 5
     titles = [section.title for section in paper.sections]
-    assert titles[:4] == ["Verdict", "Results", "Limits of the measurement", "Method"]
+    assert titles[:5] == ["Verdict", "Results", "Limits of the measurement", "Method", "Set-up and versions"]
 
 
 def test_every_verdict_is_told_once(writer, sample_ledger):
@@ -228,22 +231,21 @@ def test_figures_and_works_are_pointed_at(writer):
     assert {link.target for link in links if link.kind == "file"} == {"claims.json"}
 
 
-def test_a_figure_that_would_show_nothing_is_a_sentence(copy_sample):
+def test_a_figure_that_would_show_nothing_is_a_sentence(ask):
     """Where no breaker acted and no token was rotated, that is said, and no empty picture is shown."""
-    folder = copy_sample(
+    writer = ask(
         "update outcomes set kind = 'ok', reason = null where kind in ('fast_fail', 'upstream_error')",
         "update samples set value = 0 where metric in ('gateway_breaker_state', 'gateway_retries_total', "
         "'gateway_cache_hits_total')",
         "delete from events where name = 'TOKENS_ROTATED'",
     )
-    with soaklib.open_run(folder) as run:
-        paper = written_paper(writer := Writer(Ledger(run)), Path("nowhere"))
-    text = _read(writer)
+    names = ("breaker-activity", "retries-and-cache", "rotation-impact")
+    blocks = [block for name in names for block in drawn(writer, Path("nowhere"), name)]
+    text = _plain(blocks)
     assert "No breaker opened, and no call met a fast-fail or an upstream error." in text
     assert "The gateway counted neither retries nor cache hits." in text
     assert "No token was rotated." in text
-    shown = {figure.name for figure in _figures(paper.sections)}
-    assert shown.isdisjoint({"breaker-activity", "retries-and-cache", "rotation-impact"})
+    assert list(_figures(blocks)) == []
 
 
 def test_queries_are_in_their_file(writer):
@@ -262,13 +264,7 @@ def test_every_outcome_is_defined():
 def test_an_interrupted_run(copy_sample):
     """A run that was cut off says where, what it could not try, and which changes never came."""
     cut_us = "(select min(started_at_us) + 119166667 from segments)"
-    tables = {
-        "outcomes": "planned_at_us",
-        "samples": "at_us",
-        "scrapes": "at_us",
-        "events": "at_us",
-        "runner_health": "at_us",
-    }
+    tables = dict.fromkeys(("samples", "scrapes", "events", "runner_health"), "at_us") | {"outcomes": "planned_at_us"}
     text = _said(
         copy_sample(
             *(f"delete from {table} where {column} > {cut_us}" for table, column in tables.items()),
@@ -286,13 +282,14 @@ def test_an_interrupted_run(copy_sample):
     assert "full duration: status interrupted after 11.92 of 24 soak-hours. Required: 24 soak-hours, completed." in text
 
 
-def test_a_gateway_without_a_route(copy_sample):
+def test_a_gateway_without_a_route(ask):
     """A change that the gateway has no route for is not said to have been borne."""
-    text = _said(
-        copy_sample(
+    text = _read(
+        ask(
             "update events set name = 'CHANGE_UNSUPPORTED', detail = split_part(event_key, ':', 3) || ': no such "
             "route' where event_key like 'change:%'",
             "update run set embedded = false, target = 'https://gateway.example', speed = 1.0",
+            judged=("scheduled changes made", "quota cut works", "limits held"),
         )
     )
     assert "The gateway has no route for these changes, so that this run says nothing of them: " in text
@@ -304,16 +301,16 @@ def test_a_gateway_without_a_route(copy_sample):
     assert "The network between generator and gateway is part of every latency." in text
 
 
-def test_a_resumed_run(copy_sample):
+def test_a_resumed_run(ask):
     """A gap is told with its length, and so are the calls that were missed in it."""
-    text = _said(
-        copy_sample(
-            "update segments set ended_at_us = 100000000, soak_ended_s = 35696.5",
-            "insert into segments values (1, 107500000, 35696.5, 240844960, 86400.0, 1)",
-            "update outcomes set kind = 'missed', sent_at_us = null, done_at_us = null, attempts = 0, status = null, "
-            "reason = 'no_runner' where planned_at_us between 100000000 and 100100000",
-        )
+    writer = ask(
+        "update segments set ended_at_us = 100000000, soak_ended_s = 35696.5",
+        "insert into segments values (1, 107500000, 35696.5, 240844960, 86400.0, 1)",
+        "update outcomes set kind = 'missed', sent_at_us = null, done_at_us = null, attempts = 0, status = null, "
+        "reason = 'no_runner' where planned_at_us between 100000000 and 100100000",
+        judged=("full duration",),
     )
+    text = _plain([Paragraph(_ended(writer)), limits(writer), setup(writer)])
     assert "It was cut off and taken up again, which left 1 gap without a runner, 7.5 s of wall time in all." in text
     assert re.search(r"\d+ calls that were planned meanwhile are of kind missed", text)
     assert "2 stretches in which a runner lived" in text
@@ -336,15 +333,15 @@ def test_a_run_in_which_nothing_was_recorded(copy_sample):
     assert "No call of the load was sent and ended, so that there is no latency to state." in text
 
 
-def test_losses_are_told(copy_sample):
+def test_losses_are_told(ask):
     """Dropped calls, calls that were given up, and a late generator stand among the limits."""
-    text = _said(
-        copy_sample(
-            "update outcomes set kind = 'dropped', reason = 'in_flight_cap' where purpose = 'load' and slot < 5",
-            "update outcomes set kind = 'timeout', reason = 'read_timeout' where purpose = 'load' and slot in (10, 11)",
-            "update runner_health set schedule_lag_max_us = 5000000 where at_us > 220000000",
-        )
+    writer = ask(
+        "update outcomes set kind = 'dropped', reason = 'in_flight_cap' where purpose = 'load' and slot < 5",
+        "update outcomes set kind = 'timeout', reason = 'read_timeout' where purpose = 'load' and slot in (10, 11)",
+        "update runner_health set schedule_lag_max_us = 5000000 where at_us > 220000000",
+        judged=("measurement valid",),
     )
+    text = _plain([*_failed(writer), *_answered(writer), limits(writer)])
     assert re.search(
         r"^[5-9] calls were not sent because too many were in flight; they count as failures\.$", text, re.MULTILINE
     )
