@@ -20,11 +20,17 @@ def run():
         yield run
 
 
+@pytest.fixture(scope="module")
+def stretch(run):
+    """An hour of the run, opened once."""
+    return run.between("H+11:40", "H+12:40")
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_a_chart_is_drawn_of_a_run_and_of_a_stretch(run, name):
+def test_a_chart_is_drawn_of_a_run_and_of_a_stretch(run, stretch, name):
     """Each on a figure of its own, a stretch on an axis of its length."""
     assert getattr(run.plot, name)().axes
-    figure = getattr(run.between("H+11:40", "H+12:40").plot, name)()
+    figure = getattr(stretch.plot, name)()
     timed = [ax for ax in figure.axes if ax.get_xlabel() == "soak time (hours)"]
     for ax in timed:
         assert ax.get_xlim() == pytest.approx((11 + 40 / 60, 12 + 40 / 60), abs=1e-6)
@@ -50,9 +56,8 @@ def test_two_runs_are_laid_over_one_another(run):
     assert len([line for line in ax.lines if line.get_label() == "success rate"]) == 2
 
 
-def test_stretches_are_laid_over_one_another(run):
+def test_stretches_are_laid_over_one_another(stretch):
     """The axis goes on showing the stretch, on axes and on a figure alike, and bears its marks once."""
-    stretch = run.between("H+11:40", "H+12:40")
     for name, key in {"success_rate": "ax", "drift": "ax", "latency_percentiles": "figure"}.items():
         draw = getattr(stretch.plot, name)
         figure = draw(label="one", colour="#123456")
