@@ -11,12 +11,18 @@ from soaklib.evidence import judging
 from soaklib.store.tables import DATABASE_NAME
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A run of an hour."""
+    folder = tmp_path_factory.mktemp("template")
+    write_soak_hour(folder)
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path):
+def folder(template, tmp_path):
     """A run of an hour, in a folder of its own."""
-    (tmp_path / "run").mkdir()
-    write_soak_hour(tmp_path / "run")
-    return tmp_path / "run"
+    return shutil.copytree(template, tmp_path / "run")
 
 
 @pytest.fixture
@@ -78,10 +84,11 @@ def test_another_request_log_is_other_content(folder, judged):
     assert len(judged) == 2
 
 
-def test_no_more_than_some_are_remembered(folder, judged):
+def test_no_more_than_some_are_remembered(folder, judged, monkeypatch):
     """A process that judges many runs does not grow."""
-    for hours in range(1, 12):
+    monkeypatch.setattr(judging, "_MOST_REMEMBERED", 2)
+    for hours in range(1, 5):
         changed(folder, f"update run set hours = {hours}")
         verdicts_on(folder)
-    assert len(judging._remembered) == 8
-    assert len(judged) == 11
+    assert len(judging._remembered) == 2
+    assert len(judged) == 4
