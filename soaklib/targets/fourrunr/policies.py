@@ -155,9 +155,7 @@ class RunPolicies:
             before = self._ratios.get(entry)
             self._ratios[entry] = change.planned_ratio  # before the call: it takes effect before its answer is here
             try:
-                if change.role in self._ids:
-                    await self._api.update_policy(self._ids[change.role], spec=self._spec(change.role))
-                else:  # they could not be made anew after a restart: it is made with the cut in place
+                if not await self._update(change.role):  # after a restart: it is made with the cut in place
                     await self._create_one(change.role)
             except ApiError as exc:
                 if exc.is_refusal:
@@ -180,6 +178,18 @@ class RunPolicies:
     def _spec(self, role: str) -> dict[str, object]:
         ratios = {action: ratio for (owner, action), ratio in self._ratios.items() if owner == role}
         return policy_spec(self._plan, role, rps=self._rps, ratios=ratios)
+
+    async def _update(self, role: str) -> bool:
+        """Give the policy in force what is due; say whether there was one, which a restart may have lost unnoticed."""
+        if role not in self._ids:
+            return False
+        try:
+            await self._api.update_policy(self._ids[role], spec=self._spec(role))
+        except ApiError as exc:
+            if not exc.lost_identity:
+                raise
+            return False
+        return True
 
     async def _create_all(self) -> None:
         for role in self._plan.roles:
