@@ -11,8 +11,8 @@ from forked_commands import run_forked
 
 import soaklib
 
-REHEARSAL = ("--hours", "2", "--speed", "360", "--seed", "1", "--no-report", "--thresholds.late-ms", "500")
-"""Two soak-hours in 20 s: slow enough that a busy machine does not fail it, long enough that the quota is reached."""
+REHEARSAL = ("--hours", "2", "--speed", "240", "--seed", "1", "--no-report", "--thresholds.late-ms", "500")
+"""Two soak-hours in 30 s: slow enough that a busy machine does not fail it, long enough that the quota is reached."""
 
 WHATEVER_THE_CLOCK = frozenset(
     {

@@ -12,7 +12,7 @@ import soaklib
 
 pytestmark = pytest.mark.slow
 
-TWO_HOURS = ("--hours", "2", "--speed", "360")
+TWO_HOURS = ("--hours", "2", "--speed", "240")
 # What a busy machine adds to latencies must not count as a drift of the gateway.
 ROOMY = (
     "--thresholds.late-ms", "500", "--thresholds.invalid-windows", "100",

@@ -192,9 +192,9 @@ def test_the_live_view_follows_a_run(root, lab, page, tmp_path):
     try:
         page.wait(lambda: (runs / "latest" / "live").exists() or process.poll() is not None, 30, "the rehearsal")
         page.start_all()
-        seen = [page.wait(lambda: _ok_calls(page), 30, "the first look")]
+        seen = [page.wait(lambda: _ok_calls(page), 60, "the first look")]
         for _ in range(3):
-            seen.append(page.wait(lambda: _ok_calls(page) > seen[-1] and _ok_calls(page), 30, "the next look"))
+            seen.append(page.wait(lambda: _ok_calls(page) > seen[-1] and _ok_calls(page), 60, "the next look"))
         page.wait(lambda: "running, seen at" in page.cells()[-1].text, 10, "what is said of a run that goes on")
         assert process.poll() is None
         page.screenshot(tmp_path / "live.png")

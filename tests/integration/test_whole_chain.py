@@ -26,7 +26,7 @@ import soaklib
 
 pytestmark = pytest.mark.slow
 
-SPEED = "360"
+SPEED = "240"
 DASHBOARD = json.loads((Path(__file__).parents[2] / "scripts" / "grafana-dashboard.json").read_text("utf-8"))
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 RATE_INTERVAL = "4s"  # Grafana's own: four times the scrape interval
@@ -42,7 +42,7 @@ def _direct():
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory, _direct):
-    """Two soak-hours in 20 s with everything on: the run, Prometheus, the database, and one text of the runner's."""
+    """Two soak-hours in 30 s with everything on: the run, Prometheus, the database, and one text of the runner's."""
     folder = tmp_path_factory.mktemp("chain")
     with ExitStack() as stack:
         database = stack.enter_context(postgres_server("pg_dump", "psql")).new_database("gateway")
