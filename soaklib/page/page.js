@@ -31,6 +31,11 @@
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     return made;
   };
+  const breakable = name => {  // behind its underscores; what is copied or looked for is the name as it is
+    const made = element("span", null);
+    name.split(/(?<=_)/).forEach((part, place) => made.append(...(place ? [element("wbr", null)] : []), part));
+    return made;
+  };
   const row = (cells, name = "td", numbers = []) => {
     const made = element("tr", null);
     cells.forEach((cell, place) => {
@@ -88,7 +93,7 @@
         ...(one.found ? [["p", `Smallest that would have been found: ${one.found}.`]] : []), ["pre", one.query]], [2, 4])), [2, 4]);
     table("events", ["soak time", "event", "detail"], page.events.map((one, place) => {
       const button = element("button", hours(one.soak_s), {type: "button", title: "mark it in the charts"});
-      const line = row([button, one.name, one.detail]);
+      const line = row([button, breakable(one.name), one.detail]);
       button.addEventListener("click", () => choose(place, line));
       line.classList.toggle("chosen", chosen === place);
       return line;

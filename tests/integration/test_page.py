@@ -229,6 +229,14 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_and_no_word_stands_letter_b
     assert tallest < 50
 
 
+def test_the_log_of_events_gives_its_room_to_what_happened(page):
+    """Long names break behind an underscore, and are found whole."""
+    _, name, detail = page.script("return [...document.querySelectorAll('#events th')].map(head => head.offsetWidth)")
+    assert detail > name
+    names = page.script("return [...document.querySelectorAll('#events td:nth-child(2)')].map(one => one.textContent)")
+    assert "CREDENTIALS_ROTATED_SUCCESSFULLY" in names
+
+
 def test_the_strip_gives_the_commonest_events_a_row_each(page, data):
     """Events of one name share a row, and the caption says which: the commonest lowest, all others on the top one."""
     names = [event["name"] for event in data["events"]]
