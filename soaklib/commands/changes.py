@@ -12,7 +12,6 @@ be named on the command line, or in the environment, and so must the gateway tha
 from __future__ import annotations
 
 import argparse
-import asyncio
 import datetime as dt
 import os
 import re
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from soaklib.analysis.sources.run import find_run, open_run
 from soaklib.commands.flags import Flags
-from soaklib.commands.process import command
+from soaklib.commands.process import command, run_on_the_fastest_loop
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
 from soaklib.plan.changes import ChaosChange, CredentialsChange, PolicyChange
 from soaklib.plan.loading import load_settings
@@ -89,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.change in _OF_ONE_TOOL and options.tool is None:
             options.tool = _default_tool(options.change, info)
         settings = _settings(options, info, is_trusted=notes.folder is not None and is_own_folder(notes.folder))
-        said = asyncio.run(_change(options, settings, notes, None if info is None else info.run_id))
+        said = run_on_the_fastest_loop(_change(options, settings, notes, None if info is None else info.run_id))
     except SoaklibError as exc:
         print(f"soaklib: {exc}", file=sys.stderr)
         return exc.exit_code

@@ -18,7 +18,7 @@ from soaklib.analysis.sources.run import find_run
 from soaklib.errors import ExitCode, RunError, SoaklibError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
     from types import FrameType
     from typing import NoReturn
 
@@ -36,8 +36,10 @@ _READER_IS_GONE: Final = frozenset({errno.EIO, errno.EPIPE})
 _heard: Final[list[int]] = []  # the signals that the command under way was asked to end by
 
 
-class Stopped(BaseException):
-    """A signal asks for the end; like KeyboardInterrupt no error, so that nothing handles it as one.
+class Stopped(KeyboardInterrupt):
+    """A signal asks for the end; no error, so that nothing handles it as one.
+
+    It is a KeyboardInterrupt, since event loops end with that: what else a callback or a task raises stays in there.
 
     Attributes
     ----------
@@ -133,13 +135,47 @@ def stopping_signals() -> list[signal.Signals]:
 
 
 def run_on_the_fastest_loop(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run a coroutine to its end on the fastest event loop that there is."""
+    """Run a coroutine to its end on the fastest event loop that there is; leave the handlers of signals as they are.
+
+    Raises
+    ------
+    Stopped
+        A signal asked for the end, and the coroutine, which has no handler of its own, was cancelled.
+    """
+
+    async def stoppable() -> _T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def stop(number: int) -> None:
+            _heard.append(number)
+            cast("asyncio.Task[_T]", task).cancel()
+
+        for number in handlers:
+            loop.add_signal_handler(number, stop, number)
+        return await work
+
+    heard = len(_heard)
+    handlers = {number: signal.getsignal(number) for number in stopping_signals()}
+    try:
+        with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+            result = runner.run(stoppable())
+    except asyncio.CancelledError:
+        if len(_heard) == heard:
+            raise
+    finally:
+        for number, handler in handlers.items():  # the loop leaves the default, which ends a process without a word
+            signal.signal(number, handler)
+    if len(_heard) > heard:
+        raise Stopped(_heard[heard])
+    return result
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop  # noqa: PLC0415 - not there on every platform
     except ImportError:
-        return asyncio.run(work)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
+        return None
+    return uvloop.new_event_loop
 
 
 def find_folder(path_or_id: str) -> Path:

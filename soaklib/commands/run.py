@@ -13,7 +13,6 @@ import os
 import platform
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -282,7 +281,7 @@ def _ask(settings: SoakSettings, plan: Plan, url: str) -> Missing:
     link = surroundings.link(plan, run_id="check", tell=lambda *_, **__: None)
     for change in filter(is_literal, plan.changes):
         LiteralChanges(link).refuse_what_cannot_be_sent(change)
-    return asyncio.run(ask())
+    return run_on_the_fastest_loop(ask())
 
 
 @contextlib.contextmanager
@@ -371,10 +370,7 @@ def _until_its_end(job: SoakJob, listener: socket.socket | None, console: Consol
                 await metrics.wait_for_last_scrape(stop)
             return result
 
-    handlers = {number: signal.getsignal(number) for number in stopping_signals()}
     result = run_on_the_fastest_loop(soaking())
-    for number, handler in handlers.items():
-        signal.signal(number, handler)  # the loop has left the default behind, which ends a process without a word
     gc.unfreeze()
     return result, stopped_by[0] if stopped_by else None
 

@@ -164,10 +164,7 @@ def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
         _tell(LaneReport.of(sender, error=result.error).line())
         return result
 
-    handlers = {number: signal.getsignal(number) for number in stopping_signals()}
     result = run_on_the_fastest_loop(sending())
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
     end_lane(folder, result)
     if result.error is not None:
         raise result.error

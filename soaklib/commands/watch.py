@@ -8,11 +8,11 @@ import contextlib
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.sources.run import is_being_written, open_run
 from soaklib.commands.flags import Flags
-from soaklib.commands.process import Stopped, command, find_folder, stopping_signals
+from soaklib.commands.process import command, find_folder, run_on_the_fastest_loop
 from soaklib.errors import ExitCode
 from soaklib.page.server import PageServer
 
@@ -48,27 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = find_folder(options.run)
     if not is_being_written(folder):  # of one that begins there may be nothing to see yet
         open_run(folder).close()
-    stopped_by = asyncio.run(_serve(folder, options.port, options.until_idle))
-    if stopped_by is not None:
-        raise Stopped(stopped_by)
+    run_on_the_fastest_loop(_serve(folder, options.port, options.until_idle))
     return ExitCode.OK
 
 
-async def _serve(folder: Path, port: int, until_idle_s: float | None) -> int | None:
-    """Serve until nobody looks any more, or a signal comes: give its number."""
-    loop = asyncio.get_running_loop()
-    signalled: asyncio.Queue[int] = asyncio.Queue()
-    for number in stopping_signals():  # raised in the midst of an answer, a signal would end that answer alone
-        loop.add_signal_handler(number, signalled.put_nowait, number)
+async def _serve(folder: Path, port: int, until_idle_s: float | None) -> None:
+    """Serve until nobody looks any more, or for ever."""
     async with PageServer(folder, port=port) as server:
         print(server.url, flush=True)
-        waits: set[asyncio.Task[Any]] = {asyncio.create_task(signalled.get())}
-        if until_idle_s is not None:
-            waits.add(asyncio.create_task(server.wait_until_idle(until_idle_s)))
-        done, others = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for other in others:
-            other.cancel()
-        return max((wait.result() or 0 for wait in done), default=0) or None
+        if until_idle_s is None:
+            await asyncio.Event().wait()
+        else:
+            await server.wait_until_idle(until_idle_s)
 
 
 def start_watching(folder: Path, tell: Callable[[str], None]) -> None:

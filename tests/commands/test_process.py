@@ -1,5 +1,6 @@
 """What every command shares as a process."""
 
+import asyncio
 import errno
 import io
 import os
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -15,8 +17,10 @@ import pytest
 
 from soaklib.analysis.sources.run import find_run
 from soaklib.commands.ending import costing
-from soaklib.commands.process import _Words, command, find_folder
+from soaklib.commands.process import _Words, command, find_folder, run_on_the_fastest_loop
 from soaklib.errors import RunError
+
+_LONG_S = 5.0  # longer than any signal takes; nobody waits for it
 
 
 @pytest.mark.usefixtures("hangup_is_heard")
@@ -60,6 +64,69 @@ def test_a_signal_within_a_query_ends_a_command_in_order(capsys, is_costing, rai
     assert main() == 128 + signal.SIGTERM
     assert capsys.readouterr().err == "soaklib: stopped by SIGTERM\n"
     assert seen == []
+
+
+async def _in_a_callback():
+    asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGTERM)
+
+
+async def _in_a_background_task():
+    async def background():
+        signal.raise_signal(signal.SIGTERM)
+
+    _BACKGROUND.append(asyncio.create_task(background()))
+
+
+async def _while_it_waits():
+    waiting = threading.main_thread().ident
+    threading.Timer(0.05, signal.pthread_kill, (waiting, signal.SIGTERM)).start()
+
+
+_BACKGROUND = []  # a task that nothing holds may be collected before it ran
+
+
+@pytest.mark.parametrize("run", [asyncio.run, run_on_the_fastest_loop])
+@pytest.mark.parametrize("hearing", [_in_a_callback, _in_a_background_task, _while_it_waits])
+def test_a_signal_within_an_event_loop_ends_a_command_in_order(capsys, hearing, run):
+    """Loops keep to themselves what callbacks and background tasks raise: nothing else goes on, what is open closes."""
+    seen = []
+
+    async def work():
+        try:
+            await hearing()
+            await asyncio.sleep(_LONG_S)
+            seen.append("went on")
+        finally:
+            await asyncio.sleep(0)
+            seen.append("closed")
+
+    @command
+    def main(_=None):
+        run(work())
+        seen.append("went on to what stands after the loop")
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert main() == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "soaklib: stopped by SIGTERM\n"
+    assert seen == ["closed"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_loop_that_has_ended_leaves_the_handlers_of_its_command(capsys):
+    """A signal that comes after it stops the command like any other."""
+    seen = []
+
+    @command
+    def main(_=None):
+        run_on_the_fastest_loop(asyncio.sleep(0))
+        signal.raise_signal(signal.SIGTERM)
+        seen.append("went on")
+        return 0
+
+    assert main() == 128 + signal.SIGTERM
+    assert seen == []
+    assert capsys.readouterr().err == "soaklib: stopped by SIGTERM\n"
 
 
 def test_a_signal_of_an_earlier_command_does_not_end_the_next():
