@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -38,7 +39,7 @@ def load_settings(arguments: Sequence[str] | None = None) -> SoakSettings:
         ``--help`` (code 0).
     """
     with _told(arguments or ()):
-        return SoakSettings(_cli_parse_args=list(arguments) if arguments is not None else False)
+        return SoakSettings(_cli_settings_source=None if arguments is None else _source()(args=list(arguments)))
 
 
 def settings_from(values: Mapping[str, Any]) -> SoakSettings:
@@ -74,8 +75,14 @@ def _fault(said: str) -> str:
 
 def flags() -> argparse.ArgumentParser:
     """Give the parser of the settings' flags, as the library makes it."""
-    parser: argparse.ArgumentParser = CliSettingsSource(SoakSettings).root_parser
+    parser: argparse.ArgumentParser = _source().root_parser
     return parser
+
+
+@cache
+def _source() -> CliSettingsSource[Any]:
+    """Give the source of the flags; to make its parser takes the library longer than all that it is asked."""
+    return CliSettingsSource(SoakSettings)
 
 
 def known_flags() -> list[str]:
