@@ -252,7 +252,7 @@ def _listed(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _bring_together(part: Path, sources: Sequence[Source]) -> tuple[dt.datetime, list[tuple[Any, ...]]]:
+def _bring_together(part: Path, sources: Sequence[Source]) -> tuple[dt.datetime, list[tuple[int, str, str]]]:
     """Write the merged database; give the run's anchor, and its events as its log has them."""
     with duckdb.connect(
         str(part), config={"memory_limit": database_memory(_MEMORY_BYTES), "temp_directory": str(part.parent)}

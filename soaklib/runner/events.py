@@ -7,7 +7,7 @@ whether a thing is still to be done is asked of it and of nothing else.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -133,7 +133,7 @@ def rendered(data: Mapping[str, JsonValue]) -> str:
     return " ".join(f"{name}={f'{value:g}' if isinstance(value, float) else value}" for name, value in data.items())
 
 
-def write_event_log(path: Path, anchor_utc: dt.datetime, rows: Iterable[tuple[Any, ...]]) -> None:
+def write_event_log(path: Path, anchor_utc: dt.datetime, rows: Iterable[tuple[int, str, str]]) -> None:
     """Write the log of a run that is to be resumed anew from its table, of which `rows` are what `EVENTS_SQL` gives.
 
     A line whose row was lost when the runner died tells of something that will happen again; it must not stand twice.

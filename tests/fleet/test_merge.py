@@ -46,20 +46,24 @@ def _offset(at_us, applied_us, bound_us=40):
 
 
 def test_rows_of_all_lanes_stand_in_the_order_of_their_planned_times(tmp_path):
-    """The merged run has every row of the conductor and of each lane, once, in order, and says whose it is."""
+    """The merged run has every row of the conductor and of each lane, once, in order, and says whose it is.
+
+    Here a later slot was planned for an earlier time, and one was for the time of another.
+    """
     write_conductor(tmp_path)
-    lanes = [
-        write_lane(tmp_path, 0, [outcome(n, planned_at_us=1_000_100 + n, lane=0) for n in (4, 0, 2)]),
-        write_lane(tmp_path, 1, [outcome(n, planned_at_us=1_000_100 + n, lane=1) for n in (5, 1, 3)]),
-    ]
+    planned = {6: 100, 5: 101, 4: 102, 2: 103, 3: 103, 1: 104, 0: 105}
+    calls = [outcome(slot, step=step, planned_at_us=1_000_000 + planned[slot], lane=slot % 2)
+             for slot, step in ((4, 0), (3, 1), (0, 0), (6, 1), (6, 0), (3, 0), (2, 0), (5, 0), (1, 0))]  # fmt: skip
+    lanes = [write_lane(tmp_path, lane, [call for call in calls if call.lane == lane]) for lane in (0, 1)]
     merge(tmp_path, lanes)
     rows, segments, [(environment,)] = _read_all(
         tmp_path,
-        "select purpose, slot, lane from outcomes",
+        "select purpose, slot, step, lane from outcomes",
         "select count(*), count(distinct lane) from segments",
         "select environment from run",
     )
-    assert rows == [("probe", 0, None), *(("load", n, n % 2) for n in range(6))]
+    in_order = ((6, 0), (6, 1), (5, 0), (4, 0), (2, 0), (3, 0), (3, 1), (1, 0), (0, 0))
+    assert rows == [("probe", 0, 0, None), *(("load", slot, step, slot % 2) for slot, step in in_order)]
     assert segments == [(3, 2)]
     assert [json.loads(environment)["lanes"][n]["status"] for n in "01"] == ["completed", "completed"]
 

@@ -160,6 +160,10 @@ class NotebookPage:
             lambda _: condition(), f"waited {timeout_s:g} s for {what}"
         )
 
+    def wait_for_script(self, text, timeout_s, what):
+        """Wait until JavaScript returns something true."""
+        self.wait(lambda: self.script(text), timeout_s, what)
+
     def requests(self):
         """Give the addresses that pages have asked for since the last time, also those that were not answered."""
         messages = (json.loads(entry["message"])["message"] for entry in self._driver.get_log("performance"))

@@ -159,12 +159,10 @@ def test_cards_and_verdicts_are_readable(root, lab, page, tmp_path):
     for theme in ("JupyterLab Light", "JupyterLab Dark"):
         page.choose("Settings", "Theme", theme)
         is_light = str(theme == "JupyterLab Light").lower()
-        shown = lambda is_light=is_light: page.script("return document.body.dataset.jpThemeLight") == is_light  # noqa: E731 - as the next
-        page.wait(shown, 10, theme)
+        page.wait_for_script(f"return document.body.dataset.jpThemeLight === '{is_light}'", 10, theme)
         for width_px in (1280, 800):
             page.resize(width_px, 900)
-            narrow = lambda width_px=width_px: page.script("return window.innerWidth") <= width_px  # noqa: E731 - of this width
-            page.wait(narrow, 10, "the new width")
+            page.wait_for_script(f"return window.innerWidth <= {width_px}", 10, "the new width")
             page.screenshot(tmp_path / f"card-{theme[11:]}-{width_px}.png")
             sizes = page.script(
                 f"return [...document.querySelectorAll('{_OUTPUT}')].map(o => [o.scrollWidth, o.clientWidth])"
@@ -184,7 +182,7 @@ def test_the_live_view_follows_a_run(root, lab, page, tmp_path):
     nbformat.write(source, root / "notebooks" / "live-often.ipynb")
     page.open(lab.page("notebooks/live-often.ipynb"))
     runs = root / "data" / "runs"
-    words = ("--hours", "1", "--speed", "240", "--rps", "0.2", "--no-report", "--out", str(runs))
+    words = ("--hours", "1", "--speed", "150", "--rps", "0.2", "--no-report", "--out", str(runs))
     command = [sys.executable, "-m", "soaklib.run", *words]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -193,7 +191,7 @@ def test_the_live_view_follows_a_run(root, lab, page, tmp_path):
         page.wait(lambda: (runs / "latest" / "live").exists() or process.poll() is not None, 30, "the rehearsal")
         page.start_all()
         seen = [page.wait(lambda: _ok_calls(page), 60, "the first look")]
-        for _ in range(3):
+        for _ in range(2):
             seen.append(page.wait(lambda: _ok_calls(page) > seen[-1] and _ok_calls(page), 60, "the next look"))
         page.wait(lambda: "running, seen at" in page.cells()[-1].text, 10, "what is said of a run that goes on")
         assert process.poll() is None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from stored_rows import MANIFEST, outcome
 
-from soaklib.records import HealthTick
+from soaklib.records import Event, EventName, HealthTick
 from soaklib.store.reader import open_read_only
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
@@ -21,10 +21,10 @@ AT_ONCE = """
 
 @pytest.fixture
 def reader(tmp_path):
-    """Give a function that opens a run of calls and of seconds, each second late by some ms."""
+    """Give a function that opens a run of calls, of seconds, each late by some ms, and of events."""
     opened = []
 
-    def write(calls, lags_ms):
+    def write(calls, lags_ms, events=()):
         writer = RunWriter(tmp_path / DATABASE_NAME)
         writer.begin_run(MANIFEST)
         segment = Segment(segment=0, started_at_us=0, soak_started_s=0.0)
@@ -33,7 +33,7 @@ def reader(tmp_path):
             HealthTick((second + 1) * 1_000_000, 1, 1, 1, 0, 0, lag_ms * 1000, 0, 0, 0, 0.0, 0, 0, 0)
             for second, lag_ms in enumerate(lags_ms)
         ]
-        writer.append({"runner_health": ticks})
+        writer.append({"runner_health": ticks, "events": [tuple(event) for event in events]})
         writer.close()
         opened.append(open_read_only(tmp_path / DATABASE_NAME))
         return opened[-1]
@@ -92,3 +92,21 @@ def test_a_reader_is_bounded_and_spills_aside(reader):
     assert limit.endswith(("GiB", "MiB"))
     assert Path(folder).parent.parent == Path(tempfile.gettempdir())
     assert Path(folder).parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_chaos_may_be_met_from_the_last_gate_before_it_to_the_first_end_after_it(reader):
+    """A runner that was killed before its chaos came on, or as it went, leaves a gate or an end of its own behind."""
+    gate, to = EventName.HEALTH_GATE_PASSED, {"change": "chaos", "subject": "serpapi"}
+    events = [
+        Event(100, gate, "before chaos: ok", None),
+        Event(200, gate, "before chaos: ok", None),
+        Event(250, gate, "before update-policy: ok", None),
+        Event(150, EventName.CHAOS_MODE_OFF, "of an earlier one", None, **to),
+        Event(300, EventName.CHAOS_MODE_ON, "on", "change:3:chaos:on", **to),
+        Event(350, EventName.CHAOS_MODE_OFF, "of another tool", None, change="chaos", subject="openai"),
+        Event(400, gate, "before chaos: ok", None),
+        Event(500, EventName.CHAOS_MODE_OFF, "off", None, **to),
+        Event(600, EventName.CHAOS_MODE_OFF, "off once more", None, **to),
+    ]
+    windows = reader([call(0, 0, 500)], [0], events).execute("select number, on_us, off_us from chaos_windows")
+    assert windows.fetchall() == [(3, 200, 500)]
