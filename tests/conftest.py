@@ -1,5 +1,6 @@
 """What tests of several parts share: a real rehearsal, made once, and in which order and where tests run."""
 
+import gc
 import os
 import signal
 import sys
@@ -8,10 +9,6 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-
-# a busy machine is slow, not wrong; and what CI says must be the same when it is asked again
-hypothesis.settings.register_profile("soaklib", deadline=None, derandomize="CI" in os.environ)
-hypothesis.settings.load_profile("soaklib")
 
 # jsonschema, which nbformat is built on, would read 38 grammars of a format that no notebook has: a second a worker
 sys.modules["rfc3987_syntax"] = None
@@ -28,6 +25,13 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the helper modules beside 
 from process_guard import ProcessGuard  # noqa: E402 - found by the line above
 from rehearsals import REHEARSAL, Rehearsal, run_command, shared  # noqa: E402 - found by the line above
 from sharing_out import Sort, place_of, sort_of  # noqa: E402 - found by the line above
+from thoroughness import examples  # noqa: E402 - found by the line above
+
+# a busy machine is slow, not wrong; and what CI says must be the same when it is asked again
+hypothesis.settings.register_profile(
+    "soaklib", deadline=None, derandomize="CI" in os.environ, max_examples=examples(100)
+)
+hypothesis.settings.load_profile("soaklib")
 
 _GUARD = ProcessGuard()
 
@@ -51,6 +55,11 @@ def pytest_collection_modifyitems(items):
             msg = f"{item.nodeid}: its file does not say which sort of tests it has; see tests/sharing_out.py"
             raise pytest.UsageError(msg)
     items.sort(key=place_of)
+
+
+def pytest_collection_finish():
+    """Leave what was imported and collected out of the collections of garbage: it stays, and is much."""
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

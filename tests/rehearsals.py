@@ -33,7 +33,7 @@ def run_command(*arguments, cwd=None):
 
 
 def shared(tmp_path_factory, name, make):
-    """Give the ended process of a run that several workers need, made by the first of them; the others wait.
+    """Give the ended process of a run that several workers need.
 
     Parameters
     ----------
@@ -44,16 +44,38 @@ def shared(tmp_path_factory, name, make):
     make
         Makes it in a folder that it is given; gives the ended process.
     """
+
+    def tell(folder):
+        ended = make(folder)
+        told = {part: getattr(ended, part) for part in ("returncode", "stdout", "stderr")}
+        folder.with_suffix(".json").write_text(json.dumps(told))
+
+    told = made_once(tmp_path_factory, name, tell).with_suffix(".json").read_text()
+    return subprocess.CompletedProcess([], **json.loads(told))
+
+
+def made_once(tmp_path_factory, name, make):
+    """Give a folder that several workers need and nobody may change, made by the first of them; the others wait.
+
+    Parameters
+    ----------
+    tmp_path_factory
+        The fixture.
+    name
+        What it is called.
+    make
+        Makes what is in the folder, whose path it is given.
+    """
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent  # of all workers
-    told = root / f"{name}.json"
+    is_made = root / f"{name}.made"
     with (root / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not told.exists():
-            ended = make(root / name)
-            told.write_text(json.dumps({part: getattr(ended, part) for part in ("returncode", "stdout", "stderr")}))
-    return subprocess.CompletedProcess([], **json.loads(told.read_text()))
+        if not is_made.exists():
+            make(root / name)
+            is_made.touch()
+    return root / name
 
 
 def wait_until_recorded(folder):

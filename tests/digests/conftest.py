@@ -2,6 +2,7 @@
 
 import pytest
 from gateway_digests import write_digests
+from rehearsals import made_once
 
 import soaklib
 
@@ -9,7 +10,7 @@ import soaklib
 @pytest.fixture(scope="session")
 def kept_folder(tmp_path_factory):
     """Folder of the digests; the runs are in ``runs`` beside it."""
-    return write_digests(tmp_path_factory.mktemp("kept"))
+    return made_once(tmp_path_factory, "kept", write_digests) / "gateways"
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
+from thoroughness import examples
 
 from soaklib.exposition.line import LINE_LIMIT, Defect, SampleLine, read_line, write_line
 
@@ -127,7 +128,7 @@ def test_long_plain_line():
     assert read_line(f'up{{a="{"x" * LINE_LIMIT}"}} 1') == SampleLine("up", (("a", "x" * LINE_LIMIT),), 1.0, None)
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=examples(200))
 @given(lines)
 def test_round_trip(line):
     """What is written is read back, and prometheus-client reads the same from it."""
@@ -137,7 +138,7 @@ def test_round_trip(line):
     assert (sample.name, tuple(sorted(sample.labels.items())), sample.value) == line[:3]
 
 
-@settings(deadline=None, derandomize=True, max_examples=500)
+@settings(deadline=None, derandomize=True, max_examples=examples(500))
 @given(hostile | st.builds("{}{{{}}}{}".format, names, hostile, hostile) | st.text())
 def test_any_line(text):
     """Any line is a sample with sorted, distinct labels or a defect; a mended one reads the same once written."""

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from thoroughness import examples
 
 from soaklib.errors import ExpositionError
 from soaklib.exposition.line import Defect
@@ -171,7 +172,7 @@ whole_lines = st.lists(
 )
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=examples(100))
 @given(whole_lines, st.data())
 def test_one_line_costs_one_line(lines, data):
     """Replacing one line by any other text leaves the samples of all other lines as they were."""
@@ -186,7 +187,7 @@ def test_one_line_costs_one_line(lines, data):
     assert [sample for sample in read if sample in others] == others
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(deadline=None, derandomize=True, max_examples=examples(300))
 @given(st.text() | st.binary() | st.text(st.sampled_from('ab1 \n\t\r{}=",\\#.\ud800\x00'), max_size=80))
 def test_any_text(text):
     """No text makes the reader raise anything but its own error, and what it tells about is bounded."""

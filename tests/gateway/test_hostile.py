@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from soaklib.gateway.admission import Admission, Admitted, Call, Refusal
 from soaklib.gateway.clock import iso_utc, parse_iso
@@ -48,7 +49,7 @@ def token_of(gateway, time):
     return gateway.state.tokens.issue(agent, tools=[], permissions=[], expires_at=expires_at).text
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=st.dictionaries(st.sampled_from(["agent_token", "tool", "action", "params", "token_id"]), JSON_VALUES)
     | JSON_VALUES
@@ -61,7 +62,7 @@ def test_any_body_is_refused_in_order(fake_time, body):
     assert verdict.status in {400, 403, 500}
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(call=CALLS | st.tuples(JSON_VALUES, JSON_VALUES), params=PARAMS | JSON_VALUES)
 def test_any_parameters_are_refused_or_executed(fake_time, call, params):
     """With a good token any tool, action and parameters end in a refusal or in an execution, never in an exception."""

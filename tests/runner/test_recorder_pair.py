@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stored_rows import outcome
+from thoroughness import examples
 
 from soaklib.records import Event, HealthTick, Sample, Scrape
 from soaklib.runner.frames import FrameReader, rows_frame
@@ -48,7 +49,7 @@ def _sizes(writer):
     return dict(zip(GOOD, sizes, strict=True))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(rows(), min_size=1, max_size=6))
 def test_any_value_in_any_column_costs_at_most_its_own_row(writer, strange):
     """All rows that are as they should be are on disk; of the others each is, or is told with its table and reason."""

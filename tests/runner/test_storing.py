@@ -6,6 +6,7 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from soaklib.errors import RecordingError
 from soaklib.records import Event
@@ -30,7 +31,7 @@ def writer():
     return RunWriter(Path(":memory:"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     events=st.lists(st.one_of(st.integers(0, 10**6), st.sampled_from(BAD)), max_size=30),
     samples=st.lists(st.one_of(st.integers(0, 10**6), st.sampled_from(BAD_SAMPLES)), max_size=30),

@@ -19,6 +19,7 @@ from bookkeeping_runs import (
 )
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from soaklib.analysis.books.accounts import Account
 from soaklib.analysis.books.pairs import BOOKS, reconciliation_proofs
@@ -280,7 +281,7 @@ def test_doubles_that_come_and_go_are_no_habit(reconciled):
     ]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @example(seed=45, lost=3)  # so many calls under way that a factor of 2 would fit as well
 @given(seed=st.integers(0, 2**32), lost=st.integers(0, 5))
 def test_calls_under_way_are_never_taken_for_a_loss_and_never_hide_one_for_good(tmp_path_factory, seed, lost):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from thoroughness import examples
 
 from soaklib.analysis.measures.counters import INCREASE_SCHEMA, RATE_SCHEMA, increase, prometheus_increase, rate
 from soaklib.analysis.sources.samples import SAMPLES_SCHEMA, read_exposition
@@ -129,7 +130,7 @@ def test_incomplete_scrapes():
         increase(samples, scrapes=samples["at"].head(1))
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=examples(60))
 @given(st.lists(st.lists(st.none() | st.integers(0, 9), min_size=3, max_size=3), max_size=8))
 def test_against_plain_python(table):
     """On any pattern of values, absences and failed scrapes, the increases are those of a plain loop."""

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from thoroughness import examples
 
 from soaklib.analysis.measures.counters import increase
 from soaklib.analysis.measures.histograms import QUANTILE_SCHEMA, histogram_quantile
@@ -103,7 +104,7 @@ def test_bad_quantile(q):
         histogram_quantile(read_exposition(WHOLE, at=AT), q)
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=examples(60))
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=30), st.integers(1, 100))
 def test_holds_the_quantile(observations, percent):
     """The interval holds the empirical quantile of whatever was observed."""

@@ -9,6 +9,7 @@ from unittest import mock
 import polars as pl
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from soaklib.analysis.measures import counters
 from soaklib.analysis.sources.samples import SAMPLES_SCHEMA, read_exposition, samples_frame
@@ -153,7 +154,7 @@ def check(world, frame):
         assert least <= total <= world.truth[series], (series, total, least, world.truth[series])
 
 
-EXAMPLES = settings(deadline=None, derandomize=True, max_examples=60)
+EXAMPLES = settings(deadline=None, derandomize=True, max_examples=examples(60))
 
 
 @EXAMPLES

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from thoroughness import examples
 
 from soaklib.analysis.sources.samples import (
     SAMPLES_SCHEMA,
@@ -158,7 +159,7 @@ def test_ledger():
 pairs = st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=3).map(lambda d: tuple(sorted(d.items())))
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@settings(deadline=None, derandomize=True, max_examples=examples(50))
 @given(st.lists(pairs, max_size=6))
 def test_labels_series(labels):
     """Every series keeps its own labels in its own place, none included."""

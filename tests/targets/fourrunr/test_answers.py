@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from soaklib.records import Kind, Reason
 from soaklib.targets.fourrunr.answers import classify_answer
@@ -148,7 +149,7 @@ def test_hostile(status, error, detail, kind, reason):
     assert classify_answer(status, error, detail) == (kind, reason)
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=examples(100))
 @given(st.integers(-1, 700), st.none() | st.text(), st.none() | st.text())
 def test_any_text(status, error, detail):
     """Any status with any text gets a kind, and a reason exactly when it was not ok."""
