@@ -46,7 +46,7 @@ def _offset(at_us, applied_us, bound_us=40):
 
 
 def test_rows_of_all_lanes_stand_in_the_order_of_their_planned_times(tmp_path):
-    """The merged run has every row of conductor and lanes, once, in order, whatever their slots, and says whose it is."""
+    """The merged run has every row of conductor and lanes, in order, whatever their slots, and says whose it is."""
     write_conductor(tmp_path)
     planned = {6: 100, 5: 101, 4: 102, 2: 103, 3: 103, 1: 104, 0: 105}
     keys = ((4, 0), (3, 1), (0, 0), (6, 1), (6, 0), (3, 0), (2, 0), (5, 0), (1, 0))
