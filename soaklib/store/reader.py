@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import duckdb
 
@@ -11,7 +11,7 @@ from soaklib.errors import BusyError, RunError, SchemaError
 from soaklib.store.faults import LOCKED, first_line
 from soaklib.store.foreign import FileState, column_names, columns_of, seal_off, unlike
 from soaklib.store.quoting import file_pattern, name_sql, text_sql
-from soaklib.store.scratch import is_spilling_aside, scratch_folder
+from soaklib.store.scratch import scratch_folder, spill_aside, spill_name
 from soaklib.store.tables import SCHEMA_VERSION, added_between, defined_columns, tables_of
 from soaklib.store.views import prepare_reader
 from soaklib.store.writer import refuse_what_is_no_data
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from soaklib.store.foreign import Columns
 
 __all__ = ["add_what_it_lacks", "connect_to_read", "open_read_only", "stored_sql", "stored_version"]
+
+
+_SHARED: Final[dict[str, int]] = {}
+"""Which version's tables, and nothing else, was found in a database that readers share, by its spill folder's name."""
+
+_REMEMBERED: Final = 256
 
 
 def open_read_only(path: Path, *, is_foreign: bool = False, is_glance: bool = False) -> duckdb.DuckDBPyConnection:
@@ -58,20 +64,31 @@ def open_read_only(path: Path, *, is_foreign: bool = False, is_glance: bool = Fa
     connection = connect_to_read(path)
     try:
         # what other readers of this process have opened already may be what the file was before
-        is_shared = is_spilling_aside(connection)
-        version = _check_schema(connection, path, None if is_shared else before)
+        shared = spill_name(connection)
+        version = _SHARED.get(shared) if shared is not None else None
+        if version is None:
+            version = _check_schema(connection, path, before if shared is None else None)
         with _reading_errors(path):
             add_what_it_lacks(connection, version)
             if is_glance:
                 connection.execute("set timezone = 'UTC'").fetchall()
             else:
                 prepare_reader(connection)
+            spill_aside(connection)
+            _remember(spill_name(connection), version)
             if is_foreign:
                 _keep_inside(connection, path.parent)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _remember(shared: str | None, version: int) -> None:
+    if shared is not None:
+        _SHARED[shared] = version
+    if len(_SHARED) > _REMEMBERED:
+        del _SHARED[next(iter(_SHARED))]
 
 
 def connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:

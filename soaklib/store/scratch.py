@@ -15,7 +15,7 @@ from soaklib.store.quoting import text_sql
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["is_spilling_aside", "scratch_folder", "spill_aside"]
+__all__ = ["scratch_folder", "spill_aside", "spill_name"]
 
 _SPILL_PREFIX: Final = "spill-"
 
@@ -38,15 +38,19 @@ def spill_aside(connection: duckdb.DuckDBPyConnection) -> None:
     DuckDB makes the folder when it needs it and removes it on closing. Connections of one process to one file share it,
     and it cannot be changed once it is in use.
     """
-    if not is_spilling_aside(connection):
+    if spill_name(connection) is None:
         folder = scratch_folder() / f"{_SPILL_PREFIX}{secrets.token_hex(8)}"
         connection.execute(f"set temp_directory = {text_sql(folder)}").fetchall()
 
 
-def is_spilling_aside(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether this connection, or one of this process that it shares a database with, was told to."""
+def spill_name(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """Give the name of the folder, if this connection, or one that it shares a database with, was told to spill aside.
+
+    As long as one of them is open it names the database that they share, and no other ever has it.
+    """
     row = connection.execute("select system.main.current_setting('temp_directory')").fetchone()
-    return row is not None and Path(row[0]).name.startswith(_SPILL_PREFIX)
+    name = "" if row is None else Path(row[0]).name
+    return name if name.startswith(_SPILL_PREFIX) else None
 
 
 def _remove(folder: Path, owner: int) -> None:

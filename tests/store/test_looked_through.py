@@ -67,6 +67,21 @@ def test_a_file_that_nobody_touched_is_not_looked_through_again(known, looks):
     assert len(looks) == 1
 
 
+@pytest.mark.parametrize("is_glance", [False, True])
+def test_what_several_read_at_once_is_looked_through_once(known, looks, is_glance):
+    """They share one database; the next that is opened may be another file's, and is looked through."""
+    copied = known.with_name("copied.duckdb")
+    shutil.copyfile(known, copied)
+    readers = [open_read_only(copied, is_glance=is_glance), open_read_only(copied), open_read_only(copied)]
+    assert len(looks) == 1
+    for reader in readers:
+        reader.close()
+    with duckdb.connect(str(copied)) as connection:
+        connection.execute("update run set seed = seed + 1").fetchall()
+    open_read_only(copied).close()
+    assert len(looks) == 2
+
+
 def test_the_tables_of_a_file_that_was_changed_are_compared_again(known):
     """With those of its version, and also after this process wrote into it."""
     with duckdb.connect(str(known)) as connection:
