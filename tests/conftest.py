@@ -10,6 +10,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+gc.disable()  # until all is imported and collected
+
 # jsonschema, which nbformat is built on, would read 38 grammars of a format that no notebook has: a second a worker
 sys.modules["rfc3987_syntax"] = None
 
@@ -58,8 +60,9 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Leave what was imported and collected out of the collections of garbage: it stays, and is much."""
+    """Collect garbage from here on, and none of what was imported and collected: it stays, and is much."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -67,6 +70,18 @@ def pytest_runtest_protocol(item):
     """Let no test start a process that is not marked as slow; fixtures that it is the first to need included."""
     with _GUARD.watching(item):
         return (yield)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sample_stays_open():
+    """The sample's database, for as long as a worker lives: each test that reads it shares it, and makes none."""
+    import duckdb  # noqa: PLC0415 - the process that only shares tests out has no need of it
+
+    from soaklib.analysis.sources.run import find_run  # noqa: PLC0415 - the same
+    from soaklib.store.tables import DATABASE_NAME  # noqa: PLC0415 - the same
+
+    with duckdb.connect(str(find_run("sample") / DATABASE_NAME), read_only=True):
+        yield
 
 
 @pytest.fixture(scope="session")

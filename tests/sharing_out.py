@@ -11,6 +11,11 @@ _LONGEST = (
     "test_injected_faults.py", "test_studies.py", "test_other_gateway.py", "test_weekly_runs.py", "test_killed.py",
     "test_reconcile_faults.py", "test_live.py", "test_page.py", "test_watch.py", "test_run.py",
     "test_other_wires.py", "test_build.py",
+    # of those that start no process
+    "test_virtual_fleet.py", "test_legibility.py", "test_soak.py", "test_late_failures.py", "test_partials.py",
+    "test_ledger.py", "test_merge.py", "test_metrics_fuzz.py", "test_checking.py", "test_sections.py",
+    "test_secrets_scan.py", "test_distil.py", "test_plots.py", "test_scrapes.py", "test_judged_anew.py",
+    "test_ending.py", "test_lost_lanes.py", "test_gaps.py", "test_reconcile.py",
 )  # fmt: skip
 """Begun first, since one worker is busy long with each of them; the others are shorter, or shared out.
 

@@ -178,7 +178,7 @@ def test_the_live_view_follows_a_run(root, lab, page, tmp_path):
     """While a rehearsal goes on the view is drawn anew with more outcomes each time; after its end it shows the end."""
     source = nbformat.read(root / "notebooks" / "live.ipynb", as_version=4)
     for cell in source.cells:
-        cell.source = cell.source.replace("pause_s = 5.0", "pause_s = 1.0")
+        cell.source = cell.source.replace("pause_s = 5.0", "pause_s = 3.0")
     nbformat.write(source, root / "notebooks" / "live-often.ipynb")
     page.open(lab.page("notebooks/live-often.ipynb"))
     runs = root / "data" / "runs"

@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
-from loopback import OK, answer_from, answers_from, http, now_us, says, send
+from loopback import LONG_S, OK, answer_from, answers_from, http, now_us, says, send
 
 from soaklib.records import Kind, Reason
 from soaklib.runner.client import FAILURES, Client, classify_failure
@@ -61,7 +61,7 @@ def test_a_connection_that_never_answers_is_a_timeout_at_the_limit():
 
     answer = answer_from(silent, timeout_s=0.2)
     assert (answer.status, answer.kind, answer.reason) == (None, Kind.TIMEOUT, Reason.READ_TIMEOUT)
-    assert 200_000 <= answer.done_at_us - answer.sent_at_us < 2_000_000
+    assert 200_000 <= answer.done_at_us - answer.sent_at_us < LONG_S * 1e6 / 2
 
 
 def test_a_body_without_end_is_given_up_at_the_limit():
@@ -114,7 +114,7 @@ def test_a_name_that_does_not_resolve_is_told_apart():
     """A name server that is gone, or a name that is: transport_error, dns."""
 
     async def main():
-        async with Client("http://gateway.invalid", now_us=now_us, timeout_s=5, max_connections=1) as client:
+        async with Client("http://gateway.invalid", now_us=now_us, timeout_s=LONG_S, max_connections=1) as client:
             return await send(client)
 
     answer = asyncio.run(main())
@@ -129,7 +129,7 @@ def test_a_refused_connection_is_told_apart():
         port = server.sockets[0].getsockname()[1]
         server.close()
         await server.wait_closed()
-        async with Client(f"http://127.0.0.1:{port}", now_us=now_us, timeout_s=5, max_connections=1) as client:
+        async with Client(f"http://127.0.0.1:{port}", now_us=now_us, timeout_s=LONG_S, max_connections=1) as client:
             return await send(client)
 
     answer = asyncio.run(main())
@@ -195,12 +195,12 @@ def test_a_gateway_that_takes_no_connections_is_told_from_one_that_does_not_answ
                 other.setblocking(False)
                 other.connect_ex(listening.getsockname())
             url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            async with Client(url, now_us=now_us, timeout_s=1.5, max_connections=1) as client:
+            async with Client(url, now_us=now_us, timeout_s=6, max_connections=1) as client:
                 return await send(client)
 
     answer = asyncio.run(main())
     assert (answer.status, answer.kind, answer.reason) == (None, Kind.TIMEOUT, Reason.CONNECT_TIMEOUT)
-    assert 500_000 <= answer.done_at_us - answer.sent_at_us < 1_500_000
+    assert 2_000_000 <= answer.done_at_us - answer.sent_at_us < 6_000_000
 
 
 def test_the_limit_of_a_connection_is_well_below_that_of_a_call():

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import pytest
 import trustme
-from loopback import OK, answer_from, http, now_us, read_request, says, send
+from loopback import LONG_S, OK, answer_from, http, now_us, read_request, says, send
 
 from soaklib.errors import SettingsError
 from soaklib.records import Kind, Reason
@@ -86,7 +86,7 @@ def test_tls_is_verified_against_the_authorities_given(trusts, tmp_path):
         server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
         port = server.sockets[0].getsockname()[1]
         async with server, Client(
-            f"https://127.0.0.1:{port}", now_us=now_us, timeout_s=5, max_connections=1,
+            f"https://127.0.0.1:{port}", now_us=now_us, timeout_s=LONG_S, max_connections=1,
             ca_file=ca_file if trusts else None,
         ) as client:  # fmt: skip
             return await send(client)

@@ -121,6 +121,7 @@ def test_two_commands_side_by_side_lose_nothing(tmp_path):
     assert kept(path).credentials == {"a": "first", "b": "first"}
 
 
+@pytest.mark.slow
 def test_processes_side_by_side_lose_nothing(tmp_path):
     """Each keeps a tool of its own, all at once."""
     path, context = tmp_path / "changes.json", multiprocessing.get_context("spawn")

@@ -1,10 +1,12 @@
 """The sample run, its claims, and copies of it that a test may change."""
 
+import pickle
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from known_files import changed_copy
+from rehearsals import made_once
 
 import soaklib
 from soaklib.whitepaper import ledger
@@ -91,10 +93,15 @@ def ask(copy_sample):
 
 
 @pytest.fixture(scope="session")
-def sample_ledger():
-    """The claims of the sample, made once."""
-    with soaklib.open_run(_SAMPLE) as run:
-        return Ledger(run)
+def sample_ledger(tmp_path_factory):
+    """The claims of the sample, made once for all workers."""
+
+    def make(folder):
+        folder.mkdir()
+        with soaklib.open_run(_SAMPLE) as run:
+            (folder / "ledger").write_bytes(pickle.dumps(Ledger(run)))
+
+    return pickle.loads((made_once(tmp_path_factory, "sample-ledger", make) / "ledger").read_bytes())  # noqa: S301 - ours
 
 
 @pytest.fixture(scope="session")
