@@ -312,24 +312,28 @@ def _begin(job: SoakJob) -> None:
         "packages": {name: version(name) for name in _PACKAGES},
         "gateway": {"begin": ask_gateway(settings, job.plan, job.target)},
     }
-    writer = RunWriter(job.folder / DATABASE_NAME)
-    writer.begin_run(
-        Manifest(
-            run_id=job.run_id,
-            soaklib_version=version("soaklib"),
-            anchor_utc=job.anchor_utc,
-            speed=settings.speed,
-            rps=settings.rps,
-            hours=settings.hours,
-            seed=settings.seed,
-            target=job.target,
-            embedded=settings.embedded,
-            settings=settings.public_json(),
-            plan=job.plan.model_dump_json(),
-            environment=json.dumps(environment),
-        )
+    manifest = Manifest(
+        run_id=job.run_id,
+        soaklib_version=version("soaklib"),
+        anchor_utc=job.anchor_utc,
+        speed=settings.speed,
+        rps=settings.rps,
+        hours=settings.hours,
+        seed=settings.seed,
+        target=job.target,
+        embedded=settings.embedded,
+        settings=settings.public_json(),
+        plan=job.plan.model_dump_json(),
+        environment=json.dumps(environment),
     )
-    writer.close()
+    path = job.folder / DATABASE_NAME
+    try:
+        writer = RunWriter(path)
+        writer.begin_run(manifest)
+        writer.close()
+    except BaseException:  # also a signal: the run never began, and its folder goes
+        path.unlink(missing_ok=True)
+        raise
     if not settings.embedded or settings.database_url is not None:
         with contextlib.suppress(OSError):  # then a resume asks again for what is secret and where it goes
             remember(job.run_id, json.loads(settings.public_json()))

@@ -14,11 +14,17 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from stored_rows import ANCHOR
 
 from soaklib.analysis.sources.run import find_run
+from soaklib.commands import run
 from soaklib.commands.ending import costing
-from soaklib.commands.process import _Words, command, find_folder, run_on_the_fastest_loop
+from soaklib.commands.process import Stopped, _Words, command, find_folder, run_on_the_fastest_loop
 from soaklib.errors import RunError
+from soaklib.plan.loading import load_settings
+from soaklib.plan.model import load_plan
+from soaklib.runner.job import SoakJob
+from soaklib.store.writer import RunWriter
 
 _LONG_S = 5.0  # longer than any signal takes; nobody waits for it
 
@@ -279,3 +285,31 @@ def test_a_stream_that_is_closed_from_the_start_fails_nothing(closed):
     redirection = {"0": "<&-", "1": ">&-", "2": "2>&-"}[closed]
     ended = subprocess.run(["sh", "-c", f'exec "$0" -c "$1" {redirection}', sys.executable, program], check=False)  # noqa: S607
     assert ended.returncode == 7
+
+
+@pytest.mark.parametrize("step", ["__init__", "begin_run"])
+def test_a_run_that_is_stopped_as_it_begins_leaves_nothing(tmp_path, monkeypatch, step):
+    """Its folder would be that of a run without a manifest, or without tables, which nobody can resume or report."""
+    settings = load_settings(["--gateway-url", "http://127.0.0.1:9", "--out", str(tmp_path / "runs")])
+    monkeypatch.setattr(run, "ask_gateway", lambda *_: {})
+    monkeypatch.setattr(run.platform, "platform", lambda: "asks a process")
+    done = getattr(RunWriter, step)
+
+    def stopped(writer, *arguments, **options):
+        done(writer, *arguments, **options)
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr(RunWriter, step, stopped)
+
+    def begin():
+        with run._new_folder(settings.out) as folder:
+            run._begin(
+                SoakJob(
+                    run_id=folder.name, folder=folder, settings=settings, plan=load_plan(), target="http://127.0.0.1:9",
+                    anchor_utc=ANCHOR,
+                )
+            )  # fmt: skip
+
+    with pytest.raises(Stopped):
+        begin()
+    assert list((tmp_path / "runs").iterdir()) == []

@@ -112,12 +112,13 @@ def test_what_waits_in_a_log_beside_a_known_file_is_refused(known):
     _refused(known)
 
 
-def test_a_file_put_in_place_of_one_that_is_being_read_is_refused(known):
+@pytest.mark.parametrize("is_glance", [False, True])
+def test_a_file_put_in_place_of_one_that_is_being_read_is_refused(known, is_glance):
     """A second reader sees what the first opened: that says nothing of the file that is there now."""
     other = known.with_name("other.duckdb")
     shutil.copyfile(known, other)
     _put_into(other)
-    first = open_read_only(known)
+    first = open_read_only(known, is_glance=is_glance)
     other.replace(known)
     open_read_only(known).close()
     first.close()
