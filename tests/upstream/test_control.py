@@ -85,11 +85,11 @@ def test_its_own_lateness_is_told(drive):
     """An upstream whose process is kept from running says so; one that is not says nothing."""
 
     async def scenario(driver):
-        await driver.control(latency_ms=20)
+        await driver.control(latency_ms=1000)
         waiting = asyncio.create_task(driver.call(OpenAITarget(), "small", "chat"))
         await asyncio.sleep(0.01)
         before = (await driver.get("/control/counts"))["late"]
-        time.sleep(0.1)  # noqa: ASYNC251 - holds up the loop that both run on
+        time.sleep(1.1)  # noqa: ASYNC251 - holds up the loop that both run on, past the moment at which it is to answer
         assert (await waiting).kind is Kind.OK
         return before, (await driver.get("/control/counts"))["late"]
 
