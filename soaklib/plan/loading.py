@@ -80,7 +80,7 @@ def flags() -> argparse.ArgumentParser:
 
 
 @cache
-def _source() -> CliSettingsSource[Any]:
+def _source() -> CliSettingsSource[Any]:  # of Any, since the library types its parser as the settings
     """Give the source of the flags; to make its parser takes the library longer than all that it is asked."""
     return CliSettingsSource(SoakSettings)
 

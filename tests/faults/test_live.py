@@ -121,7 +121,10 @@ def test_two_readers_follow_a_run_over_its_end(tmp_path):
     """Both see counts grow until all is there, with verdicts; and the run ends as if nobody had looked."""
     with _rehearsal(tmp_path) as process, ThreadPoolExecutor(2) as pool:
         folder = _wait_for(tmp_path / "latest", process)
-        follow = lambda: [(_look(run), run.verdicts().height) for run in soaklib.follow(folder, pause_s=1.0)]  # noqa: E731
+
+        def follow():
+            return [(_look(run), run.verdicts().height) for run in soaklib.follow(folder, pause_s=1.0)]
+
         first, second = (told.result() for told in [pool.submit(follow), pool.submit(follow)])
         _, stderr = process.communicate(timeout=60)
     assert process.returncode in (0, 1), stderr  # 1: a busy machine was late
