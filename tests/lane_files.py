@@ -4,6 +4,7 @@ import functools
 import tempfile
 from pathlib import Path
 
+import duckdb
 from stored_rows import ANCHOR, outcome
 
 from soaklib.fleet.job import LaneJob, lane_folder
@@ -11,7 +12,7 @@ from soaklib.fleet.lane_run import lane_manifest
 from soaklib.fleet.lanes import Lane
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
-from soaklib.records import HealthTick, Kind, Purpose, RunStatus
+from soaklib.records import Event, EventName, HealthTick, Kind, Purpose, RunStatus
 from soaklib.store.foreign import FileState
 from soaklib.store.tables import DATABASE_NAME, SCHEMA_VERSION
 from soaklib.store.views import Segment
@@ -30,6 +31,25 @@ QUOTA = next(number for number, change in enumerate(PLAN.changes) if change.do =
 
 def tick(at_us, lag_us=0):
     return HealthTick(at_us, 1, 1, 1, 0, 0, lag_us, 0, 0, 100, 1.0, 5, 10**9, 0)
+
+
+def clock_offset(at_us, applied_us, bound_us=40):
+    """The event of a lane that measured its clock."""
+    return Event(
+        at_us, EventName.CLOCK_OFFSET, f"offset_us={applied_us} bound_us={bound_us} applied_us={applied_us}", None
+    )
+
+
+def read_all(folder, *queries):
+    """The rows of queries, each, of the run in a folder."""
+    with duckdb.connect(str(folder / DATABASE_NAME), read_only=True) as connection:
+        return [connection.execute(query).fetchall() for query in queries]
+
+
+def read(folder, query):
+    """The rows of one query of the run in a folder."""
+    [rows] = read_all(folder, query)
+    return rows
 
 
 @functools.cache

@@ -279,15 +279,20 @@ def _bring_together(part: Path, sources: Sequence[Source]) -> tuple[dt.datetime,
 def _insert(
     connection: duckdb.DuckDBPyConnection, table: str, sources: Sequence[Source], planned: tuple[int, int] | None = None
 ) -> None:
-    """Append the rows of all files to a table in their order; of `planned`, those that were planned in that stretch."""
+    """Append the rows of all files to a table in their order; of `planned`, those that were planned in that stretch.
+
+    What is of one instant stands by file, and in a file as it was written, so that a merge made again is the same.
+    """
     parts = []
     for number, source in enumerate(sources):
         if table in _OF_LANES or source.lane is None:
-            part = f"select {', '.join(_columns(table, number, source))} from s{number}.{table}"  # noqa: S608 - our own names
+            columns = [*_columns(table, number, source), f'{number} as "file"', 'rowid as "row"']
+            part = f"select {', '.join(columns)} from s{number}.{table}"  # noqa: S608 - our own names
             parts.append(part if planned is None else f"{part} where {_planned_in(number, source, *planned)}")
     if parts:
         connection.execute(
-            f"insert into {table} select * from ({' union all '.join(parts)}) order by {_ORDER[table]}"  # noqa: S608 - our own names and numbers
+            f'insert into {table} select * exclude ("file", "row") from ({" union all ".join(parts)})'  # noqa: S608 - our own names and numbers
+            f' order by {_ORDER[table]}, "file", "row"'
         ).fetchall()
 
 

@@ -45,6 +45,8 @@ _CALL: Final = (
     "select soak_s, tool, action, kind, status, reason, round(response_us / 1000.0, 1) as response_ms, attempts, "
     "phase, correlation_id from calls where purpose = 'load' and "
 )
+_PLACE: Final = "planned_at_us desc, slot, step"
+"""What puts calls in order that are alike in all else, so that the page is the same each time."""
 
 
 def window(soak_s: float) -> str:
@@ -98,8 +100,8 @@ def page_data(run: Run, judged: list[dict[str, Any]] | None = None, *, goes_on: 
         "tools": _split(_by_tool(tool_usage(run, every=every)), "tool", n="sent", ok="ok"),
         "marks": [_plain(row) for row in marks(run).iter_rows(named=True)],
         "events": [_plain(row) for row in run.events().drop("at").tail(_MOST_EVENTS).iter_rows(named=True)],
-        "slowest": _calls(run, "response_us is not null order by response_us desc"),
-        "failures": _calls(run, "counted and not succeeded order by planned_at_us desc"),
+        "slowest": _calls(run, f"response_us is not null order by response_us desc, {_PLACE}"),
+        "failures": _calls(run, f"counted and not succeeded order by {_PLACE}"),
         "failed": run.sql("select count(*) from calls where purpose = 'load' and counted and not succeeded").item(),
     }  # fmt: skip
 

@@ -258,9 +258,9 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     Family(
         name="by_hand",
         query="""
-            select row_number() over (order by at_us) as place, soak_seconds(at_us) as soak_s, name, detail,
+            select row_number() over (order by at_us, written) as place, soak_seconds(at_us) as soak_s, name, detail,
                    count(*) over ()::BIGINT as n
-            from events
+            from (select *, row_number() over () as written from events)
             where event_key like 'inbox:%' and (name in ('CHAOS_MODE_ON', 'CHAOS_MODE_OFF',
                 'CREDENTIALS_ROTATED_SUCCESSFULLY') or name like 'POLICY_UPDATED_%')
             order by place""",

@@ -1,15 +1,12 @@
 """The one run of a fleet's files."""
 
-import json
-
 import duckdb
 import pytest
-from lane_files import JOB, PLAN, QUOTA, tick, write_conductor, write_lane
+from lane_files import JOB, PLAN, QUOTA, clock_offset, read, read_all, tick, write_conductor, write_lane
 from polars.testing import assert_frame_equal
 from stored_rows import outcome
 
 import soaklib
-import soaklib.fleet.merge
 from soaklib.errors import RunError
 from soaklib.fleet.job import lane_folder
 from soaklib.fleet.lane_run import begin_or_resume, settle
@@ -22,16 +19,6 @@ from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.writer import RunWriter
 
 
-def _read_all(folder, *queries):
-    with duckdb.connect(str(folder / DATABASE_NAME), read_only=True) as connection:
-        return [connection.execute(query).fetchall() for query in queries]
-
-
-def _read(folder, query):
-    [rows] = _read_all(folder, query)
-    return rows
-
-
 @pytest.fixture(scope="module")
 def plain_lanes(tmp_path_factory):
     """Two lanes of a call each, for all that merge them: a merge leaves lanes as they are."""
@@ -39,58 +26,16 @@ def plain_lanes(tmp_path_factory):
     return [write_lane(there, n, [outcome(n, planned_at_us=1_000_000, lane=n)]) for n in (0, 1)]
 
 
-def _offset(at_us, applied_us, bound_us=40):
-    return Event(
-        at_us, EventName.CLOCK_OFFSET, f"offset_us={applied_us} bound_us={bound_us} applied_us={applied_us}", None
-    )
-
-
-def test_rows_of_all_lanes_stand_in_the_order_of_their_planned_times(tmp_path):
-    """The merged run has every row of conductor and lanes, in order, whatever their slots, and says whose it is."""
-    write_conductor(tmp_path)
-    planned = {6: 100, 5: 101, 4: 102, 2: 103, 3: 103, 1: 104, 0: 105}
-    keys = ((4, 0), (3, 1), (0, 0), (6, 1), (6, 0), (3, 0), (2, 0), (5, 0), (1, 0))
-    calls = [outcome(n, step=step, planned_at_us=1_000_000 + planned[n], lane=n % 2) for n, step in keys]
-    lanes = [write_lane(tmp_path, lane, [call for call in calls if call.lane == lane]) for lane in (0, 1)]
-    merge(tmp_path, lanes)
-    rows, segments, [(environment,)] = _read_all(
-        tmp_path,
-        "select purpose, slot, step, lane from outcomes",
-        "select count(*), count(distinct lane) from segments",
-        "select environment from run",
-    )
-    in_order = ((6, 0), (6, 1), (5, 0), (4, 0), (2, 0), (3, 0), (3, 1), (1, 0), (0, 0))
-    assert rows == [("probe", 0, 0, None), *(("load", slot, step, slot % 2) for slot, step in in_order)]
-    assert segments == [(3, 2)]
-    assert [json.loads(environment)["lanes"][n]["status"] for n in "01"] == ["completed", "completed"]
-
-
-def test_rows_are_in_order_across_stretches(tmp_path, monkeypatch):
-    """However few rows are sorted at once, the merged run has each row once, in order, by the corrected times."""
-    monkeypatch.setattr(soaklib.fleet.merge, "_ROWS_AT_ONCE", 3)
-    write_conductor(tmp_path)
-    ahead = [_offset(1_000_000, 200_000), _offset(1_400_000, 201_000)]
-    lanes = [
-        write_lane(tmp_path, 0, [outcome(n, planned_at_us=1_000_100 + 7 * n, lane=0) for n in range(38, -2, -2)]),
-        write_lane(tmp_path, 1, [outcome(n, planned_at_us=1_200_100 + 7 * n, lane=1) for n in range(1, 41, 2)],
-                   events=ahead),
-    ]  # fmt: skip
-    merge(tmp_path, lanes)
-    rows = _read(tmp_path, "select planned_at_us, slot from outcomes where purpose = 'load'")
-    assert rows == sorted(rows)
-    assert sorted(slot for _, slot in rows) == list(range(40))
-
-
 def test_a_merge_made_again_gives_the_same_run(tmp_path, plain_lanes):
     """The conductor's own file is kept, so that a second merge has the same rows, and a run can go on with it."""
     write_conductor(tmp_path)
     merge(tmp_path, plain_lanes)
-    first = _read(tmp_path, "select * from outcomes")
+    first = read(tmp_path, "select * from outcomes")
     merge(tmp_path, plain_lanes)
-    assert _read(tmp_path, "select * from outcomes") == first
+    assert read(tmp_path, "select * from outcomes") == first
     assert conductor_database(tmp_path).parent == tmp_path / "lanes"
     unmerge(tmp_path)
-    assert _read(tmp_path, "select purpose from outcomes") == [("probe",)]
+    assert read(tmp_path, "select purpose from outcomes") == [("probe",)]
     assert conductor_database(tmp_path) == tmp_path / DATABASE_NAME
 
 
@@ -99,12 +44,12 @@ def test_times_of_a_lane_are_put_on_the_conductors_clock(tmp_path):
     write_conductor(tmp_path)
     row = outcome(0, planned_at_us=51_200_000, sent_at_us=51_200_010, done_at_us=51_200_400, lane=0)
     lanes = [
-        write_lane(tmp_path, 0, [row], events=[_offset(1_200_000, 200_000), _offset(101_200_000, 300_000)],
+        write_lane(tmp_path, 0, [row], events=[clock_offset(1_200_000, 200_000), clock_offset(101_200_000, 300_000)],
               ticks=[tick(101_200_000)]),
         write_lane(tmp_path, 1, [outcome(1, planned_at_us=50_950_000, lane=1)]),
     ]  # fmt: skip
     merge(tmp_path, lanes)
-    calls, ticks = _read_all(
+    calls, ticks = read_all(
         tmp_path,
         "select slot, planned_at_us, sent_at_us, done_at_us from outcomes where purpose = 'load'",
         "select at_us from runner_health where lane = 0",
@@ -118,12 +63,12 @@ def test_an_offset_that_is_not_known_well_enough_is_not_applied(tmp_path):
     write_conductor(tmp_path)
     lanes = [
         write_lane(
-            tmp_path, 0, [outcome(0, planned_at_us=5_000_000, lane=0)], events=[_offset(1, 9_000, bound_us=50_001)]
+            tmp_path, 0, [outcome(0, planned_at_us=5_000_000, lane=0)], events=[clock_offset(1, 9_000, bound_us=50_001)]
         ),
         write_lane(tmp_path, 1, [outcome(1, lane=1)]),
     ]
     merge(tmp_path, lanes)
-    calls, measured = _read_all(
+    calls, measured = read_all(
         tmp_path,
         "select planned_at_us from outcomes where slot = 0 and lane = 0",
         "select count(*) from events where name = 'CLOCK_OFFSET'",
@@ -160,7 +105,7 @@ def test_calls_while_a_quota_was_cut_may_be_denied(tmp_path):
         write_lane(tmp_path, 1, [call(1, 60_000_000)]),
     ]
     merge(tmp_path, lanes)
-    assert set(_read(tmp_path, "select expected from outcomes where purpose = 'load'")) == {("allow",)}
+    assert set(read(tmp_path, "select expected from outcomes where purpose = 'load'")) == {("allow",)}
     with soaklib.open_run(tmp_path) as run:
         expected = dict(run.sql("select slot, expected from calls where purpose = 'load'").rows())
     assert expected == {0: "allow", 1: "either", 2: "either", 4: "allow"}
@@ -175,7 +120,7 @@ def test_what_a_lane_does_by_a_key_is_its_own(tmp_path):
         for n in (0, 1)
     ]  # fmt: skip
     merge(tmp_path, lanes)
-    assert _read(tmp_path, "select event_key, detail from events order by at_us") == [
+    assert read(tmp_path, "select event_key, detail from events order by at_us") == [
         ("rotation:1", "generation=1"),
         ("lane0:rotation:1", "lane=0 generation=1"),
         ("lane1:rotation:1", "lane=1 generation=1"),
@@ -227,7 +172,7 @@ def test_lanes_alone_merged_twice_have_each_row_once(tmp_path, plain_lanes):
     """What a merge without a conductor left is no conductor's file of the next."""
     for _ in range(2):
         merge(tmp_path, plain_lanes)
-    assert _read(tmp_path, "select slot from outcomes order by slot") == [(0,), (1,)]
+    assert read(tmp_path, "select slot from outcomes order by slot") == [(0,), (1,)]
     assert not (tmp_path / "lanes").exists()
 
 
@@ -238,16 +183,17 @@ def test_a_merged_run_whose_conductors_file_is_gone_is_not_merged_again(tmp_path
     conductor_database(tmp_path).unlink()
     with pytest.raises(RunError, match=r"conductor\.duckdb is not there"):
         merge(tmp_path, plain_lanes)
-    assert _read(tmp_path, "select count(*) from outcomes where purpose = 'probe'") == [(1,)]
+    assert read(tmp_path, "select count(*) from outcomes where purpose = 'probe'") == [(1,)]
 
 
 def test_lanes_of_a_conducted_run_begin_where_they_sent(tmp_path):
     """Without the conductor's file the start is what the lanes' first seconds say, each by its own clock's offset."""
     job = JOB.model_copy(update={"start_us": None})
     lanes = [
-        write_lane(tmp_path, 0, [outcome(0, planned_at_us=1_000_000, lane=0)], job=job, events=[_offset(1_000_000, 0)]),
+        write_lane(tmp_path, 0, [outcome(0, planned_at_us=1_000_000, lane=0)], job=job,
+              events=[clock_offset(1_000_000, 0)]),
         write_lane(tmp_path, 1, [outcome(1, planned_at_us=1_200_000, lane=1)], job=job, began_us=1_200_000,
-              events=[_offset(1_200_000, 200_000)]),
+              events=[clock_offset(1_200_000, 200_000)]),
     ]  # fmt: skip
     merge(tmp_path, lanes)
     with soaklib.open_run(tmp_path) as run:
@@ -273,7 +219,7 @@ def test_a_run_goes_on_after_a_merge_that_died_while_it_kept_the_conductors_file
     kept.hardlink_to(tmp_path / DATABASE_NAME)
     unmerge(tmp_path)
     assert not kept.exists()
-    assert _read(tmp_path, "select purpose from outcomes") == [("probe",)]
+    assert read(tmp_path, "select purpose from outcomes") == [("probe",)]
 
 
 def test_a_late_lane_invalidates_its_own_share_alone(tmp_path):
@@ -359,7 +305,7 @@ def test_what_a_lost_lane_left_unsent_is_missed(tmp_path, until_s):
     again = settle(JOB, lane, home, zero_us=zero_us, until_s=until_s)
     planned = range(1, round(until_s / 10), 2)
     assert (first, again) == (len(planned), 0)
-    rows = _read(home, "select slot, kind, planned_at_us, lane from outcomes where step = 0 order by slot")
+    rows = read(home, "select slot, kind, planned_at_us, lane from outcomes where step = 0 order by slot")
     assert rows == [(n, "missed", zero_us + round(n * 10 * 1e6 / 60), 1) for n in planned]
 
 

@@ -43,7 +43,7 @@ def change_events(run: Run) -> pl.DataFrame:
         """
         select soak_seconds(at_us) as soak_s, name, detail, split_part(event_key, ':', 2)::INTEGER as number,
                event_key like '%:off' as is_end
-        from events where event_key like 'change:%' order by at_us"""
+        from events where event_key like 'change:%' order by at_us, row_number() over ()"""
     )
     # as text: polars would make an enumeration of EventName, which has no place for the names that a plan's tools make
     ends = (EventName.CHAOS_MODE_OFF, EventName.CHANGE_UNDONE)
