@@ -82,8 +82,10 @@ def stack_steps(
 
 
 def count_axis(ax: Axes, label: str) -> None:
-    """Make a y axis one of counts, from 0."""
+    """Make a y axis one of counts, from 0; to 1 where nothing was counted, and not to a fraction of something."""
     ax.set_ylim(bottom=0)
+    if not ax.dataLim.y1 > 0:
+        ax.set_ylim(top=1)
     ax.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     ax.yaxis.set_major_formatter(number_formatter())  # counts that are spread over windows can be below 1
     ax.set_ylabel(label)

@@ -92,6 +92,8 @@ def _draw(ax: Axes, frame: pl.DataFrame, panel: tuple[str, ...], grid: Grid) -> 
         values = {name: on_grid(sums, name, grid, absent=0.0) for name in panel}
         areas = stack_steps(ax, grid, values, _TRIES)
         count_axis(ax, f"tries in {grid.length}")
+        if not any(value.any() for value in values.values()):
+            note(ax, "no retries and no fallbacks")
         for name, area in areas.items():
             area.set_label(f"{name}: {values[name].sum():,.0f}")
         return list(areas.values())

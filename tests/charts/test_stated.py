@@ -63,6 +63,15 @@ def test_what_no_answer_states_has_no_axes(figure):
     assert notes(figure) == []
 
 
+def test_where_nothing_was_tried_again_an_axis_says_so(figure):
+    """And shows no fractions of a try, which no window can have."""
+    charts.gateway_stated(STATED.with_columns(retries=0, fallbacks=0), figure=figure)
+    tries = figure.axes[1]
+    assert notes(figure) == ["no retries and no fallbacks"]
+    assert tries.get_ylim() == (0.0, 1.0)
+    assert labels(tries) == ["retries: 0", "fallbacks: 0"]
+
+
 def test_a_run_that_states_nothing_has_a_sentence(figure, marks):
     """And no empty axes."""
     charts.gateway_stated(STATED.with_columns(pl.lit(None).alias(name) for name in STATED.columns[2:]), figure=figure,
