@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from fontTools.subset import Subsetter
 from matplotlib import rc_context
 
-from soaklib.charts.theme import MM_PER_INCH, theme
+from soaklib.charts.theme import MM_PER_INCH, PNG_METADATA, ChartFigure, theme
 from soaklib.errors import RunError, SettingsError
 from soaklib.records import FIGURES_FOLDER
 
@@ -37,7 +37,7 @@ _SHAPING: Final = ("GDEF", "GPOS", "GSUB")
 _DREW: Final = ("matplotlib", "polars", "numpy", "duckdb")
 
 FORMATS: Final[Mapping[str, Mapping[str, None]]] = {
-    "png": {"Software": None},
+    "png": PNG_METADATA,
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
@@ -116,7 +116,10 @@ def save(
         parts = {path: path.with_name(f".{path.name}") for path in (*paths, sidecar)}
         with theme(), _fonts_without_shaping():
             for path, metadata in zip(paths, FORMATS.values(), strict=True):
-                figure.savefig(parts[path], format=path.suffix[1:], metadata=dict(metadata))
+                if path.suffix == ".png" and isinstance(figure, ChartFigure):
+                    parts[path].write_bytes(figure.png())  # a notebook has mostly shown it by now
+                else:
+                    figure.savefig(parts[path], format=path.suffix[1:], metadata=dict(metadata))
                 # what is laid out stays so in every format; "none" would keep an engine that costs a second drawing
                 with rc_context({"figure.constrained_layout.use": False}):
                     figure.set_layout_engine(None)

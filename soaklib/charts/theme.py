@@ -33,7 +33,8 @@ COLUMN_MM: Final = 85.0
 PAGE_MM: Final = 180.0
 """Width of a page of print."""
 MM_PER_INCH: Final = 25.4
-_SCREEN_DPI: Final = 192
+PNG_METADATA: Final[Mapping[str, None]] = {"Software": None}
+"""What is kept out of a PNG because it is not about the data."""
 _CSS_DPI: Final = 96
 _PRINT_TO_SCREEN: Final = 1.25  # 7 pt of print is small on a screen
 
@@ -88,6 +89,8 @@ def themed(draw: Callable[_P, _R]) -> Callable[_P, _R]:
 class ChartFigure(Figure):
     """A matplotlib figure whose axes are made, and which is saved and shown, under the theme."""
 
+    _png: bytes | None = None
+
     @themed
     def add_subplot(self, *args: Any, **kwargs: Any) -> Axes:
         """Add an axes under the theme; otherwise as matplotlib's."""
@@ -99,15 +102,21 @@ class ChartFigure(Figure):
         """Save under the theme; otherwise as matplotlib's."""
         super().savefig(*args, **kwargs)
 
+    def png(self) -> bytes:
+        """Give the figure as PNG, which is what a notebook shows and what is saved: it is drawn anew if it changed."""
+        if self._png is None or self.stale:
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", metadata=dict(PNG_METADATA))
+            self._png, self.stale = buffer.getvalue(), False  # what changes from here on says so
+        return self._png
+
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
         """Show the figure in a notebook cell, sharp on fine screens."""
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=_SCREEN_DPI, metadata={"Software": None})
         shown = {
             "width": round(self.get_figwidth() * _CSS_DPI * _PRINT_TO_SCREEN),
             "height": round(self.get_figheight() * _CSS_DPI * _PRINT_TO_SCREEN),
         }
-        return {"image/png": base64.b64encode(buffer.getvalue()).decode()}, {"image/png": shown}
+        return {"image/png": base64.b64encode(self.png()).decode()}, {"image/png": shown}
 
 
 @themed

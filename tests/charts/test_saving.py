@@ -1,5 +1,6 @@
 """Figures on disk, and where they came from."""
 
+import base64
 import hashlib
 import json
 from types import SimpleNamespace
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 from fontTools.subset import Subsetter
+from matplotlib.figure import Figure
 
 from soaklib import charts
 from soaklib.charts.saving import frame_digest
@@ -61,6 +63,39 @@ def test_the_same_data_gives_the_same_bytes(run):
     assert first == again
     other = _contents(_saved(run, _RATE.with_columns(success_rate=pl.col("success_rate") - 1)))
     assert [name for name in first if first[name] == other[name]] == []
+
+
+def test_what_a_notebook_shows_is_what_is_saved_and_is_drawn_once(run, monkeypatch):
+    """The PNG of a figure that was shown is that one, byte for byte; each format is drawn once."""
+    figure, drawn = _drawn(), []
+    savefig = type(figure).savefig
+
+    def noting(self, *args, **how):
+        drawn.append(how["format"])
+        savefig(self, *args, **how)
+
+    monkeypatch.setattr(type(figure), "savefig", noting)
+    [shown] = figure._repr_mimebundle_()[0].values()
+    saved = charts.save(figure, run, "success-rate", sources={"soaklib.success_rate(run)": _RATE})
+    assert saved.files[0].read_bytes() == base64.b64decode(shown)
+    assert drawn == ["png", "svg", "pdf"]
+
+
+def test_a_figure_that_was_changed_after_it_was_shown_is_saved_as_it_is():
+    """A title that somebody adds is in the file, as if the figure had not been shown before."""
+    shown, fresh = _drawn(), _drawn()
+    shown.png()
+    for figure in (shown, fresh):
+        figure.axes[0].set_title("added")
+    assert shown.png() == fresh.png() != _drawn().png()
+
+
+def test_a_figure_that_matplotlib_made_is_saved_too(run):
+    """In all formats, with its sidecar."""
+    figure = Figure()
+    figure.subplots().plot([1, 2])
+    saved = charts.save(figure, run, "plain", sources={"soaklib.success_rate(run)": _RATE})
+    assert [path.read_bytes()[:4] for path in saved.files] == [b"\x89PNG", b"<?xm", b"%PDF"]
 
 
 def test_fonts_travel_with_the_figure(run):
