@@ -15,7 +15,10 @@ from soaklib.store.quoting import text_sql
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["may_be_cut_sql"]
+__all__ = ["IS_OF_A_CUT", "may_be_cut_sql"]
+
+IS_OF_A_CUT: Final = "contains(event_key, 'update-policy')"
+"""Whether an event is of a cut; a run without any is asked no more."""
 
 _SAID: Final = r"""
     select name, at_us,

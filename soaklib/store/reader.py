@@ -72,10 +72,10 @@ def open_read_only(path: Path, *, is_foreign: bool = False, is_glance: bool = Fa
             add_what_it_lacks(connection, version)
             if is_glance:
                 connection.execute("set timezone = 'UTC'").fetchall()
+                spill_aside(connection)
             else:
                 prepare_reader(connection)
-            spill_aside(connection)
-            _remember(spill_name(connection), version)
+            _remember(shared or spill_name(connection), version)
             if is_foreign:
                 _keep_inside(connection, path.parent)
     except BaseException:

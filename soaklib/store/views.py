@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from soaklib.errors import RunError
 from soaklib.records import SUCCESS_SQL
 from soaklib.safety.memory import database_memory
-from soaklib.store.cuts import may_be_cut_sql
+from soaklib.store.cuts import IS_OF_A_CUT, may_be_cut_sql
 from soaklib.store.scratch import spill_aside
 
 if TYPE_CHECKING:
@@ -113,6 +113,9 @@ _CHAOS: Final = rf"""
       on case when is_gate then detail like 'before ' || what || ':%' and at_us <= noted_us
               else at_us >= noted_us and bounds.subject = windows.subject end
     group by number, tool, mode, noted_us"""  # noqa: S608 - our own words
+# What is true of few runs is asked once, so that the views of the others need not look for it in every query.
+_TOLD: Final = ("name = 'RATE_LIMITED' and data is not null", _IS_CHAOS, IS_OF_A_CUT)
+_ARE_TOLD: Final = f"select {', '.join(f'coalesce(bool_or({said}), false)' for said in _TOLD)} from events"  # noqa: S608 - our own words
 READER_MEMORY_BYTES: Final = 1 << 30
 """How much memory DuckDB may take for the queries of a reader; what needs more goes by way of the disk. More would be
 filled with pages of the file, which the system keeps anyway."""
@@ -183,8 +186,8 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
     anchor_us, speed, late_us = int(run_row[0]), float(run_row[1]), float(run_row[2]) * 1000
     last_s = float(run_row[3]) * 3600 - _BEFORE_THE_END_S
     segments = read_segments(connection) or [Segment(segment=0, started_at_us=0, soak_started_s=0.0)]
-    # What is true of few runs is asked once, so that the views of the others need not look for it in every query.
-    is_limited = _any(connection, "events where name = 'RATE_LIMITED' and data is not null")
+    [(is_limited, has_chaos, has_cuts)] = connection.execute(_ARE_TOLD).fetchall()
+    cut = may_be_cut_sql(connection) if has_cuts else "false"
     limited = "when (purpose, slot, step) in (from used_up_limits) then 'either'" if is_limited else ""
     statements = [
         "set timezone = 'UTC'",
@@ -204,7 +207,7 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
                   is_success(kind, expected) as succeeded,
                   counts_towards_success(purpose, kind, expected, reason) as counted
            from (select * replace (case when kind <> 'rate_limited'
-                                        then case when expected = 'allow' and ({may_be_cut_sql(connection)})
+                                        then case when expected = 'allow' and ({cut})
                                              then 'either' else expected end
                                         {limited}
                                         when purpose = 'load' then 'allow' else expected end as expected)
@@ -234,7 +237,7 @@ def prepare_reader(connection: duckdb.DuckDBPyConnection) -> None:
         statements.append("set enable_progress_bar = false")
     for statement in statements:
         connection.execute(statement).fetchall()
-    if _any(connection, f"events where {_IS_CHAOS}"):
+    if has_chaos:
         connection.execute(_CHAOS).fetchall()
     if _any(connection, f"runner_health where {_LAG} > {late_us!r}") or _any(
         connection, f"outcomes where {_IS_EXHAUSTED}"
