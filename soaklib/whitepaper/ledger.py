@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from functools import wraps
 from types import ModuleType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
@@ -167,7 +167,11 @@ def evaluate(run: Run, query: str, library: Remembered | None = None) -> pl.Data
     exec(IMPORTS, names)  # noqa: S102 - our own words
     if library is not None:
         names["soaklib"] = library
-    result = eval(query, names)  # noqa: S307 - the catalogue's own expressions
+    return _framed(eval(query, names))  # noqa: S307 - the catalogue's own expressions
+
+
+def _framed(result: Any) -> pl.DataFrame:
+    """Give what an expression of the catalogue gave as a frame."""
     if isinstance(result, pl.DataFrame):
         return result
     record = result if isinstance(result, dict) else {

@@ -5,13 +5,14 @@ import math
 import re
 
 import pytest
+from thoroughness import examples
 
 from soaklib.plan.model import load_plan
 from soaklib.plan.settings import SoakSettings
 from soaklib.plan.workload import Workload
 from soaklib.runner.rate_limit import busiest_role, say_rate_limit
 
-MINUTES, SLOTS_A_MINUTE = 1440, 600
+MINUTES, SLOTS_A_MINUTE = examples(1440), 600
 
 
 def test_the_advice_leaves_room_for_the_minutes_of_a_day_in_which_most_slots_fall_to_a_role():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 import subprocess
 import sys
 from functools import partial
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 import soaklib
 from soaklib.analysis.verdicts import criteria
@@ -32,9 +34,11 @@ def test_families_have_names_of_their_own():
 
 @pytest.fixture(scope="module")
 def asked_again(sample_ledger):
-    """What each query of the sample's claims gives when it is asked once more, by itself, of the run opened anew."""
+    """What each query of the sample's claims gives when it is asked once more, of the run opened anew."""
+    asked = {claim.query for claim in sample_ledger.claims.values()}
+    library = ledger.Remembered(soaklib)  # `test_every_query_can_be_asked_by_hand` does without
     with soaklib.open_run("sample") as run:
-        return {query: evaluate(run, query) for query in {claim.query for claim in sample_ledger.claims.values()}}
+        return {query: evaluate(run, query, library) for query in asked}
 
 
 def test_an_entry_can_be_recomputed_from_itself_alone(sample_ledger, asked_again):
@@ -145,28 +149,34 @@ def test_claims_survive_their_file(sample_ledger, tmp_path):
 
 
 _BY_HAND = """
-for query in json.load(sys.stdin):
-    result = eval(query) if query.startswith("soaklib.") else run.sql(query)
-    assert result is not None, query
-print("all")
+import json, pickle, sys
+from soaklib.whitepaper import ledger
+asked, judged = json.load(sys.stdin)
+found = {query: eval(query) if query.startswith("soaklib.") else run.sql(query) for query in asked + judged}
+assert all(result is not None for result in found.values())
+sys.stdout.buffer.write(pickle.dumps({query: ledger._framed(found[query]) for query in asked}))
 """
 
 
 @pytest.mark.slow
-def test_every_query_can_be_asked_by_hand(writer, sample_ledger):
-    """In a Python of its own, after the lines that the appendix gives, each query of the paper can be typed in."""
+def test_every_query_can_be_asked_by_hand(writer, sample_ledger, asked_again):
+    """In a Python of its own, after the lines that the appendix gives, each query of the paper can be typed in.
+
+    It gives what the ledger was given, in which no function is called twice with the same.
+    """
     appendix = queries(writer)
     [before] = (block for block in appendix.blocks if isinstance(block, Code))
-    asked = {claim.query for claim in sample_ledger.claims.values()}
     judged = [row.claims["query"].value for row in sample_ledger.rows("criteria")]
-    assert len(asked) > 30
+    assert len(asked_again) > 30
     typed = before.text.replace('"RUN"', '"sample"')
     assert typed != before.text
     done = subprocess.run(
-        [sys.executable, "-c", f"import json, sys\n{typed}\n{_BY_HAND}"],
-        input=json.dumps([*sorted(asked), *judged]), capture_output=True, text=True, check=False,
+        [sys.executable, "-c", f"{typed}\n{_BY_HAND}"], input=json.dumps([sorted(asked_again), judged]).encode(),
+        capture_output=True, check=False,
     )  # fmt: skip
-    assert (done.stdout, done.returncode) == ("all\n", 0), done.stderr
+    assert done.returncode == 0, done.stderr
+    for query, frame in pickle.loads(done.stdout).items():  # noqa: S301 - ours
+        assert_frame_equal(frame, asked_again[query])
 
 
 def test_a_run_is_judged_once_for_all_claims(monkeypatch, asked_again):
