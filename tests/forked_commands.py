@@ -6,13 +6,17 @@ import os
 import subprocess
 import sys
 import tempfile
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Lock
 
 _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload(
     [f"soaklib.{name}" for name in ("commands.run", "evidence.collecting", "targets.fourrunr.target")]
     + ["scipy.special", "uvloop"]
 )
+_LOOKING = Lock()
+"""Held by who looks at whether a process has ended; to start one looks at all, and an exit code can be read once."""
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
@@ -21,12 +25,14 @@ def run_forked(arguments, *, env, cwd=None, timeout):
     with tempfile.TemporaryDirectory() as folder:
         told = [Path(folder) / name for name in ("stdout", "stderr")]
         process = _FORKING.Process(target=_soak, args=([*arguments], dict(env), cwd or Path.cwd(), told))
-        process.start()
-        process.join(timeout)
-        if process.is_alive():
-            process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired(["soaklib.run", *arguments], timeout)
+        with _LOOKING:
+            process.start()
+        wait([process.sentinel], timeout)
+        with _LOOKING:
+            if process.is_alive():
+                process.kill()
+                process.join()
+                raise subprocess.TimeoutExpired(["soaklib.run", *arguments], timeout)
         return subprocess.CompletedProcess(arguments, process.exitcode, *(path.read_text() for path in told))
 
 

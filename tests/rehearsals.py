@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from forked_commands import run_forked
@@ -30,6 +31,16 @@ def run_command(*arguments, cwd=None):
     """Run ``python -m soaklib.run`` as a person would, but for who has done its imports; give the ended process."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SOAK_", "GATEWAY_"))}
     return run_forked(arguments, env=environment, cwd=cwd, timeout=180)
+
+
+def side_by_side(makes):
+    """Call functions of no argument at the same time, and wait for all of them; by its name, give each one's future.
+
+    For soaks that do little but wait for their clock: one after the other, each of them would hold a worker up. One
+    that fails does so where its result is asked for.
+    """
+    with ThreadPoolExecutor(len(makes)) as pool:
+        return {name: pool.submit(make) for name, make in makes.items()}
 
 
 def shared(tmp_path_factory, name, make):

@@ -1,9 +1,10 @@
 """Rehearsals of OpenAI's and MCP's wire, run as a person would run them, against the soak's own upstream."""
 
 import json
+from functools import partial
 
 import pytest
-from rehearsals import Rehearsal, run_command, shared
+from rehearsals import Rehearsal, run_command, side_by_side
 
 import soaklib
 
@@ -31,22 +32,35 @@ params = { messages = [{ role = "user", content = "{n}" }] }
 """
 
 
-@pytest.fixture(scope="session")
-def streams(tmp_path_factory):
-    """A rehearsal of openai.toml, found by its name; nobody may change it."""
-    make = lambda folder: run_command(  # noqa: E731 - said once, here
-        "--plan", "openai.toml", "--hours", "2", "--speed", "360", *LATENESS, "--out", str(folder)
+@pytest.fixture(scope="module")
+def soaked(tmp_path_factory):
+    """A rehearsal of each plan, all at the same time."""
+    changeless = tmp_path_factory.mktemp("plan") / "plan.toml"
+    changeless.write_text(CHANGELESS)
+    flags = {
+        "openai": ("--plan", "openai.toml", "--hours", "2"),
+        "mcp": ("--plan", "mcp.toml", "--hours", "2"),
+        "changeless": ("--plan", str(changeless), "--hours", "0.5", "--rps", "0.2"),
+    }
+    return side_by_side(
+        {name: partial(rehearse, tmp_path_factory.mktemp(name), *words) for name, words in flags.items()}
     )
-    return Rehearsal(shared(tmp_path_factory, "openai", make))
 
 
-@pytest.fixture(scope="session")
-def sessions(tmp_path_factory):
-    """A rehearsal of mcp.toml; nobody may change it."""
-    make = lambda folder: run_command(  # noqa: E731 - said once, here
-        "--plan", "mcp.toml", "--hours", "2", "--speed", "360", *LATENESS, "--out", str(folder)
-    )
-    return Rehearsal(shared(tmp_path_factory, "mcp", make))
+def rehearse(folder, *flags):
+    return Rehearsal(run_command(*flags, "--speed", "360", *LATENESS, "--out", str(folder)))
+
+
+@pytest.fixture
+def streams(soaked):
+    """A rehearsal of openai.toml, found by its name."""
+    return soaked["openai"].result()
+
+
+@pytest.fixture
+def sessions(soaked):
+    """A rehearsal of mcp.toml."""
+    return soaked["mcp"].result()
 
 
 def test_streams_are_measured(streams):
@@ -101,14 +115,9 @@ def test_sessions_are_counted_and_ended(sessions):
     assert sessions.summary["status"] == "completed"
 
 
-def test_a_plan_without_changes_is_judged(tmp_path):
+def test_a_plan_without_changes_is_judged(soaked):
     """A soak in which nothing is changed has its verdicts like any other, and stated settings go before a table's."""
-    (tmp_path / "plan.toml").write_text(CHANGELESS)
-    ended = run_command(
-        "--plan", str(tmp_path / "plan.toml"), "--hours", "0.5", "--speed", "360", "--rps", "0.2", *LATENESS,
-        "--out", str(tmp_path / "runs"),
-    )  # fmt: skip
-    run = Rehearsal(ended)
+    run = soaked["changeless"].result()
     assert run.summary["totals"]["ok"] == run.summary["totals"]["total"] == 360
     assert run.verdicts["success rate"]["state"] == "pass"
 

@@ -8,10 +8,11 @@ gateway, of its own: what goes one way only is certain when the last call has en
 import re
 import sqlite3
 from collections import Counter
+from functools import partial
 
 import polars as pl
 import pytest
-from rehearsals import run_command
+from rehearsals import run_command, side_by_side
 
 import soaklib
 from soaklib.analysis.books.pairs import FINDINGS
@@ -31,16 +32,34 @@ GENEROUS = {"duplicate_increments": f"3@{DOUBLED_S:g}"}
 LONG = ("--hours", "1.2", "--rps", "0.2")
 
 
+SHORT = ("--hours", "0.6", "--rps", "0.5")
+
+
+def faults(of):
+    return [word for name, value in of.items() for word in ("--gateway-fault", f"{name}={value}")]
+
+
+FLAGS = {
+    "forgetful": (*LONG, *faults(FORGETFUL)),
+    "generous": (*LONG, *faults(GENEROUS)),
+    "clean": SHORT,
+    "real": (*SHORT, "--gateway-quirks", "real"),
+}
+
+
+def soak(folder, *flags):
+    return run_command(
+        "--speed", f"{SPEED:g}", "--seed", "1", "--no-report", "--out", str(folder),
+        "--database-url", f"sqlite:///{folder / 'gateway.db'}", *flags,
+    )  # fmt: skip
+
+
 class Soaked:
     """A short run with a request log."""
 
-    def __init__(self, folder, *arguments):
+    def __init__(self, folder, ended):
         self.database = folder / "gateway.db"
         self.url = f"sqlite:///{self.database}"
-        ended = run_command(
-            "--speed", f"{SPEED:g}", "--seed", "1", "--no-report", "--out", str(folder), "--database-url", self.url,
-            *arguments,
-        )  # fmt: skip
         self.run = soaklib.open_run(ended.stdout.splitlines()[-1])
         self.frame = reconcile(self.run, database=self.url)
 
@@ -63,23 +82,27 @@ class Soaked:
         return self.run.sql("select soak_seconds($at_us)", {"at_us": at_us}).item()
 
 
-def _soaked_with(faults, folder):
-    options = [word for name, value in faults.items() for word in ("--gateway-fault", f"{name}={value}")]
-    soaked = Soaked(folder, *LONG, *options)
-    yield soaked
-    soaked.run.close()
-
-
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory):
-    """A run whose gateway restarts, then counts too little, and writes too little down."""
-    yield from _soaked_with(FORGETFUL, tmp_path_factory.mktemp("forgetful"))
+def soaked(tmp_path_factory):
+    """Each gateway's soak, all at the same time."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in FLAGS}
+    ended = side_by_side({name: partial(soak, folder, *FLAGS[name]) for name, folder in folders.items()})
+    runs = {name: Soaked(folder, ended[name].result()) for name, folder in folders.items()}
+    yield runs
+    for of_one in runs.values():
+        of_one.run.close()
 
 
 @pytest.fixture
-def generous(tmp_path):
+def faulty(soaked):
+    """A run whose gateway restarts, then counts too little, and writes too little down."""
+    return soaked["forgetful"]
+
+
+@pytest.fixture
+def generous(soaked):
     """A run whose gateway counts too much."""
-    yield from _soaked_with(GENEROUS, tmp_path)
+    return soaked["generous"]
 
 
 def _is_at(rows, at_s):
@@ -160,24 +183,21 @@ def test_nothing_but_the_faults_is_found(faulty):
         assert words in verdict.detail
 
 
-@pytest.mark.parametrize(("arguments", "factor"), [((), 1), (("--gateway-quirks", "real"), 2)], ids=["clean", "real"])
-def test_a_clean_rehearsal_balances_to_zero(tmp_path, arguments, factor):
+@pytest.mark.parametrize(("name", "factor"), [("clean", 1), ("real", 2)])
+def test_a_clean_rehearsal_balances_to_zero(soaked, name, factor):
     """Every window is explained, residuals add up to zero, and the log has every answer; also where 200 counts 2."""
-    soaked = Soaked(tmp_path, "--hours", "0.6", "--rps", "0.5", *arguments)
-    with soaked.run as run:
-        assert soaked.findings().height == 0
-        assert set(soaked.frame["cause"]) <= {"balanced", "in flight at the edge"}
-        residuals = soaked.frame.group_by("pair", "outcome").agg(pl.col("residual").sum())
-        assert residuals["residual"].unique().to_list() == [0.0]
-        assert soaked.frame.filter(outcome="ok", pair="client and counter")["factor"].unique().to_list() == [factor]
-        ok, validated = run.sql(
-            "select count(*) filter (status = 200), count(*) from outcomes where status is not null"
-        ).row(0)
-        sums = soaked.frame.group_by("pair", "outcome").agg(
-            pl.col("client_rows", "counter_increase", "database_rows").sum()
-        )
-        counts = {(pair, outcome): rest for pair, outcome, *rest in sums.iter_rows()}
-        assert counts["client and counter", "ok"] == [ok, float(ok * factor), 0]
-        assert counts["client and counter", "validated"] == [validated, float(validated), 0]
-        assert sum(rest[2] for (pair, _), rest in counts.items() if pair == "client and database") == validated
-        assert books_balanced(run, soaked.url).state == "pass"
+    clean = soaked[name]
+    assert clean.findings().height == 0
+    assert set(clean.frame["cause"]) <= {"balanced", "in flight at the edge"}
+    residuals = clean.frame.group_by("pair", "outcome").agg(pl.col("residual").sum())
+    assert residuals["residual"].unique().to_list() == [0.0]
+    assert clean.frame.filter(outcome="ok", pair="client and counter")["factor"].unique().to_list() == [factor]
+    ok, validated = clean.run.sql(
+        "select count(*) filter (status = 200), count(*) from outcomes where status is not null"
+    ).row(0)
+    sums = clean.frame.group_by("pair", "outcome").agg(pl.col("client_rows", "counter_increase", "database_rows").sum())
+    counts = {(pair, outcome): rest for pair, outcome, *rest in sums.iter_rows()}
+    assert counts["client and counter", "ok"] == [ok, float(ok * factor), 0]
+    assert counts["client and counter", "validated"] == [validated, float(validated), 0]
+    assert sum(rest[2] for (pair, _), rest in counts.items() if pair == "client and database") == validated
+    assert books_balanced(clean.run, clean.url).state == "pass"

@@ -18,7 +18,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-_RUN = ("--watch", "--hours", "1", "--speed", "60", "--rps", "0.05", "--no-report")
+_RUN = ("--watch", "--hours", "1", "--speed", "120", "--rps", "0.05", "--no-report")
 _LINK = re.compile(r"the run's page: (http://127\.0\.0\.1:\d+/[\w-]{32}/)\n")
 
 
