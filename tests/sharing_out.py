@@ -8,8 +8,8 @@ from pathlib import Path
 _LONGEST = (
     "test_verify.py", "test_watch.py", "test_weekly_started.py", "test_contextforge.py", "test_wheel.py",
     "test_jupyterlab.py", "test_dask.py", "test_weekly_runs.py", "test_fleet_run.py", "test_report.py",
-    "test_fastmcp.py", "test_studies.py", "test_litellm.py", "test_other_gateway.py", "test_killed.py",
-    "test_collect.py", "test_live.py", "test_page.py", "test_holdout.py", "test_stopped.py", "test_injected_faults.py",
+    "test_fastmcp.py", "test_injected_faults.py", "test_studies.py", "test_litellm.py", "test_other_gateway.py",
+    "test_killed.py", "test_collect.py", "test_live.py", "test_page.py", "test_holdout.py", "test_stopped.py",
     "test_run.py", "test_whole_chain.py", "test_memory.py", "test_build.py",
     # of those that start no process
     "test_virtual_fleet.py", "test_legibility.py", "test_soak.py", "test_late_failures.py", "test_partials.py",

@@ -71,8 +71,8 @@ def measures(run: Run, stated: Sequence[RateLimit] = ()) -> pl.DataFrame:
         slope`` (MiB an hour); ``memory`` (MiB); ``cpu`` (milliseconds a call); ``sessions opened``, ``left`` and
         ``lost``; of each limit ``limit under-enforced`` and ``over-enforced`` (calls beyond it, calls refused too
         early); of each outage ``recovery`` (seconds from its end until ten calls of its tool on end are served; the
-        interval is that between two calls); ``books`` and ``token books`` (what does not add up); ``denied rightly``,
-        ``let in wrongly``, ``denied wrongly`` (calls).
+        interval is that between two calls, and there is none where no call met it); ``books`` and ``token books`` (what
+        does not add up); ``denied rightly``, ``let in wrongly``, ``denied wrongly`` (calls).
     """
     rows = [
         *_success(run), *_success_outside(run), *_memory(run), *_cpu(run), *_sessions(run), *_limits(run, stated),
@@ -138,22 +138,26 @@ def _limits(run: Run, stated: Sequence[RateLimit]) -> Iterator[Measured]:
 
 def _recoveries(run: Run) -> Iterator[Measured]:
     outages = planned_changes(run).filter(pl.col("change").is_in(_OUTAGES), pl.col("ended_s").is_not_null())
-    for subject, tool, ended_s in outages.select("subject", "tool", "ended_s").iter_rows():
+    for subject, tool, made_s, ended_s in outages.select("subject", "tool", "made_s", "ended_s").iter_rows():
         calls = run.sql(
             """
             select soak_seconds(sent_at_us) - $ended_s as after_s, kind = 'ok' as ok from calls
-            where purpose = 'load' and tool = $tool and soak_seconds(sent_at_us) >= $ended_s order by sent_at_us""",
-            {"tool": tool, "ended_s": ended_s},
+            where purpose = 'load' and tool = $tool and soak_seconds(sent_at_us) >= $made_s order by sent_at_us""",
+            {"tool": tool, "made_s": made_s, "ended_s": ended_s},
         )
-        yield _recovery(f"{subject} of {tool}", calls)
+        is_after = pl.col("after_s") >= 0
+        yield _recovery(f"{subject} of {tool}", calls.remove(is_after), calls.filter(is_after))
 
 
-def _recovery(of: str, calls: pl.DataFrame) -> Measured:
+def _recovery(of: str, during: pl.DataFrame, after: pl.DataFrame) -> Measured:
     """Give when the first of ten calls on end was served, and when the last before it was not."""
-    ok, after_s = calls["ok"].to_list(), calls["after_s"].to_list()
+    ok, after_s = after["ok"].to_list(), after["after_s"].to_list()
     failed = 0
     for place in range(len(ok) - _STEADY_CALLS + 1):
         if all(ok[place : place + _STEADY_CALLS]):
+            if not place and during["ok"].all():
+                said = f"none of the {during.height} calls that were sent while it lasted failed"
+                return Measured("recovery", of, None, unit="s", n=len(ok), state="no effect", detail=said)
             low = after_s[place - 1] if place else 0.0
             said = f"{failed} calls sent after its end failed" if failed else "no call sent after its end failed"
             return Measured("recovery", of, after_s[place], low, after_s[place], None, "s", len(ok), detail=said)

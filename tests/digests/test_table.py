@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 import soaklib
+from soaklib.digests import measured
 from soaklib.errors import SettingsError
 
 
@@ -56,6 +57,27 @@ def test_cpu_sessions_recovery_and_denials_are_counted(table):
     assert back["detail"] == "8 calls sent after its end failed"
     assert [row_of(table, "slow", what)["value"] for what in ("denied rightly", "let in wrongly")] == [44, 1]
     assert row_of(table, "thin", "denied rightly")["value"] == row_of(table, "thin", "denied rightly")["n"] == 45
+
+
+@pytest.mark.parametrize(
+    ("during", "after", "said"),
+    [
+        ([False, True], [True] * 10, (0.0, "", "no call sent after its end failed")),
+        ([True, True], [False] + [True] * 10, (1.0, "", "1 calls sent after its end failed")),
+        ([True, True], [True] * 10, (None, "no effect", "none of the 2 calls that were sent while it lasted failed")),
+        ([], [True] * 10, (None, "no effect", "none of the 0 calls that were sent while it lasted failed")),
+        ([False], [True] * 9, (None, "not back", "0 of 9 calls after its end failed; ten on end were never served")),
+    ],
+    ids=["at once", "after a call", "nothing failed", "no call met it", "too few calls"],
+)
+def test_who_met_no_outage_has_not_recovered(during, after, said):
+    """A placebo of an outage, as the real 4Runr's chaos is, is no recovery in no time."""
+    before, later = (
+        pl.DataFrame({"after_s": [float(n) for n in range(len(ok))], "ok": ok}, schema={"after_s": float, "ok": bool})
+        for ok in (during, after)
+    )
+    row = measured._recovery("chaos", before, later)
+    assert (row.value, row.state, row.detail) == said
 
 
 def test_only_what_differs_is_told_apart(kept):

@@ -4,11 +4,9 @@ A rehearsal without a fault fails no criterion (``tests/analysis/verdicts/test_c
 hour to be judged, are the matter of ``scripts/bench/leak.py``.
 """
 
-from functools import partial
-
 import polars as pl
 import pytest
-from rehearsals import Rehearsal, run_command, side_by_side
+from rehearsals import Rehearsal, run_command
 
 import soaklib
 
@@ -23,41 +21,9 @@ ROOMY = (
 )  # fmt: skip
 
 
-FAULTS = {
-    "slower": ("slow_ms_per_hour=30",),
-    "shifted": ("late_ms=80@4500", "chaos_without_effect=on"),
-    # between two rotations, which come every 900 s, though the gateway's clock is 100 to 900 s ahead of the load's
-    "bursting": ("fail_attempts=60@2750", "allow_forbidden=1@4000"),
-}
-
-
-def soak(folder, faults):
+def soaked(folder, *faults):
     options = [word for fault in faults for word in ("--gateway-fault", fault)]
     return Rehearsal(run_command(*TWO_HOURS, *ROOMY, "--seed", "1", "--no-report", *options, "--out", str(folder)))
-
-
-@pytest.fixture(scope="module")
-def soaked(tmp_path_factory):
-    """Each broken gateway's soak, all at the same time."""
-    return side_by_side({name: partial(soak, tmp_path_factory.mktemp(name), faults) for name, faults in FAULTS.items()})
-
-
-@pytest.fixture
-def slower(soaked):
-    """A gateway whose answers get later all the time."""
-    return soaked["slower"].result()
-
-
-@pytest.fixture
-def shifted(soaked):
-    """A gateway of later answers from one moment on, on which chaos has no effect."""
-    return soaked["shifted"].result()
-
-
-@pytest.fixture
-def bursting(soaked):
-    """A gateway that fails sixty attempts in a row, and lets one probe through."""
-    return soaked["bursting"].result()
 
 
 def failing(rehearsal):
@@ -84,11 +50,25 @@ def level_changes(rehearsal):
     return found.select("found_s", "before", "after").rows()
 
 
-def test_a_slow_down_is_a_drift_of_the_median(slower):
+def test_a_slow_down_is_a_drift_of_the_median(tmp_path):
     """Answers that get 60 ms later within the two hours, and stop at nothing: the median drifts by that."""
-    assert failing(slower) == {"no drift in latency (median)"}
-    assert slower.verdicts["no drift in latency (median)"]["measure"] == pytest.approx(60, abs=12)
-    assert slower.ended.returncode == 1
+    broken = soaked(tmp_path, "slow_ms_per_hour=30")
+    assert failing(broken) == {"no drift in latency (median)"}
+    assert broken.verdicts["no drift in latency (median)"]["measure"] == pytest.approx(60, abs=12)
+    assert broken.ended.returncode == 1
+
+
+@pytest.fixture(scope="module")
+def shifted(tmp_path_factory):
+    """A gateway of later answers from one moment on, on which chaos has no effect."""
+    return soaked(tmp_path_factory.mktemp("shifted"), "late_ms=80@4500", "chaos_without_effect=on")
+
+
+@pytest.fixture(scope="module")
+def bursting(tmp_path_factory):
+    """A gateway that fails sixty attempts in a row, and lets one probe through."""
+    # between two rotations, which come every 900 s, though the gateway's clock may be 600 s ahead of the load's
+    return soaked(tmp_path_factory.mktemp("bursting"), "fail_attempts=60@2500", "allow_forbidden=1@4000")
 
 
 def test_a_shift_is_a_level_that_moved_and_is_located(shifted):
