@@ -142,8 +142,8 @@ def _recoveries(run: Run) -> Iterator[Measured]:
         calls = run.sql(
             """
             select soak_seconds(sent_at_us) - $ended_s as after_s, kind = 'ok' as ok from calls
-            where purpose = 'load' and tool = $tool and soak_seconds(sent_at_us) >= $made_s order by sent_at_us""",
-            {"tool": tool, "made_s": made_s, "ended_s": ended_s},
+            where purpose = 'load' and tool = $tool and soak_seconds(sent_at_us) >= $from_s order by sent_at_us""",
+            {"tool": tool, "from_s": ended_s if made_s is None else made_s, "ended_s": ended_s},
         )
         is_after = pl.col("after_s") >= 0
         yield _recovery(f"{subject} of {tool}", calls.remove(is_after), calls.filter(is_after))
@@ -159,7 +159,8 @@ def _recovery(of: str, during: pl.DataFrame, after: pl.DataFrame) -> Measured:
                 said = f"none of the {during.height} calls that were sent while it lasted failed"
                 return Measured("recovery", of, None, unit="s", n=len(ok), state="no effect", detail=said)
             low = after_s[place - 1] if place else 0.0
-            said = f"{failed} calls sent after its end failed" if failed else "no call sent after its end failed"
+            sent = "call" if failed == 1 else "calls"
+            said = f"{failed or 'no'} {sent} sent after its end failed"
             return Measured("recovery", of, after_s[place], low, after_s[place], None, "s", len(ok), detail=said)
         failed += not ok[place]
     said = f"{ok.count(False)} of {len(ok)} calls after its end failed; ten on end were never served"

@@ -62,8 +62,8 @@ def test_cpu_sessions_recovery_and_denials_are_counted(table):
 @pytest.mark.parametrize(
     ("during", "after", "said"),
     [
-        ([False, True], [True] * 10, (0.0, "", "no call sent after its end failed")),
-        ([True, True], [False] + [True] * 10, (1.0, "", "1 calls sent after its end failed")),
+        ([False, True], [True] * 10, (0.0, "", "no calls sent after its end failed")),
+        ([True, True], [False] + [True] * 10, (1.0, "", "1 call sent after its end failed")),
         ([True, True], [True] * 10, (None, "no effect", "none of the 2 calls that were sent while it lasted failed")),
         ([], [True] * 10, (None, "no effect", "none of the 0 calls that were sent while it lasted failed")),
         ([False], [True] * 9, (None, "not back", "0 of 9 calls after its end failed; ten on end were never served")),
