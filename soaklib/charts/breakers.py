@@ -168,6 +168,8 @@ def _draw_counts(ax: Axes, fast_fails: pl.DataFrame, grid: Grid) -> dict[str, Fi
     values = {str(kind): on_grid(sums, column, grid, absent=0.0) for kind, column in _COUNTED.items()}
     areas = stack_steps(ax, grid, values, {str(kind): KIND_LOOKS[kind] for kind in _COUNTED})
     count_axis(ax, f"calls in {grid.length}")
+    if not any(value.any() for value in values.values()):
+        note(ax, "no upstream error and no fast-fail")
     return areas
 
 

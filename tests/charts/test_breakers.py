@@ -79,6 +79,15 @@ def test_no_scraped_state_is_said(figure):
     assert len(lower.collections) == 2
 
 
+def test_where_no_call_failed_for_a_breaker_it_is_said(figure):
+    """An empty axis is not taken for a broken one; where one call failed there is no such sentence."""
+    for frame, said in ((_FAST_FAILS.with_columns(fast_fails=0, upstream_errors=0), True), (_FAST_FAILS, False)):
+        figure.clear()
+        charts.breaker_activity(_states([0, 60], ["closed"] * 2), frame, figure=figure)
+        notes = [text.get_text() for text in figure.axes[1].texts if text.get_gid() == "note"]
+        assert notes == ["no upstream error and no fast-fail"] * said
+
+
 def test_both_axes_share_their_time(figure, marks):
     """The strip and the counts are on one time axis, labelled once."""
     charts.breaker_activity(_states([0, 60], ["closed"] * 2), _FAST_FAILS, figure=figure, marks=marks)
