@@ -99,7 +99,7 @@ def _limits(of: Mapping[str, list[dict[str, Any]]]) -> str:
 
 
 def _recovery(row: Mapping[str, Any]) -> str:
-    return row["state"] if row["value"] is None else f"{row['low']:.1f} to {row['high']:.1f} s"
+    return row["state"] if row["value"] is None else f"{row['low']:.1f} to {row['high']:.1f}\N{NARROW NO-BREAK SPACE}s"
 
 
 def _books(of: Mapping[str, list[dict[str, Any]]]) -> str:
