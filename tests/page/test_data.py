@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from stored_rows import outcome, written_run
 
 import soaklib
 from soaklib.analysis.verdicts.sentence import verdict_sentence, verdict_word
 from soaklib.page.data import MOST_POINTS, board, page_data, window
+from soaklib.plan.model import load_plan
 
 _SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 
@@ -89,6 +91,14 @@ def test_calls_that_failed_have_what_finds_them_in_the_gateways_log(run, data):
     assert [row["correlation_id"] for row in data["failures"]] == found["correlation_id"].reverse().head(50).to_list()
     slowest = run.sql("select max(response_us) / 1000 as ms from calls where purpose = 'load'").item()
     assert data["slowest"][0]["response_ms"] == pytest.approx(slowest, abs=0.1)
+
+
+def test_of_calls_that_are_as_slow_the_latest_are_shown(tmp_path):
+    """Not those that a thread came by first: the page of a run is the same each time."""
+    written_run(tmp_path, plan=load_plan(), rows=[outcome(7 * n % 4001) for n in range(4001)])
+    with soaklib.open_run(tmp_path) as run:
+        shown = page_data(run)["slowest"]
+    assert [row["correlation_id"] for row in shown] == [f"req_{n}" for n in range(4000, 3950, -1)]
 
 
 def test_the_data_are_strict_json_and_bounded(data):
