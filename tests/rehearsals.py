@@ -37,7 +37,7 @@ def side_by_side(makes):
     """Call functions of no argument at the same time, and wait for all of them; by its name, give each one's future.
 
     For soaks that do little but wait for their clock: one after the other, each of them would hold a worker up. None of
-    them is to be judged by when something was sent or answered. One that fails does so where its result is asked for.
+    them is to be judged by less than seconds. One that fails does so where its result is asked for.
     """
     with ThreadPoolExecutor(len(makes)) as pool:
         return {name: pool.submit(make) for name, make in makes.items()}

@@ -170,7 +170,7 @@ def evaluate(run: Run, query: str, library: Remembered | None = None) -> pl.Data
     return _framed(eval(query, names))  # noqa: S307 - the catalogue's own expressions
 
 
-def _framed(result: Any) -> pl.DataFrame:
+def _framed(result: Any) -> pl.DataFrame:  # Any: eval says no type; a frame, a dict or a dataclass
     """Give what an expression of the catalogue gave as a frame."""
     if isinstance(result, pl.DataFrame):
         return result

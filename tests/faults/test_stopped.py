@@ -46,7 +46,7 @@ def start(url, out):
     while not log.exists() or "SOAK_TEST_STARTED" not in log.read_text():
         assert process.poll() is None
         time.sleep(0.05)
-    time.sleep(2)
+    time.sleep(2)  # real load takes real time
     return process
 
 

@@ -30,8 +30,6 @@ FORGETFUL = {
 }
 GENEROUS = {"duplicate_increments": f"3@{DOUBLED_S:g}"}
 LONG = ("--hours", "1.2", "--rps", "0.2")
-
-
 SHORT = ("--hours", "0.6", "--rps", "0.5")
 
 
