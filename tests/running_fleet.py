@@ -20,20 +20,6 @@ QUIET_DASK = {
 """Variables that keep Dask from watching itself fifty times a second, which costs more than all that it does here."""
 
 
-@contextlib.contextmanager
-def own_gateway():
-    """Give the URL of a reference gateway that outlives its runners."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "soaklib.gateway", "--port", "0", "--speed", "360"],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield json.loads(process.stdout.readline())["url"]
-    finally:
-        process.terminate()
-        process.communicate()
-
-
 class Running:
     """A run that is under way.
 

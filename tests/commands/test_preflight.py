@@ -1,16 +1,14 @@
 """The preflight as a command: what is shown, what is refused, what the run keeps of it."""
 
-import contextlib
 import io
 import json
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
 from rehearsals import run_command
 from rich.console import Console
+from running_gateway import running_gateway
 
 from soaklib.analysis.sources.run import open_run
 from soaklib.commands.preflight import refuse_problems, show_findings, try_out, with_limit
@@ -94,32 +92,21 @@ def test_deep_goes_on_from_a_check():
             load_settings([*URL, *flags])
 
 
-@contextlib.contextmanager
-def gateway(*arguments):
-    """Run the reference gateway; give what it says as it begins to listen."""
-    command = [sys.executable, "-m", "soaklib.gateway", "--port", "0", "--exit-with-parent", *arguments]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-        try:
-            yield json.loads(running.stdout.readline())
-        finally:
-            running.terminate()
-
-
 @pytest.mark.slow
 def test_a_real_gateways_limit_is_found_before_the_run_and_everything_is_as_before(tmp_path):
     """Too few agents are refused with code 2; `--check --deep` with enough soaks for a while, and keeps the limit."""
-    with gateway("--rate-limit", "5") as said:
-        at = ("--gateway-url", said["url"], "--rps", "1", "--out", str(tmp_path / "runs"))
+    with running_gateway("--rate-limit", "5") as own:
+        at = ("--gateway-url", own.url, "--rps", "1", "--out", str(tmp_path / "runs"))
         refused = run_command(*at)
         assert (refused.returncode, refused.stdout) == (2, "")
         assert "limit of an agent: 5 calls in 60 s; the busiest role plans 36, and up to 71" in refused.stderr
         assert not (tmp_path / "runs").exists()
         for route in ("/api/policies", "/api/admin/chaos", "/api/admin/creds"):
-            with urllib.request.urlopen(said["url"] + route) as answer:  # noqa: S310 - a gateway of ours
+            with urllib.request.urlopen(own.url + route) as answer:  # noqa: S310 - a gateway of ours
                 assert _things(json.load(answer)) == [], route
         deep = run_command(
             "--check", "--deep", *at, "--agents-per-role", "16", "--hours", "0.002", "--no-report", "--drain-s", "1",
-            "--database-url", f"sqlite:///{said['sqlite_file']}",
+            "--database-url", f"sqlite:///{own.said['sqlite_file']}",
         )  # fmt: skip
         assert "everything is in order; now a minute of it" in deep.stderr
         [run] = [path for path in (tmp_path / "runs" / "checks").iterdir() if not path.is_symlink()]

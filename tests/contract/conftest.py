@@ -12,8 +12,6 @@ SOAK_GATEWAY_ADMIN_TOKEN. At the real speed the suite takes about three minutes,
 import http.client
 import json
 import os
-import subprocess
-import sys
 import time
 import uuid
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
+from running_gateway import running_gateway
 
 SPEED = 100.0
 """Speed of the gateways started here: a breaker is open for 0.3 s."""
@@ -190,21 +189,9 @@ def gateway(request):
     if request.param == "url":
         yield Gateway(gateway_url(request.config), speed=request.config.getoption("--gateway-speed"))
         return
-    command = [sys.executable, "-m", "soaklib.gateway", "--speed", str(SPEED), "--exit-with-parent"]
     warts = request.param == "real"
-    environment = {name: value for name, value in os.environ.items() if name != "NODE_ENV"}
-    process = subprocess.Popen(
-        command + (["--quirks", "real"] if warts else []),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-    )
-    try:
-        yield Gateway(json.loads(process.stdout.readline())["url"], speed=SPEED, warts=warts, strict=True)
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
+    with running_gateway("--speed", str(SPEED), *(["--quirks", "real"] if warts else [])) as own:
+        yield Gateway(own.url, speed=SPEED, warts=warts, strict=True)
 
 
 @pytest.fixture(name="new_role")

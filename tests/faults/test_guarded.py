@@ -12,6 +12,7 @@ import urllib.request
 from importlib.resources import files
 
 import pytest
+from running_gateway import running_gateway
 
 TOKEN = "open sesame"  # noqa: S105 - this test's own
 
@@ -19,14 +20,8 @@ TOKEN = "open sesame"  # noqa: S105 - this test's own
 @pytest.fixture
 def gateway():
     """A reference gateway of its own, at speed 120, that asks for a token."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "soaklib.gateway", "--port", "0", "--speed", "120", "--exit-with-parent"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"SOAK_GATEWAY_ADMIN_TOKEN": TOKEN},
-    )  # fmt: skip
-    with process:
-        process.url = json.loads(process.stdout.readline())["url"]
-        yield process
-        process.terminate()
+    with running_gateway("--speed", "120", SOAK_GATEWAY_ADMIN_TOKEN=TOKEN) as own:
+        yield own
 
 
 @pytest.fixture

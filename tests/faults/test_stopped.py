@@ -1,8 +1,5 @@
 """Processes that stand still: a gateway's stall shows in full, the generator's own is not held against the gateway."""
 
-import contextlib
-import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +8,7 @@ from functools import partial
 
 import pytest
 from rehearsals import run_command, side_by_side
+from running_gateway import running_gateway
 
 import soaklib
 
@@ -21,16 +19,9 @@ STALL_S = 8.0
 SLOTS = 720  # of 15 s of load
 
 
-@contextlib.contextmanager
 def own_gateway():
     """Start a reference gateway."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "soaklib.gateway", "--port", "0", "--speed", str(SPEED), "--exit-with-parent"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    with process:
-        yield process, json.loads(process.stdout.readline())["url"]
-        process.terminate()
+    return running_gateway("--speed", str(SPEED))
 
 
 def start(url, out):
@@ -58,23 +49,23 @@ def stall(process):
 
 
 def stalled_gateway(out):
-    with own_gateway() as (gateway, url):
-        runner = start(url, out)
-        stall(gateway)
+    with own_gateway() as own:
+        runner = start(own.url, out)
+        stall(own.process)
         return runner.wait(timeout=150)
 
 
 def stalled_generator(out):
-    with own_gateway() as (_, url):
-        runner = start(url, out)
+    with own_gateway() as own:
+        runner = start(own.url, out)
         stall(runner)
         return runner.wait(timeout=150)
 
 
 def gateway_down(out):
-    with own_gateway() as (gateway, url):
-        runner = start(url, out)
-        os.kill(gateway.pid, signal.SIGKILL)
+    with own_gateway() as own:
+        runner = start(own.url, out)
+        own.process.kill()
         return runner.wait(timeout=150)
 
 

@@ -1,11 +1,11 @@
 """What fleets of real processes are tried on."""
 
 import pytest
-from running_fleet import own_gateway
+from running_gateway import running_gateway
 
 
 @pytest.fixture
 def gateway():
     """A reference gateway of its own, which outlives its runners."""
-    with own_gateway() as url:
-        yield url
+    with running_gateway("--speed", "360") as own:
+        yield own.url

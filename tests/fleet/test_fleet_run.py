@@ -11,7 +11,8 @@ from functools import partial
 
 import pytest
 from rehearsals import REHEARSAL, Rehearsal, run_command, side_by_side, states_to_compare
-from running_fleet import PATIENCE_S, Running, own_gateway, rows_of
+from running_fleet import PATIENCE_S, Running, rows_of
+from running_gateway import running_gateway
 
 import soaklib
 from soaklib.commands.merge import main as merge
@@ -100,9 +101,9 @@ def _conductor_killed(out):
 
 
 def _conductor_of_another_gateway_killed(out):
-    with own_gateway() as url:
+    with running_gateway("--speed", "360") as own:
         # long and dense enough for many calls after the moment from which none may meet chaos
-        run = Running(out, *_TWO, "--hours", "2", "--rps", "0.2", "--gateway-url", url)
+        run = Running(out, *_TWO, "--hours", "2", "--rps", "0.2", "--gateway-url", own.url)
         run.wait_for("CHAOS_MODE_ON")
         return _resumed_after_a_kill(run)
 
@@ -131,11 +132,11 @@ def _lane_begun_twice(out):
 
 def _lanes_of_an_engine(out):
     start = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=10)).isoformat()
-    with own_gateway() as url:
+    with running_gateway("--speed", "360") as own:
         lanes = [
             subprocess.Popen(
                 [sys.executable, "-m", "soaklib", "send", "--lane", f"{lane}/2", "--start-at", start, "--run-id", "r7",
-                 "--gateway-url", url, "--hours", "0.5", "--speed", "360", "--rps", "0.1", "--out", str(out)],
+                 "--gateway-url", own.url, "--hours", "0.5", "--speed", "360", "--rps", "0.1", "--out", str(out)],
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             )
             for lane in (0, 1)

@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
+from running_gateway import running_gateway
 
 pytestmark = pytest.mark.slow
 
@@ -52,9 +51,8 @@ async def load(url, token, times):
 
 def test_memory_stays_flat():
     """After a warm-up 24,000 further calls add less than a megabyte."""
-    command = [sys.executable, "-m", "soaklib.gateway", "--exit-with-parent"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        url = json.loads(process.stdout.readline())["url"]
+    with running_gateway() as own:
+        url = own.url
         agent_id = post(f"{url}/api/create-agent", {"name": "n", "created_by": "c", "role": "r"})["agent_id"]
         post(f"{url}/api/policies", {"name": "p", "role": "r", "spec": {"scopes": ["serpapi:search"]}})
         expires_at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
@@ -64,5 +62,4 @@ def test_memory_stays_flat():
         before = used_bytes(url)
         asyncio.run(load(url, token, MEASURED))
         grown = used_bytes(url) - before
-        process.terminate()
     assert grown < MOST_GROWN_BYTES

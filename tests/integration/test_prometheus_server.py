@@ -6,14 +6,13 @@ import datetime as dt
 import json
 import random
 import subprocess
-import sys
 import urllib.parse
-from contextlib import contextmanager
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from prometheus_server import fetch, programs, prometheus_server, wait_for
+from running_gateway import running_gateway
 
 from soaklib.analysis.measures.counters import INCREASE_SCHEMA, prometheus_increase
 from soaklib.analysis.sources.prometheus import POINTS_MAX, read_prometheus
@@ -23,15 +22,6 @@ pytestmark = pytest.mark.slow
 
 MIDNIGHT = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
 LOOKBACK = dt.timedelta(minutes=5)
-
-
-@contextmanager
-def process(*command, **kwargs):
-    with subprocess.Popen(command, **kwargs) as running:
-        try:
-            yield running
-        finally:
-            running.terminate()
 
 
 def day_of_scrapes(seed=5):
@@ -62,11 +52,12 @@ def day():
 @pytest.fixture(scope="module")
 def gateway():
     """Give the reference gateway's URL, after it made two agents."""
-    with process(sys.executable, "-m", "soaklib.gateway", "--port", "0", stdout=subprocess.PIPE) as running:
-        url = json.loads(running.stdout.readline())["url"]
+    with running_gateway() as own:
         for role in ("scraper", "engager"):
-            fetch(f"{url}/api/create-agent", json.dumps({"name": role, "created_by": "test", "role": role}).encode())
-        yield url
+            fetch(
+                f"{own.url}/api/create-agent", json.dumps({"name": role, "created_by": "test", "role": role}).encode()
+            )
+        yield own.url
 
 
 @pytest.fixture(scope="module")

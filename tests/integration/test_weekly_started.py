@@ -7,7 +7,6 @@ GITHUB_OUTPUT.
 """
 
 import configparser
-import json
 import re
 import shlex
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 from debian_cron import mailed
+from running_gateway import running_gateway
 
 import soaklib
 
@@ -34,12 +34,8 @@ ENOUGH_S = 120
 @pytest.fixture(scope="module")
 def gateway():
     """Run a gateway for all of them; give its URL."""
-    command = [sys.executable, "-m", "soaklib.gateway", "--port", "0", "--speed", SPEED, "--exit-with-parent"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-        try:
-            yield json.loads(running.stdout.readline())["url"]
-        finally:
-            running.terminate()
+    with running_gateway("--speed", SPEED) as own:
+        yield own.url
 
 
 @pytest.fixture

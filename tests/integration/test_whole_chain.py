@@ -21,6 +21,7 @@ import pytest
 from postgres_server import PASSWORD, postgres_server
 from prometheus_server import fetch, free_port, programs, prometheus_server, wait_for
 from rehearsals import Rehearsal
+from running_gateway import running_gateway
 
 import soaklib
 
@@ -46,10 +47,7 @@ def chain(tmp_path_factory, _direct):
     folder = tmp_path_factory.mktemp("chain")
     with ExitStack() as stack:
         database = stack.enter_context(postgres_server("pg_dump", "psql")).new_database("gateway")
-        command = [sys.executable, "-m", "soaklib.gateway", "--port", "0", "--speed", SPEED, "--database-url", database]
-        gateway = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
-        stack.callback(gateway.terminate)
-        url = json.loads(gateway.stdout.readline())["url"]
+        url = stack.enter_context(running_gateway("--speed", SPEED, "--database-url", database)).url
         port = free_port()
         runner = f"127.0.0.1:{port}"
         server = stack.enter_context(
