@@ -56,8 +56,8 @@ class RateInterval:
     method
         ``blocks``: Korn-Graubard, design effect measured from blocks. ``independent``: Clopper-Pearson, because there
         were too few windows to measure it. ``one-sided``: all trials alike, one bound is 0 or 1 itself and the other
-        the one-sided Clopper-Pearson bound (at 95 %: the rule of three, 3 / n); it takes trials as independent, since
-        bursts that never happened cannot be measured. ``none``: no trial.
+        the one-sided Clopper-Pearson bound (at 95 %: the rule of three, 3 / n); it takes trials as independent where
+        nothing is known of others, since bursts that never happened cannot be measured. ``none``: no trial.
     confidence
         Nominal coverage.
     """
@@ -143,17 +143,17 @@ def rate_interval(
     """
     _check_confidence(confidence)
     won, tried = _counts(successes, n)
-    if blocks is not None and blocks < 2:  # noqa: PLR2004 - a variance needs two
-        message = f"blocks is {blocks}; pass at least 2, or None to choose from the data"
-        raise SettingsError(message)
+    _check_blocks(blocks)
     total, total_won = int(tried.sum()), int(won.sum())
     if not total:
         return RateInterval(None, None, None, 0, 0, 1.0, 0.0, "none", confidence)
     rate = total_won / total
     if total_won in {0, total}:
-        edge = 1 - (1 - confidence) ** (1 / total)
+        burst = None if alike is None else alike.of(total)
+        factor, sure = (1.0, 1.0) if burst is None else (burst.factor, _t_factor(burst.blocks, confidence))
+        edge = 1 - (1 - confidence) ** (factor / (total * sure))
         low, high = (0.0, edge) if not total_won else (1 - edge, 1.0)
-        return RateInterval(rate, low, high, total, total_won, 1.0, float(total), "one-sided", confidence)
+        return RateInterval(rate, low, high, total, total_won, factor, total / factor, "one-sided", confidence)
     effect = design_effect(won, tried, blocks)
     if alike is not None and (effect is None or alike.of(total).factor > effect.factor):
         effect = alike.of(total)
@@ -208,6 +208,7 @@ def quantile_interval(
         When an argument is out of range, shapes differ, a value is NaN, or counts come with blocks or bootstrap.
     """
     _check_confidence(confidence)
+    _check_blocks(blocks)
     if not 0 < q < 1:
         message = f"q is {q:g}; pass a quantile between 0 and 1, such as 0.99"
         raise SettingsError(message)
@@ -315,6 +316,12 @@ def _t_factor(blocks: int, confidence: float) -> float:
 
     upper = (1 + confidence) / 2
     return float((ndtri(upper) / stdtrit(blocks - 1, upper)) ** 2)
+
+
+def _check_blocks(blocks: int | None) -> None:
+    if blocks is not None and blocks < 2:  # noqa: PLR2004 - a variance needs two
+        message = f"blocks is {blocks}; pass at least 2, or None to choose from the data"
+        raise SettingsError(message)
 
 
 def _check_confidence(confidence: float) -> None:

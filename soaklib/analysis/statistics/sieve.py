@@ -216,7 +216,7 @@ def _yule_walker(covariance: FloatArray, order: int) -> tuple[FloatArray, FloatA
 def _best_order(covariance: FloatArray, n: int) -> int:
     """Give the order of least AICc for one row of covariances."""
     best, best_score = 0, np.inf
-    for order in range(covariance.shape[1]):
+    for order in range(min(covariance.shape[1], n - 2)):  # of fewer points, AICc says nothing
         coefficients, variances = _yule_walker(covariance, order)
         variance = float(variances[0])
         # Nothing is left to explain, or gaps make it impossible: longer memory cannot be told.

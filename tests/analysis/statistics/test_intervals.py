@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from soaklib.analysis.statistics.blocks import Alikeness
 from soaklib.analysis.statistics.intervals import quantile_interval, rate_interval
 from soaklib.errors import SettingsError
 
@@ -12,6 +13,18 @@ def test_no_failure_has_the_rule_of_three():
     found = rate_interval([1000, 1000, 1000], [1000, 1000, 1000])
     assert (found.rate, found.high, found.method) == (1, 1, "one-sided")
     assert 1 - found.low == pytest.approx(3 / 3000, rel=0.01)
+
+
+def test_a_window_without_a_failure_knows_of_the_bursts_of_others():
+    """Trials that are alike elsewhere are here as well: nine thousand that succeeded say what 473 alone would."""
+    alike = Alikeness(correlation=0.002, blocks=10_000)
+    found, alone = rate_interval(9000, 9000, alike=alike), rate_interval(9000, 9000)
+    assert (found.high, found.method, alone.design_effect) == (1, "one-sided", 1)
+    assert found.design_effect == pytest.approx(1 + 8999 * 0.002)
+    assert 1 - found.low == pytest.approx(1 - 0.05 ** (1 / found.n_effective), rel=1e-3)
+    assert found.low < rate_interval(8999, 9000, alike=alike).rate
+    failed = rate_interval(0, 9000, alike=alike)
+    assert (failed.low, failed.high) == (0, pytest.approx(1 - found.low))
 
 
 def test_no_success_is_the_mirror_image():
