@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soaklib.analysis.sources.run import open_run
-from soaklib.analysis.verdicts.compare import compare
+from soaklib.analysis.verdicts.compare import compare_tools, worst_tools
 from soaklib.analysis.verdicts.criteria import judged_anew, known_verdicts
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
 from soaklib.errors import ExitCode, RecordingError, SoaklibError
-from soaklib.evidence.weeks import changes_over_weeks, table_over_weeks
+from soaklib.evidence.weeks import changes_over_weeks, measure_name, table_over_weeks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,8 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             runs = [stack.enter_context(open_run(name)) for name in (options.earlier, options.later, *options.more)]
             values: dict[str, list[tuple[str, float]]] = {}
             for later in runs[1:]:
-                found = compare(runs[0], later)
-                _add(values, runs[0], later, found)
+                of_tools = compare_tools(runs[0], later)
+                _add(values, runs[0], later, of_tools)
+                found = worst_tools(of_tools)
                 differs = differs or bool((found["state"] == "different").any())
                 print(f"{later.info.run_id} held against {runs[0].info.run_id}\n\n{_table(found)}\n")
             _say_changes(runs)
@@ -69,10 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add(values: dict[str, list[tuple[str, float]]], earliest: Run, later: Run, found: pl.DataFrame) -> None:
-    """Add what a comparison says of a run to the series of each endpoint, which begin with the earliest run."""
-    for endpoint, unit, first, value in found.select("endpoint", "unit", "a", "b").iter_rows():
+    """Add what a comparison says to the series of each endpoint and tool, which begin with the earliest run."""
+    for endpoint, tool, unit, first, value in found.select("endpoint", "tool", "unit", "a", "b").iter_rows():
         if first is not None and value is not None:
-            series = values.setdefault(f"{endpoint} [{unit}]", [(earliest.info.run_id, first)])
+            series = values.setdefault(measure_name(endpoint, tool, unit), [(earliest.info.run_id, first)])
             series.append((later.info.run_id, value))
 
 
@@ -107,7 +108,7 @@ def _table(found: pl.DataFrame) -> str:
     heads = ("endpoint", "earlier", "later", "difference (90 % interval)", "margin", "")
     rows = [
         (
-            f"{row['endpoint']} [{row['unit']}]", _number(row["a"]), _number(row["b"]),
+            measure_name(row["endpoint"], row["tool"], row["unit"]), _number(row["a"]), _number(row["b"]),
             f"{_number(row['difference'])} ({_number(row['low'])} to {_number(row['high'])})",
             _number(row["margin"]), str(row["state"]),
         )

@@ -39,10 +39,10 @@ from soaklib.evidence.baseline import EarlierRuns, verdicts_code, why_unverified
 from soaklib.evidence.checking import verify
 from soaklib.evidence.collecting import collect
 from soaklib.evidence.comparison import Comparison, compared, read_comparison, write_comparison
-from soaklib.evidence.judging import exit_code, judge_folder
+from soaklib.evidence.judging import judge_folder
 from soaklib.evidence.reference import keep_reference, why_no_reference
 from soaklib.evidence.retention import bundle_of, fates, remove_run, run_folders
-from soaklib.evidence.weeks import changes_over_weeks, of_same_load, weekly_values
+from soaklib.evidence.weeks import changes_over_weeks, of_same_load, values_by_run, weekly_values
 from soaklib.plan.loading import load_settings
 from soaklib.records import RunStatus
 from soaklib.store.lock import RunLock, is_owned
@@ -140,7 +140,8 @@ class _Week:
             if completed:
                 is_good = code == ExitCode.OK and not self._bad
                 good = folder if is_good else earlier.baseline().folder
-                self._let_old_runs_go({held for held in (baseline.folder, good) if held is not None})
+                with costing(lambda why: self._bad.append(f"OLD RUNS NOT LOOKED AT: {why}")):
+                    self._let_old_runs_go(info, {held for held in (baseline.folder, good) if held is not None})
         if not completed:
             _say(f"the run is {info.status} and was not compared; go on with it: --resume {folder}")
         for text in self._bad:
@@ -219,13 +220,18 @@ class _Week:
 
     def _judge_against(self, folder: Path, good: Path, code: int) -> tuple[int, bool]:
         """Judge a day against that of the good run, unless it was judged so; give the exit code, and whether it was."""
-        info = glance_at(folder).info
-        if info.reference is not None or not info.follows_the_clock or why_no_reference(glance_at(good).info, info):
+        before = glance_at(folder)
+        info = before.info
+        if info.reference is None:
+            if not info.follows_the_clock or why_no_reference(glance_at(good).info, info):
+                return code, False
+            tools = ", ".join(keep_reference(folder, good))
+            _say(f"judged against the day of {good.name}: {tools or 'no tool of it ends the day as it began'}")
+        elif self._resumed is None:
             return code, False
-        tools = keep_reference(folder, good)
-        verdicts, _ = judge_folder(folder)
-        _say(f"judged against the day of {good.name}: {', '.join(tools) or 'no tool of it ends the day as it began'}")
-        return exit_code(verdicts, strict=self._settings.strict), True
+        judge_folder(folder)  # of a week that was cut off before it was, too
+        after = glance_at(folder)
+        return verdicts_code(after), after.verdicts != before.verdicts or info.reference is None
 
     def _compare(self, folder: Path, info: RunInfo, baseline: Baseline, earlier: EarlierRuns) -> bool:
         """Compare the run with the earlier one; say whether that tells what was not recorded yet."""
@@ -238,21 +244,25 @@ class _Week:
                 runs = {one: opened.enter_context(open_run(one)) for one in folders}
                 kept = [runs[good] for good in earlier.good()]
                 comparison = compared(runs[folder], runs[baseline.folder], baseline.why, kept=kept)
+        self._bad += [f"WORSE than {comparison.against}: {change}" for change in comparison.regressions]
         write_comparison(folder, comparison)
-        over_weeks = tuple(changes_over_weeks(weekly_values(of_same_load(sorted(run_folders(self._out)), info))))
-        comparison = comparison.model_copy(update={"over_weeks": over_weeks})
+        series = list(of_same_load(sorted(run_folders(self._out)), info))
+        over_weeks = tuple(changes_over_weeks(weekly_values(series)))
+        comparison = comparison.model_copy(update={"over_weeks": over_weeks, "weeks": values_by_run(series)})
         write_comparison(folder, comparison)
         if comparison.against is None:
             _say(f"not compared: {comparison.detail}")
         for change in comparison.endpoints:
             _say(f"against {comparison.against}: {change.state}: {change}")
-        self._bad += [f"WORSE than {comparison.against}: {change}" for change in comparison.regressions]
         for text in over_weeks:
             _say(text)
         return comparison != before
 
     def _pack(self, folder: Path) -> None:
-        secrets = tuple(self._settings.headers().values())
+        own = glance_at(folder).info.settings.get("header_env") or ()  # of a run that was gone on with
+        variables = [str(pair).partition("=")[2] for pair in own]
+        known = [os.environ[variable] for variable in variables if variable in os.environ]
+        secrets = (*self._settings.headers().values(), *known)
         bundle = collect(folder, database_url=self._settings.database_url, secrets=secrets)
         problems, _ = verify(bundle)
         if problems:
@@ -260,12 +270,17 @@ class _Week:
         else:
             _say(f"{bundle.name} is authentic")
 
-    def _let_old_runs_go(self, held: set[Path]) -> None:
-        """Remove the runs that are no longer needed, or say which ones they are."""
-        for fate in fates(self._out, keep=self._options.keep, held=held, why_unverified=why_unverified):
+    def _let_old_runs_go(self, info: RunInfo, held: set[Path]) -> None:
+        """Remove the runs of this load that are no longer needed, or say which ones they are."""
+        series = frozenset(of_same_load(run_folders(self._out), info))
+        for fate in fates(
+            self._out, keep=self._options.keep, held=held, why_unverified=why_unverified,
+            is_of_series=series.__contains__,
+        ):  # fmt: skip
             if fate.goes and self._options.remove:
-                remove_run(fate.folder)
-                _say(f"removed {fate.folder.name}: {fate.why}")
+                with costing(lambda why, name=fate.folder.name: self._bad.append(f"NOT REMOVED: {name}: {why}")):  # type: ignore[misc]  # a default is bound now
+                    remove_run(fate.folder)
+                    _say(f"removed {fate.folder.name}: {fate.why}")
             elif fate.goes:
                 _say(f"would remove {fate.folder.name}: {fate.why}; pass --remove to do so")
             elif fate.is_old:

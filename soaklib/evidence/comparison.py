@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from soaklib.analysis.verdicts.compare import compare
+from soaklib.analysis.verdicts.compare import compare_tools, worst_tools
 from soaklib.errors import RecordingError, RunError
 from soaklib.reports.text_table import markdown_table
 from soaklib.store.whole import whole_file
@@ -80,9 +80,13 @@ class Comparison(_Model):
     detail
         Why there was none, or why this one.
     endpoints
-        Every endpoint, none without an earlier run.
+        Every endpoint, as its worst tool is; none without an earlier run.
+    tools
+        Every endpoint and tool, of which series over weeks are made; none in a file of an earlier version.
     over_weeks
         What the runs up to this one say of changes of level, a sentence each.
+    weeks
+        Run id -> measure -> value of this run and of those before it: they are known when the runs have been removed.
     """
 
     format: Literal[1] = 1
@@ -90,7 +94,9 @@ class Comparison(_Model):
     against: str | None
     detail: str
     endpoints: tuple[EndpointChange, ...] = ()
+    tools: tuple[EndpointChange, ...] = ()
     over_weeks: tuple[str, ...] = ()
+    weeks: dict[str, dict[str, float]] = {}
 
     @property
     def regressions(self) -> tuple[EndpointChange, ...]:
@@ -165,10 +171,14 @@ def compared(run: Run, against: Run, detail: str, *, kept: Sequence[Run] = ()) -
     kept
         Good runs of the same load, which say how far runs differ by themselves.
     """
-    changes = tuple(
-        EndpointChange.model_validate(row) for row in compare(against, run, kept=kept).iter_rows(named=True)
+    found = compare_tools(against, run, kept=kept)
+    endpoints, tools = (
+        tuple(EndpointChange.model_validate(row) for row in frame.iter_rows(named=True))
+        for frame in (worst_tools(found), found)
     )
-    return Comparison(run_id=run.info.run_id, against=against.info.run_id, detail=detail, endpoints=changes)
+    return Comparison(
+        run_id=run.info.run_id, against=against.info.run_id, detail=detail, endpoints=endpoints, tools=tools
+    )
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> None:

@@ -61,7 +61,14 @@ def bundle_of(folder: Path) -> Path:
     return folder / bundle_name(folder.name)
 
 
-def fates(out: Path, *, keep: int, held: Iterable[Path], why_unverified: Callable[[Path], str | None]) -> list[Fate]:
+def fates(
+    out: Path,
+    *,
+    keep: int,
+    held: Iterable[Path],
+    why_unverified: Callable[[Path], str | None],
+    is_of_series: Callable[[Path], bool] = lambda _: True,
+) -> list[Fate]:
     """Say of each run of the weekly soak whether it may go; nothing is touched.
 
     Parameters
@@ -74,6 +81,8 @@ def fates(out: Path, *, keep: int, held: Iterable[Path], why_unverified: Callabl
         Folders of runs that others are measured by: the last good one.
     why_unverified
         Says of a run's folder why its evidence does not hold, None if it does. Asked of those only that would go.
+    is_of_series
+        Says of a run's folder whether it is one of the series in question; those of others have fates of their own.
 
     Returns
     -------
@@ -101,7 +110,7 @@ def fates(out: Path, *, keep: int, held: Iterable[Path], why_unverified: Callabl
             folder, is_old=True, goes=why is None, why=why or f"the newest {keep} stay, and its bundle verifies"
         )
 
-    weekly = [folder for folder in run_folders(out) if (folder / COMPARISON_NAME).is_file()]
+    weekly = [folder for folder in run_folders(out) if (folder / COMPARISON_NAME).is_file() and is_of_series(folder)]
     return [fate(place, folder) for place, folder in enumerate(weekly)]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from soaklib.analysis.sources.run import glance_at
 from soaklib.analysis.statistics.weeks import FEWEST_WEEKS, level_changes
-from soaklib.errors import RunError
+from soaklib.errors import RunError, SoaklibError
 from soaklib.evidence.comparison import other_load, read_comparison
 
 if TYPE_CHECKING:
@@ -16,19 +17,24 @@ if TYPE_CHECKING:
     from soaklib.analysis.sources.run import RunInfo
     from soaklib.evidence.comparison import Comparison
 
-__all__ = ["changes_over_weeks", "of_same_load", "table_over_weeks", "weekly_values"]
+__all__ = ["changes_over_weeks", "measure_name", "of_same_load", "table_over_weeks", "values_by_run", "weekly_values"]
+
+_MOST_WEEKS: Final = 520
+"""Of a series: ten years of weeks."""
 
 
 def of_same_load(folders: Iterable[Path], info: RunInfo) -> Iterator[Path]:
     """Give the folders whose runs had the load of the run with this manifest: others are no part of its series.
 
-    A folder that was never compared, as that of a week that broke off, is not even opened.
+    A folder that was never compared, as that of a week that broke off, is not even opened; one that cannot be read is
+    no part of it either.
     """
     for folder in folders:
         if _compared(folder) is None:
             continue
-        if other_load(glance_at(folder).info, info) is None:
-            yield folder
+        with suppress(SoaklibError):  # damaged, or of another version: who looks around says so
+            if other_load(glance_at(folder).info, info) is None:
+                yield folder
 
 
 def weekly_values(folders: Iterable[Path]) -> dict[str, list[tuple[str, float]]]:
@@ -42,17 +48,31 @@ def weekly_values(folders: Iterable[Path]) -> dict[str, list[tuple[str, float]]]
     Returns
     -------
     dict
-        Measure and unit -> run id and value of each run, in this order.
+        Measure and unit -> run id and value of each run, the earliest first; those of runs before, that have been
+        removed, included.
     """
     values: dict[str, list[tuple[str, float]]] = {}
+    for run_id, told in values_by_run(folders).items():
+        for name, value in told.items():
+            values.setdefault(name, []).append((run_id, value))
+    return values
+
+
+def values_by_run(folders: Iterable[Path]) -> dict[str, dict[str, float]]:
+    """Give the measures of each run, by its id: of those in some folders, and of those that they know of."""
+    found: dict[str, dict[str, float]] = {}
     for folder in folders:
         comparison = _compared(folder)
-        for change in () if comparison is None else comparison.endpoints:
-            if change.b is not None:
-                values.setdefault(_measure(change.endpoint, change.tool, change.unit), []).append(
-                    (folder.name, change.b)
-                )
-    return values
+        if comparison is None:
+            continue
+        found = comparison.weeks | found
+        if own := {
+            measure_name(change.endpoint, change.tool, change.unit): change.b
+            for change in comparison.tools or comparison.endpoints
+            if change.b is not None
+        }:
+            found[folder.name] = own
+    return {run_id: found[run_id] for run_id in sorted(found)[-_MOST_WEEKS:]}  # an id begins with its time
 
 
 def _compared(folder: Path) -> Comparison | None:
@@ -63,7 +83,8 @@ def _compared(folder: Path) -> Comparison | None:
         return None
 
 
-def _measure(endpoint: str, tool: str | None, unit: str) -> str:
+def measure_name(endpoint: str, tool: str | None, unit: str) -> str:
+    """Give what an endpoint of a tool is called in a series, its unit included."""
     return f"{endpoint} [{unit}]" if tool is None or tool in endpoint else f"{endpoint} ({tool}) [{unit}]"
 
 

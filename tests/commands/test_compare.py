@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from soaklib.analysis.verdicts.compare import COMPARISON_SCHEMA
 from soaklib.commands.compare import main
 
 _SAMPLE = Path(__file__).parents[2] / "data" / "sample"
@@ -27,7 +28,7 @@ def other(tmp_path):
 
 def test_several_runs_side_by_side(other, tmp_path, capsys, monkeypatch):
     """Each later run is held against the first, what was judged otherwise is named, and the page holds all runs."""
-    monkeypatch.setattr("soaklib.commands.compare.compare", _nothing_differs)
+    monkeypatch.setattr("soaklib.commands.compare.compare_tools", _nothing_differs)
     page = tmp_path / "page.html"
     assert main([str(_SAMPLE), str(other), str(_SAMPLE), "--html", str(page)]) == 0
     said = capsys.readouterr().out
@@ -41,7 +42,7 @@ def test_several_runs_side_by_side(other, tmp_path, capsys, monkeypatch):
     content = json.loads(island)
     assert content["weeks"] == {
         "table": [
-            {"measure": "success [%]", "values": {"20261124T204100Z-7033": 1.0, "other": 1.0}, "changed": []},
+            {"measure": "success (openai) [%]", "values": {"20261124T204100Z-7033": 1.0, "other": 1.0}, "changed": []},
         ],
         "said": ["over 3 runs no change of level can be told: it takes 10"],
     }
@@ -54,5 +55,5 @@ def _nothing_differs(earlier, later):
     import polars as pl  # noqa: PLC0415 - of this stand-in alone
 
     del earlier, later
-    row = {"endpoint": "success", "unit": "%", "a": 1.0, "b": 1.0, "difference": 0.0, "low": 0.0, "high": 0.0}
-    return pl.DataFrame([{**row, "margin": 1.0, "state": "same"}])
+    row = ("success", "%", 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 99, 99, "same", "openai")
+    return pl.DataFrame([row], schema=COMPARISON_SCHEMA, orient="row")

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from soak_hour import write_soak_hour
 
+from soaklib.analysis.verdicts.compare import COMPARISON_SCHEMA
 from soaklib.commands import weekly
 from soaklib.errors import RecordingError, RunError, SoaklibError
 from soaklib.evidence import baseline, comparison
@@ -105,7 +106,7 @@ def weeks(template, tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def alike(monkeypatch):
     """Weeks that are the same unseen: to compare two takes a second, and is looked at by other tests."""
-    monkeypatch.setattr(comparison, "compare", lambda *_, **__: pl.DataFrame())
+    monkeypatch.setattr(comparison, "compare_tools", lambda *_, **__: pl.DataFrame(schema=COMPARISON_SCHEMA))
 
 
 def test_the_first_week_has_nothing_to_be_compared_with(weeks):
@@ -264,6 +265,25 @@ def test_old_runs_are_named_first_and_go_only_when_told_to(weeks):
     assert f"removed {folders[2].name}" in said
     left = sorted(path.name for path in weeks.out.iterdir() if path.is_dir())
     assert left == [folders[0].name, "20260105T060000Z-0005", newest.name]
+
+
+def test_a_run_that_cannot_be_removed_costs_no_word(weeks, monkeypatch):
+    """What got worse is said, the folder is named, and the next old run is tried."""
+    weeks.week()
+    tried = []
+
+    def refuse(folder):
+        tried.append(folder)
+        msg = f"{folder} cannot be removed: Permission denied"
+        raise RecordingError(msg)
+
+    monkeypatch.setattr(weekly, "remove_run", refuse)
+    weeks.week()
+    code, folder, said = weeks.week("--keep", "1", "--remove", statements=[SLOWER])
+    assert (code, len(tried)) == (1, 1)
+    assert "WORSE than" in said
+    assert "NOT REMOVED: " in said
+    assert folder.is_dir()
 
 
 def test_the_good_run_that_a_bad_week_was_compared_with_stays(weeks):

@@ -57,6 +57,14 @@ def test_the_last_good_run_stays(out):
     assert going(out, held=[out / IDS[0]]) == [IDS[2], IDS[1]]
 
 
+def test_runs_of_another_series_are_left_alone(out):
+    """Two jobs share a folder: neither counts, keeps or removes the other's."""
+    ours = [out / run_id for run_id in IDS[::2]]
+    found = fates(out, keep=2, held=(), why_unverified=lambda _: None, is_of_series=ours.__contains__)
+    assert [fate.folder for fate in found] == ours[::-1]
+    assert [fate.folder for fate in found if fate.goes] == [ours[1], ours[0]]
+
+
 def test_the_run_that_latest_names_stays(out):
     """However old it is."""
     (out / "latest").unlink()

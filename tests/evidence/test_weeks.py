@@ -8,19 +8,31 @@ import duckdb
 import pytest
 
 import soaklib
-from soaklib.evidence.weeks import changes_over_weeks, of_same_load, table_over_weeks, weekly_values
+from soaklib.evidence.weeks import (
+    changes_over_weeks,
+    of_same_load,
+    table_over_weeks,
+    values_by_run,
+    weekly_values,
+)
 
 _SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 
 
-def _week(out, number, value, tool="openai"):
-    folder = out / f"week-{number:02}"
-    folder.mkdir()
-    endpoint = {
+def _endpoint(value, tool):
+    return {
         "endpoint": "median service time", "unit": "ms", "a": 1.0, "b": value, "difference": 0.0, "low": -1.0,
         "high": 1.0, "margin": 1.0, "n_a": 9, "n_b": 9, "state": "same", "tool": tool,
     }  # fmt: skip
-    told = {"format": 1, "run_id": folder.name, "against": "week-00", "detail": "", "endpoints": [endpoint]}
+
+
+def _week(out, number, value, tool="openai", tools=()):
+    folder = out / f"week-{number:02}"
+    folder.mkdir()
+    told = {
+        "format": 1, "run_id": folder.name, "against": "week-00", "detail": "", "endpoints": [_endpoint(value, tool)],
+        "tools": [_endpoint(*one) for one in tools],
+    }  # fmt: skip
     (folder / "comparison.json").write_text(json.dumps(told))
     return folder
 
@@ -39,6 +51,47 @@ def test_a_step_is_told_with_the_run_that_it_came_with(tmp_path):
     assert row["measure"] == "median service time (openai) [ms]"
     assert list(row["values"]) == [folder.name for folder in folders]
     assert (row["values"]["week-08"], row["values"]["week-09"], row["changed"]) == (2.2, 5.0, ["week-09"])
+
+
+def test_a_series_is_that_of_a_tool_whichever_is_the_worst(tmp_path):
+    """Two tools of levels far apart that are the worst in turn: neither changed, and both have every week."""
+
+    def week(number):
+        tools = [(2.0 + number % 3 / 10, "fast"), (400.0 + number % 5, "slow")]
+        return _week(tmp_path, number, *tools[number % 2], tools=tools)
+
+    values = weekly_values(week(number) for number in range(14))
+    assert {name: len(told) for name, told in values.items()} == {
+        "median service time (fast) [ms]": 14, "median service time (slow) [ms]": 14,
+    }  # fmt: skip
+    assert list(changes_over_weeks(values)) == []
+
+
+def test_what_runs_that_were_removed_measured_is_still_known(tmp_path):
+    """Each week knows of those before it, so that ten weeks are there where four folders are."""
+    folders = []
+    for number in range(14):
+        folders.append(_week(tmp_path, number, (2.0 if number < 9 else 5.0) + number % 3 / 10))
+        path = folders[-1] / "comparison.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"weeks": values_by_run(folders[-4:])}))
+        if len(folders) > 4:
+            shutil.rmtree(folders[-5])
+    kept = folders[-4:]
+    values = weekly_values(kept)
+    assert [run for run, _ in values["median service time (openai) [ms]"]] == [folder.name for folder in folders]
+    [sentence] = changes_over_weeks(values)
+    assert "changed from 2.1 to 5.1 with week-09" in sentence
+
+
+def test_a_run_that_cannot_be_read_is_no_part_of_the_series(tmp_path):
+    """It costs neither the comparison of this week nor that of any later one."""
+    for name in ("damaged", "same"):
+        (tmp_path / name).mkdir()
+        shutil.copy(_week(tmp_path, len(name), 1.0) / "comparison.json", tmp_path / name)
+    (tmp_path / "damaged" / "run.duckdb").write_bytes(b"no database")
+    shutil.copy(_SAMPLE / "run.duckdb", tmp_path / "same")
+    with soaklib.open_run(_SAMPLE) as run:
+        assert list(of_same_load([tmp_path / "damaged", tmp_path / "same"], run.info)) == [tmp_path / "same"]
 
 
 def test_a_series_that_stays_says_nothing(tmp_path):

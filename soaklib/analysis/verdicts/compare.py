@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
@@ -43,10 +44,12 @@ __all__ = [
     "OFFSETS",
     "MeanDifference",
     "compare",
+    "compare_tools",
     "mean_difference",
     "quantile_windows",
     "value_windows",
     "with_spread",
+    "worst_tools",
 ]
 
 COMPARISON_SCHEMA: Final = pl.Schema(
@@ -93,8 +96,32 @@ def compare(run_a: Run, run_b: Run, *, kept: Sequence[Run] = ()) -> pl.DataFrame
         ``inconclusive``: among others with fewer than 24 windows, or ten calls beyond a quantile), ``tool`` (the one
         that the row is of: the worst of those that can be compared).
     """
-    rows = [_worst(_by_tool(run_a, run_b, endpoint, kept)) for endpoint in ENDPOINTS]
+    return worst_tools(compare_tools(run_a, run_b, kept=kept))
+
+
+def compare_tools(run_a: Run, run_b: Run, *, kept: Sequence[Run] = ()) -> pl.DataFrame:
+    """Compare two runs as :func:`compare` does, with a row for each tool of an endpoint.
+
+    Which tool is the worst may be another each time, by chance: a series over several runs is one of a tool.
+
+    Parameters
+    ----------
+    run_a, run_b, kept
+        As for :func:`compare`.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns of :func:`compare`, by endpoint and tool; ``state`` allows for the number of an endpoint's tools (Holm).
+    """
+    rows = [row for endpoint in ENDPOINTS for row in _by_tool(run_a, run_b, endpoint, kept)]
     return pl.DataFrame(rows, schema=COMPARISON_SCHEMA, orient="row")
+
+
+def worst_tools(found: pl.DataFrame) -> pl.DataFrame:
+    """Give, of what :func:`compare_tools` found, the row of each endpoint's worst tool, as :func:`compare` does."""
+    rows = groupby(map(_Row._make, found.iter_rows()), key=lambda row: row.endpoint)
+    return pl.DataFrame([_worst(list(of_it)) for _, of_it in rows], schema=COMPARISON_SCHEMA, orient="row")
 
 
 class _Row(NamedTuple):

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 import soaklib
-from soaklib.analysis.verdicts.compare import COMPARISON_SCHEMA, MeanDifference, with_spread
+from soaklib.analysis.verdicts.compare import (
+    COMPARISON_SCHEMA,
+    MeanDifference,
+    compare_tools,
+    with_spread,
+    worst_tools,
+)
 from soaklib.store.tables import DATABASE_NAME
 
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
@@ -114,6 +120,25 @@ def test_chaos_is_left_out_whatever_the_length_of_a_window(changed, hours):
     run = changed(f"update run set hours = {hours}")
     errors = soaklib.compare(run, run).filter(endpoint="errors").row(0, named=True)
     assert errors["a"] == 0.0
+
+
+@pytest.mark.parametrize("windows", [1, 2, 3])
+def test_calls_that_lie_in_one_or_two_windows_are_inconclusive(changed, windows):
+    """Whatever they are: a run that broke off after minutes has no windows to judge by."""
+    minute_us = 60_000_000 / 240
+    run = changed(f"delete from outcomes where planned_at_us >= {windows * minute_us}")
+    assert set(states(soaklib.compare(run, run)).values()) == {"inconclusive"}
+
+
+def test_each_tool_has_a_row_of_its_own(rehearsal):
+    """By endpoint and tool, the worst of which is the endpoint's."""
+    with soaklib.open_run(rehearsal.folder) as run:
+        found = compare_tools(run, run)
+        tools = sorted(run.sql("select distinct tool from outcomes where purpose = 'load'")["tool"])
+        worst = soaklib.compare(run, run)
+    assert found.schema == COMPARISON_SCHEMA
+    assert found.group_by("endpoint", maintain_order=True).agg("tool")["tool"].to_list() == [tools] * 3
+    assert worst_tools(found).equals(worst)
 
 
 def test_too_few_windows_are_inconclusive(changed):
