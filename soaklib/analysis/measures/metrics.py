@@ -164,11 +164,11 @@ def metric(
 ) -> pl.DataFrame:
     """Give a scraped metric over soak time; see :meth:`soaklib.analysis.sources.reading.Run.metric`."""
     labels = _labels_of(by)
-    how = how or ("increase" if name.endswith(_COUNTER_ENDINGS) else "value")
-    if how not in _HOWS:
+    if how is not None and how not in _HOWS:
         msg = f"how={how!r} is unknown{near_miss(how, _HOWS)}; pass one of {', '.join(_HOWS)}"
         raise SettingsError(msg)
-    _refuse_what_was_never_scraped(run, name, labels)
+    name = _as_scraped(run, name, labels)
+    how = how or ("increase" if name.endswith(_COUNTER_ENDINGS) else "value")
     if how == "value":
         return _values(run, name, labels, every)
     counted = _counted(run, name, labels)
@@ -178,8 +178,9 @@ def metric(
         told = _spread(counted, seconds_of(every)).with_columns(window_end(every))
     told = summed(told, "increase", "soak_s", "end_s", *labels).rename({"increase": "value"})
     if how == "rate":
-        end_s = pl.col("end_s").fill_null(run.end_s)
-        told = told.with_columns(pl.col("value") / (pl.min_horizontal(end_s, run.end_s) - pl.col("soak_s")))
+        first_s, last_s = _counted_from_to_s(run)
+        from_s, to_s = pl.max_horizontal("soak_s", pl.lit(first_s)), pl.min_horizontal("end_s", pl.lit(last_s))
+        told = told.with_columns(pl.when(to_s > from_s).then(pl.col("value") / (to_s - from_s)))
     return told
 
 
@@ -187,21 +188,35 @@ def _labels_of(by: str | Sequence[str]) -> tuple[str, ...]:
     return (by,) if isinstance(by, str) else tuple(dict.fromkeys(by))
 
 
-def _refuse_what_was_never_scraped(run: Run, name: str, labels: Sequence[str]) -> None:
-    """Refuse a metric that the run does not have, and labels that the metric does not have."""
+def _as_scraped(run: Run, name: str, labels: Sequence[str]) -> str:
+    """Give a metric's name as it was scraped; refuse one that the run does not have, and labels that it does not have.
+
+    A counter is found without its ``_total``, and where the gateway says that twice.
+    """
     known = run.whole.sql("select distinct metric from samples")["metric"].to_list()
-    if name not in known and name + _WART_SUFFIX not in known:
+    found = next((one for one in (name, name + _WART_SUFFIX) if one in known), None)
+    if found is None:
         near = near_miss(name, known)
         msg = f"no metric {name!r} was scraped{near}; run.samples()['metric'].unique() lists those that were"
         raise SettingsError(msg)
     has = run.whole.sql(
-        "select distinct unnest(map_keys(labels)) as label from readings where metric in ($name, $wart)",
-        {"name": name, "wart": name + _WART_SUFFIX},
+        "select distinct unnest(map_keys(labels)) as label from readings where metric = $name", {"name": found}
     )["label"].to_list()
     for label in labels:
         if label not in has:
             msg = f"{name} has no label {label!r}{near_miss(label, has)}; it has {', '.join(sorted(has)) or 'none'}"
             raise SettingsError(msg)
+    return found
+
+
+def _counted_from_to_s(run: Run) -> tuple[float, float]:
+    """Give the soak time within a run, or a stretch of it, of which its scrapes tell what was counted."""
+    first_s, last_s = run.whole.sql(
+        "select coalesce(min(soak_s), 0), coalesce(max(soak_s), 0) from readings"
+        " where not starts_with(metric, $health)",
+        {"health": HEALTH_METRIC_PREFIX},
+    ).row(0)
+    return first_s if run is run.whole else max(first_s, run.start_s), min(last_s, run.end_s)
 
 
 def _values(run: Run, name: str, labels: Sequence[str], every: str | None) -> pl.DataFrame:

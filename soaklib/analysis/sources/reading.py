@@ -245,15 +245,15 @@ class Run:
         Parameters
         ----------
         name
-            The metric, with its suffix: ``gateway_requests_total``, ``health_memory_used_bytes``.
+            The metric: ``gateway_requests_total``, ``health_memory_used_bytes``; a counter is found without ``_total``.
         every
             Length of a window in soak time; ``"all"`` for one over everything; None for each scrape by itself.
         by
             Label to tell apart, or several; without, series are added up.
         how
             ``"value"`` (as it was read: median, least and largest of a window), ``"increase"`` (what a counter
-            counted, reset-aware) or ``"rate"`` (increase a soak-second). None: increase for a name that ends in
-            ``_total``, ``_count``, ``_sum`` or ``_bucket``, otherwise value.
+            counted, reset-aware) or ``"rate"`` (increase a soak-second of the window's time that scrapes tell of).
+            None: increase for a name that ends in ``_total``, ``_count``, ``_sum`` or ``_bucket``, otherwise value.
 
         Returns
         -------

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from known_files import changed_copy
 
 import soaklib
 from soaklib.errors import SettingsError
@@ -86,7 +87,10 @@ def test_a_counter_is_an_increase_and_a_gauge_a_value(run):
     assert counted.rename({"value": "n"}).rows() == metered.rows()
     assert run.metric(HITS)["value"].sum() == pytest.approx(metered["n"].sum())
     rate = run.metric(HITS, every="6h", how="rate")
-    assert (rate["value"] * 21_600).sum() == pytest.approx(metered["n"].sum())
+    first_s = run.sql("select min(soak_s) from readings where metric = 'gateway_cache_hits_total'").item()
+    [first, *others] = metered.group_by("soak_s", maintain_order=True).agg(pl.col("n").sum())["n"]
+    assert rate["value"][0] == pytest.approx(first / (21_600 - first_s))
+    assert (rate["value"] * 21_600)[1:].to_list() == pytest.approx(others)
     read = run.metric(HITS, how="value")
     assert read["value"].to_list() == [
         total
@@ -99,6 +103,34 @@ def test_a_counter_is_an_increase_and_a_gauge_a_value(run):
     states = run.metric("gateway_breaker_state", every="1h", by="tool")
     assert states.columns == ["soak_s", "end_s", "tool", "value", "low", "high", "n"]
     assert states.filter(pl.col("high") > 0).select("soak_s", "tool").rows() == [(43_200.0, "openai")]
+
+
+def test_a_rate_is_of_the_time_that_scrapes_tell_of(run):
+    """Of a stretch it is that of the stretch, in one window or several; of a run that broke off, of what there is."""
+    hour = run.between("H+12", "H+13")
+    counted = hour.metric(HITS)["value"].sum()
+    assert hour.metric(HITS, every="all", how="rate")["value"].item() == pytest.approx(counted / 3600)
+    late = run.between("H+12:30", "H+14")
+    [first, whole] = late.metric(HITS, every="1h", how="rate")["value"]
+    assert first == pytest.approx(run.between("H+12:30", "H+13").metric(HITS)["value"].sum() / 1800)
+    assert whole == pytest.approx(run.between("H+13", "H+14").metric(HITS)["value"].sum() / 3600)
+
+
+def test_a_run_that_goes_on_has_its_rate_up_to_its_last_scrape(tmp_path):
+    """The time that is still to come is none that anything was counted in."""
+    cut = ["delete from samples where at_us > 10000000", "delete from scrapes where at_us > 10000000"]
+    with soaklib.open_run(changed_copy(SAMPLE, tmp_path / "cut", *cut)) as run:
+        told = run.metric(HITS)
+        rate = run.metric(HITS, every="all", how="rate")["value"].item()
+    assert rate == pytest.approx(told["value"].sum() / (told["end_s"].max() - told["soak_s"].min()))
+
+
+def test_a_counter_is_found_without_its_ending(run):
+    """It is counted, and read, as by its whole name; labels too."""
+    for how in (None, "value", "rate"):
+        short = run.metric("gateway_cache_hits", every="6h", by="tool", how=how)
+        assert short.equals(run.metric(HITS, every="6h", by="tool", how=how))
+        assert short.height
 
 
 def test_a_stretch_has_its_share_of_what_was_counted(run):
