@@ -187,8 +187,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     Family(
         name="outcomes",
         query=QUERIES["What became of every planned call"],
-        keys=("purpose", "kind"), columns={"purpose": _TEXT, "kind": _TEXT, "calls": Stated("calls"),
-                                           "percent": _PERCENT},
+        keys=("purpose", "kind"), columns=_texts("purpose", "kind") | {"calls": Stated("calls"), "percent": _PERCENT},
     ),
     Family(
         name="phases",
@@ -241,8 +240,7 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         query="soaklib.analysis.measures.changes.change_windows(run)",
         keys=("number", "window"),
         columns={"number": _TEXT, "window": _TEXT, "n": Stated("calls"),
-                 "ok_rate": Stated("%", n="n", low="low", high="high"),
-                 "service_p50_ms": Stated("ms", n="n")}
+                 "ok_rate": Stated("%", n="n", low="low", high="high"), "service_p50_ms": Stated("ms", n="n")}
         | dict.fromkeys(("fast_fails", "upstream_errors", "quota_denials", "other"), Stated("calls", n="n"))
         | dict.fromkeys(("start_s", "end_s"), Stated(CLOCK)),
     ),
@@ -270,15 +268,17 @@ CATALOGUE: Final[tuple[Family, ...]] = (
     Family(
         name="recoveries",
         query="soaklib.recoveries(run)",
-        keys=("tool",),
-        columns={"tool": _TEXT, "recovery_s": Stated("soak s"), "failed": Stated("calls"), "ok": Stated("calls")},
+        keys=("number", "tool"),
+        columns={"tool": _TEXT, "ended_s": Stated(CLOCK), "recovery_s": Stated("soak s"),
+                 **dict.fromkeys(("failed", "ok"), Stated("calls"))},
     ),
     Family(
         name="probes",
         query="""
-            select count(*) filter (attempts > 0)::BIGINT as sent, count(*) filter (kind = 'denied')::BIGINT as denied
+            select count(*) filter (attempts > 0)::BIGINT as sent, count(*) filter (kind = 'denied')::BIGINT as denied,
+                   (select count(*) from outcomes where purpose = 'trial')::BIGINT as trials
             from outcomes where purpose = 'probe'""",
-        columns={"sent": Stated("probes"), "denied": Stated("probes", n="sent")},
+        columns={"sent": Stated("probes"), "denied": Stated("probes", n="sent"), "trials": Stated("trials")},
     ),
     Family(
         name="denials",
@@ -351,10 +351,10 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         name="validity",
         query="""
             select planned, valid, planned - valid as left_out,
-                   coalesce((select sum(end_s - start_s) from invalid_windows), 0) / 60 as soak_minutes
-            from (select count(*)::BIGINT as planned from calls),
-                 (select count(*)::BIGINT as valid from valid_calls)""",
-        columns={"valid": _OF_ALL, "left_out": _OF_ALL, "soak_minutes": Stated("soak minutes")},
+                   coalesce((select sum(end_s - start_s) from invalid_windows), 0) / 60 as soak_minutes,
+                   (select count(*) from invalid_windows where lag_us is null)::BIGINT as exhausted
+            from (select count(*) as planned from calls), (select count(*) as valid from valid_calls)""",
+        columns={"valid": _OF_ALL, "left_out": _OF_ALL, "exhausted": _COUNT, "soak_minutes": Stated("soak minutes")},
     ),
     Family(
         name="segments",

@@ -86,7 +86,7 @@ class Ledger:
             query = family.query_for(run)
             if query not in frames:
                 frames[query] = evaluate(run, query, library)
-            self._rows[family.name] = list(_rows(family, query, frames[query]))
+            self._rows[family.name] = _rows(family, query, frames[query])
             for row in self._rows[family.name]:
                 self.claims |= {claim.name: claim for claim in row.claims.values()}
 
@@ -190,7 +190,9 @@ def _flat(record: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{name}", value
 
 
-def _rows(family: Family, query: str, frame: pl.DataFrame) -> Iterator[Row]:
+def _rows(family: Family, query: str, frame: pl.DataFrame) -> list[Row]:
+    """Give the rows of a family's table, each with a name of its own: of two claims of one name one would be lost."""
+    rows: dict[str, Row] = {}
     for record in frame.iter_rows(named=True):
         where = {name: record[name] for name in family.keys}
         key = "/".join("-" if value is None else str(value) for value in where.values())
@@ -202,7 +204,11 @@ def _rows(family: Family, query: str, frame: pl.DataFrame) -> Iterator[Row]:
             )
             for column, stated in family.columns.items()
         }  # fmt: skip
-        yield Row(name, claims)
+        if name in rows:
+            msg = f"two rows of what is claimed are called {name}, by {query}"
+            raise ClaimError(msg)
+        rows[name] = Row(name, claims)
+    return list(rows.values())
 
 
 class BrokenClaim(NamedTuple):

@@ -75,7 +75,7 @@ class AskedLedger(Ledger):
 
     def _told(self, family, query):
         """Make the claims of a query, which has from the others what both of them call, and give its rows."""
-        rows = list(ledger._rows(family, query, ledger.evaluate(self._run, query, self._library)))
+        rows = ledger._rows(family, query, ledger.evaluate(self._run, query, self._library))
         self.claims.update((claim.name, claim) for row in rows for claim in row.claims.values())
         return rows
 

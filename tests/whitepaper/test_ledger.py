@@ -41,6 +41,14 @@ def asked_again(sample_ledger):
         return {query: evaluate(run, query, library) for query in asked}
 
 
+def test_two_rows_of_one_name_are_refused():
+    """Of their claims one would be lost, and the paper would say what its ledger does not."""
+    [family] = [one for one in CATALOGUE if one.name == "by_hand"]
+    frame = pl.DataFrame({"place": [1, 1], "name": ["a", "b"], "detail": ["", ""], "soak_s": [0.0, 1.0], "n": [2, 2]})
+    with pytest.raises(ledger.ClaimError, match=r"two rows of what is claimed are called by_hand\[1\], by select"):
+        ledger._rows(family, "select", frame)
+
+
 def test_an_entry_can_be_recomputed_from_itself_alone(sample_ledger, asked_again):
     """Query, row and column of each entry, as written to claims.json, give its value again."""
     entries = json.loads(written(sample_ledger.claims.values()))

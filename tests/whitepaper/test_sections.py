@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from paper_texts import plain_text
 
 import soaklib
 from soaklib.errors import RunError
@@ -28,27 +29,6 @@ from soaklib.whitepaper.sections.results import _answered
 from soaklib.whitepaper.sections.setup import setup
 
 
-def _texts(blocks):
-    for block in blocks:
-        match block:
-            case Section():
-                yield block.title
-                yield from _texts(block.blocks)
-            case Paragraph():
-                yield plain(block.text)
-            case Bullets():
-                yield from map(plain, block.items)
-            case Table():
-                yield plain(block.caption)
-                for row in block.rows:
-                    yield " | ".join(plain(cell.text) for cell in row)
-            case Figure():
-                yield plain(block.caption)
-            case Tiles():
-                for tile in block.items:
-                    yield f"{tile.label}: {plain(tile.value)} {plain(tile.note)}"
-
-
 def _said(folder):
     """Give all that the paper of a run says, with plain spaces and apostrophes."""
     with soaklib.open_run(folder) as run:
@@ -56,12 +36,7 @@ def _said(folder):
 
 
 def _read(writer):
-    return _plain(written_paper(writer, Path("nowhere")).sections)
-
-
-def _plain(blocks):
-    text = "\n".join(_texts(blocks))
-    return text.replace("\N{NARROW NO-BREAK SPACE}", " ").replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    return plain_text(written_paper(writer, Path("nowhere")).sections)
 
 
 @pytest.fixture
@@ -241,7 +216,7 @@ def test_a_figure_that_would_show_nothing_is_a_sentence(ask):
     )
     names = ("breaker-activity", "retries-and-cache", "rotation-impact")
     blocks = [block for name in names for block in drawn(writer, Path("nowhere"), name)]
-    text = _plain(blocks)
+    text = plain_text(blocks)
     assert "No breaker opened, and no call met a fast-fail or an upstream error." in text
     assert "The gateway counted neither retries nor cache hits." in text
     assert "No token was rotated." in text
@@ -310,7 +285,7 @@ def test_a_resumed_run(ask):
         "reason = 'no_runner' where planned_at_us between 100000000 and 100100000",
         judged=("full duration",),
     )
-    text = _plain([Paragraph(_ended(writer)), limits(writer), setup(writer)])
+    text = plain_text([Paragraph(_ended(writer)), limits(writer), setup(writer)])
     assert "It was cut off and taken up again, which left 1 gap without a runner, 7.5 s of wall time in all." in text
     assert re.search(r"\d+ calls that were planned meanwhile are of kind missed", text)
     assert "2 stretches in which a runner lived" in text
@@ -341,9 +316,11 @@ def test_losses_are_told(ask):
         "update runner_health set schedule_lag_max_us = 5000000 where at_us > 220000000",
         judged=("measurement valid",),
     )
-    text = _plain([*_failed(writer), *_answered(writer), limits(writer)])
+    text = plain_text([*_failed(writer), *_answered(writer), limits(writer)])
     assert re.search(
-        r"^[5-9] calls were not sent because too many were in flight; they count as failures\.$", text, re.MULTILINE
+        r"^[5-9] calls were not sent because too many were in flight; those of the load count as failures\.$",
+        text,
+        re.MULTILINE,
     )
     assert re.search(r"^[2-4] calls were given up without a whole answer\.", text, re.MULTILINE)
     assert re.search(
@@ -362,7 +339,8 @@ def test_a_single_loss_is_told_in_the_singular(ask):
         "update outcomes set kind = 'dropped', reason = 'in_flight_cap' "
         "where purpose = 'load' and slot = 0 and step = 0",
     )
-    assert "1 call was not sent because too many were in flight; it counts as a failure." in _plain([limits(writer)])
+    text = plain_text([limits(writer)])
+    assert "1 call was not sent because too many were in flight; it counts as a failure, if it was of the load." in text
 
 
 def test_each_difference_at_a_change_has_its_own_p_value(writer, sample_ledger):
@@ -392,6 +370,6 @@ def test_changes_by_hand_are_told(ask, sample_text):
         "detail, 'inbox:0' as event_key",
     )
     told = re.compile(r"^H\+\d+:\d\d, CHAOS_MODE_ON: by hand: tool=serpapi mode=500 pct=50$", re.MULTILINE)
-    assert told.search(_plain(changes(writer)))
-    assert "1 change was made by hand while the run went on, beside the plan; " in _plain([limits(writer)])
+    assert told.search(plain_text(changes(writer)))
+    assert "1 change was made by hand while the run went on, beside the plan; " in plain_text([limits(writer)])
     assert "by hand while" not in sample_text

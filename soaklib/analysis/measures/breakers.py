@@ -72,8 +72,9 @@ def recoveries(run: Run) -> pl.DataFrame:
     polars.DataFrame
         ``tool``, ``ended_s`` (soak second at which chaos was switched off), ``recovered_s`` (that of the last call of
         the tool, planned later, that failed for it; the same where none did), ``recovery_s`` (between the two),
-        ``failed`` (calls that failed for it), ``ok`` and ``calls`` (of the tool after chaos), in order, a row for each
-        time that chaos ended; none where no call of the tool came after it.
+        ``failed`` (calls that failed for it), ``ok`` and ``calls`` (of the tool after chaos), ``number`` (place of the
+        change in the plan), in order, a row for each time that chaos ended; none where no call of the tool came after
+        it.
     """
     return run.sql(recoveries_sql(run))
 
@@ -149,5 +150,5 @@ def recoveries_sql(run: Run, windows: str = _CHAOS, *, following: str = _NEXT_CH
         select tool, ended_s, recovered_s, recovered_s - ended_s as recovery_s,
                (select count(*) from later where later.number = recovered.number and later.tool = recovered.tool
                 and is_failed and soak_s <= recovered_s) as failed,
-               ok, calls
-        from recovered order by ended_s, tool"""  # noqa: S608 - our own numbers
+               ok, calls, number
+        from recovered order by ended_s, tool, number"""  # noqa: S608 - our own numbers

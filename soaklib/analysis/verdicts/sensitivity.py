@@ -26,10 +26,13 @@ _EXACT: Final = {
     "token rotations go unnoticed": "one rotation that is missing, or one call refused for its token",
     "breaker engages during chaos": "a breaker that let no call fail fast",
     "breaker recovers after chaos": "a recovery later by the time from one call of the tool to the next",
+    "recovers after lasting changes": "a recovery later by the time from one call of the tool to the next",
     "quota cut works": "a quota that denied nothing, or one denial before the cut",
     "snapshots complete": "one snapshot, or one key metric in one of them",
     "books balanced": "one call, in windows without a named cause",
     "token books balanced": "one token, in counters without a named cause",
+    "money books balanced": "a billionth of what was stated, in counters without a named cause",
+    "upstream asked once": "one answer of the upstream that no call explains",
     "sessions closed": "one session",
     "measurement valid": "one wall second in which the generator was late beyond the limit",
 }
@@ -39,7 +42,11 @@ _OF_TRIED: Final = ("no false-allow", "identities refused")
 _OF_SUCCESS: Final = ("success rate", "success rate outside planned windows")
 _SPIKE: Final = "no error spike at rotations"
 _LEAST_ERRORS: Final = 5
-_CHAOS: Final = "chaos shows in the data"
+_SHOWN: Final = {
+    "chaos shows in the data": "chaos that makes {:.2g} percentage points more calls fail than do without it",
+    "lasting changes show in the data": "a lasting change that makes {:.2g} percentage points more calls fail, or be "
+    "late, than are without it",
+}
 _ALL: Final = 100.0
 
 
@@ -79,8 +86,8 @@ def _of_rate(name: str, n: int, rate: float, low: float, high: float) -> str:
         return f"a share of failures of {_ALL - low:.2g} %, at 95 % confidence"
     if name in _OF_SUCCESS:
         return f"a change by {(high - low) / 2:.2g} percentage points, half of its 95 % interval"
-    if name == _CHAOS:
-        return f"chaos that makes {rate - low:.2g} percentage points more calls fail than do without it"
+    if name in _SHOWN:
+        return _SHOWN[name].format(rate - low)
     if name == _SPIKE and n:
         failures = max(_LEAST_ERRORS, int(high * n / 100) + 1)
         return f"{failures:,} failures in the {n:,} calls of those minutes, {100 * failures / n:.2g} %"

@@ -42,7 +42,8 @@ def changes(writer: Writer) -> Iterator[Block]:
     """Give what was planned, what became of it, and what it did to the calls."""
     planned = writer.ledger.rows("changes")
     if not planned:
-        yield Paragraph(writer.say("The plan of this run has no changes beside the rotation of tokens."))
+        beside = " beside the rotation of tokens" * bool(writer.count("rotations.made"))
+        yield Paragraph(writer.say(f"The plan of this run has no changes{beside}."))
         yield from _by_hand(writer)
         return
     by_number = {row.claims["number"].value: row for row in planned}

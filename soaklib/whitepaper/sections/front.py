@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 from soaklib.whitepaper.document import Bullets, Paragraph, Section, Tile, Tiles
 from soaklib.whitepaper.prose import joined
 from soaklib.whitepaper.sections.figures import drawn
+from soaklib.whitepaper.sections.questions import has_books
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,14 +101,12 @@ def _tiles(writer: Writer) -> Iterator[Tile]:
         if has_tail else writer.say("too few calls for the tail"),
         _tone(writer, "no drift in latency (p99)"),
     )  # fmt: skip
-    state = "criteria[books balanced].state"
-    is_judged = not writer.has(state) or writer.ledger[state].value != "not applicable"
-    has_books = bool(writer.count("books.comparisons")) and is_judged
+    is_compared = has_books(writer)
     compared = "without a harmless cause, in {books.comparisons} comparisons of client and gateway"
     yield Tile(
         "Differences in the books",
-        writer.say("{books.unexplained}") if has_books else unknown,
-        writer.say(compared if has_books else "the gateway has no counters that could be compared"),
+        writer.say("{books.unexplained}") if is_compared else unknown,
+        writer.say(compared if is_compared else "the gateway has no counters that could be compared"),
         _tone(writer, "books balanced"),
     )
     valid = "criteria[measurement valid].measure"

@@ -39,7 +39,7 @@ TERMS: Final = {
     "error budget": "the share of calls that the required success rate allows to fail",
     "false-allow, false-deny": "a forbidden call that was let through; an allowed call that was denied",
     "fast-fail": "a refusal without a try, because the tool's breaker is open",
-    "invalid window": "a soak-minute in which the generator itself was late",
+    "invalid window": "a soak-minute in which the generator itself was late, or had no port left",
     "margin": "the largest change that was declared not to matter before the run",
     "open model": "load that arrives by the clock, whether or not earlier calls were answered {#schroeder2006}",
     "placebo time": "a moment of the same run at which nothing was changed, taken for comparison",

@@ -17,7 +17,7 @@ __all__ = ["limits"]
 _LOST: Final = {
     "totals.dropped": (
         "{totals.dropped} {totals.dropped?call was:calls were} not sent because too many were in flight; "
-        "{totals.dropped?it counts as a failure:they count as failures}."
+        "{totals.dropped?it counts as a failure, if it was of the load:those of the load count as failures}."
     ),
     "totals.interrupted": (
         "{totals.interrupted} {totals.interrupted?call was:calls were} cut off by the stop of the run."
@@ -59,7 +59,7 @@ def _happened(writer: Writer) -> Iterator[Text]:
             "No runner lived in {segments.gaps} {segments.gaps?gap:gaps}, {segments.gap_wall_s} of wall time in all. "
             + (
                 "{totals.missed} {totals.missed?call that was:calls that were} planned meanwhile "
-                "{totals.missed?is:are} of kind missed and {totals.missed?counts:count} against the success rate"
+                "{totals.missed?is:are} of kind missed, and the load's count against the success rate"
                 if writer.count("totals.missed")
                 else "No call was planned meanwhile"
             )
@@ -94,8 +94,14 @@ def _invalid(writer: Writer) -> Text:
             "The generator was never later than {run.late_ms} in {criteria[measurement valid].n} wall seconds; no call "
             "is left out."
         )
+    late = "Now and then the generator was later than {run.late_ms}: {criteria[measurement valid].detail}. "
+    exhausted = (
+        "In {validity.exhausted} {validity.exhausted?soak-minute:soak-minutes} the generator's machine had no port or "
+        "descriptor left for a call. "
+    )
+    is_late = writer.count("generator.invalid_windows") > writer.count("validity.exhausted")
     return writer.say(
-        "Now and then the generator was later than {run.late_ms}: {criteria[measurement valid].detail}. The "
+        f"{late * is_late}{exhausted * bool(writer.count('validity.exhausted'))}The "
         "{validity.left_out} {validity.left_out?call that touches:calls that touch} those soak-minutes "
         "{validity.left_out?is:are} left out of verdicts on the gateway's answers; if they differ from the others, "
         "that is not seen."

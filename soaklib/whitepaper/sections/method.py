@@ -57,13 +57,21 @@ def _sent(writer: Writer) -> Iterator[Block]:
                 for row in writer.ledger.rows("planned_probes")
             )
         )
+    tokens = (
+        "Agents authenticate with signed tokens that live {intervals.token_lifetime_s}. New ones are fetched every "
+        "{intervals.rotate_tokens_s} and swapped in under load."
+        if writer.count("rotations.made")
+        else "What agents authenticate with was not replaced while the run went on."
+    )
+    metrics = (
+        "The gateway's metrics are scraped every {intervals.scrape_s} and kept verbatim every {intervals.snapshot_s}."
+        if any(row.claims["endpoint"].value == "metrics" for row in writer.ledger.rows("scrapes"))
+        else "No metrics of the gateway were scraped."
+    )
     yield Paragraph(
         writer.say(
-            "Agents authenticate with signed tokens that live {intervals.token_lifetime_s}. New ones are fetched every "
-            "{intervals.rotate_tokens_s} and swapped in under load. The gateway's metrics are scraped every "
-            "{intervals.scrape_s} and kept verbatim every {intervals.snapshot_s}. A health gate stands before and "
-            "after each scheduled change. What a change did is looked for in the data; the answer of the admin "
-            "interface proves nothing."
+            f"{tokens} {metrics} A health gate stands before and after each scheduled change. What a change did is "
+            "looked for in the data; the answer of the admin interface proves nothing."
         )
     )
 

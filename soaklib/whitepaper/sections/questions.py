@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from soaklib.whitepaper.ledger import Row
     from soaklib.whitepaper.prose import Writer
 
-__all__ = ["ANSWERED", "BOOKS", "CHANGES", "CREEP", "POLICY", "QUESTIONS", "RAN", "judged"]
+__all__ = ["ANSWERED", "BOOKS", "CHANGES", "CREEP", "POLICY", "QUESTIONS", "RAN", "has_books", "judged"]
 
 RAN: Final = "Did the soak run as planned, and was it measured well?"
 ANSWERED: Final = "Were calls answered?"
@@ -54,6 +54,13 @@ def judged(writer: Writer, question: str) -> Iterator[Block]:
         yield Table(
             writer.say("What was asked, and what was found."), _COLUMNS, tuple(_row(writer, row) for row in rows)
         )
+
+
+def has_books(writer: Writer) -> bool:
+    """Say whether the gateway has counters that were compared."""
+    state = "criteria[books balanced].state"
+    is_judged = not writer.has(state) or writer.ledger[state].value != "not applicable"
+    return bool(writer.count("books.comparisons")) and is_judged
 
 
 def _question_of(row: Row) -> str:

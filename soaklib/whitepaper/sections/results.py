@@ -8,7 +8,7 @@ from soaklib.whitepaper.document import Cell, Column, Figure, Paragraph, Section
 from soaklib.whitepaper.prose import joined
 from soaklib.whitepaper.sections.changes import changes
 from soaklib.whitepaper.sections.figures import drawn
-from soaklib.whitepaper.sections.questions import ANSWERED, BOOKS, CHANGES, CREEP, POLICY, RAN, judged
+from soaklib.whitepaper.sections.questions import ANSWERED, BOOKS, CHANGES, CREEP, POLICY, RAN, has_books, judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,14 +66,15 @@ _OUTCOME_COLUMNS: Final = (
 
 def _ran(writer: Writer) -> Iterator[Block]:
     yield from judged(writer, RAN)
+    beside = "; {probes.trials} trials of tokens that must be refused came beside them"
     yield Paragraph(
         writer.say(
-            "Of {totals.planned} planned calls {totals.load} were load and {totals.probes} probes. The glossary says "
-            "what each outcome means."
+            "Of {totals.planned} planned calls {totals.load} were load and {totals.probes} probes"
+            f"{beside * bool(writer.ledger.value('probes.trials'))}. The glossary says what each outcome means."
         )
     )
     yield Table(
-        writer.say("Outcomes of all planned calls."),
+        writer.say("Outcomes of all planned calls, by what each was planned as."),
         _OUTCOME_COLUMNS,
         tuple(
             tuple(
@@ -153,10 +154,10 @@ def _changes(writer: Writer) -> Iterator[Block]:
     yield from changes(writer)
     for row in writer.ledger.rows("recoveries"):
         after = (
-            "After chaos had ended no call of {row.tool} failed for it, and {row.ok} were answered ok."
+            "After chaos had ended at {row.ended_s} no call of {row.tool} failed for it, and {row.ok} were answered ok."
             if not row.claims["failed"].value
-            else "Calls of {row.tool} went on failing for {row.recovery_s} after chaos had ended, {row.failed} of "
-            "them; {row.ok} were answered ok."
+            else "Calls of {row.tool} went on failing for {row.recovery_s} after chaos had ended at {row.ended_s}, "
+            "{row.failed} of them; {row.ok} were answered ok."
         )
         yield Paragraph(writer.say(after, row=row))
 
@@ -259,6 +260,11 @@ def _quantile(writer: Writer, row: Row) -> Text:
 
 def _books(writer: Writer) -> Iterator[Block]:
     yield from judged(writer, BOOKS)
+    if not has_books(writer):
+        yield Paragraph(
+            writer.say("The gateway has no counters that could be compared with what the client wrote down.")
+        )
+        return
     yield Paragraph(
         writer.say(
             "We compare every answer that the client wrote down with the gateway's own counters, window by window "

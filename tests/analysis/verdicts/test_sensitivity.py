@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 import soaklib
-from soaklib.analysis.verdicts.criteria import stability, traffic
+from soaklib.analysis.verdicts.criteria import CRITERIA, stability, traffic
+from soaklib.analysis.verdicts.units import CRITERION_UNITS
 from soaklib.records import State, Verdict
 
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
@@ -25,6 +26,24 @@ def test_every_criterion_that_was_judged_says_it():
     assert found["success rate"] == "a change by 0.098 percentage points, half of its 95 % interval"
     assert found["success rate outside planned windows"] == "a share of failures of 0.0071 %, at 95 % confidence"
     assert found["no error spike at rotations"] == "5 failures in the 2,061 calls of those minutes, 0.24 %"
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+def test_each_criterion_says_what_it_would_have_found(name):
+    """Also those that no run of the reference gateway is judged by."""
+    assert soaklib.smallest_found(Verdict(name, 1.0, "", 9_000, 0.5, 1.5, State.PASS, "", ""))
+
+
+def test_what_no_criterion_measures_in_a_unit_is_counted():
+    """A criterion that is new is in one of the two."""
+    counted = {
+        "every slot accounted for", "all tools exercised", "denials happen", "no false-allow", "no false-deny",
+        "identities refused", "limits held", "scheduled changes made", "token rotations go unnoticed",
+        "breaker engages during chaos", "quota cut works", "snapshots complete", "books balanced",
+        "token books balanced", "upstream asked once", "sessions closed",
+    }  # fmt: skip
+    assert CRITERIA.keys() - CRITERION_UNITS.keys() == counted
+    assert CRITERION_UNITS.keys() <= CRITERIA.keys()
 
 
 def test_a_spike_of_what_it_says_is_found(judged_sample):
