@@ -55,7 +55,9 @@ def metrics_analysis(run: Run) -> str:
         f"{span}.\nIncreases are from the first to the last, resets included, without extrapolation.",
         _section("Counters", counted.filter(is_whole & (pl.col("increase") != 0))),
         _section("Counters that did not move", counted.filter(is_whole & (pl.col("increase") == 0)).drop("increase")),
-        _section("Durations, by the buckets that hold the quantiles (wall ms)", _durations(exposed, counted)),
+        _section(
+            "Histograms, by the buckets that hold the quantiles (in the metric's own unit)", _held(exposed, counted)
+        ),
         _section("Levels", _levels(samples, is_counter)),
     ]
     return "\n\n".join(sections) + "\n"
@@ -104,7 +106,7 @@ def _by_label(exposed: pl.DataFrame, is_counter: pl.Expr) -> pl.DataFrame:
     )
 
 
-def _durations(exposed: pl.DataFrame, counted: pl.DataFrame) -> pl.DataFrame:
+def _held(exposed: pl.DataFrame, counted: pl.DataFrame) -> pl.DataFrame:
     """Give number, mean and quantiles of every histogram."""
     histogram = pl.col("metric").str.extract(r"^(.*)_(?:bucket|count|sum)$")
     is_bucket = pl.col("metric").str.ends_with("_bucket")
@@ -113,12 +115,14 @@ def _durations(exposed: pl.DataFrame, counted: pl.DataFrame) -> pl.DataFrame:
     rising = _rising(exposed, is_part)
     if rising.is_empty():
         return pl.DataFrame()
+    names = ("tool", "action")
+    label = pl.element().struct["key"]
     whole = (
-        rising.group_by("metric", "labels", maintain_order=True)
+        rising.with_columns(pl.col("labels").list.eval(pl.element().filter(label.is_in([*names, "le"]))))
+        .group_by("metric", "labels", maintain_order=True)
         .agg(value=pl.col("increase").sum())
         .with_columns(at=pl.lit(end))
     )
-    names = ("tool", "action")
     by = ["metric", *names]
     totals = (
         counted.with_columns(part=pl.col("metric").str.extract(r"_(count|sum)$"), metric=histogram)

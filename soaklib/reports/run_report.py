@@ -99,7 +99,7 @@ _SECTIONS: Final = (
         """
         select utc(at_us) as "at", round(greatest(soak_seconds(at_us), 0) / 3600, 3) as soak_hour, name, detail
         from (select *, row_number() over () as place from events)
-        where name not in ('METRICS_SNAPSHOT', 'TOKENS_ROTATED', 'HEALTH_GATE_PASSED', 'AGENTS_CREATED')
+        where name not in ('METRICS_SNAPSHOT', 'TOKENS_ROTATED', 'TOKENS_KEPT', 'HEALTH_GATE_PASSED', 'AGENTS_CREATED')
         order by at_us, place limit 200""",
         "At most 200; all are in soak-events.log.",
     ),

@@ -24,6 +24,29 @@ def test_what_counts_is_told_by_type(tmp_path):
     assert by_name["Levels"] == [["calls", "5", "7", "5", "7"]]
 
 
+def test_series_of_a_histogram_that_are_not_told_apart_are_added_up(tmp_path):
+    """One row for each metric, tool and action, whatever keys or models there are: 9 of 10 took at most 1, one 5."""
+    keys = [("a", (4, 4, 4)), ("b", (5, 6, 6))]  # of each, how many took at most 1, at most 5, and all
+    samples = [
+        (at_us, "took_bucket", (("key", key), ("le", le), ("tool", "x")), float(at_us and value))
+        for at_us in (0, 60_000_000)
+        for key, values in keys
+        for le, value in zip(("1.0", "5.0", "+Inf"), values, strict=True)
+    ] + [
+        (at_us, f"took_{part}", (("key", key), ("tool", "x")), at_us and value)
+        for at_us in (0, 60_000_000)
+        for key, count, total in (("a", 4.0, 2.0), ("b", 6.0, 8.0))
+        for part, value in (("count", count), ("sum", total))
+    ]
+    with write_run(tmp_path, [], samples, []) as run:
+        text = metrics_analysis(run)
+    [table] = [part for part in text.split("\n\n") if part.startswith("Histograms")]
+    assert table.splitlines()[2].split() == ["metric", "tool", "n", "mean", "p50", "p95", "p99"]
+    assert [line.split() for line in table.splitlines()[3:] if "took" in line] == [
+        ["took", "x", "10", "1", "0", "to", "1", "1", "to", "5", "1", "to", "5"]
+    ]
+
+
 def sections(text):
     """Give the rows of each table by its title."""
     found = {}
