@@ -38,13 +38,11 @@ import tomllib
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from watching import watching
 
-import soaklib
 from soaklib.digests.process import PROCESS_NAME
 
 PLAN_NAME: Final = "plan.toml"
@@ -326,31 +324,30 @@ def _soak(gateway, more):
     """Soak it; give the soak's exit code. Ctrl-C and SIGTERM are for the soak, which ends by itself then."""
     watched = gateway.folder / PROCESS_NAME
     with watching(gateway.pid, watched):
-        code = _soaked(gateway, more)
-    _keep_beside_the_run(gateway, watched, more)
+        code, said = _soaked(gateway, more)
+    folder = Path(said[-1]) if said else None
+    if folder is not None and (folder / "run.duckdb").is_file():  # else there was no run: it was refused, or a check
+        shutil.copyfile(watched, folder / PROCESS_NAME)
     return code
 
 
-def _keep_beside_the_run(gateway, watched, more):
-    """Copy what was read of the gateway's processes to the run that just ended."""
-    folder = Path(next((after for flag, after in pairwise(more) if flag == "--out"), ROOT / "data" / "runs"))
-    databases = sorted(folder.glob("[0-9]*/run.duckdb"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for database in databases:  # the newest of this gateway: others may be soaked at the same time
-        with soaklib.open_run(database.parent) as run:
-            is_ours = run.info.target.rstrip("/") == gateway.url
-        if is_ours:
-            shutil.copyfile(watched, database.parent / PROCESS_NAME)
-            return
-
-
 def _soaked(gateway, more):
-    with subprocess.Popen(gateway.soak_command(*more), env=os.environ | gateway.variables) as soak:
+    """Give the soak's exit code and the lines of its standard output, of which the last names the run's folder."""
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as output,
+        subprocess.Popen(gateway.soak_command(*more), env=os.environ | gateway.variables, stdout=output) as soak,
+    ):
         signal.signal(signal.SIGTERM, lambda *_: soak.terminate())
         while True:
             try:
-                return soak.wait()
+                code = soak.wait()
+                break
             except KeyboardInterrupt:
                 continue
+        output.seek(0)
+        said = output.read()
+    print(said, end="", flush=True)
+    return code, said.splitlines()
 
 
 def main():

@@ -222,6 +222,9 @@ def _secrets(folder: Path, names: list[str], manifest: BundleManifest) -> Iterat
 def _dump(folder: Path, manifest: BundleManifest) -> Iterator[Problem]:
     dump = folder / DUMP_NAME
     if not dump.is_file():
+        is_listed = any(entry.path == DUMP_NAME for entry in manifest.files)  # then it is said to be missing
+        if manifest.database_snapshot.state is SnapshotState.GOOD and not is_listed:
+            yield Problem(VerifyCode.DUMP, f"{DUMP_NAME} is not there, and the manifest says that it is good")
         return
     try:
         found = count_dump(dump)

@@ -29,6 +29,7 @@ from soaklib.evidence.manifest import (
     BundleManifest,
     DatabaseSnapshot,
     SnapshotState,
+    facts_of_run,
     file_entry,
     read_manifest,
     run_files,
@@ -214,19 +215,7 @@ class _Evidence:
             detail = f"{snapshot.detail}; left out: {self.left_out[DUMP_NAME]}"
             snapshot = snapshot.model_copy(update={"state": SnapshotState.INSUFFICIENT, "detail": detail})
         return BundleManifest(
-            run_id=info.run_id,
-            status=info.status,
-            started_at=info.started_utc.isoformat(),
-            completed_at=None if info.completed_utc is None else info.completed_utc.isoformat(),
-            duration_s=info.duration_s,
-            seed=info.seed,
-            speed=info.speed,
-            rps=info.rps,
-            hours=info.hours,
-            plan=info.plan.name,
-            settings=dict(info.settings),
-            made_with=info.soaklib_version,
-            environment=dict(info.environment),
+            **facts_of_run(info),
             collected_with=software(),
             gateway=gateway_facts(info, None if earlier is None else earlier.gateway),
             database_snapshot=snapshot,

@@ -59,6 +59,7 @@ def dump_sqlite(
         ):
             original.backup(copied, pages=-1)
             tables = _without_secrets(copied, holds_secrets)
+            _refuse_what_no_dump_holds(copied)
             with dump.open("wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as zipped:
                 for statement in copied.iterdump():
                     zipped.write(f"{statement}\n".encode())
@@ -72,6 +73,17 @@ def dump_sqlite(
         msg = f"the dump does not restore to what was dumped: {restored} instead of {dumped} rows"
         raise SourceError(msg)
     return tables
+
+
+def _refuse_what_no_dump_holds(copy: sqlite3.Connection) -> None:
+    """Refuse a database with a NUL in a text: SQL ends the text there, and the rest would be gone without a word."""
+    for table in sqlite_rows(copy):
+        for (column,) in copy.execute("select name from pragma_table_info(?)", [table]).fetchall():
+            of_it = f"typeof({name_sql(column)}) = 'text' and instr(cast({name_sql(column)} as blob), x'00') > 0"
+            query = f"select count(*) from {name_sql(table)} where {of_it}"  # noqa: S608 - quoted
+            if rows := copy.execute(query).fetchone()[0]:
+                msg = f"{rows} texts in the column {column} of {table} hold a NUL, which a dump in SQL cannot hold"
+                raise SourceError(msg)
 
 
 def _without_secrets(

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -20,6 +20,8 @@ from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from soaklib.analysis.sources.run import RunInfo
 
 __all__ = [
     "MANIFEST_TEXT_NAME",
@@ -32,6 +34,7 @@ __all__ = [
     "SnapshotState",
     "Software",
     "TableRows",
+    "facts_of_run",
     "file_entry",
     "read_manifest",
     "run_files",
@@ -211,6 +214,25 @@ class BundleManifest(_Model):
         lines += ["#", f"# SHA-256; check with: sha256sum --check {MANIFEST_TEXT_NAME}"]
         lines += [f"{entry.sha256}  {entry.path}" for entry in self.files]
         return "\n".join(lines) + "\n"
+
+
+def facts_of_run(info: RunInfo) -> dict[str, Any]:
+    """Give what a manifest says as the run's own row does, by its name there."""
+    return {
+        "run_id": info.run_id,
+        "status": info.status,
+        "started_at": info.started_utc.isoformat(),
+        "completed_at": None if info.completed_utc is None else info.completed_utc.isoformat(),
+        "duration_s": info.duration_s,
+        "seed": info.seed,
+        "speed": info.speed,
+        "rps": info.rps,
+        "hours": info.hours,
+        "plan": info.plan.name,
+        "settings": dict(info.settings),
+        "made_with": info.soaklib_version,
+        "environment": dict(info.environment),
+    }
 
 
 def run_files(folder: Path) -> list[str]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from soaklib.analysis.verdicts.summary import summary
 from soaklib.errors import SoaklibError
 from soaklib.evidence.judging import verdicts_on
+from soaklib.evidence.manifest import PartState, facts_of_run
+from soaklib.evidence.parts import due_parts
 from soaklib.evidence.provenance import gateway_facts, software
 from soaklib.reports.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
 from soaklib.reports.run_report import report_name, run_report
@@ -29,10 +31,9 @@ __all__ = ["unfounded_results"]
 _TOLERANCE: Final = 1e-6
 """Relative: intervals come from numerical libraries, whose versions differ in the last digits."""
 
-_COPIED: Final = ("run_id", "status", "seed", "speed", "rps", "hours", "duration_s", "settings", "environment")
-"""What the manifest copies from the run's row."""
-
 _JUDGED: Final = ("state", "measure", "n", "low", "high", "threshold")
+_WORDED: Final = ("detail", "query")
+"""What another version of soaklib may say in other words."""
 
 
 def unfounded_results(run: Run, manifest: BundleManifest) -> tuple[list[str], list[str]]:
@@ -64,11 +65,13 @@ def unfounded_results(run: Run, manifest: BundleManifest) -> tuple[list[str], li
     recorded = run.verdicts().rows(named=True)
     problems = [
         f"{name} in {MANIFEST_NAME} is not that of the run"
-        for name in _COPIED
-        if not _same(getattr(manifest, name), getattr(run.info, name))
+        for name, value in facts_of_run(run.info).items()
+        if not _same(getattr(manifest, name), value)
     ]
-    problems += [f"{text}{hint}" for text in _verdicts("the run's table", recorded, verdicts)]
-    problems += [f"{text}{hint}" for text in _summary(run, verdicts)]
+    problems += _parts(run, manifest, is_same=is_same)
+    told = (*_JUDGED, *_WORDED) if is_same else _JUDGED
+    problems += [f"{text}{hint}" for text in _verdicts("the run's table", recorded, verdicts, told)]
+    problems += [f"{text}{hint}" for text in _summary(run, verdicts, told)]
     failing = [verdict.name for verdict in verdicts if verdict.state == "fail"]
     remarks = [f"the run itself fails: {', '.join(failing)}"] if failing else []
     if is_same:
@@ -84,14 +87,38 @@ def _name(made_with: Software) -> str:
     return f"{made_with.soaklib}, {made_with.git_commit or made_with.source_sha256[:12]}"
 
 
-def _verdicts(where: str, recorded: Sequence[dict[str, JsonValue]], computed: Sequence[Verdict]) -> Iterator[str]:
+def _parts(run: Run, manifest: BundleManifest, *, is_same: bool) -> Iterator[str]:
+    """Hold the parts of the evidence that the manifest calls present or missing against its own files."""
+    said = {part.name: part for part in manifest.parts}
+    left_out = {part.name: part.detail for part in manifest.parts if part.state is PartState.LEFT_OUT}
+    files = [entry.path for entry in manifest.files]
+    for due in due_parts(run.info, files, failed={}, left_out=left_out, snapshot=manifest.database_snapshot):
+        part = said.pop(due.name, None)
+        if part is None:
+            if is_same:
+                yield f"{MANIFEST_NAME} does not say what became of {due.name}, which is due"
+        elif part.state is not due.state or (is_same and due.state is PartState.PRESENT and part.detail != due.detail):
+            words = [f"{one.state}{f' ({one.detail})' * bool(one.detail)}" for one in (part, due)]
+            yield f"{MANIFEST_NAME} says that {due.name} is {words[0]}; by its files it is {words[1]}"
+    for name, part in said.items():
+        if is_same and part.state is PartState.PRESENT:
+            yield f"{MANIFEST_NAME} says that {name} is {part.state}, which is no part of a run"
+
+
+def _verdicts(
+    where: str, recorded: Sequence[dict[str, JsonValue]], computed: Sequence[Verdict], told: Sequence[str]
+) -> Iterator[str]:
     found = {str(verdict.get("name")): verdict for verdict in recorded}
+    if len(found) < len(recorded):
+        yield f"a criterion has two verdicts in {where}"
     for verdict in computed:
         other = found.pop(verdict.name, None)
         if other is None:
             yield f"the verdict on {verdict.name!r} is missing from {where}; the data say {verdict.state}"
             continue
-        differing = [name for name in _JUDGED if not _same(other.get(name), getattr(verdict, name))]
+        if more := sorted(set(other) - set(verdict._fields)):
+            yield f"the verdict on {verdict.name!r} in {where} has what no verdict has: {', '.join(more)}"
+        differing = [name for name in told if not _same(other.get(name), getattr(verdict, name))]
         if differing:
             said = ", ".join(f"{name} {other.get(name)} instead of {getattr(verdict, name)}" for name in differing)
             yield f"the verdict on {verdict.name!r} in {where} does not follow from the data: {said}"
@@ -99,7 +126,7 @@ def _verdicts(where: str, recorded: Sequence[dict[str, JsonValue]], computed: Se
         yield f"the verdict on {name!r} in {where} is on no criterion that there is"
 
 
-def _summary(run: Run, verdicts: Sequence[Verdict]) -> Iterator[str]:
+def _summary(run: Run, verdicts: Sequence[Verdict], told: Sequence[str]) -> Iterator[str]:
     path = run.folder / SUMMARY_NAME
     if not path.is_file():
         return  # said already, as a missing file
@@ -108,10 +135,11 @@ def _summary(run: Run, verdicts: Sequence[Verdict]) -> Iterator[str]:
     except ValueError as exc:
         yield f"{SUMMARY_NAME} is no JSON: {exc}"
         return
-    if not isinstance(recorded, dict) or not isinstance(recorded.get("verdicts"), list):
+    judged = recorded.pop("verdicts", None) if isinstance(recorded, dict) else None
+    if not isinstance(judged, list) or not all(isinstance(verdict, dict) for verdict in judged):
         yield f"{SUMMARY_NAME} is not the summary of a run"
         return
-    yield from _verdicts(SUMMARY_NAME, recorded.pop("verdicts"), verdicts)
+    yield from _verdicts(SUMMARY_NAME, judged, verdicts, told)
     computed = json.loads(json.dumps(summary(run, ())))
     del computed["verdicts"]
     for name in computed:

@@ -142,7 +142,7 @@ class SqliteDatabase:
                     table = TABLES[kind]
                     times = [index for index, (_, column) in enumerate(table.columns) if column == "time"]
                     for part in powers_of_two(found):
-                        values = [value for row in part for value in _with_iso_times(row, times)]
+                        values = [_without_nul(value) for row in part for value in _with_iso_times(row, times)]
                         connection.execute(upsert_statement(table, len(part), "?"), values)
             except sqlite3.Error:
                 connection.execute("ROLLBACK")
@@ -240,7 +240,8 @@ def _with_times(row: Row, times: Sequence[int]) -> list[SqlValue]:
 
 
 def _without_nul(value: SqlValue) -> SqlValue:
-    # PostgreSQL has no NUL in a text; one that a caller sent must not keep a batch from being written.
+    # PostgreSQL has no NUL in a text, and in a dump of SQLite a text ends there; one that a caller sent must not keep a
+    # batch from being written.
     return value.replace("\x00", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 

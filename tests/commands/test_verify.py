@@ -13,6 +13,7 @@ from bundles import TOKEN, edit_database, edit_manifest, flip, gateway_database,
 from soaklib.commands.verify import main
 from soaklib.evidence.checking import VerifyCode, verify
 from soaklib.evidence.collecting import collect
+from soaklib.evidence.manifest import PartState, read_manifest, write_manifest
 from soaklib.evidence.provenance import software
 
 
@@ -314,13 +315,48 @@ def test_a_manifest_that_is_none(folder, verdict, change, said):
 
 
 def test_a_manifest_that_is_of_another_run(folder, verdict):
-    """What it copies from the run's row is compared with it."""
-    edit_manifest(folder, seed=2, run_id="another")
+    """Whatever it says as the run's row does is compared with that."""
+    other = {
+        "run_id": "another", "status": "failed", "started_at": "2026-01-01T00:00:00+00:00", "completed_at": None,
+        "duration_s": 1.0, "seed": 2, "speed": 1.0, "rps": 9.0, "hours": 99.0, "plan": "another", "settings": {},
+        "made_with": "9.9", "environment": {},
+    }  # fmt: skip
+    edit_manifest(folder, **other)
     rehash(folder)
     code, told = verdict(folder)
     assert code == VerifyCode.RESULT
-    assert "seed in manifest.json is not that of the run" in told
-    assert "run_id in manifest.json is not that of the run" in told
+    for name in other:
+        assert f"{name} in manifest.json is not that of the run" in told
+
+
+def _left_out(folder, name):
+    """Take a file out of a bundle and out of its manifest, which goes on saying that it is there."""
+    (folder / name).unlink()
+    files = tuple(entry for entry in read_manifest(folder).files if entry.path != name)
+    write_manifest(folder, read_manifest(folder).model_copy(update={"files": files}))
+
+
+def test_a_part_that_is_not_there_is_not_present(folder, verdict):
+    """A snapshot that was taken out without a trace is one that the manifest's parts still count."""
+    taken = len(list(folder.glob("soak-h*.prom")))
+    _left_out(folder, "soak-h1.prom")
+    code, told = verdict(folder)
+    assert code == VerifyCode.RESULT
+    words = f"soak-h0.prom to soak-h{taken - 1}.prom is present ({taken} of {taken}); by its files it is missing"
+    assert f"manifest.json says that {words} ({taken - 1} of {taken})" in told
+
+
+def test_a_dump_that_is_not_there_is_not_good(folder, verdict):
+    """The manifest says what its database's snapshot is worth, so there must be one."""
+    _left_out(folder, "database-snapshot.sql.gz")
+    parts = tuple(
+        part.model_copy(update={"state": PartState.MISSING}) if part.name == "database-snapshot.sql.gz" else part
+        for part in read_manifest(folder).parts
+    )
+    rehash(folder, parts=parts)
+    code, told = verdict(folder)
+    assert code == VerifyCode.DUMP
+    assert "database-snapshot.sql.gz is not there, and the manifest says that it is good" in told
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The snapshot of a SQLite database: whole, without secrets, consistent, and proved."""
 
+import contextlib
 import gzip
 import sqlite3
 import threading
@@ -42,6 +43,17 @@ def test_secrets_are_there_when_asked_for(tmp_path):
     assert snapshot.includes_secrets
     assert rows_of(snapshot)["tokens"] == rows_of(snapshot)["credentials"] == (1, False)
     assert "a" * 64 in gzip.decompress(dump.read_bytes()).decode()
+
+
+def test_a_text_that_a_dump_would_cut_short_is_refused(tmp_path):
+    """SQL ends a text at a NUL: the rows would be there, and what stands behind it gone."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.sqlite")) as connection:
+        connection.execute("create table log (tool text, note text)")
+        connection.executemany("insert into log values (?, ?)", [("a", "whole"), ("b", "cut\0here"), ("c", None)])
+        connection.commit()
+    snapshot = take_snapshot(f"sqlite:///{tmp_path / 'other.sqlite'}", tmp_path / "dump.sql.gz", include_secrets=False)
+    assert (snapshot.state, snapshot.kind) == ("insufficient", None)
+    assert "1 texts in the column note of log hold a NUL" in snapshot.detail
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_dates_that_are_none(text):
 
 
 def test_long_and_odd_texts_are_logged_short(wire, tmp_path):
-    """A tool of 100,000 characters, NULs among them, takes 100 characters of each log."""
+    """A tool of 100,000 characters takes 100 characters of each log, and a NUL among them cuts no dump of it short."""
     path = tmp_path / "log.sqlite"
 
     async def scenario(api):
@@ -100,7 +100,7 @@ def test_long_and_odd_texts_are_logged_short(wire, tmp_path):
     wire(scenario, database_url=f"sqlite:///{path}")
     with closing(sqlite3.connect(path)) as connection:
         ((tool, detail),) = connection.execute("SELECT tool, detail FROM proxy_logs").fetchall()
-    assert (len(tool), tool[:3], len(detail)) == (100, "\0?\0", 2_000)
+    assert (len(tool), tool[:3], len(detail)) == (100, "\N{REPLACEMENT CHARACTER}?\N{REPLACEMENT CHARACTER}", 2_000)
 
 
 def test_deep_json_is_refused(wire):
