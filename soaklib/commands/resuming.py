@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soaklib.errors import SettingsError
+from soaklib.plan.changes import HttpChange
 from soaklib.plan.loading import settings_from
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
 from soaklib.safety.own_runs import is_remembered
 from soaklib.safety.redaction import MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from soaklib.plan.model import Plan
     from soaklib.plan.settings import SoakSettings
 
 __all__ = ["lacking", "refuse_what_a_stranger_names", "resumed_settings"]
@@ -53,11 +55,12 @@ def resumed_settings(stored: Mapping[str, Any], wanted: SoakSettings) -> SoakSet
     return settings_from(dict(stored) | own)
 
 
-def refuse_what_a_stranger_names(run_id: str, stored: Mapping[str, Any], wanted: SoakSettings) -> None:
+def refuse_what_a_stranger_names(run_id: str, stored: Mapping[str, Any], wanted: SoakSettings, plan: Plan) -> None:
     """Refuse to send what is secret, or to open a database, where nobody but the run's own file says so.
 
     A run that was begun here is believed. Of another one, what it names must be named again by who resumes it: the
-    gateway's URL if anything secret goes there, the headers that are read from the environment, and the database.
+    gateway's URL if anything secret goes there, be it a key that its plan takes from the environment, the headers that
+    are read from there, and the database.
 
     Parameters
     ----------
@@ -65,28 +68,54 @@ def refuse_what_a_stranger_names(run_id: str, stored: Mapping[str, Any], wanted:
         The run, and the settings in its manifest.
     wanted
         What the command was called with.
+    plan
+        The plan in its manifest.
 
     Raises
     ------
     SettingsError
         Something is to be named again.
     """
-    if is_remembered(run_id, stored):
+    if is_remembered(run_id, stored, plan.model_dump_json()):
         return
     url, headers = stored.get("gateway_url"), [str(pair) for pair in stored.get("header_env") or ()]
+    variables = sorted(_variables(plan) & os.environ.keys())
     to_name = []
-    if url is not None and (headers or ADMIN_TOKEN_VARIABLE in os.environ) and wanted.gateway_url != url:
+    if url is not None and wanted.gateway_url != url and (headers or variables or ADMIN_TOKEN_VARIABLE in os.environ):
         to_name.append(f"--gateway-url {url}")
     to_name += [f"--header-env {pair}" for pair in headers if pair not in wanted.header_env]
     database = stored.get("database_url")
     if database is not None and MASK not in database and wanted.database_url is None:
         to_name.append(f"--database-url {database}")
     if to_name:
+        sent = f", as what its plan takes from {', '.join(variables)}," if variables else ""
         msg = (
-            "the run was not begun here by you, and what is secret goes only where you say: if it is meant, pass "
-            f"{' '.join(to_name)}"
+            f"the run was not begun here by you, and what is secret{sent} goes only where you say: if it is meant, "
+            f"pass {' '.join(to_name)}"
         )
         raise SettingsError(msg)
+
+
+def _variables(plan: Plan) -> set[str]:
+    """Give every text of a plan that may name a variable whose value is sent: to be let in, or to make a change.
+
+    Which options of a kind of gateway name one is that kind's to know; that a variable has such a name is what counts.
+    """
+    requests = [request for change in plan.changes if isinstance(change, HttpChange) for request in
+                (change.make, change.undo)]  # fmt: skip
+    return {text for request in requests for text in request.header_env.values()} | set(_texts(plan.target.options))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Give every text within a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)
 
 
 def lacking(stored: Mapping[str, Any], settings: SoakSettings) -> list[str]:
