@@ -270,6 +270,8 @@ class FleetWorld(World):
             anchor_utc=ANCHOR, past=past,
         )  # fmt: skip
         self.job = fleeted(job)
+        if self.job.senders is not None:  # a lane's lock is this process's, which nobody is to stop
+            self.job.senders.pid_of = lambda _: None
         self.soak = Soak(self.job, _Watched(self))
         self._stop = asyncio.Event()
         self._task = self.loop.create_task(self.soak.run(self._stop))

@@ -23,6 +23,8 @@ from soaklib.targets.admin import Link
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
 
 ANCHOR = dt.datetime(2026, 11, 28, tzinfo=dt.UTC)
+FOUR_HOURS = ("--hours", "4", "--speed", "60", "--rps", "0.05")
+CHAOS_S, CHAOS_LASTS_S, CUT_S = 120.0, 5.0, 160.0  # of four hours at speed 60, wall seconds
 _COMMIT_S = 0.02
 _FLUSH_S = 0.1
 
@@ -282,3 +284,17 @@ def may_be_denied(run):
     """Give how many calls a quota that was cut may deny."""
     [(calls,)] = run.writer.read(f"select count(*) from outcomes where {may_be_cut_sql(run.writer._connection)}")
     return calls
+
+
+def assert_clean(world):
+    """Nothing of the run is left at the gateway, and everything planned is there once."""
+    assert world.gateway.chaos == set()
+    assert world.gateway.policies == {}
+    keys = [key for *_, key in world.events() if key is not None]
+    assert sorted(keys) == sorted(set(keys))
+    [(rows, distinct)] = world.writer.read("select count(*), count(distinct (purpose, slot, step)) from outcomes")
+    assert rows == distinct
+    [(slots, most)] = world.writer.read("select count(distinct slot), max(slot) from outcomes where purpose = 'load'")
+    assert (slots, most + 1) == (world.settings.total_slots, world.settings.total_slots)
+    [(probes,)] = world.writer.read("select count(*) from outcomes where purpose = 'probe'")
+    assert probes == world.settings.hours * 60

@@ -15,7 +15,7 @@ from soaklib.analysis.sources.run import open_run
 from soaklib.commands.process import Stopped, keeping_stops
 from soaklib.commands.terminal import say
 from soaklib.commands.verdict_table import show_verdicts
-from soaklib.errors import RecordingError, RunError, first_line
+from soaklib.errors import RecordingError, SoaklibError, first_line
 from soaklib.evidence.judging import exit_code, judge_folder
 from soaklib.reports.pipeline import tell_pipeline
 from soaklib.runner.gateway_facts import ask_gateway
@@ -74,8 +74,10 @@ def conclude(
                 _end(job, result)
                 if gather is not None:
                     gather()
-        except (RecordingError, RunError) as exc:
+        except SoaklibError as exc:
             error = error or exc
+        except OSError as exc:
+            error = error or RecordingError(f"the run's end cannot be written down: {exc.strerror or exc}")
         judged = _draw_and_pack(job, log_url, console)
     except Stopped:
         say(console, f"everything recorded is in {folder}; python -m soaklib.collect packs it, soaklib.report draws it")

@@ -13,8 +13,8 @@ from soaklib.commands.process import command
 from soaklib.errors import ExitCode, RunError, SoaklibError
 from soaklib.evidence.judging import exit_code, judge_folder
 from soaklib.fleet.job import JOB_NAME, LANES_FOLDER, LaneJob
-from soaklib.fleet.launch import settle_what_is_lost, settle_without_conductor
-from soaklib.fleet.merge import conductor_database, lanes_of, merge
+from soaklib.fleet.launch import homes_of, settle_what_is_lost, settle_without_conductor
+from soaklib.fleet.merge import conductor_database, merge
 from soaklib.store.lock import RunLock
 from soaklib.store.tables import DATABASE_NAME
 
@@ -30,9 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = flags().parse_args(arguments)
     try:
         home, lanes = _find(options.folders, options.out)
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with RunLock(home):  # neither while its conductor lives, nor twice at a time
-            _merge(home, lanes, frozenset(options.lost), is_one_folder=len(options.folders) == 1)
+            _merge(home, lanes, frozenset(options.lost))
             print(home.resolve())
             with open_run(home) as run:
                 if missed := missed_by_lane(run):
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exc.exit_code
 
 
-def _merge(home: Path, lanes: list[Path], lost: frozenset[int], *, is_one_folder: bool) -> None:
+def _merge(home: Path, lanes: list[Path], lost: frozenset[int]) -> None:
     """Write rows for what nobody sent, and merge."""
     if not conductor_database(home).exists() or not (home / JOB_NAME).exists():
         if (home / JOB_NAME).exists():
@@ -54,10 +54,9 @@ def _merge(home: Path, lanes: list[Path], lost: frozenset[int], *, is_one_folder
                 file=sys.stderr,
             )
         lanes = settle_without_conductor(lanes, home, lost)
-    elif is_one_folder:
-        job = LaneJob.read(home / JOB_NAME)
-        settle_what_is_lost(home, job, lost)
-        lanes = lanes_of(home, job.lanes)
+    else:
+        elsewhere = [path for path in lanes if not path.is_relative_to(home)]
+        lanes = settle_what_is_lost(home, LaneJob.read(home / JOB_NAME), lost, homes_of(elsewhere, home))
     merge(home, lanes)
 
 

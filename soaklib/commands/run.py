@@ -47,7 +47,7 @@ from soaklib.runner.gateway_facts import ask_gateway
 from soaklib.runner.job import SoakJob, SoakResult
 from soaklib.runner.literal import LiteralChanges, is_literal
 from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
-from soaklib.runner.recovery import recover
+from soaklib.runner.recovery import recover, refuse_complete
 from soaklib.runner.soak import Soak
 from soaklib.runner.surroundings import Surroundings
 from soaklib.safety.own_runs import remember
@@ -160,7 +160,8 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
     with RunLock(folder):
         with open_run(folder) as run:
             info = run.info
-        refuse_what_a_stranger_names(info.run_id, info.settings, wanted)
+        refuse_complete(info.status)
+        refuse_what_a_stranger_names(info.run_id, info.settings, wanted, info.plan)
         settings = resumed_settings(info.settings, wanted)
         _refuse_without_a_word(settings)
         for warning in (*lacking(info.settings, settings), *spoken_openly(settings)):
@@ -168,9 +169,9 @@ def _resume(wanted: SoakSettings, console: Console) -> int:
         if wanted.reference is not None:
             refuse_as_reference(wanted.reference, info)
         _confirm(settings, console)
-        unmerge(folder)
         with _listener(settings) as listener, _gateway(settings, info.plan, folder) as (target, log_url):
             _ask(settings, info.plan, target)
+            unmerge(folder)  # not before it is sure that the run goes on: until then the merged run is what there is
             writer = RunWriter(folder / DATABASE_NAME, memory_limit_mb=_RECOVERY_MEMORY_MB)
             past = recover(writer, settings, info.plan, slots=None if settings.senders is None else range(0))
             write_event_log(folder / EVENT_LOG_NAME, info.anchor_utc, writer.read(EVENTS_SQL))
@@ -336,7 +337,7 @@ def _begin(job: SoakJob) -> None:
         raise
     if not settings.embedded or settings.database_url is not None:
         with contextlib.suppress(OSError):  # then a resume asks again for what is secret and where it goes
-            remember(job.run_id, json.loads(settings.public_json()))
+            remember(job.run_id, json.loads(settings.public_json()), job.plan.model_dump_json())
     link = job.folder.parent / f".latest-{job.run_id}"
     link.symlink_to(job.folder.name, target_is_directory=True)
     link.replace(job.folder.parent / "latest")
@@ -352,6 +353,9 @@ def _until_its_end(job: SoakJob, listener: socket.socket | None, console: Consol
 
         def on_signal(number: int) -> None:
             if stopped_by:
+                with contextlib.suppress(Exception):  # whatever is wrong with a lane: who says it twice wants to leave
+                    if job.senders is not None:
+                        job.senders.drop()
                 os._exit(128 + number)  # a second signal leaves at once; the recorder writes down what it was given
             stopped_by.append(number)
             stop.set()

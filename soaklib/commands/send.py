@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import json
 import os
 import signal
 import sys
@@ -43,9 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options, rest = flags().parse_known_args(sys.argv[1:] if arguments is None else arguments)
         lane = Lane.parse(options.lane)
         job = _given_job(options, lane, rest) if options.job is not None else _own_job(options, lane, rest)
-        folder: Path = options.folder or lane_folder(
-            options.job.parent if options.job is not None else _out(rest) / job.run_id, lane.number
-        )
+        folder: Path = options.folder or lane_folder(_home(options, job, rest), lane.number)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with RunLock(folder):
             return _send(job, lane, folder)
@@ -100,7 +99,7 @@ def _own_job(options: argparse.Namespace, lane: Lane, rest: Sequence[str]) -> La
     return LaneJob(
         run_id=options.run_id or f"{start:%Y%m%dT%H%M%SZ}-fleet", anchor_utc=anchor, lanes=lane.of,
         start_us=(start - anchor) // dt.timedelta(microseconds=1), desk=options.desk, target=settings.gateway_url,
-        settings=settings.model_dump(mode="json"), plan=load_plan(settings.plan),
+        settings=json.loads(settings.public_json()), plan=load_plan(settings.plan),
     )  # fmt: skip
 
 
@@ -122,8 +121,16 @@ def start_time(text: str) -> dt.datetime:
     return start.astimezone(dt.UTC)
 
 
-def _out(rest: Sequence[str]) -> Path:
-    return load_settings(rest).out
+def _home(options: argparse.Namespace, job: LaneJob, rest: Sequence[str]) -> Path:
+    """Give the folder of the run; one that is not there is made private to its user, as that of any run."""
+    if options.job is not None:
+        home: Path = options.job.parent
+        return home
+    out = load_settings(rest).out
+    out.mkdir(parents=True, exist_ok=True)
+    home = out / job.run_id
+    home.mkdir(mode=0o700, exist_ok=True)
+    return home
 
 
 def _send(job: LaneJob, lane: Lane, folder: Path) -> int:

@@ -106,6 +106,10 @@ class Child:
         self._is_told = True
         self._signal(signal.SIGTERM)
 
+    def drop(self) -> None:
+        """Tell it to stop; nobody waits for it."""
+        self._signal(signal.SIGTERM)
+
     async def kill(self) -> None:
         """End it."""
         self._signal(signal.SIGCONT)

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from soaklib.errors import TargetError
+from soaklib.errors import TargetError, first_line
 from soaklib.fleet.desk import Desk
 from soaklib.fleet.lanes import Lane
 from soaklib.records import EventName
 from soaklib.runner.senders import LaneSight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from soaklib.fleet.job import LaneJob
@@ -36,6 +38,7 @@ _LEAD_US: Final = 500_000
 """From the word that starts the soak to its start: the word's way to every lane."""
 _TAKE_IN_EVERY_S: Final = 0.2
 _END_WITHIN_S: Final = 60.0
+_TELL_WITHIN_S: Final = 10.0
 _LATE_S: Final = 60.0
 """A lane that stands still past the plan's end by more is not waited for: nobody may ever let it go on."""
 
@@ -54,6 +57,9 @@ class Place(Protocol):
 
     async def kill(self) -> None:
         """End it."""
+
+    def drop(self) -> None:
+        """Tell it to stop, where it can be told without waiting."""
 
 
 class Placing(Protocol):
@@ -105,7 +111,9 @@ class Fleet:
     to_start
         Numbers of the lanes to be started; others live already, or are complete.
     living
-        Numbers of those that live already.
+        Says of a lane's number whether it lives.
+    pid_of
+        Gives the process of a lane that lives; None where it is none of this machine's.
     desk_host
         Address of this machine that lanes reach.
     lanes
@@ -118,6 +126,7 @@ class Fleet:
     placing: Placing
     to_start: frozenset[int]
     living: Callable[[int], bool] = field(default=lambda _: False)
+    pid_of: Callable[[int], int | None] = field(default=lambda _: None)
     desk_host: str = "127.0.0.1"
     lanes: list[LaneState] = field(default_factory=list)
     _open: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack, repr=False)
@@ -176,25 +185,79 @@ class Fleet:
 
     async def end(self) -> None:
         """Tell lanes that still send to stop, and wait until all are gone."""
-        for state in self.lanes:
-            if state.place is not None and state.place.ended() is None and not _has_sent(state):
-                await state.place.stop()
+        await asyncio.gather(
+            *(
+                self._told(state, state.place.stop())
+                for state in self.lanes
+                if state.place is not None and state.place.ended() is None and not _has_sent(state)
+            )
+        )
+        unheard = [state for state in self._unheard() if self._signal(state, signal.SIGTERM)]
         try:
             async with asyncio.timeout(_END_WITHIN_S + float(self.job.settings.get("drain_s", 0))):
-                while any(state.place is not None and state.is_alive for state in self.lanes):
+                while any(state.place is not None and state.is_alive for state in self.lanes) or any(
+                    self.living(state.lane.number) for state in unheard
+                ):
                     self._take_in()
                     await asyncio.sleep(_TAKE_IN_EVERY_S)
         except TimeoutError:
             self._events.write(EventName.LANE_LOST, "lanes that do not stop are ended")
+            for state in self._unheard():
+                self._signal(state, signal.SIGKILL)
         await self.close()
 
     async def close(self) -> None:
         """End what still lives, and let go of everything."""
+        await asyncio.gather(
+            *(
+                self._told(state, state.place.kill())
+                for state in self.lanes
+                if state.place is not None and state.place.ended() is None
+            )
+        )
+        try:
+            await self._open.aclose()
+        finally:
+            await self.placing.close()
+
+    def drop(self) -> None:
+        """Tell lanes to stop, those that can be told without waiting."""
         for state in self.lanes:
             if state.place is not None and state.place.ended() is None:
-                await state.place.kill()
-        await self._open.aclose()
-        await self.placing.close()
+                state.place.drop()
+        for state in self._unheard():
+            self._signal(state, signal.SIGTERM)
+
+    async def _told(self, state: LaneState, telling: Awaitable[None]) -> None:
+        """Wait for a lane to be told to end; that it cannot be told is said, and keeps no other from being told."""
+        try:
+            async with asyncio.timeout(_TELL_WITHIN_S):
+                await telling
+        except Exception as exc:  # noqa: BLE001 - whatever the place raises: the others are to be told, and changes undone
+            said = f"lane {state.lane}: it cannot be told to end: {first_line(exc) or 'no answer'}"
+            self._events.write(EventName.LANE_LOST, said)
+
+    def _unheard(self) -> list[LaneState]:
+        """Give the lanes that live by another process than one that was started here.
+
+        They outlived the conductor before this one, or somebody started them again.
+        """
+        elsewhere = (state for state in self.lanes if state.place is None or state.place.ended() is not None)
+        return [state for state in elsewhere if self.living(state.lane.number)]
+
+    def _signal(self, state: LaneState, number: signal.Signals) -> bool:
+        """Send a signal to a lane that was not started here; say whether it was sent."""
+        pid, why = self.pid_of(state.lane.number), "its sender is none of this machine's processes"
+        if pid is not None:
+            try:
+                os.kill(pid, number)
+            except OSError as exc:
+                why = f"its sender, process {pid}: {exc.strerror}"
+            else:
+                return True
+        said = f"lane {state.lane}: it goes on sending and cannot be told to stop ({why}); stop it where it runs"
+        self._events.write(EventName.LANE_LOST, said)
+        return False
 
     async def _all_ready(self) -> None:
         """Wait until all lanes that were started have said that they are ready."""

@@ -238,6 +238,9 @@ class _DaskPlace:
         self._is_told = True
         await self._stop.set()
 
+    def drop(self) -> None:
+        """Nothing can be told to a scheduler without waiting: its lanes send on to their end."""
+
     async def kill(self) -> None:
         """Tell it to stop, and wait for it no longer."""
         await self._stop.set()

@@ -61,10 +61,11 @@ class LaneJob(BaseModel):
     settings: dict[str, Any]
     plan: Plan
 
-    def settings_of(self, lane: Lane) -> SoakSettings:
+    def settings_of(self, lane: Lane, *, is_sending: bool = True) -> SoakSettings:
         """Give a lane's settings: its share of the agents and of an in-flight cap; nothing that is the conductor's.
 
-        A cap that is not set follows from the limit on open files, which each process has for itself.
+        A cap that is not set follows from the limit on open files, which each process has for itself. What only the
+        machine of a sender has, the file with the gateway's authorities, is left out where nothing is sent.
         """
         cap = self.settings.get("max_in_flight")
         own = {
@@ -73,7 +74,7 @@ class LaneJob(BaseModel):
             "max_in_flight": None if cap is None else lane.share(cap),
             "agents_per_role": lane.share(self.settings.get("agents_per_role", 1)),
         }  # fmt: skip
-        return settings_from(self.settings | own)
+        return settings_from(self.settings | own | ({} if is_sending else {"ca_file": None}))
 
     @property
     def tokens_before_us(self) -> int:

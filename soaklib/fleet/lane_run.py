@@ -21,7 +21,7 @@ from soaklib.plan.pacer import Pacer
 from soaklib.plan.workload import Workload
 from soaklib.records import Event, EventName, RunStatus
 from soaklib.runner.clock import RunClock, SoakClock
-from soaklib.runner.gaps import missed_slots
+from soaklib.runner.gaps import ROWS_AT_A_TIME, missed_slots
 from soaklib.runner.recovery import Past, recover
 from soaklib.store.reader import open_read_only
 from soaklib.store.tables import DATABASE_NAME
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["begin_or_resume", "catch_up", "end_lane", "job_of", "lane_manifest", "lane_of", "settle"]
 
-_ROWS_AT_A_TIME = 50_000
 _MEMORY_MB = 1024  # it looks at every slot of the lane, once, and no load is waiting
 
 
@@ -55,7 +54,7 @@ def begin_or_resume(job: LaneJob, lane: Lane, folder: Path) -> Past:
             writer.begin_run(lane_manifest(job, lane))
             return Past()
         _refuse_another(writer, job, lane, folder)
-        settings = job.settings_of(lane)
+        settings = job.settings_of(lane, is_sending=False)
         own_plan = job.plan.model_copy(update={"probes": ()})  # probes are the conductor's, sent and missed
         past = recover(writer, settings, own_plan, slots=lane.slots(settings.total_slots))
         if (applied_us := _applied_us(writer)) is not None:
@@ -108,7 +107,7 @@ def settle(
     offset_us
         How far the lane's clock is ahead of that; as it was last known where it is None.
     """
-    settings = job.settings_of(lane)
+    settings = job.settings_of(lane, is_sending=False)
     past = begin_or_resume(job, lane, folder)
     pacer = Pacer(settings.rps, settings.arrivals, settings.seed)
     first = lane.first_from(past.first_slot)
@@ -121,7 +120,7 @@ def settle(
         due, workload=Workload(job.plan, settings.seed), pacer=pacer, soak_clock=clock,
         phases=job.plan.phase_starts(settings.duration_s),
     )  # fmt: skip
-    while chunk := list(itertools.islice(rows, _ROWS_AT_A_TIME)):
+    while chunk := list(itertools.islice(rows, ROWS_AT_A_TIME)):
         writer.append({"outcomes": [tuple(row._replace(lane=lane.number)) for row in chunk]})
     if due:
         said = (
@@ -150,7 +149,7 @@ def catch_up(job: LaneJob, lane: Lane, folder: Path) -> None:
     late_s = (clock.now_us() - job.start_us - (offset_us or 0)) / 1e6
     if late_s > 0:
         settle(
-            job, lane, folder, zero_us=job.start_us, until_s=late_s * job.settings_of(lane).speed, offset_us=offset_us
+            job, lane, folder, zero_us=job.start_us, until_s=late_s * float(job.settings["speed"]), offset_us=offset_us
         )
 
 
@@ -200,7 +199,7 @@ def lane_of(environment: str) -> Lane | None:
 
 def lane_manifest(job: LaneJob, lane: Lane) -> Manifest:
     """Give what a lane's database is begun with."""
-    settings = job.settings_of(lane)
+    settings = job.settings_of(lane, is_sending=False)
     environment = {
         "lane": str(lane), "host": platform.node(),
         "platform": f"{platform.system()}-{platform.release()}-{platform.machine()}",

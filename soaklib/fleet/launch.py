@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,20 +12,27 @@ from soaklib.fleet.conductor import Fleet
 from soaklib.fleet.job import JOB_NAME, LaneJob, lane_folder
 from soaklib.fleet.lane_run import job_of, settle
 from soaklib.fleet.lanes import Lane
-from soaklib.fleet.merge import conductor_database, lanes_of, merge, read_source
+from soaklib.fleet.merge import conductor_database, merge, read_source
 from soaklib.records import RunStatus
-from soaklib.store.lock import is_owned
+from soaklib.store.lock import is_owned, owning_process
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.writer import RunWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from soaklib.fleet.conductor import Placing
     from soaklib.runner.job import SoakJob
 
-__all__ = ["bring_together", "fleeted", "refuse_unfit_scheduler", "settle_what_is_lost", "settle_without_conductor"]
+__all__ = [
+    "bring_together",
+    "fleeted",
+    "homes_of",
+    "refuse_unfit_scheduler",
+    "settle_what_is_lost",
+    "settle_without_conductor",
+]
 
 
 def fleeted(job: SoakJob) -> SoakJob:
@@ -39,7 +47,7 @@ def fleeted(job: SoakJob) -> SoakJob:
     lane_job = LaneJob(
         run_id=job.run_id, anchor_utc=job.anchor_utc, lanes=settings.senders,
         start_us=None if before is None else before.start_us, target=job.target, ends_with_conductor=settings.embedded,
-        settings=settings.model_dump(mode="json"), plan=job.plan,
+        settings=json.loads(settings.public_json()), plan=job.plan,
     )  # fmt: skip
     folders = [lane_folder(job.folder, number) for number in range(settings.senders)]
     to_start = frozenset(
@@ -51,7 +59,7 @@ def fleeted(job: SoakJob) -> SoakJob:
     fleet = Fleet(
         job=lane_job, run_folder=job.folder, folder_of=folders.__getitem__, placing=placing, to_start=to_start,
         desk_host=host,
-        living=lambda number: is_owned(folders[number]),
+        living=lambda number: is_owned(folders[number]), pid_of=lambda number: owning_process(folders[number]),
     )  # fmt: skip
     return replace(job, senders=fleet)
 
@@ -80,11 +88,34 @@ def refuse_unfit_scheduler(scheduler: str) -> None:
 def bring_together(fleet: Fleet) -> None:
     """Write rows for what no lane has sent, and merge the lanes' files with the conductor's."""
     folder, job = fleet.run_folder, fleet.job
-    settle_what_is_lost(folder, job)
-    merge(folder, lanes_of(folder, job.lanes))
+    merge(folder, settle_what_is_lost(folder, job))
 
 
-def settle_what_is_lost(folder: Path, job: LaneJob, lost: Collection[int] = ()) -> None:
+def homes_of(lanes: Sequence[Path], folder: Path) -> dict[int, Path]:
+    """Give the folders of lanes that are elsewhere than in the run's folder, by their numbers.
+
+    Raises
+    ------
+    RunError
+        One of the files is no lane's, or a lane is there twice.
+    """
+    homes: dict[int, Path] = {}
+    for path in lanes:
+        lane = read_source(path).lane
+        if lane is None:
+            msg = f"{path} is no lane's"
+            raise RunError(msg)
+        beside = homes.get(lane.number, lane_folder(folder, lane.number))
+        if (beside / DATABASE_NAME).exists():
+            msg = f"lane {lane} is in {beside} and in {path.parent}: pass each lane once"
+            raise RunError(msg)
+        homes[lane.number] = path.parent
+    return homes
+
+
+def settle_what_is_lost(
+    folder: Path, job: LaneJob, lost: Collection[int] = (), homes: Mapping[int, Path] | None = None
+) -> list[Path]:
     """Write rows for slots of lanes whose sender was lost, up to where the conductor ended.
 
     A lane that was told to stop in a run that was has nothing to settle: it may go on like any run that is interrupted.
@@ -95,31 +126,38 @@ def settle_what_is_lost(folder: Path, job: LaneJob, lost: Collection[int] = ()) 
         The run's folder, and what its lanes were told.
     lost
         Numbers of the lanes whose files are gone for good, so that nothing is known of what they sent.
+    homes
+        Folders of lanes that are elsewhere than in the run's folder.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The databases of all lanes.
 
     Raises
     ------
     RunError
         A lane left nothing here, and it is not said that its files are gone.
     """
+    homes = {number: lane_folder(folder, number) for number in range(job.lanes)} | dict(homes or {})
     writer = RunWriter(conductor_database(folder))
     [(status, until_s)] = writer.read(
         "select (select status from run), coalesce((select max(soak_ended_s) from segments where lane is null), 0)"
     )
     writer.close()
-    for number in range(job.lanes):
-        if number not in lost and not lane_folder(folder, number).exists():
+    for number, home in homes.items():
+        if number not in lost and not home.exists():
             msg = (
-                f"lane {number} left nothing in {lane_folder(folder, number)}: bring its folder there from the machine "
+                f"lane {number} left nothing in {home}: bring its folder there from the machine "
                 f"that it ran on; if it is gone for good, say so: soaklib merge {folder} --lost {number}"
             )
             raise RunError(msg)
-        lane_status = _status(lane_folder(folder, number))
+        lane_status = _status(home)
         is_told_to_stop = lane_status == RunStatus.INTERRUPTED and status == RunStatus.INTERRUPTED
-        if lane_status != RunStatus.COMPLETED and not is_told_to_stop and not is_owned(lane_folder(folder, number)):
-            lane_folder(folder, number).mkdir(mode=0o700, parents=True, exist_ok=True)
-            settle(
-                job, Lane(number, job.lanes), lane_folder(folder, number), zero_us=job.start_us or 0, until_s=until_s
-            )
+        if lane_status != RunStatus.COMPLETED and not is_told_to_stop and not is_owned(home):
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            settle(job, Lane(number, job.lanes), home, zero_us=job.start_us or 0, until_s=until_s)
+    return [home / DATABASE_NAME for home in homes.values()]
 
 
 def settle_without_conductor(lanes: Sequence[Path], out: Path, lost: Collection[int] = ()) -> list[Path]:
@@ -155,7 +193,7 @@ def settle_without_conductor(lanes: Sequence[Path], out: Path, lost: Collection[
     for number, home in homes.items():
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not is_owned(home):  # one that still sends is the merge's to refuse
-            length_s = job.settings_of(Lane(number, job.lanes)).duration_s
+            length_s = job.settings_of(Lane(number, job.lanes), is_sending=False).duration_s
             settle(job, Lane(number, job.lanes), home, zero_us=job.start_us or 0, until_s=length_s)
     return [*lanes, *(homes[number] / DATABASE_NAME for number in sorted(lost))]
 

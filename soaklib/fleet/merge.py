@@ -23,7 +23,7 @@ import duckdb
 
 from soaklib.errors import RecordingError, RunError, first_line
 from soaklib.fleet.desk import MOST_BOUND_US
-from soaklib.fleet.job import LANES_FOLDER, lane_folder
+from soaklib.fleet.job import LANES_FOLDER
 from soaklib.fleet.lane_run import lane_of
 from soaklib.records import EventName, RunStatus
 from soaklib.runner.events import EVENTS_SQL, write_event_log
@@ -100,6 +100,7 @@ def unmerge(folder: Path) -> None:
     """Put the conductor's file back in its place, for a run that goes on."""
     kept = folder / LANES_FOLDER / CONDUCTOR_NAME
     if kept.exists():
+        (folder / f"{DATABASE_NAME}.wal").unlink(missing_ok=True)  # of the merged file, whose judge was killed
         kept.replace(folder / DATABASE_NAME)
         kept.unlink(missing_ok=True)  # of one file with two names, as a merge leaves that died, both would stay
 
@@ -378,8 +379,3 @@ def _column(table: str, name: str, number: int, source: Source) -> str:
     if table == "events" and name == "detail":
         return f"case when detail like 'lane %' then detail else 'lane={lane} ' || detail end as detail"
     return quoted
-
-
-def lanes_of(folder: Path, count: int) -> list[Path]:
-    """Give the lanes' databases of a run whose lanes are on one disk."""
-    return [lane_folder(folder, number) / DATABASE_NAME for number in range(count)]

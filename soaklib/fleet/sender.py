@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, cast
 
-from soaklib.errors import SoaklibError, TargetError
+from soaklib.errors import RecordingError, SoaklibError, TargetError
 from soaklib.fleet.desk import ask_start
 from soaklib.fleet.offset import KeptOffset
 from soaklib.plan.cadence import occurrences
@@ -24,11 +25,11 @@ from soaklib.records import EventName, RunStatus
 from soaklib.runner.agent_keeper import keep_agents
 from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
-from soaklib.runner.gaps import missed_slots
+from soaklib.runner.gaps import ROWS_AT_A_TIME, missed_slots
 from soaklib.runner.load import Load, Schedule
 from soaklib.runner.rate_limit import say_rate_limit
 from soaklib.runner.recovery import Past
-from soaklib.runner.side_by_side import run_side_by_side
+from soaklib.runner.side_by_side import heeding, run_side_by_side
 from soaklib.runner.tokens import AgentPool
 from soaklib.runner.vitals import Vitals
 from soaklib.store.names import EVENT_LOG_NAME
@@ -169,9 +170,14 @@ class Sender:
         zero_us = await self._start_us(stop)
         if zero_us is None:
             return False
+        if await heeding(stop, self._first_tokens(pool, zero_us)) is None:
+            return False
+        return await self._run_segments(client, pool, zero_us, stop)
+
+    async def _first_tokens(self, pool: AgentPool, zero_us: int) -> None:
+        """Wait until it is time to ask for them, and do."""
         await self.clock.sleep_until(zero_us - self.job.tokens_before_us)
         await pool.rotate(within_s=self.settings.http_timeout_ms / 1000)
-        return await self._run_segments(client, pool, zero_us, stop)
 
     async def _start_us(self, stop: asyncio.Event) -> int | None:
         """Give soak second 0 by this machine's clock, asked for where it is not set; None when told to stop first."""
@@ -180,12 +186,8 @@ class Sender:
             if self.job.desk is None:
                 msg = "neither a start nor a desk that will say it: pass --start-at"
                 raise TargetError(msg)
-            asking = asyncio.create_task(ask_start(self.job.desk, self.job.run_id, self.lane.number))
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if not asking.done():
-                asking.cancel()
+            asking = await heeding(stop, ask_start(self.job.desk, self.job.run_id, self.lane.number))
+            if asking is None:
                 return None
             start_us = asking.result()
         return start_us + self.offset.applied_us
@@ -199,7 +201,7 @@ class Sender:
         first, number = self.lane.first_from(self.past.first_slot), self.past.segment
         is_awake = first < self.lane.of  # it has nothing behind it
         while True:
-            first = self._skip_what_is_past(first, soak_clock, is_awake=is_awake)
+            first = await self._skip_what_is_past(first, soak_clock, is_awake=is_awake)
             now_us = max(self.clock.now_us(), zero_us)
             segment = Segment(
                 segment=number, started_at_us=now_us, soak_started_s=soak_clock.soak_s(now_us), lane=self.lane.number
@@ -225,9 +227,10 @@ class Sender:
             if not is_awake:
                 zero_us += await self.offset.wake_up()
                 soak_clock = SoakClock(replace(whole, started_at_us=zero_us), self.settings.speed)
-                await self._renew(pool)
+                if await heeding(stop, self._renew(pool)) is None:
+                    return False
 
-    def _skip_what_is_past(self, first: int, soak_clock: SoakClock, *, is_awake: bool) -> int:
+    async def _skip_what_is_past(self, first: int, soak_clock: SoakClock, *, is_awake: bool) -> int:
         """Write rows for the lane's slots from `first` on that were due before now; give the first that was not.
 
         A lane that was awake and is late by less than a second sends late what it was late for, as after any stall.
@@ -243,9 +246,13 @@ class Sender:
                 due, workload=self.workload, pacer=self.pacer, soak_clock=soak_clock,
                 phases=self.job.plan.phase_starts(self.settings.duration_s),
             )  # fmt: skip
-            for row in rows:
-                self.vitals.saw_outcome(row)
-                self.recorder.outcome(row._replace(lane=self.lane.number))
+            while chunk := list(itertools.islice(rows, ROWS_AT_A_TIME)):
+                for row in chunk:
+                    self.vitals.saw_outcome(row)
+                    self.recorder.outcome(row._replace(lane=self.lane.number))
+                if len(chunk) == ROWS_AT_A_TIME and not await self.recorder.is_written_down():
+                    msg = f"the disk does not keep up with rows for the {len(due)} slots that were missed"
+                    raise RecordingError(msg)
             from_s, to_s = self.pacer.due_s(due[0]), self.pacer.due_s(due[-1])
             self.events.write(
                 EventName.LANE_GAP,

@@ -19,6 +19,7 @@ from soaklib.records.rows import (
 from soaklib.records.vocabulary import (
     FAILED_KINDS,
     FIGURES_FOLDER,
+    NOBODY_LIVED,
     NOT_MADE,
     EventName,
     Expected,
@@ -35,6 +36,7 @@ __all__ = [
     "FIGURES_FOLDER",
     "HEALTH_METRIC_PREFIX",
     "JUDGING",
+    "NOBODY_LIVED",
     "NOT_MADE",
     "SUCCESS_SQL",
     "Event",

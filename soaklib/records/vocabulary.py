@@ -8,6 +8,7 @@ from typing import Final
 __all__ = [
     "FAILED_KINDS",
     "FIGURES_FOLDER",
+    "NOBODY_LIVED",
     "NOT_MADE",
     "EventName",
     "Expected",
@@ -197,6 +198,9 @@ class EventName(StrEnum):
     CLOCK_OFFSET = "CLOCK_OFFSET"  #: how far a lane's clock is ahead of the conductor's, and the bound of the error
     CLOCK_OFFSET_UNKNOWN = "CLOCK_OFFSET_UNKNOWN"
 
+
+NOBODY_LIVED: Final = "nobody lived while it was due"
+"""The detail of an event that says of a rotation or snapshot that it was not made, for the conductor was gone."""
 
 NOT_MADE: Final = frozenset(
     {

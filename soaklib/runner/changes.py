@@ -113,6 +113,7 @@ class Changes:
         for change in () if gateway_is_new else past.may_be_on:
             self._owed.owe(_debt(change), self._maker(change).undoing(change))
         await self.end_cut_short(past.soak_s / duration_s)
+        await self._guard_what_is_left()
         if not gateway_is_new:
             await context.admin.clear_left(past.policies)
 
@@ -121,6 +122,20 @@ class Changes:
             await self._context.admin.resume(change, gateway_is_new=gateway_is_new)
         except TargetError as exc:
             self._context.events.write(EventName.CHANGE_FAILED, f"{change.do} at the new gateway: {exc}")
+
+    async def _guard_what_is_left(self) -> None:
+        """Let the guard watch over what an earlier runner left on and this one could not take back yet."""
+        for change in self._context.plan.changes:
+            if not isinstance(change, LastingChange) or not self.may_be_on(change):
+                continue
+            undoing = self._maker(change).undoing(change)
+            try:
+                if undoing is not None:
+                    await self._context.guard.watch(undoing)
+            except TargetError as exc:
+                self._context.events.write(
+                    EventName.CHANGE_FAILED, f"{change.do}: {exc}", change=change.do, subject=change.subject
+                )
 
     async def end_cut_short(self, share: float) -> None:
         """Take back, before the load goes on, what is on; what cannot be for now is left to the timeline.
@@ -250,7 +265,6 @@ class Changes:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             else:
-                self._owed.settle(_debt(change))
                 events.write(
                     change.end_event,
                     key=key,

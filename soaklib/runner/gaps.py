@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from soaklib.plan.workload import probe_slot
 from soaklib.records import Kind, Outcome, Purpose, Reason
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from soaklib.plan.workload import Call, Workload
     from soaklib.runner.clock import SoakClock
 
-__all__ = ["missed_probes", "missed_slots"]
+__all__ = ["ROWS_AT_A_TIME", "missed_probes", "missed_slots"]
+
+ROWS_AT_A_TIME: Final = 50_000
+"""So many such rows are written before the next are made: a long gap has millions."""
 
 
 def missed_slots(

@@ -25,6 +25,7 @@ from yarl import URL
 from soaklib.errors import SettingsError
 from soaklib.plan.changes import Change, HttpChange, UpstreamChange
 from soaklib.safety.foreign_text import plain_text
+from soaklib.safety.reaching import refuse_bad_header
 from soaklib.targets.admin import AdminError, Made
 from soaklib.targets.base import Wire
 from soaklib.targets.transport import TimedConnector, open_session, read_bounded, why_no_answer
@@ -66,7 +67,7 @@ class LiteralChanges:
         Raises
         ------
         SettingsError
-            A variable that it needs is not set; the text names the change and the variable.
+            A variable that it needs is not set, or holds what no header can; the text names it.
         """
         self._making(change)
         self.undoing(change)
@@ -130,9 +131,9 @@ class LiteralChanges:
         link = self._link
         is_elsewhere = not wire.path.startswith("/")
         url = wire.path if is_elsewhere else link.base_url + wire.path
-        connector = TimedConnector(url, limit=1, ca_file=link.ca_file)
         headers = dict(wire.headers) if is_elsewhere else dict(link.headers) | dict(wire.headers)
         try:
+            connector = TimedConnector(url, limit=1, ca_file=link.ca_file)
             async with (
                 asyncio.timeout(link.timeout_s),
                 open_session(connector, timeout_s=link.timeout_s, headers=headers) as session,
@@ -144,6 +145,8 @@ class LiteralChanges:
             raise _unanswered(wire, f"nothing within {link.timeout_s:g} s") from exc
         except (aiohttp.ClientError, OSError) as exc:
             raise _unanswered(wire, plain_text(why_no_answer(exc))) from exc
+        except SettingsError as exc:  # hours after it was looked at: the authorities' file is gone, for example
+            raise _unanswered(wire, str(exc)) from exc
 
 
 def _wire(request: LiteralRequest, where: str) -> Wire:
@@ -152,6 +155,7 @@ def _wire(request: LiteralRequest, where: str) -> Wire:
         if variable not in os.environ:
             msg = f"--plan: {where}: the environment variable {variable} of its header {name} is not set"
             raise SettingsError(msg)
+        refuse_bad_header(name, os.environ[variable])
         headers[name] = os.environ[variable]
     if request.body is None:
         return Wire(request.method, request.path, headers, None)

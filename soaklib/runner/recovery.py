@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from soaklib.plan.workload import Call
     from soaklib.store.writer import RunWriter
 
-__all__ = ["Past", "recover"]
+__all__ = ["Past", "recover", "refuse_complete"]
 
 _RECORDED_WITHIN_US: Final = 5_000_000
 
@@ -97,6 +97,19 @@ class Past:
         return self.segment > 0
 
 
+def refuse_complete(status: str) -> None:
+    """Refuse to go on with a run that came to its end.
+
+    Raises
+    ------
+    RunError
+        It did.
+    """
+    if status == RunStatus.COMPLETED:
+        msg = "the run is complete: there is nothing to resume; start a new one"
+        raise RunError(msg)
+
+
 def recover(writer: RunWriter, settings: SoakSettings, plan: Plan, *, slots: range | None = None) -> Past:
     """Settle a run that is to go on: close its last segment, write its missed calls, and give its past.
 
@@ -108,9 +121,7 @@ def recover(writer: RunWriter, settings: SoakSettings, plan: Plan, *, slots: ran
         The run is complete.
     """
     [(status,)] = writer.read("select status from run")
-    if status == RunStatus.COMPLETED:
-        msg = "the run is complete: there is nothing to resume; start a new one"
-        raise RunError(msg)
+    refuse_complete(status)
     [(last_us,)] = writer.read(_LAST_SIGN_OF_LIFE)
     rows = writer.read("select segment, started_at_us, soak_started_s, ended_at_us from segments order by segment")
     writer.reopen_run()

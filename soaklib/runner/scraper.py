@@ -131,6 +131,11 @@ class Scraper:
         else:
             self._events.write(EventName.METRICS_SNAPSHOT, f"{name} {kept.size} bytes", key=key)
 
+    def say_missed(self, name: str, why: str, *, key: str) -> None:
+        """Write down that a snapshot was not taken, as :meth:`snapshot` does when it gives up."""
+        if METRICS in self._admin.endpoints:
+            self._events.write(EventName.METRICS_SNAPSHOT_FAILED, f"{name} {why}", key=key)
+
     async def _count_upstream(self) -> None:
         """Write down what the upstream counted, and from when to when it was asked."""
         asked_us = self._clock.now_us()

@@ -68,3 +68,6 @@ class Senders(Protocol):
 
     async def end(self) -> None:
         """Tell those that still send to stop, and wait until all are gone."""
+
+    def drop(self) -> None:
+        """Tell them to stop, as far as they can be told without waiting: this process is about to leave."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from soaklib.runner.clock import ClockJumpedError
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from soaklib.runner.clock import RunClock
     from soaklib.runner.load import Load
 
-__all__ = ["End", "run_side_by_side"]
+__all__ = ["End", "heeding", "run_side_by_side"]
+
+_T = TypeVar("_T")
 
 
 class End(NamedTuple):
@@ -75,6 +77,22 @@ async def run_side_by_side(
         await _cancel(stopping, main)
         await load.drain(0.0)
         await _cancel(around)
+
+
+async def heeding(stop: asyncio.Event, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T] | None:
+    """Do what may take long, unless `stop` is set first; give the task that did it, None where it was left off.
+
+    What the work raises is raised here.
+    """
+    stopping, working = asyncio.create_task(stop.wait()), asyncio.create_task(work)
+    try:
+        await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            return None
+        working.result()
+        return working
+    finally:
+        await _cancel(stopping, working)
 
 
 def _error_of(task: asyncio.Task[Any]) -> BaseException | None:

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.errors import SoaklibError
+from soaklib.errors import SoaklibError, first_line
 from soaklib.plan.cadence import occurrences, sampling_s
 from soaklib.plan.pacer import Pacer
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
@@ -33,7 +33,7 @@ from soaklib.runner.load import Load, Schedule
 from soaklib.runner.rate_limit import say_rate_limit
 from soaklib.runner.recovery import Past
 from soaklib.runner.scraper import Scraper
-from soaklib.runner.side_by_side import run_side_by_side
+from soaklib.runner.side_by_side import heeding, run_side_by_side
 from soaklib.runner.surroundings import Surroundings
 from soaklib.runner.timeline import Timeline
 from soaklib.runner.tokens import AgentPool
@@ -105,6 +105,8 @@ class Soak:
         """The soak second it is; where it left off while the set-up goes on."""
         if self.timeline is None:
             return self.segment.soak_started_s
+        if self._ended and self._ended[-1].segment == self.segment.segment:  # soak time stands still
+            return self._ended[-1].soak_ended_s or 0.0
         return min(max(0.0, self.soak_clock.soak_s(self.clock.now_us())), self.job.settings.duration_s)
 
     async def run(self, stop: asyncio.Event) -> SoakResult:
@@ -141,7 +143,7 @@ class Soak:
             error = exc
         finally:
             if job.senders is not None:
-                await job.senders.end()
+                await self._clean_up(job.senders.end(), within_s=None)  # which has its own limit
             await self._clean_up(changes.end_all(self.soak_s / job.settings.duration_s))
             if self.timeline is not None:
                 key = "snapshot:final" if status is RunStatus.COMPLETED else None  # a run may be resumed and end again
@@ -186,7 +188,10 @@ class Soak:
         why = f"no runner for {(self.clock.now_us() - gap_us) / 1e6:.1f} s"
         zero_us = None
         if job.senders is not None:
-            zero_us = await job.senders.begin(clock=self.clock, events=self.events, vitals=self.vitals)
+            begun = await heeding(stop, job.senders.begin(clock=self.clock, events=self.events, vitals=self.vitals))
+            if begun is None:
+                return False
+            zero_us = begun.result()
             await pool.rotate(within_s=job.settings.http_timeout_ms / 1000)  # those of the set-up have grown old
         while True:
             past = self._begin_segment(past, why, zero_us)
@@ -212,7 +217,10 @@ class Soak:
                 if end.error is not None:
                     raise end.error
                 return end.completed
-            past = await self._wake_up(load, pool, ways.admin, changes)
+            waking = await heeding(stop, self._wake_up(load, pool, ways.admin, changes))
+            if waking is None:
+                return False
+            past = waking.result()
             why = f"{end.error}: it slept, or was set"
 
     def _begin_segment(self, past: Past, why: str, zero_us: int | None) -> Past:
@@ -310,6 +318,7 @@ class Soak:
             plan=self.job.plan, duration_s=self.job.settings.duration_s, target=self._target, admin=ways.admin,
             client=ways.client, pool=pool, clock=self.clock, soak_clock=self.soak_clock,
             utc_now=self._surroundings.utc_now, vitals=self.vitals, record=self.recorder.outcome, events=self.events,
+            embedded=self.job.settings.embedded,
         )  # fmt: skip
 
     def _scheduled(self, load: Load, timeline: Timeline, past: Past) -> list[Coroutine[object, object, None]]:
@@ -359,13 +368,18 @@ class Soak:
 
     # -- the end
 
-    async def _clean_up(self, step: Awaitable[object]) -> None:
+    async def _clean_up(self, step: Awaitable[object], *, within_s: float | None = _CLEAN_UP_WITHIN_S) -> None:
         """Take one step of the clean-up; that it failed is said, and keeps none of the others from being taken."""
         try:
-            async with asyncio.timeout(_CLEAN_UP_WITHIN_S):
+            async with asyncio.timeout(within_s):
                 await step
-        except (SoaklibError, TimeoutError) as exc:
-            self.events.write(EventName.CHANGE_FAILED, f"clean-up: {exc or 'it took too long'}")
+        except TimeoutError:
+            self.events.write(EventName.CHANGE_FAILED, "clean-up: it took too long")
+        except ExceptionGroup as failures:  # of changes that are taken back side by side
+            for exc in failures.exceptions:
+                self.events.write(EventName.CHANGE_FAILED, f"clean-up: {first_line(exc)}")
+        except Exception as exc:  # noqa: BLE001 - whatever a target raises: what else is on is to be taken back
+            self.events.write(EventName.CHANGE_FAILED, f"clean-up: {first_line(exc)}")
 
     def _say_how_it_ended(self, status: RunStatus, error: SoaklibError | None) -> None:
         name = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from soaklib.errors import TargetError
 from soaklib.plan.cadence import occurrences, snapshot_at_s
 from soaklib.plan.changes import LastingChange
-from soaklib.records import EventName
+from soaklib.records import NOBODY_LIVED, EventName
 from soaklib.runner.change_keys import change_key, off_key
 from soaklib.targets.admin import AdminError
 
@@ -92,6 +92,10 @@ class Timeline:
                 },
             )
 
+    def _now_s(self) -> float:
+        """Give the soak second that it is; where a conductor was gone, soak time went on without it."""
+        return self.soak_clock.soak_s(self.clock.now_us())
+
     async def _sleep_until(self, soak_s: float) -> None:
         await self.clock.sleep_until(self.soak_clock.at_us(soak_s))
 
@@ -118,7 +122,7 @@ class Timeline:
             await self._sleep_until(change.at * self.duration_s)
             if self.changes.may_be_on(change):
                 await self._take_back(change, None)
-            if self.soak_clock.soak_s(self.clock.now_us()) >= self._end_of(change):
+            if self._now_s() >= self._end_of(change):
                 self.events.write(
                     EventName.CHANGE_FAILED, f"{change.do}: its time was over when it came to it", key=key
                 )
@@ -134,17 +138,25 @@ class Timeline:
                 await self.changes.take_back(change, key=key)
 
     async def _rotate_tokens(self) -> None:
-        every_s = self.plan.intervals.rotate_tokens_s
+        every_s, begun_s = self.plan.intervals.rotate_tokens_s, self._now_s()
         for number in range(1, occurrences(self.duration_s, every_s)):
-            if not self.events.is_done(key := f"rotation:{number}"):
+            if self.events.is_done(key := f"rotation:{number}"):
+                continue
+            if (number + 1) * every_s <= begun_s:
+                self.events.write(EventName.TOKENS_ROTATION_FAILED, NOBODY_LIVED, key=key)
+            else:
                 await self._sleep_until(number * every_s)
                 # tried until the next one is due: when a gateway comes back late, tokens are renewed at once
                 await self.rotate(within_s=every_s / self.soak_clock.speed, key=key)
 
     async def _take_snapshots(self) -> None:
-        every_s = self.plan.intervals.snapshot_s
+        every_s, begun_s = self.plan.intervals.snapshot_s, self._now_s()
         for number in range(occurrences(self.duration_s, every_s)):
-            if not self.events.is_done(key := f"snapshot:{number}"):
+            if self.events.is_done(key := f"snapshot:{number}"):
+                continue
+            if (number + 1) * every_s <= begun_s:  # metrics of now are not those of then
+                self.scraper.say_missed(f"soak-h{number}.prom", NOBODY_LIVED, key=key)
+            else:
                 rotate_s = self.plan.intervals.rotate_tokens_s
                 await self._sleep_until(snapshot_at_s(number, every_s, rotate_s, self.duration_s))
                 left_s = self._left_s(min((number + 1) * every_s, self.duration_s))

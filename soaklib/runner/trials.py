@@ -59,6 +59,8 @@ class IdentityTrials:
         The run's clocks, and the wall's.
     vitals, record, events
         Take what became of the calls.
+    embedded
+        Whether the gateway is a rehearsal's own, which shortens its windows by its speed.
     """
 
     plan: Plan
@@ -73,6 +75,7 @@ class IdentityTrials:
     vitals: Vitals
     record: Callable[[Outcome], None]
     events: EventLog
+    embedded: bool
     _made: dict[Trial, tuple[Identity, int]] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
 
@@ -168,7 +171,8 @@ class IdentityTrials:
 
     def _edge_of(self, place: int, limit: RateLimit) -> Callable[[int], Coroutine[object, object, None]]:
         """Give a turn at a limit's edge: calls one after the other until one is refused, or all should be."""
-        role = limit.roles[0] if limit.roles else self.plan.operations[0].role
+        callers = [operation.role for operation in self.plan.operations]
+        role = next((role for role in limit.roles if role in callers), callers[0])
         name = f"limit {place}"
 
         async def take_turn(turn: int) -> None:
@@ -192,7 +196,7 @@ class IdentityTrials:
         return take_turn
 
     def _window_us(self, limit: RateLimit) -> int:
-        return round(limit.window_s / self.soak_clock.speed * 1e6)
+        return round(limit.window_s / (self.soak_clock.speed if self.embedded else 1.0) * 1e6)
 
     # -- calls
 

@@ -16,14 +16,14 @@ import os
 import platform
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from soaklib.errors import RecordingError, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RunLock", "is_owned", "owned_since"]
+__all__ = ["RunLock", "is_owned", "owned_since", "owning_process"]
 
 _LOCK_NAME: Final = ".lock"
 _ASKING_S: Final = 1.0  # far longer than anyone's look at the lock
@@ -43,6 +43,20 @@ def owned_since(folder: Path) -> float | None:
     """Give since when another live process has owned the run in a folder, as a file time; None when none does."""
     lock = _owned_lock(folder)
     return None if lock is None or (lock.st_dev, lock.st_ino) in _held else lock.st_mtime
+
+
+def owning_process(folder: Path) -> int | None:
+    """Give the id of the live process that owns the run in a folder; None when none does, or none of this machine's.
+
+    The id is of use to whoever would send it a signal, and read only while its lock is held, in the same namespace.
+    """
+    if not is_owned(folder):
+        return None
+    try:
+        said = _said((folder / _LOCK_NAME).read_bytes()[:_MOST_WORDS_BYTES])
+    except OSError:
+        return None
+    return None if said is None or said.place != (_boot(), _pid_namespace()) else said.pid
 
 
 def _owned_lock(folder: Path) -> os.stat_result | None:
@@ -138,6 +152,23 @@ class RunLock:
         os.close(self._descriptor)
 
 
+class _Said(NamedTuple):
+    """Who owns a run, by its lock's file: a process, and what its id is to be read in."""
+
+    pid: int
+    host: str
+    place: tuple[str, str]
+
+
+def _said(words: bytes) -> _Said | None:
+    """Read a lock's file; None for what nobody would have written, or has not written yet."""
+    try:
+        said = json.loads(words)
+        return _Said(int(said["pid"]), said["host"], (said["boot"], said["pid namespace"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def _oneself() -> dict[str, str]:
     """Give what names this process to a person: its id, and what that id is to be read in."""
     return {"pid": str(os.getpid()), "host": platform.node(), "boot": _boot(), "pid namespace": _pid_namespace()}
@@ -145,14 +176,14 @@ def _oneself() -> dict[str, str]:
 
 def _owner(words: bytes) -> str:
     """Word who owns a run by what its lock's file says, which an owner may not have written yet."""
-    try:
-        said = json.loads(words)
-        pid, host, place = said["pid"], said["host"], (said["boot"], said["pid namespace"])
-    except (ValueError, KeyError, TypeError):
+    said = _said(words)
+    if said is None:
         return "a live process"
-    if place == (_boot(), _pid_namespace()):
-        return f"a live process (pid {pid})"
-    return f"a live process elsewhere (pid {pid} on {host}: another machine, or another container of this one)"
+    if said.place == (_boot(), _pid_namespace()):
+        return f"a live process (pid {said.pid})"
+    return (
+        f"a live process elsewhere (pid {said.pid} on {said.host}: another machine, or another container of this one)"
+    )
 
 
 def _boot() -> str:

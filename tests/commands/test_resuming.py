@@ -7,19 +7,27 @@ import subprocess
 import sys
 import time
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 import trustme
+from known_files import changed_copy
 from rehearsals import Rehearsal, run_command
 
 import soaklib
 from soaklib.analysis.sources.kept_log import kept_request_log, retire_request_log
+from soaklib.commands import run
 from soaklib.commands.resuming import lacking, resumed_settings
 from soaklib.errors import SettingsError
 from soaklib.plan.loading import load_settings
 
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 PASSWORD_URL = "postgresql://u:secret@h/d"  # noqa: S105 - made up
 MASKED_URL = "postgresql://u:***@h/d"
+BEGUN_ELSEWHERE = (
+    "update run set status = 'interrupted', embedded = false, "
+    """settings = '{"gateway_url": "http://127.0.0.1:9", "senders": 2}'"""
+)
 GATEWAY = ("--gateway-url", "http://127.0.0.1:3000")
 
 
@@ -32,6 +40,27 @@ def _clean_environment(monkeypatch):
 def stored(*flags):
     """Give what a run keeps of its settings."""
     return json.loads(load_settings(list(flags)).public_json())
+
+
+@pytest.mark.parametrize(
+    ("statements", "code", "said"),
+    [
+        ((), 2, "the run is complete: there is nothing to resume"),
+        ((BEGUN_ELSEWHERE,), 3, "the gateway at http://127.0.0.1:9 cannot be used"),
+    ],
+    ids=["complete", "without a gateway"],
+)  # fmt: skip
+def test_a_merged_run_that_does_not_go_on_stays_merged(tmp_path, capsys, statements, code, said):
+    """Whatever is refused, what was brought together of a fleet's files is as it was, and the conductor's beside it."""
+    folder = changed_copy(SAMPLE, tmp_path / "run", *statements)
+    kept = folder / "lanes" / "conductor.duckdb"
+    kept.parent.mkdir()
+    kept.write_text("the conductor's")
+    before = (folder / "run.duckdb").read_bytes()
+    assert run.main(["--resume", str(folder)]) == code
+    assert said in capsys.readouterr().err
+    assert kept.read_text() == "the conductor's"
+    assert (folder / "run.duckdb").read_bytes() == before
 
 
 def test_the_plan_file_is_not_asked_for(tmp_path, monkeypatch):

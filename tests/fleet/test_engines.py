@@ -1,5 +1,7 @@
 """What starts lanes by an index elsewhere: a Slurm array and a Kubernetes Indexed Job."""
 
+import datetime as dt
+import json
 import re
 import shlex
 from pathlib import Path
@@ -11,7 +13,13 @@ import yaml
 from soaklib.commands import send
 from soaklib.commands.send import _given_job, _own_job, start_time
 from soaklib.errors import SettingsError
+from soaklib.fleet.job import LaneJob
+from soaklib.fleet.lane_run import lane_manifest, settle
 from soaklib.fleet.lanes import Lane
+from soaklib.fleet.launch import fleeted
+from soaklib.plan.loading import load_settings
+from soaklib.plan.model import load_plan
+from soaklib.runner.job import SoakJob
 
 _SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -102,6 +110,54 @@ def test_what_lanes_cannot_share_is_refused(flags, words):
     options, rest = send.flags().parse_known_args(["--lane", "0/2", *flags])
     with pytest.raises(SettingsError, match=words):
         _own_job(options, Lane(0, 2), rest)
+
+
+def test_a_job_holds_no_password(monkeypatch, tmp_path):
+    """That of the gateway's database, of which no lane knows anything, stays with whoever gave it."""
+    monkeypatch.setenv("SOAK_DATABASE_URL", "postgresql://u:open-sesame@127.0.0.1/gateway")
+    options, rest = send.flags().parse_known_args(
+        ["--lane", "0/2", "--start-at", "2026-12-01T00:00:00Z", "--gateway-url", "http://127.0.0.1:1"]
+    )
+    made = _own_job(options, Lane(0, 2), rest)
+    settings = load_settings(["--gateway-url", "http://127.0.0.1:1", "--senders", "2"])
+    conducted = fleeted(
+        SoakJob(
+            run_id="r1", folder=tmp_path, settings=settings, plan=made.plan, target="http://127.0.0.1:1",
+            anchor_utc=made.anchor_utc,
+        )
+    ).senders.job  # fmt: skip
+    for job in (made, conducted):
+        assert "open-sesame" not in job.model_dump_json()
+        assert "open-sesame" not in str(lane_manifest(job, Lane(0, 2)))
+        assert job.settings_of(Lane(0, 2)).database_url is None
+
+
+def test_the_folder_of_a_run_is_private_whoever_makes_it(tmp_path):
+    """The first of its lanes, and a merge of lanes that were elsewhere."""
+    options, rest = send.flags().parse_known_args(
+        ["--lane", "0/2", "--start-at", "2026-12-01T00:00:00Z", "--gateway-url", "http://127.0.0.1:1", "--run-id", "r1",
+         "--out", str(tmp_path / "runs")]
+    )  # fmt: skip
+    home = send._home(options, _own_job(options, Lane(0, 2), rest), rest)
+    assert home == tmp_path / "runs" / "r1"
+    assert (home.stat().st_mode & 0o777, send._home(options, _own_job(options, Lane(0, 2), rest), rest)) == (
+        0o700,
+        home,
+    )
+
+
+def test_a_machine_that_sends_nothing_needs_no_file_of_those_that_do(tmp_path):
+    """The gateway's authorities are on the lanes' machines, and a merge on none of them."""
+    settings = json.loads(load_settings(["--gateway-url", "https://127.0.0.1:1"]).public_json())
+    job = LaneJob(
+        run_id="r1", anchor_utc=dt.datetime(2026, 12, 1, tzinfo=dt.UTC), lanes=2, start_us=0,
+        target="https://127.0.0.1:1", settings=settings | {"ca_file": str(tmp_path / "gone.pem")}, plan=load_plan(),
+    )  # fmt: skip
+    with pytest.raises(SettingsError, match=r"gone\.pem"):
+        job.settings_of(Lane(0, 2))
+    assert job.settings_of(Lane(0, 2), is_sending=False).ca_file is None
+    settle(job, Lane(0, 2), tmp_path, zero_us=0, until_s=60.0)
+    assert (tmp_path / "run.duckdb").exists()
 
 
 def test_caps_and_agents_are_divided(tmp_path):

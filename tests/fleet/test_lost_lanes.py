@@ -100,11 +100,11 @@ def test_a_lane_whose_files_are_gone_is_missed_when_that_is_said(tmp_path, capsy
     assert _read(tmp_path / "run", _MISSED) == [(0, False, 36), (1, True, 36)]
 
 
-def test_a_lane_of_a_conducted_run_that_is_on_another_machine_is_not_taken_for_lost(tmp_path, capsys):
-    """A lane that left no folder here has no row missed: the words say where to bring it, or how to say it is gone."""
-    _lane(tmp_path, 0)
-    _JOB.write(tmp_path)
-    conductor = RunWriter(tmp_path / DATABASE_NAME)
+def _conductor(folder):
+    """Write what a conductor leaves that came to the run's end."""
+    folder.mkdir(exist_ok=True)
+    _JOB.write(folder)
+    conductor = RunWriter(folder / DATABASE_NAME)
     conductor.begin_run(
         Manifest(
             run_id="r1", soaklib_version="0", anchor_utc=ANCHOR, speed=60.0, rps=0.01, hours=2.0, seed=_SETTINGS.seed,
@@ -115,6 +115,26 @@ def test_a_lane_of_a_conducted_run_that_is_on_another_machine_is_not_taken_for_l
     conductor.append({"segments": [segment_row(_whole(None), runner_pid=1)]})
     conductor.end_run(RunStatus.COMPLETED, completed_utc=ANCHOR, duration_s=120.0)
     conductor.close()
+
+
+def test_lanes_of_a_conducted_run_that_are_elsewhere_are_settled_as_those_in_its_folder(tmp_path, capsys):
+    """One was killed and one is gone for good: each slot has its row, in whichever folders they lay."""
+    home, killed = tmp_path / "home", _lane(tmp_path / "there", 0, sent=30, status=None)
+    _conductor(home)
+    assert _merged(home, killed) == 2
+    assert f"soaklib merge {home} --lost 1" in capsys.readouterr().err
+    assert _merged(home, killed, "--lost", "1") == 0
+    assert _read(home, _MISSED) == [(0, False, 15), (0, True, 21), (1, True, 36)]
+    assert _merged(home, _lane(tmp_path / "again", 1)) == 2
+    assert "lane 1/2 is in " in capsys.readouterr().err
+    assert _merged(killed, lane_folder(home, 1), "--out", tmp_path / "run") == 0
+    assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_lane_of_a_conducted_run_that_is_on_another_machine_is_not_taken_for_lost(tmp_path, capsys):
+    """A lane that left no folder here has no row missed: the words say where to bring it, or how to say it is gone."""
+    _lane(tmp_path, 0)
+    _conductor(tmp_path)
     assert _merged(tmp_path) == 2
     said = capsys.readouterr().err
     assert "bring its folder there" in said

@@ -222,6 +222,19 @@ def test_a_run_goes_on_after_a_merge_that_died_while_it_kept_the_conductors_file
     assert read(tmp_path, "select purpose from outcomes") == [("probe",)]
 
 
+def test_what_a_killed_judge_left_of_a_merged_run_is_none_of_the_conductors(tmp_path):
+    """A log beside the merged file would be taken for that of the file that takes its place."""
+    write_conductor(tmp_path)
+    kept = tmp_path / "lanes" / "conductor.duckdb"
+    kept.parent.mkdir()
+    (tmp_path / DATABASE_NAME).rename(kept)
+    (tmp_path / DATABASE_NAME).write_text("merged")
+    (tmp_path / f"{DATABASE_NAME}.wal").write_text("of the merged file")
+    unmerge(tmp_path)
+    assert not (tmp_path / f"{DATABASE_NAME}.wal").exists()
+    assert read(tmp_path, "select purpose from outcomes") == [("probe",)]
+
+
 def test_a_late_lane_invalidates_its_own_share_alone(tmp_path):
     """Calls of a lane that was late are left out where it was; those of the other lane in the same minute are not."""
     write_conductor(tmp_path)

@@ -114,6 +114,40 @@ def test_a_word_to_stop_ends_it_in_order(world):
     assert sorted(row.slot for row in rows if row.step == 0) == list(range(0, 180, 2))
 
 
+def test_a_word_to_stop_is_heard_before_the_start(world):
+    """A lane that waits for a start an hour ahead ends when it is told to, and nothing was sent."""
+
+    async def later(_, stop):
+        await asyncio.sleep(60)
+        stop.set()
+
+    result, rows, _ = _send(world, Lane(0, 2), start_us=3_600_000_000, during=later)
+    assert (result.status, rows) == (RunStatus.INTERRUPTED, [])
+    assert world.loop.time() < 70
+
+
+def test_rows_for_a_long_gap_are_written_as_they_are_made(world, monkeypatch):
+    """A lane that slept through thousands of slots does not hold them all at once; a disk that takes none is said."""
+    monkeypatch.setattr(soaklib.fleet.sender, "ROWS_AT_A_TIME", 20)
+    written = []
+
+    async def is_written_down(recorder):
+        written.append(len(recorder._pending))
+        recorder._flush()
+        return len(written) < 4
+
+    monkeypatch.setattr(MemoryRecorder, "is_written_down", is_written_down)
+
+    async def sleeps(*_):
+        await asyncio.sleep(40)
+        world.sleep(60)
+
+    result, _, _ = _send(world, Lane(0, 2), during=sleeps)
+    assert len(written) == 4
+    assert max(written) < 40
+    assert "the disk does not keep up with rows for the" in str(result.error)
+
+
 def test_a_machine_that_slept_misses_its_slots(world):
     """What was due while the machine slept is missed; what comes after it leaves on time."""
 

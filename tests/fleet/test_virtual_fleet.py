@@ -1,5 +1,7 @@
 """Fleets on virtual time: judged as one sender is, and what becomes of them when something dies."""
 
+import asyncio
+
 import duckdb
 import pytest
 from virtual_fleet import FleetWorld, VirtualDesk
@@ -177,6 +179,21 @@ def test_a_conductor_that_dies_and_is_resumed_finds_its_lanes_sending(world):
     assert _apart_us(folder, 0) <= 1
     [(missed,)] = _rows(folder, "select count(*) from outcomes where kind = 'missed' and purpose = 'probe'")
     assert missed == pytest.approx(dead_s * _SPEED / 60, abs=1)  # one a soak-minute: the conductor's alone
+
+
+def test_a_word_to_stop_is_heard_while_lanes_get_ready(world, monkeypatch):
+    """They may take two minutes; whoever stops the run then does not wait for them, and they are told to stop."""
+
+    async def never(*_):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(soaklib.fleet.sender, "ask_start", never)
+    world.begin()
+    world.live(5)
+    world.stop()
+    assert world.loop.time() < 30
+    assert world.results[-1].status == "interrupted"
+    assert all(place.task.done() for place in world.places.values())
 
 
 def test_only_the_lanes_that_are_missing_are_started_again(world):

@@ -6,6 +6,7 @@ import pytest
 from kept_events import KeptEvents
 from virtual_time import run_virtually
 
+from soaklib.errors import TargetError
 from soaklib.plan.changes import ChaosChange, CredentialsChange, PolicyChange
 from soaklib.plan.model import load_plan
 from soaklib.runner.changes import ChangeContext, Changes
@@ -283,6 +284,31 @@ def test_a_resumed_run_on_the_old_gateway_first_clears_chaos_and_its_old_policie
         ("chaos_off", "openai"), ("delete_policy", "p1"), ("delete_policy", "p2"),
     ]  # fmt: skip
     assert bench.events.names() == ["CHAOS_MODE_OFF"]
+
+
+def test_what_a_resumed_run_cannot_take_back_yet_is_guarded(bench):
+    """The guard of the runner that made it may be gone: should this runner be killed as well, its own goes on."""
+    bench.api.errors["chaos_off"] = [UNREACHABLE] * 99
+    run(bench.changes.restore(Past(segment=1, may_be_on=(CHAOS,)), gateway_is_new=False, duration_s=86_400.0))
+    assert bench.changes.may_be_on(CHAOS)
+    assert bench.guard.watching
+    bench.api.errors["chaos_off"] = []
+    run(bench.changes.take_back(CHAOS))
+    assert not bench.guard.watching
+
+
+def test_a_guard_that_cannot_be_started_is_said_and_the_resumed_run_goes_on(bench, monkeypatch):
+    """What is on is owed its end all the same."""
+
+    async def refused(_undoing):
+        msg = "no more processes"
+        raise TargetError(msg)
+
+    monkeypatch.setattr(bench.guard, "watch", refused)
+    bench.api.errors["chaos_off"] = [UNREACHABLE] * 99
+    run(bench.changes.restore(Past(segment=1, may_be_on=(CHAOS,)), gateway_is_new=False, duration_s=86_400.0))
+    assert bench.events.written[-1][:2] == ("CHANGE_FAILED", "chaos: no more processes")
+    assert bench.changes.may_be_on(CHAOS)
 
 
 def test_a_resumed_run_whose_chaos_never_began_asks_for_no_end(bench):

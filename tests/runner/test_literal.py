@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -227,6 +228,23 @@ def test_what_cannot_be_sent_is_refused_before_anything_is(monkeypatch):
     monkeypatch.delenv(CONTROL_VARIABLE, raising=False)
     with pytest.raises(SettingsError, match="upstream-500 has no `control`"):
         literal.refuse_what_cannot_be_sent(UPSTREAM)
+
+
+def test_a_header_that_cannot_be_sent_is_refused_before_anything_is(monkeypatch):
+    """A line end at the end of a variable is found now, and not when the change is due; its value is not shown."""
+    literal = LiteralChanges(Link(base_url="", timeout_s=1.0, plan=load_plan(), run_id="r1", rps=1.0, tell=None))
+    monkeypatch.setenv("ADMIN_KEY", "Bearer secret\n")
+    with pytest.raises(SettingsError, match="the value of the header Authorization holds a line end") as refused:
+        literal.refuse_what_cannot_be_sent(HTTP)
+    assert "secret" not in str(refused.value)
+
+
+def test_what_is_amiss_with_tls_when_a_change_is_due_is_no_answer(tmp_path):
+    """The file with the authorities is gone, hours after it was looked at: the change failed, and the soak goes on."""
+    bench = Bench("https://127.0.0.1:9", tmp_path, HTTP)
+    link = replace(bench.link, ca_file=str(tmp_path / "gone.pem"))
+    with pytest.raises(AdminError, match=r"got no answer: .*gone\.pem"):
+        asyncio.run(LiteralChanges(link).make(HTTP))
 
 
 def test_a_plan_takes_them_and_names_a_tool_only_where_there_is_one():

@@ -3,43 +3,13 @@
 import re
 
 import pytest
-from virtual_soak import World, may_be_denied
+from virtual_soak import CHAOS_LASTS_S, CHAOS_S, CUT_S, FOUR_HOURS, assert_clean, may_be_denied
 
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
 
 ADMIN = r"/api/(admin|policies)"
 CHAOS = r"/api/admin/chaos"
 DAY = ("--hours", "24", "--speed", "360", "--rps", "0.02")
-FOUR_HOURS = ("--hours", "4", "--speed", "60", "--rps", "0.05")
-CHAOS_S, CHAOS_LASTS_S, CUT_S = 120.0, 5.0, 160.0  # of four hours at speed 60, wall seconds
-
-
-@pytest.fixture
-def world():
-    """Give what makes a world; it is closed at the end."""
-    worlds = []
-
-    def make(*arguments):
-        worlds.append(World(*arguments))
-        return worlds[-1]
-
-    yield make
-    for one in worlds:
-        one.close()
-
-
-def assert_clean(world):
-    """Nothing of the run is left at the gateway, and everything planned is there once."""
-    assert world.gateway.chaos == set()
-    assert world.gateway.policies == {}
-    keys = [key for *_, key in world.events() if key is not None]
-    assert sorted(keys) == sorted(set(keys))
-    [(rows, distinct)] = world.writer.read("select count(*), count(distinct (purpose, slot, step)) from outcomes")
-    assert rows == distinct
-    [(slots, most)] = world.writer.read("select count(distinct slot), max(slot) from outcomes where purpose = 'load'")
-    assert (slots, most + 1) == (world.settings.total_slots, world.settings.total_slots)
-    [(probes,)] = world.writer.read("select count(*) from outcomes where purpose = 'probe'")
-    assert probes == world.settings.hours * 60
 
 
 def names_of(world):
@@ -325,21 +295,6 @@ def test_a_policy_whose_id_got_lost_is_removed_all_the_same(world, fault):
     assert run.gateway.policies == {}
 
 
-def test_an_orderly_stop_leaves_nothing_to_be_missed(world):
-    """Soak time stands still from where the load ended, however long open calls are waited for."""
-    run = world(*FOUR_HOURS, "--drain-s", "30")
-    run.start()
-    run.live(29.9)
-    run.gateway.fault, run.gateway.hits = "lost", "proxy-request"
-    run.live(1.5)
-    run.stop()
-    run.gateway.fault = None
-    run.start()
-    run.finish()
-    assert_clean(run)
-    assert run.writer.read("select count(*) from outcomes where kind = 'missed'") == [(0,)]
-
-
 def test_slots_that_were_dropped_at_the_cap_are_there_once_after_a_kill(world):
     """The last sign of life is a dropped slot's own time."""
     run = world("--hours", "2", "--speed", "60", "--rps", "0.7", "--max-in-flight", "1")  # its first change comes later
@@ -355,40 +310,3 @@ def test_slots_that_were_dropped_at_the_cap_are_there_once_after_a_kill(world):
     run.finish()
     assert_clean(run)
     assert run.writer.read("select count(*) > 0 from outcomes where kind = 'dropped'") == [(True,)]
-
-
-def test_a_machine_that_sleeps_leaves_a_gap_and_right_times(world):
-    """Two hours: a new segment, an event, tokens made anew before the next call, and times that are UTC's."""
-    run = world(*FOUR_HOURS)
-    run.start()
-    run.live(50.5)
-    run.sleep(7200)
-    run.live(5)
-    run.finish()
-    assert run.is_completed
-    assert_clean(run)
-    [(_, detail, _)] = run.events("RUN_GAP")
-    assert "jumped ahead by 7200.0 s" in detail
-    refused = "select count(*) from outcomes where kind = 'unauthorized' and purpose <> 'trial'"
-    assert run.writer.read(refused) == [(0,)]
-    columns = "started_at_us, ended_at_us, soak_started_s, soak_ended_s"
-    before, after = run.writer.read(f"select {columns} from segments order by segment")
-    assert after[0] - before[1] == pytest.approx(7200e6, abs=1.5e6)
-    assert after[2] == before[3]
-    [(last_us,)] = run.writer.read("select max(done_at_us) from outcomes")
-    assert last_us == pytest.approx((7200 + 240) * 1e6, abs=2e6)
-
-
-def test_chaos_that_was_on_while_the_machine_slept_is_made_once_more(world):
-    """It is ended first; what was left of its time is still to come."""
-    run = world(*FOUR_HOURS)
-    run.start()
-    run.live(CHAOS_S + 2)
-    assert run.gateway.chaos == {"openai"}
-    run.sleep(600)
-    run.finish()
-    assert_clean(run)
-    assert [name for name, *_ in run.events("CHAOS_MODE_ON", "CHAOS_MODE_OFF")] == [
-        "CHAOS_MODE_ON",
-        "CHAOS_MODE_OFF",
-    ] * 2

@@ -1,12 +1,17 @@
 """Calls that must be refused, on virtual time: a whole soak with trials against a gateway that is an object."""
 
 import re
+from dataclasses import fields
 
 import pytest
 from virtual_soak import World
 
+from soaklib.plan.model import Role
 from soaklib.plan.oracles import RateLimit, Trials
 from soaklib.records import Kind, Reason
+from soaklib.runner.clock import SoakClock
+from soaklib.runner.trials import IdentityTrials
+from soaklib.store.views import Segment
 from soaklib.targets.trials import forged
 
 ROWS = """
@@ -106,6 +111,29 @@ def test_a_forged_secret_is_another_of_the_same_form(secret):
         other = forged(secret)
         assert other != secret
         assert other[: max(0, len(secret) - 12)] == secret[: max(0, len(secret) - 12)]
+
+
+@pytest.mark.parametrize(("embedded", "window_s"), [(True, 1.0), (False, 60.0)])
+def test_a_window_is_the_gateways_own_time_but_in_a_rehearsal(embedded, window_s):
+    """At speed 60 the embedded gateway counts by the second what another counts by the minute."""
+    parts = dict.fromkeys(
+        field.name for field in fields(IdentityTrials) if field.init and not field.name.startswith("_")
+    )
+    soak_clock = SoakClock(Segment(segment=0, started_at_us=0, soak_started_s=0.0), 60.0)
+    trials = IdentityTrials(**parts | {"soak_clock": soak_clock, "embedded": embedded})
+    assert trials._window_us(RateLimit(calls=60, window_s=60.0)) == window_s * 1e6
+
+
+def test_the_edge_is_tried_by_a_role_that_calls(world):
+    """The first that the limit names may only probe."""
+    roles = world.plan.roles | {"idle": Role(scopes=("serpapi:search",))}
+    limit = RateLimit(calls=3, window_s=60.0, window="sliding", try_every_s=7200.0, roles=("idle", "engager"))
+    world.plan = world.plan.model_copy(update={"limits": (limit,), "trials": None, "roles": roles})
+    world.start()
+    world.finish()
+    assert world.is_completed, world.results[-1].error
+    tried = world.writer.read("select distinct identity, tool from outcomes where purpose = 'trial'")
+    assert [identity for identity, _ in tried] == ["edge:engager:0"]
 
 
 @pytest.mark.parametrize(("allowed", "ends"), [(3, "rate_limited"), (None, "ok")])

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from soaklib.errors import RunError
-from soaklib.store.lock import RunLock, is_owned, owned_since
+from soaklib.store.lock import RunLock, is_owned, owned_since, owning_process
 
 OWNER = (
     "import sys; from pathlib import Path; from soaklib.store.lock import RunLock\n"
@@ -27,6 +27,21 @@ def owner(tmp_path):
         process.stdout.readline()
         yield process
         process.kill()
+
+
+@pytest.mark.slow
+def test_the_owners_process_is_known_while_it_lives(tmp_path, owner):
+    """It may be sent a signal; after it died, and of another namespace, there is none."""
+    assert owning_process(tmp_path) == owner.pid
+    said = json.loads((tmp_path / ".lock").read_text())
+    (tmp_path / ".lock").write_text(json.dumps(said | {"pid namespace": "pid:[1]"}))
+    assert owning_process(tmp_path) is None
+    (tmp_path / ".lock").write_text("")
+    assert owning_process(tmp_path) is None
+    (tmp_path / ".lock").write_text(json.dumps(said))
+    owner.kill()
+    owner.wait()
+    assert owning_process(tmp_path) is None
 
 
 class Clock:

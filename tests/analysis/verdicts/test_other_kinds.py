@@ -119,6 +119,19 @@ def test_keys_that_are_never_replaced_pass_no_rotation(judged):
     }
 
 
+def test_rotations_that_were_due_while_a_conductor_was_gone_are_not_judged(judged):
+    """Its lanes rotate by themselves; one that failed for another reason fails."""
+    failed = (
+        "update events set name = 'TOKENS_ROTATION_FAILED', detail = '{}' "
+        "where event_key in ('rotation:1', 'rotation:2')"
+    )
+    [(state, detail)] = judged(failed.format("nobody lived while it was due"), names=ROTATIONS[:1]).values()
+    assert state == "pass"
+    assert detail.endswith("; 2 rotations more were due while nobody lived")
+    [(state, _)] = judged(failed.format("no answer"), names=ROTATIONS[:1]).values()
+    assert state == "fail"
+
+
 def test_a_key_that_is_kept_and_refused_is_a_failure(judged):
     """A call of the load that was refused for its token fails, however long the token is kept."""
     refused = "update outcomes set kind = 'unauthorized', reason = 'token_invalid' where purpose = 'load' and slot = 7"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, is_of_the_load, many, number, passed
 from soaklib.plan.changes import LastingChange, PolicyChange
-from soaklib.records import EventName, State, Verdict
+from soaklib.records import NOBODY_LIVED, EventName, State, Verdict
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
@@ -130,7 +130,10 @@ def changes_made(run: Run) -> Verdict:
 
 
 def tokens_rotate_unnoticed(run: Run) -> Verdict:
-    """Were tokens rotated on schedule, with no call failing for its token? What is never replaced is not judged."""
+    """Were tokens rotated on schedule, with no call failing for its token? What is never replaced is not judged.
+
+    Nor is a rotation that was due while a fleet's conductor was gone: its lanes rotate by themselves.
+    """
     ours = is_of_the_load(run)
     all_sent = f"select count(*) from calls where attempts > 0 and {ours}"  # noqa: S608 - the plan's own names
     query = f"""
@@ -139,8 +142,14 @@ def tokens_rotate_unnoticed(run: Run) -> Verdict:
         from valid_calls where {ours}"""  # noqa: S608 - the plan's own names
     rotations, refused, sent = run.sql(query).row(0)
     kept = number(run, "select count(*) from events where name = 'TOKENS_KEPT'")
-    planned = max(0, int(-(-run.info.planned_soak_s // run.info.plan.intervals.rotate_tokens_s)) - 1)
+    missed = number(
+        run,
+        "select count(*) from events where name = 'TOKENS_ROTATION_FAILED' and event_key is not null "  # noqa: S608 - our own words
+        f"and detail = '{NOBODY_LIVED}'",
+    )
+    planned = max(0, int(-(-run.info.planned_soak_s // run.info.plan.intervals.rotate_tokens_s)) - 1 - int(missed or 0))
     detail = f"{rotations} of {planned} rotations, {refused} of {sent} calls refused"
+    detail += f"; {many(int(missed), 'rotation')} more were due while nobody lived" if missed else ""
     state = passed(rotations == planned and refused == 0)
     if state == State.PASS and planned == 0:
         state, detail = State.NOT_APPLICABLE, "the soak is too short for a rotation"

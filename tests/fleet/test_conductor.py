@@ -1,0 +1,138 @@
+"""What a conductor tells lanes that it did not start, and those that cannot be told."""
+
+import asyncio
+import datetime as dt
+import signal
+
+import pytest
+from kept_events import KeptEvents
+from virtual_time import run_virtually
+
+from soaklib.fleet.conductor import Fleet, LaneState
+from soaklib.fleet.job import LaneJob
+from soaklib.fleet.lanes import Lane
+from soaklib.plan.model import load_plan
+from soaklib.runner.vitals import Vitals
+
+JOB = LaneJob(
+    run_id="r1", anchor_utc=dt.datetime(2026, 11, 28, tzinfo=dt.UTC), lanes=2, target="http://127.0.0.1:1",
+    settings={"drain_s": 10.0}, plan=load_plan(),
+)  # fmt: skip
+
+
+class Placing:
+    """Holds nothing."""
+
+    async def close(self):
+        """Let go of it."""
+
+
+class Place:
+    """A lane's process that ends when it is told to, or cannot be told."""
+
+    def __init__(self, *, hears=True):
+        self.told, self._hears = [], hears
+
+    def report(self):
+        return None
+
+    def ended(self):
+        return "" if self.told else None
+
+    async def stop(self):
+        if not self._hears:
+            msg = "the scheduler is away"
+            raise OSError(msg)
+        self.told.append("stop")
+
+    def drop(self):
+        self.told.append("drop")
+
+    async def kill(self):
+        if not self._hears:
+            await asyncio.Event().wait()
+        self.told.append("kill")
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """The signals that were sent: (process, signal)."""
+    sent = []
+    monkeypatch.setattr("soaklib.fleet.conductor.os.kill", lambda pid, number: sent.append((pid, number)))
+    return sent
+
+
+def _fleet(tmp_path, *places, living=lambda _: False, pid_of=lambda _: None):
+    """Give a fleet in the middle of its run."""
+    fleet = Fleet(
+        job=JOB, run_folder=tmp_path, folder_of=lambda number: tmp_path / str(number), placing=Placing(),
+        to_start=frozenset(), living=living, pid_of=pid_of,
+    )  # fmt: skip
+    fleet._vitals, fleet._events = Vitals(), KeptEvents()
+    fleet.lanes += [LaneState(Lane(number, len(places)), place) for number, place in enumerate(places)]
+    return fleet
+
+
+def _end(fleet):
+    async def main(loop):
+        await fleet.end()
+        return loop.time()
+
+    return run_virtually(main)
+
+
+def test_a_lane_that_outlived_its_conductor_is_told_to_stop_by_the_next(tmp_path, sent):
+    """By a signal to its process, whose end is waited for."""
+    fleet = _fleet(tmp_path, None, living=lambda _: not sent, pid_of=lambda _: 4711)
+    assert _end(fleet) < 5
+    assert sent == [(4711, signal.SIGTERM)]
+    assert fleet._events.written == []
+
+
+def test_a_lane_that_somebody_started_again_is_told_as_well(tmp_path, sent):
+    """The process that was started here is dead, and another sends the lane."""
+    place = Place()
+    place.told.append("died")
+    fleet = _fleet(tmp_path, place, living=lambda _: not sent, pid_of=lambda _: 4711)
+    assert _end(fleet) < 5
+    assert sent == [(4711, signal.SIGTERM)]
+
+
+def test_a_lane_that_does_not_stop_is_ended(tmp_path, sent):
+    """After its calls had time to come back."""
+    fleet = _fleet(tmp_path, None, living=lambda _: True, pid_of=lambda _: 4711)
+    assert _end(fleet) == pytest.approx(70, abs=1)
+    assert sent == [(4711, signal.SIGTERM), (4711, signal.SIGKILL)]
+    assert fleet._events.names() == ["LANE_LOST"]
+
+
+def test_a_lane_on_another_machine_is_said_to_go_on(tmp_path, sent):
+    """Nobody here can stop it, and nobody waits for it: whoever stopped the run is told."""
+    fleet = _fleet(tmp_path, None, living=lambda _: True)
+    assert _end(fleet) < 5
+    assert sent == []
+    [(name, detail, _)] = fleet._events.written
+    assert name == "LANE_LOST"
+    assert detail.startswith("lane 0/1: it goes on sending and cannot be told to stop (its sender is none of this ")
+    assert detail.endswith("; stop it where it runs")
+
+
+def test_a_lane_that_cannot_be_told_keeps_no_other_from_being_told(tmp_path):
+    """Its scheduler is away: that is said, the other ends, and so does the fleet."""
+    lost, heard = Place(hears=False), Place()
+    fleet = _fleet(tmp_path, lost, heard)
+    assert _end(fleet) < 100
+    assert heard.told == ["stop"]
+    said = [detail for _, detail, _ in fleet._events.written]
+    assert said == [
+        "lane 0/2: it cannot be told to end: OSError: the scheduler is away", "lanes that do not stop are ended",
+        "lane 0/2: it cannot be told to end: TimeoutError",
+    ]  # fmt: skip
+
+
+def test_a_conductor_that_leaves_at_once_drops_a_word(tmp_path, sent):
+    """To each lane that lives, and waits for none."""
+    place = Place()
+    fleet = _fleet(tmp_path, place, None, living=lambda number: number == 1, pid_of=lambda _: 4711)
+    fleet.drop()
+    assert (place.told, sent) == (["drop"], [(4711, signal.SIGTERM)])

@@ -1,0 +1,91 @@
+"""A whole soak on virtual time that is stopped, or whose machine sleeps."""
+
+import pytest
+from virtual_soak import CHAOS_S, FOUR_HOURS, assert_clean
+
+from soaklib.targets.fourrunr.admin import FourRunrAdmin
+
+
+def test_an_orderly_stop_leaves_nothing_to_be_missed(world):
+    """Soak time stands still from where the load ended, however long open calls are waited for."""
+    run = world(*FOUR_HOURS, "--drain-s", "30")
+    run.start()
+    run.live(29.9)
+    run.gateway.fault, run.gateway.hits = "lost", "proxy-request"
+    run.live(1.5)
+    run.stop()
+    run.gateway.fault = None
+    run.start()
+    run.finish()
+    assert_clean(run)
+    assert run.writer.read("select count(*) from outcomes where kind = 'missed'") == [(0,)]
+
+
+def test_whatever_an_undo_raises_the_rest_of_the_clean_up_is_done(world, monkeypatch):
+    """A kind of gateway with a defect: it is said, and the run's policies are removed and its last metrics are kept."""
+
+    async def undo(_self, _change):
+        msg = "no such attribute"
+        raise AttributeError(msg)
+
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(CHAOS_S + 1)
+    monkeypatch.setattr(FourRunrAdmin, "undo", undo)
+    run.stop()
+    assert ("clean-up: AttributeError: no such attribute" in
+            [detail for _, detail, _ in run.events("CHANGE_FAILED")])  # fmt: skip
+    assert run.gateway.policies == {}
+    assert (run.folder / "soak-final.prom").exists()
+    assert run.results[-1].status == "interrupted"
+
+
+def test_a_word_to_stop_is_heard_while_the_gateway_is_waited_for_after_a_sleep(world):
+    """The network comes back later than the processes, and whoever stops the run then does not wait for that."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(50.5)
+    run.gateway.fault, run.gateway.hits = "lost", "."
+    run.sleep(7200)
+    run.live(20)
+    stopped_s = run.loop.time()
+    run.stop()
+    assert run.loop.time() - stopped_s < 120  # the clean-up's own limits
+    assert run.results[-1].status == "interrupted"
+
+
+def test_a_machine_that_sleeps_leaves_a_gap_and_right_times(world):
+    """Two hours: a new segment, an event, tokens made anew before the next call, and times that are UTC's."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(50.5)
+    run.sleep(7200)
+    run.live(5)
+    run.finish()
+    assert run.is_completed
+    assert_clean(run)
+    [(_, detail, _)] = run.events("RUN_GAP")
+    assert "jumped ahead by 7200.0 s" in detail
+    refused = "select count(*) from outcomes where kind = 'unauthorized' and purpose <> 'trial'"
+    assert run.writer.read(refused) == [(0,)]
+    columns = "started_at_us, ended_at_us, soak_started_s, soak_ended_s"
+    before, after = run.writer.read(f"select {columns} from segments order by segment")
+    assert after[0] - before[1] == pytest.approx(7200e6, abs=1.5e6)
+    assert after[2] == before[3]
+    [(last_us,)] = run.writer.read("select max(done_at_us) from outcomes")
+    assert last_us == pytest.approx((7200 + 240) * 1e6, abs=2e6)
+
+
+def test_chaos_that_was_on_while_the_machine_slept_is_made_once_more(world):
+    """It is ended first; what was left of its time is still to come."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(CHAOS_S + 2)
+    assert run.gateway.chaos == {"openai"}
+    run.sleep(600)
+    run.finish()
+    assert_clean(run)
+    assert [name for name, *_ in run.events("CHAOS_MODE_ON", "CHAOS_MODE_OFF")] == [
+        "CHAOS_MODE_ON",
+        "CHAOS_MODE_OFF",
+    ] * 2
