@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from soaklib.errors import SettingsError
+from soaklib.errors import SettingsError, near_miss
 from soaklib.plan.changes import Change, LastingChange, PolicyChange
 from soaklib.plan.oracles import RateLimit, Trials  # noqa: TC001 - pydantic looks them up
 from soaklib.plan.parts import Name, Part, Share, ToolAction
@@ -266,7 +266,7 @@ def load_plan(path: Path | None = None, *, is_rehearsal: bool = False) -> Plan:
         own = content.pop("rehearsal", {})
         if is_rehearsal and isinstance(own, dict) and "changes" in own:
             content["changes"] = [*content.get("changes", []), *own["changes"]]
-        return Plan.model_validate(content)
+        plan = Plan.model_validate(content)
     except (OSError, UnicodeDecodeError) as exc:
         msg = f"--plan: cannot read {name}: {exc}"
         raise SettingsError(msg) from exc
@@ -277,6 +277,31 @@ def load_plan(path: Path | None = None, *, is_rehearsal: bool = False) -> Plan:
         problems = "; ".join(_problem(error["loc"], error["msg"]) for error in exc.errors())
         msg = f"--plan: {name}: {problems}"
         raise SettingsError(msg) from exc
+    if (why := _shows_nothing(plan, own)) is not None:
+        msg = f"--plan: {name}: {why}"
+        raise SettingsError(msg)
+    return plan
+
+
+def _shows_nothing(plan: Plan, rehearsal: object) -> str | None:
+    """Say what of a plan could never show anything; None where all may.
+
+    A run that was begun with such a plan is still read: so these are no conditions of a plan.
+    """
+    for change in plan.changes:
+        if change.at >= 1 or (isinstance(change, LastingChange) and not change.lasts):
+            return f"the change {change.do} has no time in which anything could be seen of it"
+    own = rehearsal.get("changes") if isinstance(rehearsal, dict) else None  # looked at in a rehearsal alone
+    told = [change for change in own if isinstance(change, dict)] if isinstance(own, list) else []
+    phases = {name for _, name in plan.phase_starts(1.0)}
+    phases |= {text for change in told for key in ("phase", "phase_after") if isinstance(text := change.get(key), str)}
+    callers = {operation.role for operation in plan.operations}
+    for limit in plan.limits:
+        if limit.phase is not None and limit.phase not in phases:
+            return f"the limit {limit.name!r} is in force in {limit.phase!r}, no phase{near_miss(limit.phase, phases)}"
+        if limit.try_every_s is not None and limit.roles and not callers & set(limit.roles):
+            return f"the edge of the limit {limit.name!r} cannot be tried: none of its roles calls anything"
+    return None
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:

@@ -172,7 +172,8 @@ class AnswerReader(ABC):
         if chunk and self._first_byte_at_us is None:
             self._first_byte_at_us = at_us
         for data in self._events.feed(chunk):
-            self._take(data, at_us)
+            if data:  # one without bears an id to go on from, or says that the stream lives
+                self._take(data, at_us)
         self._is_too_large = self._events.is_too_large
         return not self._is_too_large
 
@@ -182,7 +183,7 @@ class AnswerReader(ABC):
             return self._reading(_TOO_LARGE)
         if self._events is None:
             return self._reading(self.judge_body(bytes(self._body)))
-        if (rest := self._events.rest()) is not None:
+        if rest := self._events.rest():
             self.event(rest)  # its blank line is missing, its lines are whole
         return self._reading(self.judge_stream())
 

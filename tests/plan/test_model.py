@@ -10,6 +10,17 @@ from soaklib.plan.model import load_plan
 
 DEFAULT = files("soaklib.plan").joinpath("default_plan.toml").read_text("utf-8")
 
+IDLE_LIMIT = """
+[[limits]]
+calls = 5
+roles = ["idle"]
+try_every_s = 60
+
+[roles.idle]
+scopes = ["serpapi:search"]
+
+[intervals]"""
+
 
 def test_the_default_plan_is_the_whitepapers():
     """Four tools, 1.3 calls a slot, three changes at a third, a half and two thirds of a day."""
@@ -59,6 +70,17 @@ def test_planned_calls_follow_share_rate_and_time():
         ),
         ("[roles.engager]", '[roles."the engager"]', "roles.the engager.[key]: String should match pattern"),
         ('tool = "serpapi"', 'tool = "serp/api"', "operations.0.steps.0.tool: String should match pattern"),
+        ('lasts = "1/48"', "lasts = 0", "the change chaos has no time in which anything could be seen of it"),
+        ('at = "2/3"', "at = 1", "the change update-policy has no time in which anything could be seen of it"),
+        (
+            "[intervals]", '[[limits]]\ncalls = 5\nphase = "quota-cut"\n[intervals]',
+            "the limit 'requests' is in force in 'quota-cut', no phase: did you mean quota cut?",
+        ),
+        (
+            "[intervals]",
+            IDLE_LIMIT,
+            "the edge of the limit 'requests' cannot be tried: none of its roles calls anything",
+        ),
     ],
 )  # fmt: skip
 def test_a_plan_that_cannot_work_is_refused_before_anything_runs(tmp_path, old, new, message):

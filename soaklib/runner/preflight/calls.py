@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from dataclasses import dataclass
 from itertools import count
@@ -88,6 +89,8 @@ class Caller:
         The ``Date`` of the last answer that had one, and when it came.
     has_keys
         Whether agents call by keys that are there for good, which the load's agents have as well.
+    called_with
+        Keys and tokens that calls were made with.
     """
 
     target: Target
@@ -102,6 +105,7 @@ class Caller:
         self._numbers: Iterator[int] = count(_FIRST_QUERY)
         self.agents: list[Identity] = []
         self.has_keys = False
+        self.called_with: set[str] = set()
 
     async def agent(self, role: str) -> Identity:
         """Make an agent for this check alone, with its token.
@@ -121,6 +125,7 @@ class Caller:
         """Make one call."""
         template = self.target.compile(call.step, call.role)
         wire = template.request(identity, next(self._numbers))
+        self.called_with.add(identity.secret)
         reader = _Hearing(self.target.reader(template), self._hear)
         answer = await self.client.send(wire, reader, stall_s=template.stall_s)
         reading = answer.reading
@@ -128,11 +133,18 @@ class Caller:
         return Tried(reading.kind, reading.reason, reading.limit, answer.status, stated)
 
     async def distinct(self, plan: Plan, agents: int) -> int:
-        """Give how many of so many agents of a role would be told apart: those that share a key of ours are one."""
+        """Give how many of so many agents of a role would be told apart: those that share a key of ours are one.
+
+        Those of a role whose keys are made have one each.
+        """
         if not self.has_keys:
             return agents
-        keys = [{(await self.admin.open(role, self.check_id)).secret for _ in range(agents)} for role in plan.roles]
-        return min(map(len, keys))
+        is_made = {agent.role for agent in self.agents if agent.secret}
+        apart = []
+        for role in dict.fromkeys(operation.role for operation in plan.operations):
+            keys = {(await self.admin.open(role, self.check_id)).secret for _ in range(agents)}
+            apart.append(agents if keys == {""} and role in is_made else len(keys))
+        return min(apart)
 
     async def let_go(self) -> None:
         """Close all agents that were made."""
@@ -190,15 +202,27 @@ def _of_probe(tried: Tried) -> tuple[Standing, str]:
     return Standing.NOTE, f"{tried}: it was neither denied nor let in"
 
 
-async def try_limit(caller: Caller, call: Call) -> tuple[int, Tried]:
-    """Call as one new agent until it is limited, or :data:`MOST_TRIES` times; give how many were let in, and the last.
+async def try_limit(caller: Caller, call: Call, *, window_s: float) -> tuple[int, Tried, float]:
+    """Call as one new agent until it is limited, or :data:`MOST_TRIES` times.
 
-    Calls that are refused before the limit is asked (policy, token) are none that count.
+    Given are how many were let in, the last, and how long that took in seconds.
+
+    Calls that are refused before the limit is asked (policy, token) are none that count. Where the agent's key is one
+    that calls were made with before, those counted as well: it is tried again when a window is over.
     """
     agent = await caller.agent(call.role)
-    let_in = 0
+    has_called = bool(agent.secret) and agent.secret in caller.called_with
+    let_in, last, took_s = await _until_limited(caller, call, agent)
+    if last.kind is Kind.RATE_LIMITED and has_called:
+        await asyncio.sleep(window_s)
+        return await _until_limited(caller, call, agent)
+    return let_in, last, took_s
+
+
+async def _until_limited(caller: Caller, call: Call, agent: Identity) -> tuple[int, Tried, float]:
+    let_in, began = 0, caller.utc_now()
     while True:
         tried = await caller.call(call, agent)
         if tried.kind is Kind.RATE_LIMITED or let_in + 1 >= MOST_TRIES or tried.kind not in _LET_IN | {Kind.TIMEOUT}:
-            return let_in + (tried.kind in _LET_IN), tried
+            return let_in + (tried.kind in _LET_IN), tried, (caller.utc_now() - began).total_seconds()
         let_in += 1

@@ -69,9 +69,7 @@ async def find_limit(caller: Caller, good: dict[str, Call], found: Found, settin
     if not good:
         found.add(_WHAT, Standing.NOTE, "not tried: no call was answered")
         return
-    began = caller.utc_now()
-    let_in, last = await try_limit(caller, next(iter(good.values())))
-    took_s = (caller.utc_now() - began).total_seconds()
+    let_in, last, took_s = await try_limit(caller, next(iter(good.values())), window_s=_WINDOW_S)
     if last.kind is not Kind.RATE_LIMITED:
         found.add(_WHAT, Standing.OK, _unmet(let_in, str(last), settings, plan))
         return

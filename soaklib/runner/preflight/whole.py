@@ -20,6 +20,7 @@ from soaklib.runner.preflight.debts import Debts, journal_folder, left_behind, o
 from soaklib.runner.preflight.findings import Found, Standing
 from soaklib.runner.preflight.limits import find_limit
 from soaklib.targets.admin import AdminError
+from soaklib.targets.base import Wire
 from soaklib.targets.clocks import about_clock, ahead_s
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from soaklib.runner.surroundings import Surroundings
     from soaklib.targets import Target
     from soaklib.targets.admin import Admin
-    from soaklib.targets.base import Wire
 
 __all__ = ["Preflight"]
 
@@ -202,7 +202,11 @@ class Preflight:
             if is_literal(change) and debt.do.partition(" ")[0] == change.do and debt.subject == change.subject:
                 return self._literal.undoing(change)
         written = left.journal.undoing(debt)
-        return None if written is None else admin.wire(*written)
+        if written is None:
+            return None
+        method, path, body = written
+        # what lets us in at the gateway goes nowhere else
+        return admin.wire(method, path, body) if path.startswith("/") else Wire(method, path, {}, body)
 
     # -- what is read
 

@@ -149,12 +149,15 @@ class McpAdmin(IdleAdmin):
         if trial is Trial.REVOKED:
             await self._tokens.revoke(apart.name)
         elif self._options.era is Era.SESSIONS:
+            await self._end_all_of(apart.name)  # those of the turns before
             apart = replace(apart, session=await self._initialize(apart))
         return apart
 
     async def close(self, identity: Identity) -> None:
-        """End an agent's session, and revoke its tokens."""
+        """End an agent's sessions, those opened ahead included, and revoke its tokens."""
+        self._sessions.leave(identity.name)
         await self._end(identity.session, identity)
+        await self._end_all_of(identity.name)
         await self._tokens.revoke(identity.name)
 
     async def clear_left(self, known: Mapping[str, str]) -> None:
@@ -216,6 +219,11 @@ class McpAdmin(IdleAdmin):
         await self.asking.need("POST", self._options.path, secret=identity.secret, headers=headers, json=note)
         return session
 
+    async def _end_all_of(self, name: str) -> None:
+        """End every session that was opened under a name."""
+        for session, identity in [(id_, one) for id_, one in self._open.items() if one.name == name]:
+            await self._end(session, identity)
+
     async def _end(self, session: str | None, identity: Identity) -> None:
         """End a session once; a server that does not let go of it keeps it, and the book says so."""
         if session is None or (opened := self._open.pop(session, None)) is None or session in self._sessions.lost:
@@ -230,8 +238,8 @@ class McpAdmin(IdleAdmin):
         except AdminError:
             self._open[session] = opened  # nobody heard of it: it is ended at the end of the run
             raise
-        if reply.status == HTTPStatus.FORBIDDEN and self._options.is_administered:
-            # at ContextForge a token that may call no tool may open a session, and not end it
+        if reply.status in _NOT_LET_IN and self._options.is_administered:
+            # at ContextForge a token that may call no tool may open a session, and not end it; one revoked may nothing
             admin = replace(identity, session=session, secret=await self._tokens.admin())
             headers = headers_of(self._options, admin, "delete")
             reply = await self.asking.ask("DELETE", self._options.path, headers=headers)

@@ -11,6 +11,7 @@ where                      words                                        kind, re
 status 401                 ``Token has been revoked``                   unauthorized, token_revoked
                            ``User not found``                           unauthorized, agent_not_found
                            any other                                    unauthorized, token_invalid
+status 404                 any, to a request with a session's id        unauthorized, session_lost
 status 403                 CSRF (what came was no Bearer token)         unauthorized, token_invalid
                            any other                                    denied, scope
 status 429                 ``x-lockout-remaining``, ``Account locked``  rate_limited, rate_limit, lock-out
@@ -59,7 +60,9 @@ _LOCK_OUT: Final = Finding(Kind.RATE_LIMITED, Reason.RATE_LIMIT, Limit.LOCK_OUT)
 _TOKEN_INVALID: Final = Finding(Kind.UNAUTHORIZED, Reason.TOKEN_INVALID)
 _SESSION_LOST: Final = Finding(Kind.UNAUTHORIZED, Reason.SESSION_LOST)
 
-_SESSION: Final = re.compile(r"(?:Bad Request: |Not Found: )?(?:Session not found|Missing session ID|No valid session)")
+_SESSION: Final = re.compile(
+    r"(?:Bad Request: |Not Found: )?(?:Session not found|Missing session ID|No valid session)", re.IGNORECASE
+)
 _ERROR_CODES: Final = {-32003: _SCOPE, -32602: _PARAMETERS, -32600: _OUR_FAULT, -32601: _OUR_FAULT, -32700: _OUR_FAULT}
 _TOOL_TEXTS: Final = (
     (re.compile(r"Access denied$"), _SCOPE),
@@ -73,8 +76,14 @@ _NO_ANSWER_OF_REST: Final = re.compile(r'\{\s*"(?:response_text": "|error": "Emp
 """What ContextForge makes, as a success, of an upstream's answer that is no JSON, or is empty."""
 
 
-def of_http(status: int, body: Mapping[str, object], headers: Mapping[str, str]) -> Finding:
-    """Say what an answer is whose status is no success and whose body is no JSON-RPC."""
+def of_http(
+    status: int, body: Mapping[str, object], headers: Mapping[str, str], *, has_session: bool = False
+) -> Finding:
+    """Say what an answer is whose status is no success and whose body is no JSON-RPC.
+
+    To a request with a session's id a 404 says, whatever its body is, that the server knows the session no more (MCP
+    2025-06-18, Transports, Session Management).
+    """
     said = next((text for name in ("detail", "error") if isinstance(text := body.get(name), str)), "")
     if status == HTTPStatus.UNAUTHORIZED:
         if said.startswith("Token has been revoked"):
@@ -87,7 +96,7 @@ def of_http(status: int, body: Mapping[str, object], headers: Mapping[str, str])
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         is_locked = "x-lockout-remaining" in headers or said.startswith("Account locked")
         return _LOCK_OUT if is_locked else _REQUESTS
-    return of_status(status)
+    return _SESSION_LOST if status == HTTPStatus.NOT_FOUND and has_session else of_status(status)
 
 
 def of_error(error: Mapping[str, object]) -> Finding:

@@ -6,6 +6,7 @@ client in between is passed over.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from soaklib.records import Kind, Reason
@@ -33,6 +34,8 @@ class MCPReader(AnswerReader):
         Reasons that a new token or session would mend.
     is_call
         Whether a tool was called; the results of other requests are of other shapes.
+    has_session
+        Whether the request bore a session's id.
     done
         Told once how the call ended.
     """
@@ -44,11 +47,12 @@ class MCPReader(AnswerReader):
         mended: frozenset[Reason] = frozenset(),
         *,
         is_call: bool,
+        has_session: bool = False,
         done: Callable[[Reason | None], None] | None = None,
     ) -> None:
         super().__init__(mended)
         self._done = done
-        self._is_call = is_call
+        self._is_call, self._has_session = is_call, has_session
         self._found: Finding | None = None
 
     def end(self) -> Reading:
@@ -62,6 +66,8 @@ class MCPReader(AnswerReader):
     def judge_body(self, body: bytes) -> Finding:
         """Say what an answer in one piece is."""
         message = json_of(body)
+        if self.status == HTTPStatus.NOT_FOUND and self._has_session:
+            return of_http(self.status, {}, self.headers, has_session=True)
         if (
             message is not None
             and (found := self._judge(message)) is not None

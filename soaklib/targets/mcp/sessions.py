@@ -100,9 +100,17 @@ class Sessions:
         if (place := self._places.get(identity.name)) is not None:
             place.owner = identity
 
+    def leave(self, name: str) -> None:
+        """Open no more sessions for an agent; who lets it go ends those that there are."""
+        self._places.pop(name, None)
+
     def add(self, session: Session) -> None:
-        """Take a session that was opened ahead."""
-        self._places[session.owner.name].ready.append(session)
+        """Take a session that was opened ahead; of an agent that has left meanwhile it is to be ended."""
+        place = self._places.get(session.owner.name)
+        if place is None:
+            self._serve_out(session)
+        else:
+            place.ready.append(session)
 
     def take(self, identity: Identity) -> Session | None:
         """Give the session of a call that is about to leave; None where it is the identity's own."""

@@ -64,7 +64,9 @@ class McpTarget:
         done = None
         if session is not None:
             done = partial(_give_back, self._sessions, session)
-        return MCPReader(compiled.mended, is_call=compiled.tool is not None, done=done)
+        return MCPReader(
+            compiled.mended, is_call=compiled.tool is not None, has_session=compiled.has_session, done=done
+        )
 
     def admin(self, link: Link) -> Admin:
         """Give the way to do what is done beside the load."""

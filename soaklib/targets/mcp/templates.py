@@ -75,6 +75,8 @@ class MCPTemplate:
         Reasons that a new token or session of its role would mend.
     seat
         The session of the request that was made last, which its reader gives back.
+    has_session
+        Whether that request bore a session's id.
     """
 
     method: str
@@ -87,6 +89,7 @@ class MCPTemplate:
     _ids: Iterator[int]
     mended: frozenset[Reason]
     seat: Session | None = None
+    has_session: bool = False
 
     def request(self, identity: Identity, number: int) -> Wire:
         """Give the request of one call."""
@@ -94,6 +97,7 @@ class MCPTemplate:
         headers = headers_of(self._options, identity, self.method, self.tool)
         if session is not None and session.id is not None:
             headers["Mcp-Session-Id"] = session.id
+        self.has_session = "Mcp-Session-Id" in headers
         body = self._head + b"%d," % next(self._ids) + (b"%d" % number).join(self._pieces)
         return Wire("POST", self._options.path, headers, body)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import uuid
 from dataclasses import replace
 from http import HTTPStatus
 from itertools import count
@@ -61,7 +62,8 @@ class OpenAIAdmin(IdleAdmin):
         self._options = options
         self._secrets = Secrets(options.keys, options.key, environment)
         self._made: dict[str, list[str]] = {}
-        self._trials = count(1)
+        self._mark = uuid.uuid4().hex[:8]  # an alias is taken for good, also by a runner of the run that was killed
+        self._numbers = count(1)
 
     async def missing(self, plan: Plan) -> Missing:
         """See that keys are there, that keys can be made where the plan asks for it, and which models are known."""
@@ -95,7 +97,7 @@ class OpenAIAdmin(IdleAdmin):
         if not self._options.make_keys:
             return identity
         kept = self._made.setdefault(identity.name, [])
-        key = await self._generate(f"{identity.name}-{identity.generation + 1}", expires_at)
+        key = await self._generate(identity.name, expires_at)
         kept.append(key)
         if len(kept) > 2:  # noqa: PLR2004 - the new one, and the one that calls may still go on with
             await self._delete([kept.pop(0)])
@@ -107,13 +109,13 @@ class OpenAIAdmin(IdleAdmin):
             return self._with(unmade, unmade.secret)
         if trial is Trial.ROTATED:
             return identity
-        name = f"{self.link.run_id}-{trial}-{identity.role}-{next(self._trials)}"
+        name = f"{self.link.run_id}-{trial}-{identity.role}"
         late = expires_at + _REVOKED_LIVES if trial is Trial.REVOKED else expires_at
         key = await self._generate(name, late)
         if trial is Trial.REVOKED:
             await self._delete([key])
         else:
-            self._made[name] = [key]
+            self._made.setdefault(name, []).append(key)
         return self._with(identity, key)
 
     def _with(self, identity: Identity, secret: str) -> Identity:
@@ -122,10 +124,11 @@ class OpenAIAdmin(IdleAdmin):
         key_id = hashlib.sha256(secret.encode()).hexdigest()[:_KEY_ID_DIGITS] if named else None
         return replace(identity, secret=secret, key_id=key_id)
 
-    async def _generate(self, alias: str, expires_at: dt.datetime) -> str:
+    async def _generate(self, name: str, expires_at: dt.datetime) -> str:
+        """Make a key with an alias that no other has, which begins with a name."""
         life_s = max(_LEAST_LIFE_S, round((expires_at - dt.datetime.now(dt.UTC)).total_seconds()))
         asked: dict[str, object] = {
-            "key_alias": alias,
+            "key_alias": f"{name}-{self._mark}-{next(self._numbers)}",
             "duration": f"{life_s}s",
             "metadata": {"soaklib_run": self.link.run_id},
             **self._options.key_limits,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import cycle
 
 import pytest
+from virtual_time import run_virtually
 
 from soaklib.plan.given import AgentLimit
 from soaklib.plan.loading import load_settings
@@ -14,7 +15,7 @@ from soaklib.plan.oracles import RateLimit
 from soaklib.plan.workload import Workload
 from soaklib.records import Kind, Reason
 from soaklib.runner.client import Answer
-from soaklib.runner.preflight.calls import Caller
+from soaklib.runner.preflight.calls import Caller, try_calls
 from soaklib.runner.preflight.findings import Found, Standing
 from soaklib.runner.preflight.limits import find_limit, need_of
 from soaklib.targets import load_target
@@ -50,6 +51,70 @@ class LimitedClient:
         if self.left >= 0:
             return Answer(0, 1, 200, Reading(Kind.OK, None))
         return Answer(0, 1, 429, Reading(Kind.RATE_LIMITED, Reason.RATE_LIMIT))
+
+
+class MinuteClient:
+    """Lets so many calls in a minute in, whoever makes them."""
+
+    def __init__(self, calls):
+        self._calls, self._at_s = calls, []
+
+    async def send(self, wire, reader, *, stall_s=None):
+        del wire, reader, stall_s
+        now_s = asyncio.get_running_loop().time()
+        self._at_s = [at_s for at_s in self._at_s if at_s > now_s - 60]
+        if len(self._at_s) < self._calls:
+            self._at_s.append(now_s)
+            return Answer(0, 1, 200, Reading(Kind.OK, None))
+        return Answer(0, 1, 429, Reading(Kind.RATE_LIMITED, Reason.RATE_LIMIT))
+
+
+def test_calls_that_were_made_with_the_same_key_before_are_none_that_the_limit_lacks():
+    """One call of each kind used three of ten up: the limit is found to be ten, when its window is over."""
+    settings, plan, found = load_settings([*URL]), load_plan(), Found()
+    target = load_target(plan.target)
+    caller = Caller(
+        target=target, admin=KeyedAdmin("k"), client=MinuteClient(10), check_id="check", lifetime_s=60,
+        utc_now=lambda: dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    )  # fmt: skip
+    calls = Workload(plan, 1).calls[:3]
+
+    async def main(loop):
+        await try_calls(caller, list(calls), found)
+        await find_limit(caller, {calls[0].role: calls[0]}, found, settings, plan)
+        return loop.time()
+
+    assert run_virtually(main) == pytest.approx(60, abs=1)
+    assert found.limit == AgentLimit(10, 60)
+
+
+class SomeKeyed(KeyedAdmin):
+    """One role has a key of the environment; those of the others are made, one for each agent."""
+
+    async def open(self, role, name):
+        return await super().open(role, name) if role == "scraper" else Identity(name, role, "")
+
+    async def renew(self, identity, *, expires_at):
+        assert expires_at
+        return identity if identity.secret else replace(identity, secret=f"made-for-{identity.name}")
+
+
+def test_agents_whose_keys_are_made_are_told_apart():
+    """Beside a role with keys of the environment, of which there are as many as were given."""
+    plan = load_plan()
+    caller = Caller(
+        target=load_target(plan.target), admin=SomeKeyed("k1", "k2", "k3"), client=LimitedClient(9), check_id="check",
+        lifetime_s=60, utc_now=lambda: dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    )  # fmt: skip
+
+    async def main():
+        for role in plan.roles:
+            await caller.agent(role)
+        return await caller.distinct(plan, 20)
+
+    assert asyncio.run(main()) == 3
+    caller.admin = SomeKeyed(*(f"k{number}" for number in range(20)))
+    assert asyncio.run(main()) == 20
 
 
 def limit(*flags, keys=("k",), calls=3, limits=()):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -10,12 +11,15 @@ from virtual_gateway import VirtualClient
 from virtual_soak import World, _Virtual
 
 from soaklib.plan.given import AgentLimit
+from soaklib.plan.model import load_plan
 from soaklib.records import Kind, Reason
+from soaklib.runner.journal import Debt
 from soaklib.runner.preflight.calls import MOST_TRIES
 from soaklib.runner.preflight.findings import Found, Standing
 from soaklib.runner.preflight.whole import Preflight
 from soaklib.targets import load_target
 from soaklib.targets.admin import AdminError
+from soaklib.targets.base import Wire
 
 CHANGES = {
     "change rotate-credentials: openai": "made, and taken back",
@@ -268,6 +272,18 @@ def test_a_killed_preflight_leaves_nothing_on_after_the_next(check, moment):
     checked.world.is_alive = True
     checked.found()
     assert checked.is_as_before
+
+
+def test_what_an_earlier_check_owes_elsewhere_is_asked_for_without_what_lets_us_in():
+    """The journal names another host, and this plan has no such change: the admin's headers are not for that host."""
+    asked = {"/api/x": "POST", "http://elsewhere/control": "DELETE"}
+    for path, method in asked.items():
+        left = SimpleNamespace(journal=SimpleNamespace(undoing=lambda _, told=(method, path, None): told))
+        admin = SimpleNamespace(wire=lambda method, path, body: Wire(method, path, {"X-Admin-Token": "secret"}, body))
+        preflight = SimpleNamespace(plan=load_plan())
+        wire = Preflight._undoing(preflight, left, Debt("upstream", "gone"), admin)
+        assert (wire.method, wire.path) == (method, path)
+        assert ("X-Admin-Token" in wire.headers) is path.startswith("/")
 
 
 def test_a_killed_preflight_is_followed_by_its_guard(check):

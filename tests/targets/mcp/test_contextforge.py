@@ -1,6 +1,8 @@
 """Who may make tokens at ContextForge: a session, which ends; and what a killed runner left of them."""
 
+import asyncio
 import datetime as dt
+from itertools import count
 
 import pytest
 from aiohttp import web
@@ -9,12 +11,12 @@ from target_links import Told, link_to
 from upstream_driver import against
 
 from soaklib.errors import SettingsError
-from soaklib.records import EventName, Reason
+from soaklib.records import EventName, Reason, Trial
 from soaklib.targets.admin import AdminError
 from soaklib.targets.base import Identity
 from soaklib.targets.mcp import McpTarget
 from soaklib.targets.mcp.admin import McpAdmin
-from soaklib.targets.mcp.options import Era, MCPOptions
+from soaklib.targets.mcp.options import Era, MCPOptions, SessionPolicy
 from soaklib.targets.mcp.sessions import Sessions
 
 LATER = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
@@ -272,6 +274,67 @@ def test_a_session_that_its_own_token_may_not_end_is_ended_by_the_admin():
     assert ended == [("Bearer jwt-id-0", "s"), ("Bearer session-1", "s")]
     [(_, _, book)] = told.events
     assert (book["opened"], book["closed"], book["left"]) == (1, 1, 0)
+
+
+def test_an_agent_that_is_let_go_leaves_no_session():
+    """Of those that were opened ahead none is there, though its token is revoked; nor is one of a trial before."""
+    gateway = ContextForge()
+    opened, ended, numbers = [], [], count(1)
+
+    async def mcp(request):
+        if request.method == "DELETE":
+            ended.append(request.headers["Mcp-Session-Id"])
+            return web.Response(status=204)
+        if (await request.json())["method"] == "initialize":
+            opened.append(f"s{next(numbers)}")
+            return web.json_response({"jsonrpc": "2.0", "id": 1, "result": {}}, headers={"Mcp-Session-Id": opened[-1]})
+        return web.Response(status=202)
+
+    async def scenario(driver):
+        options = OPTIONS.model_copy(update={"era": Era.SESSIONS, "path": "/mcp", "sessions": SessionPolicy.CALL})
+        sessions = Sessions(options)
+        async with McpAdmin(link_to(driver.url, "contextforge.toml"), options, sessions, ENVIRONMENT) as admin:
+            agent = await admin.renew(await admin.open("caller", "run-1-caller-0"), expires_at=LATER)
+            async with asyncio.timeout(5):
+                while sessions.to_open():  # noqa: ASYNC110 - what opens them tells nobody else
+                    await asyncio.sleep(0.001)
+            await admin.close(agent)
+            before = sorted(opened) == sorted(ended), len(opened)
+            for _ in range(3):
+                await admin.trial_identity(Trial.EDGE, agent, expires_at=LATER)
+            return before, len(opened) - len(ended)
+
+    app = gateway.app()
+    app.router.add_route("*", "/mcp", mcp)
+    assert against(app, scenario) == ((True, 5), 1)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_session_whose_token_is_not_taken_any_more_is_ended_by_the_admin(status):
+    """Revoked, or never let to call: the admin ends it."""
+    gateway = ContextForge()
+    told, ended = Told(), []
+
+    async def mcp(request):
+        if request.method == "DELETE":
+            ended.append(request.headers["Authorization"])
+            if not request.headers["Authorization"].startswith("Bearer session-"):
+                return web.json_response({"detail": "Token has been revoked"}, status=status)
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "result": {}}, headers={"Mcp-Session-Id": "s"})
+
+    async def scenario(driver):
+        options = OPTIONS.model_copy(update={"era": Era.SESSIONS, "path": "/mcp"})
+        link = link_to(driver.url, "contextforge.toml", tell=told)
+        async with McpAdmin(link, options, Sessions(options), ENVIRONMENT) as admin:
+            await admin.renew(await admin.open("caller", "run-1-caller-0"), expires_at=LATER)
+            await admin.clear()
+
+    app = gateway.app()
+    app.router.add_route("*", "/mcp", mcp)
+    against(app, scenario)
+    assert ended == ["Bearer jwt-id-0", "Bearer session-1"]
+    [(_, _, book)] = told.events
+    assert (book["closed"], book["left"]) == (1, 0)
 
 
 def test_who_may_make_tokens_is_said_once():

@@ -46,7 +46,11 @@ class LiteLLM:
     async def generate(self, request):
         if not self.has_database:
             return self.without_database("admin-key-generate")
-        self.asked.append(await request.json())
+        asked = await request.json()
+        if any(one["key_alias"] == asked["key_alias"] for one in self.asked):
+            text = f"Key with alias '{asked['key_alias']}' already exists. Unique key aliases are required."
+            return web.json_response({"error": {"message": text, "code": "400"}}, status=400)
+        self.asked.append(asked)
         return web.json_response({"key": f"sk-{len(self.asked)}"})
 
     async def delete(self, request):
@@ -92,6 +96,25 @@ def test_keys_are_made_replaced_and_deleted():
     assert first["rpm_limit"] == 60
     assert first["metadata"] == {"soaklib_run": "run-1"}
     assert 86_390 <= int(first["duration"].removesuffix("s")) <= 86_400
+
+
+def test_no_key_has_the_alias_of_another():
+    """LiteLLM takes each once: not of a generation before, of an agent made anew, of a trial or of a killed runner."""
+    gateway = LiteLLM()
+
+    async def ask(admin):
+        for _ in range(2):
+            agent = await admin.open("asker", "run-1-asker-0")
+            for _ in range(2):
+                agent = await admin.renew(agent, expires_at=dt.datetime.now(dt.UTC) + DAY)
+        for _ in range(2):
+            for trial in (Trial.EXPIRED, Trial.REVOKED, Trial.EDGE):
+                await admin.trial_identity(trial, agent, expires_at=dt.datetime.now(dt.UTC) + DAY)
+
+    with_admin(gateway, ask)
+    with_admin(gateway, ask)
+    assert len({one["key_alias"] for one in gateway.asked}) == len(gateway.asked) == 20
+    assert all(one["key_alias"].startswith("run-1-") for one in gateway.asked)
 
 
 def test_without_a_database_keys_cannot_be_made():

@@ -1,0 +1,43 @@
+"""Answers of MCP servers other than the captured ones, of which none may be taken for what it is not."""
+
+import pytest
+
+from soaklib.plan.model import Step
+from soaklib.records import Kind, Reason
+from soaklib.targets.base import Identity
+from soaklib.targets.mcp.options import MCPOptions
+from soaklib.targets.mcp.target import McpTarget
+
+ANSWER = b'{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"x"}]}}'
+PRIMING = b"id: 7\ndata: \n\n"
+
+
+def read(status, body, content_type, *, session="s"):
+    """Give what an answer is read as."""
+    target = McpTarget(MCPOptions())
+    template = target.compile(Step(tool="echo", action="call", params={}), "reader")
+    template.request(Identity("a", "reader", "t", session=session), 1)
+    reader = target.reader(template)
+    reader.head(status, {"Content-Type": content_type})
+    reader.feed(body, 1)
+    return reader.end()
+
+
+TERMINATED = b'{"jsonrpc":"2.0","id":"x","error":{"code":-32600,"message":"Not Found: Session has been terminated"}}'
+
+
+@pytest.mark.parametrize("body", [b"", b"404 page not found", b'{"error":"unknown session"}', b"<html>", TERMINATED])
+def test_a_404_to_a_request_of_a_session_is_a_lost_session(body):
+    """Whatever its body is, so says the protocol; a new session mends it. Without a session it is our mistake."""
+    found = read(404, body, "text/plain")
+    assert (found.kind, found.reason, found.lost_identity) == (Kind.UNAUTHORIZED, Reason.SESSION_LOST, True)
+    alone = read(404, body, "text/plain", session=None)
+    assert (alone.kind, alone.lost_identity) == (Kind.INVALID_REQUEST, False)
+
+
+def test_an_event_without_data_is_no_answer():
+    """A server primes each stream with an id to go on from, and says now and then that it lives."""
+    stream = PRIMING + b"event: message\ndata: " + ANSWER + b"\n\n"
+    assert read(200, stream, "text/event-stream").kind is Kind.OK
+    assert read(200, PRIMING, "text/event-stream").reason is Reason.STREAM_TRUNCATED
+    assert read(200, PRIMING + b"data:\n", "text/event-stream").reason is Reason.STREAM_TRUNCATED
