@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import BLACK, BLUE, GREY, PLUM, PURPLE, TEAL, VERMILLION
@@ -66,6 +69,7 @@ def gateway_panels(frame: pl.DataFrame, *, figure: Figure) -> Figure:
         note(figure.subplots(), "nothing was kept")
         return figure
     axes = figure.subplots(len(panels), len(gateways), sharex=True, sharey="row", squeeze=False)
+    soaks = {gateway: _minutes_of(frame.filter(gateway=gateway)) for gateway in gateways}
     shown: dict[str, Artist] = {}
     for row, panel in enumerate(panels):
         for column, gateway in enumerate(gateways):
@@ -74,8 +78,12 @@ def gateway_panels(frame: pl.DataFrame, *, figure: Figure) -> Figure:
             for part in sorted(lines, key=lambda part: list(_LINES).index(part["line"][0])):
                 name = part["line"][0]
                 colour, style = _LINES[name]
-                minutes = (part["soak_s"] + _S_PER_MINUTE / 2) / _S_PER_MINUTE
-                (drawn,) = ax.plot(minutes, part["value"], style, color=colour, gid=f"{gateway}/{panel}/{name}")
+                minutes, values = _by_minute(part, soaks[gateway], absent=0.0 if panel in _FROM_ZERO else math.nan)
+                (drawn,) = ax.plot(minutes, values, style, color=colour, gid=f"{gateway}/{panel}/{name}")
+                beside = np.pad(values, 1, constant_values=math.nan)
+                lone = np.isfinite(values) & np.isnan(beside[:-2]) & np.isnan(beside[2:])
+                if lone.any():  # no line goes to it
+                    ax.plot(minutes[lone], values[lone], ".", color=colour, markersize=2, gid="lone")
                 shown.setdefault(name, drawn)
             if not lines:
                 note(ax, "none")
@@ -86,6 +94,20 @@ def gateway_panels(frame: pl.DataFrame, *, figure: Figure) -> Figure:
         ax.set_xlabel("minutes of the soak" if ax is axes[-1, len(gateways) // 2] else "")
     figure.legend(list(shown.values()), [name.replace("_", " ") for name in shown], loc="outside lower center", ncols=7)
     return figure
+
+
+def _minutes_of(frame: pl.DataFrame) -> range:
+    """Give the minutes of a gateway's soak, from the first of which anything is known to the last."""
+    minutes = (frame["soak_s"] / _S_PER_MINUTE).round()
+    return range(int(minutes.min() or 0), int(minutes.max() or 0) + 1)  # type: ignore[arg-type]  # numbers
+
+
+def _by_minute(part: pl.DataFrame, soak: range, *, absent: float) -> tuple[Floats, Floats]:
+    """Give the middle of each minute of a soak and a line's value there: nothing is drawn over what is not known."""
+    values = np.full(len(soak), absent)
+    places = (part["soak_s"] / _S_PER_MINUTE).round().cast(int).to_numpy() - soak.start
+    values[places] = part["value"].to_numpy()
+    return np.arange(soak.start, soak.stop, dtype=np.float64) + 0.5, values
 
 
 def _finish_row(first: Axes, panel: str, values: Floats) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["latency_heat_map", "latency_heat_maps"]
 
+_MOST_SHADED: Final = 0.6
 _SHADES = "Blues"  # from faint to dark: a single call does not shout, and it reads the same in grey
 
 
@@ -105,18 +106,19 @@ def latency_heat_maps(
     tools = list(looks_for(frame["tool"].to_list(), TOOL_LOOKS))
     axes = column_of_axes(figure, max(1, len(tools)), sharey=True)
     grid = windows_on(axes, frame, columns, 'soaklib.latency_bins(run, by=("tool",))', marks=marks, xlim=xlim)
-    mesh = None
+    mesh, is_more = None, False
     for ax, tool in zip(axes, tools, strict=False):
         answered = frame.filter(~pl.col("censored"), tool=tool)
         if answered.height:
-            mesh = _draw_shares(ax, answered, grid)
+            mesh, most = _draw_shares(ax, answered, grid)
+            is_more |= most > _MOST_SHADED
         _draw_given_up(ax, frame.filter(pl.col("censored"), tool=tool), grid)
         milliseconds_axis(ax, f"{tool}\n(ms)")
         ax.grid(visible=False)
     if not tools:
         note(axes[0], "no call was answered")
     if mesh is not None:
-        bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=40)
+        bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=40, extend="max" if is_more else "neither")
         bar.set_label(f"share of the calls in {grid.length}")
         bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0))
         bar.ax.yaxis.set_minor_formatter(NullFormatter())
@@ -125,13 +127,15 @@ def latency_heat_maps(
     return figure
 
 
-def _draw_shares(ax: Axes, answered: pl.DataFrame, grid: Grid) -> QuadMesh:
+def _draw_shares(ax: Axes, answered: pl.DataFrame, grid: Grid) -> tuple[QuadMesh, float]:
+    """Draw what share of each window's calls had which latency; give the largest share too."""
     edges_ms, counts = _cells(answered, grid)
     in_window = counts.sum(axis=0, keepdims=True)
     shares = np.ma.masked_equal(counts / np.maximum(in_window, 1.0), 0)
-    return ax.pcolormesh(
-        grid.edges_h, edges_ms, shares, cmap=_SHADES, norm=PowerNorm(0.5, 0.0, 0.6), zorder=2, rasterized=True
+    mesh = ax.pcolormesh(
+        grid.edges_h, edges_ms, shares, cmap=_SHADES, norm=PowerNorm(0.5, 0.0, _MOST_SHADED), zorder=2, rasterized=True
     )
+    return mesh, float(shares.max())
 
 
 def _draw_given_up(ax: Axes, given_up: pl.DataFrame, grid: Grid) -> None:

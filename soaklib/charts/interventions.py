@@ -45,7 +45,13 @@ _ROWS: Final = (
         "s",
         PURPLE,
     ),
-    _Row("tokens rotated", frozenset(name for name in EventName if name.startswith("TOKENS")), "|", BLUE),
+    _Row(
+        "token rotations",
+        frozenset(name for name in EventName if name.startswith("TOKENS") and name != EventName.TOKENS_KEPT),
+        "|",
+        BLUE,
+    ),
+    _Row("tokens kept", frozenset({EventName.TOKENS_KEPT}), "|", SKY),
     _Row("lanes", frozenset(name for name in EventName if name.startswith(("LANE", "CLOCK"))), "|", SKY),
     _Row(
         "snapshots, counts",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_time_axis"]
 
+_LATE: Final = "generator late"
 _SAME_MOMENT_S: Final = 300.0
 _PHASE_COLOUR: Final = "#F3F3F3"
 
@@ -76,7 +77,9 @@ def _draw_labels(ax: Axes, marks: pl.DataFrame) -> None:
     if (invalid := marks.filter(kind="invalid").sort("start_s")).height:
         # told once: on a busy machine they are many, and each looks like the others
         first_s, label = invalid.select("start_s", "label").row(0)
-        text = label if invalid.height == 1 else f"generator late, {invalid.height} windows like this"
+        late = invalid["label"].str.starts_with(_LATE)
+        why = _LATE if late.all() else f"{_LATE} or out of ports" if late.any() else label
+        text = label if invalid.height == 1 else f"{why}, {invalid.height} windows like this"
         moments.append(Moment(_hours(first_s), text))
     starts_s = [moment.x * SECONDS_PER_HOUR for moment in moments]
     bands = [

@@ -69,22 +69,29 @@ def reconciliation_residuals(
     judged = frame.with_columns(rank=_rank(), line=_line(frame))
     windows = (
         judged.group_by("line", "start_s", "end_s")
-        .agg(pl.col("rank").max(), pl.col("residual").sum())
+        .agg(
+            pl.col("rank").max(),
+            more=pl.col("residual").clip(lower_bound=0).sum(),
+            less=pl.col("residual").clip(upper_bound=0).sum(),
+        )
         .sort("line", "start_s")
     )
     lines = windows["line"].unique().sort().to_list()
     time_axes(ax, span_until(max([1.0, *frame["end_s"].to_list()]), marks), marks=marks, xlim=xlim)
     names = list(_LOOKS)
-    largest = max([1.0, *windows["residual"].abs().to_list()])
+    largest = max([1.0, *windows["more"].to_list(), *(-windows["less"]).to_list()])
     for row, line in enumerate(lines):
-        for start_s, end_s, rank, residual in _merged(windows.filter(line=line)):
+        for start_s, end_s, rank, *residuals in _merged(windows.filter(line=line)):
             look, name = _LOOKS[names[rank]], names[rank]
-            height = -_MOST_HEIGHT * residual / largest if name in _DIFFERING else _FLAT_HEIGHT[name]
-            ax.bar(
-                start_s / SECONDS_PER_HOUR, height, (end_s - start_s) / SECONDS_PER_HOUR, align="edge",
-                bottom=row if name in _DIFFERING else row - height / 2, facecolor=look.colour, edgecolor=look.colour,
-                linewidth=0.5, zorder=2 + 0.1 * rank, gid=name,
-            )  # fmt: skip
+            # both ways: what is counted too often of one tool makes nothing good that is missing of another
+            differing = [-_MOST_HEIGHT * residual / largest for residual in residuals if residual] or [0.0]
+            flat = _FLAT_HEIGHT.get(name, 0.0)
+            for height in differing if name in _DIFFERING else [flat]:
+                ax.bar(
+                    start_s / SECONDS_PER_HOUR, height, (end_s - start_s) / SECONDS_PER_HOUR, align="edge",
+                    bottom=row if name in _DIFFERING else row - flat / 2, facecolor=look.colour,
+                    edgecolor=look.colour, linewidth=0.5, zorder=2 + 0.1 * rank, gid=name,
+                )  # fmt: skip
     if windows["rank"].is_in([names.index(name) for name in _DIFFERING]).any():
         ax.set_ylabel(f"gateway counted more or less,\nby {largest:,.0f} at most")
     ax.set_yticks(range(len(lines)), lines)
@@ -118,14 +125,14 @@ def _rank() -> pl.Expr:
     )
 
 
-def _merged(windows: pl.DataFrame) -> list[tuple[float, float, int, float]]:
-    """Give (start_s, end_s, rank, residual), neighbouring windows of one rank that do not differ as one."""
-    merged: list[tuple[float, float, int, float]] = []
-    for start_s, end_s, rank, residual in windows.select("start_s", "end_s", "rank", "residual").iter_rows():
-        if merged and merged[-1][1] >= start_s and merged[-1][2:] == (rank, residual):
-            merged[-1] = (merged[-1][0], end_s, rank, residual)
+def _merged(windows: pl.DataFrame) -> list[tuple[float, float, int, float, float]]:
+    """Give (start_s, end_s, rank, more, less), neighbouring windows of one rank that do not differ as one."""
+    merged: list[tuple[float, float, int, float, float]] = []
+    for start_s, end_s, *told in windows.select("start_s", "end_s", "rank", "more", "less").iter_rows():
+        if merged and merged[-1][1] >= start_s and [*merged[-1][2:]] == told:
+            merged[-1] = (merged[-1][0], end_s, *merged[-1][2:])
         else:
-            merged.append((start_s, end_s, rank, residual))
+            merged.append((start_s, end_s, *told))
     return merged
 
 

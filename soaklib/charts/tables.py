@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.charts.windows import need
 from soaklib.records import State
+from soaklib.records.moments import soak_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +55,7 @@ class EventTable(NamedTuple):
     Attributes
     ----------
     rows
-        For each event: soak time, UTC time of day, name, detail.
+        For each event: soak time, UTC date and time of day, name, detail.
     """
 
     rows: tuple[tuple[str, str, str, str], ...]
@@ -106,7 +107,7 @@ def event_table(events: pl.DataFrame) -> EventTable:
     need(events, ("at", "soak_s", "name", "detail"), "run.events()")
     return EventTable(
         tuple(
-            (f"H+{soak_s / 3600:.2f}", f"{at:%H:%M:%S}", name, detail)
+            (soak_text(soak_s), f"{at:%Y-%m-%d %H:%M:%S}", name, detail)
             for at, soak_s, name, detail in events.select("at", "soak_s", "name", "detail").iter_rows()
         )
     )

@@ -36,6 +36,7 @@ MOST_POINTS: Final = 300
 QUANTILES: Final = (0.5, 0.9, 0.99)
 _MOST_EVENTS: Final = 1000
 _MOST_CALLS: Final = 50
+_WHOLE: Final = 100.0
 _MOST_TEXT: Final = 400
 _LENGTHS: Final = {
     "1s": 1, "5s": 5, "10s": 10, "30s": 30, "1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "6h": 21600,
@@ -181,7 +182,8 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 def _value(value: Any) -> Any:
     """Give a value as JSON can hold it: no infinity, no more digits than are drawn, no endless text."""
     if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
+        short = float(f"{value:.6g}") if math.isfinite(value) else None
+        return value if short == _WHOLE != value else short  # one failure in a million is not none
     if isinstance(value, str) and len(value) > _MOST_TEXT and not value.lstrip().lower().startswith(("select", "with")):
         return f"{value[:_MOST_TEXT]}…"
     return value

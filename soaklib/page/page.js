@@ -17,8 +17,13 @@
   const theme = () => document.documentElement.dataset.theme;
   const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const colour = place => COLOURS[theme()][place % COLOURS.light.length];
+  const digits = value => {  // a share that is not whole is never told as 100
+    let many = 5;
+    while (value !== 100 && Number(value.toPrecision(many)) === 100 && many < 15) many += 1;
+    return many;
+  };
   const number = value => value === null || value === undefined ? "–"
-    : Math.abs(value) >= 1e5 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(Math.abs(value) < 1 ? 3 : 5)));
+    : Math.abs(value) >= 1e5 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(Math.abs(value) < 1 ? 3 : digits(value))));
   const hours = seconds => {  // as soak_text of soak_times.py says it
     const whole = Math.round(Math.abs(seconds)), two = value => String(value).padStart(2, "0"), minutes = Math.floor(whole / 60) % 60;
     return `H${seconds < 0 && whole ? "−" : "+"}${Math.floor(whole / 3600)}`

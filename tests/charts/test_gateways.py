@@ -1,5 +1,6 @@
 """Many gateways on shared axes."""
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -42,6 +43,21 @@ def test_small_multiples_share_their_axes_and_have_the_data():
     assert list(lines["b/latency/p99"].get_xdata()) == [0.5, 1.5, 2.5, 3.5, 4.5]
     assert list(lines["b/latency/p99"].get_ydata()) == [40, 41, 42, 43, 44]
     assert [text.get_text() for text in axes[5].texts] == ["none"]
+
+
+def test_nothing_is_drawn_over_minutes_of_which_nothing_is_known():
+    """Refusals that did not happen are none; a minute without calls is a gap, and a lone minute is seen."""
+    refused = [("a", "refused", "rate_limited", 60.0 * minute, value) for minute, value in ((1, 5.0), (4, 7.0))]
+    frame = pl.concat([
+        MINUTES.filter(~((pl.col("panel") == "latency") & pl.col("soak_s").is_in([60.0, 180.0]))),
+        pl.DataFrame(refused, schema=MINUTES.schema, orient="row"),
+    ])  # fmt: skip
+    lines = {
+        line.get_gid(): line for ax in charts.gateway_panels(frame, figure=charts.figure()).axes for line in ax.lines
+    }
+    assert list(lines["a/refused/rate_limited"].get_ydata()) == [0, 5, 0, 0, 7]
+    np.testing.assert_equal(lines["a/latency/median"].get_ydata(), [10, np.nan, 12, np.nan, 14])
+    assert list(lines["lone"].get_xdata()) == [0.5, 2.5, 4.5]
 
 
 def test_latencies_that_differ_much_are_on_a_log_scale():

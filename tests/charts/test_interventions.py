@@ -32,16 +32,23 @@ def test_each_event_stands_in_the_row_of_its_sort(ax):
     """Rows are sorts of events that happened, with their number; what went wrong is a cross in its row."""
     charts.intervention_timeline(_EVENTS, ax=ax)
     assert [label.get_text() for label in ax.get_yticklabels()] == [
-        "run: 1", "tokens rotated: 2", "changes: 2", "other: 1",
+        "run: 1", "token rotations: 2", "changes: 2", "other: 1",
     ]  # fmt: skip
     assert _points(ax) == {
         "run": [(0, 0)],
-        "tokens rotated": [(900, 1)],
+        "token rotations": [(900, 1)],
         "changes": [(3600, 2), (7200, 2)],
         "other": [(7200, 3)],
         "went wrong": [(1800, 1)],
     }
     assert [text.get_text() for text in ax.get_legend().texts] == ["failed, interrupted or late: 1"]
+
+
+def test_tokens_that_were_kept_are_not_rotated(ax):
+    """A kind of gateway that has no new ones to give is asked each time, and keeps what it has."""
+    kept = pl.DataFrame({"soak_s": [900.0, 1800.0, 2700.0], "name": ["TOKENS_KEPT", "TOKENS_ROTATED", "TOKENS_KEPT"]})
+    charts.intervention_timeline(kept, ax=ax)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["token rotations: 1", "tokens kept: 2"]
 
 
 def test_a_run_in_which_all_went_well_has_no_cross(ax):

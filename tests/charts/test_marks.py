@@ -90,6 +90,20 @@ def test_windows_in_which_the_generator_was_late_are_told_once(ax):
     assert _told(ax) == ["generator late, 2 windows like this"]
 
 
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["generator out of ports or descriptors"] * 2, "generator out of ports or descriptors, 2 windows like this"),
+        (["generator out of ports or descriptors", "generator late by up to 0.4 s"],
+         "generator late or out of ports, 2 windows like this"),
+    ],
+)  # fmt: skip
+def test_windows_in_which_the_generator_had_no_port_left_are_not_called_late(ax, labels, said):
+    """Whichever it was."""
+    draw_time_axis(ax, _LATE.with_columns(label=pl.Series(labels)), _DAY)
+    assert _told(ax) == [said]
+
+
 def test_the_only_window_in_which_the_generator_was_late_is_told_in_full(ax):
     """With how late it was."""
     draw_time_axis(ax, _LATE.head(1), _DAY)

@@ -67,6 +67,17 @@ def test_a_difference_is_as_high_as_it_is_large(ax):
     assert ax.get_ylabel() == "gateway counted more or less,\nby 3 at most"
 
 
+def test_differences_of_opposite_signs_do_not_cancel(ax):
+    """A hundred answers of one tool that are booked under another: a bar each way, and how large they are."""
+    swapped = _BOOKS.head(2).with_columns(
+        start_s=0.0, end_s=60.0, residual=pl.Series([100.0, -100.0]), discrepancy=pl.Series([100.0, -100.0])
+    )
+    charts.reconciliation_residuals(swapped, ax=ax)
+    heights = sorted(bar.get_height() for bar in ax.patches if bar.get_gid() == "discrepancy")
+    assert heights == pytest.approx([-0.45, 0.45])
+    assert ax.get_ylabel() == "gateway counted more or less,\nby 100 at most"
+
+
 def test_nothing_to_compare_is_told(ax):
     """Without a comparison there is a sentence."""
     charts.reconciliation_residuals(_BOOKS.clear(), ax=ax)

@@ -47,11 +47,21 @@ def test_another_frame_is_refused():
 
 
 def test_events_bear_their_time_and_are_escaped():
-    """Soak time in hours, the time of day, and the detail as it is."""
+    """Soak time, also of what came before its start, date and time of day, and the detail as it is."""
     at = dt.datetime(2026, 11, 20, 12, 30, 1, tzinfo=dt.UTC)
-    events = pl.DataFrame({"at": [at], "soak_s": [5400.0], "name": ["CHAOS_MODE_ON"], "detail": ["<b>50 %"]})
+    events = pl.DataFrame(
+        {
+            "at": [at] * 2,
+            "soak_s": [-3600.0, 5400.0],
+            "name": ["AGENTS_CREATED", "CHAOS_MODE_ON"],
+            "detail": ["", "<b>50 %"],
+        }
+    )
     shown = charts.event_table(events)
-    assert shown.rows == (("H+1.50", "12:30:01", "CHAOS_MODE_ON", "<b>50 %"),)
+    assert shown.rows == (
+        ("H-1", "2026-11-20 12:30:01", "AGENTS_CREATED", ""),
+        ("H+1:30", "2026-11-20 12:30:01", "CHAOS_MODE_ON", "<b>50 %"),
+    )
     assert "&lt;b&gt;50 %" in shown._repr_html_()
     with pytest.raises(SettingsError, match=r"no column soak_s"):
         charts.event_table(events.drop("soak_s"))

@@ -32,6 +32,17 @@ def test_axes_bear_the_theme_whatever_the_user_has_set():
     assert ax.spines["left"].get_linewidth() == 0.6
 
 
+def test_a_dollar_in_a_name_is_a_dollar():
+    """A phase of a plan, or a model of a gateway, may be called anything: it is no formula, nor a broken one."""
+    figure = charts.figure()
+    ax = figure.subplots()
+    for name in ("limit $5, then $9", r"$\cut$"):
+        ax.set_title(name)
+        ax.set_ylabel(name)
+        figure.png()
+    assert not ax.title.get_parse_math()
+
+
 @pytest.mark.slow
 def test_charts_load_no_pyplot_and_no_database():
     """Importing the charts brings neither pyplot nor anything that queries."""

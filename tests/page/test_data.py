@@ -10,7 +10,7 @@ from stored_rows import outcome, written_run
 
 import soaklib
 from soaklib.analysis.verdicts.sentence import verdict_sentence, verdict_word
-from soaklib.page.data import MOST_POINTS, board, page_data, window
+from soaklib.page.data import MOST_POINTS, _value, board, page_data, window
 from soaklib.plan.model import load_plan
 
 _SAMPLE = Path(__file__).parents[2] / "data" / "sample"
@@ -99,6 +99,14 @@ def test_of_calls_that_are_as_slow_the_latest_are_shown(tmp_path):
     with soaklib.open_run(tmp_path) as run:
         shown = page_data(run)["slowest"]
     assert [row["correlation_id"] for row in shown] == [f"req_{n}" for n in range(4000, 3950, -1)]
+
+
+@pytest.mark.parametrize("value", [99.99967, 99.9999997, 100.0, 99.9, 0.0001234567])
+def test_a_share_that_is_not_whole_is_not_told_as_whole(value):
+    """One failure in a window of a million calls is there; no more digits than it takes are."""
+    told = _value(value)
+    assert (told == 100) is (value == 100)
+    assert told == pytest.approx(value, rel=1e-5)
 
 
 def test_the_data_are_strict_json_and_bounded(data):
