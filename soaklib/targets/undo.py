@@ -37,7 +37,7 @@ class Replaced(BaseModel):
     """
 
     credentials: dict[str, str | None] = {}
-    limits: dict[str, dict[str, int]] = {}
+    limits: dict[str, dict[str, int | float]] = {}
 
 
 class _File(BaseModel):

@@ -231,7 +231,7 @@ class ByHand:
 
         async def restore() -> str:
             said = []
-            policies = dict(await self._policies(None))
+            policies = dict(await self._policies(None, with_inactive=True))
             for policy_id, limits in list(kept.limits.items()):
                 wanted = {action: limit for action, limit in limits.items() if _tool_of(action) == tool}
                 if not wanted:
@@ -253,18 +253,22 @@ class ByHand:
                 return f"nothing to restore: no quota on {tool} was changed by hand"
             return await self._gated("update-policy --restore", restore)
 
-    async def _policies(self, run_id: str | None) -> list[tuple[str, dict[str, Any]]]:
-        """Give id and spec of the active policies."""
+    async def _policies(self, run_id: str | None, *, with_inactive: bool = False) -> list[tuple[str, dict[str, Any]]]:
+        """Give id and spec of the policies that are active, or of all."""
         route = "/api/policies"
         policies = _as(_Policies, await self._api.read(route), route)
         return [
             (str(policy.id), _spec(policy.spec, route))
             for policy in policies.root
-            if policy.active and (run_id is None or (policy.name or "").startswith(f"{run_id}-"))
+            if (policy.active or with_inactive) and (run_id is None or (policy.name or "").startswith(f"{run_id}-"))
         ]
 
-    async def _set_limits(self, policy_id: str, spec: dict[str, Any], limits: dict[str, int]) -> None:
-        quotas = [quota | {"limit": limits.get(quota["action"], quota["limit"])} for quota in spec.get("quotas") or ()]
+    async def _set_limits(self, policy_id: str, spec: dict[str, Any], limits: dict[str, int | float]) -> None:
+        before = spec.get("quotas") or ()
+        quotas = [
+            quota | {"limit": limits.get(name, quota["limit"])}
+            for name, quota in zip(_names_of(spec), before, strict=True)
+        ]
         await self._api.update_policy(policy_id, spec=spec | {"quotas": quotas})
         route = f"/api/policies/{quote(policy_id, safe='')}"
         policy = _as(_Policy, await self._api.read(route), route)
@@ -310,7 +314,8 @@ class _Chaos(BaseModel):
 
 class _Quota(BaseModel):
     action: _Name
-    limit: int
+    limit: int | float
+    window: str | None = None
 
 
 class _Quotas(BaseModel):
@@ -359,9 +364,19 @@ def _spec(spec: dict[str, Any] | str | None, path: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _limits(spec: dict[str, Any]) -> dict[str, int]:
-    """Give the limit of each action that has a quota."""
-    return {quota.action: quota.limit for quota in _Quotas.model_validate(spec).quotas or ()}
+def _names_of(spec: dict[str, Any]) -> list[str]:
+    """Give what each quota is called: its action; its window too, where an action has several."""
+    quotas = _Quotas.model_validate(spec).quotas or ()
+    actions = [quota.action for quota in quotas]
+    return [
+        quota.action if actions.count(quota.action) == 1 else f"{quota.action} in {quota.window}" for quota in quotas
+    ]
+
+
+def _limits(spec: dict[str, Any]) -> dict[str, int | float]:
+    """Give the limit of each quota by what it is called."""
+    quotas = _Quotas.model_validate(spec).quotas or ()
+    return {name: quota.limit for name, quota in zip(_names_of(spec), quotas, strict=True)}
 
 
 def _tool_of(action: str) -> str:

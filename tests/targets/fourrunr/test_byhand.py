@@ -289,6 +289,20 @@ def test_every_active_quota_on_the_tool_is_set_and_restored(bench):
     assert bench.do("restore_policy", "openai") == "nothing to restore: no quota on openai was changed by hand"
 
 
+def test_each_quota_of_an_action_gets_its_own_limit_back(bench):
+    """One for the hour and one for the day; also of a policy that is inactive by then, and may be activated again."""
+    quotas = [
+        {"action": "openai:chat", "limit": 100, "window": "1h"},
+        {"action": "openai:chat", "limit": 0.5, "window": "24h"},
+    ]
+    bench.gateway.policies[0]["spec"] = before = spec("openai:chat", 100) | {"quotas": quotas}
+    bench.do("update_policy", "openai", 5, "r1")
+    assert [quota["limit"] for quota in bench.gateway.policies[0]["spec"]["quotas"]] == [5, 5]
+    bench.gateway.policies[0]["active"] = False
+    bench.do("restore_policy", "openai")
+    assert bench.gateway.policies[0]["spec"] == before
+
+
 def test_events_say_whether_a_quota_was_reduced_raised_or_restored(bench):
     """By name."""
     bench.do("update_policy", "openai", 50, None)
