@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
@@ -55,4 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if find_spec("jupyterlab") is None:
         print("soaklib: JupyterLab is not installed: pip install 'soaklib[notebooks]'", file=sys.stderr)
         return ExitCode.USAGE
-    return subprocess.call([sys.executable, "-m", "jupyterlab", str(folder)])  # noqa: S603 - our own words
+    return _become_jupyterlab(folder)
+
+
+def _become_jupyterlab(folder: Path) -> NoReturn:
+    sys.stderr.flush()
+    # it takes this process's place: what stops it, a key or a signal, is its own to answer, and no kernel is lost by us
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])  # noqa: S606 - our own words
