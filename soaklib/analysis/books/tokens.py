@@ -3,15 +3,21 @@
 What was stated within the time that the counters cover is known but for calls that were under way at its edges: the
 truth lies between the tokens of the calls that lie whole within it and those of all that touch it. A call that stated
 nothing (a stream that was cut, an answer that never came) may have been counted too: what is counted beyond the most
-that was stated is explained by such calls as far as they may reach, each as far as the largest that was stated.
+that was stated is explained by such calls as far as they may reach, each as far as the largest that was stated. A
+gateway that began anew has forgotten what it counted since the reading before: what is missing is explained as far as
+the calls of that time reach.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import polars as pl
 
+from soaklib.analysis.books.pairs import Cause
+from soaklib.analysis.books.readings import is_in_turn, readings
+from soaklib.analysis.measures.lineage import IN_TURN
 from soaklib.analysis.measures.metrics import metered
 from soaklib.errors import SettingsError
 from soaklib.targets import load_target
@@ -76,8 +82,9 @@ def tokens(run: Run, by: Literal["model", "key"] = "model") -> pl.DataFrame:
         that stated usage, ``stated`` and ``stated_most`` (tokens of those that lie whole between the first and the last
         reading, and of all that touch it), ``unstated`` (calls that may have used tokens and stated none), ``counted``,
         ``lost`` and ``too_many`` (tokens beyond what can be explained), and the ``cause`` of a difference, or null.
-        Empty where no answer states usage or no such counter was scraped. Where the counter tells keys apart and all
-        calls bear theirs, what others used with other keys does not count.
+        Where several processes answer the scrapes in turn nobody knows what is missing: the ``cause`` says so, and
+        none is ``lost``. Empty where no answer states usage or no such counter was scraped. Where the counter tells
+        keys apart and all calls bear theirs, what others used with other keys does not count.
 
     Raises
     ------
@@ -127,26 +134,36 @@ def _book(run: Run, book: _Book, by: str, number: pl.DataType) -> pl.DataFrame:
     found = None if series is None else _counted(run, series, metrics, by)
     if series is None or found is None:
         return pl.DataFrame(schema=schema)
-    stated = _stated(run, book.column, f"'{_ALL}'" if _ALL in found else _BY[by])
+    named = f"'{_ALL}'" if _ALL in found else _BY[by]
+    stated = _stated(run, book.column, named)
+    is_short = any(found.get(name, 0.0) < least for name, _, least, *_ in stated.iter_rows())
+    forgotten = _forgotten(run, series.metric, book.column, named) if is_short else {}
     source = "upstream" if series.metric == _UPSTREAM else "gateway"
     exactly = int if number == pl.Int64() else float
     rows: list[tuple[object, ...]] = []
     for name, answers, least, most, largest, unstated in stated.iter_rows():
         counted = found.get(name, 0.0)
-        told = _judged(counted, least, most, unstated * largest, book.rounding)
+        told = _judged(
+            counted, least, most, unstated * largest, book.rounding,
+            forgotten=None if forgotten is None else forgotten.get(name, 0.0),
+        )  # fmt: skip
         rows.append((name, source, answers, exactly(least), exactly(most), unstated, counted, *told))
     return pl.DataFrame(rows if any(row[2] for row in rows) else [], schema=schema, orient="row")
 
 
 def _judged(
-    counted: float, least: float, most: float, reach: float, rounding: tuple[float, float]
+    counted: float, least: float, most: float, reach: float, rounding: tuple[float, float], *, forgotten: float | None
 ) -> tuple[float, float, str | None]:
     slack = rounding[0] + rounding[1] * most
     lost = max(0.0, least - counted)
     beyond = max(0.0, counted - most)
     too_many = max(0.0, beyond - reach)
+    if lost > slack and forgotten is None:
+        return 0.0, 0.0, IN_TURN
+    if forgotten is not None and lost - forgotten > slack:
+        return lost - forgotten, 0.0, str(Cause.LOST)
     if lost > slack:
-        return lost, 0.0, "lost"
+        return 0.0, 0.0, str(Cause.RESTART)
     if too_many > slack:
         return 0.0, too_many, "counted too often"
     return 0.0, 0.0, "calls that stated no usage" if beyond > slack else None
@@ -173,6 +190,21 @@ def _counted(run: Run, series: Series, metrics: MetricMap, by: str) -> dict[str,
     if label not in told or (by == "key" and not keys):
         return {_ALL: float(counted["n"].sum())}
     return dict(counted.group_by(label).agg(pl.col("n").sum()).iter_rows())
+
+
+def _forgotten(run: Run, metric: str, column: str, name: str) -> dict[str, float] | None:
+    """Give, by name, what may have been counted and forgotten; None where several processes answer in turn."""
+    counters = [metric, f"{metric}_total"]
+    if is_in_turn(run, counters):
+        return None
+    anew = [(last, first) for last, first in pairwise(readings(run, counters)) if last.epoch != first.epoch]
+    touched = " or ".join(
+        f"done_at_us >= {last.begin_us} and sent_at_us <= {first.end_us}" for last, first in anew
+    ) or "false"  # fmt: skip
+    query = f"""
+        select {name} as name, coalesce(sum({column}), 0)::DOUBLE from outcomes
+        where attempts > 0 and ({touched}) group by 1"""  # noqa: S608 - our own names and numbers
+    return dict(run.sql(query).iter_rows())
 
 
 def _labels_of(run: Run, metric: str) -> list[str]:

@@ -27,24 +27,33 @@ def call(second, model="fast", into=10, out=3, kind="ok", **more):
 
 @pytest.fixture
 def run_of(tmp_path):
-    """Give a function that makes a run of calls and of what was counted: model -> (in, out), at second 300."""
+    """Give a function that makes a run of calls and of what was counted: model -> (in, out), at second 300.
+
+    The counters' process began at second 1, or at `began`; `between` are further readings, (us, counted, began).
+    """
     opened = []
 
-    def make(calls, counted, *, target=LITELLM, events=()):
+    def make(calls, counted, *, target=LITELLM, events=(), between=(), began=None):
         folder = tmp_path / f"run{len(opened)}"
         folder.mkdir()
         plan = load_plan().model_copy(update={"target": target})
         written_run(folder, plan=plan, rows=calls, events=events)
-        readings = [(5 * SECOND, dict.fromkeys(counted, (0, 0))), (300 * SECOND, counted)]
+        first = (5 * SECOND, dict.fromkeys(counted, (0, 0)), None if began is None else 1)
+        readings = [first, *between, (300 * SECOND, counted, began)]
         with closing(RunWriter(folder / DATABASE_NAME)) as writer:
             writer.append(
                 {
-                    "scrapes": [tuple(Scrape(at, "metrics", 200, True, 1000, 10, None)) for at, _ in readings],
+                    "scrapes": [tuple(Scrape(at, "metrics", 200, True, 1000, 10, None)) for at, *_ in readings],
                     "samples": [
                         tuple(Sample(at, METRICS[way], (("requested_model", model),), float(value)))
-                        for at, by_model in readings
+                        for at, by_model, _ in readings
                         for model, values in by_model.items()
                         for way, value in zip(("in", "out"), values, strict=True)
+                    ]
+                    + [
+                        tuple(Sample(at, "process_start_time_seconds", (), float(start)))
+                        for at, _, start in readings
+                        if start is not None
                     ],
                 }
             )
@@ -93,6 +102,33 @@ def test_a_call_that_stated_nothing_explains_no_more_than_the_largest(run_of):
     assert "(calls that stated no usage)" in explained.detail
     verdict = tokens_balanced(run_of([*CALLS, cut], TRUE | {"fast": (111, 33)}))
     assert (verdict.state, verdict.measure) == ("fail", 1.0)
+
+
+BEFORE = 15 * SECOND - 100_000  # five calls had been answered by then
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "state", "measure"),
+    [
+        ((50, 15), (30, 9), "pass", 0.0), ((50, 15), (0, 0), "pass", 0.0), ((40, 12), (0, 0), "fail", 13.0),
+        ((50, 15), (60, 18), "fail", 13.0),
+    ],
+)  # fmt: skip
+def test_a_restart_explains_what_was_counted_since_the_reading_before_it(run_of, before, after, state, measure):
+    """The five calls after that reading may have been forgotten; one that had been answered before it may not."""
+    run = run_of(CALLS[:10], {"fast": after}, between=[(BEFORE, {"fast": before}, 1)], began=17)
+    verdict = tokens_balanced(run)
+    assert (verdict.state, verdict.measure) == (state, measure)
+    is_short = sum(before) + sum(after) < 130
+    assert ("counter reset or restart" in verdict.detail) is (is_short and state == "pass")
+
+
+def test_what_is_missing_is_not_known_where_processes_answer_in_turn(run_of):
+    """Each counts what it was asked, and the first reading of each tells nothing: insufficient, and says why."""
+    between = [(100 * SECOND, {"fast": (50, 15)}, 9), (200 * SECOND, {"fast": (50, 15)}, 1)]
+    verdict = tokens_balanced(run_of(CALLS[:10], {"fast": (50, 15)}, between=between, began=9))
+    assert (verdict.state, verdict.measure) == ("insufficient", 0.0)
+    assert "several processes answer /metrics in turn" in verdict.detail
 
 
 def test_calls_at_the_edges_of_the_readings_may_be_counted_or_not(run_of):

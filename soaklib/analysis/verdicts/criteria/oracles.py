@@ -10,6 +10,7 @@ import polars as pl
 from soaklib.analysis.books.limits import limits, stated_limits
 from soaklib.analysis.books.tokens import spend, tokens
 from soaklib.analysis.books.upstream import upstream_books, upstream_lateness
+from soaklib.analysis.measures.lineage import IN_TURN
 from soaklib.analysis.measures.metrics import metered
 from soaklib.analysis.verdicts.criteria.wording import many, passed
 from soaklib.records import EventName, State, Verdict
@@ -149,7 +150,8 @@ def _balanced(of: tuple[str, str, str], by_model: pl.DataFrame, by_key: pl.DataF
     """Judge a book: what is wrong with a model is often wrong with a key as well, and counts once."""
     wrong = max(float(frame["lost"].sum()) + float(frame["too_many"].sum()) for frame in (by_model, by_key))
     rows = by_model.rename({"model": "whose"}).to_dicts()
-    rows += by_key.filter(pl.col("lost") + pl.col("too_many") > 0).rename({"key": "whose"}).to_dicts()
+    is_told = (pl.col("lost") + pl.col("too_many") > 0) | (pl.col("cause") == IN_TURN)
+    rows += by_key.filter(is_told).rename({"key": "whose"}).to_dicts()
     said = [
         f"{row['direction'] + ' ' if 'direction' in row else ''}{row['whose'] or 'no key'}: "
         f"{row['stated_most']:{form}} stated, {row['counted']:{form}} counted by the {row['source']}"
@@ -159,7 +161,10 @@ def _balanced(of: tuple[str, str, str], by_model: pl.DataFrame, by_key: pl.DataF
     directions = by_model.partition_by("direction") if "direction" in by_model.columns else [by_model]
     n = max(int(part["answers"].sum()) for part in directions)
     name, threshold, query = of
-    return Verdict(name, wrong, threshold, n, None, None, passed(not wrong), "; ".join(said), query)
+    state = passed(not wrong)
+    if state == State.PASS and any(row["cause"] == IN_TURN for row in rows):
+        state = State.INSUFFICIENT
+    return Verdict(name, wrong, threshold, n, None, None, state, "; ".join(said), query)
 
 
 def upstream_asked_once(run: Run) -> Verdict:
