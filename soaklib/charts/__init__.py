@@ -25,7 +25,7 @@ from soaklib.charts.rotation import rotation_impact
 from soaklib.charts.saving import SavedFigure, save
 from soaklib.charts.stated import gateway_stated
 from soaklib.charts.success import success_rate
-from soaklib.charts.tables import EventTable, VerdictTable, event_table, verdict_table
+from soaklib.charts.tables import EventTable, FrameTable, VerdictTable, event_table, frame_table, verdict_table
 from soaklib.charts.theme import COLUMN_MM, PAGE_MM, figure
 from soaklib.charts.tools import tool_usage
 from soaklib.charts.usage import usage_books
@@ -35,6 +35,7 @@ __all__ = [
     "COLUMN_MM",
     "PAGE_MM",
     "EventTable",
+    "FrameTable",
     "SavedFigure",
     "VerdictTable",
     "breaker_activity",
@@ -45,6 +46,7 @@ __all__ = [
     "error_budget_burn",
     "event_table",
     "figure",
+    "frame_table",
     "gateway_additions",
     "gateway_panels",
     "gateway_stated",

@@ -1,4 +1,4 @@
-"""Tables to be read: verdicts, with what fails first, and events."""
+"""Tables to be read: verdicts, with what fails first, events, and any frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-__all__ = ["EventTable", "VerdictTable", "event_table", "verdict_table"]
+__all__ = ["EventTable", "FrameTable", "VerdictTable", "event_table", "frame_table", "verdict_table"]
 
 _COLUMNS: Final = ("state", "name", "measure", "low", "high", "threshold", "n", "detail")
 _SIGNS: Final[Mapping[str, tuple[str, str]]] = {
@@ -27,6 +27,7 @@ _SIGNS: Final[Mapping[str, tuple[str, str]]] = {
 
 _TABLE: Final = "width:100%;table-layout:auto"  # the last column, which says most, has at least 45 %
 _CELL: Final = "text-align:left;vertical-align:top;white-space:normal;padding:0.35em 0.6em"
+_FIGURES: Final = _CELL.replace("left", "right")
 _WORDS: Final = f"{_CELL};overflow-wrap:anywhere"  # of any length: no table is wider than its notebook
 # white on the state's own colour is readable whatever the theme's background is
 _BADGE: Final = "color:white;font-weight:bold;white-space:nowrap;border-radius:0.3em;padding:0.1em 0.5em"
@@ -67,6 +68,53 @@ class EventTable(NamedTuple):
             for soak_time, at, name, detail in self.rows
         )
         return _table(("soak time", "UTC", "event", "detail"), body)
+
+
+class FrameTable(NamedTuple):
+    """Rows of a frame, in HTML where a notebook shows it: texts without quotes, numbers to the right.
+
+    Attributes
+    ----------
+    heads
+        Name of each column, and whether it is one of numbers.
+    rows
+        What is written.
+    """
+
+    heads: tuple[tuple[str, bool], ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def _repr_html_(self) -> str:
+        looks = [_FIGURES if is_number else _CELL for _, is_number in self.heads]
+        heads = "".join(
+            f"<th style='{look}'>{html.escape(name)}</th>" for look, (name, _) in zip(looks, self.heads, strict=True)
+        )
+        body = "".join(
+            f"<tr>{''.join(map(_written, looks, row))}</tr>" for row in self.rows
+        )  # fmt: skip
+        return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def frame_table(frame: pl.DataFrame, *, places: Mapping[str, int] | None = None) -> FrameTable:
+    """Make a frame readable.
+
+    Parameters
+    ----------
+    frame
+        All its rows are written; what is null is left empty.
+    places
+        Column -> decimal places of its numbers; those of other columns have four significant digits.
+    """
+    known = places or {}
+
+    def cell(name: str, value: object) -> str:
+        if isinstance(value, float):
+            return f"{value:,.{known[name]}f}" if name in known else f"{value:,.4g}"
+        return f"{value:,}" if isinstance(value, int) else "" if value is None else str(value)
+
+    rows = (tuple(cell(name, value) for name, value in zip(frame.columns, row, strict=True)) for row in frame.rows())
+    heads = zip(frame.columns, (kind.is_numeric() for kind in frame.dtypes), strict=True)
+    return FrameTable(tuple(heads), tuple(rows))
 
 
 def verdict_table(verdicts: pl.DataFrame) -> VerdictTable:
@@ -122,6 +170,10 @@ def _measured(measure: float | None, low: float | None, high: float | None) -> s
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) else f"{value:,.3f}"
+
+
+def _written(look: str, text: str) -> str:
+    return f"<td style='{look}'>{html.escape(text)}</td>"
 
 
 def _table(names: tuple[str, ...], body: str) -> str:

@@ -46,6 +46,17 @@ def test_another_frame_is_refused():
         charts.verdict_table(pl.DataFrame({"x": [1]}))
 
 
+def test_a_frame_is_written_without_quotes():
+    """Numbers stand to the right with the digits asked for; what is not known is empty, and names are text."""
+    frame = pl.DataFrame({"of": ["<b>", None], "calls": [36_000, 1], "ms": [2.0, None], "p": [0.0301234, 1.0]})
+    shown = charts.frame_table(frame, places={"ms": 1})
+    assert shown.heads == (("of", False), ("calls", True), ("ms", True), ("p", True))
+    assert shown.rows == (("<b>", "36,000", "2.0", "0.03012"), ("", "1", "", "1"))
+    page = shown._repr_html_()
+    assert "&lt;b&gt;" in page
+    assert page.count("text-align:right") == 9
+
+
 def test_events_bear_their_time_and_are_escaped():
     """Soak time, also of what came before its start, date and time of day, and the detail as it is."""
     at = dt.datetime(2026, 11, 20, 12, 30, 1, tzinfo=dt.UTC)
