@@ -40,6 +40,22 @@ def test_whatever_an_undo_raises_the_rest_of_the_clean_up_is_done(world, monkeyp
     assert run.results[-1].status == "interrupted"
 
 
+def test_a_step_of_the_clean_up_that_fails_is_said(world, monkeypatch):
+    """What is in its way is ours or a target's: the run ends as it was to end."""
+
+    async def clear(_self):
+        msg = "no such policy"
+        raise LookupError(msg)
+
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(5)
+    monkeypatch.setattr(FourRunrAdmin, "clear", clear)
+    run.stop()
+    assert "clean-up: LookupError: no such policy" in [detail for _, detail, _ in run.events("CHANGE_FAILED")]
+    assert run.results[-1].status == "interrupted"
+
+
 def test_a_word_to_stop_is_heard_while_the_gateway_is_waited_for_after_a_sleep(world):
     """The network comes back later than the processes, and whoever stops the run then does not wait for that."""
     run = world(*FOUR_HOURS)
@@ -83,6 +99,28 @@ def test_chaos_that_was_on_while_the_machine_slept_is_made_once_more(world):
     run.live(CHAOS_S + 2)
     assert run.gateway.chaos == {"openai"}
     run.sleep(600)
+    run.finish()
+    assert_clean(run)
+    assert [name for name, *_ in run.events("CHAOS_MODE_ON", "CHAOS_MODE_OFF")] == [
+        "CHAOS_MODE_ON",
+        "CHAOS_MODE_OFF",
+    ] * 2
+
+
+def test_chaos_of_a_run_that_was_stopped_as_its_machine_woke_up_has_its_time_still_to_come(world):
+    """What the machine slept through is no soak time: taken back at the stop, it is made once more later."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(CHAOS_S + 2)
+    run.gateway.fault, run.gateway.hits = "500", r"DELETE /api/admin/chaos|generate-token"
+    run.sleep(600)
+    run.live(13)  # it cannot be taken back for now, and new tokens are waited for
+    run.gateway.hits = "generate-token"
+    run.stop()
+    assert run.results[-1].status == "interrupted"
+    assert [key for *_, key in run.events("CHAOS_MODE_OFF")] == [None]
+    run.gateway.fault = None
+    run.start()
     run.finish()
     assert_clean(run)
     assert [name for name, *_ in run.events("CHAOS_MODE_ON", "CHAOS_MODE_OFF")] == [
