@@ -45,6 +45,7 @@ from soaklib.evidence.retention import bundle_of, fates, remove_run, run_folders
 from soaklib.evidence.weeks import changes_over_weeks, of_same_load, values_by_run, weekly_values
 from soaklib.plan.loading import load_settings
 from soaklib.records import RunStatus
+from soaklib.reports.pipeline import tell_pipeline
 from soaklib.store.lock import RunLock, is_owned
 
 if TYPE_CHECKING:
@@ -129,6 +130,9 @@ class _Week:
             if completed and baseline.folder is not None:
                 with RunLock(folder), costing(lambda why: self._bad.append(f"NOT JUDGED AGAINST A GOOD RUN: {why}")):
                     code, is_new = self._judge_against(folder, baseline.folder, code)
+                if is_new:
+                    with costing(lambda why: self._bad.append(f"NO WORD TO THE PIPELINE: {why}")):
+                        self._tell_pipeline(folder)
             if completed:  # before the report, whose paper tells of it
                 with RunLock(folder), costing(lambda why: self._bad.append(f"NO COMPARISON: {why}")):
                     is_new = self._compare(folder, info, baseline, earlier) or is_new
@@ -232,6 +236,13 @@ class _Week:
         judge_folder(folder)  # of a week that was cut off before it was, too
         after = glance_at(folder)
         return verdicts_code(after), after.verdicts != before.verdicts or info.reference is None
+
+    def _tell_pipeline(self, folder: Path) -> None:
+        """Say again how the run was judged: the soak said it before the good day was taken out of it."""
+        seen = glance_at(folder)
+        criteria = [verdict._asdict() for verdict in seen.verdicts]
+        strict = bool(seen.info.settings.get("strict"))
+        tell_pipeline(seen.info.run_id, criteria, junit=self._settings.junit, strict=strict)
 
     def _compare(self, folder: Path, info: RunInfo, baseline: Baseline, earlier: EarlierRuns) -> bool:
         """Compare the run with the earlier one; say whether that tells what was not recorded yet."""

@@ -13,12 +13,14 @@ import polars as pl
 import pytest
 from soak_hour import write_soak_hour
 
+from soaklib.analysis.sources.run import RunInfo
 from soaklib.analysis.verdicts.compare import COMPARISON_SCHEMA
 from soaklib.commands import weekly
 from soaklib.errors import RecordingError, RunError, SoaklibError
 from soaklib.evidence import baseline, comparison
 from soaklib.evidence.checking import Problem, Verification, VerifyCode
 from soaklib.evidence.comparison import read_comparison
+from soaklib.reports.pipeline import SUMMARY_VARIABLE
 from soaklib.store.bundle import bundle_name
 from soaklib.store.lock import RunLock, is_owned
 
@@ -154,6 +156,23 @@ def test_a_week_that_got_worse_ends_with_1_and_names_the_endpoint(weeks):
     code, _, said = weeks.week(statements=[SLOWER])
     assert code == 0
     assert f"against {accepted.name}: same: " in said
+
+
+@pytest.mark.usefixtures("alike")
+def test_a_week_that_is_judged_anew_says_so_to_the_pipeline(weeks, monkeypatch, tmp_path):
+    """The soak told it before the day of the good run was taken out of what it measured."""
+    anew = "update verdicts set state = 'pass'"
+    monkeypatch.setattr(weekly, "why_no_reference", lambda *_: "")
+    monkeypatch.setattr(weekly, "keep_reference", lambda *_: ["openai"])
+    monkeypatch.setattr(weekly, "judge_folder", lambda run: duckdb.connect(run / "run.duckdb").execute(anew).close())
+    monkeypatch.setattr(RunInfo, "follows_the_clock", True)
+    _, first, _ = weeks.week()
+    code, _, said = weeks.week("--junit", str(junit := tmp_path / "junit.xml"), code=1, verdict="fail")
+    assert (code, f"judged against the day of {first.name}: openai" in said) == (0, True)
+    assert "<failure" not in junit.read_text("utf-8")
+    monkeypatch.setenv(SUMMARY_VARIABLE, str(tmp_path / "no" / "summary.md"))
+    code, _, said = weeks.week(code=1, verdict="fail")
+    assert (code, "NO WORD TO THE PIPELINE: cannot write" in said) == (1, True)
 
 
 def test_a_week_whose_comparison_is_damaged_is_no_measure(weeks):
