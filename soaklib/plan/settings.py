@@ -158,7 +158,8 @@ class SoakSettings(BaseSettings):
     resume: str | None = Field(
         None,
         description="folder or id of a run to go on with; takes every setting from it, and anew only --yes, --strict, "
-        "--no-report, --metrics-port, --ca-file and --database-url (a run keeps no password)",
+        "--no-report, --watch, --junit, --reference, --metrics-port, --ca-file and --database-url (a run keeps no "
+        "password)",
     )
     max_in_flight: int | None = Field(
         None, ge=1, description="operations under way at most; derived from the limit on open files"
