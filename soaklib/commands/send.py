@@ -65,7 +65,7 @@ def flags() -> Flags:
     add("--start-at", metavar="T", help="ISO-8601 time with its zone at which the soak starts, the same for every lane")
     add("--run-id", metavar="ID", help="the run's name, the same for every lane [from --start-at]")
     add("--desk", metavar="HOST:PORT", help="where a conductor tells the time, if it can be reached from here")
-    add("--job", type=Path, metavar="FILE", help="fleet.json of a run, in place of --start-at and all other flags")
+    add("--job", type=Path, metavar="FILE", help="fleet.json of your own run, in place of --start-at and the rest")
     add("--folder", type=Path, metavar="FOLDER", help="where the lane records [OUT/RUN-ID/lanes/i]")
     return parser
 
