@@ -110,7 +110,8 @@ def frame_table(frame: pl.DataFrame, *, places: Mapping[str, int] | None = None)
     def cell(name: str, value: object) -> str:
         if isinstance(value, float):
             return f"{value:,.{known[name]}f}" if name in known else f"{value:,.4g}"
-        return f"{value:,}" if isinstance(value, int) else "" if value is None else str(value)
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        return f"{value:,}" if is_number else "" if value is None else str(value)
 
     rows = (tuple(cell(name, value) for name, value in zip(frame.columns, row, strict=True)) for row in frame.rows())
     heads = zip(frame.columns, (kind.is_numeric() for kind in frame.dtypes), strict=True)

@@ -55,6 +55,7 @@ def test_a_frame_is_written_without_quotes():
     page = shown._repr_html_()
     assert "&lt;b&gt;" in page
     assert page.count("text-align:right") == 9
+    assert charts.frame_table(pl.DataFrame({"is": [True, None]})).rows == (("True",), ("",))
 
 
 def test_events_bear_their_time_and_are_escaped():
