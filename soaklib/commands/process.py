@@ -15,14 +15,22 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, TypeVar, cast
 import duckdb
 
 from soaklib.analysis.sources.run import find_run
-from soaklib.errors import ExitCode, RunError, SoaklibError
+from soaklib.errors import ExitCode, RunError, SoaklibError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
     from types import FrameType
     from typing import NoReturn
 
-__all__ = ["Stopped", "command", "find_folder", "keeping_stops", "run_on_the_fastest_loop", "stopping_signals"]
+__all__ = [
+    "Stopped",
+    "command",
+    "find_folder",
+    "keeping_stops",
+    "leave_at_once",
+    "run_on_the_fastest_loop",
+    "stopping_signals",
+]
 
 _T = TypeVar("_T")
 
@@ -126,6 +134,16 @@ def keeping_stops() -> Iterator[None]:
         raise
     if _heard:
         raise Stopped(_heard[0])
+
+
+def leave_at_once(number: int, last: Callable[[], None], failed: Callable[[str], None]) -> NoReturn:
+    """End this process for a signal, without waiting for anything, after one last thing; that it failed is said."""
+    try:
+        last()
+    except Exception as exc:  # noqa: BLE001 - whatever it is: who asks twice wants to leave
+        failed(f"left, and not all was told to stop: {first_line(exc)}")
+    finally:
+        os._exit(128 + number)
 
 
 def stopping_signals() -> list[signal.Signals]:

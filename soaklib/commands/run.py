@@ -27,7 +27,7 @@ from soaklib.commands.display import show_progress
 from soaklib.commands.ending import conclude
 from soaklib.commands.preflight import foreseen, try_out, with_limit
 from soaklib.commands.preview import Preview, show_plan, spoken_openly
-from soaklib.commands.process import command, find_folder, run_on_the_fastest_loop, stopping_signals
+from soaklib.commands.process import command, find_folder, leave_at_once, run_on_the_fastest_loop, stopping_signals
 from soaklib.commands.rehearsal import embedded, rehearsed
 from soaklib.commands.resuming import lacking, refuse_what_a_stranger_names, resumed_settings
 from soaklib.commands.terminal import new_console, say
@@ -352,11 +352,9 @@ def _until_its_end(job: SoakJob, listener: socket.socket | None, console: Consol
         loop = asyncio.get_running_loop()
 
         def on_signal(number: int) -> None:
-            if stopped_by:
-                with contextlib.suppress(Exception):  # whatever is wrong with a lane: who says it twice wants to leave
-                    if job.senders is not None:
-                        job.senders.drop()
-                os._exit(128 + number)  # a second signal leaves at once; the recorder writes down what it was given
+            if stopped_by:  # a second signal leaves at once; the recorder writes down what it was given
+                drop = (lambda: None) if job.senders is None else job.senders.drop
+                leave_at_once(number, drop, functools.partial(say, console))
             stopped_by.append(number)
             stop.set()
             say(console, _STOPPING, "yellow")

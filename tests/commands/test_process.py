@@ -19,7 +19,7 @@ from stored_rows import ANCHOR
 from soaklib.analysis.sources.run import find_run
 from soaklib.commands import run
 from soaklib.commands.ending import costing
-from soaklib.commands.process import Stopped, _Words, command, find_folder, run_on_the_fastest_loop
+from soaklib.commands.process import Stopped, _Words, command, find_folder, leave_at_once, run_on_the_fastest_loop
 from soaklib.errors import RunError
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
@@ -313,3 +313,19 @@ def test_a_run_that_is_stopped_as_it_begins_leaves_nothing(tmp_path, monkeypatch
     with pytest.raises(Stopped):
         begin()
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("why", [None, "no such lane"])
+def test_who_asks_twice_leaves_whatever_goes_wrong_on_the_way(monkeypatch, why):
+    """Lanes are told to stop first; that one could not be is said, and keeps nobody."""
+    told, said, codes = [], [], []
+    monkeypatch.setattr(os, "_exit", codes.append)
+
+    def drop():
+        told.append("stop")
+        if why is not None:
+            raise OSError(why)
+
+    leave_at_once(signal.SIGINT, drop, said.append)
+    assert (told, codes) == (["stop"], [130])
+    assert said == ([] if why is None else [f"left, and not all was told to stop: OSError: {why}"])

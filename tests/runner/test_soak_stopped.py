@@ -6,6 +6,13 @@ from virtual_soak import CHAOS_S, FOUR_HOURS, assert_clean
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
 
 
+def assert_made_twice(run):
+    """Chaos was taken back and made once more, and nothing is left."""
+    assert_clean(run)
+    told = [name for name, *_ in run.events("CHAOS_MODE_ON", "CHAOS_MODE_OFF")]
+    assert told == ["CHAOS_MODE_ON", "CHAOS_MODE_OFF"] * 2
+
+
 def test_an_orderly_stop_leaves_nothing_to_be_missed(world):
     """Soak time stands still from where the load ended, however long open calls are waited for."""
     run = world(*FOUR_HOURS, "--drain-s", "30")
@@ -100,11 +107,7 @@ def test_chaos_that_was_on_while_the_machine_slept_is_made_once_more(world):
     assert run.gateway.chaos == {"openai"}
     run.sleep(600)
     run.finish()
-    assert_clean(run)
-    assert [name for name, *_ in run.events("CHAOS_MODE_ON", "CHAOS_MODE_OFF")] == [
-        "CHAOS_MODE_ON",
-        "CHAOS_MODE_OFF",
-    ] * 2
+    assert_made_twice(run)
 
 
 def test_chaos_of_a_run_that_was_stopped_as_its_machine_woke_up_has_its_time_still_to_come(world):
@@ -122,8 +125,4 @@ def test_chaos_of_a_run_that_was_stopped_as_its_machine_woke_up_has_its_time_sti
     run.gateway.fault = None
     run.start()
     run.finish()
-    assert_clean(run)
-    assert [name for name, *_ in run.events("CHAOS_MODE_ON", "CHAOS_MODE_OFF")] == [
-        "CHAOS_MODE_ON",
-        "CHAOS_MODE_OFF",
-    ] * 2
+    assert_made_twice(run)
