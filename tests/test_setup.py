@@ -1,4 +1,4 @@
-"""What scripts/setup has pip do."""
+"""What scripts/setup has uv do, and pip."""
 
 import os
 import shutil
@@ -7,50 +7,110 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
-@pytest.fixture
-def set_up(tmp_path):
-    """Run scripts/setup in a checkout whose Python only writes down what it is started with; give those lines."""
-    (tmp_path / "scripts").mkdir()
-    shutil.copy(SCRIPTS / "setup", tmp_path / "scripts" / "setup")
-    (tmp_path / "pyproject.toml").write_text("")
-    said = tmp_path / "said"
-    tools = tmp_path / ".venv" / "bin"
-    tools.mkdir(parents=True)
-    for name in ("python", "pip"):
-        (tools / name).write_text(f'#!/bin/sh\necho "$@" >>"{said}"\n')
-        (tools / name).chmod(0o755)
+class Checkout:
+    """One with an environment whose programs only write down, in ``said``, what they are started with."""
 
-    def run(*arguments, **environment):
-        said.write_text("")
+    def __init__(self, folder):
+        (folder / "scripts").mkdir()
+        shutil.copy(SCRIPTS / "setup", folder / "scripts" / "setup")
+        (folder / "pyproject.toml").write_text("")
+        self.folder = folder
+        self._said = folder / "said"
+        self._tools = folder / ".venv" / "bin"
+        self._tools.mkdir(parents=True)
+        for name in ("python", "pip", "uv"):
+            self.has(name)
+
+    def has(self, name, then=""):
+        """Put a program there; ``then`` is what it does when it has written down its words."""
+        (self._tools / name).write_text(f'#!/bin/sh\necho "{name} $*" >>"{self._said}"\n{then}\n')
+        (self._tools / name).chmod(0o755)
+
+    def lacks(self, name):
+        """Take a program away."""
+        (self._tools / name).unlink()
+
+    def set_up(self, *arguments, **environment):
+        """Run scripts/setup; give what its programs were started with, those that install something."""
+        self._said.write_text("")
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        subprocess.run([tmp_path / "scripts" / "setup", *arguments], env=kept | environment, check=True)
-        return said.read_text().splitlines()
-
-    return run
+        subprocess.run([self.folder / "scripts" / "setup", *arguments], env=kept | environment, check=True)
+        return [line for line in self._said.read_text().splitlines() if " install " in line]
 
 
-def _installs(lines):
-    return [line for line in lines if "--editable" in line]
+@pytest.fixture
+def checkout(tmp_path):
+    return Checkout(tmp_path)
 
 
-@pytest.mark.slow
-def test_who_starts_it_at_once_compiles_what_is_imported(set_up):
+def test_who_starts_it_at_once_compiles_what_is_imported(checkout):
     """And what is set up so is set up: nothing is done again, whoever asks."""
-    [install] = _installs(set_up("now"))
-    assert "--no-compile" in install.split()
-    assert set_up("now") == set_up() == []
+    [install] = checkout.set_up("now")
+    assert install == "uv pip install --quiet --python .venv/bin/python --editable .[all]"
+    assert checkout.set_up("now") == checkout.set_up() == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "environment"),
     [((), {}), (("dev",), {}), (("now",), {"PYTHONDONTWRITEBYTECODE": "1"})],
     ids=["for others", "for tests", "where nothing compiled is kept"],
 )
-def test_else_everything_is_compiled_once(set_up, arguments, environment):
+@pytest.mark.parametrize("has_uv", [True, False], ids=["by uv", "by pip"])
+def test_else_everything_is_compiled_once(checkout, arguments, environment, has_uv):
     """Another user may run it, who can keep nothing; or each process would compile anew."""
-    [install] = _installs(set_up(*arguments, **environment))
-    assert "--no-compile" not in install.split()
+    if not has_uv:
+        checkout.lacks("uv")
+    install = checkout.set_up(*arguments, **environment)[-1].split()
+    assert install[0] == ("uv" if has_uv else "python")
+    assert ("--compile-bytecode" in install) is has_uv  # which is what pip does unasked
+    assert "--no-compile" not in install
+    assert ("--group" in install) is (arguments == ("dev",))
+
+
+def test_uv_comes_from_where_pip_gets_its_packages(checkout):
+    """And only ready made: nobody is to have a compiler of Rust."""
+    checkout.lacks("uv")
+    first, *_ = checkout.set_up("now")
+    assert first == "python -m pip --quiet --disable-pip-version-check install --only-binary :all: uv"
+
+
+def test_pip_does_what_uv_could_not(checkout):
+    checkout.has("uv", "exit 1")
+    tried, newer, install = checkout.set_up("now")
+    assert tried.startswith("uv ")
+    assert newer.endswith("--upgrade pip>=25.1")
+    assert install.startswith("python -m pip ")
+    assert install.endswith("--no-compile --editable .[all]")
+
+
+@pytest.mark.parametrize("setting", ["global.index-url='https://mirror.example/simple'", ":env:.no-index='1'"])
+def test_pip_does_all_where_it_is_told_of_an_index(checkout, setting):
+    """Which uv would not ask: it reads nothing of pip's settings."""
+    checkout.lacks("uv")
+    checkout.has("python", f'case "$*" in *"config list"*) echo "{setting}";; esac')
+    newer, install = checkout.set_up("now")
+    assert newer.endswith("--upgrade pip>=25.1")
+    assert install.endswith("--no-compile --editable .[all]")
+    assert not (checkout.folder / ".venv/bin/uv").exists()
+
+
+def test_an_index_of_ones_own_beside_the_usual_one_keeps_nobody_from_uv(checkout):
+    checkout.lacks("uv")
+    checkout.has("python", "echo \"global.extra-index-url='https://more.example/simple'\"")
+    assert checkout.set_up("now")[0].endswith(" uv")
+
+
+def test_a_gateway_gets_an_environment_of_its_own(checkout):
+    """Made by the same program, once."""
+    asked = checkout.folder / "scripts" / "gateways" / "some" / "requirements.txt"
+    asked.parent.mkdir(parents=True)
+    asked.write_text("some==1\n")
+    checkout.has("python", 'mkdir -p ".gateways/some"')
+    [install] = checkout.set_up("gateways", "some")
+    assert install.startswith("uv pip install --quiet --python .gateways/some/bin/python --compile-bytecode")
+    assert install.endswith("--requirement scripts/gateways/some/requirements.txt")
+    assert checkout.set_up("gateways", "some") == []
