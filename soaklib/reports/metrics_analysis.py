@@ -79,9 +79,10 @@ def _labelled(frame: pl.DataFrame, *names: str) -> pl.DataFrame:
 
 
 def _rising(exposed: pl.DataFrame, is_wanted: pl.Expr) -> pl.DataFrame:
-    """Give the increase of the wanted counters; what tells a restart is looked at with them."""
+    """Give the increase of the wanted counters; what tells a restart, or a number cut short, is looked at with them."""
     tells = pl.col("metric").is_in(STARTS) | pl.col("metric").str.ends_with("_created")
-    return increase(exposed.filter(is_wanted | tells), scrapes=exposed["at"]).filter(is_wanted)
+    is_end = pl.col("at").ne_missing(pl.col("at").shift(-1))
+    return increase(exposed.filter(is_wanted | tells | is_end), scrapes=exposed["at"]).filter(is_wanted)
 
 
 def _counters(run: Run, metrics: pl.Series) -> list[str]:
