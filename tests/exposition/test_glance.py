@@ -52,3 +52,17 @@ def test_a_text_that_ends_early_is_cut_short():
     assert glance_at(text[:30], wholeness).cut.startswith("cut short: it ends before b")
     assert glance_at(text[:-1], wholeness).cut.startswith("cut short: its last line does not end")
     assert glance_at(text, wholeness) == WHOLE
+
+
+def test_a_gateway_that_began_anew_has_fewer_families():
+    """Its start time moved, or a counter fell: that text is whole."""
+    for start in (
+        b"process_start_time_seconds 1\n",
+        b"# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds 1\n",
+    ):
+        wholeness = Wholeness()
+        assert glance_at(start + b"# TYPE a counter\na 51\n# TYPE b counter\nb 7\n", wholeness) == WHOLE
+        assert glance_at(start.replace(b" 1\n", b" 2\n") + b"# TYPE a counter\na 60\n", wholeness) == WHOLE
+    wholeness = Wholeness()
+    assert glance_at(b"# TYPE a_total counter\na_total 51\n# TYPE b counter\nb 7\n", wholeness) == WHOLE
+    assert glance_at(b"# TYPE a_total counter\na_total 5\n", wholeness) == WHOLE
