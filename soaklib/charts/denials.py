@@ -107,9 +107,12 @@ def denial_sources(
         below_points=6.0,
     )
     grid = grid_of(counted, marks)
+    nothing = "the gateway exposes no denials" if counted.is_empty() else _NO_DENIAL
+    if counted["n"].null_count():
+        nothing = "how many denials the gateway counted is not known"
     _stack(
         lower, counted.filter(pl.col("n") > 0), "kind", grid, label=spread_label("gateway: denials", grid),
-        nothing="the gateway exposes no denials" if counted.is_empty() else _NO_DENIAL, is_spread=True,
+        nothing=nothing, is_spread=True,
     )  # fmt: skip
     spans = span_of(grid_of(denials, marks), grid_of(counted, marks))
     time_axes(axes, spans, marks=marks, xlim=xlim)

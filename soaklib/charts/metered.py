@@ -78,7 +78,8 @@ def _draw(ax: Axes, frame: pl.DataFrame, what: str, grid: Grid, *, is_last: bool
     areas = stack_steps(ax, grid, counted, looks, is_spread=True)
     count_axis(ax, spread_label(what, grid))
     if not counted:
-        note(ax, f"the gateway counted no {what}" if values else f"the gateway exposes no {what}")
+        unknown = f"what the gateway counted of {what} is not known" if frame["n"].null_count() else None
+        note(ax, unknown or (f"the gateway counted no {what}" if values else f"the gateway exposes no {what}"))
     legend_below(
         ax, list(areas.values()), [f"{tool or 'all tools'}: {value.sum():,.0f}" for tool, value in counted.items()],
         below_points=None if is_last else 6.0,

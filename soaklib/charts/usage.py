@@ -31,8 +31,8 @@ def usage_books(tokens: pl.DataFrame, spend: pl.DataFrame, *, figure: Figure) ->
     """Draw tokens in, tokens out and US dollars: for each key or model what answers state, and what was counted.
 
     What is lost, or counted beyond what calls explain, is marked. Of more than eight keys those with such a difference
-    and the largest are shown, and the others as one. A book that was not kept has no axes; where none
-    was, a sentence says so.
+    and the largest are shown, and the others as one. What nobody knows to have been counted has no bar. A book that was
+    not kept has no axes; where none was, a sentence says so.
 
     Parameters
     ----------
@@ -84,7 +84,9 @@ def _few(frame: pl.DataFrame) -> pl.DataFrame:
     summed = others.select(
         pl.lit(f"{others.height} others").alias(_whose(frame)),
         pl.col("source").first(),
-        pl.col("stated_most", "counted", "lost", "too_many").sum(),
+        pl.col("stated_most").sum(),
+        pl.when(pl.col("counted").count() > 0).then(pl.col("counted").sum()),
+        pl.col("lost", "too_many").sum(),
     )
     return pl.concat([first.select(summed.columns), summed])
 
@@ -97,6 +99,9 @@ def _draw(ax: Axes, frame: pl.DataFrame, what: str) -> None:
     for place, row in enumerate(frame.iter_rows(named=True)):
         stated, counted = row["stated_most"], row["counted"]
         ax.barh(place - _HEIGHT / 2, stated, _HEIGHT, color=SKY, gid="stated")
+        if counted is None:
+            ax.text(0.0, place + _HEIGHT / 2, " not known", va="center", fontsize="small", gid="not known")
+            continue
         ax.barh(place + _HEIGHT / 2, counted, _HEIGHT, color=BLUE, gid="counted")
         if row["lost"] or row["too_many"]:
             end = counted + row["lost"] - row["too_many"]

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.measures.counters import increase
 from soaklib.analysis.measures.histograms import histogram_quantile
+from soaklib.analysis.measures.lineage import IN_TURN
+from soaklib.analysis.measures.pairing import SERIES, Doubt, paired_samples
 from soaklib.analysis.sources.samples import canonical_names
 from soaklib.analysis.sources.snapshots import exposed_kinds
 from soaklib.errors import SoaklibError
@@ -47,16 +48,28 @@ def metrics_analysis(run: Run) -> str:
         raise SoaklibError(msg)
     first, last = exposed["at"].min(), exposed["at"].max()
     is_counter = pl.col("metric").is_in(_counters(run, samples["metric"].unique()))
-    counted = _by_label(exposed, is_counter)
+    rising = _rising(exposed, is_counter)
+    by_turns = rising.filter(pl.col("doubt") == Doubt.SEVERAL_PROCESSES)
+    unknown = (
+        by_turns.filter(pl.col("previous_at").is_not_null())["metric"].unique().sort()
+    )  # no start time tells whose
+    is_counter &= ~pl.col("metric").is_in(unknown.to_list())
+    counted = _by_label(exposed, is_counter, rising.filter(is_counter))
     is_whole = ~(pl.col("metric").str.ends_with("_bucket") | pl.col("metric").str.ends_with("_sum"))
     span = f"{exposed['at'].n_unique():,} scrapes from {cell(first)} to {cell(last)}"
     sections = [
         f"Metrics of the gateway {run.info.target}, run {run.info.run_id}",
-        f"{span}.\nIncreases are from the first to the last, resets included, without extrapolation.",
+        f"{span}.\nIncreases are from the first to the last, resets included, without extrapolation.{_turns(by_turns)}",
+        *(
+            [_section("Counters of which it is not known what they counted", unknown.to_frame())]
+            if len(unknown)
+            else []
+        ),
         _section("Counters", counted.filter(is_whole & (pl.col("increase") != 0))),
         _section("Counters that did not move", counted.filter(is_whole & (pl.col("increase") == 0)).drop("increase")),
         _section(
-            "Histograms, by the buckets that hold the quantiles (in the metric's own unit)", _held(exposed, counted)
+            "Histograms, by the buckets that hold the quantiles (in the metric's own unit)",
+            _held(exposed.filter(~pl.col("metric").is_in(unknown.to_list())), counted),
         ),
         _section("Levels", _levels(samples, is_counter)),
     ]
@@ -79,9 +92,16 @@ def _labelled(frame: pl.DataFrame, *names: str) -> pl.DataFrame:
 
 
 def _rising(exposed: pl.DataFrame, is_wanted: pl.Expr) -> pl.DataFrame:
-    """Give the increase of the wanted counters; what tells a restart is looked at with them."""
+    """Give increase and doubt of the wanted counters; what tells a restart or a number cut short is looked at, too."""
     tells = pl.col("metric").is_in(STARTS) | pl.col("metric").str.ends_with("_created")
-    return increase(exposed.filter(is_wanted | tells), scrapes=exposed["at"]).filter(is_wanted)
+    is_end = pl.col("at").ne_missing(pl.col("at").shift(-1))
+    paired, titles = paired_samples(exposed.filter(is_wanted | tells | is_end), exposed["at"])
+    return paired.with_columns(titles[name].gather(paired["series"]) for name in SERIES).filter(is_wanted)
+
+
+def _turns(by_turns: pl.DataFrame) -> str:
+    """Say that several processes answered in turn."""
+    return f"\n{IN_TURN[:1].upper()}{IN_TURN[1:]}." if by_turns.height else ""
 
 
 def _counters(run: Run, metrics: pl.Series) -> list[str]:
@@ -92,9 +112,8 @@ def _counters(run: Run, metrics: pl.Series) -> list[str]:
     return [name for name in metrics if counts(name, kinds)]
 
 
-def _by_label(exposed: pl.DataFrame, is_counter: pl.Expr) -> pl.DataFrame:
+def _by_label(exposed: pl.DataFrame, is_counter: pl.Expr, rising: pl.DataFrame) -> pl.DataFrame:
     """Give the increase of every counter over the run."""
-    rising = _rising(exposed, is_counter)
     # a counter that is there at the first scrape only, or alone, has not moved
     still = exposed.filter(is_counter).select("metric", "labels", increase=pl.lit(0.0))
     both = pl.concat([rising.select("metric", "labels", "increase"), still.unique(maintain_order=True)])

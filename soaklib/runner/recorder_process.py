@@ -64,10 +64,10 @@ class Voice:
             message |= {"refused_rows": len(refused), "refused": [*told][:_MOST_TOLD]}
         self._say(message)
 
-    def warn(self, text: str) -> None:
-        """Say something that does not end the recording; the same thing once."""
-        if text not in self._warned:
-            self._warned.add(text)
+    def warn(self, text: str, *, of: str | None = None) -> None:
+        """Say something that does not end the recording; the same thing, or one thing `of` a kind, once."""
+        if (of or text) not in self._warned:
+            self._warned.add(of or text)
             self._say({"warning": text[:_MOST_WORDS]})
 
     def fail(self, text: str) -> None:
@@ -133,6 +133,8 @@ def _merge(frames: list[Frame], wholeness: Wholeness, voice: Voice) -> dict[str,
             read = judge_whole(read_scrape(frame.scrape, frame.text), frame.text, wholeness)
             if read.fault is not None:
                 voice.warn(read.fault)
+            for kind, words in read.left_out:
+                voice.warn(f"/metrics, {words}; this kind is not said again", of=kind)
             merged.setdefault("scrapes", []).append(read.scrape)
             if read.samples:
                 merged.setdefault("samples", []).extend(read.samples)

@@ -11,7 +11,8 @@ import os
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.exposition.ending import Endings
+from soaklib.exposition.ending import Endings, Wholeness
+from soaklib.exposition.glance import glance_at
 from soaklib.records import EventName, Sample, Scrape
 from soaklib.store.whole import whole_file
 from soaklib.targets.admin import AdminError
@@ -83,6 +84,7 @@ class Scraper:
         self._folder = folder
         self._upstream = upstream
         self._endings = Endings()
+        self._snapshots = Wholeness()
 
     async def run(self, every_s: float) -> None:
         """Scrape every `every_s` soak seconds, but at most once a wall second, until cancelled."""
@@ -102,7 +104,9 @@ class Scraper:
     async def snapshot(self, name: str, *, key: str | None, within_s: float = _SNAPSHOT_WITHIN_S) -> None:
         """Keep the metrics verbatim in the run's folder; an event says so, or why not when it was tried long enough.
 
-        A gateway that has none is asked for none, and no event says so.
+        A text that is no exposition, or that lacks its end, is tried again; one that ends before families that the
+        snapshot before has is kept where no time is left to try again: half of it is more than none. A gateway that has
+        none is asked for none, and no event says so.
 
         Parameters
         ----------
@@ -117,12 +121,13 @@ class Scraper:
         await self._count_upstream()
         if METRICS not in self._admin.endpoints:
             return
-        ends = asyncio.get_running_loop().time() + min(max(within_s, _LEAST_WITHIN_S), _SNAPSHOT_WITHIN_S)
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + min(max(within_s, _LEAST_WITHIN_S), _SNAPSHOT_WITHIN_S)
         pause_s = _FIRST_PAUSE_S
         try:
             why = f"nothing within {within_s:g} s"
             async with asyncio.timeout_at(ends):
-                while (kept := await self._try_snapshot(name)).size is None:
+                while (kept := await self._try_snapshot(name, is_last=loop.time() + pause_s >= ends)).size is None:
                     why = kept.why
                     await asyncio.sleep(pause_s)
                     pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -144,7 +149,7 @@ class Scraper:
         detail = f"{counts.get('requests')} requests, late {counts.get('late')}"
         self._events.write(EventName.UPSTREAM_COUNTED, detail, data={"asked_us": asked_us} | counts)
 
-    async def _try_snapshot(self, name: str) -> _Tried:
+    async def _try_snapshot(self, name: str, *, is_last: bool) -> _Tried:
         reply, cut = await self._read_metrics()
         if reply is None:
             return _Tried(None, "no answer")
@@ -152,6 +157,9 @@ class Scraper:
             return _Tried(None, f"status {reply.status}, {len(reply.body)} bytes")
         if cut is not None:
             return _Tried(None, cut)
+        seen = await asyncio.to_thread(glance_at, reply.body, self._snapshots)
+        if seen.refused is not None or (seen.cut is not None and not is_last):
+            return _Tried(None, (seen.refused or seen.cut or "")[:_MOST_WORDS])
         try:
             await asyncio.to_thread(_keep, self._folder / name, reply.body)
         except OSError as exc:

@@ -28,6 +28,15 @@ def test_none_counted_and_none_exposed_are_told_apart(figure):
     ]  # fmt: skip
 
 
+def test_what_nobody_knows_is_not_said_to_be_nothing(figure):
+    """Processes that answer the scrapes in turn leave a counter unknown."""
+    unknown = _RETRIES.with_columns(n=pl.lit(None, dtype=pl.Float64))
+    charts.retries_and_cache(unknown, _HITS.with_columns(n=0.0), figure=figure)
+    assert [text.get_text() for ax in figure.axes for text in ax.texts] == [
+        "what the gateway counted of retries is not known", "the gateway counted no cache hits",
+    ]  # fmt: skip
+
+
 def test_an_empty_half_is_left_out(figure):
     """Where one of the two counted nothing, only the other is drawn."""
     charts.retries_and_cache(_RETRIES.with_columns(n=0.0), _HITS, figure=figure)

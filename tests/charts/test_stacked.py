@@ -54,6 +54,13 @@ def test_a_gateway_without_a_counter_of_denials_is_not_said_to_have_denied_nothi
     assert [text.get_text() for text in figure.axes[1].texts] == ["the gateway exposes no denials"]
 
 
+def test_a_counter_of_denials_that_nobody_knows_is_not_said_to_be_none(figure):
+    """Where several processes answer the scrapes in turn."""
+    counted = pl.DataFrame({"soak_s": [0.0], "end_s": [180.0], "kind": [""]}).with_columns(n=pl.lit(None, pl.Float64))
+    charts.denial_sources(_DENIALS, counted, figure=figure)
+    assert [text.get_text() for text in figure.axes[1].texts] == ["how many denials the gateway counted is not known"]
+
+
 def test_no_denial_is_said(ax):
     """A run without denials says so in place of an empty picture."""
     charts.denial_spikes(_DENIALS.clear(), ax=ax)

@@ -115,6 +115,15 @@ def test_of_many_keys_the_few_that_differ_and_the_largest_are_shown(figure):
     assert bars(figure.axes[0], "counted")[-1] == (0, 0 + 2 + 3 + 4 + 5)
 
 
+def test_what_nobody_knows_to_have_been_counted_has_no_bar(figure):
+    """Its place says so; what was stated is shown."""
+    unknown = USAGE.with_columns(counted=pl.lit(None, dtype=pl.Float64), lost=0.0, too_many=0.0)
+    charts.usage_books(TOKENS.clear(), unknown, figure=figure)
+    (ax,) = figure.axes
+    assert (len(bars(ax, "stated")), bars(ax, "counted")) == (3, [])
+    assert [text.get_text().strip() for text in ax.texts] == ["not known"] * 3
+
+
 def test_books_that_agree_by_model(figure):
     """Nothing is marked, and a book that was not kept has no axes."""
     fine = USAGE.rename({"key": "model"}).head(1)

@@ -24,6 +24,40 @@ def test_what_counts_is_told_by_type(tmp_path):
     assert by_name["Levels"] == [["calls", "5", "7", "5", "7"]]
 
 
+def test_a_fall_in_the_middle_of_a_text_is_a_reset(tmp_path):
+    """Only the last number of a text can be cut short, be it a counter's or not."""
+    values = (20, 100, 10, 110)
+    samples = [
+        (minute * 60_000_000, name, (), float(value))
+        for minute, value in enumerate(values)
+        for name, value in (("calls_total", value), ("heat", 5), ("last", 1))
+    ]
+    with write_run(tmp_path / "middle", [], samples, []) as run:
+        assert sections(metrics_analysis(run))["Counters"] == [["calls_total", "190"]]
+    with write_run(tmp_path / "end", [], [sample for sample in samples if sample[1] != "last"][::-1], []) as run:
+        assert sections(metrics_analysis(run))["Counters"] == [["calls_total", "90"]]
+
+
+def test_counters_of_processes_in_turn_are_said_to_be(tmp_path):
+    """Start times tell them apart; without, it is not known what those that fall have counted."""
+    values = (1000, 400, 1010, 410, 1020, 420)
+    samples = [
+        (minute * 60_000_000, name, (), float(value))
+        for minute, value in enumerate(values)
+        for name, value in (("calls_total", value), ("steady_total", 7), ("last", 1))
+    ]
+    starts = [(minute * 60_000_000, "process_start_time_seconds", (), 1.0 + minute % 2) for minute in range(6)]
+    with write_run(tmp_path / "untold", [], samples, []) as run:
+        untold = metrics_analysis(run)
+    with write_run(tmp_path / "told", [], [*starts, *samples], []) as run:
+        told = metrics_analysis(run)
+    for text in (untold, told):
+        assert "\nSeveral processes answer /metrics in turn, each with counters of its own.\n" in text
+    unknown = "Counters of which it is not known what they counted"
+    assert (sections(untold)[unknown], sections(untold)["Counters"]) == ([["calls_total"]], [])
+    assert (unknown in told, sections(told)["Counters"]) == (False, [["calls_total", "40"]])
+
+
 def test_series_of_a_histogram_that_are_not_told_apart_are_added_up(tmp_path):
     """One row for each metric, tool and action, whatever keys or models there are: 9 of 10 took at most 1, one 5."""
     keys = [("a", (4, 4, 4)), ("b", (5, 6, 6))]  # of each, how many took at most 1, at most 5, and all

@@ -319,3 +319,17 @@ def test_a_fault_of_the_parser_is_warned_of_once(tmp_path, monkeypatch, capfdbin
     assert capfdbinary.readouterr().out.splitlines() == [
         b'{"frames":0,"rows":0}', b'{"warning":"bad"}', b'{"frames":2,"rows":2}',
     ]  # fmt: skip
+
+
+def test_what_a_text_has_that_is_not_recorded_is_warned_of_once_a_kind(tmp_path, monkeypatch, capfdbinary):
+    """The first of it with its line; every scrape has the same again."""
+    writer = RunWriter(tmp_path / DATABASE_NAME)
+    read_end, write_end = os.pipe()
+    for text in (b"a 1\nb{ 2\n", b"a 1\nc 1\nb{ 3\n"):
+        os.write(write_end, scrape_header(SCRAPE, text) + text)
+    os.close(write_end)
+    monkeypatch.setattr("soaklib.runner.recorder_process._STDIN", read_end)
+    record(writer, Voice())
+    os.close(read_end)
+    warnings = [line for line in capfdbinary.readouterr().out.splitlines() if b"warning" in line]
+    assert warnings == [b'{"warning":"/metrics, line 2: left out (bad labels); this kind is not said again"}']

@@ -66,3 +66,38 @@ def test_a_text_cut_short_is_a_failed_scrape_without_samples():
     assert [sample.metric for sample in lacking.samples] == ["a", "c"]
     failed = scrape(b"")
     assert failed == read_scrape(SCRAPE, b"")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"a_total 1 1700000000\na_total 2 1700000060\n# EOF\n", 2.0),
+        (b"a_total 2 1700000060\nb 1\na_total 1 1700000000\n# EOF\n", 2.0),
+        (b"a_total 3\na_total 1 1700000000\n# EOF\n", 3.0),
+        (b"a_total 1 1700000000\na_total 3\n# EOF\n", 3.0),
+    ],
+)
+def test_of_a_series_at_several_times_the_latest_is_read(text, value):
+    """A scrape has one sample of a series; what has no time of its own is of now."""
+    read = read_scrape(SCRAPE, text)
+    assert [sample.value for sample in read.samples if sample.metric == "a_total"] == [value]
+    assert [kind for kind, _ in read.left_out] == ["several_times"]
+
+
+def test_a_series_that_comes_once_with_its_time_is_read():
+    """There is nothing to say of it."""
+    assert read_scrape(SCRAPE, b"a 1 1700000000000\nb 2 1700000000000\n").left_out == ()
+
+
+def test_what_is_in_no_sample_is_noted_the_first_of_each_kind():
+    """Parts of lines, and lines; what is mended, and what is wrong with metadata, costs no sample."""
+    text = (
+        b'# TYPE a counter\n# TYPE a counter\na_total{x="1" y="2"} 1\na_total{\nb 1 x\nb_total{\n'
+        b'n {count:2,sum:3.5,schema:3,positive_spans:[0:2],positive_buckets:[1,1]}\nc_total 1 # {a="b"} 1\n'
+    )
+    assert read_scrape(SCRAPE, text).left_out == (
+        ("bad_labels", "line 4: left out (bad labels)"),
+        ("bad_timestamp", "line 5: left out (bad timestamp)"),
+        ("native_histogram", "line 7: the buckets of a native histogram are left out"),
+        ("exemplar", "line 8: an exemplar is left out"),
+    )

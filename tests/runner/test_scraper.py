@@ -243,13 +243,15 @@ def test_a_snapshot_has_its_name_when_it_is_on_the_disk(tmp_path, monkeypatch):
 
 def test_a_snapshot_is_the_text_as_it_came_and_an_event(tmp_path):
     """Its samples and its scrape are recorded too, and no part of a file is left."""
-    made, _ = snapshot(tmp_path, metrics=Reply(200, b"\xffup 1\n"))
-    assert made.events.written == [("METRICS_SNAPSHOT", "soak-h3.prom 6 bytes", "snapshot:3")]
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("soak-h3.prom", b"\xffup 1\n")]
+    made, _ = snapshot(tmp_path, metrics=Reply(200, b"up 1\n\xff\n"))
+    assert made.events.written == [("METRICS_SNAPSHOT", "soak-h3.prom 7 bytes", "snapshot:3")]
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("soak-h3.prom", b"up 1\n\xff\n")]
     assert len(made.rows.texts) == 1
 
 
-@pytest.mark.parametrize("reply", [None, Reply(503, b""), Reply(200, b"")])
+@pytest.mark.parametrize(
+    "reply", [None, Reply(503, b""), Reply(200, b""), Reply(200, b"<html>starting</html>"), Reply(200, b"not up yet\n")]
+)
 def test_a_snapshot_that_fails_is_tried_again(tmp_path, reply):
     """Half a minute without an answer loses no hour: one event, and every failed scrape is a row."""
     made, took_s = snapshot(tmp_path, metrics=failing(6, reply=reply))
@@ -348,6 +350,23 @@ def test_openmetrics_without_its_end_is_a_failed_scrape(tmp_path):
     assert (row.ok, row.status, row.detail) == (False, 200, "cut short: OpenMetrics without # EOF")
     assert [text for _, text in made.rows.texts] == [b"a 1\n# EOF\n"]
     assert (tmp_path / "soak-h3.prom").read_bytes() == b"a 1\n# EOF\n"
+
+
+@pytest.mark.parametrize(
+    ("cut_times", "within_s", "kept"), [(1, 300.0, b"a 1\nb 2\n"), (9, 300.0, b"a 1\n"), (9, 1.0, b"a 1\n")]
+)
+def test_a_snapshot_that_ends_early_is_tried_again(tmp_path, cut_times, within_s, kept):
+    """The third that does is how the gateway writes now; and where no time is left, half a text is more than none."""
+    whole, cut = METRICS._replace(body=b"a 1\nb 2\n"), METRICS._replace(body=b"a 1\n")
+
+    async def main(loop):
+        made = Parts(loop, tmp_path, metrics=whole)
+        await made.scraper.snapshot("soak-h2.prom", key=None)
+        made.api.answers["metrics"] = failing(cut_times, then=whole, reply=cut)
+        await made.scraper.snapshot("soak-h3.prom", key=None, within_s=within_s)
+
+    run_virtually(main)
+    assert (tmp_path / "soak-h3.prom").read_bytes() == kept
 
 
 def test_what_the_upstream_counted_is_an_event_at_the_start_and_with_each_snapshot(tmp_path):

@@ -6,13 +6,19 @@ start time, by way of the clock readings in its correlation ids (``req_<epoch ms
 the sending and the answer of its call.
 
 Where several processes answer /metrics in turn, no scrape reads the counters of them all: then there are no readings.
+A scrape whose last number is cut short is none either.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import polars as pl
+
+from soaklib.analysis.measures.counting import counted_in_run, scrape_times
 from soaklib.analysis.measures.lineage import lineage_of, take_turns
+from soaklib.analysis.measures.pairing import ROUNDING, Doubt
 from soaklib.exposition.ending import STARTS
 from soaklib.records import RunStatus
 
@@ -73,8 +79,7 @@ def readings(run: Run, counters: Sequence[str]) -> list[Reading]:
     counters
         Names of counters as exposed; one that falls tells a reset where the gateway tells no start time.
     """
-    scrapes = _scrapes(run)
-    fallen = _fallen(run, [scrape.end_us for scrape in scrapes], counters)
+    scrapes, fallen = _whole_scrapes(run, counters)
     if _take_turns(run, scrapes, fallen, counters):
         return []
     found: list[Reading] = []
@@ -100,16 +105,56 @@ def readings(run: Run, counters: Sequence[str]) -> list[Reading]:
     return found
 
 
-def is_in_turn(run: Run, counters: Sequence[str]) -> bool:
-    """Whether several processes answer a run's scrapes in turn; parameters as for :func:`readings`."""
+def is_in_turn(run: Run, counters: Sequence[str], *, untold: bool = False) -> bool:
+    """Whether several processes answer a run's scrapes in turn.
+
+    Parameters
+    ----------
+    run, counters
+        As for :func:`readings`.
+    untold
+        Whether only processes are meant that no start times tell apart.
+    """
+    scrapes, fallen = _whole_scrapes(run, counters)
+    if untold and any(scrape.started_s is not None for scrape in scrapes):
+        return False
+    return _take_turns(run, scrapes, fallen, counters)
+
+
+def _whole_scrapes(run: Run, counters: Sequence[str]) -> tuple[list[_Scrape], frozenset[int]]:
+    """Give the scrapes but those that end with a counter's first digits, and the times of those where one fell."""
     scrapes = _scrapes(run)
-    return _take_turns(run, scrapes, _fallen(run, [scrape.end_us for scrape in scrapes], counters), counters)
+    fallen = _fallen(run, [scrape.end_us for scrape in scrapes], counters)
+    cut = _cut_short(run, counters) if fallen else frozenset()
+    if not fallen & cut:
+        return scrapes, fallen
+    kept: list[_Scrape] = []
+    failed = 0
+    for scrape in scrapes:
+        failed += scrape.failed_before
+        if scrape.end_us in cut:
+            failed += 1
+            continue
+        kept.append(scrape._replace(failed_before=failed))
+        failed = 0
+    return kept, _fallen(run, [scrape.end_us for scrape in kept], counters)
+
+
+def _cut_short(run: Run, counters: Sequence[str]) -> frozenset[int]:
+    """Give the times of the scrapes whose last number is a counter's, and only the first digits of it."""
+    counted = counted_in_run(run, counters, scrape_times(run)["at"])
+    cut = counted.filter(pl.col("doubt") == Doubt.CUT_NUMBER, pl.col("increase").is_null())
+    return frozenset((cut["at"].dt.epoch("us") - _anchor_us(run)).to_list())
+
+
+def _anchor_us(run: Run) -> int:
+    return int(run.sql("select epoch_us(utc(0))").item())
 
 
 def _take_turns(run: Run, scrapes: Sequence[_Scrape], fallen: frozenset[int], counters: Sequence[str]) -> bool:
     starts = [scrape.started_s for scrape in scrapes]
     if any(start is not None for start in starts):
-        return lineage_of(starts).in_turn
+        return lineage_of(starts, _gateway_times_s(run, scrapes)).in_turn
     if len(fallen) < _LEAST_FALLS:
         return False
     query = """
@@ -160,36 +205,57 @@ def _recorded_until_us(run: Run) -> int | None:
 
 def _fallen(run: Run, at_us: list[int], counters: Sequence[str]) -> frozenset[int]:
     """Give the times of the scrapes at which a counter stood lower than at the one before."""
-    query = """
+    query = f"""
         with kept as (
-            select at_us, "value" < lag("value") over (partition by metric, labels order by at_us) as fell
+            select at_us,
+                   "value" < lag("value") over (partition by metric, labels order by at_us) * (1 - {ROUNDING}) as fell
             from samples where list_contains($counters, metric) and at_us in (select unnest($at_us::BIGINT[]))
         )
-        select distinct at_us from kept where fell"""
+        select distinct at_us from kept where fell"""  # noqa: S608 - our own number
     return frozenset(run.sql(query, {"counters": list(counters), "at_us": at_us})["at_us"])
 
 
 def _zero_moment(run: Run, scrape: _Scrape, after_us: int) -> tuple[int, int] | None:
     """Give between which times the gateway began that answered a scrape; None where its clock cannot be read."""
+    ahead = _ahead_us(run, after_us, scrape.end_us)
+    if ahead is None or scrape.started_s is None:
+        return None
+    least_us, most_us = ahead
+    started_us = round(scrape.started_s * 1e6) - _anchor_us(run)
+    begin_us = max(started_us - max(least_us, most_us) - _ROUNDED_US, after_us)
+    end_us = min(started_us - min(least_us, most_us) + _ROUNDED_US, scrape.begin_us)
+    return None if begin_us > end_us else (begin_us, end_us)
+
+
+def _ahead_us(run: Run, from_us: int, until_us: int) -> tuple[int, int] | None:
+    """Give how far the gateway's clock is ahead around some time, at least and at most; None where nothing tells."""
     query = """
         with read as (
             select try_cast(regexp_extract(correlation_id, '^req_(\\d{13})_', 1) as BIGINT) * 1000
                        - epoch_us(utc(0)) as stamp_us, sent_at_us, done_at_us
             from outcomes where done_at_us >= $from_us and sent_at_us <= $until_us
         )
-        select max(stamp_us - done_at_us) as least_us, min(stamp_us + $rounded_us - sent_at_us) as most_us,
-               epoch_us(utc(0)) as anchor_us from read"""
-    least_us, most_us, anchor_us = run.sql(
+        select max(stamp_us - done_at_us) as least_us, min(stamp_us + $rounded_us - sent_at_us) as most_us from read"""
+    least_us, most_us = run.sql(
         query,
         {
-            "from_us": after_us - _NEIGHBOURHOOD_US,
-            "until_us": scrape.end_us + _NEIGHBOURHOOD_US,
+            "from_us": from_us - _NEIGHBOURHOOD_US,
+            "until_us": until_us + _NEIGHBOURHOOD_US,
             "rounded_us": _ROUNDED_US,
         },
     ).row(0)
-    if least_us is None or scrape.started_s is None:
+    return None if least_us is None else (least_us, most_us)
+
+
+def _gateway_times_s(run: Run, scrapes: Sequence[_Scrape]) -> list[float] | None:
+    """Give when each scrape came by the gateway's clock, which start times are of; None where none of them moves.
+
+    Where the clock cannot be read, it is taken to be right.
+    """
+    told = [scrape for scrape in scrapes if scrape.started_s is not None]
+    moves = next(((last, now) for last, now in pairwise(told) if last.started_s != now.started_s), None)
+    if moves is None:
         return None
-    started_us = round(scrape.started_s * 1e6) - anchor_us
-    begin_us = max(started_us - max(least_us, most_us) - _ROUNDED_US, after_us)
-    end_us = min(started_us - min(least_us, most_us) + _ROUNDED_US, scrape.begin_us)
-    return None if begin_us > end_us else (begin_us, end_us)
+    ahead = _ahead_us(run, moves[0].end_us, moves[1].end_us) or (0, 0)
+    shift_us = _anchor_us(run) + sum(ahead) // 2
+    return [(scrape.end_us + shift_us) / 1e6 for scrape in scrapes]

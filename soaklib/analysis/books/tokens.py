@@ -19,6 +19,7 @@ from soaklib.analysis.books.pairs import Cause
 from soaklib.analysis.books.readings import is_in_turn, readings
 from soaklib.analysis.measures.lineage import IN_TURN
 from soaklib.analysis.measures.metrics import metered
+from soaklib.analysis.measures.windows import summed
 from soaklib.errors import SettingsError
 from soaklib.targets import load_target
 from soaklib.targets.base import Meaning
@@ -83,8 +84,9 @@ def tokens(run: Run, by: Literal["model", "key"] = "model") -> pl.DataFrame:
         reading, and of all that touch it), ``unstated`` (calls that may have used tokens and stated none), ``counted``,
         ``lost`` and ``too_many`` (tokens beyond what can be explained), and the ``cause`` of a difference, or null.
         Where several processes answer the scrapes in turn nobody knows what is missing: the ``cause`` says so, and
-        none is ``lost``. Empty where no answer states usage or no such counter was scraped. Where the counter tells
-        keys apart and all calls bear theirs, what others used with other keys does not count.
+        none is ``lost``; where they tell no start times, nobody knows what was ``counted`` either, and it is null.
+        Empty where no answer states usage or no such counter was scraped. Where the counter tells keys apart and all
+        calls bear theirs, what others used with other keys does not count.
 
     Raises
     ------
@@ -136,18 +138,23 @@ def _book(run: Run, book: _Book, by: str, number: pl.DataType) -> pl.DataFrame:
         return pl.DataFrame(schema=schema)
     named = f"'{_ALL}'" if _ALL in found else _BY[by]
     stated = _stated(run, book.column, named)
-    is_short = any(found.get(name, 0.0) < least for name, _, least, *_ in stated.iter_rows())
+    is_unknown = set(found.values()) == {None} or is_in_turn(run, _names(series.metric), untold=True)
+    is_short = not is_unknown and any((found.get(name) or 0.0) < least for name, _, least, *_ in stated.iter_rows())
     forgotten = _forgotten(run, series.metric, book.column, named) if is_short else {}
     source = "upstream" if series.metric == _UPSTREAM else "gateway"
     exactly = int if number == pl.Int64() else float
     rows: list[tuple[object, ...]] = []
     for name, answers, least, most, largest, unstated in stated.iter_rows():
-        counted = found.get(name, 0.0)
+        about = name, source, answers, exactly(least), exactly(most), unstated
+        if is_unknown:
+            rows.append((*about, None, 0.0, 0.0, IN_TURN))
+            continue
+        counted = found.get(name) or 0.0
         told = _judged(
             counted, least, most, unstated * largest, book.rounding,
             forgotten=None if forgotten is None else forgotten.get(name, 0.0),
         )  # fmt: skip
-        rows.append((name, source, answers, exactly(least), exactly(most), unstated, counted, *told))
+        rows.append((*about, counted, *told))
     return pl.DataFrame(rows if any(row[2] for row in rows) else [], schema=schema, orient="row")
 
 
@@ -169,10 +176,16 @@ def _judged(
     return 0.0, 0.0, "calls that stated no usage" if beyond > slack else None
 
 
-def _counted(run: Run, series: Series, metrics: MetricMap, by: str) -> dict[str, float] | None:
+def _names(metric: str) -> list[str]:
+    """Give the names that a counter may have."""
+    return [metric, f"{metric}_total"]
+
+
+def _counted(run: Run, series: Series, metrics: MetricMap, by: str) -> dict[str, float | None] | None:
     """Give what a counter counted, by model or key, or all of it together; None where it was not scraped.
 
-    What others did with keys that are none of the run's is left out where both sides tell keys apart.
+    What nobody knows is None, too. What others did with keys that are none of the run's is left out where both sides
+    tell keys apart.
     """
     labels = _labels_of(run, series.metric)
     keys = _own_keys(run) if metrics.key_label in labels else []
@@ -188,13 +201,13 @@ def _counted(run: Run, series: Series, metrics: MetricMap, by: str) -> dict[str,
     if not counted.height:
         return None
     if label not in told or (by == "key" and not keys):
-        return {_ALL: float(counted["n"].sum())}
-    return dict(counted.group_by(label).agg(pl.col("n").sum()).iter_rows())
+        return {_ALL: float(counted["n"].sum()) if counted["n"].count() else None}
+    return dict(summed(counted, "n", label).iter_rows())
 
 
 def _forgotten(run: Run, metric: str, column: str, name: str) -> dict[str, float] | None:
     """Give, by name, what may have been counted and forgotten; None where several processes answer in turn."""
-    counters = [metric, f"{metric}_total"]
+    counters = _names(metric)
     if is_in_turn(run, counters):
         return None
     anew = [(last, first) for last, first in pairwise(readings(run, counters)) if last.epoch != first.epoch]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import polars as pl
 
 from soaklib.analysis.measures.metrics import metered
+from soaklib.analysis.measures.windows import summed
 from soaklib.records import EventName
 from soaklib.targets import load_target
 from soaklib.targets.base import Meaning
@@ -116,8 +117,8 @@ def _increase(first: _Count, last: _Count, word: str, *, by_name: bool) -> dict[
     return grown if by_name else {_ALL: sum(grown.values())}
 
 
-def _gateway(run: Run, meaning: Meaning, *, by_name: bool) -> dict[str, float]:
-    """Give what the gateway's counter counted, by model where it tells them apart; nothing where it does not."""
+def _gateway(run: Run, meaning: Meaning, *, by_name: bool) -> dict[str, float | None]:
+    """Give what the gateway's counter counted, by model where it tells them apart; nothing where it is not known."""
     metrics = load_target(run.info.plan.target).metrics
     series = metrics.meanings.get(meaning)
     if series is None or (by_name and metrics.model_label is None):
@@ -129,14 +130,14 @@ def _gateway(run: Run, meaning: Meaning, *, by_name: bool) -> dict[str, float]:
     if not counted.height:
         return {}
     if label is None:
-        return {_ALL: float(counted["n"].sum())}
-    return dict(counted.group_by(label).agg(pl.col("n").sum()).iter_rows())
+        return {_ALL: float(counted["n"].sum())} if counted["n"].count() else {}
+    return dict(summed(counted, "n", label).iter_rows())
 
 
 def _rows(
     run: Run,
     of: tuple[str, str],
-    gateway: Mapping[str, float],
+    gateway: Mapping[str, float | None],
     upstream: Mapping[str, int],
     words: Sequence[_Count],
 ) -> list[tuple[object, ...]]:

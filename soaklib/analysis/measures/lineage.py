@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["IN_TURN", "Lineage", "lineage_of", "take_turns"]
+__all__ = ["A_REAL_TIME_S", "IN_TURN", "Lineage", "lineage_of", "take_turns"]
 
 IN_TURN: Final = "several processes answer /metrics in turn, each with counters of its own"
 """The sentence for figures and books that cannot be made for that cause."""
 
 _CLOCKS_APART_S: Final = 300.0
-_A_REAL_TIME_S: Final = 1e9  # before 2001: no time of day, so that it cannot be held against a clock
+A_REAL_TIME_S: Final = 1e9  # before 2001: no time of day, so that it cannot be held against a clock
 _LEAST_RETURNS: Final = 2
 _FAR_FEWER: Final = 0.25
 
@@ -68,7 +68,7 @@ def lineage_of(started_s: Sequence[float | None], at_s: Sequence[float] | None =
             if last is not None:
                 epoch += 1
                 in_turn |= started < last or started in seen
-                if at_s is not None and started > _A_REAL_TIME_S:
+                if at_s is not None and started > A_REAL_TIME_S:
                     in_turn |= started < at_s[number - 1] - _CLOCKS_APART_S  # it ran beside the other
             seen.add(started)
             last = started

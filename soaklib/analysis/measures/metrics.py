@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.measures.counters import increase
+from soaklib.analysis.measures.counting import counted_in_run, scrape_times
+from soaklib.analysis.measures.pairing import Doubt
 from soaklib.analysis.measures.windows import seconds_of, summed, window_end, window_ends_sql
+from soaklib.analysis.sources.snapshots import exposed_kinds
 from soaklib.errors import SettingsError, near_miss
-from soaklib.exposition.ending import STARTS
 from soaklib.records import HEALTH_METRIC_PREFIX
 from soaklib.store.quoting import name_sql, text_sql
 
@@ -151,10 +152,11 @@ def metered(run: Run, metric: str, every: str = "1h", *, by: str | Sequence[str]
     -------
     polars.DataFrame
         ``soak_s`` and ``end_s`` (the window; no end for ``"all"``), the labels, ``n``, in order; no row where nothing
-        was scraped.
+        was scraped. Null where nobody knows, as where several processes answer the scrapes in turn and tell no start
+        times (:func:`soaklib.increase_doubts`).
     """
     labels = _labels_of(by)
-    counted = _counted(run, metric, labels)
+    counted, _ = _counted(run, metric, labels)
     windows = summed(_spread(counted, seconds_of(every)), "increase", "soak_s", *labels)
     return windows.select("soak_s", window_end(every), *labels, n="increase")
 
@@ -171,7 +173,8 @@ def metric(
     how = how or ("increase" if name.endswith(_COUNTER_ENDINGS) else "value")
     if how == "value":
         return _values(run, name, labels, every)
-    counted = _counted(run, name, labels)
+    _refuse_gauge(run, name, how)
+    counted, in_turn = _counted(run, name, labels)
     if every is None:
         told = counted.rename({"since_s": "soak_s", "until_s": "end_s"})
     else:
@@ -180,8 +183,21 @@ def metric(
     if how == "rate":
         first_s, last_s = _counted_from_to_s(run)
         from_s, to_s = pl.max_horizontal("soak_s", pl.lit(first_s)), pl.min_horizontal("end_s", pl.lit(last_s))
-        told = told.with_columns(pl.when(to_s > from_s).then(pl.col("value") / (to_s - from_s)))
+        # none of several processes counted for the time between two scrapes
+        told = told.with_columns(pl.when(to_s > from_s, pl.lit(not in_turn)).then(pl.col("value") / (to_s - from_s)))
     return told
+
+
+def _refuse_gauge(run: Run, name: str, how: str) -> None:
+    """Refuse to count what is known to be no counter: each of its falls would be taken for a restart."""
+    if name.startswith(HEALTH_METRIC_PREFIX):
+        why = "is a gauge, read from /health"
+    elif not name.endswith(_COUNTER_ENDINGS) and exposed_kinds(run.folder).get(name) == "gauge":
+        why = "is a gauge by its TYPE"
+    else:
+        return
+    msg = f"{name} {why}, and has no {how}; pass how='value', or leave it out"
+    raise SettingsError(msg)
 
 
 def _labels_of(by: str | Sequence[str]) -> tuple[str, ...]:
@@ -232,25 +248,25 @@ def _values(run: Run, name: str, labels: Sequence[str], every: str | None) -> pl
     return run.sql(query, {"metric": name})
 
 
-def _counted(run: Run, metric: str, labels: Sequence[str]) -> pl.DataFrame:
-    """Give the increases of a counter: ``since_s``, ``until_s``, the labels, ``increase``.
+def _counted(run: Run, metric: str, labels: Sequence[str]) -> tuple[pl.DataFrame, bool]:
+    """Give the increases of a counter (``since_s``, ``until_s``, the labels, ``increase``), and whether by turns.
 
     Those of a stretch are made of the whole run, for what was counted by its first scrape began before it; of an
-    increase that reaches over an edge the share within counts.
+    increase that reaches over an edge the share within counts. Where several processes answer in turn, and no start
+    times tell them apart, none is known.
     """
-    times = run.whole.sql(
-        'select distinct at_utc as "at", soak_s from readings where not starts_with(metric, $health)',
-        {"health": HEALTH_METRIC_PREFIX},
-    )
-    names = (metric, metric + _WART_SUFFIX)
-    asked_for = dict.fromkeys((*names, *STARTS))  # a restart may be told by its start alone
-    samples = pl.concat([run.whole.samples(name) for name in asked_for])
-    between = times.sort("at").select("at", since_s=pl.col("soak_s").shift(1), until_s=pl.col("soak_s"))
+    times = scrape_times(run.whole)
+    rising = counted_in_run(run.whole, (metric, metric + _WART_SUFFIX), times["at"])
+    by_turns = rising.filter(pl.col("doubt") == Doubt.SEVERAL_PROCESSES)
+    if by_turns["previous_at"].count():  # there is none where start times tell whose each scrape is
+        rising = rising.with_columns(increase=pl.lit(None, dtype=pl.Float64))
+    between = times.select("at", since_s=pl.col("soak_s").shift(1), until_s=pl.col("soak_s"))
     between = between.with_columns(until_s=_until_the_end(run.info.planned_soak_s))
-    rising = increase(samples, scrapes=times["at"]).filter(pl.col("metric").is_in(names))
     counted = rising.join(between, on="at")
     counted = counted.select("since_s", "until_s", *(_label(name).alias(name) for name in labels), "increase")
-    return counted if run is run.whole else _within(counted, run.start_s, run.end_s)
+    if run is not run.whole:
+        counted = _within(counted, run.start_s, run.end_s)
+    return counted, by_turns.height > 0
 
 
 def _label(name: str) -> pl.Expr:

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.measures.lineage import lineage_of, take_turns
+from soaklib.analysis.measures.lineage import A_REAL_TIME_S, lineage_of, take_turns
 from soaklib.analysis.sources.samples import AT, LABELS, checked_samples
 from soaklib.errors import SettingsError
 from soaklib.exposition.ending import STARTS
@@ -47,7 +47,7 @@ from soaklib.records import HEALTH_METRIC_PREFIX
 if TYPE_CHECKING:
     from soaklib.analysis.measures.lineage import Lineage
 
-__all__ = ["SERIES", "Doubt", "paired_samples"]
+__all__ = ["COUNTED_SUFFIX", "CREATED", "ROUNDING", "SERIES", "Doubt", "paired_samples"]
 
 SERIES: Final = ("metric", "labels")
 PAIRED: Final = ("at", "previous_at", "scrape", "series", "increase", "doubt")
@@ -56,8 +56,8 @@ PAIRED: Final = ("at", "previous_at", "scrape", "series", "increase", "doubt")
 ROUNDING: Final = 1e-9
 """Relative: a sum of many addends, added up in another order, falls by less; a process that began anew by more."""
 
-_COUNTED_SUFFIX: Final = r"_(?:total|bucket|count|sum)$"
-_CREATED: Final = "_created"
+COUNTED_SUFFIX: Final = r"_(?:total|bucket|count|sum)$"
+CREATED: Final = "_created"
 _BY_VALUE: Final = ("le", "quantile")
 _MOST_DIGITS: Final = 18
 
@@ -178,24 +178,30 @@ def _with_last(paired: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_created(paired: pl.DataFrame, titles: pl.DataFrame) -> pl.DataFrame:
-    """Say in ``is_new`` whether the series' own ``_created`` moved since its last sample."""
+    """Say in ``is_new`` whether the series' own ``_created`` moved since it was last told."""
     metric = pl.col("metric")
     own_labels = pl.col("labels").list.filter(~pl.element().struct["key"].is_in(_BY_VALUE))
-    created = titles.filter(metric.str.ends_with(_CREATED)).select(
-        base=metric.str.strip_suffix(_CREATED), labels="labels", created_series="series"
+    created = titles.filter(metric.str.ends_with(CREATED)).select(
+        base=metric.str.strip_suffix(CREATED), labels="labels", created_series="series"
     )
     if not created.height:
         return paired.with_columns(is_new=pl.lit(value=False))
-    bases = titles.select("series", base=metric.str.replace(_COUNTED_SUFFIX, ""), labels=own_labels)
+    bases = titles.select("series", base=metric.str.replace(COUNTED_SUFFIX, ""), labels=own_labels)
     of_series = bases.join(created, on=["base", "labels"]).select("series", "created_series")
     values = paired.select("scrape", created_series="series", created="value")
     is_same = (pl.col("series") == pl.col("series").shift(1)) & pl.col("process").eq_missing(pl.col("process").shift(1))
-    moved = is_same & (pl.col("created") != pl.col("created").shift(1))
+    # A scrape that lacks it was of the life before, unless the next one tells a time before it.
+    earlier = pl.col("created").forward_fill().over("series", "process")
+    later = pl.col("created").backward_fill().over("series", "process")
+    was_begun = (later > A_REAL_TIME_S) & (later <= pl.col("at").dt.epoch("us") / 1e6)
+    known = pl.coalesce("created", pl.when(was_begun).then(later), earlier)
+    moved = is_same & (pl.col("known") != pl.col("known").shift(1))
     return (
         paired.join(of_series, on="series", how="left", maintain_order="left")
         .join(values, on=["scrape", "created_series"], how="left", maintain_order="left")
+        .with_columns(known=known)
         .with_columns(is_new=moved.fill_null(value=False))
-        .drop("created", "created_series")
+        .drop("created", "known", "created_series")
     )
 
 
@@ -332,7 +338,7 @@ def _with_others(paired: pl.DataFrame, titles: pl.DataFrame) -> pl.DataFrame:
 
     What is a counter is told by its name here, as gauges fall all the time.
     """
-    counters = titles.filter(pl.col("metric").str.contains(_COUNTED_SUFFIX))["series"]
+    counters = titles.filter(pl.col("metric").str.contains(COUNTED_SUFFIX))["series"]
     is_counter = pl.col("series").is_in(counters.implode())
     fell = paired.filter(is_counter, pl.col("doubt") == Doubt.RESET)["scrape"].unique()
     if fell.is_empty():

@@ -133,9 +133,11 @@ def summed(parts: pl.DataFrame, column: str, *by: str) -> pl.DataFrame:
     """Sum a column by others, in their order: the same rows give the same last digit, in whatever order they come.
 
     Fractions are rounded at each addition, so that a sum in the order of whichever thread is first differs between two
-    runs of one report, and with it the fingerprint of the frame behind a figure.
+    runs of one report, and with it the fingerprint of the frame behind a figure. A sum of which no part is known is
+    null.
     """
-    return parts.sort(*by, column).group_by(*by, maintain_order=True).agg(pl.col(column).sum())
+    known = pl.when(pl.col(column).count() > 0).then(pl.col(column).sum())
+    return parts.sort(*by, column).group_by(*by, maintain_order=True).agg(known)
 
 
 def groups_of(by: str | Sequence[str]) -> tuple[str, ...]:

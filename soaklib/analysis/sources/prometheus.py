@@ -12,8 +12,12 @@ rounds start and end to steps (VictoriaMetrics, from is asked not to (``nocache=
 50 points on, so that answers can be cached)         instants come than were asked for: an error
 answers in part: ``warnings`` (Thanos, Mimir,        a warning, or an error where ``on_partial="raise"``
 Prometheus), ``isPartial`` (VictoriaMetrics)
-remarks on the query: ``infos`` (Prometheus 3)       a warning with its words
-refuses a long request line (414, 431)               a query of over 2,000 characters goes by POST
+remarks on the query: ``infos`` (Prometheus 3),      a warning with its words
+``warnings`` that begin with ``PromQL``
+refuses a long request line (414, 431)               a query of over 2,000 bytes, as a URL has them, goes by POST
+has no time (429, 503) and says until when           is asked again then, or after `timeout_s`
+(``Retry-After``)
+sends on to another server                           headers that were given are not sent there
 answers 1xx first (103 Early Hints)                  passed over, as HTTP says
 has an entry in ~/.netrc                             used where neither a header nor the URL says who asks
 gives native histograms                              an error that says what to query
@@ -30,7 +34,7 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote_plus, unquote, urlsplit, urlunsplit
 
 import polars as pl
 
@@ -50,7 +54,7 @@ POINTS_MAX: Final = 11_000
 """Points a series that a server gives for one range query; it refuses more."""
 
 LONG_QUERY: Final = 2_000
-"""Characters of a query from which on it goes in a body: request lines of over 8 kB are refused on the way."""
+"""Bytes of a query, as a URL has them, from which on it goes in a body: request lines of over 8 kB are refused."""
 
 _ROUNDED_FROM: Final = 50
 _RETRIED_STATUS: Final = (408, 429, 500, 502, 503, 504)
@@ -121,7 +125,7 @@ def read_prometheus(
     step
         Distance of two points: a timedelta, a number of seconds, or a Prometheus duration such as ``"30s"``.
     headers
-        Sent with every request, such as ``{"Authorization": "Bearer ..."}``.
+        Sent with every request to this server, such as ``{"Authorization": "Bearer ..."}``.
     ca_file
         Certificates to trust instead of the system's; certificates are always checked.
     timeout_s
@@ -155,7 +159,12 @@ def read_prometheus(
         raise SettingsError(message)
     parts = [pl.DataFrame(schema=SAMPLES_SCHEMA)]
     with _connected(
-        url, headers=headers, ca_file=ca_file, timeout_s=timeout_s, retries=retries, by_post=len(query) > LONG_QUERY
+        url,
+        headers=headers,
+        ca_file=ca_file,
+        timeout_s=timeout_s,
+        retries=retries,
+        by_post=len(quote_plus(query, errors="replace")) > LONG_QUERY,
     ) as (client, session):
         for part in span.parts():
             parts.append(_frame(_ask(client, query, part)))
@@ -211,7 +220,6 @@ def _connected(
         import requests  # noqa: PLC0415 - as heavy as the client that brings it
         from prometheus_api_client import PrometheusConnect  # noqa: PLC0415 - the same
         from prometheus_api_client.exceptions import PrometheusApiClientException  # noqa: PLC0415 - the same
-        from urllib3.util import Retry  # noqa: PLC0415 - the same
     except ImportError as error:
         message = "reading a Prometheus server needs prometheus-api-client: install soaklib[prometheus]"
         raise SourceError(message) from error
@@ -219,6 +227,7 @@ def _connected(
         PatientAdapter,
         PrometheusSession,
         as_given,
+        retrying,
     )
 
     parts = urlsplit(url)
@@ -229,18 +238,18 @@ def _connected(
         message = f"there is no file {ca_file}: pass a ca_file with certificates in PEM"
         raise SettingsError(message)
     shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
-    retry = Retry(
+    retry = retrying(
+        timeout_s,
         total=retries,
         backoff_factor=_BACKOFF_S,
         status_forcelist=_RETRIED_STATUS,
         allowed_methods=None,  # a query may be repeated by POST too
         raise_on_status=False,
-        respect_retry_after_header=False,
     )
     has_header = any(name.lower() == "authorization" for name in headers or {})
     in_url = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
     try:
-        with PrometheusSession(keeps_header=has_header or in_url is not None) as session:
+        with PrometheusSession(keeps_header=has_header or in_url is not None, given=tuple(headers or {})) as session:
             session.verify = True if ca_file is None else str(ca_file)
             client = PrometheusConnect(
                 url=shown,

@@ -260,12 +260,14 @@ class Run:
         polars.DataFrame
             ``soak_s`` and ``end_s`` (of the window, or of the time since the scrape before), or for values of each
             scrape ``soak_s`` and ``at``; the labels; ``value``; for values of windows ``low``, ``high`` and ``n``
-            (readings).
+            (readings). Where several processes answer the scrapes in turn there is no rate, and without start times no
+            increase: null.
 
         Raises
         ------
         SettingsError
-            No such metric was scraped, or it has no such label, or `how` is none of these; the nearest is named.
+            No such metric was scraped, or it has no such label, or `how` is none of these; the nearest is named. Or it
+            is a gauge, which has no increase and no rate.
         """
         frame = _above("run.metric", "analysis.measures.metrics", "metric")(self, name, every=every, by=by, how=how)
         return cast("pl.DataFrame", frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -54,9 +55,10 @@ def read_snapshots(folder: Path | str, *, canonical: bool = False) -> pl.DataFra
     They are a run's ``soak-h<N>.prom`` and ``soak-final.prom``, or a capture's ``h<N>.prom``.
 
     The time of a snapshot is the one that ``soak-events.log`` has for it (the last ``METRICS_SNAPSHOT`` line that names
-    the file). If the log lacks any of the files with samples, or there is no log, no time of the folder is known well
-    enough to order by, and every snapshot gets an ordinal one instead: 1970-01-01T00:00Z and its number in hours; the
-    final snapshot comes an hour after the highest number. File times and the order of names are never used.
+    the file). If the log lacks any of the files with samples, or there is no log (a warning says so of one that is none
+    by its form), no time of the folder is known well enough to order by, and every snapshot gets an ordinal one
+    instead: 1970-01-01T00:00Z and its number in hours; the final snapshot comes an hour after the highest number. File
+    times and the order of names are never used.
 
     A file that is empty, no exposition, or cut short is a failed scrape: it contributes no samples and no zeros, and
     :func:`snapshot_files` tells of it. It is cut short if it lacks the end that others of the folder have
@@ -183,7 +185,11 @@ def _recorded(log: Path) -> dict[str, dt.datetime]:
     """Map file names to the times that the event log has for them; the last one counts."""
     if not log.is_file():
         return {}
-    events = read_events(log).filter(pl.col("name") == EventName.METRICS_SNAPSHOT)
+    try:
+        events = read_events(log).filter(pl.col("name") == EventName.METRICS_SNAPSHOT)
+    except RunError as error:
+        warnings.warn(f"{error}; the snapshots go by the numbers in their names", UserWarning, stacklevel=4)
+        return {}
     names = events["detail"].str.split(" ").list.first()
     return dict(zip(names.to_list(), events["at"].to_list(), strict=True))
 

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+import polars as pl
 import pytest
-from bookkeeping_runs import SECOND, Miniature, calls_from, clean, found, scrapes_at, write_run
+from bookkeeping_runs import ANCHOR_US, SECOND, Miniature, calls_from, clean, found, scrapes_at, write_run
 
+from soaklib.analysis.books.pairs import Cause
 from soaklib.analysis.books.reconcile import books_balanced, reconcile
 from soaklib.analysis.measures.lineage import IN_TURN
 from soaklib.exposition.ending import Endings, Wholeness
@@ -35,6 +37,56 @@ def test_several_processes_in_turn_prove_nothing(tmp_path, tells_start):
         assert found(reconcile(run)) == []
         verdict = books_balanced(run)
     assert (verdict.state, verdict.detail) == (State.INSUFFICIENT, IN_TURN)
+
+
+def test_a_process_beside_the_first_is_no_restart(tmp_path):
+    """It has run for long when it first answers: what it counted is not what was counted since."""
+
+    @dataclass
+    class Beside(Miniature):
+        def counters(self, scrape):
+            values = Miniature.counters(self, scrape)
+            if self.scrapes.index(scrape) > 3:
+                values = {key: value + 5_000 for key, value in values.items() if "start_time" not in key[0]}
+                values["gateway_process_start_time_seconds", ()] = (ANCHOR_US + self.ahead_us) / 1e6 - 4_000.0
+            elif ("gateway_process_start_time_seconds", ()) in values:
+                values["gateway_process_start_time_seconds", ()] -= 9_000.0
+            return values
+
+    for ahead_us in (0, 7_200 * SECOND):
+        beside = Beside(calls_from(1, 480), scrapes_at(0.5, 10, 20, 30, 40, 50), ahead_us=ahead_us)
+        with beside.write(tmp_path / str(ahead_us)) as run:
+            verdict = books_balanced(run)
+        assert (verdict.state, verdict.detail) == (State.INSUFFICIENT, IN_TURN)
+
+
+@dataclass
+class CutNumber(Miniature):
+    """The text of its fourth scrape breaks off within the last number, or within that of a counter before it."""
+
+    is_last: bool = True
+
+    def counters(self, scrape):
+        """Put the number that is cut at the end, or something behind it."""
+        key = "gateway_token_validations_total", ()
+        values = Miniature.counters(self, scrape)
+        values[key] = values.pop(key, 0) // (10 if self.scrapes.index(scrape) == 3 else 1)
+        if not self.is_last:
+            values["gateway_breaker_fastfail_total", (("tool", "gmail_send"),)] = 0
+        return values
+
+
+def test_a_number_cut_short_is_no_reset(tmp_path):
+    """That scrape is a gap, and the next reading has what it lacks; a fall elsewhere in a text is a reset."""
+    miniature = CutNumber(calls_from(1, 480), scrapes_at(0.5, 10, 20, 30, 40, 50))
+    with miniature.write(tmp_path / "cut") as run:
+        frame = reconcile(run)
+        assert books_balanced(run).state is State.PASS
+    assert found(frame) == []
+    assert not frame.filter(pl.col("cause") == Cause.RESTART).height
+    assert frame["end_s"].unique().sort().round().to_list() == [10.0, 20.0, 40.0, 50.0]
+    with miniature.but(is_last=False).write(tmp_path / "fallen") as run:
+        assert reconcile(run).filter(pl.col("cause") == Cause.RESTART).height
 
 
 def test_two_restarts_are_not_several_processes(tmp_path):

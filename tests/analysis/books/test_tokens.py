@@ -29,16 +29,17 @@ def call(second, model="fast", into=10, out=3, kind="ok", **more):
 def run_of(tmp_path):
     """Give a function that makes a run of calls and of what was counted: model -> (in, out), at second 300.
 
-    The counters' process began at second 1, or at `began`; `between` are further readings, (us, counted, began).
+    The counters' process began at second 1, or at `began`; `between` are further readings, (us, counted, began). The
+    first reading is of zeros, or of `at_first`.
     """
     opened = []
 
-    def make(calls, counted, *, target=LITELLM, events=(), between=(), began=None):
+    def make(calls, counted, *, target=LITELLM, events=(), between=(), began=None, at_first=None):
         folder = tmp_path / f"run{len(opened)}"
         folder.mkdir()
         plan = load_plan().model_copy(update={"target": target})
         written_run(folder, plan=plan, rows=calls, events=events)
-        first = (5 * SECOND, dict.fromkeys(counted, (0, 0)), None if began is None else 1)
+        first = (5 * SECOND, at_first or dict.fromkeys(counted, (0, 0)), None if began is None else 1)
         readings = [first, *between, (300 * SECOND, counted, began)]
         with closing(RunWriter(folder / DATABASE_NAME)) as writer:
             writer.append(
@@ -129,6 +130,19 @@ def test_what_is_missing_is_not_known_where_processes_answer_in_turn(run_of):
     verdict = tokens_balanced(run_of(CALLS[:10], {"fast": (50, 15)}, between=between, began=9))
     assert (verdict.state, verdict.measure) == ("insufficient", 0.0)
     assert "several processes answer /metrics in turn" in verdict.detail
+
+
+def test_nothing_is_known_where_processes_in_turn_tell_no_start_times(run_of):
+    """Neither what is missing nor what is too much: the falls between them are no resets."""
+    into = [1000, 400, 1010, 410, 1050, 450]
+    first, *others, last = [{"fast": (tokens_in, tokens_in // 4)} for tokens_in in into]
+    between = [(50 * number * SECOND, counted, None) for number, counted in enumerate(others, 1)]
+    run = run_of(CALLS[:10], last, between=between, at_first=first)
+    frame = tokens(run)
+    assert frame.select("counted", "lost", "too_many").rows() == [(None, 0.0, 0.0)] * 2
+    verdict = tokens_balanced(run)
+    assert (verdict.state, verdict.measure) == ("insufficient", 0.0)
+    assert "in fast: 100 stated, an unknown number counted by the gateway (several processes" in verdict.detail
 
 
 def test_calls_at_the_edges_of_the_readings_may_be_counted_or_not(run_of):

@@ -1,6 +1,7 @@
 """Client, gateway and upstream held against each other: events of the upstream beside calls made row by row."""
 
 import json
+from contextlib import closing
 
 import pytest
 from stored_rows import outcome, written_run
@@ -9,7 +10,9 @@ import soaklib
 from soaklib.analysis.books.upstream import upstream_lateness
 from soaklib.analysis.verdicts.criteria.oracles import upstream_asked_once
 from soaklib.plan.model import load_plan
-from soaklib.records import Event, EventName
+from soaklib.records import Event, EventName, Scrape
+from soaklib.store.tables import DATABASE_NAME
+from soaklib.store.writer import RunWriter
 
 SECOND = 1_000_000
 
@@ -30,13 +33,19 @@ def counted(second, each, *, began_s=1.0, late=(0, 0.0)):
 
 @pytest.fixture
 def run_of(tmp_path):
-    """Give a function that makes a run of calls and of what the upstream said."""
+    """Give a function that makes a run of calls, what the upstream said, and the gateway's cache hits by minute."""
     opened = []
 
-    def make(calls, *events):
+    def make(calls, *events, hits=()):
         folder = tmp_path / f"run{len(opened)}"
         folder.mkdir()
-        opened.append(soaklib.open_run(written_run(folder, plan=load_plan(), rows=calls, events=events)))
+        written_run(folder, plan=load_plan(), rows=calls, events=events)
+        at = [minute * 60 * SECOND for minute in range(len(hits))]
+        with closing(RunWriter(folder / DATABASE_NAME)) as writer:
+            scrapes = [tuple(Scrape(at_us, "metrics", 200, True, 1000, 10, None)) for at_us in at]
+            samples = [(at_us, "gateway_cache_hits_total", (), float(n)) for at_us, n in zip(at, hits, strict=True)]
+            writer.append({"scrapes": scrapes, "samples": samples})
+        opened.append(soaklib.open_run(folder))
         return opened[-1]
 
     yield make
@@ -91,6 +100,18 @@ def test_an_upstream_with_other_names_is_held_as_a_whole(run_of):
     assert upstream_asked_once(run).detail == (
         "all: 15 answered ok, 14 answers of the upstream, 1 that it gave no whole answer to"
     )
+
+
+@pytest.mark.parametrize(
+    ("hits", "state", "measure"),
+    [((0, 0), "fail", 1.0), ((0, 1), "pass", 0.0), ((20, 5, 20, 6, 20, 6), "insufficient", 0.0)],
+)
+def test_what_the_gateway_had_in_its_cache_came_from_elsewhere(run_of, hits, state, measure):
+    """Where several processes answer the scrapes in turn nobody knows how much that was."""
+    run = run_of(CALLS, BEFORE, counted(300, TRUE | {"serpapi": (109, 990, 330)}), hits=hits)
+    verdict = upstream_asked_once(run)
+    assert (verdict.state, verdict.measure) == (state, measure)
+    assert ("several processes answer /metrics in turn" in verdict.detail) is (state == "insufficient")
 
 
 def test_nothing_is_claimed_without_the_upstreams_word(run_of):

@@ -278,3 +278,21 @@ def test_a_first_number_that_may_be_cut_short():
     """The last number of the first scrape is doubted where the next one goes on from its digits."""
     assert doubts(scraped(["s_total 51", "s_total 520\n", "s_total 530\n"]), "s_total") == [Doubt.CUT_NUMBER]
     assert doubts(scraped(["s_total 51", "s_total 480\n"]), "s_total") == []
+
+
+def test_created_that_one_scrape_lacks():
+    """It is held against the last that was told: a text without it hides no reset."""
+    texts = ["c_total 100\nc_created 1000\n", "c_total 120\n", "c_total 150\nc_created 2000\n"]
+    frame = scraped(texts)
+    assert increase(frame).filter(metric="c_total")["increase"].to_list() == [20.0, 150.0]
+    assert doubts(frame, "c_total") == [Doubt.RESTART]
+    steady = scraped([*texts[:2], "c_total 150\nc_created 1000\n"])
+    assert increase(steady).filter(metric="c_total")["increase"].to_list() == [20.0, 30.0]
+
+
+@pytest.mark.parametrize(("late_s", "increases"), [(30, [120.0, 30.0]), (90, [20.0, 150.0])])
+def test_created_told_late_is_of_the_scrape_that_came_after_it(late_s, increases):
+    """A time of day tells between which scrapes the process began anew."""
+    began = [START.timestamp() - 60, START.timestamp() + late_s]
+    frame = scraped([f"c_total 100\nc_created {began[0]}\n", "c_total 120\n", f"c_total 150\nc_created {began[1]}\n"])
+    assert increase(frame).filter(metric="c_total")["increase"].to_list() == increases

@@ -47,7 +47,10 @@ class Handler(Quiet):
         if len(self.path) > 8_192:
             return self.head(414)
         if self.server.moves and not self.path.startswith("/moved"):
-            return self.head(307, Location=f"/moved{self.path}")
+            elsewhere = self.server.moves if isinstance(self.server.moves, str) else ""
+            return self.head(307, Location=f"{elsewhere}/moved{self.path}")
+        if self.server.busy and (retry_after := self.server.busy.pop()):
+            return self.head(429, **{"Retry-After": retry_after, "Content-Length": 0})
         for status in self.server.interim:
             self.wfile.write(f"HTTP/1.1 {status} Early\r\nLink: </a>\r\n\r\n".encode())
         body = self.server.answer(params)
@@ -62,9 +65,9 @@ class Handler(Quiet):
         self.end_headers()
 
 
-def prometheus_server(answers=answer, *, interim=(), moves=False):
-    """Serve `answers`, after interim ones or from elsewhere; what is asked is kept."""
-    return serving(Handler, answer=answers, interim=interim, moves=moves, asked=[])
+def prometheus_server(answers=answer, *, interim=(), moves=False, busy=()):
+    """Serve `answers`, after interim ones, from elsewhere or when it was too busy; what is asked is kept."""
+    return serving(Handler, answer=answers, interim=interim, moves=moves, busy=[*busy], asked=[])
 
 
 def read(server, *, query="up", points=7, **options):
@@ -104,6 +107,16 @@ def test_a_partial_answer(beside, said):
             read(server, on_partial="raise")
 
 
+@pytest.mark.parametrize("mark", ['"warnings" : ["store a is gone"]', '"isPartial" :true', '"isPartial":  true'])
+def test_a_partial_answer_however_it_is_spaced(mark):
+    """JSON may have blanks before a colon and after it."""
+    with (
+        prometheus_server(lambda params: answer(params).replace(b"{", b"{" + mark.encode() + b",", 1)) as server,
+        pytest.warns(PartialAnswerWarning),
+    ):
+        assert read(server).height == 7
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_whole_answer():
     """An answer that says that it is whole, or has no remarks, is taken without a word."""
@@ -118,6 +131,50 @@ def test_remarks_on_the_query():
         pytest.warns(UserWarning, match="remarks: metric might not be a counter"),
     ):
         assert read(server, on_partial="raise").height == 7
+
+
+@pytest.mark.parametrize("word", ["info", "warning"])
+def test_remarks_on_the_query_among_the_warnings(word):
+    """Prometheus has them there too: what begins with PromQL is of the query, and the answer is whole."""
+    said = f"PromQL {word}: metric might not be a counter"
+    with (
+        prometheus_server(lambda params: answer(params, warnings=[said])) as server,
+        pytest.warns(UserWarning, match=f"remarks: {said}"),
+    ):
+        assert read(server, on_partial="raise").height == 7
+
+
+@pytest.mark.parametrize(("said", "waited"), [("2", 2), ("3600", 5.0), ("soon", 0.0), ("-5", 0.0)])
+def test_a_server_that_is_busy_says_when_it_is_not(monkeypatch, said, waited):
+    """It is asked again then, or when the time limit is over."""
+    slept = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", slept.append)
+    with prometheus_server(busy=[said]) as server:
+        assert read(server, timeout_s=5.0).height == 7
+        assert len(server.asked) == 2
+    assert sum(slept) == waited
+
+
+def test_headers_that_were_given_are_not_sent_to_another_origin():
+    """A token need not be called Authorization; within the origin all of them are kept."""
+    given = {"X-Auth-Token": "abc", "Authorization": "Bearer abc"}
+    with prometheus_server() as other, prometheus_server(moves=other.url) as server:
+        read(server, headers=given)
+        read(server, headers={"X-Auth-Token": "abc"})
+    sent = [[headers.get(name) for name in given] for one in (server, other) for _, _, headers in one.asked]
+    assert sent == [["abc", "Bearer abc"], ["abc", None], [None, None], [None, None]]
+    with prometheus_server(moves=True) as server:
+        read(server, headers=given)
+    assert [headers.get("X-Auth-Token") for _, _, headers in server.asked] == ["abc", "abc"]
+
+
+def test_a_query_is_as_long_as_its_url():
+    """A character may take nine bytes there."""
+    query = 'up{job="' + "\u4e2d" * 300 + '"}'
+    assert len(query) < LONG_QUERY
+    with prometheus_server() as server:
+        read(server, query=query)
+    assert [(method, params["query"]) for method, params, _ in server.asked] == [("POST", query)]
 
 
 def test_a_long_query_goes_by_post():

@@ -55,6 +55,16 @@ def test_recorded_time(folder):
     assert read_snapshots(folder)["at"].to_list() == hours(0, 2, 3, 4, since=START)
 
 
+@pytest.mark.parametrize("text", ["2026-11-24 20:41 started\n", "\x00\n"])
+def test_a_log_of_another_form(folder, text):
+    """A log that is not soaklib's tells no times: order and time are the number in the name, and a warning says so."""
+    (folder / "soak-events.log").write_text(text)
+    with pytest.warns(UserWarning, match="is no event log: .*; the snapshots go by the numbers in their names"):
+        assert read_snapshots(folder)["at"].to_list() == hours(0, 2, 10, 11)
+    with pytest.warns(UserWarning, match="is no event log"):
+        assert snapshot_files(folder)["ok"].all()
+
+
 def test_missing_record(folder):
     """If the log lacks one of the snapshots, all get ordinal times: two clocks in one frame would sort wrongly."""
     log(folder, "soak-h0.prom", "soak-h2.prom", "soak-final.prom")

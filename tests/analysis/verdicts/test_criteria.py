@@ -8,7 +8,7 @@ from stored_rows import with_plan
 
 import soaklib
 from soaklib.analysis.verdicts.criteria import CRITERIA
-from soaklib.errors import SettingsError
+from soaklib.errors import ExpositionError, MissingExtraError, SettingsError, SourceError
 
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
 
@@ -250,6 +250,27 @@ def test_a_criterion_is_listed_by_the_name_that_its_verdict_bears():
     """So that one asked for by its name is the one that is judged."""
     with soaklib.open_run(SAMPLE) as run:
         assert soaklib.criteria(run)["name"].to_list() == list(CRITERIA)
+
+
+@pytest.mark.parametrize("error", [SettingsError, ExpositionError, SourceError])
+def test_a_criterion_that_cannot_be_put_is_insufficient_and_the_others_are_judged(monkeypatch, error):
+    """It says why; what is no word about the data, but a defect or a package that is missing, is raised."""
+
+    def fail(_):
+        msg = "a series has two samples at one time"
+        raise error(msg)
+
+    names = ("full duration", "healthy")
+    monkeypatch.setattr("soaklib.analysis.verdicts.criteria.CRITERIA", {**CRITERIA, "full duration": fail})
+    with soaklib.open_run(SAMPLE) as run:
+        verdicts = soaklib.criteria(run, *names)
+        assert verdicts.select("name", "state", "detail").row(0) == (
+            "full duration", "insufficient", "a series has two samples at one time",
+        )  # fmt: skip
+        assert verdicts["state"][1] == "pass"
+        error = MissingExtraError
+        with pytest.raises(MissingExtraError):
+            soaklib.criteria(run, *names)
 
 
 def test_a_criterion_that_is_not_there_is_named_with_its_near_miss():

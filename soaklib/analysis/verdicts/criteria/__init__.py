@@ -1,7 +1,8 @@
 """The acceptance criteria of a soak: each a question put to the data, answered with a verdict and the query behind it.
 
-A criterion that cannot be judged is ``insufficient``, one that the run could not meet by its nature (a change that the
-gateway has no route for) is ``not applicable``; neither ever passes.
+A criterion that cannot be judged is ``insufficient``, also where something of the run's data cannot be read as what it
+should be; one that the run could not meet by its nature (a change that the gateway has no route for) is ``not
+applicable``; neither ever passes.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ import polars as pl
 
 from soaklib.analysis.books.reconcile import books_balanced
 from soaklib.analysis.verdicts.criteria import changes, chaos, completeness, lasting, oracles, stability, traffic
-from soaklib.errors import SettingsError, near_miss
-from soaklib.records import JUDGING
+from soaklib.errors import ExpositionError, SettingsError, SourceError, near_miss
+from soaklib.records import JUDGING, State, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from soaklib.analysis.sources.run import Run
-    from soaklib.records import Verdict
 
 __all__ = ["CRITERIA", "VERDICTS_SCHEMA", "criteria", "judge", "judged_anew", "known_verdicts"]
 
@@ -107,7 +107,16 @@ def judge(run: Run, *names: str) -> list[Verdict]:
     if run is not run.whole:
         msg = "criteria judge a whole run, not a stretch of it: pass the run itself, or stretch.whole"
         raise SettingsError(msg)
-    return [criterion(run) for name, criterion in CRITERIA.items() if not names or name in names]
+    return [_judged(run, name, criterion) for name, criterion in CRITERIA.items() if not names or name in names]
+
+
+def _judged(run: Run, name: str, criterion: Callable[[Run], Verdict]) -> Verdict:
+    """Put one question; what the data of the run do not let it answer costs this answer and no other."""
+    try:
+        return criterion(run)
+    except (ExpositionError, SettingsError, SourceError) as error:
+        query = f"soaklib.criteria(run, {name!r})  # which could not be judged"
+        return Verdict(name, None, "not judged", 0, None, None, State.INSUFFICIENT, str(error), query)
 
 
 def known_verdicts(run: Run, *names: str) -> pl.DataFrame:

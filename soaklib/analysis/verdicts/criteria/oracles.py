@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from soaklib.analysis.books.limits import limits, stated_limits
+from soaklib.analysis.books.readings import is_in_turn
 from soaklib.analysis.books.tokens import spend, tokens
 from soaklib.analysis.books.upstream import upstream_books, upstream_lateness
 from soaklib.analysis.measures.lineage import IN_TURN
@@ -154,8 +155,9 @@ def _balanced(of: tuple[str, str, str], by_model: pl.DataFrame, by_key: pl.DataF
     rows += by_key.filter(is_told).rename({"key": "whose"}).to_dicts()
     said = [
         f"{row['direction'] + ' ' if 'direction' in row else ''}{row['whose'] or 'no key'}: "
-        f"{row['stated_most']:{form}} stated, {row['counted']:{form}} counted by the {row['source']}"
-        f"{'' if row['cause'] is None else ' (' + row['cause'] + ')'}"
+        f"{row['stated_most']:{form}} stated, "
+        f"{'an unknown number' if row['counted'] is None else format(row['counted'], form)} counted "
+        f"by the {row['source']}{'' if row['cause'] is None else ' (' + row['cause'] + ')'}"
         for row in rows
     ]
     directions = by_model.partition_by("direction") if "direction" in by_model.columns else [by_model]
@@ -193,8 +195,11 @@ def upstream_asked_once(run: Run) -> Verdict:
     wrong = float(twice + max(0.0, elsewhere - cached))
     if elsewhere and cached:
         said.append(f"{cached:,.0f} from the gateway's cache")
-    n = int(answers["client_most"].sum())
-    return Verdict(name, wrong, threshold, n, None, None, passed(not wrong), "; ".join(said), query)
+    n, state = int(answers["client_most"].sum()), passed(not wrong)
+    if wrong and not twice and hits is not None and is_in_turn(run, [hits.metric, f"{hits.metric}_total"]):
+        said.append(f"how many of them came from the gateway's cache is not known: {IN_TURN}")
+        wrong, state = 0.0, State.INSUFFICIENT
+    return Verdict(name, wrong, threshold, n, None, None, state, "; ".join(said), query)
 
 
 def session_book(run: Run) -> dict[str, int]:
