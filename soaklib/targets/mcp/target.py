@@ -65,6 +65,8 @@ class McpTarget:
         done = None
         if session is not None:
             done = partial(_give_back, self._sessions, session)
+        elif compiled.kept is not None:
+            done = partial(_keep_or_lose, self._sessions, *compiled.kept)
         return MCPReader(
             compiled.mended, is_call=compiled.tool is not None, has_session=compiled.has_session,
             is_contextforge=self._options.is_contextforge, done=done,
@@ -77,3 +79,8 @@ class McpTarget:
 
 def _give_back(sessions: Sessions, session: Session, reason: Reason | None) -> None:
     sessions.give_back(session, is_lost=reason is Reason.SESSION_LOST)
+
+
+def _keep_or_lose(sessions: Sessions, name: str, id_: str, reason: Reason | None) -> None:
+    if reason is Reason.SESSION_LOST:
+        sessions.lose(name, id_)
