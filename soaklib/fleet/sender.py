@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, cast
 
-from soaklib.errors import RecordingError, SoaklibError, TargetError
+from soaklib.errors import RecordingError, SoaklibError, TargetError, first_line
 from soaklib.fleet.desk import ask_start
 from soaklib.fleet.offset import KeptOffset
 from soaklib.plan.cadence import occurrences
@@ -53,6 +53,7 @@ __all__ = ["Sender", "SenderResult"]
 
 _MEASURE_EVERY_S: Final = 3600.0
 _AWAKE_WITHIN_S: Final = 300.0
+_CLEAN_UP_WITHIN_S: Final = 30.0
 _LOOK_AT_CLOCK_S: Final = 1.0
 _ON_TIME_S: Final = 1.0
 _GC_THRESHOLDS: Final = (20_000, 20, 50)  # as a soak's own load has them
@@ -121,6 +122,7 @@ class Sender:
         self.has_sent = False
         self._ended: list[Segment] = []
         self._load: Load | None = None
+        self._owes_tokens = False  # it woke up, and got no new ones
 
     @property
     def slots_passed(self) -> int:
@@ -142,6 +144,8 @@ class Sender:
                     status = RunStatus.COMPLETED if completed else RunStatus.INTERRUPTED
                 except SoaklibError as exc:
                     error = exc
+                finally:
+                    await self._let_go(admin)
             await self.offset.measure()
             error = error or self.events.error
             kinds = " ".join(f"{kind}={count}" for kind, count in sorted(self.vitals.kinds.items()))
@@ -151,6 +155,18 @@ class Sender:
             except SoaklibError as exc:
                 error = error or exc
         return SenderResult(status=RunStatus.FAILED if error else status, segments=tuple(self._ended), error=error)
+
+    async def _let_go(self, admin: Admin) -> None:
+        """End the sessions of the lane's agents, and take their keys and tokens back; that it failed is said."""
+        try:
+            async with asyncio.timeout(_CLEAN_UP_WITHIN_S):
+                if self.past.was_begun:
+                    await admin.clear_left({})  # to an earlier sender of the lane
+                await admin.clear()
+        except TimeoutError:
+            self.events.write(EventName.CHANGE_FAILED, "clean-up: it took too long")
+        except Exception as exc:  # noqa: BLE001 - whatever a target raises: what was sent is to be written down
+            self.events.write(EventName.CHANGE_FAILED, f"clean-up: {first_line(exc)}")
 
     # -- before the start
 
@@ -307,6 +323,9 @@ class Sender:
     async def _rotate(self, pool: AgentPool, soak_clock: SoakClock, load: Load) -> None:
         """Replace tokens when the plan says so, and stay until the plan is over."""
         every_s = self.job.plan.intervals.rotate_tokens_s
+        if self._owes_tokens:
+            self._owes_tokens = False
+            await self._rotate_now(pool, load, within_s=every_s / self.settings.speed)
         for number in range(1, occurrences(self.settings.duration_s, every_s)):
             if soak_clock.at_us(number * every_s) >= self.clock.now_us():
                 await self.clock.sleep_until(soak_clock.at_us(number * every_s))
@@ -327,14 +346,14 @@ class Sender:
             )
 
     async def _renew(self, pool: AgentPool) -> None:
-        """Get tokens after the machine slept, or new agents where the gateway has forgotten these."""
+        """Get tokens after the machine slept; where the gateway gives none, the lane goes on with those it has."""
+        self._owes_tokens = True
         try:
-            await pool.rotate(within_s=_AWAKE_WITHIN_S)
-        except AdminError as exc:
-            if not exc.lost_identity:
-                raise
-            await pool.create()
-            await pool.rotate(within_s=_AWAKE_WITHIN_S)
+            await pool.recover(_NothingToPrepare().prepare, within_s=_AWAKE_WITHIN_S)
+        except TargetError as exc:
+            self.events.write(EventName.LANE_TOKENS_ROTATION_FAILED, str(exc))
+        else:
+            self._owes_tokens = False
 
     def _warn(self, text: str) -> None:
         self.events.write(EventName.RECORDER_WARNING, text)

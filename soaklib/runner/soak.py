@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.errors import SoaklibError, first_line
+from soaklib.errors import SoaklibError, TargetError, first_line
 from soaklib.plan.cadence import occurrences, sampling_s
 from soaklib.plan.pacer import Pacer
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
@@ -42,7 +42,6 @@ from soaklib.runner.vitals import Vitals
 from soaklib.store.names import EVENT_LOG_NAME
 from soaklib.store.views import Segment
 from soaklib.targets import load_target
-from soaklib.targets.admin import AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
@@ -94,6 +93,7 @@ class Soak:
         self.segment = Segment(segment=job.past.segment, started_at_us=0, soak_started_s=job.past.soak_s)
         self.timeline: Timeline | None = None
         self._ended: list[Segment] = []
+        self._owes_tokens = False  # it woke up, and got no new ones
 
     @property
     def soak_clock(self) -> SoakClock:
@@ -201,6 +201,7 @@ class Soak:
             self.timeline = Timeline(
                 plan=job.plan, duration_s=job.settings.duration_s, clock=self.clock, soak_clock=self.soak_clock,
                 events=self.events, pool=pool, changes=changes, agents_lost=load.agents_lost,
+                owes_tokens=self._owes_tokens,
                 scraper=Scraper(
                     ways.admin, clock=self.clock, soak_clock=self.soak_clock, recorder=self.recorder,
                     events=self.events, folder=job.folder,
@@ -280,20 +281,23 @@ class Soak:
         self._ended.append(replace(self.segment, ended_at_us=at_us, soak_ended_s=soak_s))
 
     async def _wake_up(self, load: Load, pool: AgentPool, admin: Admin, changes: Changes) -> Past:
-        """Get ready to go on after the machine slept: the time, what was under way at the gateway, and tokens."""
+        """Get ready to go on after the machine slept: the time, what was under way at the gateway, and tokens.
+
+        Where the gateway gives none it goes on with those that it has, and gets others while it does.
+        """
         self.clock.catch_up()
         before = self._ended[-1]
         soak_s = before.soak_started_s if before.soak_ended_s is None else before.soak_ended_s
         await changes.end_cut_short(soak_s / self.job.settings.duration_s)
+        self._owes_tokens = True
         try:
-            await pool.rotate(within_s=_AWAKE_WITHIN_S)
-        except AdminError as exc:
-            if not exc.lost_identity:
-                raise
-            await admin.prepare(anew=True)
-            await pool.create()
-            await pool.rotate(within_s=_AWAKE_WITHIN_S)
-        self.events.write(EventName.TOKENS_ROTATED, data={"generation": pool.generation, "agents": pool.agent_count})
+            await pool.recover(lambda: admin.prepare(anew=True), within_s=_AWAKE_WITHIN_S)
+        except TargetError as exc:
+            self.events.write(EventName.TOKENS_ROTATION_FAILED, str(exc))
+        else:
+            self._owes_tokens = False
+            data = {"generation": pool.generation, "agents": pool.agent_count}
+            self.events.write(EventName.TOKENS_ROTATED, data=data)
         return Past(
             segment=before.segment + 1, soak_s=soak_s, last_us=before.ended_at_us or 0, first_slot=load.next_slot,
             first_probes=tuple(load.next_turns), was_begun=True,

@@ -43,6 +43,8 @@ class Timeline:
         Do it.
     agents_lost
         Set when the gateway does not know the run's agents any more.
+    owes_tokens
+        Whether the agents have had no new ones since the machine slept: they are got first.
     """
 
     plan: Plan
@@ -54,6 +56,7 @@ class Timeline:
     changes: Changes
     scraper: Scraper
     agents_lost: asyncio.Event
+    owes_tokens: bool = False
 
     def tasks(self) -> list[Coroutine[object, object, None]]:
         """Give what is to run beside the load; each ends when its last occurrence is over."""
@@ -139,6 +142,8 @@ class Timeline:
 
     async def _rotate_tokens(self) -> None:
         every_s, begun_s = self.plan.intervals.rotate_tokens_s, self._now_s()
+        if self.owes_tokens:
+            await self.rotate(within_s=self._left_s(min((begun_s // every_s + 1) * every_s, self.duration_s)))
         for number in range(1, occurrences(self.duration_s, every_s)):
             if self.events.is_done(key := f"rotation:{number}"):
                 continue

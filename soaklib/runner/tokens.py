@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_e
 from soaklib.targets.admin import AdminError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from soaklib.targets.admin import Admin
     from soaklib.targets.base import Identity
@@ -157,6 +157,30 @@ class AgentPool:
             self._agents = self._in_place = fetched
             self.generation += 1
         return sum(_calls_with(old) != _calls_with(new) for old, new in zip(before, after, strict=True))
+
+    async def recover(self, prepare: Callable[[], Awaitable[None]], *, within_s: float) -> None:
+        """Rotate after a time in which no token was renewed; agents that the gateway has forgotten are made anew.
+
+        Parameters
+        ----------
+        prepare
+            Makes what new agents need to be let in.
+        within_s
+            As in :meth:`rotate`.
+
+        Raises
+        ------
+        TargetError
+            It did not work; the tokens in place stay.
+        """
+        try:
+            await self.rotate(within_s=within_s)
+        except AdminError as exc:
+            if not exc.lost_identity:
+                raise
+            await prepare()
+            await self.create()
+            await self.rotate(within_s=within_s)
 
     def _expiry(self) -> dt.datetime:
         """Give when a token that is asked for now is to expire: it may be asked for long after the first try."""

@@ -115,6 +115,21 @@ def test_sessions_are_counted_and_ended(sessions):
     assert sessions.summary["status"] == "completed"
 
 
+def test_each_sender_of_a_fleet_ends_its_sessions(tmp_path):
+    """Those of the lanes are ended and judged with the conductor's."""
+    fleet = rehearse(tmp_path, "--plan", "mcp.toml", "--hours", "0.5", "--senders", "2")
+    run = soaklib.open_run(fleet.folder)
+    told = run.sql(
+        "select regexp_extract(detail, '^lane=(.)', 1) as lane, data from events "
+        "where name = 'SESSIONS_CLOSED' order by lane"
+    ).rows()
+    books = {lane: json.loads(data) for lane, data in told}
+    assert list(books) == ["", "0", "1"]
+    assert all(book["opened"] == book["closed"] > 0 for book in books.values()), books
+    verdict = fleet.verdicts["sessions closed"]
+    assert (verdict["state"], verdict["n"]) == ("pass", sum(book["opened"] for book in books.values()))
+
+
 def test_a_plan_without_changes_is_judged(soaked):
     """A soak in which nothing is changed has its verdicts like any other, and stated settings go before a table's."""
     run = soaked["changeless"].result()

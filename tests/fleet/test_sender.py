@@ -14,7 +14,9 @@ from soaklib.fleet.lanes import Lane
 from soaklib.fleet.sender import Sender
 from soaklib.plan.pacer import Pacer
 from soaklib.records import Outcome, Purpose, RunStatus
+from soaklib.runner.clock import RunClock
 from soaklib.runner.recovery import Past
+from soaklib.targets.fourrunr.admin import FourRunrAdmin
 
 _START_US = 10_000_000
 _SPEED = 60.0
@@ -246,3 +248,53 @@ def test_a_lane_that_slept_goes_on_by_the_conductors_clock(world, monkeypatch, b
     assert last.planned_at_us == _due_us(last.slot) + first_us
     told = [detail.rpartition("=")[2] for _, name, detail, *_ in events if name == "CLOCK_OFFSET"]
     assert told == ["0", "0", str(after_us), str(after_us)]  # it held up to the sleep, and no longer
+
+
+@pytest.mark.parametrize("how", ["completed", "interrupted", "failed"])
+def test_a_lane_takes_back_what_its_agents_were_given(world, monkeypatch, how):
+    """Sessions, keys and tokens of a lane are its own to end, however it ends; that it failed is told, and no more."""
+    cleared = []
+
+    async def clear(admin):
+        cleared.append(admin)
+        msg = "no such token"
+        raise LookupError(msg)
+
+    async def later(_, stop):
+        await asyncio.sleep(40)
+        if how == "interrupted":
+            stop.set()
+        if how == "failed":
+            monkeypatch.setattr(RunClock, "raise_if_jumped", _fail)
+
+    monkeypatch.setattr(FourRunrAdmin, "clear", clear)
+    result, _, events = _send(world, Lane(0, 2), during=later)
+    assert result.status == how
+    assert len(cleared) == 1
+    assert [detail for _, name, detail, *_ in events if name == "CHANGE_FAILED"] == [
+        "clean-up: LookupError: no such token"
+    ]
+
+
+def _fail(_):
+    msg = "the disk is full"
+    raise TargetError(msg)
+
+
+@pytest.mark.parametrize(("fault", "key"), [("403", "rotation:2"), ("lost", None)])
+def test_no_answer_of_a_gateway_as_the_machine_wakes_up_ends_a_lane(world, monkeypatch, fault, key):
+    """It refuses tokens, or gives no answer: that is told, and the lane goes on and gets them later."""
+    monkeypatch.setattr(soaklib.fleet.sender, "_AWAKE_WITHIN_S", 0.0)  # of real time
+
+    async def sleeps(*_):
+        await asyncio.sleep(20)
+        world.gateway.fault, world.gateway.hits = fault, "generate-token"
+        world.sleep(5)
+        await asyncio.sleep(8)
+        world.gateway.fault = None
+
+    result, _, events = _send(world, Lane(0, 2), during=sleeps)
+    assert (result.status, result.error) == (RunStatus.COMPLETED, None)
+    told = [(name, key) for _, name, _, key, *_ in events if name.startswith("LANE_TOKENS_ROT")]
+    assert told[0] == ("LANE_TOKENS_ROTATION_FAILED", None)
+    assert next(key for name, key in told if name == "LANE_TOKENS_ROTATED") == key

@@ -3,6 +3,7 @@
 import pytest
 from virtual_soak import CHAOS_S, FOUR_HOURS, assert_clean
 
+import soaklib.runner.soak
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
 
 
@@ -97,6 +98,32 @@ def test_a_machine_that_sleeps_leaves_a_gap_and_right_times(world):
     assert after[2] == before[3]
     [(last_us,)] = run.writer.read("select max(done_at_us) from outcomes")
     assert last_us == pytest.approx((7200 + 240) * 1e6, abs=2e6)
+
+
+@pytest.mark.parametrize(
+    ("fault", "hits"), [("403", "generate-token"), ("empty", "generate-token"), ("lost", "."), ("403", "create-agent")]
+)
+def test_no_answer_of_a_gateway_as_the_machine_wakes_up_ends_the_soak(world, monkeypatch, fault, hits):
+    """It refuses tokens, or answers nothing for long: that is told, and the soak goes on and gets them later."""
+    monkeypatch.setattr(soaklib.runner.soak, "_AWAKE_WITHIN_S", 0.0)  # of real time
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(50.5)
+    if hits == "create-agent":
+        run.gateway.restart()  # it has forgotten the run's agents
+    run.gateway.fault, run.gateway.hits = fault, hits
+    run.sleep(7200)
+    run.live(20)
+    run.gateway.fault = None
+    run.finish()
+    assert run.is_completed
+    (_, _, key), *_ = run.events("TOKENS_ROTATION_FAILED")
+    assert key is None  # none of the plan's
+    [(ok,)] = run.writer.read(
+        "select count(*) filter (kind = 'ok') > 0 from outcomes where purpose = 'load' "
+        "and planned_at_us > (select max(planned_at_us) - 20e6 from outcomes)"
+    )
+    assert ok
 
 
 def test_chaos_that_was_on_while_the_machine_slept_is_made_once_more(world):

@@ -8,6 +8,7 @@ from captured import answers, readings
 from soaklib.plan.model import Step
 from soaklib.records import Kind, Reason
 from soaklib.targets.mcp import McpTarget
+from soaklib.targets.mcp.options import MCPOptions
 from soaklib.targets.openai import OpenAITarget
 
 ROWS = readings()
@@ -22,7 +23,8 @@ def reader_of(row):
         target, action = OpenAITarget(), "stream" if "stream" in row["case"] else "chat"
         step = Step(tool="fast", action=action, params={"messages": []})
     else:
-        target, step = McpTarget(), Step(tool="echo", action="call", params={})
+        target = McpTarget(MCPOptions(is_contextforge=row["gateway"] == "contextforge"))
+        step = Step(tool="echo", action="call", params={})
     return target.reader(target.compile(step, "agent"))
 
 

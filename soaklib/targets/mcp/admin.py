@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from http import HTTPStatus
-from itertools import count
 from typing import TYPE_CHECKING, Final, Self
 
 from soaklib.records import EventName, Trial
-from soaklib.safety.foreign_json import json_of
 from soaklib.targets.admin import AdminError, Health, Missing, Told
-from soaklib.targets.asking import Reply, refuse_unless_success
 from soaklib.targets.base import Identity
 from soaklib.targets.idle_admin import IdleAdmin, Secrets
 from soaklib.targets.mcp.contextforge import CONTEXTFORGE_ROUTES, ContextForgeTokens, is_healthy
+from soaklib.targets.mcp.handshakes import NOT_LET_IN, Handshakes
 from soaklib.targets.mcp.options import Era, SessionPolicy
 from soaklib.targets.mcp.sessions import Session
-from soaklib.targets.mcp.templates import CLIENT, envelope, headers_of
 from soaklib.targets.own_upstream import routes_beside
-from soaklib.targets.sse import EventStream
 from soaklib.targets.trials import TrialNotPossibleError, unless_made
 
 if TYPE_CHECKING:
@@ -29,6 +24,7 @@ if TYPE_CHECKING:
 
     from soaklib.plan.model import Plan
     from soaklib.targets.admin import Link
+    from soaklib.targets.asking import Reply
     from soaklib.targets.base import Wire
     from soaklib.targets.mcp.options import MCPOptions
     from soaklib.targets.mcp.sessions import Sessions
@@ -37,7 +33,8 @@ __all__ = ["McpAdmin"]
 
 _AGAIN_AFTER_S: Final = 1.0
 _AT_A_TIME: Final = 8
-_NOT_LET_IN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_MOST_PAGES: Final = 50
+"""Of tools: what a server lists beyond them is not looked at."""
 
 
 class McpAdmin(IdleAdmin):
@@ -64,12 +61,10 @@ class McpAdmin(IdleAdmin):
         self._sessions = sessions
         self._secrets = Secrets(options.tokens, options.token, environment)
         self._callers = {operation.role for operation in link.plan.operations}
-        self._ids = count(1)
         self._shared: str | None = None
         self._one_at_a_time = asyncio.Lock()
-        self._open: dict[str, Identity] = {}  # session id -> as whom it was opened
-        self._latest: dict[str, Identity] = {}  # name -> with the token that is good
         self._tokens = ContextForgeTokens(self.asking, options, self._secrets)
+        self._handshakes = Handshakes(self.asking, options, sessions, self._tokens)
         self._keeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -92,12 +87,12 @@ class McpAdmin(IdleAdmin):
         if self._options.is_administered:
             self._tokens.check()
         identity = Identity("check", plan.operations[0].role, await self._someones_secret())
-        session = await self._initialize(identity) if self._options.era is Era.SESSIONS else None
+        session = await self._handshakes.open(identity) if self._options.era is Era.SESSIONS else None
         identity.session = session
         try:
             notes = await self._notes(plan, identity)
         finally:
-            await self._end(session, identity)
+            await self._handshakes.end(session, identity)
         return Missing(self.hindered(plan), notes)
 
     async def health(self) -> Health:
@@ -119,7 +114,8 @@ class McpAdmin(IdleAdmin):
         del expires_at  # tokens are made for days
         renewed = identity
         if self._options.has_made_token(identity.role):
-            renewed = self._latest[identity.name] = await self._tokens.renew(identity)
+            renewed = await self._tokens.renew(identity)
+            self._handshakes.follow(renewed)
             self._sessions.follow(renewed)
         if self._options.era is not Era.SESSIONS:
             return renewed
@@ -128,18 +124,18 @@ class McpAdmin(IdleAdmin):
         try:
             renewed = replace(renewed, session=await self._session_of(renewed))
         except AdminError as exc:
-            if renewed.role in self._callers or exc.status not in _NOT_LET_IN:
+            if renewed.role in self._callers or exc.status not in NOT_LET_IN:
                 raise
             return renewed  # its probes are to be refused, and go without a session
         self._sessions.seat(renewed, renewed.session)
         return renewed
 
     async def trial_identity(self, trial: Trial, identity: Identity, *, expires_at: dt.datetime) -> Identity:
-        """Give an identity with a token that is not good; its session is left out: whoever has none is asked first."""
+        """Give an identity with a token that is not good, in a session of its own where it is let into one."""
         del expires_at  # tokens are made for days
         apart = replace(identity, session=None, name=f"{self.link.run_id}-{trial}-{identity.role}")
         if (unmade := unless_made(trial, apart, makes=self._options.make_tokens)) is not None:
-            return unmade
+            return await self._in_a_session(unmade)
         if trial is Trial.EXPIRED:
             msg = "the gateway makes no token for less than a day"
             raise TrialNotPossibleError(msg)
@@ -148,16 +144,33 @@ class McpAdmin(IdleAdmin):
         apart = await self._tokens.renew(apart)
         if trial is Trial.REVOKED:
             await self._tokens.revoke(apart.name)
-        elif self._options.era is Era.SESSIONS:
-            await self._end_all_of(apart.name)  # those of the turns before
-            apart = replace(apart, session=await self._initialize(apart))
+            return await self._in_a_session(apart)
+        if self._options.era is Era.SESSIONS:
+            await self._handshakes.end_all_of(apart.name)  # those of the turns before
+            apart = replace(apart, session=await self._handshakes.open(apart))
         return apart
+
+    async def _in_a_session(self, stranger: Identity) -> Identity:
+        """Ask for a session as one who must be refused; without one where that is refused already.
+
+        A server that looks at no token would refuse whoever has no session for that, and seem to look. That of the
+        turn before may still be called in.
+        """
+        if self._options.era is not Era.SESSIONS:
+            return stranger
+        await self._handshakes.end_all_of(stranger.name, but=1)
+        try:
+            return replace(stranger, session=await self._handshakes.open(stranger))
+        except AdminError as exc:
+            if exc.is_passing:
+                raise
+            return stranger
 
     async def close(self, identity: Identity) -> None:
         """End an agent's sessions, those opened ahead included, and revoke its tokens."""
         self._sessions.leave(identity.name)
-        await self._end(identity.session, identity)
-        await self._end_all_of(identity.name)
+        await self._handshakes.end(identity.session, identity)
+        await self._handshakes.end_all_of(identity.name)
         await self._tokens.revoke(identity.name)
 
     async def clear_left(self, known: Mapping[str, str]) -> None:
@@ -174,77 +187,27 @@ class McpAdmin(IdleAdmin):
         """End all sessions and revoke all tokens that were made; say how many sessions there were."""
         await self._stop_keeping()
         self._sessions.drain()
-        ends = (self._end(session, identity) for session, identity in list(self._open.items()))
-        failed = [one for one in await asyncio.gather(*ends, return_exceptions=True) if isinstance(one, BaseException)]
-        try:
-            for problem in failed:
-                raise problem
-            await self._tokens.revoke_all()
-        except AdminError as exc:
-            self.link.tell(EventName.POLICIES_NOT_REMOVED, f"sessions or tokens are left: {exc}")
-        book = self._sessions.book
-        if self._open:
-            book["left"] += len(self._open)
-            self._open.clear()
-        if book:
-            said = {name: book[name] for name in ("opened", "closed", "left", "lost", "overused")}
+        left = []
+        for ending in (self._handshakes.end_all, self._tokens.revoke_all):
+            try:
+                await ending()
+            except AdminError as exc:
+                left.append(str(exc))
+        if left:
+            self.link.tell(EventName.POLICIES_NOT_REMOVED, f"sessions or tokens are left: {'; '.join(left)}")
+        if book := self._sessions.book:
+            said = {name: book[name] for name in ("opened", "closed", "left", "unendable", "lost", "overused")}
             self.link.tell(EventName.SESSIONS_CLOSED, "", data=said)
 
     # -- sessions
 
     async def _session_of(self, identity: Identity) -> str | None:
         if self._options.sessions is not SessionPolicy.RUN:
-            return await self._initialize(identity)
+            return await self._handshakes.open(identity)
         async with self._one_at_a_time:
             if self._shared is None:
-                self._shared = await self._initialize(identity)
+                self._shared = await self._handshakes.open(identity)
             return self._shared
-
-    async def _initialize(self, identity: Identity) -> str | None:
-        """Open a session; None where the server keeps none."""
-        fresh = replace(identity, session=None)
-        params = {"protocolVersion": self._options.revision, "capabilities": {}, "clientInfo": CLIENT}
-        reply, message = await self._request("initialize", params, fresh)
-        if not isinstance(message.get("result"), dict):
-            refuse_unless_success("initialize by POST", self._options.path, reply, identity.secret)
-            msg = f"initialize was answered with {reply.status}, but without a result"
-            raise AdminError(msg, status=reply.status)
-        session = reply.headers.get("Mcp-Session-Id")
-        if session is None:
-            return None
-        self._sessions.book["opened"] += 1
-        self._open[session] = fresh
-        headers = headers_of(self._options, replace(fresh, session=session), "notifications/initialized")
-        note = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-        await self.asking.need("POST", self._options.path, secret=identity.secret, headers=headers, json=note)
-        return session
-
-    async def _end_all_of(self, name: str) -> None:
-        """End every session that was opened under a name."""
-        for session, identity in [(id_, one) for id_, one in self._open.items() if one.name == name]:
-            await self._end(session, identity)
-
-    async def _end(self, session: str | None, identity: Identity) -> None:
-        """End a session once; a server that does not let go of it keeps it, and the book says so."""
-        if session is None or (opened := self._open.pop(session, None)) is None or session in self._sessions.lost:
-            return
-        if not self._options.close:
-            self._sessions.book["left"] += 1
-            return
-        identity = self._latest.get(identity.name, identity)
-        headers = headers_of(self._options, replace(identity, session=session), "delete")
-        try:
-            reply = await self.asking.ask("DELETE", self._options.path, secret=identity.secret or None, headers=headers)
-        except AdminError:
-            self._open[session] = opened  # nobody heard of it: it is ended at the end of the run
-            raise
-        if reply.status in _NOT_LET_IN and self._options.is_administered:
-            # at ContextForge a token that may call no tool may open a session, and not end it; one revoked may nothing
-            admin = replace(identity, session=session, secret=await self._tokens.admin())
-            headers = headers_of(self._options, admin, "delete")
-            reply = await self.asking.ask("DELETE", self._options.path, headers=headers)
-        gone = reply.is_success or reply.status == HTTPStatus.NOT_FOUND
-        self._sessions.book["closed" if gone else "left"] += 1
 
     async def _keep(self) -> None:
         """Open sessions ahead of the calls that will need them, and end those that have served."""
@@ -253,11 +216,11 @@ class McpAdmin(IdleAdmin):
 
         async def open_one(owner: Identity) -> None:
             async with places:
-                sessions.add(Session(await self._initialize(owner), owner, sessions.calls or 1))
+                sessions.add(Session(await self._handshakes.open(owner), owner, sessions.calls or 1))
 
         async def end_one(session: Session) -> None:
             async with places:
-                await self._end(session.id, session.owner)
+                await self._handshakes.end(session.id, session.owner)
 
         while True:
             await sessions.wanted.wait()
@@ -284,33 +247,30 @@ class McpAdmin(IdleAdmin):
 
     # -- requests
 
-    async def _request(
-        self, method: str, params: Mapping[str, object], identity: Identity
-    ) -> tuple[Reply, dict[str, object]]:
-        message = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": envelope(self._options, params)}
-        headers = headers_of(self._options, identity, method)
-        reply = await self.asking.ask(
-            "POST", self._options.path, secret=identity.secret or None, headers=headers, json=message
-        )
-        return reply, _message_of(reply)
-
     async def _notes(self, plan: Plan, identity: Identity) -> list[str]:
-        reply, message = await self._request("tools/list", {}, identity)
-        result = message.get("result")
-        tools = result.get("tools") if isinstance(result, dict) else None
-        if not isinstance(tools, list):
-            return [f"tools/list was answered with {reply.status}: the plan's tools could not be looked up"]
-        listed = [one.get("name") for one in tools if isinstance(one, dict)]
+        """Say which tools of the plan the server does not list, however many pages it lists them on."""
+        listed: set[object] = set()
+        params: dict[str, object] = {}
+        for _ in range(_MOST_PAGES):
+            reply, message = await self._handshakes.request("tools/list", params, identity)
+            result = message.get("result")
+            tools = result.get("tools") if isinstance(result, dict) else None
+            if not isinstance(result, dict) or not isinstance(tools, list):
+                return [f"tools/list was answered with {reply.status}: the plan's tools could not be looked up"]
+            listed |= {name for one in tools if isinstance(one, dict) and isinstance(name := one.get("name"), str)}
+            cursor = result.get("nextCursor")
+            if not isinstance(cursor, str) or not cursor or set(plan.tools) <= listed:
+                break
+            params = {"cursor": cursor}
         return [f"the server lists no tool {tool!r}" for tool in plan.tools if tool not in listed]
 
     async def _probe(self) -> Health:
         identity = Identity("health", self.link.plan.operations[0].role, await self._someones_secret())
         if self._options.era is Era.SESSIONS:
-            session = await self._initialize(identity)
-            await self._end(session, identity)
+            await self._handshakes.end(await self._handshakes.open(identity), identity)
             return Health(fit=True, detail="initialize 200")
         method = "server/discover" if self._options.era is Era.STATELESS else "ping"
-        reply, message = await self._request(method, {}, identity)
+        reply, message = await self._handshakes.request(method, {}, identity)
         is_fit = reply.is_success and "result" in message
         return Health(fit=is_fit, detail=f"{method} {reply.status}")
 
@@ -342,18 +302,3 @@ class McpAdmin(IdleAdmin):
     def admin_secret(self) -> str | None:
         """Give what makes and revokes tokens now; None where none are made, or before the first login."""
         return self._tokens.at_hand if self._options.is_administered else None
-
-
-def _message_of(reply: Reply) -> dict[str, object]:
-    """Give the JSON-RPC answer of a reply, also where it came as a stream of events."""
-    if not reply.headers.get("Content-Type", "").startswith("text/event-stream"):
-        return reply.json()
-    stream = EventStream()
-    events = stream.feed(reply.body)
-    if (rest := stream.rest()) is not None:
-        events.append(rest)
-    for data in events:
-        message = json_of(data) or {}
-        if "result" in message or "error" in message:
-            return message
-    return {}

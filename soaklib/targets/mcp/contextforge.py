@@ -8,6 +8,7 @@ after it was revoked, and a runner that was killed has revoked none: names bear 
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from dataclasses import replace
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from soaklib.targets.admin import AdminError
 from soaklib.targets.asking import refuse_unless_success
+from soaklib.targets.issued import Issued
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -31,7 +33,6 @@ CONTEXTFORGE_ROUTES: Final = {"metrics": "/metrics/prometheus", "health": "/heal
 
 
 _DAYS: Final = 1  # the least that a token lives
-_KEPT: Final = 2  # the newest, and the one that calls may still go on with
 _USED_SHARE: Final = 0.75  # of a session's life, after which there is a new one
 _UNTOLD_S: Final = 300.0  # the shortest life that a session can be set to
 _PAGE: Final = 100
@@ -57,7 +58,7 @@ class ContextForgeTokens:
         self._secrets = secrets
         self._mark = uuid.uuid4().hex[:8]
         self._numbers = count(1)
-        self._made: dict[str, list[str]] = {}  # agent -> ids of its tokens
+        self._issued = Issued(self._revoke)
         self._one_at_a_time = asyncio.Lock()
         self._session: str | None = None
         self._good_until_s = 0.0
@@ -124,7 +125,7 @@ class ContextForgeTokens:
         return reply
 
     async def renew(self, identity: Identity) -> Identity:
-        """Make an agent's next token, and revoke the one before the last: calls may still go on with the last."""
+        """Make an agent's next token, and revoke those that are neither it nor in place."""
         scope: dict[str, object] = {}
         if self._options.server_id is not None:
             scope["server_id"] = self._options.server_id
@@ -138,16 +139,13 @@ class ContextForgeTokens:
         if not isinstance(secret, str) or not isinstance(id_, str):
             msg = f"POST /tokens was answered with {reply.status}, but without a token"
             raise AdminError(msg, status=reply.status)
-        made = self._made.setdefault(identity.name, [])
-        made.append(id_)
-        while len(made) > _KEPT:
-            await self._revoke(made.pop(0))
+        await self._issued.replace(identity.name, id_, secret, in_place=identity.secret)
         return replace(identity, secret=secret)
 
     @property
     def made(self) -> tuple[str, ...]:
         """Give the ids of all tokens that were made here and not revoked."""
-        return tuple(id_ for ids in self._made.values() for id_ in ids)
+        return self._issued.ids
 
     @property
     def at_hand(self) -> str | None:
@@ -158,18 +156,17 @@ class ContextForgeTokens:
 
     async def revoke(self, name: str) -> None:
         """Revoke an agent's tokens."""
-        for id_ in tuple(self._made.get(name, ())):
-            await self._revoke(id_)
-            self._made[name].remove(id_)
-        self._made.pop(name, None)
+        await self._issued.end(name)
 
     async def revoke_all(self) -> None:
         """Revoke all that were made here."""
-        for name in list(self._made):
-            await self.revoke(name)
+        await self._issued.end_all()
 
     async def revoke_left(self, run_id: str) -> int:
-        """Revoke what an earlier runner of the run has left; say how many."""
+        """Revoke what an earlier runner of the run has left; say how many.
+
+        Lanes of a fleet outlive their conductor, and call with theirs: each sees to its own.
+        """
         ours = set(self.made)
         left = [id_ async for id_ in self._listed(run_id) if id_ not in ours]
         for id_ in left:
@@ -177,14 +174,14 @@ class ContextForgeTokens:
         return len(left)
 
     async def _listed(self, run_id: str) -> AsyncIterator[str]:
-        offset = 0
+        offset, ours = 0, re.compile(rf"{re.escape(run_id)}-(?!lane\d+-)")
         while True:
             said = (await self.need("GET", f"/tokens?limit={_PAGE}&offset={offset}")).json()
             page = said.get("tokens")
             if not isinstance(page, list) or not page:
                 return
             for one in page:
-                if isinstance(one, dict) and str(one.get("name", "")).startswith(f"{run_id}-"):
+                if isinstance(one, dict) and ours.match(str(one.get("name", ""))):
                     yield str(one.get("id"))
             offset += len(page)
 

@@ -8,21 +8,25 @@ told than it says.
 ========================== ============================================ =========================================
 where                      words                                        kind, reason, limit
 ========================== ============================================ =========================================
+status 404                 any, to a request with a session's id        unauthorized, session_lost
+status 400                 a session that is not found, missing,        unauthorized, session_lost
+                           required, invalid, unknown or over;
+                           ``not initialized``
 status 401                 ``Token has been revoked``                   unauthorized, token_revoked
                            ``User not found``                           unauthorized, agent_not_found
                            any other                                    unauthorized, token_invalid
-status 404                 any, to a request with a session's id        unauthorized, session_lost
 status 403                 CSRF (what came was no Bearer token)         unauthorized, token_invalid
                            any other                                    denied, scope
 status 429                 ``x-lockout-remaining``, ``Account locked``  rate_limited, rate_limit, lock-out
                            any other                                    rate_limited, rate_limit, requests
 error, any status          ``Session not found``, ``Missing session``   unauthorized, session_lost
-error -32003               any                                          denied, scope
-error -32000               ``Rate limit exceeded``                      rate_limited, rate_limit, requests
-error -32602               any                                          invalid_request, parameters
+error -32003, any status   any                                          denied, scope
+error, but 401, 403, 429   ``Rate limit exceeded``                      rate_limited, rate_limit, requests
+error -32602, the same     any                                          invalid_request, parameters
 error -32600, -32601,      any (bad request, no such method or tool,    invalid_request, client_error
--32700                     not acceptable, no JSON)
-error, any other code      any                                          upstream_error, internal
+-32700, the same           not acceptable, no JSON)
+error, any other code      any, inside a 2xx                            upstream_error, internal
+                           any, with another status                     what the status says
 isError                    ``Access denied``                            denied, scope
                            ``Tool not found: ``, ``Unknown tool: ``     invalid_request, client_error
                            ``Tool '..' exists but is inactive``         denied, policy_other
@@ -32,6 +36,8 @@ isError                    ``Access denied``                            denied, 
                            a ``structuredContent.status_code``          upstream_error, upstream
                            any other                                    upstream_error, tool_error
 ========================== ============================================ =========================================
+
+The TypeScript SDK answers whatever it refuses with error -32000: what it means is told by status and words alone.
 """
 
 from __future__ import annotations
@@ -63,7 +69,19 @@ _SESSION_LOST: Final = Finding(Kind.UNAUTHORIZED, Reason.SESSION_LOST)
 _SESSION: Final = re.compile(
     r"(?:Bad Request: |Not Found: )?(?:Session not found|Missing session ID|No valid session)", re.IGNORECASE
 )
-_ERROR_CODES: Final = {-32003: _SCOPE, -32602: _PARAMETERS, -32600: _OUR_FAULT, -32601: _OUR_FAULT, -32700: _OUR_FAULT}
+_SESSION_IS_OVER: Final = re.compile(
+    r"\bsession(?:[ _-]?id)?\b.*\b(?:not found|invalid|required|missing|expired|terminated|unknown)\b"
+    r"|\b(?:no|no valid|invalid|missing|expired|unknown) (?:mcp[ -])?session|\bnot initialized\b",
+    re.IGNORECASE,
+)
+"""How other servers say so with a 400; found anywhere in a text, which is no tool's: those come inside a 200."""
+
+_MOST_CHARACTERS: Final = 200
+_DENIED: Final = -32003
+_BAD_PARAMETERS: Final = -32602
+_ERROR_CODES: Final = {
+    _DENIED: _SCOPE, _BAD_PARAMETERS: _PARAMETERS, -32600: _OUR_FAULT, -32601: _OUR_FAULT, -32700: _OUR_FAULT,
+}  # fmt: skip
 _TOOL_TEXTS: Final = (
     (re.compile(r"Access denied$"), _SCOPE),
     (re.compile(r"Tool not found: |Unknown tool: "), _OUR_FAULT),
@@ -77,14 +95,32 @@ _NO_ANSWER_OF_REST: Final = re.compile(r'\{\s*"(?:response_text": "|error": "Emp
 
 
 def of_http(
-    status: int, body: Mapping[str, object], headers: Mapping[str, str], *, has_session: bool = False
+    status: int, body: bytes, message: Mapping[str, object], headers: Mapping[str, str], *, has_session: bool = False
 ) -> Finding:
-    """Say what an answer is whose status is no success and whose body is no JSON-RPC.
+    """Say what an answer is whose status is no success: what its words leave open, the status says.
 
     To a request with a session's id a 404 says, whatever its body is, that the server knows the session no more (MCP
     2025-06-18, Transports, Session Management).
     """
-    said = next((text for name in ("detail", "error") if isinstance(text := body.get(name), str)), "")
+    code, said = _words_of(message, body)
+    is_refusal = status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
+    if (
+        (status == HTTPStatus.NOT_FOUND and has_session)
+        or ((code is not None or not is_refusal) and _SESSION.match(said))
+        or (status == HTTPStatus.BAD_REQUEST and code != _BAD_PARAMETERS and _SESSION_IS_OVER.search(said))
+    ):
+        return _SESSION_LOST
+    if code == _DENIED:
+        return _SCOPE
+    if is_refusal:
+        return _of_refusal(status, said, headers)
+    if said.startswith("Rate limit exceeded"):
+        return _REQUESTS
+    return (_ERROR_CODES.get(code) if code is not None else None) or of_status(status)
+
+
+def _of_refusal(status: int, said: str, headers: Mapping[str, str]) -> Finding:
+    """Say what a 401, 403 or 429 is."""
     if status == HTTPStatus.UNAUTHORIZED:
         if said.startswith("Token has been revoked"):
             return Finding(Kind.UNAUTHORIZED, Reason.TOKEN_REVOKED)
@@ -93,26 +129,34 @@ def of_http(
         return _TOKEN_INVALID
     if status == HTTPStatus.FORBIDDEN:
         return _TOKEN_INVALID if said.startswith("CSRF") else _SCOPE
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        is_locked = "x-lockout-remaining" in headers or said.startswith("Account locked")
-        return _LOCK_OUT if is_locked else _REQUESTS
-    return _SESSION_LOST if status == HTTPStatus.NOT_FOUND and has_session else of_status(status)
+    is_locked = "x-lockout-remaining" in headers or said.startswith("Account locked")
+    return _LOCK_OUT if is_locked else _REQUESTS
+
+
+def _words_of(message: Mapping[str, object], body: bytes) -> tuple[int | None, str]:
+    """Give the code and the words of an error, JSON-RPC's or another's; of what is no JSON the beginning."""
+    error = message.get("error")
+    if isinstance(error, dict):
+        code, text = error.get("code"), error.get("message")
+        return code if isinstance(code, int) else None, text[:_MOST_CHARACTERS] if isinstance(text, str) else ""
+    if not message:
+        return None, body[:_MOST_CHARACTERS].decode("utf-8", "replace")
+    texts = (text for name in ("detail", "error", "message") if isinstance(text := message.get(name), str))
+    return None, ": ".join(texts)[:_MOST_CHARACTERS]
 
 
 def of_error(error: Mapping[str, object]) -> Finding:
-    """Say what a JSON-RPC error is."""
-    code, text = error.get("code"), error.get("message")
-    said = text if isinstance(text, str) else ""
+    """Say what a JSON-RPC error inside a success is."""
+    code, said = _words_of({"error": error}, b"")
     if _SESSION.match(said):
         return _SESSION_LOST
     if said.startswith("Rate limit exceeded"):
         return _REQUESTS
-    known = _ERROR_CODES.get(code) if isinstance(code, int) else None
-    return known or Finding(Kind.UPSTREAM_ERROR, Reason.INTERNAL)
+    return (_ERROR_CODES.get(code) if code is not None else None) or Finding(Kind.UPSTREAM_ERROR, Reason.INTERNAL)
 
 
-def of_result(result: Mapping[str, object], *, is_call: bool) -> Finding:
-    """Say what the result of a request is."""
+def of_result(result: Mapping[str, object], *, is_call: bool, is_contextforge: bool) -> Finding:
+    """Say what the result of a request is; another server's tool may well say what ContextForge says of an upstream."""
     if not is_call:
         return OK
     content = result.get("content")
@@ -120,7 +164,7 @@ def of_result(result: Mapping[str, object], *, is_call: bool) -> Finding:
         return INVALID
     said = _first_text(content)
     if result.get("isError") is not True:
-        return INVALID if _NO_ANSWER_OF_REST.match(said) else OK
+        return INVALID if is_contextforge and _NO_ANSWER_OF_REST.match(said) else OK
     for pattern, finding in _TOOL_TEXTS:
         if pattern.match(said):
             return finding

@@ -7,7 +7,10 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["Era", "Login", "MCPOptions", "SessionPolicy"]
+__all__ = ["REVISIONS", "Era", "Login", "MCPOptions", "SessionPolicy"]
+
+REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+"""Revisions of the protocol that begin with a handshake: whichever of them the server answers with is spoken."""
 
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Path = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)+/?$")]
@@ -72,7 +75,7 @@ class MCPOptions(BaseModel):
     server_id
         The virtual server that made tokens are for; None for any.
     is_contextforge
-        Whether the gateway is ContextForge: its health, and its metrics.
+        Whether the gateway is ContextForge: its health, its metrics, and its words for an upstream's broken answers.
     is_upstream
         Whether the load goes straight to the soak's own mock upstream: its health and metrics; a rehearsal says so.
     stall_s
@@ -119,5 +122,5 @@ class MCPOptions(BaseModel):
 
     @property
     def revision(self) -> str:
-        """The protocol's revision that is spoken."""
+        """The protocol's revision that is asked for."""
         return self.version or ("2026-07-28" if self.era is Era.STATELESS else "2025-06-18")

@@ -36,6 +36,8 @@ class MCPReader(AnswerReader):
         Whether a tool was called; the results of other requests are of other shapes.
     has_session
         Whether the request bore a session's id.
+    is_contextforge
+        Whether ContextForge answers, whose words for an upstream's answer that is none are known.
     done
         Told once how the call ended.
     """
@@ -48,11 +50,12 @@ class MCPReader(AnswerReader):
         *,
         is_call: bool,
         has_session: bool = False,
+        is_contextforge: bool = False,
         done: Callable[[Reason | None], None] | None = None,
     ) -> None:
         super().__init__(mended)
         self._done = done
-        self._is_call, self._has_session = is_call, has_session
+        self._is_call, self._has_session, self._is_contextforge = is_call, has_session, is_contextforge
         self._found: Finding | None = None
 
     def end(self) -> Reading:
@@ -66,17 +69,15 @@ class MCPReader(AnswerReader):
     def judge_body(self, body: bytes) -> Finding:
         """Say what an answer in one piece is."""
         message = json_of(body)
-        if self.status == HTTPStatus.NOT_FOUND and self._has_session:
-            return of_http(self.status, {}, self.headers, has_session=True)
-        if (
-            message is not None
-            and (found := self._judge(message)) is not None
-            and (self.is_success or not _is_ok(found))
-        ):
-            return found
-        if not self.is_success:
-            return of_http(self.status, message or {}, self.headers)
-        return INVALID if message is not None or self.content_type == "application/json" else _CONTENT_TYPE
+        found = None if message is None else self._judge(message)
+        if self.is_success:
+            is_json = message is not None or self.content_type == "application/json"
+            return found or (INVALID if is_json else _CONTENT_TYPE)
+        message = message or {}
+        is_lost = self.status == HTTPStatus.NOT_FOUND and self._has_session
+        if found is not None and not _is_ok(found) and "error" not in message and not is_lost:
+            return found  # a result that says itself that it is none
+        return of_http(self.status, body, message, self.headers, has_session=self._has_session)
 
     def event(self, data: bytes) -> bool:
         """Take a message; what comes after the answer counts no more."""
@@ -100,7 +101,7 @@ class MCPReader(AnswerReader):
         if isinstance(error := message.get("error"), dict):
             return of_error(error)
         if isinstance(result := message.get("result"), dict):
-            return of_result(result, is_call=self._is_call)
+            return of_result(result, is_call=self._is_call, is_contextforge=self._is_contextforge)
         return None
 
 

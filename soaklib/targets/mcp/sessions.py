@@ -71,10 +71,13 @@ class Sessions:
     calls
         How many calls a session is for; None where it is kept.
     book
-        Sessions ``opened``, ``closed``, ``left`` (to the server, which keeps no more of them than it wants), ``lost``
-        (the server did not know them any more), and calls ``overused``.
+        Sessions ``opened``, ``closed``, ``left`` (to the server, which keeps no more of them than it wants), of those
+        ``unendable`` (it ends none that it is asked to end), ``lost`` (it did not know them any more), and calls
+        ``overused``.
     lost
         Ids of the sessions that were lost: there is nothing to end.
+    revision
+        The protocol's revision that calls speak: as it was agreed last.
     wanted
         Set when sessions are to be opened or ended.
     """
@@ -85,12 +88,15 @@ class Sessions:
         self.calls: int | None = None if is_kept else (1 if one_each else options.calls_a_session)
         self.book: Counter[str] = Counter()
         self.lost: set[str] = set()
+        self.revision = options.revision
         self.wanted = asyncio.Event()
         self._places: dict[str, _Place] = {}
         self._served: deque[Session] = deque()
+        self._kept: dict[str, str | None] = {}  # agent -> the session that it keeps
 
     def seat(self, identity: Identity, id_: str | None) -> None:
         """Begin with an agent's first session, or with its first after the server forgot the others."""
+        self._kept[identity.name] = id_
         if self.calls is not None:
             self._places[identity.name] = _Place(identity, Session(id_, identity, self.calls))
             self.wanted.set()
@@ -103,6 +109,7 @@ class Sessions:
     def leave(self, name: str) -> None:
         """Open no more sessions for an agent; who lets it go ends those that there are."""
         self._places.pop(name, None)
+        self._kept.pop(name, None)
 
     def add(self, session: Session) -> None:
         """Take a session that was opened ahead; of an agent that has left meanwhile it is to be ended."""
@@ -138,6 +145,15 @@ class Sessions:
             self.book["lost"] += 1
         if session.has_served and session.under_way == 0:
             self._serve_out(session)
+
+    def lose(self, name: str, id_: str) -> None:
+        """Take it that the server does not know the session that an agent keeps: once, however many calls say so.
+
+        Of one who must be refused, which a server may do by not knowing its session, nothing is taken.
+        """
+        if self._kept.get(name) == id_ and id_ not in self.lost:
+            self.lost.add(id_)
+            self.book["lost"] += 1
 
     def to_open(self) -> list[Identity]:
         """Give whom sessions are to be opened for, once for each session."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, cast
 from soaklib.records import Reason
 from soaklib.targets.mcp.admin import McpAdmin
 from soaklib.targets.mcp.meanings import CONTEXTFORGE_METRICS, NO_METRICS
-from soaklib.targets.mcp.options import MCPOptions
+from soaklib.targets.mcp.options import Era, MCPOptions
 from soaklib.targets.mcp.readers import MCPReader
 from soaklib.targets.mcp.sessions import Sessions
 from soaklib.targets.mcp.templates import MCPTemplate, compile_step
@@ -52,7 +52,8 @@ class McpTarget:
 
     def compile(self, step: Step, role: str) -> Template:
         """Compile a call of the plan."""
-        mended = _MENDED if self._sessions.calls is None else frozenset()
+        is_kept = self._options.era is Era.SESSIONS and self._sessions.calls is None
+        mended = _MENDED if is_kept else frozenset()
         if self._options.has_made_token(role):
             mended |= _MENDED_BY_TOKENS
         return compile_step(step, self._options, self._sessions, self._ids, mended)
@@ -64,9 +65,12 @@ class McpTarget:
         done = None
         if session is not None:
             done = partial(_give_back, self._sessions, session)
+        elif compiled.kept is not None:
+            done = partial(_keep_or_lose, self._sessions, *compiled.kept)
         return MCPReader(
-            compiled.mended, is_call=compiled.tool is not None, has_session=compiled.has_session, done=done
-        )
+            compiled.mended, is_call=compiled.tool is not None, has_session=compiled.has_session,
+            is_contextforge=self._options.is_contextforge, done=done,
+        )  # fmt: skip
 
     def admin(self, link: Link) -> Admin:
         """Give the way to do what is done beside the load."""
@@ -75,3 +79,8 @@ class McpTarget:
 
 def _give_back(sessions: Sessions, session: Session, reason: Reason | None) -> None:
     sessions.give_back(session, is_lost=reason is Reason.SESSION_LOST)
+
+
+def _keep_or_lose(sessions: Sessions, name: str, id_: str, reason: Reason | None) -> None:
+    if reason is Reason.SESSION_LOST:
+        sessions.lose(name, id_)

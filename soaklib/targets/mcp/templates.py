@@ -33,15 +33,17 @@ ACTIONS: Final = tuple(_METHODS)
 CLIENT: Final = {"name": "soaklib", "version": "1"}
 
 
-def headers_of(options: MCPOptions, identity: Identity, method: str, tool: str | None = None) -> dict[str, str]:
-    """Give the headers of a request."""
+def headers_of(
+    options: MCPOptions, identity: Identity, method: str, tool: str | None = None, *, revision: str
+) -> dict[str, str]:
+    """Give the headers of a request, in the revision that was agreed."""
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
     if identity.secret:
         headers["Authorization"] = f"Bearer {identity.secret}"
     if options.era is Era.RPC:
         return headers
     if method != "initialize":
-        headers["MCP-Protocol-Version"] = options.revision
+        headers["MCP-Protocol-Version"] = revision
     if options.era is Era.STATELESS:
         headers["Mcp-Method"] = method
         if tool is not None:
@@ -77,6 +79,8 @@ class MCPTemplate:
         The session of the request that was made last, which its reader gives back.
     has_session
         Whether that request bore a session's id.
+    kept
+        Whose that session is, and its id, where it is the identity's own.
     """
 
     method: str
@@ -90,11 +94,13 @@ class MCPTemplate:
     mended: frozenset[Reason]
     seat: Session | None = None
     has_session: bool = False
+    kept: tuple[str, str] | None = None
 
     def request(self, identity: Identity, number: int) -> Wire:
         """Give the request of one call."""
         session = self.seat = self.sessions.take(identity)
-        headers = headers_of(self._options, identity, self.method, self.tool)
+        headers = headers_of(self._options, identity, self.method, self.tool, revision=self.sessions.revision)
+        self.kept = (identity.name, identity.session) if session is None and identity.session is not None else None
         if session is not None and session.id is not None:
             headers["Mcp-Session-Id"] = session.id
         self.has_session = "Mcp-Session-Id" in headers

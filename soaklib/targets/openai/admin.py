@@ -20,6 +20,7 @@ from soaklib.targets.admin import AdminError, Health, Missing
 from soaklib.targets.asking import is_unsupported, refuse_unless_success
 from soaklib.targets.base import Identity
 from soaklib.targets.idle_admin import IdleAdmin, Secrets
+from soaklib.targets.issued import Issued
 from soaklib.targets.own_upstream import routes_beside
 from soaklib.targets.trials import unless_made
 
@@ -61,7 +62,7 @@ class OpenAIAdmin(IdleAdmin):
         super().__init__(link, routes_beside(known, is_upstream=options.is_upstream))
         self._options = options
         self._secrets = Secrets(options.keys, options.key, environment)
-        self._made: dict[str, list[str]] = {}
+        self._issued = Issued(lambda key: self._delete([key]))
         self._mark = uuid.uuid4().hex[:8]  # an alias is taken for good, also by a runner of the run that was killed
         self._numbers = count(1)
 
@@ -93,14 +94,11 @@ class OpenAIAdmin(IdleAdmin):
         return self._with(Identity(name, role, ""), "" if self._options.make_keys else self._secrets.next(role))
 
     async def renew(self, identity: Identity, *, expires_at: dt.datetime) -> Identity:
-        """Make a new key, and delete the one before the last: calls may still go on with the last."""
+        """Make a new key, and delete those that are neither it nor in place."""
         if not self._options.make_keys:
             return identity
-        kept = self._made.setdefault(identity.name, [])
         key = await self._generate(identity.name, expires_at)
-        kept.append(key)
-        if len(kept) > 2:  # noqa: PLR2004 - the new one, and the one that calls may still go on with
-            await self._delete([kept.pop(0)])
+        await self._issued.replace(identity.name, key, key, in_place=identity.secret)
         return self._with(identity, key)
 
     async def trial_identity(self, trial: Trial, identity: Identity, *, expires_at: dt.datetime) -> Identity:
@@ -115,7 +113,7 @@ class OpenAIAdmin(IdleAdmin):
         if trial is Trial.REVOKED:
             await self._delete([key])
         else:
-            self._made.setdefault(name, []).append(key)
+            self._issued.add(name, key, key)
         return self._with(identity, key)
 
     def _with(self, identity: Identity, secret: str) -> Identity:
@@ -142,22 +140,26 @@ class OpenAIAdmin(IdleAdmin):
 
     async def close(self, identity: Identity) -> None:
         """Delete the keys of an agent that were made."""
-        await self._delete(self._made.pop(identity.name, []))
+        await self._issued.end(identity.name)
 
     async def clear(self) -> None:
         """Delete all keys that were made; one that cannot be deleted ends by itself."""
-        keys = [key for kept in self._made.values() for key in kept]
-        self._made.clear()
+        keys = list(self._issued.ids)
         try:
             await self._delete(keys)
+            self._issued.forget()
         except AdminError as exc:
             self.link.tell(
                 EventName.POLICIES_NOT_REMOVED, f"{len(keys)} keys were not deleted, and end by themselves: {exc}"
             )
 
     async def _delete(self, keys: list[str]) -> None:
-        if keys:
-            await self.asking.need("POST", "/key/delete", secret=self._admin_key(), json={"keys": keys})
+        """Delete keys; of those that are gone already LiteLLM says that it finds none."""
+        if not keys:
+            return
+        reply = await self.asking.ask("POST", "/key/delete", secret=self._admin_key(), json={"keys": keys})
+        if reply.status != HTTPStatus.NOT_FOUND:
+            refuse_unless_success("POST", "/key/delete", reply, self._admin_key())
 
     def is_well(self, endpoint: str, reply: Reply) -> bool:
         """Read what LiteLLM's readiness says."""

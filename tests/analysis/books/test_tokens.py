@@ -179,6 +179,28 @@ def test_sessions_are_closed_and_remembered(run_of, counts, state, measure):
     assert (verdict.state, verdict.measure, verdict.n) == (state, measure, 9)
 
 
+@pytest.mark.parametrize(
+    ("counts", "state"),
+    [
+        ({"closed": 0, "left": 9, "unendable": 9}, "not applicable"),
+        ({"closed": 0, "left": 9, "unendable": 8}, "fail"),
+        ({"closed": 0, "left": 8, "unendable": 8, "lost": 1}, "fail"),
+    ],
+)
+def test_sessions_that_a_server_ends_on_nobodys_request_are_not_judged(run_of, counts, state):
+    """It need not, and the sentence says so; one that was left for another reason, or forgotten, fails all the same."""
+    verdict = sessions_closed(run_of([], {}, target=TargetTable(kind="mcp"), events=book(**counts)))
+    assert verdict.state == state
+    assert ("the server ends no session on request, as it may: 9 sessions" in verdict.detail) == (state != "fail")
+
+
+def test_sessions_of_all_senders_are_judged(run_of):
+    """Each sender of a fleet tells of its own: one that is left by any of them fails."""
+    whole = run_of([], {}, target=TargetTable(kind="mcp"), events=[*book(), *book(opened=5, closed=4, left=1)])
+    verdict = sessions_closed(whole)
+    assert (verdict.state, verdict.measure, verdict.n) == ("fail", 1.0, 14)
+
+
 def test_sessions_that_the_plan_leaves_open_are_not_judged(run_of):
     """Nor those that nobody opened."""
     mcp = TargetTable(kind="mcp", close=False)

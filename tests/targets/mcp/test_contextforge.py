@@ -31,7 +31,7 @@ class ContextForge:
     """Logs in, makes, lists and revokes tokens as the real one does: by the answers that it gave."""
 
     def __init__(self, *, lives_s=1200, busy=0):
-        self.lives_s, self.busy = lives_s, busy
+        self.lives_s, self.busy, self.failing = lives_s, busy, 0
         self.logins, self.named, self.live, self.good, self.refused = [], {}, {}, None, 0
 
     def app(self):
@@ -84,6 +84,9 @@ class ContextForge:
     async def revoke(self, request):
         if (refusal := self.refusal(request)) is not None:
             return refusal
+        if self.failing > 0:
+            self.failing -= 1
+            return web.Response(status=503)
         if self.busy > 0:
             self.busy -= 1
             return self.as_captured("token-delete-conflict")
@@ -316,3 +319,69 @@ def test_who_may_make_tokens_is_said_once():
     """A login and a session's token at once are refused."""
     with pytest.raises(ValueError, match="leave one out"):
         MCPOptions(make_tokens=True, admin_token="T", login={"email_env": "E", "password_env": "P"})  # noqa: S106 - variables' names
+
+
+def test_a_rotation_that_fails_takes_no_token_from_the_load():
+    """Revocations that get a 5xx are owed, and what was made in vain goes: the token in place is good all the time."""
+    gateway = ContextForge()
+    gateway.failing = 1
+
+    async def ask(admin):
+        agent = await admin.renew(await admin.open("caller", "run-1-caller-0"), expires_at=LATER)
+        agent = await admin.renew(agent, expires_at=LATER)
+        in_place = await admin.renew(agent, expires_at=LATER)  # id-0 cannot be revoked now
+        seen = [sorted(gateway.live)]
+        for _ in range(3):  # renewed again and again, since another agent could not be
+            await admin.renew(in_place, expires_at=LATER)
+            seen.append(sorted(gateway.live))
+        owed = [wire.path for wire in admin.removing]
+        await admin.clear()
+        return seen, owed
+
+    seen, owed = with_admin(gateway, ask)
+    assert seen == [["id-0", "id-1", "id-2"], ["id-2", "id-3"], ["id-2", "id-4"], ["id-2", "id-5"]]
+    assert owed == ["/tokens/id-2", "/tokens/id-5"]
+    assert gateway.live == {}
+
+
+def test_a_conductor_takes_no_token_from_lanes_that_outlived_it():
+    """It revokes what the one before it has left; those of a lane are the lane's, which may call with them."""
+    gateway = ContextForge()
+    gateway.live |= {"a": "run-1-caller-0-m-1", "b": "run-1-lane0-caller-0-m-1", "c": "run-1-lane12-caller-0-m-1"}
+
+    async def resume(admin):
+        await admin.clear_left({})
+
+    with_admin(gateway, resume)
+    assert sorted(gateway.live) == ["b", "c"]
+
+
+def test_a_token_that_was_revoked_is_called_with_in_a_session_a_turn_later():
+    """A server that goes on with it lets it in: its session is not ended before that, and is after the next turn."""
+    gateway = ContextForge()
+    opened = []
+
+    async def mcp(request):
+        if request.method == "DELETE":
+            opened.remove(request.headers["Mcp-Session-Id"])
+            return web.Response(status=204)
+        message = {"jsonrpc": "2.0", "id": 1, "result": {}}
+        if (await request.json())["method"] != "initialize":
+            return web.json_response(message)
+        opened.append(f"s{len(gateway.named)}")
+        return web.json_response(message, headers={"Mcp-Session-Id": opened[-1]})
+
+    async def scenario(driver):
+        options = OPTIONS.model_copy(update={"era": Era.SESSIONS, "path": "/mcp"})
+        async with McpAdmin(link_to(driver.url, "contextforge.toml"), options, Sessions(options), ENVIRONMENT) as admin:
+            agent = Identity("run-1-caller-0", "caller", "jwt")
+            seen = []
+            for _ in range(3):
+                made = await admin.trial_identity(Trial.REVOKED, agent, expires_at=LATER)
+                seen.append((made.session, list(opened)))
+            return seen
+
+    app = gateway.app()
+    app.router.add_route("*", "/mcp", mcp)
+    assert against(app, scenario) == [("s1", ["s1"]), ("s2", ["s1", "s2"]), ("s3", ["s2", "s3"])]
+    assert gateway.live == {}

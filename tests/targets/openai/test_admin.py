@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 from aiohttp import web
 from captured import answers
-from target_links import link_to
+from target_links import Told, link_to
 from upstream_driver import against, against_upstream
 
 from soaklib.errors import SettingsError, TargetError
@@ -24,7 +24,7 @@ class LiteLLM:
 
     def __init__(self, *, has_database=True, readiness=b'{"status":"healthy","db":"connected"}'):
         self.has_database, self.readiness = has_database, readiness
-        self.asked, self.deleted, self.paths = [], [], []
+        self.asked, self.deleted, self.paths, self.failing = [], [], [], 0
 
     def app(self):
         app = web.Application()
@@ -54,6 +54,9 @@ class LiteLLM:
         return web.json_response({"key": f"sk-{len(self.asked)}"})
 
     async def delete(self, request):
+        if self.failing > 0:
+            self.failing -= 1
+            return web.Response(status=503)
         self.deleted += (await request.json())["keys"]
         return web.json_response({"deleted_keys": []})
 
@@ -67,11 +70,11 @@ class LiteLLM:
         return web.Response(body=self.readiness, content_type="application/json")
 
 
-def with_admin(gateway, ask, options=OPTIONS, environment=ENVIRONMENT):
+def with_admin(gateway, ask, options=OPTIONS, environment=ENVIRONMENT, told=None):
     """Give what comes of asking an admin of a gateway."""
 
     async def scenario(driver):
-        async with OpenAIAdmin(link_to(driver.url, "litellm.toml"), options, environment) as admin:
+        async with OpenAIAdmin(link_to(driver.url, "litellm.toml", tell=told), options, environment) as admin:
             return await ask(admin)
 
     return against(gateway.app(), scenario)
@@ -96,6 +99,43 @@ def test_keys_are_made_replaced_and_deleted():
     assert first["rpm_limit"] == 60
     assert first["metadata"] == {"soaklib_run": "run-1"}
     assert 86_390 <= int(first["duration"].removesuffix("s")) <= 86_400
+
+
+def test_a_rotation_that_fails_takes_no_key_from_the_load():
+    """A deletion that gets a 5xx is owed, and what was made in vain goes: the key in place is good all the time."""
+    gateway = LiteLLM()
+    gateway.failing = 1
+
+    async def ask(admin):
+        agent = await admin.open("asker", "a")
+        for _ in range(3):  # sk-1 cannot be deleted with the third
+            agent = await admin.renew(agent, expires_at=dt.datetime.now(dt.UTC) + DAY)
+        for _ in range(2):  # renewed again, since another agent could not be
+            await admin.renew(agent, expires_at=dt.datetime.now(dt.UTC) + DAY)
+        deleted = list(gateway.deleted)
+        await admin.clear()
+        return agent.secret, deleted
+
+    assert with_admin(gateway, ask) == ("sk-3", ["sk-1", "sk-2", "sk-4"])
+    assert gateway.deleted == ["sk-1", "sk-2", "sk-4", "sk-3", "sk-5"]
+
+
+def test_a_key_that_is_gone_is_deleted():
+    """LiteLLM finds none of those that it is to delete: they are, as after a deletion whose answer was lost."""
+    gateway = LiteLLM()
+    gateway.delete = _finds_none
+    told = Told()
+
+    async def ask(admin):
+        await admin.renew(await admin.open("asker", "a"), expires_at=dt.datetime.now(dt.UTC) + DAY)
+        await admin.clear()
+
+    with_admin(gateway, ask, told=told)
+    assert told.events == []
+
+
+async def _finds_none(_):
+    return web.json_response({"error": {"message": "{'error': 'No keys found'}", "code": "404"}}, status=404)
 
 
 def test_no_key_has_the_alias_of_another():

@@ -203,9 +203,12 @@ def upstream_asked_once(run: Run) -> Verdict:
 
 
 def session_book(run: Run) -> dict[str, int]:
-    """Give how many sessions were ``opened``, ``closed``, ``left``, ``lost``, ``overused``; empty without any."""
+    """Give how many sessions were opened and what became of them, from all who opened any; empty without any.
+
+    ``opened``, ``closed``, ``left``, of those ``unendable``, ``lost``, and calls ``overused``.
+    """
     books = [json.loads(data) for data in run.sql(_SESSIONS)["data"].to_list() if data is not None]
-    words = ("opened", "closed", "left", "lost", "overused") if books else ()
+    words = ("opened", "closed", "left", "unendable", "lost", "overused") if books else ()
     return {what: sum(int(book.get(what, 0)) for book in books) for what in words}
 
 
@@ -216,12 +219,15 @@ def sessions_closed(run: Run) -> Verdict:
     if not book:
         detail = "no session was opened"
         return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
-    opened, closed, left, lost, overused = book.values()
+    opened, closed, left, unendable, lost, overused = book.values()
     detail = f"{opened:,} opened, {closed:,} closed, {left:,} left, {lost:,} lost in use"
     if overused:
         detail += f"; {many(overused, 'call')} went on in a session that had served, since none was ready"
     keeps_all = run.info.plan.target.options.get("close") is False
-    state = passed(lost == 0 and (keeps_all or opened <= closed + lost))
+    state = passed(lost == 0 and (keeps_all or opened <= closed + lost + unendable))
     if keeps_all and state == State.PASS:
         state, detail = State.NOT_APPLICABLE, f"{detail}: the plan leaves them to the server"
+    elif unendable and state == State.PASS:
+        detail += f"; the server ends no session on request, as it may: {many(unendable, 'session')}"
+        state = State.NOT_APPLICABLE
     return Verdict(name, float(opened - closed), threshold, opened, None, None, state, detail, query)
