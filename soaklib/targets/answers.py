@@ -56,14 +56,18 @@ _CUT: Final = frozenset({Reason.RESET, Reason.BODY_INVALID, Reason.TRANSPORT_OTH
 _ENDS_OF_STREAMS: Final = _CUT | {Reason.READ_TIMEOUT, Reason.STREAM_STALLED}
 
 
+_UPSTREAM: Final = Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM)
 _OF_STATUS: Final = {
     401: Finding(Kind.UNAUTHORIZED, Reason.UNAUTHORIZED_OTHER),
+    402: Finding(Kind.DENIED, Reason.BUDGET, Limit.BUDGET),
     403: Finding(Kind.DENIED, Reason.POLICY_OTHER),
+    408: _UPSTREAM,
     429: Finding(Kind.RATE_LIMITED, Reason.RATE_LIMIT),
-    502: Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM),
-    503: Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM),
-    504: Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM),
+    **dict.fromkeys((502, 503, 504, *range(520, 525), 529), _UPSTREAM),
 }
+"""408 is a gateway's that waited for its upstream for too long: the load sends each request at once and whole. 520 to
+524 are a content network's in front of an origin that fails it, 529 a model's API that is overloaded."""
+
 _OF_HUNDRED: Final = {
     3: Finding(Kind.INVALID_RESPONSE, Reason.REDIRECT),
     4: Finding(Kind.INVALID_REQUEST, Reason.CLIENT_ERROR),

@@ -7,9 +7,10 @@ status         what tells it                                                kind
 ============== ============================================================ ========================================
 any            type ``budget_exceeded``, code ``insufficient_quota``        denied, budget, budget
 any            type ``*_model_access_denied``                               denied, model
-any            ``litellm.<Class>: .. <Provider>Exception - ..``             upstream_error, upstream (400, 422:
+any            ``litellm.<Class>: .. <Provider>Exception .. - ..``          upstream_error, upstream (400, 422:
                                                                             invalid_request, upstream)
 408            ``litellm.Timeout``: the upstream was too slow               upstream_error, upstream
+402            any other: the money is spent                                denied, budget, budget
 401            type ``expired_key``                                         unauthorized, token_expired
 401, 403       ``Key is blocked``                                           unauthorized, token_revoked
 401, 400       any other; ``no_db_connection`` is an unknown key as well    unauthorized, token_invalid
@@ -38,7 +39,13 @@ if TYPE_CHECKING:
 
 __all__ = ["finding_of", "status_of_code"]
 
-_FROM_UPSTREAM: Final = re.compile(r"litellm\.\w+: (?:\w+: |litellm\.)*\w*Exception - |litellm\.Timeout: ")
+_FROM_UPSTREAM: Final = re.compile(
+    r"litellm\.Timeout: |"
+    r"litellm\.\w{1,60}: (?:(?:litellm\.)?\w{1,60}(?: Error)?: ){0,3}"  # once more, as it is raised again and again
+    r"[\w.-]{1,60}(?: ?Exception(?:: |[\w ]{0,60} - )|Error - )"
+)
+"""How LiteLLM names the provider: ``OpenAIException - ``, ``AnthropicError - ``, ``AzureException RateLimitError - ``,
+``BedrockException: Rate Limit Error - ``, ``OllamaException: ``."""
 _BLOCKED: Final = re.compile(r"(?:Authentication Error,? ?-? ?)?(?:Key|Team)\b[^.]{0,80}\bis blocked\b")
 _UNKNOWN_MODEL: Final = re.compile(r"(?:/[\w/]+: )?Invalid model name passed in ")
 _LIMIT_TYPE: Final = re.compile(r"Rate limit exceeded for [^.]{0,200}\. Limit type: (\w+)\.")
