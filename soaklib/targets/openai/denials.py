@@ -22,6 +22,8 @@ any            ``litellm.<Class>: .. <Provider>Exception .. - ..``          upst
 400, 422       type ``invalid_request_error``                               invalid_request, parameters
 the rest       the status alone
 ============== ============================================================ ========================================
+
+An error inside a 200 has the status that its ``code`` says, or its type where that is of a limit (429); else it is 500.
 """
 
 from __future__ import annotations
@@ -58,6 +60,7 @@ _LIMITS: Final = {
     "max_parallel_requests": Limit.PARALLEL,
     "concurrent_requests": Limit.PARALLEL,
 }
+_LIMITED: Final = frozenset({"rate_limit_exceeded", "rate_limit_error"})
 _UNPROCESSABLE: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 _UPSTREAM: Final = Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM)
 _TOKEN_INVALID: Final = Finding(Kind.UNAUTHORIZED, Reason.TOKEN_INVALID)
@@ -76,10 +79,13 @@ _BY_TYPE: Final = {
 
 
 def status_of_code(error: Mapping[str, object]) -> int:
-    """Give the status that an error inside a 200 would have had: its ``code``, or 500."""
+    """Give the status that an error inside a 200 would have had: its ``code``, that of a limit it names, or 500."""
     code = error.get("code")
     text = str(code) if isinstance(code, str | int) else ""
-    return int(text) if re.fullmatch(r"[45]\d\d", text, re.ASCII) else int(HTTPStatus.INTERNAL_SERVER_ERROR)
+    if re.fullmatch(r"[45]\d\d", text, re.ASCII):
+        return int(text)
+    is_limit = text in _LIMITED or _text(error, "type") in _LIMITED
+    return int(HTTPStatus.TOO_MANY_REQUESTS if is_limit else HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def finding_of(status: int, error: Mapping[str, object], headers: Mapping[str, str]) -> Finding:
