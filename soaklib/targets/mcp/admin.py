@@ -290,8 +290,9 @@ class McpAdmin(IdleAdmin):
         message = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": envelope(self._options, params)}
         headers = headers_of(self._options, identity, method)
         reply = await self.asking.ask(
-            "POST", self._options.path, secret=identity.secret or None, headers=headers, json=message
-        )
+            "POST", self._options.path, secret=identity.secret or None, headers=headers, json=message,
+            is_whole=lambda body: bool(_answer_among(body)),
+        )  # fmt: skip
         return reply, _message_of(reply)
 
     async def _notes(self, plan: Plan, identity: Identity) -> list[str]:
