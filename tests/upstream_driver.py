@@ -6,6 +6,7 @@ import aiohttp
 from aiohttp import web
 
 from soaklib.plan.model import Step
+from soaklib.records import Kind, Reason
 from soaklib.runner.client import classify_failure
 from soaklib.targets.base import Identity
 from soaklib.upstream.app import create_app
@@ -44,6 +45,7 @@ class Driver:
         wire = template.request(identity, number)
         reader = target.reader(template)
         loop = asyncio.get_running_loop()
+        is_wanted = True
         try:
             async with (
                 asyncio.timeout(timeout_s),
@@ -51,10 +53,10 @@ class Driver:
             ):
                 reader.head(answer.status, answer.headers)
                 async for chunk in answer.content.iter_any():
-                    assert reader.feed(chunk, round(loop.time() * 1e6))
+                    is_wanted = is_wanted and reader.feed(chunk, round(loop.time() * 1e6))
         except (aiohttp.ClientError, OSError) as exc:
             return reader.broken_off(*classify_failure(exc))
-        return reader.end()
+        return reader.end() if is_wanted else reader.broken_off(Kind.INVALID_RESPONSE, Reason.BODY_TOO_LARGE)
 
 
 def against_upstream(scenario, **settings):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,7 +21,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from soaklib.records import Kind, Reason
-from soaklib.targets.transport import TimedConnector, open_session
+from soaklib.targets.transport import TimedConnector, open_session, read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,6 +42,16 @@ _ASKED_FOR: Final = "gzip, deflate"
 
 _EXHAUSTED: Final = frozenset({errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What keeps a connection from being made that lies with this machine: no port, no descriptor, no memory for it."""
+
+_HELD: Final = re.compile(r"\[Errno (\d+)\](?: Connect call failed \('([\d.]+)')?")
+"""The failures of several addresses, where they differ, stand in one error's text alone; some with their address."""
+
+_MOST_TAIL_S: Final = 1.0
+"""How long, wall seconds, a stream may take to end after its last word for its connection to be used again."""
+_MOST_TAIL_BYTES: Final = 64 << 10
+
+_STALL_SHARE: Final = 0.5
+"""Of a call's limit: a stream that stood still for longer than this when it was over has stalled as well."""
 
 
 class Answer(NamedTuple):
@@ -74,17 +85,29 @@ FAILURES: Final[tuple[tuple[type[BaseException], Kind, Reason], ...]] = (
 
 def classify_failure(exc: BaseException) -> tuple[Kind, Reason]:
     """Classify an exception of the transport by :data:`FAILURES`, where its own number or cause does not say more."""
-    if isinstance(exc, aiohttp.ClientConnectorError):
-        if exc.os_error.errno == errno.ECONNREFUSED:
-            return Kind.TRANSPORT_ERROR, Reason.CONNECT_REFUSED
-        if exc.os_error.errno in _EXHAUSTED:
-            return Kind.TRANSPORT_ERROR, Reason.SENDER_EXHAUSTED
+    if isinstance(exc, aiohttp.ClientConnectorError) and (reason := _why_not_connected(exc.os_error)) is not None:
+        return Kind.TRANSPORT_ERROR, reason
     if isinstance(_root_of(exc), ContentEncodingError):
         return Kind.INVALID_RESPONSE, Reason.CONTENT_ENCODING
     for type_, kind, reason in FAILURES:
         if isinstance(exc, type_):
             return kind, reason
     raise exc
+
+
+def _why_not_connected(exc: OSError) -> Reason | None:
+    """Say what kept a connection from being made, of several addresses what kept the one that might have been."""
+    if exc.errno is not None:
+        numbers = {exc.errno}
+    else:
+        held = _HELD.findall(str(exc))
+        numbers = {int(number) for number, _ in held}
+        if any(address and int(number) == errno.ECONNREFUSED for number, address in held):
+            # a machine without IPv6 has no address for it; that of IPv4 was asked, and refused
+            numbers.discard(errno.EADDRNOTAVAIL)
+    if numbers & _EXHAUSTED:
+        return Reason.SENDER_EXHAUSTED
+    return Reason.CONNECT_REFUSED if errno.ECONNREFUSED in numbers else None
 
 
 def _root_of(exc: BaseException) -> BaseException:
@@ -170,8 +193,10 @@ class Client:
         headers = wire.headers
         if self._given:
             headers = {name: value for name, value in headers.items() if name.lower() not in self._given}
-        ends_s = asyncio.get_running_loop().time() + self._timeout_s
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + self._timeout_s
         limit = asyncio.timeout_at(ends_s)
+        came_s = ends_s
         status: int | None = None
         sent_at_us = now_us()
         try:
@@ -191,17 +216,37 @@ class Client:
                     )  # fmt: skip
                 async for chunk in response.content.iter_any():
                     if not reader.feed(chunk, now_us()):
-                        response.close()
+                        done_at_us = now_us()
+                        limit.reschedule(None)
+                        await _let_end(response)
                         return Answer(
-                            sent_at_us, now_us(), status,
+                            sent_at_us, done_at_us, status,
                             reader.broken_off(Kind.INVALID_RESPONSE, Reason.BODY_TOO_LARGE),
                         )  # fmt: skip
                     if stall_s is not None:
-                        limit.reschedule(min(ends_s, asyncio.get_running_loop().time() + stall_s))
+                        came_s = loop.time()
+                        limit.reschedule(min(ends_s, came_s + stall_s))
         except (aiohttp.ClientError, OSError) as exc:  # TimeoutError is an OSError
             done_at_us = now_us()
             kind, reason = classify_failure(exc)
-            if limit.expired() and (limit.when() or ends_s) < ends_s:
+            # a stream may stand still for so long that the call's limit comes first
+            stood_s = ends_s - came_s
+            has_stalled = stall_s is not None and stood_s >= min(stall_s, _STALL_SHARE * self._timeout_s)
+            if limit.expired() and ((limit.when() or ends_s) < ends_s or has_stalled):
                 kind, reason = Kind.TIMEOUT, Reason.STREAM_STALLED
             return Answer(sent_at_us, done_at_us, status, reader.broken_off(kind, reason))
         return Answer(sent_at_us, now_us(), status, reader.end())
+
+
+async def _let_end(response: aiohttp.ClientResponse) -> None:
+    """Let a body come to its end of which nothing more is wanted: only then can its connection be used again.
+
+    Its answer is known: one that does not end soon, or is cut, costs the connection and nothing else.
+    """
+    try:
+        async with asyncio.timeout(_MOST_TAIL_S):
+            rest = await read_bounded(response.content, _MOST_TAIL_BYTES)
+    except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
+        rest = None
+    if rest is None:
+        response.close()

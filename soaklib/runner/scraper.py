@@ -152,7 +152,7 @@ class Scraper:
     async def _try_snapshot(self, name: str, *, is_last: bool) -> _Tried:
         reply, cut = await self._read_metrics()
         if reply is None:
-            return _Tried(None, "no answer")
+            return _Tried(None, cut or "no answer")
         if reply.status != HTTPStatus.OK or not reply.body:
             return _Tried(None, f"status {reply.status}, {len(reply.body)} bytes")
         if cut is not None:
@@ -167,10 +167,10 @@ class Scraper:
         return _Tried(len(reply.body))
 
     async def _read_metrics(self) -> tuple[Told | None, str | None]:
-        """Read /metrics; give its answer, and why that is cut short if it is: then it is a failed scrape."""
+        """Read /metrics; give its answer, and why there is none, or why it is cut short: then it is a failed scrape."""
         reply, scrape = await self._get(METRICS)
         if reply is None:
-            return None, None
+            return None, scrape.detail
         cut = (
             self._endings.cut(reply.body, reply.content_type) if reply.status == HTTPStatus.OK and reply.body else None
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
@@ -9,10 +10,11 @@ from urllib.parse import unquote
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["MASK", "mask_url", "redacted", "url_secrets"]
+__all__ = ["MASK", "echoes_of", "mask_url", "redacted", "url_secrets"]
 
 MASK: Final = "***"
 
+_LEAST_SECRET: Final = 4  # a shorter header value is no secret, and masking it would make words unreadable
 _START: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PARAMETER: Final = re.compile(r"[?&]([^=&]*)=([^&]*)")
 _KEYWORD: Final = re.compile(r"(?:^|\s)(\w+)\s*=\s*('(?:[^'\\]|\\.)*'?|\S+)")
@@ -35,6 +37,16 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
     for secret in sorted({one for one in secrets if one}, key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
+
+
+def echoes_of(secrets: Iterable[str]) -> Iterator[str]:
+    """Give secrets as an answer may echo them: whole, without their scheme (``Bearer``), and inside a JSON string."""
+    for secret in secrets:
+        for form in {secret, secret.rpartition(" ")[2]}:
+            if len(form) >= _LEAST_SECRET:
+                yield form
+                for is_ascii in (True, False):
+                    yield json.dumps(form, ensure_ascii=is_ascii)[1:-1]
 
 
 def mask_url(url: str) -> str:

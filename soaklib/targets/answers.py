@@ -12,14 +12,16 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.records import Kind, Reason
+from soaklib.safety.foreign_json import json_as_read
 from soaklib.safety.foreign_text import plain_text
 from soaklib.targets.base import Limit, Reading
-from soaklib.targets.sse import EventStream
+from soaklib.targets.sse import MOST_EVENT_BYTES, EventStream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "MOST_BODY_BYTES",
     "OK",
     "AnswerReader",
     "Finding",
@@ -31,7 +33,9 @@ __all__ = [
     "of_status",
 ]
 
-MOST_BODY_BYTES: Final = 1 << 20
+MOST_BODY_BYTES: Final = MOST_EVENT_BYTES
+"""Of an answer in one piece; sixteen embeddings of 3,072 numbers are a MiB, and so is a picture in base64."""
+
 _MOST_ID_CHARACTERS: Final = 128
 _MOST_COUNT: Final = 2**31 - 1  # of tokens: what a column of the store holds
 _MOST_DIGITS: Final = 10
@@ -56,14 +60,18 @@ _CUT: Final = frozenset({Reason.RESET, Reason.BODY_INVALID, Reason.TRANSPORT_OTH
 _ENDS_OF_STREAMS: Final = _CUT | {Reason.READ_TIMEOUT, Reason.STREAM_STALLED}
 
 
+_UPSTREAM: Final = Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM)
 _OF_STATUS: Final = {
     401: Finding(Kind.UNAUTHORIZED, Reason.UNAUTHORIZED_OTHER),
+    402: Finding(Kind.DENIED, Reason.BUDGET, Limit.BUDGET),
     403: Finding(Kind.DENIED, Reason.POLICY_OTHER),
+    408: _UPSTREAM,
     429: Finding(Kind.RATE_LIMITED, Reason.RATE_LIMIT),
-    502: Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM),
-    503: Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM),
-    504: Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM),
+    **dict.fromkeys((502, 503, 504, *range(520, 525), 529), _UPSTREAM),
 }
+"""408 is a gateway's that waited for its upstream for too long: the load sends each request at once and whole. 520 to
+524 are a content network's in front of an origin that fails it, 529 a model's API that is overloaded."""
+
 _OF_HUNDRED: Final = {
     3: Finding(Kind.INVALID_RESPONSE, Reason.REDIRECT),
     4: Finding(Kind.INVALID_REQUEST, Reason.CLIENT_ERROR),
@@ -129,6 +137,9 @@ class AnswerReader(ABC):
     correlation_headers: tuple[str, ...] = ()
     """Headers that may bear the gateway's id of the call, the best first."""
 
+    event_name: str = ""
+    """The name (``event:``) of the event that is taken; empty where it has none."""
+
     def __init__(self, mended: frozenset[Reason] = frozenset()) -> None:
         self._mended = mended
         self.status = 0
@@ -159,6 +170,11 @@ class AnswerReader(ABC):
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
     @property
+    def has_said_all(self) -> bool:
+        """Whether a stream has said its last word: what becomes of its connection afterwards is no part of it."""
+        return False
+
+    @property
     def content_type(self) -> str:
         """The type of the body, without parameters."""
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -171,11 +187,12 @@ class AnswerReader(ABC):
             return not self._is_too_large
         if chunk and self._first_byte_at_us is None:
             self._first_byte_at_us = at_us
-        for data in self._events.feed(chunk):
+        for data, name in self._events.feed(chunk):
             if data:  # one without bears an id to go on from, or says that the stream lives
+                self.event_name = name
                 self._take(data, at_us)
         self._is_too_large = self._events.is_too_large
-        return not self._is_too_large
+        return not (self._is_too_large or self.has_said_all)
 
     def end(self) -> Reading:
         """Give what the whole answer says."""
@@ -183,8 +200,9 @@ class AnswerReader(ABC):
             return self._reading(_TOO_LARGE)
         if self._events is None:
             return self._reading(self.judge_body(bytes(self._body)))
-        if rest := self._events.rest():
-            self.event(rest)  # its blank line is missing, its lines are whole
+        if (rest := self._events.rest()) is not None and rest.data:
+            self.event_name = rest.name
+            self.event(rest.data)  # its blank line is missing, its lines are whole
         return self._reading(self.judge_stream())
 
     def broken_off(self, kind: Kind, reason: Reason) -> Reading:
@@ -192,6 +210,8 @@ class AnswerReader(ABC):
         finding = Finding(kind, reason)
         if self._is_too_large:
             finding = _TOO_LARGE
+        elif self._events is not None and self.has_said_all:
+            finding = self.judge_stream()
         elif self._events is not None and reason in _ENDS_OF_STREAMS:
             said = self.judge_stream()  # what it said itself is wrong, before it was broken off
             if said not in {OK, _TRUNCATED}:
@@ -199,6 +219,16 @@ class AnswerReader(ABC):
             elif reason in _CUT:
                 finding = _TRUNCATED
         return self._reading(finding)
+
+    def object_of(self, body: bytes) -> dict[str, object] | None:
+        """Give the JSON object of a body; of one that is events, as a refused stream's may be, the first among them."""
+        if (said := json_as_read(body)) is not None or self.content_type != "text/event-stream":
+            return said
+        stream = EventStream()
+        events = stream.feed(body)
+        if (rest := stream.rest()) is not None:
+            events.append(rest)
+        return next((said for data, _ in events if (said := json_as_read(data)) is not None), None)
 
     @abstractmethod
     def judge_body(self, body: bytes) -> Finding:

@@ -1,6 +1,7 @@
 """Requests beside the load: one at a time, read whole, and what went wrong raised as an :class:`AdminError`.
 
-No error bears a secret: what a gateway says is masked by what was sent.
+No error bears a secret: what a gateway says is masked by what was sent, headers of the run included. A redirect is
+followed by a GET alone, and never to another origin, so that no header goes where it was not meant to go.
 """
 
 from __future__ import annotations
@@ -15,12 +16,21 @@ from yarl import URL
 
 from soaklib.safety.foreign_json import json_of
 from soaklib.safety.foreign_text import plain_text
-from soaklib.safety.redaction import redacted
+from soaklib.safety.redaction import echoes_of, redacted
 from soaklib.targets.admin import AdminError
-from soaklib.targets.transport import TimedConnector, open_session, read_bounded, why_no_answer
+from soaklib.targets.transport import (
+    ACCEPT_METRICS,
+    MOST_METRICS_BYTES,
+    MOST_MOVES,
+    TimedConnector,
+    moved_within,
+    open_session,
+    read_bounded,
+    why_no_answer,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from soaklib.targets.admin import Link
@@ -29,6 +39,7 @@ __all__ = ["Asking", "Reply", "is_unsupported", "refuse_unless_success"]
 
 _CONNECTIONS: Final = 16
 _MOST_BYTES: Final = 8 << 20
+_MOST_SAID_BYTES: Final = 16 << 10  # of an error's body, looked through for secrets before it is cut short
 _UNSUPPORTED: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 _NO_DATABASE: Final = (
     "db not connected", "no db connected", "database not connected", "not connected to db", "no connected db",
@@ -43,11 +54,14 @@ class Reply(NamedTuple):
     ----------
     status, headers, body
         As they came.
+    masked
+        Gives a text of it without what was secret in the request.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    masked: Callable[[str], str] = str
 
     @property
     def is_success(self) -> bool:
@@ -57,6 +71,18 @@ class Reply(NamedTuple):
     def json(self) -> dict[str, object]:
         """Give the JSON object of the body; an empty one where it is none."""
         return json_of(self.body) or {}
+
+
+class _Request(NamedTuple):
+    """What is sent, to which address it may be; and how its answer is taken."""
+
+    method: str
+    path: str
+    body: bytes | None
+    headers: Mapping[str, str]
+    most_bytes: int
+    masked: Callable[[str], str]
+    is_whole: Callable[[bytes], bool] | None
 
 
 def is_unsupported(reply: Reply) -> bool:
@@ -72,10 +98,16 @@ class Asking:
     ----------
     link
         The way to the gateway.
+    metrics
+        The path of its metrics, which may be long and are asked for in the formats that Prometheus asks for, unless the
+        run has an Accept of its own; None where it has none.
     """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, metrics: str | None = None) -> None:
         self._link = link
+        self._metrics = metrics
+        sent = (*link.headers.values(), *((link.secret,) if link.secret else ()))
+        self._secrets = frozenset(echoes_of(sent))
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -91,9 +123,22 @@ class Asking:
 
     async def ask(
         self, method: str, path: str, *, secret: str | None = None, headers: Mapping[str, str] | None = None,
-        json: object = None,
+        json: object = None, is_whole: Callable[[bytes], bool] | None = None,
     ) -> Reply:  # fmt: skip
         """Send a request; give its answer, whatever its status.
+
+        Parameters
+        ----------
+        method, path
+            Of the request.
+        secret
+            Sent as the bearer's token; None to send none.
+        headers
+            Sent beside those of the run.
+        json
+            Sent as the body; None for a request without one.
+        is_whole
+            Says of what has come of a stream of events whether it is all that matters: its end is not waited for then.
 
         Raises
         ------
@@ -104,25 +149,50 @@ class Asking:
             msg = "asked before it was entered"
             raise RuntimeError(msg)
         sent = {"Accept": "application/json"} if secret is None else {"Authorization": f"Bearer {secret}"}
+        most_bytes = _MOST_BYTES
+        if method == "GET" and path == self._metrics:
+            most_bytes = MOST_METRICS_BYTES
+            sent.pop("Accept", None)
+            if "Accept" not in self._session.headers:
+                sent["Accept"] = ACCEPT_METRICS
         sent.update(headers or {})
         body = None if json is None else orjson.dumps(json)
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
+        bearer = sent.get("Authorization")
+        secrets = self._secrets.union(echoes_of(() if bearer is None else (bearer,)))
+
+        def masked(text: str) -> str:
+            return redacted(text, secrets)
+
+        request = _Request(method, path, body, sent, most_bytes, masked, is_whole)
+        url = URL(self._link.base_url + path)
+        for _ in range(MOST_MOVES if method == "GET" else 1):
+            reply = await self._exchange(self._session, url, request)
+            there = moved_within(url, reply.status, reply.headers.get("Location"))
+            if there is None:
+                break
+            url = there
+        return reply
+
+    async def _exchange(self, session: aiohttp.ClientSession, url: URL, request: _Request) -> Reply:
+        method, path, body, headers, most_bytes, masked, is_whole = request
         try:
             async with (
                 asyncio.timeout(self._link.timeout_s),
-                self._session.request(
-                    method, URL(self._link.base_url + path), data=body, headers=sent, allow_redirects=False
-                ) as response,
+                session.request(method, url, data=body, headers=headers, allow_redirects=False) as response,
             ):
-                text = await read_bounded(response.content, _MOST_BYTES)
+                if is_whole is not None and response.content_type == "text/event-stream":
+                    text = await _read_until(response, most_bytes, is_whole)
+                else:
+                    text = await read_bounded(response.content, most_bytes)
                 if text is None:
                     response.close()
-                    msg = f"{method} {path} was answered with more than {_MOST_BYTES >> 20} MiB"
+                    msg = f"{method} {path} was answered with more than {most_bytes >> 20} MiB"
                     raise AdminError(msg, status=response.status)
-                return Reply(response.status, response.headers.copy(), text)
+                return Reply(response.status, response.headers.copy(), text, masked)
         except (aiohttp.ClientError, OSError) as exc:  # TimeoutError is an OSError
-            msg = plain_text(f"{method} {path} got no answer: {why_no_answer(exc)}")
+            msg = plain_text(masked(f"{method} {path} got no answer: {why_no_answer(exc)}"))
             raise AdminError(msg) from exc
 
     async def need(
@@ -147,13 +217,29 @@ def refuse_unless_success(method: str, path: str, reply: Reply, secret: str | No
     Raises
     ------
     AdminError
-        It is none; the text has the gateway's words, with the secret masked.
+        It is none; the text has the gateway's words, without this secret and what else was secret in the request.
     """
     if reply.is_success:
         return
-    words = redacted(reply.body[:4096].decode("utf-8", "replace"), [secret or ""])
+    said = reply.body[:_MOST_SAID_BYTES].decode("utf-8", "replace")
+    words = redacted(reply.masked(said), [secret or "", *echoes_of([secret or ""])])
     is_client_error = HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR
     raise AdminError(
         plain_text(f"{method} {path} was answered with {reply.status}: {words}"),
         status=reply.status, is_missing=is_unsupported(reply), is_refusal=is_client_error or is_unsupported(reply),
     )  # fmt: skip
+
+
+async def _read_until(
+    response: aiohttp.ClientResponse, limit_bytes: int, is_whole: Callable[[bytes], bool]
+) -> bytes | None:
+    """Read a stream of events until it has said all that matters; give None once it is larger than the limit."""
+    came = bytearray()
+    async for chunk in response.content.iter_any():
+        came += chunk
+        if len(came) > limit_bytes:
+            return None
+        if is_whole(bytes(came)):
+            response.close()
+            break
+    return bytes(came)

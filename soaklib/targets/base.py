@@ -226,7 +226,11 @@ class Reader(Protocol):
         ...
 
     def feed(self, chunk: bytes, at_us: int) -> bool:
-        """Take a piece of the body, and when it came; say whether more is wanted (False: it is too large)."""
+        """Take a piece of the body, and when it came; say whether more is wanted.
+
+        False says that :meth:`broken_off` may be asked now, whatever comes after: the body is too large, or a stream
+        has said its last word.
+        """
         ...
 
     def end(self) -> Reading:
@@ -237,6 +241,7 @@ class Reader(Protocol):
         """Give what an answer says that came to no end, by what the transport says of it.
 
         A stream that had begun is ``invalid_response``, ``stream_truncated`` where its connection was cut, and
-        ``timeout``, ``stream_stalled`` where it stood still; what was seen of it stays in the reading.
+        ``timeout``, ``stream_stalled`` where it stood still; what was seen of it stays in the reading. One that has
+        said its last word is what it said.
         """
         ...

@@ -117,7 +117,7 @@ class IdleAdmin:
     def __init__(self, link: Link, routes: Mapping[str, str] = {}) -> None:
         self.link = link
         self.routes = dict(routes)
-        self.asking = Asking(link)
+        self.asking = Asking(link, self.routes.get("metrics"))
 
     async def __aenter__(self) -> Self:
         await self.asking.__aenter__()

@@ -1,4 +1,4 @@
-"""Server-sent events, read as they come: bytes in, the data of each whole event out.
+"""Server-sent events, read as they come: bytes in, the data and the name of each whole event out.
 
 Lines end in LF, CR or CRLF, also where a chunk was cut between the two. Nothing is decoded here, so that a chunk that
 ends within a character is no matter: neither LF nor CR can be a part of one in UTF-8.
@@ -6,14 +6,25 @@ ends within a character is no matter: neither LF nor CR can be a part of one in 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
-__all__ = ["MOST_EVENT_BYTES", "EventStream"]
+__all__ = ["MOST_EVENT_BYTES", "Event", "EventStream"]
 
-MOST_EVENT_BYTES: Final = 1 << 20
+MOST_EVENT_BYTES: Final = 16 << 20
 """Of one event; a line without end is refused."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+
+_MOST_NAME_BYTES: Final = 64
+"""Of an event's name, which is looked up and not kept."""
+
+
+class Event(NamedTuple):
+    """A whole event: its data, and its name (``event:``), which is empty where it has none."""
+
+    data: bytes
+    name: str
 
 
 class EventStream:
@@ -30,11 +41,12 @@ class EventStream:
         self._line = bytearray()
         self._data: list[bytes] = []
         self._data_bytes = 0
+        self._name = b""
         self._after_cr = False
         self._is_first_line = True
 
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """Take a piece, and give the data of the events that end in it."""
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Take a piece, and give the events that end in it."""
         if self._after_cr and chunk:
             chunk = chunk.removeprefix(b"\n")
             self._after_cr = False
@@ -44,7 +56,7 @@ class EventStream:
         is_cut = not chunk.endswith((b"\n", b"\r"))
         lines = chunk.splitlines()
         rest = lines.pop() if is_cut else b""
-        events: list[bytes] = []
+        events: list[Event] = []
         for line in lines:
             self._end_line(bytes(self._line) + line if self._line else line, events)
             self._line.clear()
@@ -52,21 +64,27 @@ class EventStream:
         self.is_too_large = len(self._line) + self._data_bytes > MOST_EVENT_BYTES
         return events
 
-    def rest(self) -> bytes | None:
-        """Give the data of an event whose lines are whole but whose blank line never came; None without one."""
-        return b"\n".join(self._data) if self._data else None
+    def rest(self) -> Event | None:
+        """Give an event whose lines are whole but whose blank line never came; None without one."""
+        return self._event() if self._data else None
 
-    def _end_line(self, line: bytes, events: list[bytes]) -> None:
+    def _event(self) -> Event:
+        return Event(b"\n".join(self._data), self._name.decode("utf-8", "replace"))
+
+    def _end_line(self, line: bytes, events: list[Event]) -> None:
         if self._is_first_line:
             line = line.removeprefix(_BYTE_ORDER_MARK)
             self._is_first_line = False
         if not line:
             if self._data:
-                events.append(b"\n".join(self._data))
+                events.append(self._event())
                 self._data.clear()
                 self._data_bytes = 0
+            self._name = b""
             return
         field, _, value = line.partition(b":")
         if field == b"data":
             self._data.append(value.removeprefix(b" "))
             self._data_bytes += len(value)
+        elif field == b"event":
+            self._name = value.removeprefix(b" ")[:_MOST_NAME_BYTES]

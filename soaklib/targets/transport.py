@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
+import socket
 import ssl
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -17,17 +19,42 @@ from yarl import URL
 from soaklib.safety.reaching import USER_AGENT, refuse_bad_header, tls_context
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Connections", "TimedConnector", "connect_limit_s", "open_session", "read_bounded", "why_no_answer"]
+    from aiohttp.abc import ResolveResult
+
+__all__ = [
+    "ACCEPT_METRICS",
+    "MOST_METRICS_BYTES",
+    "MOST_MOVES",
+    "Connections",
+    "TimedConnector",
+    "connect_limit_s",
+    "is_moved",
+    "moved_within",
+    "open_session",
+    "read_bounded",
+    "why_no_answer",
+]
 
 _KEEP_ALIVE_S: Final = 4.0  # idle connections are given up before servers do (Node's default is 5 s)
 _CONNECT_SHARE: Final = 1 / 3
 _MOST_CONNECT_S: Final = 10.0
 _MOST_FIELD_BYTES: Final = 64 << 10  # of one header of an answer: browsers and curl take as much or more
 _MOST_FIELDS: Final = 512
+
+MOST_METRICS_BYTES: Final = 64 << 20
+"""Those of many agents and models are large; a body without end is refused all the same."""
+ACCEPT_METRICS: Final = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+    "application/openmetrics-text;version=0.0.1;q=0.4,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+)
+"""What Prometheus 3 asks for, but for its binary format."""
+MOST_MOVES: Final = 3
+"""How many times a GET is sent at most where it is redirected."""
+_MOVED: Final = frozenset({301, 302, 303, 307, 308})
 
 
 def connect_limit_s(timeout_s: float) -> float:
@@ -105,6 +132,23 @@ class _AgingHandler(_CountedHandler):
         self._ends_at_s = self._loop.time() + self._most_age_s
 
 
+class _TimedResolver(aiohttp.ThreadedResolver):
+    """Asks this machine for the addresses of a name, and no longer than a connection may take to be made.
+
+    The library's own limit of a connection begins after that: a name server that is silent would look like a gateway
+    that does not answer.
+    """
+
+    within_s: float | None = None
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Give the addresses; a TimeoutError is a connection's that was not made in time."""
+        async with asyncio.timeout(self.within_s):
+            return await super().resolve(host, port, family)
+
+
 class TimedConnector(aiohttp.TCPConnector):
     """Makes connections to one gateway, counts them, and remembers the longest wait for one since it was last asked.
 
@@ -128,7 +172,8 @@ class TimedConnector(aiohttp.TCPConnector):
 
     def __init__(self, base_url: str, *, limit: int, ca_file: Path | None, most_age_s: float | None = None) -> None:
         tls = tls_context(ca_file) if URL(base_url).scheme == "https" else True
-        super().__init__(limit=limit, keepalive_timeout=_KEEP_ALIVE_S, ssl=tls)
+        self._timed_resolver = _TimedResolver()
+        super().__init__(limit=limit, keepalive_timeout=_KEEP_ALIVE_S, ssl=tls, resolver=self._timed_resolver)
         self._longest_wait_s = 0.0
         self._tally = _Tally()
         # the library has no other place at which each connection passes, and none at which a call costs nothing
@@ -139,6 +184,10 @@ class TimedConnector(aiohttp.TCPConnector):
         if self._most_age_s is None:
             return _CountedHandler(loop=self._loop, tally=self._tally)
         return _AgingHandler(loop=self._loop, tally=self._tally, most_age_s=self._most_age_s)
+
+    def resolve_within(self, limit_s: float) -> None:
+        """Set how long the name of the gateway may take to be found."""
+        self._timed_resolver.within_s = limit_s
 
     def take_connections(self) -> Connections:
         """Give how many connections are held, and how many came and were lost since the last time this was asked."""
@@ -190,6 +239,7 @@ def open_session(
         refuse_bad_header(name, value)
         sent[name] = value
     connect_s = connect_limit_s(timeout_s)
+    connector.resolve_within(connect_s)
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -199,6 +249,26 @@ def open_session(
         max_field_size=_MOST_FIELD_BYTES,
         max_headers=_MOST_FIELDS,
     )
+
+
+def is_moved(status: int, location: str | None) -> bool:
+    """Say whether an answer is a redirect that says where to."""
+    return status in _MOVED and location is not None
+
+
+def moved_within(url: URL, status: int, location: str | None) -> URL | None:
+    """Give where a redirect within one origin leads: to another none is followed, for no header is meant to go there.
+
+    None for an answer that is none, or leads elsewhere, or to what is no address of the web.
+    """
+    if location is None or not is_moved(status, location):
+        return None
+    try:
+        there = url.join(URL(location))
+    except ValueError:
+        return None
+    is_address = there.scheme in {"http", "https"} and there.host
+    return there if is_address and there.origin() == url.origin() else None
 
 
 async def read_bounded(content: aiohttp.StreamReader, limit_bytes: int) -> bytes | None:

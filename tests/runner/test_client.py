@@ -121,6 +121,22 @@ def test_a_name_that_does_not_resolve_is_told_apart():
     assert (answer.status, answer.kind, answer.reason) == (None, Kind.TRANSPORT_ERROR, Reason.DNS)
 
 
+def test_a_name_that_is_not_answered_is_a_connection_that_was_not_made(monkeypatch):
+    """A name server that is silent ends the call at the connection's own limit, and blames no gateway's answer."""
+
+    async def silent(*_):
+        await asyncio.sleep(LONG_S)
+
+    async def main():
+        monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", silent)
+        async with Client("http://gateway.invalid", now_us=now_us, timeout_s=1.5, max_connections=1) as client:
+            return await send(client)
+
+    answer = asyncio.run(main())
+    assert (answer.status, answer.kind, answer.reason) == (None, Kind.TIMEOUT, Reason.CONNECT_TIMEOUT)
+    assert 500_000 <= answer.done_at_us - answer.sent_at_us < 1_500_000
+
+
 def test_a_refused_connection_is_told_apart():
     """Nobody listening is transport_error, connect_refused."""
 
@@ -231,3 +247,23 @@ def test_what_this_machine_has_run_out_of_is_no_failure_of_the_gateways(number):
     assert classify_failure(error) == (Kind.TRANSPORT_ERROR, Reason.SENDER_EXHAUSTED)
     unreachable = aiohttp.ClientConnectorError(key, OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH)))
     assert classify_failure(unreachable) == (Kind.TRANSPORT_ERROR, Reason.TRANSPORT_OTHER)
+
+
+@pytest.mark.parametrize(
+    ("held", "reason"),
+    [
+        ("[Errno 111] Connect call failed ('::1', 80, 0, 0), [Errno 99] Cannot assign requested address",
+         Reason.SENDER_EXHAUSTED),
+        ("[Errno 111] Connect call failed ('::1', 80, 0, 0), [Errno 24] Too many open files", Reason.SENDER_EXHAUSTED),
+        ("[Errno 99] Cannot assign requested address, [Errno 111] Connect call failed ('127.0.0.1', 80)",
+         Reason.CONNECT_REFUSED),
+        ("[Errno 101] Network is unreachable, [Errno 111] Connect call failed ('10.0.0.1', 80)",
+         Reason.CONNECT_REFUSED),
+        ("[Errno 101] Network is unreachable, [Errno 113] No route to host", Reason.TRANSPORT_OTHER),
+    ],
+)  # fmt: skip
+def test_why_none_of_several_addresses_was_reached(held, reason):
+    """The failures stand in the text alone; where there is no IPv6, it is that of IPv4 that counts."""
+    key = ConnectionKey("localhost", 80, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
+    error = aiohttp.ClientConnectorError(key, OSError(f"Multiple exceptions: {held}"))
+    assert classify_failure(error) == (Kind.TRANSPORT_ERROR, reason)

@@ -50,8 +50,8 @@ def _streams(*pieces, then="end", apart_s=0.05):
     return handler
 
 
-async def _stream_from(handler, **options):
-    reader = _Stream()
+async def _stream_from(handler, *, reader=None, timeout_s=LONG_S, **options):
+    reader = reader or _Stream()
 
     async def serve(incoming, writer):
         try:
@@ -63,8 +63,10 @@ async def _stream_from(handler, **options):
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, Client(url, now_us=now_us, timeout_s=LONG_S, max_connections=1) as client:
-        return await send(client, Wire("POST", "/s", {}, b"{}"), reader, **options), reader.chunks
+    async with server, Client(url, now_us=now_us, timeout_s=timeout_s, max_connections=1) as client:
+        answer = await send(client, Wire("POST", "/s", {}, b"{}"), reader, **options)
+    await asyncio.sleep(0.05)  # the server's end comes to its end as well
+    return answer, reader.chunks
 
 
 def test_a_stream_is_handed_over_as_it_comes():
@@ -82,6 +84,67 @@ def test_a_stream_that_stands_still_longer_than_it_may_is_told():
     answer, _ = asyncio.run(_stream_from(streams, stall_s=1.0))
     assert (answer.kind, answer.reason, answer.chunks) == (Kind.TIMEOUT, Reason.STREAM_STALLED, 4)
     assert 1_800_000 <= answer.done_at_us - answer.sent_at_us < LONG_S * 1e6 / 2
+
+
+@pytest.mark.parametrize("stall_s", [0.5, 1.0, 30.0])
+def test_a_stream_that_stood_still_until_the_calls_limit_has_stalled(stall_s):
+    """However long it might have stood still."""
+    stalls = _streams(b"1", then="stall", apart_s=0)
+    answer, _ = asyncio.run(_stream_from(stalls, timeout_s=1.0, stall_s=stall_s))
+    assert (answer.kind, answer.reason, answer.chunks) == (Kind.TIMEOUT, Reason.STREAM_STALLED, 1)
+
+
+@pytest.mark.parametrize(("pieces", "stall_s"), [((b"1",) * 100, 1.0), ((), 1.0), ((b"1",), None)])
+def test_a_stream_that_was_too_slow_has_not_stalled(pieces, stall_s):
+    """One that kept coming, one that never began, and one that may stand still."""
+    slow = _streams(*pieces, then="stall", apart_s=0.05)
+    answer, _ = asyncio.run(_stream_from(slow, timeout_s=1.0, stall_s=stall_s))
+    assert (answer.kind, answer.reason) == (Kind.TIMEOUT, Reason.READ_TIMEOUT)
+
+
+class _UntilDone(_Stream):
+    """A reader that knows a stream's last word."""
+
+    def feed(self, chunk, at_us):
+        return super().feed(chunk, at_us) and chunk != b"done"
+
+    def broken_off(self, kind, reason):
+        assert (kind, reason) == (Kind.INVALID_RESPONSE, Reason.BODY_TOO_LARGE)  # or so it would be
+        return self.end()
+
+
+@pytest.mark.parametrize("then", ["end", "stall", "cut"])
+def test_what_comes_after_the_last_word_is_no_matter(then):
+    """The answer is whole, and was when that came; its end is not waited for."""
+    streams = _streams(b"one", b"done", then=then)
+    answer, [_, *chunks] = asyncio.run(_stream_from(streams, reader=_UntilDone(), timeout_s=LONG_S))
+    assert (answer.kind, answer.chunks) == (Kind.OK, 2)
+    assert 0 <= answer.done_at_us - chunks[1][1] < 500_000
+
+
+def test_a_stream_that_ends_after_its_last_word_leaves_its_connection():
+    """The next call goes on it; after one that is held open it gets another."""
+
+    async def main():
+        holds = [False, False, True, False]
+
+        async def serve(reader, writer):
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
+                while True:
+                    await read_request(reader)
+                    await _streams(b"one", b"done", then="stall" if holds.pop(0) else "end")(reader, writer)
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server, Client(url, now_us=now_us, timeout_s=LONG_S, max_connections=1) as client:
+            opened = []
+            for _ in range(4):
+                answer = await send(client, Wire("POST", "/s", {}, b"{}"), _UntilDone())
+                opened.append((answer.kind, client.take_connections().opened))
+        await asyncio.sleep(0.05)  # the server's ends come to their end as well
+        return opened
+
+    assert asyncio.run(main()) == [(Kind.OK, opened) for opened in (1, 0, 0, 1)]
 
 
 def test_a_stream_that_is_cut_off_is_told_with_what_came_of_it():

@@ -22,21 +22,28 @@ def test_what_was_sent_comes_out(events, line_end, data):
     stream = EventStream()
     edges = [0, *cuts, len(sent)]
     came = [one for start, end in zip(edges, edges[1:], strict=False) for one in stream.feed(sent[start:end])]  # noqa: RUF007 - edges may be equal
-    assert came == ["\n".join(lines).encode() for lines in events]
+    assert came == [("\n".join(lines).encode(), "x") for lines in events]
     assert stream.rest() is None
 
 
 def test_a_mark_at_the_beginning_is_no_part_of_a_field():
     """A byte order mark is passed over; a field without a colon or of another name bears no data."""
     stream = EventStream()
-    assert stream.feed(b"\xef\xbb\xbfdata:a\n\ndata\n\nid: 7\n\n") == [b"a", b""]
+    assert stream.feed(b"\xef\xbb\xbfdata:a\n\ndata\n\nid: 7\n\n") == [(b"a", ""), (b"", "")]
+
+
+def test_a_name_is_that_of_one_event():
+    """Wherever among its lines it stands; one that comes without data names no other."""
+    stream = EventStream()
+    sent = b"data: a\nevent: ping\n\nevent: gone\n\ndata: b\n\nevent:\xff\ndata: c\n\n"
+    assert stream.feed(sent) == [(b"a", "ping"), (b"b", ""), (b"c", "\ufffd")]
 
 
 def test_an_event_without_its_blank_line_is_what_is_left():
     """Lines that are whole are given when the stream ends; a line that was cut is not."""
     stream = EventStream()
     assert stream.feed(b"data: a\ndata: b\ndata: cut") == []
-    assert stream.rest() == b"a\nb"
+    assert stream.rest() == (b"a\nb", "")
 
 
 @pytest.mark.parametrize("piece", [b"data: " + b"x" * 65_536, b"data: " + b"x" * 65_536 + b"\n"], ids=["line", "lines"])

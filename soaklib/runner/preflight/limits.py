@@ -10,6 +10,7 @@ from soaklib.records import Kind
 from soaklib.runner.preflight.calls import MOST_TRIES, try_limit
 from soaklib.runner.preflight.findings import Standing
 from soaklib.runner.rate_limit import busiest_role
+from soaklib.targets.base import Limit
 
 if TYPE_CHECKING:
     from soaklib.plan.model import Plan
@@ -24,6 +25,8 @@ _WINDOW_S: Final = 60.0
 """No answer says in which stretch of time its calls are counted; a minute is what gateways count by."""
 _WHAT: Final = "limit of an agent"
 _OF_ONE: Final = frozenset({"agent", "key"})
+_OF_CALLS: Final = frozenset({None, Limit.REQUESTS})
+"""Limits that count calls, as far as an answer says; of tokens, of money or of a locked-out address nothing follows."""
 
 
 class Need(NamedTuple):
@@ -76,6 +79,12 @@ async def find_limit(caller: Caller, good: dict[str, Call], found: Found, settin
     if let_in == 0:
         found.add(_WHAT, Standing.NOTE, f"not known: the first call was answered with {last}")
         return
+    if caller.has_keys:
+        found.pause_s = _WINDOW_S  # the load's agents call by the same keys
+    if last.limit not in _OF_CALLS:
+        words = f"not known: after {let_in} calls one met another limit, {last.limit} ({last})"
+        found.add(_WHAT, Standing.NOTE, words)
+        return
     found.limit = AgentLimit(let_in, _WINDOW_S)
     need = need_of(found.limit, settings, plan)
     found.agents_needed = need.agents
@@ -88,8 +97,6 @@ async def find_limit(caller: Caller, good: dict[str, Call], found: Found, settin
     standing = Standing.PROBLEM if said is None else Standing.NOTE  # who states a limit may mean to go beyond it
     is_fine = is_enough and (said is None or said.calls == let_in)
     found.add(_WHAT, Standing.OK if is_fine else standing, words, is_of_settings=True)
-    if caller.has_keys:
-        found.pause_s = _WINDOW_S  # the load's agents call by the same keys
 
 
 def _words(limit: AgentLimit, need: Need, there: int) -> str:

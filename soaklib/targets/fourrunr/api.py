@@ -20,9 +20,20 @@ from yarl import URL
 
 from soaklib.safety.foreign_text import MOST_NAME, is_plain, plain_text
 from soaklib.safety.reaching import refuse_bad_header
-from soaklib.safety.redaction import redacted
+from soaklib.safety.redaction import echoes_of, redacted
 from soaklib.targets.admin import AdminError
-from soaklib.targets.transport import TimedConnector, connect_limit_s, open_session, read_bounded, why_no_answer
+from soaklib.targets.transport import (
+    ACCEPT_METRICS,
+    MOST_METRICS_BYTES,
+    MOST_MOVES,
+    TimedConnector,
+    connect_limit_s,
+    is_moved,
+    moved_within,
+    open_session,
+    read_bounded,
+    why_no_answer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,20 +42,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ApiError", "GatewayApi", "Reply"]
 
-MAX_REPLY_BYTES: Final = 64 << 20  # /metrics of many agents is large; a body without end is refused all the same
 _MOST_ADMIN_BYTES: Final = 1 << 20
 _MOST_TOKEN: Final = 16 << 10
 _MOST_SAID_BYTES: Final = 16 << 10  # of an error's body, looked through for secrets before it is cut short
-_LEAST_SECRET: Final = 4  # a shorter header value is no secret, and masking it would make words unreadable
 _METRICS: Final = "/metrics"
-_ACCEPT_METRICS: Final = (
-    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
-    "application/openmetrics-text;version=0.0.1;q=0.4,"
-    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
-)
-"""What Prometheus 3 asks for, but for its binary format."""
-_MOST_MOVES: Final = 3
-_MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _CONNECTIONS: Final = 16
 _THING_NOT_FOUND: Final = re.compile(r'"error"\s*:\s*"(?!Route |Not Found")[^"]* found\b', re.IGNORECASE)
 """The words of a route that is there and misses an agent or a policy; a framework has others for a missing route."""
@@ -146,7 +147,7 @@ class GatewayApi:
         self._admin_headers = {} if admin_token is None else {"X-Admin-Token": admin_token}
         for name, value in self._admin_headers.items():
             refuse_bad_header(name, value)
-        self._secrets = frozenset(_forms((*(headers or {}).values(), *self._admin_headers.values())))
+        self._secrets = frozenset(echoes_of((*(headers or {}).values(), *self._admin_headers.values())))
         connector = TimedConnector(base_url, limit=_CONNECTIONS, ca_file=ca_file)
         self._session = open_session(connector, timeout_s=timeout_s, headers=headers)
 
@@ -167,12 +168,11 @@ class GatewayApi:
         the formats that Prometheus asks for, unless the run has an Accept of its own.
         """
         url, moved_to = URL(self.base_url + path), None
-        for _ in range(_MOST_MOVES):
+        for _ in range(MOST_MOVES):
             reply = await self._exchange("GET", path, None, {}, url=url)
-            if reply.status not in _MOVED or reply.moved_to is None:
+            if not is_moved(reply.status, reply.moved_to):
                 return reply._replace(moved_to=moved_to)
-            there = _joined(url, reply.moved_to)
-            if there is None or there.origin() != url.origin():
+            if (there := moved_within(url, reply.status, reply.moved_to)) is None:
                 return reply
             url, moved_to = there, there.path_qs
         return reply
@@ -289,7 +289,7 @@ class GatewayApi:
 
     def _without_secrets(self, said: bytes | str, secrets: Iterable[str] = ()) -> str:
         text = said if isinstance(said, str) else said.decode("utf-8", "replace")
-        return redacted(text, self._secrets.union(_forms(secrets)))
+        return redacted(text, self._secrets.union(echoes_of(secrets)))
 
     async def _exchange(
         self,
@@ -299,7 +299,7 @@ class GatewayApi:
         headers: dict[str, str],
         *,
         url: URL | None = None,
-        most_bytes: int = MAX_REPLY_BYTES,
+        most_bytes: int = MOST_METRICS_BYTES,
     ) -> Reply:
         # a content type without a body is refused by the real gateway (400), so it goes only where there is one
         route = f"{method} {path}"
@@ -307,7 +307,7 @@ class GatewayApi:
         if data is not None:
             headers = headers | {"Content-Type": "application/json"}
         if path == _METRICS and "Accept" not in self._session.headers:
-            headers = headers | {"Accept": _ACCEPT_METRICS}
+            headers = headers | {"Accept": ACCEPT_METRICS}
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
@@ -334,21 +334,3 @@ def _loads(route: str, reply: Reply) -> Any:
         return orjson.loads(reply.body)
     except orjson.JSONDecodeError as exc:
         raise ApiError(route, reply.status, "the body is no JSON") from exc
-
-
-def _joined(url: URL, location: str) -> URL | None:
-    """Give where a redirect leads; None where its words are no address of the web."""
-    try:
-        there = url.join(URL(location))
-    except ValueError:
-        return None
-    return there if there.scheme in {"http", "https"} and there.host else None
-
-
-def _forms(secrets: Iterable[str]) -> Iterable[str]:
-    """Give secrets as an answer may echo them: whole, without their scheme (``Bearer``), and inside a JSON string."""
-    for secret in secrets:
-        for form in {secret, secret.rpartition(" ")[2]}:
-            if len(form) >= _LEAST_SECRET:
-                yield form
-                yield orjson.dumps(form)[1:-1].decode()

@@ -1,8 +1,9 @@
 """Reads one answer of POST /api/proxy-request: a JSON object that says itself whether the call succeeded.
 
-A success must carry ``"success": true``, and its ``data`` must hold no error of its own: an MCP tool's ``isError``, or
-an ``error`` object of JSON-RPC or of a model's API, is the upstream's failure, whatever the status says. What is no
-success is told by :mod:`soaklib.targets.fourrunr.answers` from its words, in whichever of these forms they come:
+A success must carry ``"success": true``, and neither it nor its ``data`` may hold an error of its own: an MCP tool's
+``isError``, alone or in JSON-RPC's ``result``, or an ``error`` of JSON-RPC or of a model's API, is the upstream's
+failure, whatever the status says. What is no success is told by :mod:`soaklib.targets.fourrunr.answers` from its words,
+in whichever of these forms they come:
 
 ========================================================== =====================================================
 body                                                       words
@@ -22,8 +23,9 @@ from typing import TYPE_CHECKING, Final
 from multidict import istr
 
 from soaklib.records import Kind, Reason
-from soaklib.safety.foreign_json import json_of
+from soaklib.safety.foreign_json import json_as_read
 from soaklib.safety.foreign_text import plain_text
+from soaklib.targets.answers import MOST_BODY_BYTES
 from soaklib.targets.base import Limit, Reading
 from soaklib.targets.fourrunr.answers import classify_answer
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_BODY_BYTES", "AnswerReader", "read_answer"]
 
-MAX_BODY_BYTES: Final = 1 << 20
+MAX_BODY_BYTES: Final = MOST_BODY_BYTES
 _MOST_ID_CHARACTERS: Final = 128
 """Of a correlation id; what is longer is cut off, for each row of a day holds one."""
 
@@ -97,7 +99,7 @@ def read_answer(status: int, text: bytes, *, is_json: bool) -> tuple[Kind, Reaso
     is_success = status in _SUCCESS
     if is_success and not is_json:
         return Kind.INVALID_RESPONSE, Reason.CONTENT_TYPE, None
-    body = json_of(text)
+    body = json_as_read(text)
     if body is None:
         kind, reason = (
             (Kind.INVALID_RESPONSE, Reason.BODY_INVALID) if is_success else classify_answer(status, None, None)
@@ -106,16 +108,24 @@ def read_answer(status: int, text: bytes, *, is_json: bool) -> tuple[Kind, Reaso
     if is_success:
         if body.get("success") is not True:
             return Kind.INVALID_RESPONSE, Reason.BODY_INVALID, None
-        data = body.get("data")
-        if isinstance(data, dict) and (data.get("isError") is True or _is_error(data.get("error"))):
+        if _is_error(body.get("error")) or _bears_error(body.get("data")):
             return Kind.UPSTREAM_ERROR, Reason.UPSTREAM, None
         return _SUCCEEDED
     return _refusal(status, body)
 
 
 def _is_error(value: object) -> bool:
-    """Say whether an ``error`` inside data says that there was one: JSON-RPC's is an object, null is none."""
-    return isinstance(value, dict | str) and bool(value)
+    """Say whether an ``error`` inside a success says that there was one: JSON-RPC's is an object, null is none."""
+    return value is True or (isinstance(value, dict | str) and bool(value))
+
+
+def _bears_error(data: object) -> bool:
+    """Say whether data are an upstream's answer that is an error."""
+    if not isinstance(data, dict):
+        return False
+    result = data.get("result")
+    is_failed = isinstance(result, dict) and result.get("isError") is True
+    return is_failed or data.get("isError") is True or _is_error(data.get("error"))
 
 
 def _refusal(status: int, body: dict[str, object]) -> tuple[Kind, Reason | None, Limit | None]:

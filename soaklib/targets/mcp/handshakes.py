@@ -69,7 +69,7 @@ class Handshakes:
         message = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": envelope(self._options, params)}
         reply = await self._asking.ask(
             "POST", self._options.path, secret=identity.secret or None, headers=self._headers(identity, method),
-            json=message,
+            json=message, is_whole=lambda body: bool(_answer_among(body)),
         )  # fmt: skip
         return reply, _message_of(reply)
 
@@ -182,12 +182,17 @@ def _message_of(reply: Reply) -> dict[str, object]:
     """Give the JSON-RPC answer of a reply, also where it came as a stream of events."""
     if not reply.headers.get("Content-Type", "").startswith("text/event-stream"):
         return reply.json()
+    return _answer_among(reply.body)
+
+
+def _answer_among(body: bytes) -> dict[str, object]:
+    """Give the JSON-RPC answer among events; an empty object where it is not among them."""
     stream = EventStream()
-    events = stream.feed(reply.body)
+    events = stream.feed(body)
     if (rest := stream.rest()) is not None:
         events.append(rest)
-    for data in events:
-        message = json_of(data) or {}
+    for event in events:
+        message = json_of(event.data) or {}
         if "result" in message or "error" in message:
             return message
     return {}

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from soaklib.records import Kind, Reason
-from soaklib.safety.foreign_json import json_of
+from soaklib.safety.foreign_json import json_as_read
 from soaklib.targets.answers import AnswerReader, Finding
 from soaklib.targets.mcp.denials import INVALID, of_error, of_http, of_result
 
@@ -23,6 +23,8 @@ __all__ = ["MCPReader"]
 
 _TRUNCATED: Final = Finding(Kind.INVALID_RESPONSE, Reason.STREAM_TRUNCATED)
 _CONTENT_TYPE: Final = Finding(Kind.INVALID_RESPONSE, Reason.CONTENT_TYPE)
+_MESSAGES: Final = frozenset({"", "message"})
+"""Names of the events that bear messages: the protocol's own, or none."""
 
 
 class MCPReader(AnswerReader):
@@ -68,7 +70,7 @@ class MCPReader(AnswerReader):
 
     def judge_body(self, body: bytes) -> Finding:
         """Say what an answer in one piece is."""
-        message = json_of(body)
+        message = self.object_of(body)
         found = None if message is None else self._judge(message)
         if self.is_success:
             is_json = message is not None or self.content_type == "application/json"
@@ -80,15 +82,20 @@ class MCPReader(AnswerReader):
         return of_http(self.status, body, message, self.headers, has_session=self._has_session)
 
     def event(self, data: bytes) -> bool:
-        """Take a message; what comes after the answer counts no more."""
-        message = json_of(data)
-        if self._found is None:
+        """Take a message; what comes after the answer counts no more, and what bears another name may be anything."""
+        message = json_as_read(data)
+        if self._found is None and (message is not None or self.event_name in _MESSAGES):
             self._found = INVALID if message is None else self._judge(message)
         return message is not None
 
     def judge_stream(self) -> Finding:
         """Say what the stream is, if it ended here."""
         return self._found or _TRUNCATED
+
+    @property
+    def has_said_all(self) -> bool:
+        """Whether the answer has come."""
+        return self._found is not None
 
     def _told(self, reading: Reading) -> Reading:
         done, self._done = self._done, None

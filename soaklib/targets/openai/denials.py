@@ -7,9 +7,10 @@ status         what tells it                                                kind
 ============== ============================================================ ========================================
 any            type ``budget_exceeded``, code ``insufficient_quota``        denied, budget, budget
 any            type ``*_model_access_denied``                               denied, model
-any            ``litellm.<Class>: .. <Provider>Exception - ..``             upstream_error, upstream (400, 422:
+any            ``litellm.<Class>: .. <Provider>Exception .. - ..``          upstream_error, upstream (400, 422:
                                                                             invalid_request, upstream)
 408            ``litellm.Timeout``: the upstream was too slow               upstream_error, upstream
+402            any other: the money is spent                                denied, budget, budget
 401            type ``expired_key``                                         unauthorized, token_expired
 401, 403       ``Key is blocked``                                           unauthorized, token_revoked
 401, 400       any other; ``no_db_connection`` is an unknown key as well    unauthorized, token_invalid
@@ -21,6 +22,8 @@ any            ``litellm.<Class>: .. <Provider>Exception - ..``             upst
 400, 422       type ``invalid_request_error``                               invalid_request, parameters
 the rest       the status alone
 ============== ============================================================ ========================================
+
+An error inside a 200 has the status that its ``code`` says, or its type where that is of a limit (429); else it is 500.
 """
 
 from __future__ import annotations
@@ -38,7 +41,13 @@ if TYPE_CHECKING:
 
 __all__ = ["finding_of", "status_of_code"]
 
-_FROM_UPSTREAM: Final = re.compile(r"litellm\.\w+: (?:\w+: |litellm\.)*\w*Exception - |litellm\.Timeout: ")
+_FROM_UPSTREAM: Final = re.compile(
+    r"litellm\.Timeout: |"
+    r"litellm\.\w{1,60}: (?:(?:litellm\.)?\w{1,60}(?: Error)?: ){0,3}"  # once more, as it is raised again and again
+    r"[\w.-]{1,60}(?: ?Exception(?:: |[\w ]{0,60} - )|Error - )"
+)
+"""How LiteLLM names the provider: ``OpenAIException - ``, ``AnthropicError - ``, ``AzureException RateLimitError - ``,
+``BedrockException: Rate Limit Error - ``, ``OllamaException: ``."""
 _BLOCKED: Final = re.compile(r"(?:Authentication Error,? ?-? ?)?(?:Key|Team)\b[^.]{0,80}\bis blocked\b")
 _UNKNOWN_MODEL: Final = re.compile(r"(?:/[\w/]+: )?Invalid model name passed in ")
 _LIMIT_TYPE: Final = re.compile(r"Rate limit exceeded for [^.]{0,200}\. Limit type: (\w+)\.")
@@ -51,6 +60,7 @@ _LIMITS: Final = {
     "max_parallel_requests": Limit.PARALLEL,
     "concurrent_requests": Limit.PARALLEL,
 }
+_LIMITED: Final = frozenset({"rate_limit_exceeded", "rate_limit_error"})
 _UNPROCESSABLE: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 _UPSTREAM: Final = Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM)
 _TOKEN_INVALID: Final = Finding(Kind.UNAUTHORIZED, Reason.TOKEN_INVALID)
@@ -69,10 +79,13 @@ _BY_TYPE: Final = {
 
 
 def status_of_code(error: Mapping[str, object]) -> int:
-    """Give the status that an error inside a 200 would have had: its ``code``, or 500."""
+    """Give the status that an error inside a 200 would have had: its ``code``, that of a limit it names, or 500."""
     code = error.get("code")
     text = str(code) if isinstance(code, str | int) else ""
-    return int(text) if re.fullmatch(r"[45]\d\d", text, re.ASCII) else int(HTTPStatus.INTERNAL_SERVER_ERROR)
+    if re.fullmatch(r"[45]\d\d", text, re.ASCII):
+        return int(text)
+    is_limit = text in _LIMITED or _text(error, "type") in _LIMITED
+    return int(HTTPStatus.TOO_MANY_REQUESTS if is_limit else HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def finding_of(status: int, error: Mapping[str, object], headers: Mapping[str, str]) -> Finding:

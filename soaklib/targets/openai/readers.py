@@ -2,7 +2,9 @@
 
 A chat's stream is whole when its last word, ``[DONE]``, has come, and a response's when ``response.completed`` or
 ``response.incomplete`` has; an end without it is a truncation, however tidy. A stream that ended and bore nothing is
-no answer: LiteLLM makes one of an upstream's answer that it cannot read.
+no answer: LiteLLM makes one, with a reason to stop, of an upstream's answer that it cannot read. One that says that it
+was cut short (``length``, ``content_filter``), or states tokens that it made, is one: a model may think all of it away.
+Events that are no part of the answer (``event: ping``, an object without choices) are passed over.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from soaklib.records import Kind, Reason
-from soaklib.safety.foreign_json import json_of
+from soaklib.safety.foreign_json import json_as_read
 from soaklib.targets.answers import (
     OK,
     AnswerReader,
@@ -36,6 +38,8 @@ _REMAINING: Final = tuple(
     f"x-ratelimit-{whose}-remaining-requests" for whose in ("api_key", "team", "user", "model_per_key")
 )
 """What LiteLLM says of its own limits; ``x-ratelimit-remaining-requests`` without a name is its upstream's."""
+_UNNAMED: Final = frozenset({"", "message"})
+"""Names of events whose data must be JSON; under another a server says what it likes."""
 _CONTENT: Final = ("content", "tool_calls", "function_call", "reasoning_content", "reasoning", "refusal", "audio")
 
 
@@ -56,6 +60,7 @@ class OpenAIReader(AnswerReader):
         super().__init__(mended)
         self._is_stream = is_stream
         self._has_ended = False
+        self._is_answer = False  # by what it says of its end, whatever it bore
         self._wrong: Finding | None = None
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
@@ -71,7 +76,7 @@ class OpenAIReader(AnswerReader):
 
     def judge_body(self, body: bytes) -> Finding:
         """Say what an answer in one piece is."""
-        answer = json_of(body)
+        answer = self.object_of(body)
         error = _error_of(answer)
         if error is not None:
             return finding_of(status_of_code(error) if self.is_success else self.status, error, self.headers)
@@ -89,12 +94,16 @@ class OpenAIReader(AnswerReader):
         if data == _DONE:
             self._end()
             return False
-        answer = json_of(data)
-        if answer is None:
-            self._wrong = self._wrong or _INVALID
+        answer = json_as_read(data)
+        error = _error_of(answer)
+        if error is None and self.event_name == "error":
+            error = answer or {"message": data.decode("utf-8", "replace")}
+        if error is not None:
+            self._fail(error)
             return False
-        if (error := _error_of(answer)) is not None:
-            self._wrong = self._wrong or finding_of(status_of_code(error), error, self.headers)
+        if answer is None:
+            if self.event_name in _UNNAMED:
+                self._wrong = self._wrong or _INVALID
             return False
         self._count(answer.get("usage"))
         return self._wrong is None and self.take_object(answer)
@@ -107,7 +116,12 @@ class OpenAIReader(AnswerReader):
             return _NOT_WHAT_WAS_ASKED
         if not self._has_ended:
             return _TRUNCATED
-        return OK if self.chunks else _INVALID
+        return OK if self.chunks or self._is_answer else _INVALID
+
+    @property
+    def has_said_all(self) -> bool:
+        """Whether the last word of a stream has come."""
+        return self._has_ended
 
     def judge_object(self, answer: dict[str, object]) -> Finding:
         """Say what the object of a successful answer is."""
@@ -119,6 +133,10 @@ class OpenAIReader(AnswerReader):
 
     def _end(self) -> None:
         self._has_ended = True
+
+    def _fail(self, error: Mapping[str, object]) -> None:
+        """Put down an error that a stream bears; the first counts."""
+        self._wrong = self._wrong or finding_of(status_of_code(error), error, self.headers)
 
     def _count(self, usage: object) -> None:
         """Put down the usage; a later one counts, for it is of the whole answer."""
@@ -134,20 +152,38 @@ class OpenAIReader(AnswerReader):
 class ChatReader(OpenAIReader):
     """Reads chat completions."""
 
+    _finish: str | None = None
+
     def judge_object(self, answer: dict[str, object]) -> Finding:
-        """Hold a completion to having a choice with a message."""
+        """Hold a completion to having a choice with a message, and no error in the place of one."""
         choices = answer.get("choices")
+        if (error := _error_of_choices(choices)) is not None:
+            return finding_of(status_of_code(error), error, self.headers)
         is_whole = isinstance(choices, list) and choices and isinstance(choices[0], dict) and "message" in choices[0]
         return OK if is_whole else _INVALID
 
     def take_object(self, answer: dict[str, object]) -> bool:
-        """Look for content in the deltas of a chunk."""
+        """Look for content in the deltas of a chunk, and for why it ends."""
         choices = answer.get("choices")
         if not isinstance(choices, list):
-            self._wrong = _INVALID
             return False
-        deltas = (choice.get("delta") for choice in choices if isinstance(choice, dict))
-        return any(isinstance(delta, dict) and any(delta.get(name) for name in _CONTENT) for delta in deltas)
+        if (error := _error_of_choices(choices)) is not None:
+            self._fail(error)
+            return False
+        has_content = False
+        for choice in choices:
+            if not isinstance(choice, dict):
+                continue
+            if isinstance(finish := choice.get("finish_reason"), str):
+                self._finish = finish
+            delta = choice.get("delta")
+            has_content = has_content or (isinstance(delta, dict) and any(delta.get(name) for name in _CONTENT))
+        return has_content
+
+    def _end(self) -> None:
+        """Hold a chat without content to saying why there is none."""
+        super()._end()
+        self._is_answer = self._finish is not None and (self._finish != "stop" or bool(self.output_tokens))
 
 
 class EmbeddingsReader(OpenAIReader):
@@ -181,12 +217,14 @@ class ResponsesReader(OpenAIReader):
         if isinstance(response, dict):
             self._count(response.get("usage"))
             if (error := _error_of(response)) is not None or type_ == "response.failed":
-                self._wrong = finding_of(status_of_code(error or {}), error or {}, self.headers)
+                self._fail(error or {})
                 return False
         if type_ == "error":
-            self._wrong = finding_of(status_of_code(answer), answer, self.headers)
+            self._fail(answer)
         if type_ in ("response.completed", "response.incomplete"):
             super()._end()
+            is_filled = isinstance(response, dict) and bool(response.get("output"))
+            self._is_answer = type_ == "response.incomplete" or is_filled or bool(self.output_tokens)
         return isinstance(type_, str) and type_.endswith(".delta") and bool(answer.get("delta"))
 
     def _end(self) -> None:
@@ -202,8 +240,21 @@ def _cost_in(headers: Mapping[str, str]) -> float | None:
 
 
 def _error_of(answer: dict[str, object] | None) -> dict[str, object] | None:
-    """Give the error that an object bears; some servers give its text alone."""
+    """Give the error that an object bears; some servers give its text alone, or say that the whole object is one."""
     error = answer.get("error") if answer is not None else None
+    if error is True:
+        return answer
     if isinstance(error, str) and error:
         return {"message": error}
     return error if isinstance(error, dict) and error else None
+
+
+def _error_of_choices(choices: object) -> dict[str, object] | None:
+    """Give the error that stands in the place of a choice, as routers before many providers put it there."""
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict):
+            if (error := _error_of(choice)) is not None:
+                return error
+            if choice.get("finish_reason") == "error":
+                return {}
+    return None

@@ -19,7 +19,7 @@ from soaklib.runner.preflight.calls import Caller, try_calls
 from soaklib.runner.preflight.findings import Found, Standing
 from soaklib.runner.preflight.limits import find_limit, need_of
 from soaklib.targets import load_target
-from soaklib.targets.base import Identity, Reading
+from soaklib.targets.base import Identity, Limit, Reading
 
 URL = ("--gateway-url", "http://127.0.0.1:1")
 
@@ -41,8 +41,8 @@ class KeyedAdmin:
 class LimitedClient:
     """Answers so many calls, and limits those after them."""
 
-    def __init__(self, calls):
-        self.left = calls
+    def __init__(self, calls, by=None):
+        self.left, self.by = calls, by
 
     async def send(self, wire, reader, *, stall_s=None):
         assert (wire.method, stall_s) == ("POST", None)
@@ -50,7 +50,7 @@ class LimitedClient:
         self.left -= 1
         if self.left >= 0:
             return Answer(0, 1, 200, Reading(Kind.OK, None))
-        return Answer(0, 1, 429, Reading(Kind.RATE_LIMITED, Reason.RATE_LIMIT))
+        return Answer(0, 1, 429, Reading(Kind.RATE_LIMITED, Reason.RATE_LIMIT, self.by))
 
 
 class MinuteClient:
@@ -117,12 +117,12 @@ def test_agents_whose_keys_are_made_are_told_apart():
     assert asyncio.run(main()) == 20
 
 
-def limit(*flags, keys=("k",), calls=3, limits=()):
+def limit(*flags, keys=("k",), calls=3, limits=(), by=None):
     """Look for the limit by keys; give what was found, and the one finding."""
     settings, plan, found = load_settings([*URL, *flags]), load_plan().model_copy(update={"limits": limits}), Found()
     target = load_target(plan.target)
     caller = Caller(
-        target=target, admin=KeyedAdmin(*keys), client=LimitedClient(calls), check_id="check", lifetime_s=60,
+        target=target, admin=KeyedAdmin(*keys), client=LimitedClient(calls, by), check_id="check", lifetime_s=60,
         utc_now=lambda: dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
     )  # fmt: skip
     good = {"scraper": Workload(plan, 1).calls[0]}
@@ -146,6 +146,16 @@ def test_the_first_call_that_is_limited_already_tells_no_limit():
     found, finding = limit(calls=0)
     assert (found.limit, finding.standing) == (None, Standing.NOTE)
     assert finding.detail == "not known: the first call was answered with rate_limited, rate_limit (status 429)"
+
+
+@pytest.mark.parametrize("by", [Limit.TOKENS, Limit.PARALLEL, Limit.LOCK_OUT, Limit.BUDGET])
+def test_a_limit_of_something_else_is_none_of_calls(by):
+    """Nothing is known then of how many calls an agent may make, and no later 429 is excused by it."""
+    found, finding = limit(by=by)
+    assert (found.limit, found.agents_needed, finding.standing) == (None, None, Standing.NOTE)
+    words = f"not known: after 3 calls one met another limit, {by} (rate_limited, rate_limit (status 429))"
+    assert (finding.detail, found.pause_s) == (words, 60)
+    assert limit(by=Limit.REQUESTS)[0].limit == limit(by=None)[0].limit == AgentLimit(3, 60)
 
 
 @pytest.mark.parametrize(("flags", "agents"), [((), 96), (("--rps", "1"), 16), (("--rps", "1", "--speed", "10"), 96)])

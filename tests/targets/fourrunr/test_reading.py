@@ -42,6 +42,12 @@ def success(data):
         (200, success({"choices": [], "error": {"code": 500}}), UPSTREAM),
         (200, success({"choices": []}), OK),
         (200, success([]), OK),
+        (200, success({"jsonrpc": "2.0", "result": {"isError": True}}), UPSTREAM),
+        (200, success({"jsonrpc": "2.0", "result": {"isError": False}}), OK),
+        (200, success({"error": True}), UPSTREAM),
+        (200, success({"error": False}), OK),
+        (200, success({}) | {"error": {"code": -32000}}, UPSTREAM),
+        (200, success({}) | {"error": None}, OK),
         (200, {"success": False, "data": {}}, (Kind.INVALID_RESPONSE, Reason.BODY_INVALID, None)),
     ],
 )
@@ -60,3 +66,9 @@ def test_problem_details_are_read_by_their_own_content_type():
     assert reading.correlation_id is not None
     assert len(reading.correlation_id) <= 128
     reading.correlation_id.encode()
+
+
+def test_what_other_clients_read_is_read():
+    """Numbers that JSON has no word for, and half a surrogate pair."""
+    for data in (b'{"score":NaN}', b'{"text":"\\ud83d"}'):
+        assert read_answer(200, b'{"success":true,"data":' + data + b"}", is_json=True) == OK

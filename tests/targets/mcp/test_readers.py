@@ -35,6 +35,22 @@ def test_a_404_to_a_request_of_a_session_is_a_lost_session(body):
     assert (alone.kind, alone.lost_identity) == (Kind.INVALID_REQUEST, False)
 
 
+@pytest.mark.parametrize("beside", [b"event: heartbeat\ndata: alive\n\n", b'event: ping\ndata: {"at":1}\n\n'])
+def test_an_event_of_another_name_is_no_message(beside):
+    """A server says that it lives; without a name what is no JSON is wrong."""
+    stream = beside + b"event: message\ndata: " + ANSWER + b"\n\n"
+    assert read(200, stream, "text/event-stream").kind is Kind.OK
+    assert read(200, beside, "text/event-stream").reason is Reason.STREAM_TRUNCATED
+    junk = b"data: alive\n\ndata: " + ANSWER + b"\n\n"
+    assert read(200, junk, "text/event-stream").reason is Reason.BODY_INVALID
+
+
+def test_an_error_that_comes_as_an_event_is_read_whatever_its_status_is():
+    """A server that answers by events does so when it refuses, too."""
+    error = b'data: {"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"Session not found"}}\n\n'
+    assert read(400, error, "text/event-stream").reason is Reason.SESSION_LOST
+
+
 def test_an_event_without_data_is_no_answer():
     """A server primes each stream with an id to go on from, and says now and then that it lives."""
     stream = PRIMING + b"event: message\ndata: " + ANSWER + b"\n\n"

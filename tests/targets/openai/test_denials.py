@@ -11,6 +11,7 @@ from soaklib.targets.openai.denials import finding_of
 from soaklib.targets.openai.options import OpenAIOptions
 
 LIMITED = (Kind.RATE_LIMITED, Reason.RATE_LIMIT)
+UPSTREAM = (Kind.UPSTREAM_ERROR, Reason.UPSTREAM, None)
 CASES = {
     "header alone": (429, {}, {"rate_limit_type": "tokens"}, (*LIMITED, Limit.TOKENS)),
     "header of parallel": (429, {}, {"rate_limit_type": "max_parallel_requests"}, (*LIMITED, Limit.PARALLEL)),
@@ -33,6 +34,44 @@ CASES = {
     "team's model": (403, {"type": "team_model_access_denied"}, {}, (Kind.DENIED, Reason.MODEL, None)),
     "openai key": (401, {"code": "invalid_api_key"}, {}, (Kind.UNAUTHORIZED, Reason.TOKEN_INVALID, None)),
     "openai model": (404, {"code": "model_not_found"}, {}, (Kind.INVALID_REQUEST, Reason.MODEL, None)),
+    "azure's 429": (
+        429, {"message": "litellm.RateLimitError: AzureException RateLimitError - Requests to ..", "code": "429"}, {},
+        UPSTREAM,
+    ),
+    "bedrock's 429": (
+        429, {"message": "litellm.RateLimitError: BedrockException: Rate Limit Error - {}", "type": "throttling_error"},
+        {}, UPSTREAM,
+    ),
+    "azure's key": (
+        401, {"message": "litellm.AuthenticationError: AzureException AuthenticationError - no"}, {}, UPSTREAM,
+    ),
+    "bedrock's denial": (
+        403, {"message": "litellm.PermissionDeniedError: BedrockException PermissionDeniedError - {}"}, {}, UPSTREAM,
+    ),
+    "vertex's 400": (
+        400, {"message": "litellm.BadRequestError: Vertex_aiException BadRequestError - b'{}'",
+              "type": "invalid_request_error"}, {}, (Kind.INVALID_REQUEST, Reason.UPSTREAM, None),
+    ),
+    "vertex's 429": (
+        429, {"message": "litellm.RateLimitError: litellm.RateLimitError: vertex_aiException - {}"}, {}, UPSTREAM,
+    ),
+    "anthropic overloaded": (
+        500, {"message": "litellm.InternalServerError: AnthropicError - {}"}, {}, UPSTREAM,
+    ),
+    "ollama's name": (503, {"message": "litellm.ServiceUnavailableError: OllamaException: x"}, {}, UPSTREAM),
+    "raised again": (
+        500, {"message": "litellm.MidStreamFallbackError: litellm.APIError: OpenAIException - x"}, {}, UPSTREAM,
+    ),
+    "no provider's name": (
+        429, {"message": "litellm.RateLimitError: You said: AzureException - x"}, {}, (*LIMITED, None),
+    ),
+    "no provider's error": (
+        401, {"message": "litellm.AuthenticationError: Authentication Error - no"}, {},
+        (Kind.UNAUTHORIZED, Reason.TOKEN_INVALID, None),
+    ),
+    "no money": (402, {"message": "Insufficient Balance"}, {}, (Kind.DENIED, Reason.BUDGET, Limit.BUDGET)),
+    "a provider's money": (402, {"message": "litellm.APIError: APIError: DeepseekException - x"}, {}, UPSTREAM),
+    "a gateway that waited": (408, {"message": "upstream request timeout"}, {}, UPSTREAM),
     "a quoted limit": (
         500, {"message": "You said: Rate limit exceeded for api_key: x. Limit type: tokens."}, {},
         (Kind.UPSTREAM_ERROR, Reason.INTERNAL, None),

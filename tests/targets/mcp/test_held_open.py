@@ -1,0 +1,54 @@
+"""A server that holds a stream of events open after its answer, or cuts it off: it has answered all the same."""
+
+import asyncio
+
+import pytest
+from target_links import link_to
+
+from soaklib.targets.mcp.admin import McpAdmin
+from soaklib.targets.mcp.options import MCPOptions
+from soaklib.targets.mcp.sessions import Sessions
+
+NOTE = b'data: {"jsonrpc":"2.0","method":"notifications/message","params":{}}\n\n'
+ANSWER = b'event: message\ndata: {"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-06-18"}}\n\n'
+HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nmcp-session-id: s\r\n"
+    b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("then", ["held open", "cut"])
+def test_a_session_is_open_when_its_answer_has_come(then):
+    """Long before the time limit of the request; the session is ended as any other."""
+
+    async def serve(reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        body = b""
+        if "content-length" in head:
+            length = int(head.partition("content-length:")[2].partition("\r\n")[0])
+            body = await reader.readexactly(length)
+        if b'"initialize"' in body:
+            for piece in (NOTE, ANSWER):
+                writer.write((HEAD if piece is NOTE else b"") + b"%x\r\n%b\r\n" % (len(piece), piece))
+                await writer.drain()
+            if then == "held open":
+                await reader.read()
+        else:
+            writer.write(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    async def main():
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        options = MCPOptions()
+        async with server, McpAdmin(link_to(url, timeout_s=60.0), options, Sessions(options), {}) as admin:
+            began_s = asyncio.get_running_loop().time()
+            health = await admin.health()
+            took_s = asyncio.get_running_loop().time() - began_s
+        await asyncio.sleep(0.05)  # the server's ends come to their end as well
+        return health, took_s
+
+    health, took_s = asyncio.run(main())
+    assert (health.fit, health.detail) == (True, "initialize 200")
+    assert took_s < 30
