@@ -9,7 +9,8 @@ large samples*, Ann. Math. Stat. 37, 1966). Windows next to each other are alike
 are a bootstrap-t over series that an AR-sieve of each run's own windows makes
 (:mod:`soaklib.analysis.statistics.sieve`), as those of :func:`soaklib.analysis.statistics.drift.drift` are. Two runs
 are the ``same`` in an endpoint when the whole 90 % interval lies within the margin (two one-sided tests at 5 %,
-Schuirmann 1987), ``different`` when the test rejects at 5 % and the interval is not within the margin.
+Schuirmann 1987), ``different`` when the test rejects at 5 % and the difference itself lies beyond the margin: one that
+most likely does not matter is none, however sure it is.
 
 Runs differ from one another by more than the windows of one of them tell: of three or more runs that were kept as good
 ones (``kept``) the spread from run to run is taken, and both a test and an interval by it count where they are wider.
@@ -69,6 +70,8 @@ _LEAST_BEYOND: Final = 10
 _REACH: Final = 1.645
 _LEAST_KEPT: Final = 3
 _WORST: Final = {"different": 2, "inconclusive": 1, "same": 0}
+_LEAST_FOR_A_LINE: Final = 5
+_LEAST_ERROR: Final = 0.1
 
 LEAST_WINDOWS: Final = 24
 """Fewer than so many windows of a run tell no interval."""
@@ -94,7 +97,7 @@ def compare(run_a: Run, run_b: Run, *, kept: Sequence[Run] = ()) -> pl.DataFrame
         ``endpoint``, ``unit``, ``a`` and ``b`` (over all compared calls of the tool), ``difference`` (b - a), ``low``
         and ``high`` (its 90 % interval), ``margin``, ``n_a`` and ``n_b`` (windows), ``state`` (``same``, ``different``,
         ``inconclusive``: among others with fewer than 24 windows, or ten calls beyond a quantile), ``tool`` (the one
-        that the row is of: the worst of those that can be compared).
+        that the row is of: the worst of those that can be compared, one that got worse before one that got better).
     """
     return worst_tools(compare_tools(run_a, run_b, kept=kept))
 
@@ -144,7 +147,13 @@ class _Row(NamedTuple):
 def _worst(rows: Sequence[_Row]) -> _Row:
     """Give the row of the worst tool; one that has too few calls says nothing where another has enough."""
     told = [row for row in rows if row.difference is not None] or rows
-    return max(told, key=lambda row: (_WORST[row.state], abs(row.difference or 0.0) / row.margin))
+    return max(told, key=_badness)
+
+
+def _badness(row: _Row) -> tuple[bool, int, float]:
+    """Rank a row: no gain of one tool, however large, hides what another lost. Of every endpoint, more is worse."""
+    difference = row.difference or 0.0
+    return row.state == "different" and difference > 0, _WORST[row.state], difference / row.margin
 
 
 def _by_tool(run_a: Run, run_b: Run, endpoint: Endpoint, kept: Sequence[Run]) -> list[_Row]:
@@ -171,11 +180,12 @@ def _by_tool(run_a: Run, run_b: Run, endpoint: Endpoint, kept: Sequence[Run]) ->
 
 
 def _judged(row: _Row, p_value: float) -> _Row:
-    if row.low is None or row.high is None:
+    if row.difference is None or row.low is None or row.high is None:
         return row
     if -row.margin <= row.low and row.high <= row.margin:
         return row._replace(state="same")
-    return row._replace(state="different" if p_value <= LEVEL else "inconclusive")
+    is_different = p_value <= LEVEL and abs(row.difference) > row.margin
+    return row._replace(state="different" if is_different else "inconclusive")
 
 
 def _tools(run: Run) -> list[str]:
@@ -298,7 +308,9 @@ class _Scatter(NamedTuple):
         made = sieve.simulate(_RESAMPLES, len(values), rng, replace=True)
         order, root = len(sieve.coefficients), len(values) ** 0.5
         error = long_run_sd(residual[None, :], seen, order).item()
-        return cls(made.mean(axis=1), long_run_sd(remove(made), seen, order) / root, error / root)
+        # Where all values but a few are alike, a resample may hold none of the few: it is not infinitely certain.
+        errors = np.maximum(long_run_sd(remove(made), seen, order), _LEAST_ERROR * error)
+        return cls(made.mean(axis=1), errors / root, error / root)
 
 
 class MeanDifference(NamedTuple):
