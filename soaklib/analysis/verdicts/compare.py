@@ -14,6 +14,7 @@ most likely does not matter is none, however sure it is.
 
 Runs differ from one another by more than the windows of one of them tell: of three or more runs that were kept as good
 ones (``kept``) the spread from run to run is taken, and both a test and an interval by it count where they are wider.
+Of five or more it is the spread around their own line: what creeps from run to run is no scatter.
 """
 
 from __future__ import annotations
@@ -69,9 +70,9 @@ _NOTHING: Final = 1e-9
 _LEAST_BEYOND: Final = 10
 _REACH: Final = 1.645
 _LEAST_KEPT: Final = 3
-_WORST: Final = {"different": 2, "inconclusive": 1, "same": 0}
 _LEAST_FOR_A_LINE: Final = 5
 _LEAST_ERROR: Final = 0.1
+_WORST: Final = {"different": 2, "inconclusive": 1, "same": 0}
 
 LEAST_WINDOWS: Final = 24
 """Fewer than so many windows of a run tell no interval."""
@@ -88,8 +89,8 @@ def compare(run_a: Run, run_b: Run, *, kept: Sequence[Run] = ()) -> pl.DataFrame
     run_a, run_b
         The earlier and the later run; margins are those of the later one's thresholds.
     kept
-        Good runs of the same load, `run_a` among them or not, that say how far runs differ by themselves; fewer than
-        three say nothing.
+        Good runs of the same load, in any order, `run_a` among them or not, that say how far runs differ by themselves;
+        fewer than three say nothing.
 
     Returns
     -------
@@ -170,7 +171,7 @@ def _by_tool(run_a: Run, run_b: Run, endpoint: Endpoint, kept: Sequence[Run]) ->
             tool or None,
         )  # fmt: skip
         if min(a.size, b.size) >= LEAST_WINDOWS:
-            found = with_spread(mean_difference(a, b), _kept_means(kept, endpoint, tool))
+            found = with_spread(mean_difference(a, b), *_kept_means(kept, endpoint, tool))
             row = row._replace(difference=found.difference, low=found.low, high=found.high)
             p_values.append(found.p_value)
         else:
@@ -192,10 +193,12 @@ def _tools(run: Run) -> list[str]:
     return run.asked("select distinct tool from valid_calls where purpose = 'load' order by tool")["tool"].to_list()
 
 
-def _kept_means(kept: Sequence[Run], endpoint: Endpoint, tool: str) -> FloatArray:
-    """Give the endpoint's value in each of the kept runs that have it."""
-    windows = [_windows(run, endpoint, tool) for run in kept]
-    return np.array([values.mean() for values in windows if values.size >= LEAST_WINDOWS])
+def _kept_means(kept: Sequence[Run], endpoint: Endpoint, tool: str) -> tuple[FloatArray, FloatArray]:
+    """Give the endpoint's value in each of the kept runs that have it, and when each began, in seconds."""
+    windows = [(_windows(run, endpoint, tool), run.info.started_utc.timestamp()) for run in kept]
+    told = [(values.mean(), at_s) for values, at_s in windows if values.size >= LEAST_WINDOWS]
+    means, at = np.array(told, dtype=np.float64).reshape(-1, 2).T
+    return means, at
 
 
 def quantile_windows(
@@ -345,7 +348,7 @@ def mean_difference(a: FloatArray, b: FloatArray) -> MeanDifference:
     return MeanDifference(difference, difference - half, difference + half, p_value)
 
 
-def with_spread(found: MeanDifference, kept: FloatArray) -> MeanDifference:
+def with_spread(found: MeanDifference, kept: FloatArray, at: FloatArray | None = None) -> MeanDifference:
     """Widen a difference of two runs to what runs differ by themselves.
 
     Parameters
@@ -354,14 +357,30 @@ def with_spread(found: MeanDifference, kept: FloatArray) -> MeanDifference:
         As the windows of both tell it.
     kept
         Shape (runs,): the same value in runs that nobody changed anything between; fewer than three change nothing.
+    at
+        Shape (runs,): when each of them was, in any unit; None for one after the other, equally far apart.
     """
     if len(kept) < _LEAST_KEPT:
         return found
     from scipy.special import stdtr, stdtrit  # noqa: PLC0415 - scipy is not for `import soaklib`
 
-    error, freedom = float(kept.std(ddof=1)) * math.sqrt(2), len(kept) - 1
+    spread, freedom = _spread(kept, np.arange(len(kept), dtype=np.float64) if at is None else at)
+    error = spread * math.sqrt(2)
     if not error:
         return found
     half = max(float(stdtrit(freedom, 1 - LEVEL)) * error, (found.high - found.low) / 2)
     p_value = max(float(2 * stdtr(freedom, -abs(found.difference) / error)), found.p_value)
     return MeanDifference(found.difference, found.difference - half, found.difference + half, p_value)
+
+
+def _spread(kept: FloatArray, at: FloatArray) -> tuple[float, int]:
+    """Give how far runs scatter, and of how many degrees of freedom: around their line where there are enough of them.
+
+    Runs that get worse by a little each week would else be taken for runs that differ by as much.
+    """
+    if len(kept) < _LEAST_FOR_A_LINE or not np.ptp(at):
+        return float(kept.std(ddof=1)), len(kept) - 1
+    apart = at - at.mean()
+    left = kept - kept.mean() - apart * (float(apart @ kept) / float(apart @ apart))
+    freedom = len(kept) - 2
+    return math.sqrt(float(left @ left) / freedom), freedom

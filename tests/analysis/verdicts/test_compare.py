@@ -205,6 +205,17 @@ def test_the_spread_from_run_to_run_is_no_difference():
     assert with_spread(near, kept[:2]) == near
 
 
+def test_what_creeps_from_run_to_run_is_no_scatter():
+    """Five runs on a line, each worse than the one before, do not hide a step as large as that; times may be uneven."""
+    step = MeanDifference(2.0, 1.9, 2.1, 0.001)
+    at = np.array([0.0, 1.0, 2.0, 3.0, 8.0])
+    noise = np.array([0.05, -0.05, 0.0, 0.05, -0.05])
+    assert with_spread(step, 10 + 2 * at + noise, at).low > 0
+    assert with_spread(step, 10 + 2 * np.arange(5) + noise).low > 0
+    assert with_spread(step, 10 + 2 * at[:4] + noise[:4], at[:4]).low < 0  # four tell no line
+    assert with_spread(step, 10 + 2 * at + noise, np.zeros(5)).low < 0
+
+
 def test_kept_runs_widen_what_two_runs_differ(changed):
     """By their own spread, from three of them on; runs that are compared count where they are among them."""
     later = (
