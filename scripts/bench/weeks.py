@@ -4,14 +4,15 @@
 
 Printed are, for each kind and length of series, the share of unchanged series that either calls changed, and the share
 of steps of two and three spreads in the middle that it finds. Otava is left out where it is not installed: it is no
-dependency.
+dependency. Then, for a year in which our own is asked each week from the tenth on: the share that is ever said to have
+changed, by each look alone and by the looks in a row that it takes, and how many weeks later a step of three is told.
 """
 
 import argparse
 
 import numpy as np
 
-from soaklib.analysis.statistics.weeks import level_changes
+from soaklib.analysis.statistics.weeks import FEWEST_WEEKS, lasting_changes, level_changes
 
 
 def otava():
@@ -44,6 +45,26 @@ def remembering(noise):
     return values
 
 
+def told_in(values, search, since):
+    """Give the week of a year in which a change is first told, asked each week; None if in none."""
+    weeks = range(max(FEWEST_WEEKS, since), len(values) + 1)
+    return next((week for week in weeks if search(values[:week])), None)
+
+
+def asked_each_week(series):
+    """Print what becomes of a year of weekly looks."""
+    for kind, make in KINDS.items():
+        told = []
+        for name, search in (("a look", level_changes), ("in a row", lasting_changes)):
+            noise = [list(make(np.random.default_rng(number), 52)) for number in range(series)]
+            alarms = sum(told_in(values, search, 0) is not None for values in noise) / series
+            steps = [values[:26] + [value + 3 for value in values[26:]] for values in noise]
+            late = [week - 26 for values in steps if (week := told_in(values, search, 27)) is not None]
+            found = f"found {len(late) / series:.2f} after {np.median(late):.0f} weeks"
+            told.append(f"{name}: alarms {alarms:.3f}, {found}")
+        print(f"asked each week, {kind:9}: " + "; ".join(told), flush=True)
+
+
 def main():
     """Run the study."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -65,6 +86,7 @@ def main():
                     shares.append(hits / options.series)
                 told.append(f"{name}: alarms {shares[0]:.3f}, step 2 {shares[1]:.2f}, step 3 {shares[2]:.2f}")
             print(f"{weeks:3} weeks, {kind:9}: " + "; ".join(told), flush=True)
+    asked_each_week(options.series)
 
 
 if __name__ == "__main__":

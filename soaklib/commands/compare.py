@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from soaklib.analysis.sources.run import open_run
 from soaklib.analysis.verdicts.compare import compare_tools, worst_tools
 from soaklib.analysis.verdicts.criteria import judged_anew, known_verdicts
 from soaklib.commands.flags import Flags
 from soaklib.commands.process import command
-from soaklib.errors import ExitCode, RecordingError, SoaklibError
+from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
+from soaklib.evidence.comparison import other_load
 from soaklib.evidence.weeks import changes_over_weeks, measure_name, table_over_weeks
 
 if TYPE_CHECKING:
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["flags", "main"]
 
+_NOT_KNOWN: Final = (
+    "how far runs differ by themselves is not known, and what is called different may be no more than that: "
+    "it takes three good runs to tell, --kept RUN for each"
+)
+
 _DIGITS = 4
+_FEWEST_KEPT = 3
 
 
 def flags() -> Flags:
@@ -37,6 +44,10 @@ def flags() -> Flags:
     parser.add_argument("earlier", metavar="EARLIER", help="folder, bundle or id of a run, or 'latest'")
     parser.add_argument("later", metavar="LATER", help="the run that is held against it")
     parser.add_argument("more", metavar="RUN", nargs="*", help="further runs, each held against the earliest")
+    parser.add_argument(
+        "--kept", action="append", default=[], metavar="RUN",
+        help="a good run of the same load, EARLIER or another; three or more say how far runs differ by themselves",
+    )  # fmt: skip
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of the runs on the same axes")
     return parser
 
@@ -49,13 +60,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with contextlib.ExitStack() as stack:
             runs = [stack.enter_context(open_run(name)) for name in (options.earlier, options.later, *options.more)]
+            kept = _kept([stack.enter_context(open_run(name)) for name in options.kept], runs[0])
             values: dict[str, list[tuple[str, float]]] = {}
             for later in runs[1:]:
-                of_tools = compare_tools(runs[0], later)
+                of_tools = compare_tools(runs[0], later, kept=kept)
                 _add(values, runs[0], later, of_tools)
                 found = worst_tools(of_tools)
                 differs = differs or bool((found["state"] == "different").any())
                 print(f"{later.info.run_id} held against {runs[0].info.run_id}\n\n{_table(found)}\n")
+            if differs and len(kept) < _FEWEST_KEPT:
+                print(_NOT_KNOWN)
             _say_changes(runs)
             said = list(changes_over_weeks(values)) if len(runs) > 2 else []  # noqa: PLR2004 - two runs are no series
             for text in said:
@@ -67,6 +81,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"soaklib: {exc}", file=sys.stderr)
         return exc.exit_code
     return ExitCode.CRITERION_FAILED if differs else ExitCode.OK
+
+
+def _kept(good: Sequence[Run], earliest: Run) -> list[Run]:
+    """Give the good runs, each once.
+
+    Raises
+    ------
+    SettingsError
+        One is of another load, and says nothing of these.
+    """
+    for run in good:
+        if (why := other_load(run.info, earliest.info)) is not None:
+            msg = f"--kept {run.info.run_id} does not say how far runs like {earliest.info.run_id} differ: {why}"
+            raise SettingsError(msg)
+    return list({run.info.run_id: run for run in good}.values())
 
 
 def _add(values: dict[str, list[tuple[str, float]]], earliest: Run, later: Run, found: pl.DataFrame) -> None:

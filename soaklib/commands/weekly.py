@@ -5,7 +5,8 @@ of its own. After the soak come the comparison, the report, the bundle and its c
 earlier weeks are no longer needed, and with ``--remove`` they are removed.
 
 A run that got worse is not good (:mod:`soaklib.evidence.baseline`), and so never the measure of the next one, which
-keeps being compared with what was good, until ``--against`` names another run.
+keeps being compared with what was good, until ``--against`` names another run. Each is held against the oldest good run
+as well, so that no level creeps.
 
 Cut off at any point, it can be started again: ``--resume RUN`` goes on with a soak that is not complete, and does what
 is left for one that is. Without it, a new week begins, and what was found of an older one is said.
@@ -144,8 +145,10 @@ class _Week:
             if completed:
                 is_good = code == ExitCode.OK and not self._bad
                 good = folder if is_good else earlier.baseline().folder
+                oldest = folder if is_good and baseline.is_asked_for else earlier.oldest()
                 with costing(lambda why: self._bad.append(f"OLD RUNS NOT LOOKED AT: {why}")):
-                    self._let_old_runs_go(info, {held for held in (baseline.folder, good) if held is not None})
+                    held = {one for one in (baseline.folder, good, oldest) if one is not None}
+                    self._let_old_runs_go(info, held)
         if not completed:
             _say(f"the run is {info.status} and was not compared; go on with it: --resume {folder}")
         for text in self._bad:
@@ -251,14 +254,21 @@ class _Week:
             comparison = Comparison(run_id=info.run_id, against=None, detail=baseline.why)
         else:
             with ExitStack() as opened:
-                folders = dict.fromkeys([folder, baseline.folder, *earlier.good()])
+                anchor = earlier.anchor(baseline)
+                folders = dict.fromkeys([folder, baseline.folder, *earlier.good(), anchor or folder])
                 runs = {one: opened.enter_context(open_run(one)) for one in folders}
                 kept = [runs[good] for good in earlier.good()]
-                comparison = compared(runs[folder], runs[baseline.folder], baseline.why, kept=kept)
-        self._bad += [f"WORSE than {comparison.against}: {change}" for change in comparison.regressions]
+                comparison = compared(
+                    runs[folder], runs[baseline.folder], baseline.why, kept=kept,
+                    anchor=None if anchor is None else runs[anchor],
+                )  # fmt: skip
+        crept = [f"{comparison.anchor}, the oldest good run: {change}" for change in comparison.crept]
+        worse = [f"{comparison.against}: {change}" for change in comparison.regressions]
+        self._bad += [f"WORSE than {told}" for told in (*worse, *crept)]
         write_comparison(folder, comparison)
         series = list(of_same_load(sorted(run_folders(self._out)), info))
-        over_weeks = tuple(changes_over_weeks(weekly_values(series)))
+        crept = [f"worse than {told}" for told in crept]
+        over_weeks = (*crept, *changes_over_weeks(weekly_values(series)))
         comparison = comparison.model_copy(update={"over_weeks": over_weeks, "weeks": values_by_run(series)})
         write_comparison(folder, comparison)
         if comparison.against is None:

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import polars as pl
+
     from soaklib.analysis.sources.run import Run, RunInfo
     from soaklib.plan.model import Plan
     from soaklib.plan.settings import SoakSettings
 
 __all__ = [
+    "AS_ASKED",
     "COMPARISON_NAME",
     "Comparison",
     "EndpointChange",
@@ -31,6 +34,9 @@ __all__ = [
 ]
 
 COMPARISON_NAME: Final = "comparison.json"
+AS_ASKED: Final = "as --against says"
+"""Why a run was held against the one that it was: somebody said so, and took its level for the one that stands."""
+
 _TEXT_NAME: Final = "comparison.md"
 _LOAD: Final = ("hours", "rps", "speed", "plan", "embedded")
 _COLUMNS: Final = ("endpoint", "earlier", "later", "unit", "difference", "90 % interval", "margin", "state")
@@ -63,11 +69,15 @@ class EndpointChange(_Model):
 
     def __str__(self) -> str:
         if self.difference is None:
-            return f"{self.endpoint}: too few windows ({self.n_a} and {self.n_b})"
+            return f"{self.endpoint}: too few windows{self._of_tool} ({self.n_a} and {self.n_b})"
         return (
-            f"{self.endpoint}: {self.a:.4g} to {self.b:.4g} {self.unit} (difference {self.low:+.3g} to "
+            f"{self.endpoint}: {self.a:.4g} to {self.b:.4g} {self.unit}{self._of_tool} (difference {self.low:+.3g} to "
             f"{self.high:+.3g}, margin {self.margin:g})"
         )
+
+    @property
+    def _of_tool(self) -> str:
+        return "" if self.tool is None else f" of {self.tool}"
 
 
 class Comparison(_Model):
@@ -83,6 +93,10 @@ class Comparison(_Model):
         Every endpoint, as its worst tool is; none without an earlier run.
     tools
         Every endpoint and tool, of which series over weeks are made; none in a file of an earlier version.
+    anchor
+        The oldest good run of the level that stands, where it is another one than `against`.
+    since_anchor
+        Every endpoint and tool, held against the anchor.
     over_weeks
         What the runs up to this one say of changes of level, a sentence each.
     weeks
@@ -95,13 +109,30 @@ class Comparison(_Model):
     detail: str
     endpoints: tuple[EndpointChange, ...] = ()
     tools: tuple[EndpointChange, ...] = ()
+    anchor: str | None = None
+    since_anchor: tuple[EndpointChange, ...] = ()
     over_weeks: tuple[str, ...] = ()
     weeks: dict[str, dict[str, float]] = {}
 
     @property
     def regressions(self) -> tuple[EndpointChange, ...]:
-        """The endpoints that got worse."""
-        return tuple(change for change in self.endpoints if change.is_regression)
+        """What got worse: of each endpoint the worst tool, and then every other."""
+        return tuple(change for change in dict.fromkeys((*self.endpoints, *self.tools)) if change.is_regression)
+
+    @property
+    def crept(self) -> tuple[EndpointChange, ...]:
+        """What got worse since the anchor and is none of :attr:`regressions`: in steps, each too small to be one."""
+        told = {(change.endpoint, change.tool) for change in self.regressions}
+        return tuple(
+            change
+            for change in self.since_anchor
+            if change.is_regression and (change.endpoint, change.tool) not in told
+        )
+
+    @property
+    def accepts(self) -> bool:
+        """Whether somebody said what this run is to be held against: runs before it are no measure of later ones."""
+        return self.detail == AS_ASKED
 
     def as_markdown(self) -> str:
         """Give ``comparison.md``."""
@@ -121,11 +152,14 @@ class Comparison(_Model):
             if self.regressions
             else "No endpoint is different for the worse."
         )
+        if self.anchor is not None:
+            crept = "; ".join(f"**{change}**" for change in self.crept) or "nothing else is different for the worse"
+            said += f"\n\nSince {self.anchor}, the oldest good run of this level: {crept}."
         over_weeks = "".join(f"- {sentence}\n" for sentence in self.over_weeks)
         return (
             f"{title}\n\nCompared with {self.against}, {self.detail}.\n\n{markdown_table(_COLUMNS, rows)}\n\n{said}\n\n"
-            "`same`: the whole interval lies within the margin. `different`: it excludes zero and is not within the "
-            "margin. `inconclusive`: the data do not decide.\n" + (f"\n{over_weeks}" if over_weeks else "")
+            "`same`: the whole interval lies within the margin. `different`: it excludes zero, and the difference is "
+            "beyond the margin. `inconclusive`: the data do not decide.\n" + (f"\n{over_weeks}" if over_weeks else "")
         )
 
 
@@ -159,7 +193,7 @@ def other_load(one: RunInfo, other: RunInfo | PlannedLoad) -> str | None:
     return None if one.embedded or one.target == other.target else "its gateway is another"
 
 
-def compared(run: Run, against: Run, detail: str, *, kept: Sequence[Run] = ()) -> Comparison:
+def compared(run: Run, against: Run, detail: str, *, kept: Sequence[Run] = (), anchor: Run | None = None) -> Comparison:
     """Hold a run against an earlier one.
 
     Parameters
@@ -170,15 +204,19 @@ def compared(run: Run, against: Run, detail: str, *, kept: Sequence[Run] = ()) -
         Why it is this earlier one.
     kept
         Good runs of the same load, which say how far runs differ by themselves.
+    anchor
+        The oldest good run of the level that stands, where it is another one; None without one.
     """
     found = compare_tools(against, run, kept=kept)
-    endpoints, tools = (
-        tuple(EndpointChange.model_validate(row) for row in frame.iter_rows(named=True))
-        for frame in (worst_tools(found), found)
-    )
+    since_anchor = () if anchor is None else _changes(compare_tools(anchor, run, kept=kept))
     return Comparison(
-        run_id=run.info.run_id, against=against.info.run_id, detail=detail, endpoints=endpoints, tools=tools
-    )
+        run_id=run.info.run_id, against=against.info.run_id, detail=detail, endpoints=_changes(worst_tools(found)),
+        tools=_changes(found), anchor=None if anchor is None else anchor.info.run_id, since_anchor=since_anchor,
+    )  # fmt: skip
+
+
+def _changes(found: pl.DataFrame) -> tuple[EndpointChange, ...]:
+    return tuple(EndpointChange.model_validate(row) for row in found.iter_rows(named=True))
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> None:

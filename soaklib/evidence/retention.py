@@ -1,8 +1,8 @@
 """Which of the weekly soak's runs may go: an old one, whose evidence holds, and which nothing holds on to.
 
 Whatever is not known for certain to be such a run stays: what was not made by the weekly soak, what is going on, what
-``latest`` names, the last good run, and every run whose bundle does not verify, since its folder is then the only
-evidence of it. Links are never followed.
+``latest`` names, the last good run and the oldest of its level, and every run whose bundle does not verify, since its
+folder is then the only evidence of it. Links are never followed.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def fates(
     keep
         How many of the newest stay in any case; at least 1.
     held
-        Folders of runs that others are measured by: the last good one.
+        Folders of runs that others are measured by: the last good one, and the oldest of its level.
     why_unverified
         Says of a run's folder why its evidence does not hold, None if it does. Asked of those only that would go.
     is_of_series

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from soaklib.analysis.sources.run import glance_at
-from soaklib.analysis.statistics.weeks import FEWEST_WEEKS, level_changes
+from soaklib.analysis.statistics.weeks import FEWEST_WEEKS, lasting_changes
 from soaklib.errors import RunError, SoaklibError
 from soaklib.evidence.comparison import other_load, read_comparison
 
@@ -99,7 +99,8 @@ def changes_over_weeks(values: Mapping[str, Sequence[tuple[str, float]]]) -> Ite
     Yields
     ------
     str
-        A sentence for each change.
+        A sentence for each change that shows at several looks in a row, see
+        :func:`~soaklib.analysis.statistics.weeks.lasting_changes`.
     """
     weeks = max((len(told) for told in values.values()), default=0)
     if weeks < FEWEST_WEEKS:
@@ -107,10 +108,10 @@ def changes_over_weeks(values: Mapping[str, Sequence[tuple[str, float]]]) -> Ite
         return
     for measure, told in values.items():
         runs = [run_id for run_id, _ in told]
-        for change in level_changes([value for _, value in told]):
+        for change in lasting_changes([value for _, value in told]):
             yield (
                 f"over {len(told)} runs: {measure} changed from {change.before:.4g} to {change.after:.4g} with "
-                f"{runs[change.place]} (p = {change.p_value:.2g})"
+                f"{runs[change.place]} (p = {change.p_value:.2g} at this look alone)"
             )
 
 
@@ -130,7 +131,7 @@ def table_over_weeks(values: Mapping[str, Sequence[tuple[str, float]]]) -> list[
     return [
         {
             "measure": measure, "values": dict(told),
-            "changed": [told[change.place][0] for change in level_changes([value for _, value in told])],
+            "changed": [told[change.place][0] for change in lasting_changes([value for _, value in told])],
         }
         for measure, told in values.items()
     ]  # fmt: skip

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 
 from soaklib.analysis.verdicts.compare import COMPARISON_SCHEMA
@@ -51,9 +52,27 @@ def test_several_runs_side_by_side(other, tmp_path, capsys, monkeypatch):
     ]  # fmt: skip
 
 
-def _nothing_differs(earlier, later):
-    import polars as pl  # noqa: PLC0415 - of this stand-in alone
+def test_good_runs_say_how_far_runs_differ(other, capsys, monkeypatch):
+    """Each once; without them it is said that this is not known; those of another load are refused."""
+    kept_ids = []
 
-    del earlier, later
+    def different(*_, kept):
+        kept_ids.append([run.info.run_id for run in kept])
+        return _nothing_differs().with_columns(state=pl.lit("different"))
+
+    monkeypatch.setattr("soaklib.commands.compare.compare_tools", different)
+    assert main([str(_SAMPLE), str(other)]) == 1
+    assert "how far runs differ by themselves is not known" in capsys.readouterr().out
+    kept = ["--kept", str(_SAMPLE), "--kept", str(other), "--kept", str(_SAMPLE)]
+    assert main([str(_SAMPLE), str(other), *kept]) == 1
+    assert kept_ids == [[], ["20261124T204100Z-7033", "other"]]
+    with duckdb.connect(other / "run.duckdb") as connection:
+        connection.execute("update run set rps = 99")
+    assert main([str(_SAMPLE), str(_SAMPLE), "--kept", str(other)]) == 2
+    told = "--kept other does not say how far runs like 20261124T204100Z-7033 differ: its rps is another"
+    assert told in capsys.readouterr().err
+
+
+def _nothing_differs(*_, **__):
     row = ("success", "%", 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 99, 99, "same", "openai")
     return pl.DataFrame([row], schema=COMPARISON_SCHEMA, orient="row")

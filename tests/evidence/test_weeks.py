@@ -38,14 +38,14 @@ def _week(out, number, value, tool="openai", tools=()):
 
 
 def test_a_step_is_told_with_the_run_that_it_came_with(tmp_path):
-    """Fourteen weeks with a step in the ninth name measure, levels and run; a folder without a comparison is passed."""
-    folders = [_week(tmp_path, number, (2.0 if number < 9 else 5.0) + number % 3 / 10) for number in range(14)]
+    """Sixteen weeks with a step in the ninth name measure, levels and run; a folder without a comparison is passed."""
+    folders = [_week(tmp_path, number, (2.0 if number < 9 else 5.0) + number % 3 / 10) for number in range(16)]
     (tmp_path / "week-99").mkdir()
     values = weekly_values([*folders, tmp_path / "week-99"])
-    assert {name: len(told) for name, told in values.items()} == {"median service time (openai) [ms]": 14}
+    assert {name: len(told) for name, told in values.items()} == {"median service time (openai) [ms]": 16}
     [sentence] = changes_over_weeks(values)
     assert sentence.startswith(
-        "over 14 runs: median service time (openai) [ms] changed from 2.1 to 5.1 with week-09 (p = 0.0"
+        "over 16 runs: median service time (openai) [ms] changed from 2.1 to 5.1 with week-09 (p = 0.0"
     )
     [row] = table_over_weeks(values)
     assert row["measure"] == "median service time (openai) [ms]"
@@ -68,9 +68,9 @@ def test_a_series_is_that_of_a_tool_whichever_is_the_worst(tmp_path):
 
 
 def test_what_runs_that_were_removed_measured_is_still_known(tmp_path):
-    """Each week knows of those before it, so that ten weeks are there where four folders are."""
+    """Each week knows of those before it, so that twelve more are there where four folders are."""
     folders = []
-    for number in range(14):
+    for number in range(16):
         folders.append(_week(tmp_path, number, (2.0 if number < 9 else 5.0) + number % 3 / 10))
         path = folders[-1] / "comparison.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"weeks": values_by_run(folders[-4:])}))
@@ -92,6 +92,14 @@ def test_a_run_that_cannot_be_read_is_no_part_of_the_series(tmp_path):
     shutil.copy(_SAMPLE / "run.duckdb", tmp_path / "same")
     with soaklib.open_run(_SAMPLE) as run:
         assert list(of_same_load([tmp_path / "damaged", tmp_path / "same"], run.info)) == [tmp_path / "same"]
+
+
+def test_a_change_that_one_look_shows_is_not_told_yet(tmp_path):
+    """It takes three weeks in a row: in words and on the page."""
+    folders = [_week(tmp_path, number, (2.0 if number < 17 else 5.0) + number % 3 / 10) for number in range(24)]
+    told = [list(changes_over_weeks(weekly_values(folders[:weeks]))) for weeks in (21, 22, 23, 24)]
+    assert [bool(one) for one in told] == [False, False, True, True]
+    assert [row["changed"] for row in table_over_weeks(weekly_values(folders[:21]))] == [[]]
 
 
 def test_a_series_that_stays_says_nothing(tmp_path):

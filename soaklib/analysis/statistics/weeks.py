@@ -5,6 +5,10 @@ The split whose parts differ most in rank is looked for, each split weighed as P
 split anywhere is asked of shuffled weeks, which is exact where weeks are exchangeable, whatever their distribution; so
 one wild week is no change. Where there is a change, both parts are looked at again.
 
+A series is asked anew each week, and chance has a say each time: at .01 a look, ten of a hundred series that never
+change are said at some week of a year to have changed, and soon after often not. So a change is told where it shows at
+:data:`LOOKS` looks in a row, which leaves five of them, and tells a step two weeks later.
+
 :func:`~soaklib.analysis.statistics.changepoints.change_points` is for the many dependent readings inside a run, and
 needs 36 of them.
 """
@@ -23,15 +27,19 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.statistics.series import FloatArray
 
-__all__ = ["FEWEST_WEEKS", "LevelChange", "level_changes"]
+__all__ = ["FEWEST_WEEKS", "LOOKS", "LevelChange", "lasting_changes", "level_changes"]
 
 FEWEST_WEEKS: Final = 10
 """With fewer values no split can be told from chance at the level that is asked for."""
 
 LEVEL: Final = 0.01
-"""How often weeks that do not change are said to have changed: once in a hundred measures, for there are many."""
+"""How often weeks that do not change look as if they had: once in a hundred measures, for there are many."""
+
+LOOKS: Final = 3
+"""At so many looks in a row, a week apart, a change has to show; at fewer where there were no more yet."""
 
 _FEWEST_IN_PART: Final = 3
+_NEAR: Final = 2  # weeks: so far apart, two looks speak of one change
 _SHUFFLES: Final = 1999
 _SEED: Final = 1979
 
@@ -46,7 +54,7 @@ class LevelChange(NamedTuple):
     before, after
         Medians of the level before and after it, up to the changes next to it.
     p_value
-        How often shuffled weeks have as large a split.
+        How often shuffled weeks have as large a split, at this look alone.
     """
 
     place: int
@@ -75,6 +83,23 @@ def level_changes(values: Sequence[float]) -> list[LevelChange]:
         )
         for number, (place, p) in enumerate(found)
     ]
+
+
+def lasting_changes(values: Sequence[float]) -> list[LevelChange]:
+    """Give those changes of level that the series had a week and two weeks ago, too, where it was long enough.
+
+    Parameters
+    ----------
+    values
+        As for :func:`level_changes`.
+    """
+    found = level_changes(values)
+    for weeks in range(len(values) - 1, max(len(values) - LOOKS, FEWEST_WEEKS - 1), -1):
+        if not found:
+            break
+        seen = [change.place for change in level_changes(values[:weeks])]
+        found = [change for change in found if any(abs(change.place - place) <= _NEAR for place in seen)]
+    return found
 
 
 def _splits(series: FloatArray, start: int) -> Iterator[tuple[int, float]]:

@@ -9,10 +9,12 @@ large samples*, Ann. Math. Stat. 37, 1966). Windows next to each other are alike
 are a bootstrap-t over series that an AR-sieve of each run's own windows makes
 (:mod:`soaklib.analysis.statistics.sieve`), as those of :func:`soaklib.analysis.statistics.drift.drift` are. Two runs
 are the ``same`` in an endpoint when the whole 90 % interval lies within the margin (two one-sided tests at 5 %,
-Schuirmann 1987), ``different`` when the test rejects at 5 % and the interval is not within the margin.
+Schuirmann 1987), ``different`` when the test rejects at 5 % and the difference itself lies beyond the margin: one that
+most likely does not matter is none, however sure it is.
 
 Runs differ from one another by more than the windows of one of them tell: of three or more runs that were kept as good
 ones (``kept``) the spread from run to run is taken, and both a test and an interval by it count where they are wider.
+Of five or more it is the spread around their own line: what creeps from run to run is no scatter.
 """
 
 from __future__ import annotations
@@ -68,6 +70,8 @@ _NOTHING: Final = 1e-9
 _LEAST_BEYOND: Final = 10
 _REACH: Final = 1.645
 _LEAST_KEPT: Final = 3
+_LEAST_FOR_A_LINE: Final = 5
+_LEAST_ERROR: Final = 0.1
 _WORST: Final = {"different": 2, "inconclusive": 1, "same": 0}
 
 LEAST_WINDOWS: Final = 24
@@ -85,8 +89,8 @@ def compare(run_a: Run, run_b: Run, *, kept: Sequence[Run] = ()) -> pl.DataFrame
     run_a, run_b
         The earlier and the later run; margins are those of the later one's thresholds.
     kept
-        Good runs of the same load, `run_a` among them or not, that say how far runs differ by themselves; fewer than
-        three say nothing.
+        Good runs of the same load, in any order, `run_a` among them or not, that say how far runs differ by themselves;
+        fewer than three say nothing.
 
     Returns
     -------
@@ -94,7 +98,7 @@ def compare(run_a: Run, run_b: Run, *, kept: Sequence[Run] = ()) -> pl.DataFrame
         ``endpoint``, ``unit``, ``a`` and ``b`` (over all compared calls of the tool), ``difference`` (b - a), ``low``
         and ``high`` (its 90 % interval), ``margin``, ``n_a`` and ``n_b`` (windows), ``state`` (``same``, ``different``,
         ``inconclusive``: among others with fewer than 24 windows, or ten calls beyond a quantile), ``tool`` (the one
-        that the row is of: the worst of those that can be compared).
+        that the row is of: the worst of those that can be compared, one that got worse before one that got better).
     """
     return worst_tools(compare_tools(run_a, run_b, kept=kept))
 
@@ -144,7 +148,13 @@ class _Row(NamedTuple):
 def _worst(rows: Sequence[_Row]) -> _Row:
     """Give the row of the worst tool; one that has too few calls says nothing where another has enough."""
     told = [row for row in rows if row.difference is not None] or rows
-    return max(told, key=lambda row: (_WORST[row.state], abs(row.difference or 0.0) / row.margin))
+    return max(told, key=_badness)
+
+
+def _badness(row: _Row) -> tuple[bool, int, float]:
+    """Rank a row: no gain of one tool, however large, hides what another lost. Of every endpoint, more is worse."""
+    difference = row.difference or 0.0
+    return row.state == "different" and difference > 0, _WORST[row.state], difference / row.margin
 
 
 def _by_tool(run_a: Run, run_b: Run, endpoint: Endpoint, kept: Sequence[Run]) -> list[_Row]:
@@ -161,7 +171,7 @@ def _by_tool(run_a: Run, run_b: Run, endpoint: Endpoint, kept: Sequence[Run]) ->
             tool or None,
         )  # fmt: skip
         if min(a.size, b.size) >= LEAST_WINDOWS:
-            found = with_spread(mean_difference(a, b), _kept_means(kept, endpoint, tool))
+            found = with_spread(mean_difference(a, b), *_kept_means(kept, endpoint, tool))
             row = row._replace(difference=found.difference, low=found.low, high=found.high)
             p_values.append(found.p_value)
         else:
@@ -171,21 +181,24 @@ def _by_tool(run_a: Run, run_b: Run, endpoint: Endpoint, kept: Sequence[Run]) ->
 
 
 def _judged(row: _Row, p_value: float) -> _Row:
-    if row.low is None or row.high is None:
+    if row.difference is None or row.low is None or row.high is None:
         return row
     if -row.margin <= row.low and row.high <= row.margin:
         return row._replace(state="same")
-    return row._replace(state="different" if p_value <= LEVEL else "inconclusive")
+    is_different = p_value <= LEVEL and abs(row.difference) > row.margin
+    return row._replace(state="different" if is_different else "inconclusive")
 
 
 def _tools(run: Run) -> list[str]:
     return run.asked("select distinct tool from valid_calls where purpose = 'load' order by tool")["tool"].to_list()
 
 
-def _kept_means(kept: Sequence[Run], endpoint: Endpoint, tool: str) -> FloatArray:
-    """Give the endpoint's value in each of the kept runs that have it."""
-    windows = [_windows(run, endpoint, tool) for run in kept]
-    return np.array([values.mean() for values in windows if values.size >= LEAST_WINDOWS])
+def _kept_means(kept: Sequence[Run], endpoint: Endpoint, tool: str) -> tuple[FloatArray, FloatArray]:
+    """Give the endpoint's value in each of the kept runs that have it, and when each began, in seconds."""
+    windows = [(_windows(run, endpoint, tool), run.info.started_utc.timestamp()) for run in kept]
+    told = [(values.mean(), at_s) for values, at_s in windows if values.size >= LEAST_WINDOWS]
+    means, at = np.array(told, dtype=np.float64).reshape(-1, 2).T
+    return means, at
 
 
 def quantile_windows(
@@ -298,7 +311,9 @@ class _Scatter(NamedTuple):
         made = sieve.simulate(_RESAMPLES, len(values), rng, replace=True)
         order, root = len(sieve.coefficients), len(values) ** 0.5
         error = long_run_sd(residual[None, :], seen, order).item()
-        return cls(made.mean(axis=1), long_run_sd(remove(made), seen, order) / root, error / root)
+        # Where all values but a few are alike, a resample may hold none of the few: it is not infinitely certain.
+        errors = np.maximum(long_run_sd(remove(made), seen, order), _LEAST_ERROR * error)
+        return cls(made.mean(axis=1), errors / root, error / root)
 
 
 class MeanDifference(NamedTuple):
@@ -333,7 +348,7 @@ def mean_difference(a: FloatArray, b: FloatArray) -> MeanDifference:
     return MeanDifference(difference, difference - half, difference + half, p_value)
 
 
-def with_spread(found: MeanDifference, kept: FloatArray) -> MeanDifference:
+def with_spread(found: MeanDifference, kept: FloatArray, at: FloatArray | None = None) -> MeanDifference:
     """Widen a difference of two runs to what runs differ by themselves.
 
     Parameters
@@ -342,14 +357,30 @@ def with_spread(found: MeanDifference, kept: FloatArray) -> MeanDifference:
         As the windows of both tell it.
     kept
         Shape (runs,): the same value in runs that nobody changed anything between; fewer than three change nothing.
+    at
+        Shape (runs,): when each of them was, in any unit; None for one after the other, equally far apart.
     """
     if len(kept) < _LEAST_KEPT:
         return found
     from scipy.special import stdtr, stdtrit  # noqa: PLC0415 - scipy is not for `import soaklib`
 
-    error, freedom = float(kept.std(ddof=1)) * math.sqrt(2), len(kept) - 1
+    spread, freedom = _spread(kept, np.arange(len(kept), dtype=np.float64) if at is None else at)
+    error = spread * math.sqrt(2)
     if not error:
         return found
     half = max(float(stdtrit(freedom, 1 - LEVEL)) * error, (found.high - found.low) / 2)
     p_value = max(float(2 * stdtr(freedom, -abs(found.difference) / error)), found.p_value)
     return MeanDifference(found.difference, found.difference - half, found.difference + half, p_value)
+
+
+def _spread(kept: FloatArray, at: FloatArray) -> tuple[float, int]:
+    """Give how far runs scatter, and of how many degrees of freedom: around their line where there are enough of them.
+
+    Runs that get worse by a little each week would else be taken for runs that differ by as much.
+    """
+    if len(kept) < _LEAST_FOR_A_LINE or not np.ptp(at):
+        return float(kept.std(ddof=1)), len(kept) - 1
+    apart = at - at.mean()
+    left = kept - kept.mean() - apart * (float(apart @ kept) / float(apart @ apart))
+    freedom = len(kept) - 2
+    return math.sqrt(float(left @ left) / freedom), freedom

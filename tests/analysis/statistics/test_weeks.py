@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from soaklib.analysis.statistics.weeks import FEWEST_WEEKS, level_changes
+from soaklib.analysis.statistics.weeks import FEWEST_WEEKS, lasting_changes, level_changes
 
 
 def _noise(kind, weeks, number):
@@ -37,6 +37,33 @@ def test_a_step_of_three_spreads_is_found_in_its_week():
         found.append([change.place for change in level_changes(series)])
     assert sum(bool(places) for places in found) >= 90
     assert sum(any(abs(place - 17) <= 1 for place in places) for places in found) >= 80
+
+
+def test_a_year_of_weekly_looks_tells_few_changes_that_are_none():
+    """By each look alone one of ten quiet years has a change, by what shows in three weeks in a row one of twenty."""
+    years = [_noise("normal", 52, number) for number in range(100, 200)]
+    alarms = [
+        sum(any(search(year[:weeks]) for weeks in range(FEWEST_WEEKS, 53)) for year in years)
+        for search in (level_changes, lasting_changes)
+    ]
+    assert alarms[0] >= 8
+    assert alarms[1] <= 5
+
+
+def test_a_step_is_told_when_three_looks_in_a_row_show_it():
+    """The first look that shows it tells nothing yet, nor the second; the third and every later one do."""
+    series = np.concatenate([np.arange(17.0) % 3, 10 + np.arange(9.0) % 3])
+    shows = [bool(level_changes(series[:weeks])) for weeks in range(17, 27)]
+    told = [[change.place for change in lasting_changes(series[:weeks])] for weeks in range(17, 27)]
+    first = shows.index(True)
+    assert all(shows[first:])
+    assert told == [[]] * (first + 2) + [[17]] * (8 - first)
+
+
+def test_with_ten_weeks_one_look_is_all_there_is():
+    """No look before it could have shown anything."""
+    series = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 9.0, 9.1, 9.2, 9.3, 9.4])
+    assert [change.place for change in lasting_changes(series)] == [5]
 
 
 def test_one_wild_week_is_no_change():

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import polars as pl
 import pytest
 
 import soaklib
@@ -10,6 +11,7 @@ from soaklib.analysis.verdicts.compare import (
     COMPARISON_SCHEMA,
     MeanDifference,
     compare_tools,
+    mean_difference,
     with_spread,
     worst_tools,
 )
@@ -141,6 +143,51 @@ def test_each_tool_has_a_row_of_its_own(rehearsal):
     assert worst_tools(found).equals(worst)
 
 
+@pytest.mark.parametrize(
+    ("told", "tool"),
+    [
+        ([("fast", -10.0, "different"), ("slow", 6.0, "different")], "slow"),
+        ([("fast", -10.0, "different"), ("open", 9.0, "inconclusive")], "fast"),
+        ([("one", -1.5, "same"), ("another", 1.0, "same")], "another"),
+    ],
+)
+def test_no_gain_hides_what_another_tool_lost(told, tool):
+    """The worst tool is one that got worse, whatever another gained; then the one that lost most, or gained least."""
+    rows = [
+        ("latency (median)", "ms", 20.0, 20.0 + size, size, size - 0.5, size + 0.5, 2.0, 99, 99, state, name)
+        for name, size, state in told
+    ]
+    assert worst_tools(pl.DataFrame(rows, schema=COMPARISON_SCHEMA, orient="row"))["tool"].to_list() == [tool]
+
+
+@pytest.mark.parametrize(("size", "state"), [(0.8, "inconclusive"), (1.5, "different"), (-1.5, "different")])
+def test_a_certain_change_is_different_where_it_lies_beyond_the_margin(rehearsal, monkeypatch, size, state):
+    """Of a margin of 2 ms, .8 of it most likely does not matter, although the interval reaches beyond it."""
+    found = MeanDifference(2 * size, 2 * size - 1, 2 * size + 1, 0.001)
+    monkeypatch.setattr("soaklib.analysis.verdicts.compare.mean_difference", lambda *_: found)
+    monkeypatch.setattr("soaklib.analysis.verdicts.endpoints.Endpoint.margin", lambda *_: 2.0)
+    with soaklib.open_run(rehearsal.folder) as run:
+        assert states(soaklib.compare(run, run))["latency (median)"] == state
+
+
+def test_failures_in_one_window_of_a_day_have_an_interval():
+    """Most resamples of a day with one failure have none at all: they are not infinitely certain."""
+    quiet, once = np.zeros(143), np.zeros(143)
+    once[40] = 2.0
+    found = mean_difference(quiet, once)
+    assert found.difference == pytest.approx(2 / 143)
+    assert found.high - found.low < 0.5
+    assert found.p_value > 0.1
+
+
+def test_rare_failures_alike_are_seldom_different_and_covered():
+    """Of two days with a failure in one window of 50, the 90 % interval covers no difference in nine of ten."""
+    rng = np.random.default_rng(5)
+    found = [mean_difference(*(rng.random((2, 144)) < 0.02).astype(np.float64)) for _ in range(100)]
+    assert sum(one.low <= 0 <= one.high for one in found) >= 88
+    assert sum(one.p_value <= 0.05 for one in found) <= 8
+
+
 def test_too_few_windows_are_inconclusive(changed):
     """A run of which ten minutes are left says nothing."""
     frame = soaklib.compare(changed(), changed("delete from outcomes where slot > 600"))
@@ -156,6 +203,17 @@ def test_the_spread_from_run_to_run_is_no_difference():
     assert with_spread(near, kept).low < 0 < with_spread(near, kept).high
     assert with_spread(far, kept).p_value < 0.01
     assert with_spread(near, kept[:2]) == near
+
+
+def test_what_creeps_from_run_to_run_is_no_scatter():
+    """Five runs on a line, each worse than the one before, do not hide a step as large as that; times may be uneven."""
+    step = MeanDifference(2.0, 1.9, 2.1, 0.001)
+    at = np.array([0.0, 1.0, 2.0, 3.0, 8.0])
+    noise = np.array([0.05, -0.05, 0.0, 0.05, -0.05])
+    assert with_spread(step, 10 + 2 * at + noise, at).low > 0
+    assert with_spread(step, 10 + 2 * np.arange(5) + noise).low > 0
+    assert with_spread(step, 10 + 2 * at[:4] + noise[:4], at[:4]).low < 0  # four tell no line
+    assert with_spread(step, 10 + 2 * at + noise, np.zeros(5)).low < 0
 
 
 def test_kept_runs_widen_what_two_runs_differ(changed):
