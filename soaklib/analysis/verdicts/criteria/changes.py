@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.books.quotas import CutQuota, kept
+from soaklib.analysis.measures.token_lives import refused_tokens
 from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, is_of_the_load, many, number, passed
 from soaklib.plan.changes import LastingChange, PolicyChange
 from soaklib.records import NOBODY_LIVED, EventName, State, Verdict
 
 if TYPE_CHECKING:
+    from soaklib.analysis.measures.token_lives import RefusedTokens
     from soaklib.analysis.sources.run import Run
 
 
@@ -166,7 +168,9 @@ def changes_made(run: Run) -> Verdict:
 def tokens_rotate_unnoticed(run: Run) -> Verdict:
     """Were tokens rotated on schedule, with no call failing for its token? What is never replaced is not judged.
 
-    Nor is a rotation that was due while a fleet's conductor was gone: its lanes rotate by themselves.
+    Nor is a rotation that was due while a fleet's conductor was gone: its lanes rotate by themselves. A token that died
+    because the generator itself was late with the next one is none of the gateway's doing: it is neither a failure nor
+    a pass.
     """
     ours = is_of_the_load(run)
     all_sent = f"select count(*) from calls where attempts > 0 and {ours}"  # noqa: S608 - the plan's own names
@@ -185,6 +189,11 @@ def tokens_rotate_unnoticed(run: Run) -> Verdict:
     detail = f"{rotations} of {planned} rotations, {refused} of {sent} calls refused"
     detail += f"; {many(int(missed), 'rotation')} more were due while nobody lived" if missed else ""
     state = passed(rotations == planned and refused == 0)
+    if refused:
+        lives = refused_tokens(run, ours)
+        detail += _of_lives(lives)
+        if rotations == planned and not lives.good and not lives.neglected:
+            state = State.INSUFFICIENT
     if state == State.PASS and planned == 0:
         state, detail = State.NOT_APPLICABLE, "the soak is too short for a rotation"
     elif kept and not rotations and refused == 0:
@@ -195,3 +204,20 @@ def tokens_rotate_unnoticed(run: Run) -> Verdict:
         "token rotations go unnoticed", float(refused), f"{many(planned, 'rotation')}, 0 calls refused for their token",
         sent, None, None, state, detail, query,
     )  # fmt: skip
+
+
+def _of_lives(found: RefusedTokens) -> str:
+    """Say what is known of the tokens that were refused."""
+    said = ""
+    if found.good:
+        said += f"; {found.good} of them with a token that was good, or whose age is not known"
+    if found.neglected:
+        said += f"; {found.neglected} with a token that no punctual rotation would have replaced in time"
+    if own := found.late + found.unsure:
+        said += f"; {own} with a token that had died, or may have, for want of the next one"
+    if found.lag_ms is not None and found.took_ms is not None:
+        said += (
+            f": rotation {found.rotation} was begun {found.lag_ms:.0f} ms late by the generator and took "
+            f"{found.took_ms:.0f} ms, of the {found.spare_ms:.0f} ms that the tokens before it had left"
+        )
+    return said
