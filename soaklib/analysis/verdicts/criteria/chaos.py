@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.analysis.measures.breakers import FAILED_SQL, recoveries, recoveries_sql
+from soaklib.analysis.measures.breakers import FAILED_SQL, recoveries, recoveries_sql, recovery_limit_s
 from soaklib.analysis.statistics.intervals import rate_interval
-from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, many, passed, recovery
+from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, many, passed, recovery, within
 from soaklib.plan.changes import ChaosChange
 from soaklib.records import State, Verdict
 
@@ -159,8 +159,7 @@ def breaker_engages(run: Run) -> Verdict:
 
 def breaker_recovers(run: Run) -> Verdict:
     """Does the last call that failed for chaos come soon after it, and do calls succeed again?"""
-    within_s = run.thresholds.recovery_s
-    name, threshold = "breaker recovers after chaos", f"<= {within_s:g} soak s after chaos ends, then ok calls"
+    name, threshold = "breaker recovers after chaos", f"{within(run, 'chaos ends')}, then ok calls"
     changes = [change for change in run.info.plan.changes if isinstance(change, ChaosChange)]
     query = recoveries_sql(run)
     if (verdict := _not_to_be_judged(run, name, threshold, changes, query)) is not None:
@@ -172,7 +171,8 @@ def breaker_recovers(run: Run) -> Verdict:
     if after.height < len(changes):
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no call after chaos", query)
     of = (name, threshold, query)
-    return recovery(of, after, within_s, since="chaos ended", those="calls of the tool after chaos")
+    limit_s = recovery_limit_s(run)
+    return recovery(of, after, limit_s, since="chaos ended", those="calls of the tool after chaos")
 
 
 def _not_to_be_judged(run: Run, name: str, threshold: str, changes: list[ChaosChange], query: str) -> Verdict | None:

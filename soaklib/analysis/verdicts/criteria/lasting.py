@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.analysis.measures.breakers import recoveries_sql
+from soaklib.analysis.measures.breakers import recoveries_sql, recovery_limit_s
 from soaklib.analysis.statistics.intervals import rate_interval
-from soaklib.analysis.verdicts.criteria.wording import change_not_made, passed, recovery
+from soaklib.analysis.verdicts.criteria.wording import change_not_made, passed, recovery, within
 from soaklib.plan.changes import HttpChange, UpstreamChange
 from soaklib.records import State, Verdict
 from soaklib.store.quoting import text_sql
@@ -86,8 +86,7 @@ def lasting_changes_show(run: Run) -> Verdict:
 
 def recovers_after_lasting_changes(run: Run) -> Verdict:
     """Does the last call that failed for each such change come soon after it was taken back, and do calls succeed?"""
-    within_s = run.thresholds.recovery_s
-    name, threshold = "recovers after lasting changes", f"<= {within_s:g} soak s after each was undone, then ok calls"
+    name, threshold = "recovers after lasting changes", f"{within(run, 'each was undone')}, then ok calls"
     effects = [effect for effect in effects_of(run.info.plan) if not effect.is_late]
     query = _recovered_sql(run, effects)
     if (verdict := _not_to_be_judged(run, name, threshold, effects, query)) is not None:
@@ -97,7 +96,7 @@ def recovers_after_lasting_changes(run: Run) -> Verdict:
         detail = "no call after it, or it was not taken back"
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, detail, query)
     of = (name, threshold, query)
-    return recovery(of, after, within_s, since="it was undone", those="calls after it")
+    return recovery(of, after, recovery_limit_s(run), since="it was undone", those="calls after it")
 
 
 def _not_to_be_judged(run: Run, name: str, threshold: str, effects: Sequence[Effect], query: str) -> Verdict | None:
