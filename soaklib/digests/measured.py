@@ -13,6 +13,7 @@ from soaklib.analysis.measures.rates import success_rate
 from soaklib.analysis.statistics.drift import drift
 from soaklib.analysis.verdicts.criteria import known_verdicts
 from soaklib.analysis.verdicts.criteria.oracles import session_book
+from soaklib.analysis.verdicts.criteria.refusals import IS_REFUSED, let_through_sql
 from soaklib.analysis.verdicts.endpoints import not_judged
 from soaklib.digests.frames import ALL_CALLS, memory_readings
 from soaklib.digests.process import process_readings
@@ -36,7 +37,6 @@ MEASURES_SCHEMA: Final = pl.Schema(
 _OUTAGES: Final = ("upstream", "chaos")
 _STEADY_CALLS: Final = 10
 _REFUSED: Final = "kind in ('denied', 'unauthorized')"
-_LET_IN: Final = "kind in ('ok', 'invalid_response', 'upstream_error', 'fast_fail', 'invalid_request')"
 
 
 class Measured(NamedTuple):
@@ -176,8 +176,8 @@ def _books(run: Run) -> Iterator[Measured]:
 def _denials(run: Run) -> Iterator[Measured]:
     due, refused, let_in, load, wrong = run.sql(
         f"""
-        select count(*) filter (expected = 'deny'), count(*) filter (expected = 'deny' and {_REFUSED}),
-               count(*) filter (expected = 'deny' and {_LET_IN}),
+        select count(*) filter (expected = 'deny'), count(*) filter (expected = 'deny' and {IS_REFUSED}),
+               count(*) filter (expected = 'deny' and {let_through_sql(run)}),
                count(*) filter (purpose = 'load' and expected = 'allow'),
                count(*) filter (purpose = 'load' and expected = 'allow' and {_REFUSED})
         from all_calls where attempts > 0"""  # noqa: S608 - our own conditions

@@ -94,6 +94,7 @@ class Soak:
         self.timeline: Timeline | None = None
         self._ended: list[Segment] = []
         self._owes_tokens = False  # it woke up, and got no new ones
+        self._tokens_asked_us = 0  # for those in place: they grow old from then on
 
     @property
     def soak_clock(self) -> SoakClock:
@@ -173,6 +174,7 @@ class Soak:
         if job.past.was_begun:
             await changes.restore(job.past, gateway_is_new=job.settings.embedded, duration_s=job.settings.duration_s)
         await admin.prepare()
+        self._tokens_asked_us = self.clock.now_us()
         await pool.rotate(within_s=job.settings.http_timeout_ms / 1000)
         gc.collect()
         gc.freeze()  # what is there now stays: collections in the middle of the load have less to look at,
@@ -192,9 +194,10 @@ class Soak:
             if begun is None:
                 return False
             zero_us = begun.result()
+            self._tokens_asked_us = self.clock.now_us()
             await pool.rotate(within_s=job.settings.http_timeout_ms / 1000)  # those of the set-up have grown old
         while True:
-            past = self._begin_segment(past, why, zero_us)
+            past = self._begin_segment(past, why, zero_us, pool.generation)
             load = self._load(ways.client, pool)
             if job.senders is not None:
                 load.next_slot = job.settings.total_slots  # none of them is its own
@@ -224,26 +227,31 @@ class Soak:
             past = waking.result()
             why = f"{end.error}: it slept, or was set"
 
-    def _begin_segment(self, past: Past, why: str, zero_us: int | None) -> Past:
+    def _begin_segment(self, past: Past, why: str, zero_us: int | None, generation: int) -> Past:
         """Start soak time, or let it go on; give the past with what was missed up to here."""
         settings = self.job.settings
         self.segment = Segment(segment=past.segment, started_at_us=self.clock.now_us(), soak_started_s=past.soak_s)
         if zero_us is not None:
             past = self._keep_to_the_plans_clock(past, zero_us)
         self.recorder.segment(self.segment, os.getpid())
+        tokens = {"generation": generation, "tokens_took_ms": self._since_tokens_ms()}
         if past.is_resumed:
             self.events.write(EventName.RUN_GAP, f"{why} at H+{past.soak_s / 3600:.3f}; {past.missed} calls missed")
-            self.events.write(EventName.SOAK_TEST_RESUMED, f"run={self.job.run_id} segment={past.segment}")
+            begun = f"run={self.job.run_id} segment={past.segment}"
+            self.events.write(EventName.SOAK_TEST_RESUMED, begun, data=tokens)
             return past
         self.events.write(
             EventName.SOAK_TEST_STARTED,
             data={
                 "run": self.job.run_id, "target": self.job.target, "rps": settings.rps, "hours": settings.hours,
                 "speed": settings.speed, "seed": settings.seed, "slots": settings.total_slots,
-                "in_flight_cap": settings.in_flight_cap,
+                "in_flight_cap": settings.in_flight_cap, **tokens,
             },
         )  # fmt: skip
         return past
+
+    def _since_tokens_ms(self) -> float:
+        return round((self.clock.now_us() - self._tokens_asked_us) / 1000, 1)
 
     def _keep_to_the_plans_clock(self, past: Past, zero_us: int) -> Past:
         """Begin the segment where the plan's clock is, with rows for the probes that nobody lived to send."""
@@ -289,15 +297,15 @@ class Soak:
         before = self._ended[-1]
         soak_s = before.soak_started_s if before.soak_ended_s is None else before.soak_ended_s
         await changes.end_cut_short(soak_s / self.job.settings.duration_s)
-        self._owes_tokens = True
+        self._owes_tokens, asked_us = True, self.clock.now_us()
         try:
             await pool.recover(lambda: admin.prepare(anew=True), within_s=_AWAKE_WITHIN_S)
         except TargetError as exc:
             self.events.write(EventName.TOKENS_ROTATION_FAILED, str(exc))
         else:
-            self._owes_tokens = False
-            data = {"generation": pool.generation, "agents": pool.agent_count}
-            self.events.write(EventName.TOKENS_ROTATED, data=data)
+            self._owes_tokens, self._tokens_asked_us = False, asked_us
+            told = {"generation": pool.generation, "agents": pool.agent_count, "took_ms": self._since_tokens_ms()}
+            self.events.write(EventName.TOKENS_ROTATED, data=told)
         return Past(
             segment=before.segment + 1, soak_s=soak_s, last_us=before.ended_at_us or 0, first_slot=load.next_slot,
             first_probes=tuple(load.next_turns), was_begun=True,

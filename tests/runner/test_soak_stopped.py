@@ -126,6 +126,27 @@ def test_no_answer_of_a_gateway_as_the_machine_wakes_up_ends_the_soak(world, mon
     assert ok
 
 
+def test_whenever_tokens_are_made_it_is_written_down_how_old_they_are(world):
+    """Also of the first ones, and of those that are made anew as a machine wakes up: by it a refusal is judged."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(50.5)
+    run.sleep(7200)
+    run.finish()
+    told = run.writer.read(
+        """select name, (data->>'generation')::INTEGER,
+                  coalesce(data->>'took_ms', data->>'tokens_took_ms')::DOUBLE >= 0
+           from events where name in ('SOAK_TEST_STARTED', 'SOAK_TEST_RESUMED', 'TOKENS_ROTATED')
+           order by at_us, rowid"""
+    )
+    assert [is_told for *_, is_told in told] == [True] * len(told)
+    assert told[0][:2] == ("SOAK_TEST_STARTED", 0)
+    resumed = [name for name, *_ in told].index("SOAK_TEST_RESUMED")
+    assert told[resumed - 1][:2] == ("TOKENS_ROTATED", told[resumed][1])
+    generations = [generation for name, generation, _ in told if name == "TOKENS_ROTATED"]
+    assert generations == list(range(1, len(generations) + 1))
+
+
 def test_chaos_that_was_on_while_the_machine_slept_is_made_once_more(world):
     """It is ended first; what was left of its time is still to come."""
     run = world(*FOUR_HOURS)

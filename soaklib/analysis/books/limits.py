@@ -5,11 +5,15 @@ calls lie whole within a stretch of the window's length than any such stretch ma
 was refused although, by the widest reading, less had been let through in the window before it than is allowed. A fixed
 window lies within the window's length before the call, so that this holds for both kinds. Of a limit that is in force
 in one phase alone, only the calls of that phase are looked at, and refusals only from a window's length after it began.
+
+Where several limits are stated for a call, any of them may have refused it: its refusal is early only where it is early
+for all of them, and then it is the fault of the one that was nearest to its edge. To a limit that cannot have refused
+it, it is no refusal.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.sources.run import Run
 
-__all__ = ["LIMITS_SCHEMA", "limits", "stated_limits"]
+__all__ = ["LIMITS_SCHEMA", "NEVER", "counted_before", "held", "limits", "stated_limits"]
 
 LIMITS_SCHEMA: Final = pl.Schema(
     {
@@ -35,7 +39,8 @@ LIMITS_SCHEMA: Final = pl.Schema(
 )  # fmt: skip
 """Columns and types of :func:`limits`."""
 
-_NEVER: Final = np.iinfo(np.int64).max // 4
+NEVER: Final = int(np.iinfo(np.int64).max // 4)
+"""When a call ended that never did."""
 _CALLS: Final = """
     select role, phase, coalesce(identity, '') as identity, coalesce(token_generation, 0) as generation,
            sent_at_us as sent, coalesce(done_at_us, $never) as done, kind = 'rate_limited' as is_429,
@@ -59,18 +64,21 @@ def limits(run: Run, *, stated: Sequence[RateLimit] = ()) -> pl.DataFrame:
     -------
     polars.DataFrame
         By limit and key: ``limit``, ``key``, ``allowed`` and ``window_s`` (wall seconds) as stated; ``certain`` (calls
-        that any stretch of the window's length may hold), ``let_through`` and ``refused`` (calls), ``most`` (most calls
-        let through that lie whole within a window's length), ``windows_over`` (stretches apart from each other that
-        held more than ``certain``) and ``over_by`` (most beyond it): under-enforcement; ``refused_early`` (calls
-        refused with less than ``allowed`` let through before) and ``fewest`` (least let through before a refusal):
-        over-enforcement. Empty where no limit is stated.
+        that any stretch of the window's length may hold), ``let_through`` and ``refused`` (calls; what another of the
+        limits refused is left out where this one cannot have), ``most`` (most calls let through that lie whole within
+        a window's length), ``windows_over`` (stretches apart from each other that held more than ``certain``) and
+        ``over_by`` (most beyond it): under-enforcement; ``refused_early`` (calls refused with less than ``allowed`` let
+        through before) and ``fewest`` (least let through before a refusal): over-enforcement. Empty where no limit is
+        stated.
     """
     run = run.whole
     stated = stated or stated_limits(run)
     if not stated:
         return pl.DataFrame(schema=LIMITS_SCHEMA)
-    calls = run.sql(_CALLS, {"never": _NEVER})
-    rows = [row for limit in stated for row in _of_limit(run, limit, calls)]
+    calls = run.sql(_CALLS, {"never": NEVER}).with_row_index("call")
+    parts = [part for place, limit in enumerate(stated) for part in _parts_of(run, place, limit, calls)]
+    blamed = _blamed(parts, calls.height)
+    rows = [_row_of(part, blamed[part.refused["call"].to_numpy()]) for part in parts]
     return pl.DataFrame(rows, schema=LIMITS_SCHEMA, orient="row").sort("limit", "key")
 
 
@@ -82,7 +90,40 @@ def stated_limits(run: Run) -> tuple[RateLimit, ...]:
     return (RateLimit(name="calls of an agent", calls=limit.calls, window_s=limit.window_s),)
 
 
-def _of_limit(run: Run, limit: RateLimit, calls: pl.DataFrame) -> list[tuple[object, ...]]:
+class _Part(NamedTuple):
+    """The calls of one key under one limit.
+
+    Attributes
+    ----------
+    place, limit, window_s, key
+        Which limit, by its place among the stated ones; its window in wall seconds; whose calls.
+    passed, refused
+        Calls let through, and those that were refused: ``call`` (the row), ``sent``, ``done``.
+    before
+        Most calls that may have been counted in the window before each refusal; -1 where that is not known.
+    """
+
+    place: int
+    limit: RateLimit
+    window_s: float
+    key: str
+    passed: pl.DataFrame
+    refused: pl.DataFrame
+    before: NDArray[np.int64]
+
+    @property
+    def window_us(self) -> int:
+        """The window on the run's clock."""
+        return round(self.window_s * 1e6)
+
+    @property
+    def lacking(self) -> NDArray[np.int64]:
+        """By how much each refusal was early; 0 where it was not, or nobody knows."""
+        lacking: NDArray[np.int64] = np.where(self.before < 0, 0, np.maximum(self.limit.calls - self.before, 0))
+        return lacking
+
+
+def _parts_of(run: Run, place: int, limit: RateLimit, calls: pl.DataFrame) -> list[_Part]:
     if limit.roles:
         calls = calls.filter(pl.col("role").is_in(limit.roles))
     if limit.phase is not None:
@@ -90,46 +131,82 @@ def _of_limit(run: Run, limit: RateLimit, calls: pl.DataFrame) -> list[tuple[obj
     window_s = limit.window_s / (run.info.speed if run.info.embedded else 1)
     columns = _KEYS[limit.per]
     parts = calls.partition_by(columns, as_dict=True, maintain_order=True) if columns else {("all",): calls}
-    rows = []
-    for key, part in parts.items():
-        found = _of_key(limit, part, round(window_s * 1e6))
-        name = " ".join(str(one) for one in key)
-        rows.append((limit.name, name, limit.calls, window_s, limit.certain_calls, *found))
-    return rows
+    return [_part_of(place, limit, window_s, " ".join(map(str, key)), part) for key, part in parts.items()]
 
 
-def _of_key(limit: RateLimit, calls: pl.DataFrame, window_us: int) -> tuple[int, ...]:
-    passed = calls.filter("passed")
-    held = _held(passed["sent"].to_numpy(), np.sort(passed["done"].to_numpy()), window_us)
-    refused = calls.filter("refused")
-    unknown_before = limit.per in {"role", "all"} or limit.phase is not None
-    if unknown_before and calls.height:  # what others did with the key before the run, or all did before the phase
-        refused = refused.filter(pl.col("sent") >= calls["sent"][0] + window_us)
+def _part_of(place: int, limit: RateLimit, window_s: float, key: str, calls: pl.DataFrame) -> _Part:
+    window_us, whole = round(window_s * 1e6), ("call", "sent", "done")
+    refused, passed = calls.filter("refused").select(whole), calls.filter("passed").select(whole)
     counted = calls if limit.counts_refused else calls.filter(~pl.col("is_429"))
-    before = _before(refused, counted, window_us) - (1 if limit.counts_refused else 0)
+    times = counted["sent"].to_numpy(), counted["done"].to_numpy()
+    before = counted_before(refused["sent"].to_numpy(), refused["done"].to_numpy(), times, window_us)
+    before -= 1 if limit.counts_refused else 0
+    if (limit.per in {"role", "all"} or limit.phase is not None) and calls.height:
+        # what others did with the key before the run, or all did before the phase, is not known
+        before[refused["sent"].to_numpy() < calls["sent"][0] + window_us] = -1
+    return _Part(place, limit, window_s, key, passed, refused, before)
+
+
+def _blamed(parts: Sequence[_Part], calls: int) -> NDArray[np.int64]:
+    """Give the place of the limit that each call's refusal is early for; -1 where some limit explains it, or none is.
+
+    A call is of one key of each limit, so that a limit is asked about it once.
+    """
+    least, whose = np.full(calls, NEVER), np.full(calls, -1)
+    for part in parts:
+        of, lacking = part.refused["call"].to_numpy(), part.lacking
+        is_nearer = lacking < least[of]
+        least[of[is_nearer]], whose[of[is_nearer]] = lacking[is_nearer], part.place
+    whose[least == 0] = -1
+    return whose
+
+
+def _row_of(part: _Part, blamed: NDArray[np.int64]) -> tuple[object, ...]:
+    """Give the row of one key; `blamed` says for each of its refusals which limit it is early for."""
+    limit, passed = part.limit, part.passed
+    counts = held(passed["sent"].to_numpy(), np.sort(passed["done"].to_numpy()), part.window_us)
+    is_early = blamed == part.place
+    is_known = part.before >= 0
+    of_it = is_known & (is_early | (part.lacking == 0))  # any other was refused by another limit
     return (
-        passed.height, refused.height, int(held.max(initial=0)),
-        _apart(passed["sent"].to_numpy()[held > limit.certain_calls], window_us),
-        max(0, int(held.max(initial=0)) - limit.certain_calls), int((before < limit.calls).sum()),
-        int(before.min(initial=_NEVER)) if len(before) else limit.calls,
+        limit.name, part.key, limit.calls, part.window_s, limit.certain_calls,
+        passed.height, int(of_it.sum()), int(counts.max(initial=0)),
+        _apart(passed["sent"].to_numpy()[counts > limit.certain_calls], part.window_us),
+        max(0, int(counts.max(initial=0)) - limit.certain_calls), int(is_early.sum()),
+        int(part.before[of_it].min()) if of_it.any() else limit.calls,
     )  # fmt: skip
 
 
-def _held(sent: NDArray[np.int64], done: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:
+def held(sent: NDArray[np.int64], done: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:
     """Give how many calls surely lie whole in the window that begins as each is sent (both are sorted)."""
     return np.searchsorted(done, sent + window_us, side="left") - np.arange(len(sent))
 
 
-def _before(refused: pl.DataFrame, counted: pl.DataFrame, window_us: int) -> NDArray[np.int64]:
-    """Give how many calls may at most have been counted in the window before each refusal."""
-    begun = np.searchsorted(counted["sent"].to_numpy(), refused["done"].to_numpy(), side="right")
-    over = np.searchsorted(np.sort(counted["done"].to_numpy()), refused["sent"].to_numpy() - window_us, side="right")
+def counted_before(
+    sent: NDArray[np.int64],
+    done: NDArray[np.int64],
+    counted: tuple[NDArray[np.int64], NDArray[np.int64]],
+    window_us: int,
+) -> NDArray[np.int64]:
+    """Give how many calls may at most have been counted in the window before each refusal.
+
+    Parameters
+    ----------
+    sent, done
+        Of the refused calls.
+    counted
+        The same of those that may have counted, in order of ``sent``.
+    window_us
+        Length of the window.
+    """
+    begun = np.searchsorted(counted[0], done, side="right")
+    over = np.searchsorted(np.sort(counted[1]), sent - window_us, side="right")
     return begun - over
 
 
 def _apart(starts: NDArray[np.int64], window_us: int) -> int:
     """Count the windows that begin at `starts` and do not overlap."""
-    number, free_us = 0, -_NEVER
+    number, free_us = 0, -NEVER
     for start in starts.tolist():
         if start >= free_us:
             number, free_us = number + 1, start + window_us

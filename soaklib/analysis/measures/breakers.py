@@ -11,13 +11,31 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.sources.run import Run
 
-__all__ = ["BREAKER_STATES", "FAILED_SQL", "breaker_states", "fast_fails", "recoveries", "recoveries_sql"]
+__all__ = [
+    "BREAKER_STATES",
+    "FAILED_SQL",
+    "LEAST_RECOVERY_WALL_S",
+    "breaker_states",
+    "fast_fails",
+    "recoveries",
+    "recoveries_sql",
+    "recovery_limit_s",
+]
 
 BREAKER_STATES: Final = {0: "closed", 1: "half-open", 2: "open"}
 """What the values of ``gateway_breaker_state`` mean."""
 
 FAILED_SQL: Final = "kind in ('fast_fail', 'upstream_error', 'timeout')"
 """What a call looks like that failed for its tool, as it does under chaos."""
+
+LEAST_RECOVERY_WALL_S: Final = 0.3
+"""The least time that a recovery is allowed, wall seconds: three lags that are no lateness yet (100 ms), for of calls
+that wait so long for the machine nobody can tell how soon a breaker would have let them through."""
+
+
+def recovery_limit_s(run: Run) -> float:
+    """Give how many soak seconds a recovery may take: as the thresholds say, but no less than the wall can tell."""
+    return max(run.thresholds.recovery_s, LEAST_RECOVERY_WALL_S * run.info.speed)
 
 
 def breaker_states(run: Run) -> pl.DataFrame:
@@ -63,9 +81,10 @@ def recoveries(run: Run) -> pl.DataFrame:
     """Give how long calls of a tool went on failing after chaos on it had ended.
 
     Failures until the first call that was answered ok belong to the chaos. So do those of the stretches of
-    ``thresholds.recovery_s`` from its end on, one after the other, for as long as each has at least two, and more by
-    three standard deviations than the tool's share of failures without chaos explains: a tool that fails now and then
-    does so after chaos, too. What comes after the next chaos on the tool belongs to that one.
+    ``thresholds.recovery_s`` (0.3 s of the wall where that is more) from its end on, one after the other, for as long
+    as each has at least two, and more by three standard deviations than the tool's share of failures before the first
+    chaos on it explains: a tool that fails now and then does so after chaos, too, and one that never recovers is not
+    to be measured by that. What comes after the next chaos on the tool belongs to that one.
 
     Returns
     -------
@@ -99,15 +118,21 @@ def recoveries_sql(run: Run, windows: str = _CHAOS, *, following: str = _NEXT_CH
     failed
         What a call looks like that failed for it.
     """
+    before = "coalesce(done_at_us, planned_at_us) < first_us"
     return f"""
         with windows as materialized ({windows}),
         ended as (
             select number, tool, soak_seconds(off_us) as ended_s, off_us, ({following}) as next_us
             from windows where off_us is not null
         ),
+        firsts as (select tool, min(on_us) as first_us from windows group by tool),
         usual as (
-            select tool, count(*) filter ({failed}) / count(*) as share
-            from outcomes semi join ended using (tool)
+            -- one more than failed before the first of them, for few calls say little; where there was none before it,
+            -- those between them and after have to do
+            select tool,
+                   coalesce((count(*) filter ({failed} and {before}) + 1) / nullif(count(*) filter ({before}), 0),
+                            count(*) filter ({failed}) / count(*)) as share
+            from outcomes join firsts using (tool)
             where attempts > 0 and purpose <> 'trial'
                   and not exists (select 1 from windows where windows.tool = outcomes.tool
                                                and planned_at_us >= on_us and planned_at_us < off_us)
@@ -125,7 +150,7 @@ def recoveries_sql(run: Run, windows: str = _CHAOS, *, following: str = _NEXT_CH
             from later group by number, tool
         ),
         stretches as (
-            select number, tool, floor((soak_s - ended_s) / {run.thresholds.recovery_s!r}) as place, count(*) as n,
+            select number, tool, floor((soak_s - ended_s) / {recovery_limit_s(run)!r}) as place, count(*) as n,
                    count(*) filter (is_failed) as failed, max(soak_s) filter (is_failed) as last_s
             from later group by number, tool, place
         ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from soaklib.analysis.measures.breakers import recovery_limit_s
 from soaklib.plan.changes import ChaosChange, LastingChange, PolicyChange
 from soaklib.records import EventName
 
@@ -125,7 +126,7 @@ def planned_windows(run: Run) -> pl.DataFrame:
         "select number, soak_seconds(on_us), soak_seconds(off_us) from chaos_windows order by 2"
     ).rows()
     rows = [
-        (start_s, (_planned_end_s(run, number) if end_s is None else end_s) + run.thresholds.recovery_s)
+        (start_s, (_planned_end_s(run, number) if end_s is None else end_s) + recovery_limit_s(run))
         for number, start_s, end_s in windows
     ]
     return pl.DataFrame(rows, schema={"start_s": pl.Float64(), "end_s": pl.Float64()}, orient="row")

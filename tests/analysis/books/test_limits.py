@@ -17,14 +17,14 @@ LASTS_US = 20_000
 
 @pytest.fixture
 def run_of(tmp_path):
-    """Give a function that makes a run of calls (second, kind), under a limit of 5 in 60 s."""
+    """Give a function that makes a run of calls (second, kind), under a limit of 5 in 60 s, and others beside it."""
     opened = []
 
-    def make(calls, **of_limit):
+    def make(calls, others=(), **of_limit):
         limit = RateLimit(**({"calls": 5, "window_s": 60.0} | of_limit))
         folder = tmp_path / f"run{len(opened)}"
         folder.mkdir()
-        plan = load_plan().model_copy(update={"limits": (limit,)})
+        plan = load_plan().model_copy(update={"limits": (limit, *others)})
         rows = [
             outcome(
                 number, sent_at_us=round(at_s * SECOND), planned_at_us=round(at_s * SECOND),
@@ -124,6 +124,40 @@ def test_a_limit_of_one_phase_is_held_to_its_calls_alone(run_of):
     assert row_of(run_of([*before, (101, "rate_limited")], phase="cut"))["refused_early"] == 0
     cut = [(101, "rate_limited"), *passed(*range(102, 113))]
     assert row_of(run_of(cut, phase="cut"))["windows_over"] == 1
+
+
+OF_ALL = RateLimit(name="of all", calls=50, window_s=60.0, per="all")
+
+
+def test_a_refusal_that_one_limit_explains_is_not_early_for_another(run_of):
+    """The sixth call of an agent is refused: it is no refusal to the limit of all, whose edge is far."""
+    run = run_of([*passed(0, 100, 110, 120, 130, 140), (150, "rate_limited")], [OF_ALL])
+    verdict = limits_held(run)
+    assert limits(run).select("limit", "refused", "refused_early", "fewest").rows() == [
+        ("of all", 0, 0, 50), ("requests", 1, 0, 5),
+    ]  # fmt: skip
+    assert (verdict.state, verdict.measure) == ("insufficient", 0.0)
+    assert "of all (50 in 60 s, fixed windows): at most 5 calls let through in such a stretch, 0 refused: its edge" in (
+        verdict.detail
+    )
+
+
+def test_a_refusal_that_no_limit_explains_is_early_once(run_of):
+    """It is the fault of the one that was nearest to its edge, and one call."""
+    run = run_of([*passed(0, 100, 110, 120), (130, "rate_limited")], [OF_ALL])
+    verdict = limits_held(run)
+    assert limits(run).select("limit", "refused", "refused_early", "fewest").rows() == [
+        ("of all", 0, 0, 50), ("requests", 1, 1, 3),
+    ]  # fmt: skip
+    assert (verdict.state, verdict.measure) == ("fail", 1.0)
+
+
+def test_both_limits_are_held_where_both_were_reached(run_of):
+    """Agent a at its five, and then another at the seventh call of all."""
+    seven = OF_ALL.model_copy(update={"calls": 7})
+    calls = [*passed(0, 100, 101, 102, 103, 104), (105, "rate_limited"), (106, "ok", "b"), (107, "ok", "b")]
+    verdict = limits_held(run_of([*calls, (108, "rate_limited", "b")], [seven]))
+    assert (verdict.state, verdict.measure) == ("pass", 0.0), verdict
 
 
 def test_limits_may_be_stated_when_they_are_asked_for(run_of):

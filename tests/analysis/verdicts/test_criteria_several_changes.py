@@ -104,7 +104,7 @@ def test_each_quota_cut_is_judged_by_its_own_denials(broken, changed, state):
     verdict = broken(
         with_plan(changes=(*PLAN.changes, another), roles=PLAN.roles | {"scraper": limited}),
         """insert into events (at_us, name, detail, event_key)
-           select at_us + 1000000, name, 'role=scraper action=serpapi:search limit=10 window=1h',
+           select at_us + 1000000, name, 'role=scraper action=serpapi:search limit=1000 window=1h',
            replace(event_key, ':2:', ':3:') from events where event_key = 'change:2:update-policy'""",
         changed,
     )["quota cut works"]

@@ -28,6 +28,16 @@ def test_chaos_is_not_blamed_for_its_own_draw(judged_sample, calls, pct, state):
     )  # fmt: skip
 
 
+def test_a_natural_outage_in_its_window_does_not_stand_in_for_chaos(judged_sample):
+    """Ten failures in a row are more than none of thousands, and not half of the planned 50 %."""
+    burst = f"(select slot from outcomes where {DURING} order by slot limit 10 offset 100)"
+    verdict = judged_sample(
+        chaos.chaos_shows, ALL_WELL, f"update outcomes set kind = 'upstream_error' where {DURING} and slot in {burst}"
+    )
+    assert (verdict.state, 0 < verdict.measure < 5) == ("fail", True), verdict
+    assert verdict.detail.endswith(", less than half of the 50 % that are meant")
+
+
 def test_few_calls_that_fail_show_chaos(judged_sample):
     """Half of eight calls is more than none of thousands."""
     failed = f"update outcomes set kind = 'upstream_error' where {DURING} and slot % 2 = 0"

@@ -87,6 +87,42 @@ def test_calls_that_go_on_failing_have_not_recovered(verdicts):
     assert recovered.state == "pass"
 
 
+def test_a_tool_that_never_recovers_is_not_measured_by_how_it_fails_then(verdicts):
+    """Each fourth call fails to the end of the run, and none did before: that is not what is usual for it."""
+    fail = {*HALF, *range(UNDONE_S, END_S, 4)}
+    _, recovered = verdicts(upstream(mode="500", only=["openai"]), calls(fail=fail))
+    assert (recovered.state, recovered.measure) == ("fail", END_S - 4 - UNDONE_S)
+
+
+def test_an_effect_far_below_what_is_meant_is_none(verdicts):
+    """An outage that is meant for every call, and ten seconds of failures in its middle, which come anyhow."""
+    some = range(MADE_S + 40, MADE_S + 50)
+    shown, _ = verdicts(upstream(mode="503", only=["openai"]), calls(fail=some))
+    assert (shown.state, shown.measure) == ("fail", 10.0)
+    assert shown.detail.endswith("0 of 500 without it, less than half of the 100 % that are meant")
+    tenth = upstream(mode="503", only=["openai"], share=0.1)
+    shown, _ = verdicts(tenth, calls(fail=range(MADE_S, UNDONE_S, 20)))
+    assert shown.state == "pass", shown  # 5 % of 10 %; three tries would leave less
+
+
+@pytest.mark.parametrize(
+    ("said", "state"), [({}, "fail"), ({"retries": 1}, "pass"), ({"retries": 0}, "fail"), ({"fallbacks": 1}, "pass")]
+)
+def test_what_a_gateway_says_that_it_mended_is_not_missed(verdicts, said, state):
+    """Where a retry or another upstream helped although every call was to fail, nobody knows what should be left."""
+    rows = [row._replace(**said) for row in calls(fail=range(MADE_S, UNDONE_S, 4))]
+    shown, _ = verdicts(upstream(mode="503", only=["openai"]), rows)
+    assert shown.state == state, shown
+
+
+@pytest.mark.parametrize("behave", [{"mode": "cut"}, {"mode": "503", "only": ["a-model"]}, {"rate_limit": 3}])
+def test_what_befalls_some_calls_alone_is_held_to_no_share(verdicts, behave):
+    """Streams, a model of several, whoever calls too often: the plan does not say how many calls those are."""
+    failing = {tool: range(MADE_S, UNDONE_S, 4) if tool == "openai" else () for tool in load_plan().tools}
+    rows = [row for tool, fail in failing.items() for row in calls(tool, fail=fail)]
+    assert verdicts(upstream(**behave), rows)[0].state == "pass"
+
+
 def test_without_a_name_every_tool_is_meant(verdicts):
     """The worst of them decides how soon they recovered."""
     rows = [*calls("serpapi", fail=HALF), *calls("openai", fail=[*HALF, UNDONE_S])]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from soaklib.analysis.books.quotas import CutQuota, kept
+from soaklib.analysis.measures.token_lives import refused_tokens
 from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, is_of_the_load, many, number, passed
 from soaklib.plan.changes import LastingChange, PolicyChange
 from soaklib.records import NOBODY_LIVED, EventName, State, Verdict
 
 if TYPE_CHECKING:
+    from soaklib.analysis.measures.token_lives import RefusedTokens
     from soaklib.analysis.sources.run import Run
 
 
@@ -34,15 +37,19 @@ _CUTS: Final = r"""
             select tool || ':' || "action" as scope, planned_at_us, done_at_us from outcomes
             where kind = 'denied' and reason = 'quota'
         )"""
-_QUOTA_DENIALS: Final = f"""{_CUTS}
+_QUOTA_DENIALS: Final = rf"""{_CUTS}
         select number, scope, most,
                (select count(*) from denials where not exists (
                     select 1 from cuts as cut where cut.scope = denials.scope
                     and (planned_at_us >= begun_us or done_at_us >= begun_us))) as before,
                (select count(*) from denials where denials.scope = cuts.scope and planned_at_us >= cut_us
-                                               and coalesce(planned_at_us < next_us, true)) as after
+                                               and coalesce(planned_at_us < next_us, true)) as after,
+               window_s::DOUBLE as window_s, cut_us,
+               least(next_us, (select min(at_us) from events where event_key like 'inbox:%' and at_us > cut_us
+                               and name like 'POLICY_UPDATED_%'
+                               and regexp_extract(detail, 'action=(\S+)', 1) = cuts.scope)) as end_us
         from cuts order by number"""  # noqa: S608 - our own words
-"""Denials for quota that no cut explains, and those after each cut.
+"""Denials for quota that no cut explains, those after each cut, and until when it is known to be in force.
 
 From the gate before it on a cut explains them: the gateway cuts before its answer is here, and a call of another
 process may be denied in between.
@@ -68,11 +75,17 @@ class _Cut(NamedTuple):
     most: int
     before: int
     after: int
+    window_s: float
+    cut_us: int
+    end_us: int | None
 
 
 def quota_cut_works(run: Run) -> Verdict:
-    """Do quota denials come after each cut, and none before?"""
-    name, threshold = "quota cut works", "denials for quota after the cut, none before"
+    """Do quota denials come after each cut, and none before, and is let through what it allows: no less, no more?
+
+    Where a gateway's windows begin is not known. What is blamed is certain wherever that is.
+    """
+    name, threshold = "quota cut works", "denials for quota after the cut, none before; what it allows let through"
     changes = [change for change in run.info.plan.changes if isinstance(change, PolicyChange)]
     if (verdict := change_not_made(run, name, threshold, changes, _QUOTA_DENIALS)) is not None:
         return verdict
@@ -92,8 +105,31 @@ def quota_cut_works(run: Run) -> Verdict:
             ),
         )
         return Verdict(name, value, threshold, n, None, None, State.INSUFFICIENT, detail, _QUOTA_DENIALS)
+    wrong = [said for cut in cuts if (said := _not_kept(run, cut))]
     detail = f"{before} quota denials before the cut, {', '.join(str(cut.after) for cut in cuts)} after"
-    return Verdict(name, value, threshold, n, None, None, passed(before == 0 and not silent), detail, _QUOTA_DENIALS)
+    state = passed(before == 0 and not silent and not wrong)
+    return Verdict(name, value, threshold, n, None, None, state, "; ".join((detail, *wrong)), _QUOTA_DENIALS)
+
+
+def _not_kept(run: Run, cut: _Cut) -> str:
+    """Say how a quota that was cut let through too much, or too little; empty where neither is certain."""
+    change = run.info.plan.changes[cut.number]
+    if not isinstance(change, PolicyChange):
+        return ""
+    found = kept(run, CutQuota(change.role, cut.scope, cut.most, cut.window_s, cut.cut_us, cut.end_us))
+    said = []
+    if found.held is not None and found.windows is not None:
+        length = f"{many(found.windows, 'window')} of {cut.window_s / 3600:g} h"
+        said.append(
+            f"UNDER-enforced: {found.held} calls of {cut.scope} answered ok within {length}, "
+            f"where a limit of {cut.most} leaves room for {found.may_hold}"
+        )
+    if found.early:
+        said.append(
+            f"OVER-enforced: {many(found.early, 'call')} of {cut.scope} denied too early, "
+            f"one when {found.fewest} of the {cut.most} had been let through in the window's length before it"
+        )
+    return "; ".join(said)
 
 
 def changes_made(run: Run) -> Verdict:
@@ -132,7 +168,9 @@ def changes_made(run: Run) -> Verdict:
 def tokens_rotate_unnoticed(run: Run) -> Verdict:
     """Were tokens rotated on schedule, with no call failing for its token? What is never replaced is not judged.
 
-    Nor is a rotation that was due while a fleet's conductor was gone: its lanes rotate by themselves.
+    Nor is a rotation that was due while a fleet's conductor was gone: its lanes rotate by themselves. A token that died
+    because the generator itself was late with the next one is none of the gateway's doing: it is neither a failure nor
+    a pass.
     """
     ours = is_of_the_load(run)
     all_sent = f"select count(*) from calls where attempts > 0 and {ours}"  # noqa: S608 - the plan's own names
@@ -151,6 +189,11 @@ def tokens_rotate_unnoticed(run: Run) -> Verdict:
     detail = f"{rotations} of {planned} rotations, {refused} of {sent} calls refused"
     detail += f"; {many(int(missed), 'rotation')} more were due while nobody lived" if missed else ""
     state = passed(rotations == planned and refused == 0)
+    if refused:
+        lives = refused_tokens(run, ours)
+        detail += _of_lives(lives)
+        if rotations == planned and not lives.good and not lives.neglected:
+            state = State.INSUFFICIENT
     if state == State.PASS and planned == 0:
         state, detail = State.NOT_APPLICABLE, "the soak is too short for a rotation"
     elif kept and not rotations and refused == 0:
@@ -161,3 +204,20 @@ def tokens_rotate_unnoticed(run: Run) -> Verdict:
         "token rotations go unnoticed", float(refused), f"{many(planned, 'rotation')}, 0 calls refused for their token",
         sent, None, None, state, detail, query,
     )  # fmt: skip
+
+
+def _of_lives(found: RefusedTokens) -> str:
+    """Say what is known of the tokens that were refused."""
+    said = ""
+    if found.good:
+        said += f"; {found.good} of them with a token that was good, or whose age is not known"
+    if found.neglected:
+        said += f"; {found.neglected} with a token that no punctual rotation would have replaced in time"
+    if own := found.late + found.unsure:
+        said += f"; {own} with a token that had died, or may have, for want of the next one"
+    if found.lag_ms is not None and found.took_ms is not None:
+        said += (
+            f": rotation {found.rotation} was begun {found.lag_ms:.0f} ms late by the generator and took "
+            f"{found.took_ms:.0f} ms, of the {found.spare_ms:.0f} ms that the tokens before it had left"
+        )
+    return said

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.analysis.measures.breakers import FAILED_SQL, recoveries, recoveries_sql
-from soaklib.analysis.statistics.intervals import rate_interval
-from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, many, passed, recovery
+from soaklib.analysis.measures.breakers import FAILED_SQL, recoveries, recoveries_sql, recovery_limit_s
+from soaklib.analysis.verdicts.criteria.effects import ATTEMPTS, shown, together
+from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, many, passed, recovery, within
 from soaklib.plan.changes import ChaosChange
 from soaklib.records import State, Verdict
 
@@ -22,10 +22,7 @@ _ENOUGH_TO_OPEN: Final = 20
 """Calls of a tool during chaos from which on a breaker should have opened; the documented one takes 5 failures."""
 _JITTER: Final = "jitter"
 _RETRIED: Final = "timeout"
-_ATTEMPTS: Final = 3
-"""So often is a call tried that chaos lets time out, before it fails."""
-_ALMOST_NEVER: Final = 0.001
-"""Chaos that works is not blamed for what its own draw makes more often than this."""
+"""The mode whose failures a gateway takes for passing, and tries such calls again."""
 _SLOWEST: Final = 0.01
 """The share of a tool's calls without chaos that are slower than what counts as late."""
 
@@ -39,15 +36,23 @@ _DURING: Final = f"""
                 select 1 from chaos_windows as chaos where chaos.tool = valid_calls.tool
                 and coalesce(done_at_us, planned_at_us) >= on_us and planned_at_us < off_us)
             group by tool
+        ),
+        minutes as (
+            select number, tool, mode, floor(soak_s / 60) as minute, count(*) as sent,
+                   count(*) filter ({FAILED_SQL}) as failed,
+                   count(*) filter (kind = 'upstream_error') as errors,
+                   count(*) filter (kind = 'fast_fail') as fast_fails,
+                   count(*) filter (service_us > late_us) as late,
+                   coalesce(other_sent, 0) as other_sent, coalesce(other_failed, 0) as other_failed
+            from valid_calls join chaos_windows using (tool) left join usual using (tool)
+            where coalesce(done_at_us, planned_at_us) >= on_us and planned_at_us < off_us and attempts > 0
+            group by all
         )
-        select number, tool, mode, count(*) as sent, count(*) filter ({FAILED_SQL}) as failed,
-               count(*) filter (kind = 'upstream_error') as errors,
-               count(*) filter (kind = 'fast_fail') as fast_fails,
-               count(*) filter (service_us > late_us) as late,
-               coalesce(other_sent, 0) as other_sent, coalesce(other_failed, 0) as other_failed
-        from valid_calls join chaos_windows using (tool) left join usual using (tool)
-        where coalesce(done_at_us, planned_at_us) >= on_us and planned_at_us < off_us and attempts > 0
-        group by all order by number"""  # noqa: S608 - our own words
+        select number, tool, mode, sum(sent)::BIGINT as sent, sum(failed)::BIGINT as failed,
+               sum(errors)::BIGINT as errors, sum(fast_fails)::BIGINT as fast_fails, sum(late)::BIGINT as late,
+               other_sent, other_failed, list(sent order by minute) as sent_by_minute,
+               list(if(mode = '{_JITTER}', late, failed) order by minute) as affected_by_minute
+        from minutes group by number, tool, mode, other_sent, other_failed order by number"""  # noqa: S608 - our own words
 """What became of the calls of the tool that touch each chaos, and of its others; how late they were for jitter only."""
 
 
@@ -64,11 +69,8 @@ class _Chaos(NamedTuple):
     late: int
     other_sent: int
     other_failed: int
-
-    @property
-    def affected(self) -> int:
-        """Calls during chaos that were as its mode makes them."""
-        return self.late if self.mode == _JITTER else self.failed
+    sent_by_minute: list[int]
+    affected_by_minute: list[int]
 
     @property
     def usual(self) -> float:
@@ -90,10 +92,12 @@ def chaos_shows(run: Run) -> Verdict:
     """Did each chaos that was switched on reach its tool at all?
 
     The share of calls that failed, or under jitter were slower than the slowest hundredth of the tool's other calls, is
-    held against what is usual without chaos: the lower end of its exact 95 % interval must lie above it. Where chaos
-    of the planned share would show nothing in so few calls more often than once in a thousand times, nothing is told.
+    held against what is usual without chaos: the lower end of its 95 % interval, which knows of bursts, must lie above
+    it, and half of the planned share of calls must be affected. Where chaos of the planned share would show no more in
+    so few calls more often than once in a thousand times, nothing is told.
     """
-    name, threshold = "chaos shows in the data", "more calls of the tool failed (late under jitter) than without chaos"
+    name = "chaos shows in the data"
+    threshold = "half of the planned share of calls of the tool failed (late under jitter), and more than without chaos"
     changes = [change for change in run.info.plan.changes if isinstance(change, ChaosChange)]
     if (verdict := change_not_made(run, name, threshold, changes, _DURING)) is not None:
         return verdict
@@ -101,34 +105,23 @@ def chaos_shows(run: Run) -> Verdict:
     n = sum(chaos.sent for chaos in found)
     if len(found) < len(changes):
         return Verdict(name, None, threshold, n, None, None, State.INSUFFICIENT, "no call to judge by", _DURING)
-    shares = [rate_interval([chaos.affected], [chaos.sent]) for chaos in found]
-    hidden = [chaos for share, chaos in zip(shares, found, strict=True) if (share.low or 0.0) <= chaos.usual]
-    unlucky = {chaos.number: chance for chaos in hidden if (chance := _chance_of_nothing(run, chaos)) > _ALMOST_NEVER}
-    state = passed(not hidden) if len(unlucky) < len(hidden) or not hidden else State.INSUFFICIENT
+    told = [
+        shown(chaos.affected_by_minute, chaos.sent_by_minute, usual=chaos.usual, meant=_meant(run, chaos))
+        for chaos in found
+    ]
+    shares = [one.share for one in told]
     [rate, low, high] = min([100 * (value or 0.0) for value in (share.rate, share.low, share.high)] for share in shares)
-    detail = each(
-        found,
-        lambda chaos: chaos.tool,
-        lambda chaos: f"{chaos}{_too_few(unlucky[chaos.number]) if chaos.number in unlucky else ''}",
-    )
-    return Verdict(name, rate, threshold, n, low, high, state, detail, _DURING)
+    detail = each(list(zip(found, told, strict=True)), lambda one: one[0].tool, lambda one: f"{one[0]}{one[1].why}")
+    return Verdict(name, rate, threshold, n, low, high, together(told), detail, _DURING)
 
 
-def _chance_of_nothing(run: Run, chaos: _Chaos) -> float:
-    """Give the chance that chaos which works as planned affects too few of so many calls to show."""
-    from scipy.special import bdtr  # noqa: PLC0415 - scipy is not for `import soaklib`
-
+def _meant(run: Run, chaos: _Chaos) -> float | None:
+    """Give the share of calls that chaos as planned affects, less what the gateway's retries take away."""
     change = run.info.plan.changes[chaos.number]
-    share = change.pct / 100 if isinstance(change, ChaosChange) else 1.0
-    if chaos.mode == _RETRIED:
-        share **= _ATTEMPTS
-    lows = (rate_interval([affected], [chaos.sent]).low or 0.0 for affected in range(chaos.sent + 1))
-    needed = next((affected for affected, low in enumerate(lows) if low > chaos.usual), chaos.sent + 1)
-    return float(bdtr(needed - 1, chaos.sent, share))
-
-
-def _too_few(chance: float) -> str:
-    return f", too few to tell: chaos that works shows no more in so many calls with a chance of {100 * chance:.2g} %"
+    if not isinstance(change, ChaosChange):
+        return None
+    share = change.pct / 100
+    return float(share**ATTEMPTS) if chaos.mode == _RETRIED else share
 
 
 def breaker_engages(run: Run) -> Verdict:
@@ -159,8 +152,7 @@ def breaker_engages(run: Run) -> Verdict:
 
 def breaker_recovers(run: Run) -> Verdict:
     """Does the last call that failed for chaos come soon after it, and do calls succeed again?"""
-    within_s = run.thresholds.recovery_s
-    name, threshold = "breaker recovers after chaos", f"<= {within_s:g} soak s after chaos ends, then ok calls"
+    name, threshold = "breaker recovers after chaos", f"{within(run, 'chaos ends')}, then ok calls"
     changes = [change for change in run.info.plan.changes if isinstance(change, ChaosChange)]
     query = recoveries_sql(run)
     if (verdict := _not_to_be_judged(run, name, threshold, changes, query)) is not None:
@@ -172,7 +164,8 @@ def breaker_recovers(run: Run) -> Verdict:
     if after.height < len(changes):
         return Verdict(name, None, threshold, 0, None, None, State.INSUFFICIENT, "no call after chaos", query)
     of = (name, threshold, query)
-    return recovery(of, after, within_s, since="chaos ended", those="calls of the tool after chaos")
+    limit_s = recovery_limit_s(run)
+    return recovery(of, after, limit_s, since="chaos ended", those="calls of the tool after chaos")
 
 
 def _not_to_be_judged(run: Run, name: str, threshold: str, changes: list[ChaosChange], query: str) -> Verdict | None:

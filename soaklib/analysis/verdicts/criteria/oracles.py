@@ -13,6 +13,7 @@ from soaklib.analysis.books.tokens import spend, tokens
 from soaklib.analysis.books.upstream import upstream_books, upstream_lateness
 from soaklib.analysis.measures.lineage import IN_TURN
 from soaklib.analysis.measures.metrics import metered
+from soaklib.analysis.verdicts.criteria.refusals import IS_REFUSED, let_through_sql
 from soaklib.analysis.verdicts.criteria.wording import many, passed
 from soaklib.records import EventName, State, Verdict
 from soaklib.targets import load_target
@@ -35,10 +36,6 @@ __all__ = [
 ]
 
 _SESSIONS: Final = f"select data from events where name = '{EventName.SESSIONS_CLOSED}' order by at_us"  # noqa: S608 - our own word
-_REFUSED: Final = "kind in ('unauthorized', 'denied')"
-_LET_THROUGH: Final = (
-    "kind in ('ok', 'invalid_response', 'rate_limited', 'upstream_error', 'fast_fail', 'invalid_request')"
-)
 
 
 def limits_held(run: Run) -> Verdict:
@@ -84,7 +81,7 @@ def identities_refused(run: Run) -> Verdict:
     name, threshold = "identities refused", "0 calls let through with a token that must not be good, each kind refused"
     query = (
         "select split_part(identity, ':', 1) as trial, count(*) as sent, "  # noqa: S608 - our own conditions
-        f"count(*) filter ({_REFUSED}) as refused, count(*) filter ({_LET_THROUGH}) as let_through "
+        f"count(*) filter ({IS_REFUSED}) as refused, count(*) filter ({let_through_sql(run)}) as let_through "
         "from outcomes where purpose = 'trial' and expected = 'deny' and attempts > 0 group by trial order by trial"
     )
     planned = run.info.plan.trials
@@ -93,10 +90,7 @@ def identities_refused(run: Run) -> Verdict:
         return Verdict(name, None, threshold, 0, None, None, State.NOT_APPLICABLE, detail, query)
     tried = run.sql(query)
     why = dict(run.sql(f"select subject, detail from events where name = '{EventName.TRIAL_NOT_POSSIBLE}'").iter_rows())  # noqa: S608 - our own word
-    said = [
-        f"{trial}: {let_through} of {sent} let through" if let_through else f"{trial}: {refused} of {sent} refused"
-        for trial, sent, refused, let_through in tried.iter_rows()
-    ]
+    said = [_became(*row) for row in tried.iter_rows()]
     not_tried = [trial for trial in planned.of if trial not in tried["trial"].to_list()]
     said += [f"{trial} not tried: {why.get(trial, 'its turn never came')}" for trial in not_tried]
     sent, let_through = int(tried["sent"].sum()), int(tried["let_through"].sum())
@@ -108,6 +102,13 @@ def identities_refused(run: Run) -> Verdict:
     ):
         state = State.INSUFFICIENT
     return Verdict(name, float(let_through), threshold, sent, None, None, state, "; ".join(said), query)
+
+
+def _became(trial: str, sent: int, refused: int, let_through: int) -> str:
+    """Say what became of the calls of a trial."""
+    said = f"{let_through} of {sent} let through" if let_through else f"{refused} of {sent} refused"
+    untold = sent - refused - let_through
+    return f"{trial}: {said}{f', {untold} answered so that neither is told, or not at all' if untold else ''}"
 
 
 def tokens_balanced(run: Run) -> Verdict:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.statistics.strata import stratified_rate
+from soaklib.analysis.verdicts.criteria.refusals import IS_REFUSED, let_through_sql
 from soaklib.analysis.verdicts.criteria.wording import (
     is_asked_for,
     is_of_the_load,
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["denials_happen", "healthy", "no_false_allow", "no_false_deny", "success_outside", "success_overall"]
-
-_LET_THROUGH: Final = (
-    "(kind in ('ok', 'invalid_response', 'rate_limited', 'upstream_error', 'fast_fail', 'invalid_request'))"
-)
-"""Outcomes of a probe that say policy let it through: it is asked before parameters, limits and the tool itself."""
 
 _LEAST_SHARE: Final = 0.5
 """Share of the calls that must lie outside windows in which the generator was late for a pass to be one."""
@@ -193,11 +189,14 @@ def _is_any_probe_of_policy(run: Run) -> bool:
 
 
 def no_false_allow(run: Run) -> Verdict:
-    """Did no probe get past policy? Sending none that the plan has proves nothing and fails."""
+    """Did no probe get past policy? Sending none that the plan has proves nothing and fails.
+
+    Nor does one prove anything that no policy was asked about; where that is true of all, nothing is known.
+    """
     query = (
         "select count(*) filter (attempts > 0) as sent, "  # noqa: S608 - our own condition
-        f"count(*) filter (attempts > 0 and {_LET_THROUGH}) as let_through, "
-        f"count(*) filter (kind = 'denied' or (kind = 'unauthorized' and not {is_of_the_load(run)})) as denied "
+        f"count(*) filter (attempts > 0 and {let_through_sql(run)}) as let_through, "
+        f"count(*) filter ({IS_REFUSED} and (kind = 'denied' or not {is_of_the_load(run)})) as denied "
         "from outcomes where purpose = 'probe'"
     )
     sent, let_through, denied = run.sql(query).row(0)
@@ -208,7 +207,11 @@ def no_false_allow(run: Run) -> Verdict:
     planned = planned_probes(run)
     state = passed(denied > 0 and let_through == 0)
     detail = f"{many(sent, 'probe')} sent, {denied} denied, {let_through} let through"
-    if state == State.PASS and denied < _LEAST_SHARE * planned:
+    if (untold := sent - denied - let_through) > 0:
+        detail += f", {untold} answered so that neither is told, or not at all"
+    if sent and untold == sent:
+        state = State.INSUFFICIENT
+    elif state == State.PASS and denied < _LEAST_SHARE * planned:
         state, detail = State.INSUFFICIENT, f"{detail}: less than half of the {planned} planned ones were answered"
     return Verdict(name, float(let_through), threshold, sent, None, None, state, detail, query)
 

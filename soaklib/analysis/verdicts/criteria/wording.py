@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
+from soaklib.analysis.measures.breakers import LEAST_RECOVERY_WALL_S, recovery_limit_s
 from soaklib.analysis.measures.marks import change_events
 from soaklib.plan.model import TargetTable
 from soaklib.records import EventName, State, Verdict
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "change_not_made", "each", "is_asked_for", "is_of_the_load", "many", "number", "passed",
-    "planned_probes", "recovery",
+    "planned_probes", "recovery", "within",
 ]  # fmt: skip
 
 _T = TypeVar("_T")
@@ -78,6 +79,13 @@ def change_not_made(run: Run, name: str, threshold: str, changes: Sequence[Chang
     state = State.NOT_APPLICABLE if unsupported else State.INSUFFICIENT
     detail = "the gateway has no route for the change" if unsupported else "the change was not made"
     return Verdict(name, None, threshold, 0, None, None, state, detail, query)
+
+
+def within(run: Run, what: str) -> str:
+    """Word how soon something must be over after `what`: in soak time, and in the wall's where that is what counts."""
+    limit_s = recovery_limit_s(run)
+    wall = f" ({LEAST_RECOVERY_WALL_S:g} s of the wall)" if limit_s > run.thresholds.recovery_s else ""
+    return f"<= {limit_s:g} soak s{wall} after {what}"
 
 
 def recovery(of: tuple[str, str, str], after: pl.DataFrame, within_s: float, *, since: str, those: str) -> Verdict:
