@@ -117,9 +117,9 @@ def drift(
 
     Without a margin: ``drift`` if the test rejects at 5 %, else ``inconclusive`` (no evidence is not evidence of none).
     With one: ``stable`` if the 90 % interval of the change lies inside the margin, ``drift`` if the test rejects and
-    the interval is not inside, else ``inconclusive``. Of fewer than 102 points the test is stricter and the interval
-    wider by a tenth, since their memory is known badly; of fewer than 36 they are those against a random walk, and it
-    takes an interval wholly outside the margin to make a drift; fewer than 8 are always ``inconclusive``.
+    the change itself lies outside, else ``inconclusive``. Of fewer than 102 points the test is stricter and the
+    interval wider by a tenth, since their memory is known badly; of fewer than 36 they are those against a random walk,
+    and it takes an interval wholly outside the margin to make a drift; fewer than 8 are always ``inconclusive``.
 
     More than 144 points are averaged into at most 144 equal cells: a drift over the run loses nothing by that.
 
@@ -305,6 +305,9 @@ def _judged(found: Drift, margin: float | None, span_h: float) -> Drift:
     if max(abs(low), abs(high)) < margin:
         moved = "Moved for certain, within what was said not to matter, the" if rejected else "Stable within the"
         return replace(found, state="stable", detail=f"{moved} {bound}: {change}{tail}.")
-    if rejected:
+    if rejected and abs(found.slope_per_hour) * span_h > margin:
         return replace(found, state="drift", detail=f"Drifts by {change}, not within the {bound}{tail}.")
+    if rejected:
+        said = f"Moved for certain, whether beyond the margin is not told: {change}, {bound}{tail}."
+        return replace(found, state="inconclusive", detail=said)
     return replace(found, state="inconclusive", detail=f"Too noisy to tell for the {bound}: {change}{tail}.")
