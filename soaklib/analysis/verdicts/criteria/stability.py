@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from soaklib.analysis.measures.alignment import aligned
+from soaklib.analysis.measures.alignment import aligned, each_time
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.measures.processes import gateway_query, longest_lived
 from soaklib.analysis.statistics.drift import LEVEL, drift
 from soaklib.analysis.statistics.level import level
 from soaklib.analysis.statistics.multiplicity import adjusted
-from soaklib.analysis.verdicts.criteria.wording import is_asked_for, passed
+from soaklib.analysis.verdicts.criteria.wording import is_asked_for, many, passed
 from soaklib.analysis.verdicts.endpoints import (
     ENDPOINTS,
     FIRST_TOKEN,
@@ -32,6 +32,7 @@ from soaklib.analysis.verdicts.memory import (
     memory_query,
 )
 from soaklib.records import State, Verdict
+from soaklib.records.moments import soak_text
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
@@ -137,7 +138,21 @@ def no_spike_at_rotations(run: Run) -> Verdict:
     if (aside := rotations - after["events"]) > 0:
         failed += f" ({aside} more, with a snapshot or a change beside them, are left aside)"
     detail = f"{failed}; placebos reach {high:.3f} %"
+    if is_spike and after["events"] > 1:
+        is_spike, said = _beside_the_worst(run, high)
+        detail += said
     return Verdict(name, value, threshold, n, after["low"], high, passed(not is_spike), detail, query)
+
+
+def _beside_the_worst(run: Run, high: float) -> tuple[bool, str]:
+    """Say whether calls failed more at rotations beside the one with most failures, too: one of many is no pattern."""
+    each = each_time(run, "TOKENS_ROTATED", window_s=240.0, step_s=60.0, leave_out=planned_windows(run))
+    worst = each.row(int(each["failed"].arg_max() or 0), named=True)
+    failed, n = int(each["failed"].sum() - worst["failed"]), int(each["n"].sum() - worst["n"])
+    share = 100.0 * failed / n if n else 0.0
+    is_spike = share > high
+    where = f"without the one at {soak_text(worst['soak_s'])}, where {many(worst['failed'], 'call')} failed,"
+    return is_spike, f"; {where} {share:.3f} % ({failed}){'' if is_spike else ': one rotation is no pattern'}"
 
 
 class _Gauge(NamedTuple):
