@@ -47,7 +47,7 @@ def unjudged(plan: Plan, outlook: Forecast, found: Found, hindered: Mapping[int,
     yield from _of_changes(plan, unsupported)
     yield from _of_lasting(plan, unsupported)
     yield from _of_answers(plan, found)
-    yield from _of_metrics(found)
+    yield from _of_metrics(plan, found)
 
 
 def _of_plan(plan: Plan, outlook: Forecast, found: Found) -> Iterator[Unjudged]:
@@ -125,7 +125,7 @@ def _of_answers(plan: Plan, found: Found) -> Iterator[Unjudged]:
         yield Unjudged("sessions closed", "the plan leaves them to the server")
 
 
-def _of_metrics(found: Found) -> Iterator[Unjudged]:
+def _of_metrics(plan: Plan, found: Found) -> Iterator[Unjudged]:
     if found.endpoints is not None and "health" not in found.endpoints:
         yield Unjudged("healthy", "the gateway is not asked for its health")
         if "metrics" not in found.endpoints:
@@ -134,7 +134,8 @@ def _of_metrics(found: Found) -> Iterator[Unjudged]:
         why = "the gateway has no metrics"
         yield from (Unjudged(criterion, why) for criterion in ("snapshots complete", "books balanced"))
     metrics = found.metrics or frozenset()
-    if "process_open_fds" not in metrics:
+    told = load_target(plan.target).metrics.meanings.get(Meaning.OPEN_FILES)
+    if "process_open_fds" not in metrics and (told is None or told.metric not in metrics):
         yield Unjudged("no drift in gateway files", "the gateway does not say how many files it has open")
     if metrics.isdisjoint(_LAGS):
         yield Unjudged("no drift in event-loop lag", "the gateway does not say how late its event loop is")

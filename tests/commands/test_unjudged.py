@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from soaklib.plan.model import TargetTable, load_plan
 from soaklib.plan.oracles import Trials
 from soaklib.records import State
 from soaklib.runner.preflight.findings import Found
+from soaklib.targets.base import Meaning, MetricMap, Series
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 URL = ("--gateway-url", "http://127.0.0.1:1")
@@ -155,6 +157,15 @@ def test_a_soak_too_short_and_a_gateway_without_gauges():
     assert not_judged(metrics=EVERYTHING.metrics - {"nodejs_eventloop_lag_seconds"}) == {
         "no drift in event-loop lag": "the gateway does not say how late its event loop is"
     }
+
+
+def test_files_under_their_targets_name_are_judged(monkeypatch):
+    """A gateway that calls its open files otherwise is not said to be silent of them."""
+    target = SimpleNamespace(metrics=MetricMap(meanings={Meaning.OPEN_FILES: Series("mygw_files")}))
+    monkeypatch.setattr("soaklib.commands.unjudged.load_target", lambda _table: target)
+    none = EVERYTHING.metrics - {"process_open_fds"}
+    assert "no drift in gateway files" in not_judged(metrics=none)
+    assert "no drift in gateway files" not in not_judged(metrics=none | {"mygw_files"})
 
 
 def test_what_is_told_before_is_what_the_verdicts_say_after():

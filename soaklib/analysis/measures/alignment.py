@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["CONFIDENCE", "aligned"]
+__all__ = ["CONFIDENCE", "aligned", "each_time"]
 
 _PLACEBOS: Final = 400
 CONFIDENCE: Final = 0.95
@@ -79,21 +79,10 @@ def aligned(
     SettingsError
         The event never happened, or the window is shorter than a step.
     """
-    if not 0 < step_s <= window_s:
-        msg = f"window_s={window_s:g} must be at least step_s={step_s:g}, and both positive"
-        raise SettingsError(msg)
-    at_s = run.sql("select soak_seconds(at_us) as soak_s from events where name = $name order by 1", {"name": event})
-    if at_s.is_empty():
-        msg = f"the run has no event {event}; run.events() has those that happened"
-        raise SettingsError(msg)
-    others = run.sql(_OTHERS, {"name": event})
+    cells, events, apart, reach = _looked_at(run, event, window_s, step_s, leave_out)
     cell_s = step_s / _FINE
-    cells = _Cells.of(run, cell_s, leave_out)
-    events = np.floor(at_s["soak_s"].to_numpy() / cell_s).astype(np.int64)  # no call after an event is before it
-    reach = round(window_s / step_s)
     edges = np.arange(-reach, reach + 1) * _FINE
     minute = max(round(_MINUTE_S / cell_s), 1)
-    apart = _Apart.of(events, np.rint(others["soak_s"].to_numpy() / cell_s).astype(np.int64), reach * _FINE)
     real = cells.profile(apart.events, edges)
     rooms = _rooms(apart, events, reach * _FINE, cells.size, minute)
     placebos = [cells.profile(moved, edges) for moved in _placebos(rooms)]
@@ -116,6 +105,63 @@ def aligned(
             .select("offset_s", "measure", "value", "low", "high", "n", "events")
         )
     return pl.concat(frames)
+
+
+def each_time(
+    run: Run,
+    event: str = "TOKENS_ROTATED",
+    *,
+    window_s: float = 240.0,
+    step_s: float = 10.0,
+    leave_out: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Give what calls of the load met in the step after an event, each of its times by itself.
+
+    Parameters
+    ----------
+    run, event, window_s, step_s, leave_out
+        As for :func:`aligned`; the times are those that it looks at.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``soak_s`` (start of the step, to a tenth of a step), ``n`` (calls that count), ``failed``, in order of time.
+
+    Raises
+    ------
+    SettingsError
+        As :func:`aligned`.
+    """
+    cells, _, apart, _ = _looked_at(run, event, window_s, step_s, leave_out)
+    first, last = (np.clip(apart.events + cell, 0, cells.size) for cell in (0, _FINE))
+    told = {"n": cells.counted[last] - cells.counted[first], "failed": cells.failed[last] - cells.failed[first]}
+    return pl.DataFrame({"soak_s": apart.events * (step_s / _FINE), **told})
+
+
+class _LookedAt(NamedTuple):
+    """Calls by cell, all times of an event and those that are looked at, and how many steps lie on either side."""
+
+    cells: _Cells
+    events: Ints
+    apart: _Apart
+    reach: int
+
+
+def _looked_at(run: Run, event: str, window_s: float, step_s: float, leave_out: pl.DataFrame | None) -> _LookedAt:
+    if not 0 < step_s <= window_s:
+        msg = f"window_s={window_s:g} must be at least step_s={step_s:g}, and both positive"
+        raise SettingsError(msg)
+    at_s = run.sql("select soak_seconds(at_us) as soak_s from events where name = $name order by 1", {"name": event})
+    if at_s.is_empty():
+        msg = f"the run has no event {event}; run.events() has those that happened"
+        raise SettingsError(msg)
+    others = run.sql(_OTHERS, {"name": event})
+    cell_s = step_s / _FINE
+    cells = _Cells.of(run, cell_s, leave_out)
+    events = np.floor(at_s["soak_s"].to_numpy() / cell_s).astype(np.int64)  # no call after an event is before it
+    reach = round(window_s / step_s)
+    apart = _Apart.of(events, np.rint(others["soak_s"].to_numpy() / cell_s).astype(np.int64), reach * _FINE)
+    return _LookedAt(cells, events, apart, reach)
 
 
 class _Profile(NamedTuple):

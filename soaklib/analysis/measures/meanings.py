@@ -10,14 +10,19 @@ from soaklib.analysis.measures.metrics import metered
 from soaklib.analysis.measures.windows import summed
 from soaklib.errors import SettingsError, near_miss
 from soaklib.targets import load_target
-from soaklib.targets.base import Meaning
+from soaklib.targets.base import Meaning, Series
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from soaklib.analysis.sources.run import Run
 
-__all__ = ["counted_as"]
+__all__ = ["counted_as", "series_of"]
+
+
+def series_of(run: Run, meaning: Meaning) -> Series | None:
+    """Give where a meaning is found among what this run's kind of gateway exposes; None where it cannot tell it."""
+    return load_target(run.info.plan.target).metrics.meanings.get(meaning)
 
 
 def counted_as(run: Run, meaning: str, every: str = "1h", *, by: str | Sequence[str] = "tool") -> pl.DataFrame:
@@ -47,7 +52,7 @@ def counted_as(run: Run, meaning: str, every: str = "1h", *, by: str | Sequence[
         msg = f"no meaning {meaning!r}{near_miss(meaning, list(Meaning))}; pass one of {', '.join(Meaning)}"
         raise SettingsError(msg)
     labels = [by] if isinstance(by, str) else list(dict.fromkeys(by))
-    series = load_target(run.info.plan.target).metrics.meanings.get(Meaning(meaning))
+    series = series_of(run, Meaning(meaning))
     if series is None:
         return metered(run, "", every, by=labels)
     told = metered(run, series.metric, every, by=[*labels, *series.labels])

@@ -6,17 +6,31 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from soaklib.analysis.measures.meanings import series_of
 from soaklib.analysis.measures.metrics import in_soak_time
 from soaklib.exposition.ending import STARTS
+from soaklib.store.quoting import text_sql
+from soaklib.targets.base import Meaning
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import polars as pl
 
     from soaklib.analysis.sources.run import Run
 
-__all__ = ["Readings", "gateway_query", "generator_query", "longest_lived"]
+__all__ = [
+    "Readings",
+    "Start",
+    "gateway_query",
+    "generator_query",
+    "longest_lived",
+    "request_falls",
+    "starts_seen",
+    "tells_its_start",
+    "unplanned_starts",
+]
 
-_STARTED: Final = ", ".join(f"'{name}'" for name in STARTS)
 _A_HOLE: Final = 10  # steps: a longer one is time in which nobody read
 
 
@@ -38,11 +52,24 @@ class Readings(NamedTuple):
     processes: int
 
 
-def gateway_query(run: Run, metric: str, scale: float = 1.0) -> str:
+class Start(NamedTuple):
+    """A process that took another's place.
+
+    Attributes
+    ----------
+    after_s, until_s
+        The last reading of the one before, and the first of the new one: soak seconds.
+    """
+
+    after_s: float
+    until_s: float
+
+
+def gateway_query(run: Run, metric: str, scale: float = 1.0, labels: Mapping[str, str] | None = None) -> str:
     """Give the SQL of a gauge of the gateway: ``at_us``, ``soak_s``, ``value``, ``process``.
 
-    The process is told by the start time that the gateway exposes, else, of the embedded gateway, which dies with its
-    runner, by the run's segment.
+    The process is told by the start time that the gateway exposes, under its target's name for it or a usual one,
+    else, of the embedded gateway, which dies with its runner, by the run's segment.
 
     Parameters
     ----------
@@ -52,13 +79,18 @@ def gateway_query(run: Run, metric: str, scale: float = 1.0) -> str:
         Name of the gauge; series of one scrape are added up.
     scale
         What its values are multiplied with.
+    labels
+        What its series must bear; others are left out.
     """
     otherwise = "segment" if run.info.embedded else "0"
+    wanted = f"metric = {text_sql(metric)}" + "".join(
+        f" and label(labels, {text_sql(label)}) = {text_sql(value)}" for label, value in (labels or {}).items()
+    )
     return f"""
         with readings as (
-            select at_us, sum("value") * {scale!r} as "value" from samples where metric = '{metric}' group by at_us
+            select at_us, sum("value") * {scale!r} as "value" from samples where {wanted} group by at_us
         ), starts as (
-            select at_us, round(max("value")) as started from samples where metric in ({_STARTED}) group by at_us
+            select at_us, round(max("value")) as started from samples where metric in ({_starts(run)}) group by at_us
         )
         select readings.at_us, soak_seconds(readings.at_us) as soak_s, "value",
                coalesce(started, {otherwise}, 0)::DOUBLE as process
@@ -66,6 +98,33 @@ def gateway_query(run: Run, metric: str, scale: float = 1.0) -> str:
         asof left join starts on readings.at_us >= starts.at_us
         asof left join (from segments where lane is null) segments on readings.at_us >= segments.started_at_us
         order by readings.at_us"""  # noqa: S608 - our own names
+
+
+def _starts(run: Run) -> str:
+    """Give the SQL list of the metrics that tell when the gateway's process began."""
+    told = series_of(run, Meaning.START)
+    return ", ".join(map(text_sql, dict.fromkeys([*STARTS, *([] if told is None else [told.metric])])))
+
+
+def tells_its_start(run: Run) -> bool:
+    """Say whether the gateway ever told when its process began."""
+    query = f"select exists(from samples where metric in ({_starts(run)}))"
+    return bool(run.sql(query).item())
+
+
+def request_falls(run: Run) -> int | None:
+    """Count how often the gateway's count of requests fell, as that of a new process does; None where it has none."""
+    told = series_of(run, Meaning.REQUESTS)
+    if told is None:
+        return None
+    names = ", ".join(text_sql(f"{told.metric}{suffix}") for suffix in ("", "_total", "_count"))
+    scrapes, falls = run.sql(
+        f"""
+        select count(*), count(*) filter (n < before) from (
+            select n, lag(n) over (order by at_us) as before from (
+                select at_us, sum("value") as n from samples where metric in ({names}) group by at_us))"""  # noqa: S608 - quoted
+    ).row(0)
+    return int(falls) if scrapes else None
 
 
 def generator_query(column: str, scale: float = 1.0) -> str:
@@ -93,6 +152,40 @@ def longest_lived(readings: pl.DataFrame) -> Readings:
     longest = max(range(len(parts)), key=observed.__getitem__)
     series = in_soak_time(parts[longest].select("soak_s", "value"))
     return Readings(series, observed[longest], len(parts))
+
+
+def starts_seen(readings: pl.DataFrame) -> list[Start]:
+    """Give the processes that took another's place; those that answer in turn have taken no place.
+
+    Parameters
+    ----------
+    readings
+        As for :func:`longest_lived`.
+    """
+    parts = readings.partition_by("process")
+    stretches = [(float(part["soak_s"].to_numpy().min()), float(part["soak_s"].to_numpy().max())) for part in parts]
+    found = []
+    for first_s, _ in sorted(stretches):
+        ended = [last_s for _, last_s in stretches if last_s < first_s]
+        if ended:
+            found.append(Start(max(ended), first_s))
+    return found
+
+
+def unplanned_starts(run: Run, starts: list[Start]) -> int:
+    """Count those with no change of the plan beside them; the embedded gateway begins anew with its runner.
+
+    Parameters
+    ----------
+    run
+        The run.
+    starts
+        As :func:`starts_seen` gives them.
+    """
+    planned = run.sql("select soak_seconds(at_us) as soak_s from events where event_key like 'change:%'")["soak_s"]
+    moments = [*planned.to_list(), *(one.soak_started_s for one in run.info.segments[1:] if run.info.embedded)]
+    before_s = run.thresholds.recovery_s
+    return sum(not any(one.after_s - before_s <= at_s <= one.until_s for at_s in moments) for one in starts)
 
 
 def _observed_s(at_us: pl.Series) -> float:

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from soaklib.analysis.statistics.daily import without_day_of
-from soaklib.analysis.statistics.floors import floors
-from soaklib.analysis.statistics.series import FloatArray, Grid, gridded, regular
+from soaklib.analysis.statistics.floors import FINE_CELLS, Judged, judged_points
+from soaklib.analysis.statistics.series import FloatArray, Grid, gridded
 from soaklib.analysis.statistics.sieve import fit_sieve, long_run_sd, remove_trend
 from soaklib.analysis.statistics.slopes import least_squares, theil_sen
 from soaklib.analysis.statistics.wander import A_DAY, LEAST_POINTS, against_a_walk, doubt, is_daily
@@ -43,9 +43,7 @@ __all__ = ["Drift", "drift"]
 CONFIDENCE = 0.90
 LEVEL = 0.05
 MIN_POINTS = 36
-MAX_POINTS = 144
 
-_FINE_CELLS = 2880
 # The sieve is itself an estimate, which costs a 90 % interval one to two points of coverage: they are put back here.
 COVERING = 0.93
 # Of few points its memory is known so badly that even that is too little: there the pivots are widened, too.
@@ -119,9 +117,9 @@ def drift(
 
     Without a margin: ``drift`` if the test rejects at 5 %, else ``inconclusive`` (no evidence is not evidence of none).
     With one: ``stable`` if the 90 % interval of the change lies inside the margin, ``drift`` if the test rejects and
-    the interval is not inside, else ``inconclusive``. Of fewer than 102 points the test is stricter and the interval
-    wider by a tenth, since their memory is known badly; of fewer than 36 they are those against a random walk, and it
-    takes an interval wholly outside the margin to make a drift; fewer than 8 are always ``inconclusive``.
+    the change itself lies outside, else ``inconclusive``. Of fewer than 102 points the test is stricter and the
+    interval wider by a tenth, since their memory is known badly; of fewer than 36 they are those against a random walk,
+    and it takes an interval wholly outside the margin to make a drift; fewer than 8 are always ``inconclusive``.
 
     More than 144 points are averaged into at most 144 equal cells: a drift over the run loses nothing by that.
 
@@ -170,16 +168,15 @@ def drift(
     if resamples < _LEAST_RESAMPLES:
         message = f"resamples is {resamples}; pass at least {_LEAST_RESAMPLES}"
         raise SettingsError(message)
-    fine = gridded(series, mask=mask, warm_up=warm_up, max_cells=_FINE_CELLS)
+    fine = gridded(series, mask=mask, warm_up=warm_up, max_cells=FINE_CELLS)
     if reference is not None:
         fine = without_day_of(fine, reference)
-    whole, teeth = _coarse(fine), floors(fine) if floor else None
-    on_floors = teeth is not None and int(_coarse(teeth).seen.sum()) >= LEAST_POINTS
-    grid = _coarse(teeth) if teeth is not None and on_floors else whole
+    judged = judged_points(fine, floor=floor)
+    grid, on_floors = judged.grid, judged.on_floors
     n = int(grid.seen.sum())
     what = f"{n} points"
     if floor:
-        what += _of_floors(teeth, on_floors=on_floors)
+        what += _of_floors(judged)
     if reference is not None:
         what += ", beyond what the reference does at the same time of day"
     level = float(np.median(grid.value[grid.seen])) if n else None
@@ -195,12 +192,12 @@ def drift(
     return _doubted(_judged(estimate, margin, fine.span_h), grid.value[grid.seen], grid.time_h[grid.seen])
 
 
-def _of_floors(teeth: Grid | None, *, on_floors: bool) -> str:
+def _of_floors(judged: Judged) -> str:
     """Say what became of the wish to judge floors."""
-    if on_floors:
+    if judged.on_floors:
         return ", the floors of a sawtooth"
-    if teeth is not None:
-        return f", whole since {int(teeth.seen.sum())} teeth have too few floors"
+    if judged.teeth is not None:
+        return f", whole since {judged.teeth} teeth have too few floors"
     return ", no sawtooth seen"
 
 
@@ -236,13 +233,6 @@ def _of_few(grid: Grid, margin: float | None, span_h: float, what: str) -> Drift
         state, walked.slope, (walked.low, walked.high), walked.p_value, n, float(n), None, words,
         detectable=detectable, level=float(np.median(grid.value[seen])),
     )  # fmt: skip
-
-
-def _coarse(grid: Grid) -> Grid:
-    if len(grid.value) <= MAX_POINTS:
-        return grid
-    merged = regular(grid.time_h, grid.value, max_cells=MAX_POINTS, origin_us=grid.origin_us)
-    return replace(merged, rows=grid.rows)
 
 
 def _estimate(grid: Grid, margin_per_hour: float | None, resamples: int) -> Drift:
@@ -315,6 +305,9 @@ def _judged(found: Drift, margin: float | None, span_h: float) -> Drift:
     if max(abs(low), abs(high)) < margin:
         moved = "Moved for certain, within what was said not to matter, the" if rejected else "Stable within the"
         return replace(found, state="stable", detail=f"{moved} {bound}: {change}{tail}.")
-    if rejected:
+    if rejected and abs(found.slope_per_hour) * span_h > margin:
         return replace(found, state="drift", detail=f"Drifts by {change}, not within the {bound}{tail}.")
+    if rejected:
+        said = f"Moved for certain, whether beyond the margin is not told: {change}, {bound}{tail}."
+        return replace(found, state="inconclusive", detail=said)
     return replace(found, state="inconclusive", detail=f"Too noisy to tell for the {bound}: {change}{tail}.")

@@ -6,11 +6,20 @@ table that fills and is swept is the same.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Final, NamedTuple
+
 import numpy as np
 
 from soaklib.analysis.statistics.series import Grid, regular
+from soaklib.analysis.statistics.wander import LEAST_POINTS
 
-__all__ = ["floors"]
+__all__ = ["FINE_CELLS", "MAX_POINTS", "Judged", "coarse", "floors", "judged_points"]
+
+FINE_CELLS: Final = 2880
+"""Cells of a series in which teeth are looked for, at most."""
+MAX_POINTS: Final = 144
+"""Points that are judged, at most."""
 
 _FALL_SHARE = 0.25
 _STEP_SDS = 6.0
@@ -19,6 +28,50 @@ _ALIKE = 0.75
 _FALLS_A_RISE = 4
 _LEAST_CLIMB = 0.5
 _TO_SD = 1.4826
+
+
+class Judged(NamedTuple):
+    """What is judged of a series.
+
+    Attributes
+    ----------
+    grid
+        Its points, at most :data:`MAX_POINTS`.
+    on_floors
+        Whether they are the floors of a sawtooth.
+    teeth
+        How many whole teeth it has; None where it is no sawtooth, or was not asked for one.
+    """
+
+    grid: Grid
+    on_floors: bool
+    teeth: int | None
+
+
+def judged_points(fine: Grid, *, floor: bool) -> Judged:
+    """Give the points to judge: the floors where they are wanted and enough, else the whole series.
+
+    Parameters
+    ----------
+    fine
+        The series in at most :data:`FINE_CELLS` cells.
+    floor
+        Whether floors are wanted.
+    """
+    teeth = floors(fine) if floor else None
+    if teeth is None:
+        return Judged(coarse(fine), on_floors=False, teeth=None)
+    lowest = coarse(teeth)
+    on_floors = int(lowest.seen.sum()) >= LEAST_POINTS
+    return Judged(lowest if on_floors else coarse(fine), on_floors, int(teeth.seen.sum()))
+
+
+def coarse(grid: Grid) -> Grid:
+    """Average a series into at most :data:`MAX_POINTS` cells."""
+    if len(grid.value) <= MAX_POINTS:
+        return grid
+    merged = regular(grid.time_h, grid.value, max_cells=MAX_POINTS, origin_us=grid.origin_us)
+    return replace(merged, rows=grid.rows)
 
 
 def floors(grid: Grid) -> Grid | None:

@@ -5,11 +5,12 @@ for, with at least three cells on either side, on normal scores of the ranks: of
 counts. Whether it counts is asked of an AR-sieve of what it leaves (:mod:`soaklib.analysis.statistics.sieve`), at 0.5
 %, each simulated series with its own best step; and, as for a slope, of a random walk where what it leaves hangs
 together, and of one cycle of a day (:mod:`soaklib.analysis.statistics.wander`). Three or four last points that lie far
-beyond all before need no ranks.
+beyond all before need no ranks, and so the last two floors of a sawtooth: each is the least of a whole tooth.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
@@ -17,14 +18,15 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from soaklib.analysis.statistics.daily import without_day_of
+from soaklib.analysis.statistics.floors import FINE_CELLS, MAX_POINTS, judged_points
 from soaklib.analysis.statistics.series import gridded, ranks
-from soaklib.analysis.statistics.sieve import fit_sieve, long_run_sd
+from soaklib.analysis.statistics.sieve import Sieve, fit_sieve, long_run_sd
 from soaklib.analysis.statistics.wander import step_doubt
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from soaklib.analysis.statistics.series import BoolArray, FloatArray, IntArray
+    from soaklib.analysis.statistics.series import BoolArray, FloatArray, Grid, IntArray
 
 __all__ = ["LEVEL", "Level", "level"]
 
@@ -32,9 +34,11 @@ LEVEL: Final = 0.005
 """Chance of calling a quiet series moved; the best of all steps is tried."""
 MIN_POINTS: Final = 36
 
-_MAX_CELLS: Final = 144
 _LEAST_SIDE: Final = 3
+_LEAST_FLOORS: Final = 20  # of fewer, a random walk puts its last points that far off in more than 0.5 % of cases
+_LEAST_FLOORS_AFTER: Final = 2
 _RESAMPLES: Final = 999
+_CHUNK: Final = 4000
 _SEED: Final = 19_540_615
 _NOTHING: Final = 1e-9
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -93,6 +97,7 @@ def level(
     warm_up: float = 0.05,
     tests: int = 1,
     reference: pl.DataFrame | None = None,
+    floor: bool = False,
 ) -> Level:
     """Look for a level that moved and stayed.
 
@@ -103,28 +108,34 @@ def level(
     margin
         Largest change, in value units, that does not matter.
     tests
-        How many series are asked the same; the level is shared among them.
+        How many series are asked the same; the level is shared among them, and the more series are simulated where
+        one may have moved.
+    floor
+        As for :func:`~soaklib.analysis.statistics.drift.drift`. Of fewer than 36 floors only the last few that lie far
+        beyond all before have moved.
 
     Raises
     ------
     SettingsError
         When series, mask, ``warm_up`` or reference are not as described.
     """
-    grid = gridded(series, mask=mask, warm_up=warm_up, max_cells=_MAX_CELLS)
-    if reference is not None:
-        grid = without_day_of(grid, reference)
+    grid, on_floors = _points(series, mask, warm_up, reference, floor=floor)
     seen, n = grid.seen, int(grid.seen.sum())
-    if n < MIN_POINTS:
+    value, time_h = grid.value[seen], grid.time_h[seen]
+    apart = _apart(value, _LEAST_FLOORS_AFTER if on_floors else _LEAST_SIDE)
+    resamples = max(_RESAMPLES, math.ceil(2 * tests / LEVEL))
+    if n >= MIN_POINTS:
+        places = np.flatnonzero(seen)
+        score = np.zeros(len(seen))
+        score[places] = _normal_scores(value)
+        edge, p_value, critical, inflation = _best_step(score, seen, resamples)
+        if apart is not None:
+            edge, p_value = apart, 1 / (resamples + 1)
+    elif on_floors and n >= _LEAST_FLOORS and apart is not None:
+        edge, p_value, critical, inflation = apart, LEVEL / tests, None, 1.0
+    else:
         detail = f"Too short to look for a step: {n} points, at least {MIN_POINTS} are needed."
         return Level("inconclusive", None, None, None, None, None, n, None, detail)
-    value, time_h = grid.value[seen], grid.time_h[seen]
-    places = np.flatnonzero(seen)
-    score = np.zeros(len(seen))
-    score[places] = _normal_scores(value)
-    edge, p_value, critical, inflation = _best_step(score, seen)
-    apart = _apart(value)
-    if apart is not None:
-        edge, p_value = apart, 1 / (_RESAMPLES + 1)
     low, high = value[:edge], value[edge:]
     before, after = float(np.median(low)), float(np.median(high))
     left = np.concatenate([low - before, high - after])
@@ -133,13 +144,14 @@ def level(
     half = _REACH * error * (1 / len(low) + 1 / len(high)) ** 0.5
     change = after - before
     interval = (change - half, change + half)
-    detectable = (critical + _POWER_REACH) * inflation * spread * 2 / n**0.5
+    detectable = None if critical is None else (critical + _POWER_REACH) * inflation * spread * 2 / n**0.5
     at = _EPOCH + timedelta(microseconds=grid.origin_us) + timedelta(hours=float(time_h[edge]))
     words = (
         f"from {at:%H:%M:%S} on the level is {after:.4g} instead of {before:.4g}, by {change:+.4g} (90 % interval "
-        f"{interval[0]:.4g} to {interval[1]:.4g}, p = {p_value:.3f}, {len(high)} of {n} points)"
+        f"{interval[0]:.4g} to {interval[1]:.4g}, p = {p_value:.3f}, {len(high)} of {n} "
+        f"{'floors' if on_floors else 'points'})"
     )
-    within, certain = max(abs(bound) for bound in interval) <= margin, p_value * tests <= LEVEL
+    within, certain = max(abs(bound) for bound in interval) <= margin, p_value <= LEVEL / tests
     state: Literal["moved", "stable", "inconclusive"]
     if not certain or within:
         state, said = (
@@ -155,16 +167,36 @@ def level(
     return Level(state, at, before, after, interval, p_value, n, detectable, f"{said} {words}.")
 
 
-def _apart(value: FloatArray) -> int | None:
+def _points(
+    series: pl.DataFrame,
+    mask: pl.DataFrame | None,
+    warm_up: float,
+    reference: pl.DataFrame | None,
+    *,
+    floor: bool,
+) -> tuple[Grid, bool]:
+    """Give the points to look at, and whether they are the floors of a sawtooth."""
+    if floor:
+        fine = gridded(series, mask=mask, warm_up=warm_up, max_cells=FINE_CELLS)
+        judged = judged_points(fine if reference is None else without_day_of(fine, reference), floor=True)
+        if judged.on_floors:
+            return judged.grid, True
+    grid = gridded(series, mask=mask, warm_up=warm_up, max_cells=MAX_POINTS)
+    return grid if reference is None else without_day_of(grid, reference), False
+
+
+def _apart(value: FloatArray, least: int) -> int | None:
     """Give where the last points begin that all lie beyond all before by more than the range of those; None if none do.
 
-    The ranks of three or four points of a day cannot be certain; a distance like that can.
+    The ranks of so few points of a day cannot be certain; a distance like that can.
     """
+    if len(value) <= least:
+        return None
     for signed in (value, -value):
         top, bottom = np.maximum.accumulate(signed)[:-1], np.minimum.accumulate(signed)[:-1]
         lowest = np.minimum.accumulate(signed[::-1])[::-1][1:]
         edges = np.flatnonzero(lowest - top > top - bottom) + 1
-        edges = edges[(edges >= len(value) // 2) & (edges <= len(value) - _LEAST_SIDE)]
+        edges = edges[(edges >= len(value) // 2) & (edges <= len(value) - least)]
         if len(edges):
             return int(edges[0])
     return None
@@ -176,24 +208,36 @@ def _normal_scores(value: FloatArray) -> FloatArray:
     return np.asarray(ndtri((ranks(value) - 0.375) / (len(value) + 0.25)))
 
 
-def _best_step(score: FloatArray, seen: BoolArray) -> tuple[int, float, float, float]:
-    """Give the best step's first seen cell, its p-value, the critical size and how much memory inflates an error."""
+def _best_step(score: FloatArray, seen: BoolArray, resamples: int) -> tuple[int, float, float, float]:
+    """Give the best step's first seen cell, its p-value, the critical size and how much memory inflates an error.
+
+    More than 999 series are simulated only where those show fewer steps as large than one in two hundred.
+    """
     row = score[None, :]
     edge, size = _steps(row, seen)
     left = _without(row, seen, edge)
     residual = np.where(seen, left[0], np.nan)
     if np.nanmax(np.abs(residual)) <= _NOTHING * max(float(np.abs(row).max()), _NOTHING):
-        return int(edge[0]), (1 / (_RESAMPLES + 1) if np.ptp(score[seen]) > 0 else 1.0), 0.0, 1.0
+        return int(edge[0]), (1 / (resamples + 1) if np.ptp(score[seen]) > 0 else 1.0), 0.0, 1.0
     rng = np.random.default_rng(_SEED)
     sieve = fit_sieve(residual, lambda rows: _without(rows, seen, _steps(rows, seen)[0]), rng)
-    made = sieve.simulate(_RESAMPLES, len(seen), rng)
-    made_edges, made_sizes = _steps(made, seen)
-    order = len(sieve.coefficients)
-    sizes = made_sizes / long_run_sd(_without(made, seen, made_edges), seen, order)
-    error = long_run_sd(left, seen, order).item()
-    p_value = float((1 + np.count_nonzero(sizes >= size.item() / error)) / (_RESAMPLES + 1))
+    error = long_run_sd(left, seen, len(sieve.coefficients)).item()
+    sizes = _sizes_of_noise(sieve, _RESAMPLES, seen, rng)
+    made, reached = _RESAMPLES, int(np.count_nonzero(sizes >= size.item() / error))
+    while made < resamples and 1 + reached <= LEVEL * (made + 1):
+        more = min(_CHUNK, resamples - made)
+        reached += int(np.count_nonzero(_sizes_of_noise(sieve, more, seen, rng) >= size.item() / error))
+        made += more
+    p_value = (1 + reached) / (made + 1)
     inflation = max(error / float(np.nanstd(residual)), 1.0)
     return int(edge[0]), p_value, float(np.quantile(sizes, 1 - LEVEL)), inflation
+
+
+def _sizes_of_noise(sieve: Sieve, series: int, seen: BoolArray, rng: np.random.Generator) -> FloatArray:
+    """Give the sizes of the best steps of so many series of noise, each in its own error."""
+    made = sieve.simulate(series, len(seen), rng)
+    edges, sizes = _steps(made, seen)
+    return np.asarray(sizes / long_run_sd(_without(made, seen, edges), seen, len(sieve.coefficients)))
 
 
 def _steps(rows: FloatArray, seen: BoolArray) -> tuple[IntArray, FloatArray]:

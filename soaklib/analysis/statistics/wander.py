@@ -26,7 +26,17 @@ from soaklib.analysis.statistics.slopes import theil_sen
 if TYPE_CHECKING:
     from soaklib.analysis.statistics.series import FloatArray
 
-__all__ = ["A_DAY", "COSINES", "LEAST_POINTS", "Walked", "against_a_walk", "doubt", "is_daily", "step_doubt"]
+__all__ = [
+    "A_DAY",
+    "COSINES",
+    "LEAST_POINTS",
+    "Walked",
+    "against_a_walk",
+    "doubt",
+    "is_daily",
+    "step_doubt",
+    "walk_p_value",
+]
 
 LEAST_POINTS: Final = 8
 """Fewer points are not held against anything."""
@@ -97,6 +107,19 @@ def against_a_walk(value: FloatArray, time: FloatArray) -> Walked:
     p_value = float((1 + np.count_nonzero(pivots >= abs(slope) / around)) / (_WALKS + 1))
     detectable = float(np.quantile(critical - slopes / ranges, _POWER)) * around
     return Walked(slope, slope - half * around, slope + half * around, p_value, detectable)
+
+
+def walk_p_value(value: FloatArray, time: FloatArray) -> float:
+    """Give the share of random walks that come as far: of averages of four points, of few points as they are.
+
+    Parameters
+    ----------
+    value, time
+        As for :func:`against_a_walk`.
+    """
+    if len(value) < LEAST_POINTS * _GROUP:
+        return against_a_walk(value, time).p_value
+    return against_a_walk(_grouped(value), _grouped(time)).p_value
 
 
 def doubt(value: FloatArray, time_h: FloatArray) -> str | None:

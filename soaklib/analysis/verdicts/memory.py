@@ -1,8 +1,8 @@
 """How a gauge is judged for drift, for the criterion as for the figure: which series, and which fit.
 
-The gateway's memory is the resident size of its process, or what /health says where that is not exposed. Of several
-processes the one that was read for longest is judged, outside planned and invalid windows, on the floors of a sawtooth.
-In less than half an hour of wall time a leak is told only where it is obvious, and stable is nothing.
+The gateway's memory is what its target calls so, else the resident size of its process, or what /health says. Of
+several processes the one that was read for longest is judged, outside planned and invalid windows, on the floors of a
+sawtooth. In less than half an hour of wall time a leak is told only where it is obvious, and stable is nothing.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+import numpy as np
+
+from soaklib.analysis.measures.meanings import series_of
 from soaklib.analysis.measures.processes import Readings, gateway_query, generator_query, longest_lived
 from soaklib.analysis.statistics.drift import drift
 from soaklib.analysis.verdicts.endpoints import not_judged
 from soaklib.errors import SettingsError
+from soaklib.targets.base import Meaning
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,6 +34,7 @@ __all__ = [
     "memory_metric",
     "memory_query",
     "memory_trend",
+    "untold_of_the_run",
 ]
 
 LEAST_MEMORY_WALL_S: Final = 1800.0
@@ -79,7 +84,8 @@ def gauge_trend(run: Run, readings: Readings, *, margin: float, floor: bool) -> 
 def memory_trend(run: Run, of: Literal["gateway", "generator"] = "gateway") -> GaugeTrend:
     """Give the memory that the criterion judges, in MiB, with its trend: what a figure of it has to show.
 
-    Where the criterion says that it was watched for too short a time the trend is ``inconclusive``.
+    Where the criterion says that it was watched for too short a time, or that one of several processes does not tell
+    of the run, the trend is ``inconclusive``.
 
     Parameters
     ----------
@@ -93,16 +99,47 @@ def memory_trend(run: Run, of: Literal["gateway", "generator"] = "gateway") -> G
     SettingsError
         It is neither of the two.
     """
-    readings = longest_lived(run.sql(memory_query(run, of)))
+    readings = run.sql(memory_query(run, of))
     margin = run.thresholds.drift_memory_mib
-    told = gauge_trend(run, readings, margin=margin, floor=True)
+    told = gauge_trend(run, longest_lived(readings), margin=margin, floor=True)
     if told.observed_s >= LEAST_MEMORY_WALL_S or _is_obvious(told, margin):
-        return told
+        said = untold_of_the_run(told.trend, told.series, readings, margin, "MiB")
+        if told.trend.state != "stable" or said is None:
+            return told
+        return told._replace(trend=replace(told.trend, state="inconclusive", detail=f"{said} {told.trend.detail}"))
     detail = (
         f"Too short to tell: {told.observed_s / 60:.1f} wall minutes of readings, at least "
         f"{LEAST_MEMORY_WALL_S / 60:.0f} are needed for what is not obvious."
     )
     return told._replace(trend=replace(told.trend, state="inconclusive", detail=detail))
+
+
+def untold_of_the_run(
+    trend: Drift, series: pl.DataFrame, readings: pl.DataFrame, margin: float, unit: str
+) -> str | None:
+    """Say why a process that is stable is none for the run; None where its pace over the run is within the margin.
+
+    The margin is one for the run, not for each of the processes that took one another's place in it.
+
+    Parameters
+    ----------
+    trend, series
+        Of the process that is judged.
+    readings
+        Of all processes.
+    margin, unit
+        Of the gauge.
+    """
+    own_s, run_s = (float(np.ptp(read["soak_s"].to_numpy())) for read in (series, readings))
+    if trend.interval is None or own_s >= run_s:
+        return None
+    low, high = (bound * run_s / 3600 for bound in trend.interval)
+    if max(abs(low), abs(high)) <= margin:
+        return None
+    return (
+        f"At this pace {low:+.4g} to {high:+.4g} {unit} over the {run_s / 3600:.3g} h that were read, of which the "
+        f"process was there for {own_s / 3600:.3g} h: not told for the run."
+    )
 
 
 def _is_obvious(told: GaugeTrend, margin: float) -> bool:
@@ -120,12 +157,14 @@ def memory_query(run: Run, of: Literal["gateway", "generator"]) -> str:
         raise SettingsError(message)
     if of == "generator":
         return generator_query("rss_bytes", _PER_MIB)
-    return gateway_query(run, memory_metric(run), _PER_MIB)
+    metric, told = memory_metric(run), series_of(run, Meaning.MEMORY)
+    return gateway_query(run, metric, _PER_MIB, told.labels if told is not None and told.metric == metric else None)
 
 
 def memory_metric(run: Run) -> str:
     """Give the name of the gauge that tells the gateway's memory."""
-    return first_exposed(run, *_MEMORY)
+    told = series_of(run, Meaning.MEMORY)
+    return first_exposed(run, *([] if told is None else [told.metric]), *_MEMORY)
 
 
 def first_exposed(run: Run, *metrics: str) -> str:

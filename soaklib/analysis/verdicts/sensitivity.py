@@ -90,5 +90,6 @@ def _of_rate(name: str, n: int, rate: float, low: float, high: float) -> str:
         return _SHOWN[name].format(rate - low)
     if name == _SPIKE and n:
         failures = max(_LEAST_ERRORS, int(high * n / 100) + 1)
-        return f"{failures:,} failures in the {n:,} calls of those minutes, {100 * failures / n:.2g} %"
+        several = f"{failures:,} failures in the {n:,} calls of those minutes, {100 * failures / n:.2g} %"
+        return f"{several}, not all after one of several rotations"
     return ""

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from soaklib.analysis.measures.alignment import aligned
+from soaklib.analysis.measures.alignment import aligned, each_time
 from soaklib.errors import SettingsError
 
 _PERIOD_S = 600.0
@@ -124,3 +124,11 @@ def test_an_event_that_never_happened_is_told():
         aligned(_Run(), "RUN_GAP")
     with pytest.raises(SettingsError, match="must be at least step_s"):
         aligned(_Run(), window_s=5.0, step_s=10.0)
+
+
+def test_each_time_is_told_by_itself():
+    """Of forty events each has its calls and failures of the step after it; what they have is in the profile."""
+    run = _Run(failing_after_s=10.0)
+    each = each_time(run, window_s=100.0, step_s=10.0)
+    assert (each.height, each["n"].unique().to_list(), each["failed"].unique().to_list()) == (_ROTATIONS, [40], [20])
+    assert each["soak_s"].to_list() == [_PERIOD_S * number for number in range(1, _ROTATIONS + 1)]

@@ -333,3 +333,12 @@ def test_a_reference_of_other_hours_is_refused():
     morning = day(noise(2)).head(36)
     with pytest.raises(SettingsError, match="pass a run that covers the same hours of the day"):
         drift(day(noise(1)), reference=morning)
+
+
+def test_a_change_that_is_allowed_is_no_drift_however_certain():
+    """True changes of 3 beyond a margin of 5 in none but their interval: moved for certain, and not told."""
+    found = [drift(day(2.2 * noise(seed) + 0.3 * LINE), margin=5, resamples=199) for seed in range(12)]
+    assert all(abs(one.slope_per_hour) * SPAN_H > 5 for one in found if one.state == "drift")
+    untold = [one for one in found if "whether beyond the margin is not told" in one.detail]
+    assert untold
+    assert all((one.state, one.p_value <= 0.05) == ("inconclusive", True) for one in untold)

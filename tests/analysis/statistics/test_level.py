@@ -84,3 +84,51 @@ def test_a_level_is_looked_for_beyond_a_reference():
     assert level(day(value), margin=1).state != "moved"
     moved = level(day(value), margin=1, reference=reference)
     assert (moved.state, moved.at, moved.change) == ("moved", START + STEP * 120, pytest.approx(8, abs=1.5)), moved
+
+
+@pytest.mark.parametrize("tests", [6, 20])
+@pytest.mark.parametrize(("last", "size"), [(72, 4), (14, 60)])
+def test_a_level_that_moved_is_found_among_many_series(tests, last, size):
+    """However many share the level, what is certain can be told: by ranks, and by a distance."""
+    found = level(day(stepped(last, size)), margin=1, tests=tests)
+    assert (found.state, found.p_value <= 0.005 / tests) == ("moved", True), found
+
+
+def test_quiet_noise_has_not_moved_among_many_series():
+    """More series to compare with find no step where there is none."""
+    assert level(day(noise(3)), margin=0.1, tests=20).state == "stable"
+
+
+MINUTE = np.arange(1440)
+
+
+def teeth(minutes, height, floor):
+    """Give a sawtooth of a day's minutes over a floor, hardly noisy."""
+    climb = height / minutes * (MINUTE % minutes)
+    return day(climb + floor + np.random.default_rng(1).random(1440), step=STEP / 10)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "height", "since", "by"),
+    [(30, 300, 1368, 500), (30, 100, 1325, 300), (30, 300, 720, 500), (60, 300, 1200, 500)],
+    ids=["two floors", "the last twelfth", "half", "few floors"],
+)
+def test_a_floor_that_moved_under_a_sawtooth_is_found(minutes, height, since, by):
+    """What is left after each collection moved: by two floors of 45, by half of them, by four of 22."""
+    found = level(teeth(minutes, height, 100 + by * np.heaviside(MINUTE - since, 1)), margin=64, floor=True)
+    assert (found.state, "floors)" in found.detail) == ("moved", True), found
+    assert found.change == pytest.approx(by, abs=2)
+    assert found.p_value <= 0.005
+
+
+@pytest.mark.parametrize("minutes", [30, 60, 120])
+def test_floors_that_stay_have_not_moved(minutes):
+    """A sawtooth on a level floor has moved nowhere, nor have floors that are too few to tell."""
+    assert level(teeth(minutes, 300, 100), margin=1, floor=True).state != "moved"
+    assert level(teeth(120, 300, 100 + 500 * (MINUTE >= 1368)), margin=64, floor=True).interval is None
+
+
+def test_a_series_without_teeth_is_looked_at_whole():
+    """Floors that are none change nothing."""
+    series = day(stepped(14, 6))
+    assert level(series, margin=1, floor=True) == level(series, margin=1)

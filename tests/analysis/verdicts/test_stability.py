@@ -1,6 +1,7 @@
 """What must not drift: judged tool by tool, in soak time, of one process."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from soaklib.analysis.measures.processes import longest_lived
 from soaklib.analysis.statistics.drift import drift
 from soaklib.analysis.verdicts.criteria import stability
 from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_series
+from soaklib.targets.base import Meaning, MetricMap, Series
 
 GAUGE = "insert into samples select i * {step_s} * 1000000, '{metric}', [], {value} from range({n}) r(i)"
 NO_START = "delete from samples where metric like '%process_start_time_seconds'"
@@ -35,11 +37,14 @@ def own_memory(value, n=3600, at="i * 1000000"):
 
 JITTER = "(hash(i) % 1000) / 1000.0"
 
+# a busy machine makes a rehearsal noisy, and then what is judged here is the machine
+STEADY = "update outcomes set done_at_us = sent_at_us + 1200 + hash(slot * 3 + step) % 700 where done_at_us is not null"
+
 
 @pytest.mark.parametrize(
     ("criterion", "statements"),
     [
-        (stability.no_drift_in_latency_tail, ["update outcomes set done_at_us = done_at_us + slot * 40"]),
+        (stability.no_drift_in_latency_tail, [STEADY, "update outcomes set done_at_us = done_at_us + slot * 40"]),
         (stability.no_drift_in_gateway_files, gauge("process_open_fds", f"50 + i * 0.2 + 4 * {JITTER}")),
         (
             stability.no_drift_in_event_loop_lag,
@@ -72,8 +77,6 @@ def test_files_that_are_swept_are_judged_on_their_floors(judged):
     assert (verdict.state, "floors of a sawtooth" in verdict.detail) == ("pass", True), verdict
 
 
-# a busy machine makes a rehearsal noisy, and then what is judged here is the machine
-STEADY = "update outcomes set done_at_us = sent_at_us + 1200 + hash(slot * 3 + step) % 700 where done_at_us is not null"
 SLOW_CHATS = "update outcomes set done_at_us = sent_at_us + 300000 + (hash(slot) % 2000) where tool = 'openai'"
 
 
@@ -165,6 +168,7 @@ def test_a_leak_that_a_restart_hides_is_found_in_the_longest_process(judged):
     assert verdict.state == "fail"
     assert verdict.measure == pytest.approx(300, rel=0.05)
     assert "179.0 wall minutes of readings of the longest of 8 processes" in verdict.detail
+    assert "(7 starts seen, 7 of them beside no planned change)" in verdict.detail
 
 
 def test_two_processes_behind_one_address_are_two_series(judged):
@@ -192,3 +196,80 @@ def test_chance_alarms_of_many_tools_are_allowed_for(rehearsal):
     told = stability._found(part, drifting, 1e-6, 0.12, 4)
     assert (told.state, "which chance may make" in told.detail) == ("insufficient", True)
     assert math.isfinite(told.reach)
+
+
+TEETH = "2e8 + (i % 120) * 5242880 + 1e6 * " + JITTER
+UNKNOWN_START = (*gauge("process_resident_memory_bytes", TEETH), "update run set embedded = false")
+
+
+def test_a_process_that_leaks_within_the_margin_of_the_run_is_not_told_for_it(judged):
+    """60 MiB in 70 minutes, again and again, are within 64 MiB, and 1.2 GiB a day."""
+    memory = gauge("process_resident_memory_bytes", f"2e8 + (i % 70) * 62914560 / 70 + 1e6 * {JITTER}")
+    started = GAUGE.format(metric="process_start_time_seconds", value="1e9 + i // 70", n=1440, step_s=60)
+    verdict = judged(stability.no_drift_in_gateway_memory, *memory, started)
+    assert (verdict.state, "not told for the run" in verdict.detail) == ("insufficient", True), verdict
+    assert "20 starts seen" in verdict.detail
+
+
+def test_processes_that_hold_what_they_held_pass(judged):
+    """The twin: a level memory, restarted every three hours."""
+    memory = gauge("process_resident_memory_bytes", f"2e8 + 1e6 * {JITTER}")
+    started = GAUGE.format(metric="process_start_time_seconds", value="1e9 + i // 180", n=1440, step_s=60)
+    assert judged(stability.no_drift_in_gateway_memory, *memory, started).state == "pass"
+
+
+@pytest.mark.parametrize(
+    ("requests", "state", "said"),
+    [
+        ("100 * (i % 120)", "insufficient", "its count of requests fell 11 times"),
+        ("100 * i", "pass", "floors of a sawtooth"),
+        (None, "pass", "a fall may be a collection, or a process that died"),
+    ],
+    ids=["died", "collected", "not told"],
+)
+def test_floors_may_be_those_of_processes_that_died(judged, requests, state, said):
+    """600 MiB in two hours, and back: where no start is told, the count of requests tells a death from a collection."""
+    made = GAUGE.format(metric="gateway_requests_total", value=requests, n=1440, step_s=60)
+    none = "delete from samples where metric = 'gateway_requests_total'"
+    verdict = judged(stability.no_drift_in_gateway_memory, *UNKNOWN_START, none, *([made] if requests else []))
+    assert (verdict.state, said in verdict.detail) == (state, True), verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (f"1e8 + (i % 30) * 10485760 + if(i >= 1368, 524288000, 0) + 1e6 * {JITTER}", "The level moved"),
+        (f"1e8 + greatest(0, i - 720) * 728178 + 2e6 * {JITTER}", "to beyond all before"),
+    ],
+    ids=["floors", "half way"],
+)
+def test_memory_that_goes_wrong_late_fails(judged, value, said):
+    """Floors of a sawtooth that moved in the last 72 minutes, and a straight leak from the middle on."""
+    verdict = judged(stability.no_drift_in_gateway_memory, *gauge("process_resident_memory_bytes", value))
+    assert (verdict.state, said in verdict.detail) == ("fail", True), verdict
+    assert verdict.low <= verdict.measure <= verdict.high
+
+
+AREA = "[{{'key': 'area', 'value': '{}'}}]"
+
+
+def test_a_gauge_is_found_under_its_targets_name(judged, monkeypatch):
+    """A gateway that calls its memory and files otherwise is judged by those, with the labels that are meant."""
+    meanings = {
+        Meaning.MEMORY: Series("mygw_bytes", {"area": "heap"}),
+        Meaning.OPEN_FILES: Series("mygw_files"),
+        Meaning.START: Series("mygw_began"),
+    }
+    target = SimpleNamespace(metrics=MetricMap(meanings=meanings))
+    monkeypatch.setattr("soaklib.analysis.measures.meanings.load_target", lambda _table: target)
+    climb = f"1e8 + i * 4e5 + 1e6 * {JITTER}"
+    heap, other = (
+        GAUGE.format(metric="mygw_bytes", value=value, n=1440, step_s=60).replace("[]", AREA.format(area))
+        for value, area in ((climb, "heap"), ("9e9 - i * 4e5", "stack"))
+    )
+    leaking = judged(stability.no_drift_in_gateway_memory, *gauge("process_resident_memory_bytes", "2e8"), heap, other)
+    assert (leaking.state, leaking.measure > 400, "mygw_bytes" in leaking.query) == ("fail", True, True), leaking
+    files = GAUGE.format(metric="mygw_files", value=f"50 + (i % 180) * 2 + {JITTER}", n=1440, step_s=60)
+    began = GAUGE.format(metric="mygw_began", value="1e9 + i // 180", n=1440, step_s=60)
+    verdict = judged(stability.no_drift_in_gateway_files, *gauge("process_open_fds", "50"), files, began)
+    assert (verdict.state, "of the longest of 8 processes" in verdict.detail) == ("fail", True), verdict

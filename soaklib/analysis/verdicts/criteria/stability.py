@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from soaklib.analysis.measures.alignment import aligned
+from soaklib.analysis.measures.alignment import aligned, each_time
 from soaklib.analysis.measures.marks import planned_windows
-from soaklib.analysis.measures.processes import gateway_query, longest_lived
+from soaklib.analysis.measures.meanings import series_of
+from soaklib.analysis.measures.processes import (
+    gateway_query,
+    longest_lived,
+    request_falls,
+    starts_seen,
+    tells_its_start,
+    unplanned_starts,
+)
 from soaklib.analysis.statistics.drift import LEVEL, drift
+from soaklib.analysis.statistics.late import late_drift
 from soaklib.analysis.statistics.level import level
 from soaklib.analysis.statistics.multiplicity import adjusted
-from soaklib.analysis.verdicts.criteria.wording import is_asked_for, passed
+from soaklib.analysis.verdicts.criteria.wording import is_asked_for, many, passed
 from soaklib.analysis.verdicts.endpoints import (
     ENDPOINTS,
     FIRST_TOKEN,
@@ -30,8 +39,11 @@ from soaklib.analysis.verdicts.memory import (
     first_exposed,
     gauge_trend,
     memory_query,
+    untold_of_the_run,
 )
 from soaklib.records import State, Verdict
+from soaklib.records.moments import soak_text
+from soaklib.targets.base import Meaning
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
@@ -52,6 +64,7 @@ __all__ = [
 ]
 
 _LEAST_ERRORS: Final = 5
+_OPEN_FILES: Final = "process_open_fds"
 _STATES: Final = {"stable": State.PASS, "drift": State.FAIL, "inconclusive": State.INSUFFICIENT}
 _STATES_OF_LEVEL: Final = {"stable": State.PASS, "moved": State.FAIL, "inconclusive": State.INSUFFICIENT}
 _WORST_FIRST: Final = (State.FAIL, State.INSUFFICIENT, State.PASS)
@@ -98,14 +111,17 @@ def no_drift_in_gateway_memory(run: Run) -> Verdict:
 
 def no_drift_in_generator_memory(run: Run) -> Verdict:
     """Does the generator's own memory stay where it is?"""
-    return _of_memory(run, "no drift in generator memory", memory_query(run, "generator"))
+    return _of_memory(run, "no drift in generator memory", memory_query(run, "generator"), is_own=True)
 
 
 def no_drift_in_gateway_files(run: Run) -> Verdict:
     """Does the number of files that the gateway holds open stay where it is?"""
     absent = "the gateway does not say how many files it has open"
     gauge = _Gauge("no drift in gateway files", run.thresholds.drift_files, "files", absent, floor=True)
-    return _of_gauge(run, gauge, gateway_query(run, "process_open_fds"))
+    told = series_of(run, Meaning.OPEN_FILES)
+    metric = first_exposed(run, *([] if told is None else [told.metric]), _OPEN_FILES)
+    labels = told.labels if told is not None and told.metric == metric else None
+    return _of_gauge(run, gauge, gateway_query(run, metric, labels=labels))
 
 
 def no_drift_in_event_loop_lag(run: Run) -> Verdict:
@@ -137,14 +153,28 @@ def no_spike_at_rotations(run: Run) -> Verdict:
     if (aside := rotations - after["events"]) > 0:
         failed += f" ({aside} more, with a snapshot or a change beside them, are left aside)"
     detail = f"{failed}; placebos reach {high:.3f} %"
+    if is_spike and after["events"] > 1:
+        is_spike, said = _beside_the_worst(run, high)
+        detail += said
     return Verdict(name, value, threshold, n, after["low"], high, passed(not is_spike), detail, query)
+
+
+def _beside_the_worst(run: Run, high: float) -> tuple[bool, str]:
+    """Say whether calls failed more at rotations beside the one with most failures, too: one of many is no pattern."""
+    each = each_time(run, "TOKENS_ROTATED", window_s=240.0, step_s=60.0, leave_out=planned_windows(run))
+    worst = each.row(int(each["failed"].arg_max() or 0), named=True)
+    failed, n = int(each["failed"].sum() - worst["failed"]), int(each["n"].sum() - worst["n"])
+    share = 100.0 * failed / n if n else 0.0
+    is_spike = share > high
+    where = f"without the one at {soak_text(worst['soak_s'])}, where {many(worst['failed'], 'call')} failed,"
+    return is_spike, f"; {where} {share:.3f} % ({failed}){'' if is_spike else ': one rotation is no pattern'}"
 
 
 class _Gauge(NamedTuple):
     """How readings of a process are judged.
 
     ``absent`` says that there are none, of a gauge which not every gateway has; ``least_wall_s`` is how long the
-    readings of one that every run has must last.
+    readings of one that every run has must last; ``is_own`` says that it is the generator's.
     """
 
     name: str
@@ -153,6 +183,7 @@ class _Gauge(NamedTuple):
     absent: str = ""
     floor: bool = False
     least_wall_s: float = 0.0
+    is_own: bool = False
 
 
 class _Found(NamedTuple):
@@ -227,9 +258,11 @@ def _others(judged: str, found: dict[str, _Found]) -> str:
     return f" Also {said}." if said else ""
 
 
-def _of_memory(run: Run, name: str, query: str) -> Verdict:
+def _of_memory(run: Run, name: str, query: str, *, is_own: bool = False) -> Verdict:
     """Judge memory on its floors; what is not obvious takes half an hour of readings to tell."""
-    gauge = _Gauge(name, run.thresholds.drift_memory_mib, "MiB", floor=True, least_wall_s=LEAST_MEMORY_WALL_S)
+    gauge = _Gauge(
+        name, run.thresholds.drift_memory_mib, "MiB", floor=True, least_wall_s=LEAST_MEMORY_WALL_S, is_own=is_own
+    )
     return _of_gauge(run, gauge, query)
 
 
@@ -240,7 +273,7 @@ def _of_gauge(run: Run, gauge: _Gauge, query: str) -> Verdict:
         return Verdict(gauge.name, None, threshold, 0, None, None, State.NOT_APPLICABLE, gauge.absent, query)
     judged = longest_lived(readings)
     series, observed_s, processes = judged
-    of = f" of the longest of {processes} processes" if processes > 1 else ""
+    of = f" of the longest of {processes} processes{_anew(run, gauge, readings)}" if processes > 1 else ""
     seen = f"{observed_s / 60:.1f} wall minutes of readings{of}"
     too_short = Verdict(
         gauge.name, None, threshold, series.height, None, None, State.INSUFFICIENT,
@@ -252,10 +285,50 @@ def _of_gauge(run: Run, gauge: _Gauge, query: str) -> Verdict:
     found = _found(series, drifts, gauge.margin)
     if observed_s < gauge.least_wall_s and not (found.state == State.FAIL and found.is_obvious):
         return too_short
-    if not drifts.on_floors:
-        found = _worse(found, level(series, margin=gauge.margin, mask=not_judged(run)))
+    found = _and_late(run, gauge, series, found)
+    if found.state == State.PASS and (said := untold_of_the_run(drifts, series, readings, gauge.margin, gauge.unit)):
+        found = found._replace(state=State.INSUFFICIENT, detail=f"{said} {found.detail}")
+    if drifts.on_floors and not gauge.is_own:
+        found = _of_one_process(run, found)
     detail = f"{seen}: {found.detail}" if of else found.detail
     return Verdict(gauge.name, found.change, threshold, found.n, found.low, found.high, found.state, detail, query)
+
+
+def _and_late(run: Run, gauge: _Gauge, series: pl.DataFrame, found: _Found) -> _Found:
+    """Give the worst of a slope, a step, and the slope of what began late."""
+    mask = not_judged(run)
+    found = _worse(found, level(series, margin=gauge.margin, mask=mask, floor=gauge.floor))
+    if found.state == State.FAIL:
+        return found
+    late = late_drift(series, margin=gauge.margin, mask=mask, floor=gauge.floor)
+    if late is None:
+        return found
+    return _Found(State.FAIL, late.change, *late.interval, late.n, f"{late.detail} {found.detail}", found.margin)
+
+
+def _anew(run: Run, gauge: _Gauge, readings: pl.DataFrame) -> str:
+    """Say how often a process of the gateway took another's place."""
+    starts = [] if gauge.is_own else starts_seen(readings)
+    if not starts:
+        return ""
+    return f" ({many(len(starts), 'start')} seen, {unplanned_starts(run, starts)} of them beside no planned change)"
+
+
+def _of_one_process(run: Run, found: _Found) -> _Found:
+    """Doubt floors that may be those of processes which died, where no start time tells one from the next."""
+    if found.state != State.PASS or run.info.embedded or tells_its_start(run):
+        return found
+    falls = request_falls(run)
+    if falls == 0:
+        return found
+    if falls is None:
+        said = "The gateway tells no start time: a fall may be a collection, or a process that died."
+        return found._replace(detail=f"{found.detail} {said}")
+    said = (
+        f"The gateway tells no start time, and its count of requests fell {many(falls, 'time')}, as that of a new "
+        "process does: what looks like collections may be processes that died."
+    )
+    return found._replace(state=State.INSUFFICIENT, detail=f"{said} {found.detail}")
 
 
 def _found(series: pl.DataFrame, drifts: Drift, margin: float, p_value: float | None = None, tools: int = 1) -> _Found:
