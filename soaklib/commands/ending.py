@@ -17,6 +17,7 @@ from soaklib.commands.terminal import say
 from soaklib.commands.verdict_table import show_verdicts
 from soaklib.errors import RecordingError, SoaklibError, first_line
 from soaklib.evidence.judging import exit_code, judge_folder
+from soaklib.plan.named import named_secrets
 from soaklib.reports.pipeline import tell_pipeline
 from soaklib.runner.gateway_facts import ask_gateway
 from soaklib.store.tables import DATABASE_NAME
@@ -120,7 +121,7 @@ def _draw_and_pack(job: SoakJob, log_url: str | None, console: Console) -> tuple
     with costing(lacking("bundle")):
         from soaklib.evidence.collecting import collect  # noqa: PLC0415 - a soak can be run without what packing needs
 
-        secrets = tuple(job.settings.headers().values())
+        secrets = named_secrets(job.settings.header_env, job.plan)
         collect(job.folder, database_url=log_url, secrets=secrets)  # the manifest's has no password
     return judged
 

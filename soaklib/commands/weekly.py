@@ -44,6 +44,7 @@ from soaklib.evidence.reference import keep_reference, why_no_reference
 from soaklib.evidence.retention import bundle_of, fates, remove_run, run_folders
 from soaklib.evidence.weeks import changes_over_weeks, of_same_load, values_by_run, weekly_values
 from soaklib.plan.loading import load_settings
+from soaklib.plan.named import named_secrets
 from soaklib.records import RunStatus
 from soaklib.reports.pipeline import tell_pipeline
 from soaklib.store.lock import RunLock, is_owned
@@ -270,10 +271,9 @@ class _Week:
         return comparison != before
 
     def _pack(self, folder: Path) -> None:
-        own = glance_at(folder).info.settings.get("header_env") or ()  # of a run that was gone on with
-        variables = [str(pair).partition("=")[2] for pair in own]
-        known = [os.environ[variable] for variable in variables if variable in os.environ]
-        secrets = (*self._settings.headers().values(), *known)
+        info = glance_at(folder).info
+        own = info.settings.get("header_env") or ()  # of a run that was gone on with
+        secrets = named_secrets([*self._settings.header_env, *map(str, own)], info.plan)
         bundle = collect(folder, database_url=self._settings.database_url, secrets=secrets)
         problems, _ = verify(bundle)
         if problems:

@@ -5,7 +5,8 @@ when the gateway's database is named; manifest and bundle come last. What cannot
 the reason, and never keeps the bundle from being made. A file in which a secret is found is left out.
 
 The run may be anybody's. What its row names, a database, headers, variables, a gateway, is neither read nor asked: what
-the gateway said of itself the run has kept, and its database is named by whoever collects.
+the gateway said of itself the run has kept, and its database is named by whoever collects. Only of a run that was begun
+here are the variables read that its headers and its plan name, so that what they hold is packed nowhere.
 """
 
 from __future__ import annotations
@@ -39,10 +40,12 @@ from soaklib.evidence.parts import SEAL_PART, due_parts
 from soaklib.evidence.provenance import gateway_facts, software
 from soaklib.evidence.seal import SEAL_FOLDER, write_seal
 from soaklib.evidence.secrets_scan import find_secrets
+from soaklib.plan.named import named_secrets
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
 from soaklib.records import JUDGING
 from soaklib.reports.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
 from soaklib.reports.run_report import report_name, run_report
+from soaklib.safety.own_runs import is_remembered
 from soaklib.safety.redaction import url_secrets
 from soaklib.store.bundle import bundle_name, pack
 from soaklib.store.live import is_published
@@ -89,8 +92,8 @@ def collect(
     prove_restore
         Whether the dump of a PostgreSQL database is restored into a scratch database of the same server.
     secrets
-        What may not be in the bundle either, besides the admin token and the password of the database: values of
-        headers, for example. They are only looked for.
+        What may not be in the bundle either, besides the admin token, the password of the database and, of a run that
+        was begun here, what its headers and its plan name: values of headers, for example. They are only looked for.
 
     Returns
     -------
@@ -209,7 +212,7 @@ class _Evidence:
         if self.wanted.parquet or (self.folder / SEAL_FOLDER).is_dir():
             self._seal()
         snapshot = self._snapshot(earlier)
-        self._scan(self.wanted.known_secrets(), snapshot)
+        self._scan([*self.wanted.known_secrets(), *_own_secrets(info)], snapshot)
         names = [name for name in run_files(self.folder) if name not in self.left_out]
         if DUMP_NAME in self.left_out:
             detail = f"{snapshot.detail}; left out: {self.left_out[DUMP_NAME]}"
@@ -292,6 +295,13 @@ class _Evidence:
                 msg = f"no bundle was made, since it would hold a secret: {said}"
                 raise RunError(msg)
             self.left_out[name] = said
+
+
+def _own_secrets(info: RunInfo) -> tuple[str, ...]:
+    """Give what the variables hold that a run names; nothing of one begun elsewhere, which may be guessing at them."""
+    if not is_remembered(info.run_id, info.settings, info.plan.model_dump_json()):
+        return ()
+    return named_secrets(map(str, info.settings.get("header_env") or ()), info.plan)
 
 
 def _no_snapshot(info: RunInfo) -> DatabaseSnapshot:

@@ -19,7 +19,7 @@ from soaklib.commands.terminal import new_console
 from soaklib.errors import RecordingError, SettingsError, SoaklibError, first_line
 from soaklib.evidence import collecting, judging
 from soaklib.plan.loading import load_settings
-from soaklib.plan.model import load_plan
+from soaklib.plan.model import TargetTable, load_plan
 from soaklib.records import RunStatus
 from soaklib.runner.job import SoakResult
 from soaklib.store.names import SUMMARY_NAME
@@ -184,6 +184,18 @@ def test_whatever_fails_the_bundle_costs_the_bundle_alone(job, steps, monkeypatc
     assert end(job) == expected_code(job)
     assert steps == ["report"]
     assert "no bundle: " in capsys.readouterr().err
+
+
+def test_what_the_plan_names_is_looked_for_in_the_bundle(job, monkeypatch):
+    """Keys that it takes from the environment, as well as the values of headers."""
+    asked = []
+    monkeypatch.setenv("MASTER_KEY", "sk-1234")
+    monkeypatch.setenv("GATEWAY_AUTH", "the word of the day")
+    monkeypatch.setattr(collecting, "collect", lambda *_, secrets, **__: asked.append(set(secrets)))
+    job.settings = load_settings(["--header-env", "Authorization=GATEWAY_AUTH"])
+    job.plan = job.plan.model_copy(update={"target": TargetTable(kind="openai", admin_key="MASTER_KEY")})
+    end(job)
+    assert asked == [{"the word of the day", "sk-1234"}]
 
 
 @pytest.mark.parametrize("error", STEPS_FAIL, ids=lambda error: type(error).__name__)
