@@ -39,7 +39,7 @@ from soaklib.evidence.baseline import EarlierRuns, verdicts_code, why_unverified
 from soaklib.evidence.checking import verify
 from soaklib.evidence.collecting import collect
 from soaklib.evidence.comparison import Comparison, compared, read_comparison, write_comparison
-from soaklib.evidence.judging import judge_folder
+from soaklib.evidence.judging import judge_folder, settle
 from soaklib.evidence.reference import keep_reference, why_no_reference
 from soaklib.evidence.retention import bundle_of, fates, remove_run, run_folders
 from soaklib.evidence.weeks import changes_over_weeks, of_same_load, values_by_run, weekly_values
@@ -114,6 +114,7 @@ class _Week:
         self._resumed = resumed
         self._before = run_folders(out)
         self._bad: list[str] = []
+        self._is_told = True  # to the pipeline, by the soak
 
     def run(self) -> int:
         """Do everything; give the exit code."""
@@ -131,9 +132,9 @@ class _Week:
             if completed and baseline.folder is not None:
                 with RunLock(folder), costing(lambda why: self._bad.append(f"NOT JUDGED AGAINST A GOOD RUN: {why}")):
                     code, is_new = self._judge_against(folder, baseline.folder, code)
-                if is_new:
-                    with costing(lambda why: self._bad.append(f"NO WORD TO THE PIPELINE: {why}")):
-                        self._tell_pipeline(folder)
+            if is_new or not self._is_told:
+                with costing(lambda why: self._bad.append(f"NO WORD TO THE PIPELINE: {why}")):
+                    self._tell_pipeline(folder)
             if completed:  # before the report, whose paper tells of it
                 with RunLock(folder), costing(lambda why: self._bad.append(f"NO COMPARISON: {why}")):
                     is_new = self._compare(folder, info, baseline, earlier) or is_new
@@ -191,11 +192,9 @@ class _Week:
 
     def _soak(self) -> tuple[int, Path | None]:
         """Run the soak, unless it is complete; give its exit code and folder."""
-        if self._resumed is not None:
-            seen = glance_at(self._resumed)
-            if seen.info.status == RunStatus.COMPLETED:
-                _say("the soak is complete; doing what is left")
-                return verdicts_code(seen), self._resumed
+        if self._resumed is not None and glance_at(self._resumed).info.status == RunStatus.COMPLETED:
+            _say("the soak is complete; doing what is left")
+            return self._held_to_its_data(self._resumed), self._resumed
         # a file, not a pipe, for its standard output: the soak must not depend on who started it
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             code = _run_soak(["--no-report", *self._for_soak], output.fileno())
@@ -206,6 +205,15 @@ class _Week:
             _say(f"the soak was killed by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}")
             code = 128 - code
         return code, Path(lines[-1]) if lines else self._folder_without_a_word()
+
+    def _held_to_its_data(self, folder: Path) -> int:
+        """Judge a complete run, unless it was judged by what it holds; give the exit code."""
+        self._is_told = False  # it may have been killed before it was
+        code: int = ExitCode.RECORDING
+        with RunLock(folder), costing(lambda why: self._bad.append(f"NOT JUDGED: {why}")):
+            settle(folder)
+            code = verdicts_code(glance_at(folder))
+        return code
 
     def _folder_without_a_word(self) -> Path | None:
         """Give the folder of a soak that did not live to name it; None if there is none."""

@@ -80,6 +80,8 @@ def _why_not_good(folder: Path, info: RunInfo) -> str | None:
             return other
         if seen.info.status != RunStatus.COMPLETED:
             return f"it is {seen.info.status}"
+        if not seen.verdicts:
+            return "it was not judged"
         if verdicts_code(seen) != ExitCode.OK:
             return "a criterion failed"
         comparison = read_comparison(folder)
@@ -111,5 +113,7 @@ def why_unverified(folder: Path, *, also_folder: bool = True) -> str | None:
 
 
 def verdicts_code(seen: Glance) -> ExitCode:
-    """Give the exit code that a run's verdicts call for."""
+    """Give the exit code that a run's verdicts call for; without any it is recorded, and was not judged."""
+    if not seen.verdicts:
+        return ExitCode.RECORDING
     return exit_code(seen.verdicts, strict=bool(seen.info.settings.get("strict")))

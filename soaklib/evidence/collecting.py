@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from soaklib.analysis.sources.run import open_run
 from soaklib.errors import RecordingError, RunError, SoaklibError
 from soaklib.evidence.dump import DUMP_NAME, take_snapshot
-from soaklib.evidence.judging import judge_folder, verdicts_on
+from soaklib.evidence.judging import settle
 from soaklib.evidence.live_copy import copy_live_run
 from soaklib.evidence.manifest import (
     MANIFESTS,
@@ -42,17 +42,14 @@ from soaklib.evidence.seal import SEAL_FOLDER, write_seal
 from soaklib.evidence.secrets_scan import find_secrets
 from soaklib.plan.named import named_secrets
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
-from soaklib.records import JUDGING
 from soaklib.reports.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
 from soaklib.reports.run_report import report_name, run_report
 from soaklib.safety.own_runs import is_remembered
 from soaklib.safety.redaction import url_secrets
 from soaklib.store.bundle import bundle_name, pack
 from soaklib.store.live import is_published
-from soaklib.store.names import SUMMARY_NAME
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.whole import whole_file
-from soaklib.store.writer import RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -135,7 +132,7 @@ def collected(folder: Path, wanted: Wanted) -> tuple[Path, BundleManifest]:
     with ExitStack() as stack:
         try:
             stage = _stage(folder, stack)
-            _settle(stage)
+            settle(stage)
             with open_run(stage) as run:
                 manifest = _Evidence(stage, run, wanted).make()
                 mtime_s = _last_moment_s(run)
@@ -161,18 +158,6 @@ def _stage(folder: Path, stack: ExitStack) -> Path:
             return folder  # its recorder has ended, or was killed: the file itself can be read
         return stage
     return folder
-
-
-def _settle(folder: Path) -> None:
-    """Fold a dead recorder's log into the database, and judge the run if its verdicts are not those of its data."""
-    database = folder / DATABASE_NAME
-    if database.with_name(f"{DATABASE_NAME}.wal").exists():
-        RunWriter(database).close()
-    with open_run(folder) as run:
-        follows = run.verdicts().rows() == [tuple(verdict) for verdict in verdicts_on(run)]
-        follows = follows and run.info.judged_by == JUDGING
-    if not follows or not (folder / SUMMARY_NAME).is_file():
-        judge_folder(folder)
 
 
 def _last_moment_s(run: Run) -> int:

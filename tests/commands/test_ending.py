@@ -7,6 +7,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from bundles import edit_database
 from soak_hour import write_soak_hour
 
 import soaklib
@@ -279,6 +280,36 @@ def test_verdicts_are_replaced_whole_or_not_at_all(job):
         assert run.verdicts().rows() == before
 
 
+@pytest.fixture
+def rest_of_the_week(job, monkeypatch):
+    """What a week does after its soak, in name only."""
+    for name in ("build_report", "collect"):
+        monkeypatch.setattr(weekly, name, lambda *_, **__: job.folder)
+    monkeypatch.setattr(weekly, "verify", lambda _: ([], []))
+
+
+@pytest.mark.usefixtures("truly_judged", "rest_of_the_week")
+@pytest.mark.parametrize("left", ["delete from verdicts", "update verdicts set state = 'pass'"])
+def test_a_week_that_was_killed_before_it_was_judged_is_not_taken_for_good(job, tmp_path, left):
+    """Its verdicts are made on resume, also where those of an earlier segment are there; the pipeline is told them."""
+    assert end(job) == 1
+    edit_database(job.folder, left)
+    assert weekly.main(["--resume", str(job.folder), "--junit", str(junit := tmp_path / "junit.xml")]) == 1
+    assert "<failure" in junit.read_text("utf-8")
+
+
+@pytest.mark.usefixtures("truly_judged", "rest_of_the_week")
+def test_a_week_that_cannot_be_judged_is_code_4(job, monkeypatch, capsys):
+    """As a soak that cannot be; the last line is its folder all the same."""
+    end(job)
+    monkeypatch.setattr(weekly, "settle", raising(KeyError("x")))
+    assert weekly.main(["--resume", str(job.folder)]) == 4
+    said = capsys.readouterr()
+    assert "weekly: NOT JUDGED: KeyError: 'x'" in said.err
+    assert said.out.splitlines()[-1] == str(job.folder)
+
+
+@pytest.mark.usefixtures("truly_judged", "rest_of_the_week")
 @pytest.mark.parametrize("error", STEPS_FAIL, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize(
     "step", [("build_report", "REPORT"), ("write_comparison", "COMPARISON"), ("collect", "BUNDLE")]
@@ -287,9 +318,6 @@ def test_a_week_goes_on_past_what_fails_in_it(job, monkeypatch, capsys, step, er
     """Each of its steps; the last lines say what is lacking, and the code is not that of a good week."""
     name_of_step, lacks = step
     code = end(job)
-    for name in ("build_report", "collect"):
-        monkeypatch.setattr(weekly, name, lambda *_, **__: job.folder)
-    monkeypatch.setattr(weekly, "verify", lambda _: ([], []))
     monkeypatch.setattr(weekly, name_of_step, raising(error))
     assert weekly.main(["--resume", str(job.folder)]) == max(code, 1)
     said = capsys.readouterr()
