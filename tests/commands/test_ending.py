@@ -110,18 +110,18 @@ def steps(monkeypatch):
     return made
 
 
-def result(job, error=None):
+def result(job, error=None, status=RunStatus.COMPLETED):
     started_us = job.segment.started_at_us
     ended = Segment(
         segment=0, started_at_us=started_us, soak_started_s=0.0,
         ended_at_us=started_us + 5_000_000, soak_ended_s=3600.0,
     )  # fmt: skip
-    return SoakResult(status=RunStatus.FAILED if error else RunStatus.COMPLETED, segments=(ended,), error=error)
+    return SoakResult(status=RunStatus.FAILED if error else status, segments=(ended,), error=error)
 
 
-def end(job, *, error=None, signal_number=None, log_url=None):
+def end(job, *, error=None, signal_number=None, log_url=None, status=RunStatus.COMPLETED):
     return conclude(
-        job, result(job, error), log_url=log_url, signal_number=signal_number, console=new_console()
+        job, result(job, error, status), log_url=log_url, signal_number=signal_number, console=new_console()
     )  # fmt: skip
 
 
@@ -252,9 +252,15 @@ def test_a_signal_is_heard_at_the_end_too(job, monkeypatch, capsys):
 
 def test_an_interrupted_soak_has_the_signals_code_even_without_verdicts(job, monkeypatch):
     """128 + n."""
-    assert end(job, signal_number=2) == 130
+    assert end(job, signal_number=2, status=RunStatus.INTERRUPTED) == 130
     monkeypatch.setattr(ending, "judge_folder", raising(KeyError("x")))
-    assert end(job, signal_number=15) == 143
+    assert end(job, signal_number=15, status=RunStatus.INTERRUPTED) == 143
+
+
+def test_a_signal_after_the_last_call_is_no_interruption(job, capsys):
+    """The run is complete: its code is that of its verdicts, and nobody is told to go on with it."""
+    assert end(job, signal_number=2) == expected_code(job)
+    assert "--resume" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EPIPE, errno.ENOSPC])
