@@ -207,7 +207,7 @@ class _Evidence:
             collected_with=software(),
             gateway=gateway_facts(info, None if earlier is None else earlier.gateway),
             database_snapshot=snapshot,
-            parts=due_parts(info, names, failed=self.failed, left_out=self.left_out, snapshot=snapshot),
+            parts=due_parts(run, names, failed=self.failed, left_out=self.left_out, snapshot=snapshot),
             files=tuple(file_entry(self.folder, name) for name in names),
         )
 
