@@ -209,11 +209,11 @@ class _Week:
     def _held_to_its_data(self, folder: Path) -> int:
         """Judge a complete run, unless it was judged by what it holds; give the exit code."""
         self._is_told = False  # it may have been killed before it was
-        code: int = ExitCode.RECORDING
+        is_judged = False
         with RunLock(folder), costing(lambda why: self._bad.append(f"NOT JUDGED: {why}")):
             settle(folder)
-            code = verdicts_code(glance_at(folder))
-        return code
+            is_judged = True
+        return verdicts_code(glance_at(folder)) if is_judged else ExitCode.RECORDING
 
     def _folder_without_a_word(self) -> Path | None:
         """Give the folder of a soak that did not live to name it; None if there is none."""

@@ -80,10 +80,8 @@ def _why_not_good(folder: Path, info: RunInfo) -> str | None:
             return other
         if seen.info.status != RunStatus.COMPLETED:
             return f"it is {seen.info.status}"
-        if not seen.verdicts:
-            return "it was not judged"
         if verdicts_code(seen) != ExitCode.OK:
-            return "a criterion failed"
+            return "a criterion failed" if seen.verdicts else "it was not judged"
         comparison = read_comparison(folder)
     except SoaklibError as exc:
         return str(exc)

@@ -53,7 +53,6 @@ def due_parts(
     snapshot
         The snapshot of the gateway's database.
     """
-
     info = run.info
 
     def part(name: str, hint: str = "") -> Part:

@@ -20,7 +20,7 @@ from soaklib.store.quoting import name_sql, parquet_sql, text_sql
 from soaklib.store.scratch import spill_aside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from io import BufferedIOBase
     from pathlib import Path
 

@@ -102,7 +102,7 @@ def test_no_more_than_some_are_remembered(folder, judged, monkeypatch):
     "statement", ["delete from verdicts", "update verdicts set state = 'fail'", "update run set hours = 2"]
 )
 def test_a_run_is_held_to_what_it_holds(folder, judged, statement):
-    """Without verdicts, with others than its data call for, or with other data, it is judged; else it is left as it is."""
+    """Without verdicts, with other ones, or with other data than they were made of, it is judged; else left alone."""
     (folder / SUMMARY_NAME).unlink(missing_ok=True)
     judging.settle(folder)
     assert (folder / SUMMARY_NAME).is_file()

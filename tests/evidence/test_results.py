@@ -109,6 +109,7 @@ def test_what_a_gateway_without_metrics_cannot_give_is_not_due(without_metrics, 
 
 def test_snapshots_of_a_run_that_never_began_are_missing(without_metrics, manifest):
     """Nobody knows whether its gateway has metrics."""
+    without_metrics.close()
     edit_database(without_metrics.folder, "delete from segments")
     with soaklib.open_run(without_metrics.folder) as run:
         parts = due_parts(run, [], failed={}, left_out={}, snapshot=manifest.database_snapshot)

@@ -61,11 +61,8 @@ def test_an_interrupt_at_the_terminal_does_not_reach_the_process(database):
 
     async def main():
         recorder = Recorder(database)
-        starting = asyncio.create_task(recorder.start())
-        while recorder._process is None:
-            await asyncio.sleep(0)
+        await recorder.start()
         group = os.getpgid(recorder._process.pid)
-        await starting
         await recorder.close()
         return group
 
