@@ -23,12 +23,12 @@ from soaklib.analysis.sources.kept_log import retire_request_log
 from soaklib.analysis.sources.run import open_run
 from soaklib.commands.display import show_progress
 from soaklib.commands.ending import conclude
+from soaklib.commands.folder import name_latest, new_folder
 from soaklib.commands.preflight import foreseen, try_out, with_limit
 from soaklib.commands.preview import Preview, show_plan, spoken_openly
 from soaklib.commands.process import command, find_folder, leave_at_once, run_on_the_fastest_loop, stopping_signals
 from soaklib.commands.rehearsal import embedded, rehearsed
 from soaklib.commands.resuming import lacking, refuse_what_a_stranger_names, resumed_settings
-from soaklib.commands.run_folder import name_latest, new_folder
 from soaklib.commands.terminal import new_console, say
 from soaklib.commands.watch import start_watching
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError, TargetError, first_line

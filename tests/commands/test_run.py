@@ -19,8 +19,8 @@ from rich.console import Console
 
 import soaklib
 from soaklib.commands import run
+from soaklib.commands.folder import name_latest
 from soaklib.commands.rehearsal import EmbeddedGateway
-from soaklib.commands.run_folder import name_latest
 from soaklib.commands.terminal import new_console
 from soaklib.errors import RecordingError, SettingsError, SoaklibError
 from soaklib.evidence.checking import verify
