@@ -18,23 +18,22 @@ standard output is the run's folder.
 from __future__ import annotations
 
 import argparse
-import fcntl
-import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.sources.run import find_run, glance_at, open_run
 from soaklib.commands.ending import costing
 from soaklib.commands.flags import Flags
+from soaklib.commands.only_one import only_one
 from soaklib.commands.process import command, find_folder, stopping_signals
 from soaklib.commands.report import build_report
-from soaklib.errors import ExitCode, RunError, SettingsError, SoaklibError
+from soaklib.errors import ExitCode, RunError, SoaklibError
 from soaklib.evidence.baseline import EarlierRuns, verdicts_code, why_unverified
 from soaklib.evidence.checking import verify
 from soaklib.evidence.collecting import collect
@@ -50,7 +49,7 @@ from soaklib.reports.pipeline import tell_pipeline
 from soaklib.store.lock import RunLock, is_owned
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
     from types import FrameType
 
     from soaklib.analysis.sources.run import RunInfo
@@ -59,7 +58,6 @@ if TYPE_CHECKING:
 
 __all__ = ["flags", "main"]
 
-_LOCK_NAME: Final = ".weekly.lock"
 _KEEP: Final = 4
 
 
@@ -75,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings(for_soak)
         resumed = None if settings.resume is None else find_folder(settings.resume)
         out = settings.out.resolve() if resumed is None else resumed.parent
-        with _only_one(out):
+        with only_one(out):
             return _Week(options, for_soak, settings, out, resumed).run()
     except SoaklibError as exc:
         _say(str(exc))
@@ -330,42 +328,6 @@ def _run_soak(arguments: list[str], output: int) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _only_one(out: Path) -> Generator[None]:
-    """Hold the lock of the weekly soak in a folder, which is made if need be.
-
-    Raises
-    ------
-    RunError
-        Another process holds it.
-    SettingsError
-        The folder cannot be written.
-    """
-    path = out / _LOCK_NAME
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        msg = f"--out {out}: cannot be written: {exc.strerror or exc}"
-        raise SettingsError(msg) from exc
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        os.close(descriptor)
-        msg = f"the weekly soak of {out} is going on already (pid {path.read_text('ascii').strip()})"
-        raise RunError(msg) from exc
-    try:
-        try:
-            os.truncate(descriptor, 0)
-            os.write(descriptor, b"%d\n" % os.getpid())
-        except OSError as exc:
-            msg = f"--out {out}: cannot be written: {exc.strerror or exc}"
-            raise SettingsError(msg) from exc
-        yield
-    finally:
-        os.close(descriptor)  # the file stays: removing it would let two processes hold two of the same name
 
 
 def flags() -> Flags:
