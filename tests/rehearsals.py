@@ -3,11 +3,13 @@
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 from forked_commands import run_forked
 
 import soaklib
@@ -31,6 +33,15 @@ def run_command(*arguments, cwd=None):
     """Run ``python -m soaklib.run`` as a person would, but for who has done its imports; give the ended process."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SOAK_", "GATEWAY_"))}
     return run_forked(arguments, env=environment, cwd=cwd, timeout=180)
+
+
+def kill_with_its_recorder(process):
+    """Kill a runner and its recorder, which is in no process group of its runner's, at the same moment."""
+    process.send_signal(signal.SIGSTOP)
+    for child in psutil.Process(process.pid).children():
+        if "soaklib.runner.recorder_process" in child.cmdline():
+            child.kill()
+    process.kill()
 
 
 def side_by_side(makes):

@@ -2,7 +2,8 @@
 
 Each is really done, between two health gates (switching chaos off is never gated); asking twice changes nothing the
 second time, but for credentials, which rotate again; ``--restore`` puts back what was in force before the first change.
-With ``--run`` the gateway is that of the run, and what was done becomes events of the run, if it is going on.
+With ``--run`` the gateway is that of the run, and what was done becomes events of the run, if it is going on. Of one
+that was killed, chaos that is switched off is owed no more.
 
 What the run's row names (headers' variables, a file with authorities, where to send them) is used only while the run is
 going on in a folder of this user's own. Of any other folder somebody else may be the author: what is secret must then
@@ -30,9 +31,10 @@ from soaklib.plan.parts import NAME_PATTERN
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
 from soaklib.records.moments import utc_stamp
 from soaklib.runner.inbox import leave_note
+from soaklib.runner.journal import UndoJournal
 from soaklib.safety.foreign_text import plain_text
 from soaklib.safety.ownership import is_own_folder
-from soaklib.store.lock import is_owned
+from soaklib.store.lock import RunLock, is_owned
 from soaklib.targets.fourrunr.api import GatewayApi
 from soaklib.targets.fourrunr.byhand import ByHand
 from soaklib.targets.undo import UndoLog, default_undo_path
@@ -84,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give its exit code."""
     options = flags().parse_args(arguments)
     try:
-        info, notes = _run(options)
+        info, notes, ended = _run(options)
         if options.change in _OF_ONE_TOOL and options.tool is None:
             options.tool = _default_tool(options.change, info)
         settings = _settings(options, info, is_trusted=notes.folder is not None and is_own_folder(notes.folder))
@@ -92,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SoaklibError as exc:
         print(f"soaklib: {exc}", file=sys.stderr)
         return exc.exit_code
+    if options.change == "chaos-off" and ended is not None and (owed := _settled(ended, options.tool)) is not None:
+        print(owed, file=sys.stderr)
     if notes.left and not notes.are_written():
         print("the run has not written it down yet; it does so as long as it goes on", file=sys.stderr)
     print(said)
@@ -125,10 +129,33 @@ async def _change(options: argparse.Namespace, settings: SoakSettings, notes: _N
                 return await by_hand.health_check()
 
 
-def _run(options: argparse.Namespace) -> tuple[RunInfo | None, _Notes]:
-    """Give the run that was named, and what takes its events."""
+def _settled(folder: Path, tool: str | None) -> str | None:
+    """Take chaos that is off now from what a run owes that was killed; say what it still does, if there is any."""
+    journal = UndoJournal(folder)
+    if not journal:
+        return None
+    try:
+        with RunLock(folder):
+            journal = UndoJournal(folder)
+            for debt in journal:
+                if debt.do == "chaos" and tool in {None, debt.subject}:
+                    journal.settle(debt)
+    except SoaklibError as exc:
+        return f"the run's journal of what it owes was left as it is: {exc}"
+    if not journal:
+        return None
+    owed = []
+    for debt in journal:
+        undoing = journal.undoing(debt)
+        by = "" if undoing is None else f" ({undoing[0]} {undoing[1]})"
+        owed.append(plain_text(f"{debt.do} {debt.subject}{by}"))
+    return f"the run still owes the end of {', '.join(owed)}; python -m soaklib.run --resume {folder} takes it back"
+
+
+def _run(options: argparse.Namespace) -> tuple[RunInfo | None, _Notes, Path | None]:
+    """Give the run that was named, what takes its events, and its folder if it is not going on."""
     if options.run is None:
-        return None, _Notes(None)
+        return None, _Notes(None), None
     folder = find_run(options.run).resolve()
     with open_run(folder) as run:
         info = run.info
@@ -138,8 +165,8 @@ def _run(options: argparse.Namespace) -> tuple[RunInfo | None, _Notes]:
         raise SettingsError(msg)
     if not is_owned(folder):
         print(f"the run {info.run_id} is not going on: no event is written", file=sys.stderr)
-        return info, _Notes(None)
-    return info, _Notes(folder)
+        return info, _Notes(None), folder
+    return info, _Notes(folder), None
 
 
 def _default_tool(what: str, info: RunInfo | None) -> str:

@@ -17,6 +17,8 @@ from soaklib.commands.terminal import say
 from soaklib.commands.verdict_table import show_verdicts
 from soaklib.errors import RecordingError, SoaklibError, first_line
 from soaklib.evidence.judging import exit_code, judge_folder
+from soaklib.plan.named import named_secrets
+from soaklib.records import RunStatus
 from soaklib.reports.pipeline import tell_pipeline
 from soaklib.runner.gateway_facts import ask_gateway
 from soaklib.store.tables import DATABASE_NAME
@@ -53,7 +55,7 @@ def conclude(
     log_url
         The gateway's database, whose request log is kept, and of which a snapshot is taken; None where it is not known.
     signal_number
-        The signal that stopped the soak, if one did.
+        The signal that was heard while the soak went on, if one was; it stopped none that is complete.
     console
         Where to say what.
     gather
@@ -68,6 +70,8 @@ def conclude(
     """
     folder = job.folder
     error = result.error
+    if result.status is RunStatus.COMPLETED:  # it came with the last calls or later: nothing is left to go on with
+        signal_number = None
     try:
         try:
             with keeping_stops():
@@ -120,7 +124,7 @@ def _draw_and_pack(job: SoakJob, log_url: str | None, console: Console) -> tuple
     with costing(lacking("bundle")):
         from soaklib.evidence.collecting import collect  # noqa: PLC0415 - a soak can be run without what packing needs
 
-        secrets = tuple(job.settings.headers().values())
+        secrets = named_secrets(job.settings.header_env, job.plan)
         collect(job.folder, database_url=log_url, secrets=secrets)  # the manifest's has no password
     return judged
 

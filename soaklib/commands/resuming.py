@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soaklib.errors import SettingsError
-from soaklib.plan.changes import HttpChange
 from soaklib.plan.loading import settings_from
+from soaklib.plan.named import named_variables
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
 from soaklib.safety.own_runs import is_remembered
 from soaklib.safety.redaction import MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from soaklib.plan.model import Plan
     from soaklib.plan.settings import SoakSettings
@@ -79,7 +79,7 @@ def refuse_what_a_stranger_names(run_id: str, stored: Mapping[str, Any], wanted:
     if is_remembered(run_id, stored, plan.model_dump_json()):
         return
     url, headers = stored.get("gateway_url"), [str(pair) for pair in stored.get("header_env") or ()]
-    variables = sorted(_variables(plan) & os.environ.keys())
+    variables = sorted(named_variables(plan) & os.environ.keys())
     to_name = []
     if url is not None and wanted.gateway_url != url and (headers or variables or ADMIN_TOKEN_VARIABLE in os.environ):
         to_name.append(f"--gateway-url {url}")
@@ -94,28 +94,6 @@ def refuse_what_a_stranger_names(run_id: str, stored: Mapping[str, Any], wanted:
             f"pass {' '.join(to_name)}"
         )
         raise SettingsError(msg)
-
-
-def _variables(plan: Plan) -> set[str]:
-    """Give every text of a plan that may name a variable whose value is sent: to be let in, or to make a change.
-
-    Which options of a kind of gateway name one is that kind's to know; that a variable has such a name is what counts.
-    """
-    requests = [request for change in plan.changes if isinstance(change, HttpChange) for request in
-                (change.make, change.undo)]  # fmt: skip
-    return {text for request in requests for text in request.header_env.values()} | set(_texts(plan.target.options))
-
-
-def _texts(value: object) -> Iterator[str]:
-    """Give every text within a JSON value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _texts(part)
 
 
 def lacking(stored: Mapping[str, Any], settings: SoakSettings) -> list[str]:

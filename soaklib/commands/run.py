@@ -11,8 +11,6 @@ import gc
 import json
 import os
 import platform
-import secrets
-import shutil
 import sys
 import tempfile
 import time
@@ -25,6 +23,7 @@ from soaklib.analysis.sources.kept_log import retire_request_log
 from soaklib.analysis.sources.run import open_run
 from soaklib.commands.display import show_progress
 from soaklib.commands.ending import conclude
+from soaklib.commands.folder import name_latest, new_folder
 from soaklib.commands.preflight import foreseen, try_out, with_limit
 from soaklib.commands.preview import Preview, show_plan, spoken_openly
 from soaklib.commands.process import command, find_folder, leave_at_once, run_on_the_fastest_loop, stopping_signals
@@ -138,7 +137,7 @@ def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
                 settings = with_limit(settings, found)
                 _wait(found.pause_s, console)
         with (
-            _new_folder(settings.out) as folder,
+            new_folder(settings.out) as folder,
             RunLock(folder),
             _gateway(settings, plan, folder) as (target, log_url),
         ):
@@ -149,6 +148,7 @@ def _run(settings: SoakSettings, plan: Plan, console: Console) -> int:
                 anchor_utc=dt.datetime.now(dt.UTC),
             )  # fmt: skip
             _begin(job)
+            name_latest(folder, lambda words: say(console, words, "yellow"))
             if settings.reference is not None:
                 keep_reference(folder, settings.reference)
             return _soak(fleeted(job), listener, log_url, console)
@@ -285,25 +285,8 @@ def _ask(settings: SoakSettings, plan: Plan, url: str) -> Missing:
     return run_on_the_fastest_loop(ask())
 
 
-@contextlib.contextmanager
-def _new_folder(out: Path) -> Generator[Path]:
-    """Make the run's folder, private to its user; take it away again if the run never begins."""
-    folder = out.absolute() / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700)
-    except OSError as exc:
-        msg = f"--out {out}: cannot make the run's folder: {exc}"
-        raise SettingsError(msg) from exc
-    try:
-        yield folder
-    finally:
-        if not (folder / DATABASE_NAME).exists():
-            shutil.rmtree(folder)
-
-
 def _begin(job: SoakJob) -> None:
-    """Write the manifest, and let ``latest`` name the run."""
+    """Write the manifest."""
     settings = job.settings
     environment = {
         "host": platform.node(),
@@ -338,9 +321,6 @@ def _begin(job: SoakJob) -> None:
     if not settings.embedded or settings.database_url is not None:
         with contextlib.suppress(OSError):  # then a resume asks again for what is secret and where it goes
             remember(job.run_id, json.loads(settings.public_json()), job.plan.model_dump_json())
-    link = job.folder.parent / f".latest-{job.run_id}"
-    link.symlink_to(job.folder.name, target_is_directory=True)
-    link.replace(job.folder.parent / "latest")
 
 
 def _until_its_end(job: SoakJob, listener: socket.socket | None, console: Console) -> tuple[SoakResult, int | None]:
@@ -382,15 +362,15 @@ def _until_its_end(job: SoakJob, listener: socket.socket | None, console: Consol
 
 
 async def _ended(soak: Soak, stop: asyncio.Event, console: Console) -> SoakResult:
-    """Run a soak; one that ends by a defect of ours is a failed run like any other, with all that it recorded."""
+    """Run a soak; one whose recorder cannot start, or that ends by a defect of ours, is a failed run like any other."""
     try:
         return await soak.run(stop)
-    except SoaklibError:
-        raise
     except Exception as exc:  # noqa: BLE001 - whatever it is, the rows so far deserve their verdicts, report and bundle
-        say(console, traceback.format_exc(), "dim")
+        error = exc if isinstance(exc, SoaklibError) else None
+        if error is None:
+            say(console, traceback.format_exc(), "dim")
+            error = RecordingError(f"the soak was ended by a defect: {first_line(exc)}")
         with contextlib.suppress(RecordingError):  # how the soak ended is said already
             await soak.recorder.close()
-        error = RecordingError(f"the soak was ended by a defect: {first_line(exc)}")
         segment = dataclasses.replace(soak.segment, ended_at_us=soak.clock.now_us(), soak_ended_s=soak.soak_s)
         return SoakResult(status=RunStatus.FAILED, segments=(segment,), error=error)

@@ -19,38 +19,38 @@ standard output is the run's folder.
 from __future__ import annotations
 
 import argparse
-import fcntl
-import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.sources.run import find_run, glance_at, open_run
 from soaklib.commands.ending import costing
 from soaklib.commands.flags import Flags
+from soaklib.commands.only_one import only_one
 from soaklib.commands.process import command, find_folder, stopping_signals
 from soaklib.commands.report import build_report
-from soaklib.errors import ExitCode, RunError, SettingsError, SoaklibError
+from soaklib.errors import ExitCode, RunError, SoaklibError
 from soaklib.evidence.baseline import EarlierRuns, verdicts_code, why_unverified
 from soaklib.evidence.checking import verify
 from soaklib.evidence.collecting import collect
 from soaklib.evidence.comparison import Comparison, compared, read_comparison, write_comparison
-from soaklib.evidence.judging import judge_folder
+from soaklib.evidence.judging import judge_folder, settle
 from soaklib.evidence.reference import keep_reference, why_no_reference
 from soaklib.evidence.retention import bundle_of, fates, remove_run, run_folders
 from soaklib.evidence.weeks import changes_over_weeks, of_same_load, values_by_run, weekly_values
 from soaklib.plan.loading import load_settings
+from soaklib.plan.named import named_secrets
 from soaklib.records import RunStatus
 from soaklib.reports.pipeline import tell_pipeline
 from soaklib.store.lock import RunLock, is_owned
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
     from types import FrameType
 
     from soaklib.analysis.sources.run import RunInfo
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
 
 __all__ = ["flags", "main"]
 
-_LOCK_NAME: Final = ".weekly.lock"
 _KEEP: Final = 4
 
 
@@ -75,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings(for_soak)
         resumed = None if settings.resume is None else find_folder(settings.resume)
         out = settings.out.resolve() if resumed is None else resumed.parent
-        with _only_one(out):
+        with only_one(out):
             return _Week(options, for_soak, settings, out, resumed).run()
     except SoaklibError as exc:
         _say(str(exc))
@@ -114,6 +113,7 @@ class _Week:
         self._resumed = resumed
         self._before = run_folders(out)
         self._bad: list[str] = []
+        self._is_told = True  # to the pipeline, by the soak
 
     def run(self) -> int:
         """Do everything; give the exit code."""
@@ -131,9 +131,9 @@ class _Week:
             if completed and baseline.folder is not None:
                 with RunLock(folder), costing(lambda why: self._bad.append(f"NOT JUDGED AGAINST A GOOD RUN: {why}")):
                     code, is_new = self._judge_against(folder, baseline.folder, code)
-                if is_new:
-                    with costing(lambda why: self._bad.append(f"NO WORD TO THE PIPELINE: {why}")):
-                        self._tell_pipeline(folder)
+            if is_new or not self._is_told:
+                with costing(lambda why: self._bad.append(f"NO WORD TO THE PIPELINE: {why}")):
+                    self._tell_pipeline(folder)
             if completed:  # before the report, whose paper tells of it
                 with RunLock(folder), costing(lambda why: self._bad.append(f"NO COMPARISON: {why}")):
                     is_new = self._compare(folder, info, baseline, earlier) or is_new
@@ -193,11 +193,9 @@ class _Week:
 
     def _soak(self) -> tuple[int, Path | None]:
         """Run the soak, unless it is complete; give its exit code and folder."""
-        if self._resumed is not None:
-            seen = glance_at(self._resumed)
-            if seen.info.status == RunStatus.COMPLETED:
-                _say("the soak is complete; doing what is left")
-                return verdicts_code(seen), self._resumed
+        if self._resumed is not None and glance_at(self._resumed).info.status == RunStatus.COMPLETED:
+            _say("the soak is complete; doing what is left")
+            return self._held_to_its_data(self._resumed), self._resumed
         # a file, not a pipe, for its standard output: the soak must not depend on who started it
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             code = _run_soak(["--no-report", *self._for_soak], output.fileno())
@@ -208,6 +206,15 @@ class _Week:
             _say(f"the soak was killed by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}")
             code = 128 - code
         return code, Path(lines[-1]) if lines else self._folder_without_a_word()
+
+    def _held_to_its_data(self, folder: Path) -> int:
+        """Judge a complete run, unless it was judged by what it holds; give the exit code."""
+        self._is_told = False  # it may have been killed before it was
+        is_judged = False
+        with RunLock(folder), costing(lambda why: self._bad.append(f"NOT JUDGED: {why}")):
+            settle(folder)
+            is_judged = True
+        return verdicts_code(glance_at(folder)) if is_judged else ExitCode.RECORDING
 
     def _folder_without_a_word(self) -> Path | None:
         """Give the folder of a soak that did not live to name it; None if there is none."""
@@ -280,10 +287,9 @@ class _Week:
         return comparison != before
 
     def _pack(self, folder: Path) -> None:
-        own = glance_at(folder).info.settings.get("header_env") or ()  # of a run that was gone on with
-        variables = [str(pair).partition("=")[2] for pair in own]
-        known = [os.environ[variable] for variable in variables if variable in os.environ]
-        secrets = (*self._settings.headers().values(), *known)
+        info = glance_at(folder).info
+        own = info.settings.get("header_env") or ()  # of a run that was gone on with
+        secrets = named_secrets([*self._settings.header_env, *map(str, own)], info.plan)
         bundle = collect(folder, database_url=self._settings.database_url, secrets=secrets)
         problems, _ = verify(bundle)
         if problems:
@@ -332,42 +338,6 @@ def _run_soak(arguments: list[str], output: int) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _only_one(out: Path) -> Generator[None]:
-    """Hold the lock of the weekly soak in a folder, which is made if need be.
-
-    Raises
-    ------
-    RunError
-        Another process holds it.
-    SettingsError
-        The folder cannot be written.
-    """
-    path = out / _LOCK_NAME
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        msg = f"--out {out}: cannot be written: {exc.strerror or exc}"
-        raise SettingsError(msg) from exc
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        os.close(descriptor)
-        msg = f"the weekly soak of {out} is going on already (pid {path.read_text('ascii').strip()})"
-        raise RunError(msg) from exc
-    try:
-        try:
-            os.truncate(descriptor, 0)
-            os.write(descriptor, b"%d\n" % os.getpid())
-        except OSError as exc:
-            msg = f"--out {out}: cannot be written: {exc.strerror or exc}"
-            raise SettingsError(msg) from exc
-        yield
-    finally:
-        os.close(descriptor)  # the file stays: removing it would let two processes hold two of the same name
 
 
 def flags() -> Flags:

@@ -108,7 +108,7 @@ def _why_not_good(folder: Path, info: RunInfo) -> str | None:
         if seen.info.status != RunStatus.COMPLETED:
             return f"it is {seen.info.status}"
         if verdicts_code(seen) != ExitCode.OK:
-            return "a criterion failed"
+            return "a criterion failed" if seen.verdicts else "it was not judged"
         comparison = read_comparison(folder)
     except SoaklibError as exc:
         return str(exc)
@@ -145,5 +145,7 @@ def why_unverified(folder: Path, *, also_folder: bool = True) -> str | None:
 
 
 def verdicts_code(seen: Glance) -> ExitCode:
-    """Give the exit code that a run's verdicts call for."""
+    """Give the exit code that a run's verdicts call for; without any it is recorded, and was not judged."""
+    if not seen.verdicts:
+        return ExitCode.RECORDING
     return exit_code(seen.verdicts, strict=bool(seen.info.settings.get("strict")))

@@ -5,7 +5,8 @@ when the gateway's database is named; manifest and bundle come last. What cannot
 the reason, and never keeps the bundle from being made. A file in which a secret is found is left out.
 
 The run may be anybody's. What its row names, a database, headers, variables, a gateway, is neither read nor asked: what
-the gateway said of itself the run has kept, and its database is named by whoever collects.
+the gateway said of itself the run has kept, and its database is named by whoever collects. Only of a run that was begun
+here are the variables read that its headers and its plan name, so that what they hold is packed nowhere.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 from soaklib.analysis.sources.run import open_run
 from soaklib.errors import RecordingError, RunError, SoaklibError
 from soaklib.evidence.dump import DUMP_NAME, take_snapshot
-from soaklib.evidence.judging import judge_folder, verdicts_on
+from soaklib.evidence.judging import settle
 from soaklib.evidence.live_copy import copy_live_run
 from soaklib.evidence.manifest import (
     MANIFESTS,
@@ -39,17 +40,16 @@ from soaklib.evidence.parts import SEAL_PART, due_parts
 from soaklib.evidence.provenance import gateway_facts, software
 from soaklib.evidence.seal import SEAL_FOLDER, write_seal
 from soaklib.evidence.secrets_scan import find_secrets
+from soaklib.plan.named import named_secrets
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
-from soaklib.records import JUDGING
 from soaklib.reports.metrics_analysis import METRICS_ANALYSIS_NAME, metrics_analysis
 from soaklib.reports.run_report import report_name, run_report
+from soaklib.safety.own_runs import is_remembered
 from soaklib.safety.redaction import url_secrets
 from soaklib.store.bundle import bundle_name, pack
 from soaklib.store.live import is_published
-from soaklib.store.names import SUMMARY_NAME
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.whole import whole_file
-from soaklib.store.writer import RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,8 +89,8 @@ def collect(
     prove_restore
         Whether the dump of a PostgreSQL database is restored into a scratch database of the same server.
     secrets
-        What may not be in the bundle either, besides the admin token and the password of the database: values of
-        headers, for example. They are only looked for.
+        What may not be in the bundle either, besides the admin token, the password of the database and, of a run that
+        was begun here, what its headers and its plan name: values of headers, for example. They are only looked for.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def collected(folder: Path, wanted: Wanted) -> tuple[Path, BundleManifest]:
     with ExitStack() as stack:
         try:
             stage = _stage(folder, stack)
-            _settle(stage)
+            settle(stage)
             with open_run(stage) as run:
                 manifest = _Evidence(stage, run, wanted).make()
                 mtime_s = _last_moment_s(run)
@@ -158,18 +158,6 @@ def _stage(folder: Path, stack: ExitStack) -> Path:
             return folder  # its recorder has ended, or was killed: the file itself can be read
         return stage
     return folder
-
-
-def _settle(folder: Path) -> None:
-    """Fold a dead recorder's log into the database, and judge the run if its verdicts are not those of its data."""
-    database = folder / DATABASE_NAME
-    if database.with_name(f"{DATABASE_NAME}.wal").exists():
-        RunWriter(database).close()
-    with open_run(folder) as run:
-        follows = run.verdicts().rows() == [tuple(verdict) for verdict in verdicts_on(run)]
-        follows = follows and run.info.judged_by == JUDGING
-    if not follows or not (folder / SUMMARY_NAME).is_file():
-        judge_folder(folder)
 
 
 def _last_moment_s(run: Run) -> int:
@@ -209,7 +197,7 @@ class _Evidence:
         if self.wanted.parquet or (self.folder / SEAL_FOLDER).is_dir():
             self._seal()
         snapshot = self._snapshot(earlier)
-        self._scan(self.wanted.known_secrets(), snapshot)
+        self._scan([*self.wanted.known_secrets(), *_own_secrets(info)], snapshot)
         names = [name for name in run_files(self.folder) if name not in self.left_out]
         if DUMP_NAME in self.left_out:
             detail = f"{snapshot.detail}; left out: {self.left_out[DUMP_NAME]}"
@@ -219,7 +207,7 @@ class _Evidence:
             collected_with=software(),
             gateway=gateway_facts(info, None if earlier is None else earlier.gateway),
             database_snapshot=snapshot,
-            parts=due_parts(info, names, failed=self.failed, left_out=self.left_out, snapshot=snapshot),
+            parts=due_parts(run, names, failed=self.failed, left_out=self.left_out, snapshot=snapshot),
             files=tuple(file_entry(self.folder, name) for name in names),
         )
 
@@ -292,6 +280,13 @@ class _Evidence:
                 msg = f"no bundle was made, since it would hold a secret: {said}"
                 raise RunError(msg)
             self.left_out[name] = said
+
+
+def _own_secrets(info: RunInfo) -> tuple[str, ...]:
+    """Give what the variables hold that a run names; nothing of one begun elsewhere, which may be guessing at them."""
+    if not is_remembered(info.run_id, info.settings, info.plan.model_dump_json()):
+        return ()
+    return named_secrets(map(str, info.settings.get("header_env") or ()), info.plan)
 
 
 def _no_snapshot(info: RunInfo) -> DatabaseSnapshot:

@@ -15,7 +15,7 @@ from soaklib.analysis.sources.run import open_run
 from soaklib.analysis.verdicts.criteria import judge
 from soaklib.analysis.verdicts.summary import summary
 from soaklib.errors import ExitCode, RecordingError
-from soaklib.records import State
+from soaklib.records import JUDGING, State
 from soaklib.store.names import SUMMARY_NAME
 from soaklib.store.tables import DATABASE_NAME, TABLES
 from soaklib.store.whole import whole_file
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
     from soaklib.records import Verdict
 
-__all__ = ["exit_code", "judge_folder", "verdicts_on"]
+__all__ = ["exit_code", "judge_folder", "settle", "verdicts_on"]
 
 _MOST_REMEMBERED: Final = 8
 _RUN_WITHOUT_JUDGING: Final = (
@@ -89,6 +89,26 @@ def judge_folder(folder: Path) -> tuple[list[Verdict], dict[str, Any]]:
         msg = f"cannot write {folder / SUMMARY_NAME}: {exc.strerror or exc}"
         raise RecordingError(msg) from exc
     return verdicts, summed_up
+
+
+def settle(folder: Path) -> None:
+    """Fold a dead recorder's log into the database, and judge the run if its verdicts are not those of its data.
+
+    Raises
+    ------
+    RunError
+        The run cannot be read.
+    RecordingError
+        The verdicts cannot be written.
+    """
+    database = folder / DATABASE_NAME
+    if database.with_name(f"{DATABASE_NAME}.wal").exists():
+        RunWriter(database).close()
+    with open_run(folder) as run:
+        follows = run.verdicts().rows() == [tuple(verdict) for verdict in verdicts_on(run)]
+        follows = follows and run.info.judged_by == JUDGING
+    if not follows or not (folder / SUMMARY_NAME).is_file():
+        judge_folder(folder)
 
 
 def exit_code(verdicts: Iterable[Verdict], *, strict: bool) -> ExitCode:

@@ -74,6 +74,7 @@ class PartState(StrEnum):
     PRESENT = "present"
     MISSING = "missing"
     LEFT_OUT = "left out"  #: it is there, and was not packed because it holds a secret
+    NOT_DUE = "not due"  #: it is due of other runs, and this one has nothing that it could be made of
 
 
 class Part(_Model):

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.sources.kept_log import REQUEST_LOG_NAME
+from soaklib.analysis.verdicts.criteria.wording import is_asked_for
 from soaklib.evidence.dump import DUMP_NAME
 from soaklib.evidence.manifest import Part, PartState, SnapshotState
 from soaklib.evidence.seal import SEAL_FOLDER
@@ -17,7 +18,7 @@ from soaklib.store.tables import DATABASE_NAME
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from soaklib.analysis.sources.run import RunInfo
+    from soaklib.analysis.sources.run import Run
     from soaklib.evidence.manifest import DatabaseSnapshot
 
 __all__ = ["SEAL_PART", "due_parts"]
@@ -30,7 +31,7 @@ _SNAPSHOT: Final = re.compile(r"soak-h\d+\.prom")
 
 
 def due_parts(
-    info: RunInfo,
+    run: Run,
     files: Collection[str],
     *,
     failed: Mapping[str, str],
@@ -41,8 +42,8 @@ def due_parts(
 
     Parameters
     ----------
-    info
-        The run's manifest row, which says how many hourly snapshots there should be.
+    run
+        The run, which says how many hourly snapshots there should be.
     files
         Paths of the files of the bundle.
     failed
@@ -52,6 +53,7 @@ def due_parts(
     snapshot
         The snapshot of the gateway's database.
     """
+    info = run.info
 
     def part(name: str, hint: str = "") -> Part:
         if name in left_out:
@@ -62,14 +64,19 @@ def due_parts(
 
     planned = int(-(-info.planned_soak_s // info.plan.intervals.snapshot_s))
     taken = sum(_SNAPSHOT.fullmatch(name) is not None for name in files)
+    final = part("soak-final.prom", "the run did not come to its end")
+    hourly = Part(
+        name=f"soak-h0.prom to soak-h{planned - 1}.prom", detail=f"{taken} of {planned}",
+        state=PartState.PRESENT if taken >= planned else PartState.MISSING,
+    )  # fmt: skip
+    if not taken and final.state is PartState.MISSING and info.segments and not is_asked_for(run, "metrics"):
+        not_due = {"state": PartState.NOT_DUE, "detail": "the gateway has no metrics"}
+        hourly, final = hourly.model_copy(update=not_due), final.model_copy(update=not_due)
     figures = sum(name.startswith("figures/") for name in files)
     parts = [
         part(DATABASE_NAME),
-        Part(
-            name=f"soak-h0.prom to soak-h{planned - 1}.prom", detail=f"{taken} of {planned}",
-            state=PartState.PRESENT if taken >= planned else PartState.MISSING,
-        ),
-        part("soak-final.prom", "the run did not come to its end"),
+        hourly,
+        final,
         part(EVENT_LOG_NAME),
         part(SUMMARY_NAME),
         Part(

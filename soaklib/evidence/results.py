@@ -92,8 +92,10 @@ def _parts(run: Run, manifest: BundleManifest, *, is_same: bool) -> Iterator[str
     said = {part.name: part for part in manifest.parts}
     left_out = {part.name: part.detail for part in manifest.parts if part.state is PartState.LEFT_OUT}
     files = [entry.path for entry in manifest.files]
-    for due in due_parts(run.info, files, failed={}, left_out=left_out, snapshot=manifest.database_snapshot):
+    for due in due_parts(run, files, failed={}, left_out=left_out, snapshot=manifest.database_snapshot):
         part = said.pop(due.name, None)
+        if due.state is PartState.NOT_DUE and not is_same:
+            continue  # which others called missing
         if part is None:
             if is_same:
                 yield f"{MANIFEST_NAME} does not say what became of {due.name}, which is due"

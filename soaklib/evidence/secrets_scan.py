@@ -20,7 +20,7 @@ from soaklib.store.quoting import name_sql, parquet_sql, text_sql
 from soaklib.store.scratch import spill_aside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from io import BufferedIOBase
     from pathlib import Path
 
@@ -31,6 +31,7 @@ _OVERLAP_BYTES: Final = 8 << 10
 _BATCH_ROWS: Final = 20_000
 _DEEPEST: Final = 3
 _SHORTEST_KNOWN: Final = 8
+_SHORTEST_WORD: Final = 6
 _TEXT: Final = re.compile("VARCHAR|BLOB|JSON|ENUM")
 _ZIP: Final = b"PK\x03\x04"
 _NOT_SEEN: Final = "something compressed that cannot be looked into"
@@ -86,6 +87,27 @@ def _places(word: bytes, data: bytes) -> Iterator[int]:
         at = data.find(word, at + 1)
 
 
+class _Known(NamedTuple):
+    """A secret that is known, and how it stands as a word of its own; None for one that is looked for anywhere."""
+
+    secret: bytes
+    word: re.Pattern[bytes] | None = None
+
+    def is_in(self, data: bytes) -> bool:
+        """Say whether it is in some bytes."""
+        return self.secret in data and (self.word is None or self.word.search(data) is not None)
+
+
+def _looked_for(secrets: Iterable[str]) -> Iterator[_Known]:
+    """Give what to look for of secrets that are known; what is too short would be found in anything."""
+    for text in secrets:
+        secret = text.encode()
+        if len(text) >= _SHORTEST_KNOWN:
+            yield _Known(secret)
+        elif len(text) >= _SHORTEST_WORD and re.search("[0-9]", text) and re.search("[A-Za-z]", text):
+            yield _Known(secret, re.compile(rb"(?<![\w-])" + re.escape(secret) + rb"(?![\w-])"))
+
+
 # Every pattern begins with a literal or has its words, and none repeats without a bound before its end, so that
 # hundreds of megabytes and long runs of base64 take time in proportion to their length.
 _RULES: Final = (
@@ -132,7 +154,7 @@ _RULES: Final = (
         "a provider's key",
         (b"sk-", b"akia", b"ghp_", b"aiza", b"xox"),
         re.compile(
-            rb"(?<![\w-])(?:sk-[A-Za-z0-9_-]{32,}|AKIA[0-9A-Z]{16}|ghp_[A-Za-z0-9]{36}|AIza[\w-]{35}"
+            rb"(?<![\w-])(?:sk-[A-Za-z0-9_-]{20,}|AKIA[0-9A-Z]{16}|ghp_[A-Za-z0-9]{36}|AIza[\w-]{35}"
             rb"|xox[abprs]-[A-Za-z0-9-]{20,})(?![\w-])"
         ),
         (0,),
@@ -150,8 +172,9 @@ def find_secrets(path: Path, name: str, known: Sequence[str] = ()) -> list[Findi
     name
         What to call it.
     known
-        Secrets that are known and must not be there either, such as an admin token of the environment; those shorter
-        than 8 characters are left out, since they are found anywhere.
+        Secrets that are known and must not be there either, such as an admin token of the environment. Those shorter
+        than 8 characters are found anywhere: of 6 or 7, with a letter and a digit, they are looked for as words of
+        their own, and else left out.
 
     Returns
     -------
@@ -164,7 +187,7 @@ def find_secrets(path: Path, name: str, known: Sequence[str] = ()) -> list[Findi
     OSError
         The file cannot be read.
     """
-    secrets = tuple(secret.encode() for secret in known if len(secret) >= _SHORTEST_KNOWN)
+    secrets = tuple(_looked_for(known))
     with path.open("rb") as file:
         allowance = Allowance(path.stat().st_size, name)
         found = list(_in_stream(file, allowance, name, secrets, depth=0))
@@ -174,7 +197,7 @@ def find_secrets(path: Path, name: str, known: Sequence[str] = ()) -> list[Findi
 
 
 def _in_stream(
-    stream: BufferedIOBase, allowance: Allowance, name: str, known: Sequence[bytes], *, depth: int
+    stream: BufferedIOBase, allowance: Allowance, name: str, known: Sequence[_Known], *, depth: int
 ) -> Iterator[Finding]:
     bounded = Bounded(stream, allowance)
     tail = b""
@@ -186,7 +209,7 @@ def _in_stream(
 
 
 def _inside(
-    stream: BufferedIOBase, allowance: Allowance, name: str, known: Sequence[bytes], *, depth: int
+    stream: BufferedIOBase, allowance: Allowance, name: str, known: Sequence[_Known], *, depth: int
 ) -> Iterator[Finding]:
     """Look into what is compressed; what cannot be looked into is told."""
     try:
@@ -212,7 +235,7 @@ def _inside(
         yield Finding(name, f"{_NOT_SEEN} ({exc})")
 
 
-def _in_columns(path: Path, name: str, known: Sequence[bytes]) -> Iterator[Finding]:
+def _in_columns(path: Path, name: str, known: Sequence[_Known]) -> Iterator[Finding]:
     """Look at the text of every column, value by value."""
     try:
         with duckdb.connect(config={"threads": 1}) as connection:
@@ -254,10 +277,10 @@ def _texts_of(connection: duckdb.DuckDBPyConnection, source: str) -> list[str]:
     return [name_sql(row[0]) for row in described if _TEXT.search(row[1])]
 
 
-def _in_bytes(data: bytes, where: str, known: Sequence[bytes]) -> Iterator[Finding]:
+def _in_bytes(data: bytes, where: str, known: Sequence[_Known]) -> Iterator[Finding]:
     lowered = data.lower()
     for rule in _RULES:
         if rule.is_in(data, lowered):
             yield Finding(where, rule.what)
-    if any(secret in data for secret in known):
+    if any(secret.is_in(data) for secret in known):
         yield Finding(where, "a secret of this environment")

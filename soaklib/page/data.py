@@ -35,6 +35,7 @@ MOST_POINTS: Final = 300
 
 QUANTILES: Final = (0.5, 0.9, 0.99)
 _MOST_EVENTS: Final = 1000
+_EVENT: Final = ("soak_s", "name", "detail")
 _MOST_CALLS: Final = 50
 _WHOLE: Final = 100.0
 _MOST_TEXT: Final = 400
@@ -100,7 +101,7 @@ def page_data(run: Run, judged: list[dict[str, Any]] | None = None, *, goes_on: 
         "kinds": _split(outcome_counts(run, every=every).filter(purpose="load"), "kind", n="n"),
         "tools": _split(_by_tool(tool_usage(run, every=every)), "tool", n="sent", ok="ok"),
         "marks": [_plain(row) for row in marks(run).iter_rows(named=True)],
-        "events": [_plain(row) for row in run.events().drop("at").tail(_MOST_EVENTS).iter_rows(named=True)],
+        "events": [_plain(row) for row in run.events().select(_EVENT).tail(_MOST_EVENTS).iter_rows(named=True)],
         "slowest": _calls(run, f"response_us is not null order by response_us desc, {_PLACE}"),
         "failures": _calls(run, f"counted and not succeeded order by {_PLACE}"),
         "failed": run.sql("select count(*) from calls where purpose = 'load' and counted and not succeeded").item(),

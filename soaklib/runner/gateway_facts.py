@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 import orjson
 
+from soaklib.plan.named import named_secrets
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
 from soaklib.safety.foreign_text import MOST_NAME, plain_text
 from soaklib.safety.redaction import redacted
@@ -61,7 +62,7 @@ def ask_gateway(settings: SoakSettings, plan: Plan, url: str) -> GatewaySaid:
         async with load_target(plan.target).admin(link) as admin:
             return (await admin.look("health")).body if "health" in admin.endpoints else b"{}"
 
-    secrets = [*settings.headers().values(), os.environ.get(ADMIN_TOKEN_VARIABLE, "")]
+    secrets = [*named_secrets(settings.header_env, plan), os.environ.get(ADMIN_TOKEN_VARIABLE, "")]
     try:
         facts = facts_of(asyncio.run(ask()), secrets=secrets)
     except AdminError as exc:

@@ -101,6 +101,7 @@ class Recorder:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "soaklib.runner.recorder_process", os.fspath(self._database),
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+                start_new_session=True,  # what is typed at the terminal is for the runner, from the first moment on
             )  # fmt: skip
         except OSError as exc:
             msg = f"the recorder of {self._database} cannot be started: {exc.strerror}"

@@ -112,8 +112,8 @@ class Soak:
 
     async def run(self, stop: asyncio.Event) -> SoakResult:
         """Run the soak until it is complete or `stop` is set; everything recorded is on disk when it returns."""
-        await self.recorder.start()
         with self.events:
+            await self.recorder.start()
             link = self._surroundings.link(self.job.plan, run_id=self.job.run_id, tell=self.events.write)
             async with (
                 self._surroundings.admin(self._target, link) as admin,

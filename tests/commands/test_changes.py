@@ -21,12 +21,15 @@ import trustme
 from kept_events import KeptEvents
 
 import soaklib
-from soaklib.commands.changes import _default_tool, main
+from soaklib.commands.changes import _default_tool, _settled, main
 from soaklib.commands.rehearsal import EmbeddedGateway
+from soaklib.errors import RunError
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
 from soaklib.runner.inbox import watch_inbox
+from soaklib.runner.journal import Debt, UndoJournal
 from soaklib.store.lock import RunLock
+from soaklib.targets.base import Wire
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +164,36 @@ def test_a_run_that_has_ended_gets_no_event(run_folder, capsys):
     assert told.out == "healthy and ready\n"
     assert told.err.endswith("is not going on: no event is written\n")
     assert not (run_folder / "inbox").exists()
+
+
+def test_chaos_that_is_switched_off_is_owed_no_more(run_folder, capsys):
+    """The journal of a killed run is settled, and it is said what else it owes; all of it, and the file goes."""
+    journal = UndoJournal(run_folder)
+    for debt in (Debt("chaos", "openai"), Debt("chaos", "serpapi"), Debt("upstream", "slow")):
+        journal.owe(debt, Wire("DELETE", f"/of/{debt.subject}", {}, None))
+    assert main(["chaos-off", "--tool", "openai", "--run", str(run_folder)]) == 0
+    assert list(UndoJournal(run_folder)) == [Debt("chaos", "serpapi"), Debt("upstream", "slow")]
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "the run still owes the end of chaos serpapi (DELETE /of/serpapi), upstream slow (DELETE /of/slow); "
+        f"python -m soaklib.run --resume {run_folder} takes it back"
+    )
+    assert main(["chaos-off", "--run", str(run_folder)]) == 0
+    assert list(UndoJournal(run_folder)) == [Debt("upstream", "slow")]
+    UndoJournal(run_folder).settle(Debt("upstream", "slow"))
+    assert _settled(run_folder, None) is None
+
+
+def test_the_journal_of_a_run_that_is_taken_up_again_is_left_to_it(tmp_path, monkeypatch):
+    """Its runner began after it was looked at, and takes back what it owes by itself."""
+
+    def owned(_folder):
+        message = "the run is owned by a live process"
+        raise RunError(message)
+
+    monkeypatch.setattr("soaklib.commands.changes.RunLock", owned)
+    UndoJournal(tmp_path).owe(Debt("chaos", "openai"))
+    assert _settled(tmp_path, None).endswith("was left as it is: the run is owned by a live process")
+    assert list(UndoJournal(tmp_path)) == [Debt("chaos", "openai")]
 
 
 def test_another_gateway_than_the_runs_is_refused(run_folder, gateway, capsys):

@@ -9,10 +9,12 @@ import threading
 import pytest
 from bundles import TOKEN, edit_database, gateway_database, loose_copy, manifest_of
 
+from soaklib.analysis.sources.run import open_run
 from soaklib.commands.collect import main
 from soaklib.errors import RunError
 from soaklib.evidence.checking import verify
 from soaklib.evidence.collecting import collect
+from soaklib.safety.own_runs import remember
 
 
 @pytest.fixture
@@ -117,6 +119,25 @@ def test_what_a_row_names_is_no_oracle(folder, monkeypatch):
     named_by_the_row(folder, header_env=["X-Guess=HOME"])
     (folder / "gateway.log").write_text("is it /home/somebody\n")
     assert "gateway.log" in {entry.path for entry in manifest_of(collect(folder)).files}
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_what_the_plan_of_a_run_of_ones_own_names_is_looked_for(folder, tmp_path, monkeypatch, is_own):
+    """Keys of its target and the values of its headers, where the run was begun here; of another nothing is learnt."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("MASTER_KEY", "sk-1234")
+    monkeypatch.setenv("GATEWAY_AUTH", "the word of the day")
+    named_by_the_row(folder, header_env=["Authorization=GATEWAY_AUTH"])
+    target = json.dumps({"target": {"kind": "openai", "admin_key": "MASTER_KEY"}})
+    edit_database(folder, f"update run set plan = json_merge_patch(plan::json, '{target}')::varchar")
+    (folder / "gateway.log").write_text("no such key: sk-1234\n")
+    (folder / "upstream.log").write_text("said the word of the day\n")
+    with open_run(folder) as run:
+        info = run.info
+    if is_own:
+        remember(info.run_id, info.settings, info.plan.model_dump_json())
+    files = {entry.path for entry in manifest_of(collect(folder)).files}
+    assert {"gateway.log", "upstream.log"} & files == (set() if is_own else {"gateway.log", "upstream.log"})
 
 
 def test_a_header_that_is_named_by_whoever_collects_is_looked_for(folder, monkeypatch, capsys):

@@ -7,6 +7,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from bundles import edit_database
 from soak_hour import write_soak_hour
 
 import soaklib
@@ -19,7 +20,7 @@ from soaklib.commands.terminal import new_console
 from soaklib.errors import RecordingError, SettingsError, SoaklibError, first_line
 from soaklib.evidence import collecting, judging
 from soaklib.plan.loading import load_settings
-from soaklib.plan.model import load_plan
+from soaklib.plan.model import TargetTable, load_plan
 from soaklib.records import RunStatus
 from soaklib.runner.job import SoakResult
 from soaklib.store.names import SUMMARY_NAME
@@ -109,18 +110,18 @@ def steps(monkeypatch):
     return made
 
 
-def result(job, error=None):
+def result(job, error=None, status=RunStatus.COMPLETED):
     started_us = job.segment.started_at_us
     ended = Segment(
         segment=0, started_at_us=started_us, soak_started_s=0.0,
         ended_at_us=started_us + 5_000_000, soak_ended_s=3600.0,
     )  # fmt: skip
-    return SoakResult(status=RunStatus.FAILED if error else RunStatus.COMPLETED, segments=(ended,), error=error)
+    return SoakResult(status=RunStatus.FAILED if error else status, segments=(ended,), error=error)
 
 
-def end(job, *, error=None, signal_number=None, log_url=None):
+def end(job, *, error=None, signal_number=None, log_url=None, status=RunStatus.COMPLETED):
     return conclude(
-        job, result(job, error), log_url=log_url, signal_number=signal_number, console=new_console()
+        job, result(job, error, status), log_url=log_url, signal_number=signal_number, console=new_console()
     )  # fmt: skip
 
 
@@ -186,6 +187,18 @@ def test_whatever_fails_the_bundle_costs_the_bundle_alone(job, steps, monkeypatc
     assert "no bundle: " in capsys.readouterr().err
 
 
+def test_what_the_plan_names_is_looked_for_in_the_bundle(job, monkeypatch):
+    """Keys that it takes from the environment, as well as the values of headers."""
+    asked = []
+    monkeypatch.setenv("MASTER_KEY", "sk-1234")
+    monkeypatch.setenv("GATEWAY_AUTH", "the word of the day")
+    monkeypatch.setattr(collecting, "collect", lambda *_, secrets, **__: asked.append(set(secrets)))
+    job.settings = load_settings(["--header-env", "Authorization=GATEWAY_AUTH"])
+    job.plan = job.plan.model_copy(update={"target": TargetTable(kind="openai", admin_key="MASTER_KEY")})
+    end(job)
+    assert asked == [{"the word of the day", "sk-1234"}]
+
+
 @pytest.mark.parametrize("error", STEPS_FAIL, ids=lambda error: type(error).__name__)
 def test_a_run_that_cannot_be_judged_is_kept_and_code_4(job, steps, monkeypatch, capsys, error):
     """It is still reported and packed as far as that goes; the sentence says how to judge it later."""
@@ -239,9 +252,15 @@ def test_a_signal_is_heard_at_the_end_too(job, monkeypatch, capsys):
 
 def test_an_interrupted_soak_has_the_signals_code_even_without_verdicts(job, monkeypatch):
     """128 + n."""
-    assert end(job, signal_number=2) == 130
+    assert end(job, signal_number=2, status=RunStatus.INTERRUPTED) == 130
     monkeypatch.setattr(ending, "judge_folder", raising(KeyError("x")))
-    assert end(job, signal_number=15) == 143
+    assert end(job, signal_number=15, status=RunStatus.INTERRUPTED) == 143
+
+
+def test_a_signal_after_the_last_call_is_no_interruption(job, capsys):
+    """The run is complete: its code is that of its verdicts, and nobody is told to go on with it."""
+    assert end(job, signal_number=2) == expected_code(job)
+    assert "--resume" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EPIPE, errno.ENOSPC])
@@ -267,6 +286,36 @@ def test_verdicts_are_replaced_whole_or_not_at_all(job):
         assert run.verdicts().rows() == before
 
 
+@pytest.fixture
+def rest_of_the_week(job, monkeypatch):
+    """What a week does after its soak, in name only."""
+    for name in ("build_report", "collect"):
+        monkeypatch.setattr(weekly, name, lambda *_, **__: job.folder)
+    monkeypatch.setattr(weekly, "verify", lambda _: ([], []))
+
+
+@pytest.mark.usefixtures("truly_judged", "rest_of_the_week")
+@pytest.mark.parametrize("left", ["delete from verdicts", "update verdicts set state = 'pass'"])
+def test_a_week_that_was_killed_before_it_was_judged_is_not_taken_for_good(job, tmp_path, left):
+    """Its verdicts are made on resume, also where those of an earlier segment are there; the pipeline is told them."""
+    assert end(job) == 1
+    edit_database(job.folder, left)
+    assert weekly.main(["--resume", str(job.folder), "--junit", str(junit := tmp_path / "junit.xml")]) == 1
+    assert "<failure" in junit.read_text("utf-8")
+
+
+@pytest.mark.usefixtures("truly_judged", "rest_of_the_week")
+def test_a_week_that_cannot_be_judged_is_code_4(job, monkeypatch, capsys):
+    """As a soak that cannot be; the last line is its folder all the same."""
+    end(job)
+    monkeypatch.setattr(weekly, "settle", raising(KeyError("x")))
+    assert weekly.main(["--resume", str(job.folder)]) == 4
+    said = capsys.readouterr()
+    assert "weekly: NOT JUDGED: KeyError: 'x'" in said.err
+    assert said.out.splitlines()[-1] == str(job.folder)
+
+
+@pytest.mark.usefixtures("truly_judged", "rest_of_the_week")
 @pytest.mark.parametrize("error", STEPS_FAIL, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize(
     "step", [("build_report", "REPORT"), ("write_comparison", "COMPARISON"), ("collect", "BUNDLE")]
@@ -275,9 +324,6 @@ def test_a_week_goes_on_past_what_fails_in_it(job, monkeypatch, capsys, step, er
     """Each of its steps; the last lines say what is lacking, and the code is not that of a good week."""
     name_of_step, lacks = step
     code = end(job)
-    for name in ("build_report", "collect"):
-        monkeypatch.setattr(weekly, name, lambda *_, **__: job.folder)
-    monkeypatch.setattr(weekly, "verify", lambda _: ([], []))
     monkeypatch.setattr(weekly, name_of_step, raising(error))
     assert weekly.main(["--resume", str(job.folder)]) == max(code, 1)
     said = capsys.readouterr()

@@ -1,6 +1,7 @@
 """The command as a person or a script uses it."""
 
 import asyncio
+import errno
 import io
 import os
 import re
@@ -18,12 +19,14 @@ from rich.console import Console
 
 import soaklib
 from soaklib.commands import run
+from soaklib.commands.folder import name_latest
 from soaklib.commands.rehearsal import EmbeddedGateway
 from soaklib.commands.terminal import new_console
 from soaklib.errors import RecordingError, SettingsError, SoaklibError
 from soaklib.evidence.checking import verify
 from soaklib.exposition.text import parse_exposition
 from soaklib.plan.loading import load_settings
+from soaklib.runner.recorder import Recorder
 from soaklib.store.views import Segment
 
 SLOTS, PROBES, ROTATIONS = 7200, 120, 7  # of two soak-hours at 1 slot a second
@@ -326,11 +329,50 @@ def test_a_defect_in_the_soak_makes_it_a_failed_run_with_all_it_recorded(capsys)
     assert "raise self.error" in capsys.readouterr().err
 
 
-def test_a_failure_that_is_foreseen_is_no_defect():
-    """It is raised as it is."""
+def test_a_failure_that_is_foreseen_is_no_defect(capsys):
+    """A recorder that cannot start, for example: the run is a failed one, with that error as it is."""
     soak = DefectiveSoak(RecordingError("the disk"))
-    with pytest.raises(RecordingError, match="the disk"):
-        asyncio.run(run._ended(soak, asyncio.Event(), new_console()))
+    result = asyncio.run(run._ended(soak, asyncio.Event(), new_console()))
+    assert (result.status, result.error, soak.closed) == ("failed", soak.error, True)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_a_run_whose_recorder_cannot_start_is_a_failed_run(tmp_path, monkeypatch, capsys):
+    """Code 4 with the recorder's words; its folder is the last line, and says that it failed."""
+
+    async def start(_self):
+        message = "the recorder cannot be started: no room"
+        raise RecordingError(message)
+
+    monkeypatch.setattr(Recorder, "start", start)
+    assert run.main([*REHEARSAL, "--no-report", "--out", str(tmp_path)]) == 4
+    said = capsys.readouterr()
+    assert said.err.rstrip().endswith("soaklib: the recorder cannot be started: no room")
+    folder = (tmp_path / "latest").resolve()
+    assert said.out == f"{folder}\n"
+    with soaklib.open_run(folder) as opened:
+        assert opened.info.status == "failed"
+
+
+@pytest.mark.parametrize("in_the_way", ["a folder", "no links"])
+def test_a_link_that_cannot_be_costs_a_sentence(tmp_path, monkeypatch, in_the_way):
+    """As where runs were copied with what links point to, or on disks without links; nothing half made stays."""
+    folder = tmp_path / "r1"
+    folder.mkdir()
+    if in_the_way == "a folder":
+        (tmp_path / "latest").mkdir()
+    else:
+
+        def no_links(*_, **__):
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr("pathlib.Path.symlink_to", no_links)
+    told = []
+    name_latest(folder, told.append)
+    [sentence] = told
+    assert sentence.startswith(f"{tmp_path / 'latest'} does not name this run, r1: ")
+    assert {path.name for path in tmp_path.iterdir()} <= {"r1", "latest"}
 
 
 def test_the_question_and_errors_are_no_markup(monkeypatch, capsys):

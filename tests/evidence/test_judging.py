@@ -8,7 +8,11 @@ from soak_hour import write_soak_hour
 
 import soaklib
 from soaklib.evidence import judging
+from soaklib.records import Verdict
+from soaklib.store.names import SUMMARY_NAME
 from soaklib.store.tables import DATABASE_NAME
+
+VERDICT = Verdict("success rate", 99.0, ">= 97 %", 10, 98.0, 99.5, "pass", "", "select 1")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,7 @@ def judged(monkeypatch):
 
     def judge(run):
         seen.append(run.folder)
-        return [f"verdict {len(seen)}"]
+        return [VERDICT._replace(detail=f"verdict {len(seen)}")]
 
     monkeypatch.setattr(judging, "judge", judge)
     monkeypatch.setattr(judging, "_remembered", {})
@@ -92,3 +96,21 @@ def test_no_more_than_some_are_remembered(folder, judged, monkeypatch):
         verdicts_on(folder)
     assert len(judging._remembered) == 2
     assert len(judged) == 4
+
+
+@pytest.mark.parametrize(
+    "statement", ["delete from verdicts", "update verdicts set state = 'fail'", "update run set hours = 2"]
+)
+def test_a_run_is_held_to_what_it_holds(folder, judged, statement):
+    """Without verdicts, with other ones, or with other data than they were made of, it is judged; else left alone."""
+    (folder / SUMMARY_NAME).unlink(missing_ok=True)
+    judging.settle(folder)
+    assert (folder / SUMMARY_NAME).is_file()
+    before = (folder / DATABASE_NAME).read_bytes()
+    judging.settle(folder)
+    assert (folder / DATABASE_NAME).read_bytes() == before
+    changed(folder, statement)
+    judging.settle(folder)
+    with soaklib.open_run(folder) as run:
+        assert run.verdicts().rows() == [tuple(verdict) for verdict in judging.verdicts_on(run)]
+    assert len(judged) == 1 + ("hours" in statement)

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from bundles import edit_database
 
 import soaklib
 from soaklib.evidence.manifest import (
@@ -42,7 +43,7 @@ def manifest(run):
     return BundleManifest(
         **facts_of_run(run.info), collected_with=SOFTWARE, database_snapshot=snapshot,
         gateway=GatewayFacts(target="", embedded=True, facts={}, detail=""),
-        parts=due_parts(run.info, names, failed={}, left_out={}, snapshot=snapshot),
+        parts=due_parts(run, names, failed={}, left_out={}, snapshot=snapshot),
         files=tuple(FileEntry(path=name, size_bytes=0, sha256="0" * 64) for name in names),
     )  # fmt: skip
 
@@ -72,6 +73,47 @@ def test_parts_of_another_soaklib_may_be_others(run, manifest):
     assert "manifest.json says that run.duckdb is present; by its files it is missing" in _parts(
         run, none, is_same=False
     )
+
+
+@pytest.fixture
+def without_metrics(tmp_path):
+    """Give a run at a gateway that has no metrics."""
+    shutil.copy(SAMPLE / "run.duckdb", tmp_path)
+    target = json.dumps({"target": {"kind": "openai"}})
+    edit_database(
+        tmp_path, "delete from scrapes where endpoint = 'metrics'",
+        f"update run set plan = json_merge_patch(plan::json, '{target}')::varchar",
+    )  # fmt: skip
+    with soaklib.open_run(tmp_path) as run:
+        yield run
+
+
+SNAPSHOTS = ("soak-h0.prom to soak-h23.prom", "soak-final.prom")
+
+
+def test_what_a_gateway_without_metrics_cannot_give_is_not_due(without_metrics, manifest):
+    """It is said so, and not that the run did not come to its end; another soaklib's word for it is no accusation."""
+    parts = due_parts(
+        without_metrics, ["run.duckdb"], failed={}, left_out={}, snapshot=manifest.database_snapshot
+    )  # fmt: skip
+    said = {part.name: (part.state, part.detail) for part in parts}
+    assert {said[name] for name in SNAPSHOTS} == {("not due", "the gateway has no metrics")}
+    files = tuple(one for one in manifest.files if one.path == "run.duckdb")
+    here = manifest.model_copy(update={"parts": parts, "files": files})
+    assert list(_parts(without_metrics, here, is_same=True)) == []
+    missing = [part.model_copy(update={"state": "missing"}) if part.name in SNAPSHOTS else part for part in parts]
+    there = here.model_copy(update={"parts": tuple(missing)})
+    assert list(_parts(without_metrics, there, is_same=False)) == []
+    assert len(list(_parts(without_metrics, there, is_same=True))) == 2
+
+
+def test_snapshots_of_a_run_that_never_began_are_missing(without_metrics, manifest):
+    """Nobody knows whether its gateway has metrics."""
+    without_metrics.close()
+    edit_database(without_metrics.folder, "delete from segments")
+    with soaklib.open_run(without_metrics.folder) as run:
+        parts = due_parts(run, [], failed={}, left_out={}, snapshot=manifest.database_snapshot)
+    assert {part.state for part in parts if part.name in SNAPSHOTS} == {"missing"}
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ SECRETS = [
     ('{"client_secret": "correct-horse-battery"}', "a credential"),
     ('{\\"password\\": \\"correct-horse-battery\\"}', "a credential"),
     (f"sk-{'a1B2' * 8}", "a provider's key"),
+    ("sk-9xV3_kQ-Zt1mRb7LwYc2Ag", "a provider's key"),  # as LiteLLM makes them
     ("AKIAIOSFODNN7EXAMPLE", "a provider's key"),
 ]
 
@@ -149,6 +150,15 @@ def test_a_known_secret_is_found_whatever_its_form(tmp_path):
     path.write_text("the word is swordfish!\n")
     assert find_secrets(path, "log.txt", ["swordfish!"]) == [Finding("log.txt", "a secret of this environment")]
     assert find_secrets(path, "log.txt", ["word"]) == []
+
+
+def test_a_short_secret_that_is_known_is_found_as_a_word(tmp_path):
+    """One with a letter and a digit, such as LiteLLM's usual master key; not in the middle of something else."""
+    path = tmp_path / "log.txt"
+    path.write_text("key sk-1234 is no key of this server\n")
+    assert find_secrets(path, "log.txt", ["sk-1234"]) == [Finding("log.txt", "a secret of this environment")]
+    path.write_text("task-12345, disk-1234 and sk-1234-b, server2, admin\n")
+    assert find_secrets(path, "log.txt", ["sk-1234", "server", "r2", "admin"]) == []
 
 
 def test_time_is_in_proportion_to_length(tmp_path):

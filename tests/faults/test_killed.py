@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from rehearsals import Rehearsal, run_command, wait_until_recorded
+from rehearsals import Rehearsal, kill_with_its_recorder, run_command, wait_until_recorded
 
 import soaklib
 
@@ -41,7 +41,7 @@ def test_a_run_that_is_killed_again_and_again_is_completed_with_every_call_once(
         _wait_for_load(folder, process)
         time.sleep(draw.uniform(0.2, 2.0))  # real time passes under real load
         if draw.random() < 0.5:
-            os.killpg(process.pid, signal.SIGKILL)  # runner, recorder and guard
+            kill_with_its_recorder(process)
         else:
             process.kill()  # the runner alone
         process.communicate()

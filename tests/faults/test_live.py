@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import pytest
-from rehearsals import Rehearsal
+from rehearsals import Rehearsal, kill_with_its_recorder
 
 import soaklib
 from soaklib.analysis.sources.run import FRESH_S, is_being_written
@@ -71,7 +71,7 @@ def test_a_run_whose_every_process_was_killed_is_read_from_its_file(tmp_path):
     time.sleep(3)
     with soaklib.open_run(tmp_path / "latest") as run:
         live = run.sql("select count(*) from outcomes").item()
-    os.killpg(process.pid, signal.SIGKILL)
+    kill_with_its_recorder(process)
     process.wait()
     assert (tmp_path / "latest" / "live").exists()
     with soaklib.open_run(tmp_path / "latest") as run:

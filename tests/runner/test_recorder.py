@@ -56,6 +56,19 @@ def test_everything_handed_over_is_on_disk_after_close(database):
     assert (rows_in(database), rows_in(database, "events"), rows_in(database, "samples")) == (5000, 1, 1)
 
 
+def test_an_interrupt_at_the_terminal_does_not_reach_the_process(database):
+    """It goes to the runner's process group, whose the process is not, so that it cannot be killed while it starts."""
+
+    async def main():
+        recorder = Recorder(database)
+        await recorder.start()
+        group = os.getpgid(recorder._process.pid)
+        await recorder.close()
+        return group
+
+    assert asyncio.run(main()) != os.getpgrp()
+
+
 def test_rows_are_acknowledged_while_the_load_goes_on(database):
     """A row handed over is acknowledged as on disk in well under a second, without a close."""
 

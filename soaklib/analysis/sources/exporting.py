@@ -29,9 +29,15 @@ _QUERIES: Final = {
     "outcomes": 'select * exclude ("at") from all_calls',
     "samples": 'select at_utc, soak_s, metric, labels, "value" from readings',
     "scrapes": "select utc(at_us) as at_utc, soak_seconds(at_us) as soak_s, * exclude (at_us) from scrapes",
-    "events": "select utc(at_us) as at_utc, soak_seconds(at_us) as soak_s, name, detail from events",
+    "events": """
+        select utc(at_us) as at_utc, soak_seconds(at_us) as soak_s, name, detail, change, subject, data, event_key
+        from events""",
     "health": "select utc(at_us) as at_utc, soak_seconds(at_us) as soak_s, * exclude (at_us) from runner_health",
     "verdicts": "select * from verdicts",
+    "run": "select * from run",
+    "segments": """
+        select utc(started_at_us) as started_utc, utc(ended_at_us) as ended_utc,
+            * exclude (started_at_us, ended_at_us) from segments""",
 }
 _SAMPLES_CSV: Final = 'select at_utc, soak_s, metric, to_json(labels) as labels, "value" from readings'
 

@@ -207,10 +207,14 @@ class Run:
         )
 
     def events(self) -> pl.DataFrame:
-        """Give the events: ``at`` (UTC), ``soak_s``, ``name``, ``detail``, in order of time."""
+        """Give the events, in order of time.
+
+        Columns are ``at`` (UTC), ``soak_s``, ``name``, ``detail``; of one that is about a change ``change`` and
+        ``subject``; ``data``, a JSON object with what else there is to know; ``event_key`` of one that was scheduled.
+        """
         return self.sql(
-            'select utc(at_us) as "at", soak_seconds(at_us) as soak_s, name, detail from events '
-            "order by at_us, row_number() over ()"
+            'select utc(at_us) as "at", soak_seconds(at_us) as soak_s, name, detail, change, subject, data, event_key '
+            "from events order by at_us, row_number() over ()"
         )
 
     def health(self) -> pl.DataFrame:
@@ -283,7 +287,7 @@ class Run:
         return cast("Plots", _above("run.plot", "reports.plots", "Plots", extra="charts,statistics")(self))
 
     def export(self, folder: Path | str, format: ExportFormat = "parquet") -> list[Path]:  # noqa: A002 - users' word
-        """Write the run's tables to files: outcomes, samples, scrapes, events, health, verdicts.
+        """Write the run's tables to files: outcomes, samples, scrapes, events, health, verdicts, run, segments.
 
         Parameters
         ----------

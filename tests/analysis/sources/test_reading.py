@@ -134,7 +134,8 @@ def test_a_run_is_written_to_files(run, tmp_path, form):
     """Each table once, as many rows as it has, read back with what any reader of the format brings."""
     files = run.export(tmp_path / "out", form)
     assert [path.name for path in files] == [
-        f"{name}.{form}" for name in ("outcomes", "samples", "scrapes", "events", "health", "verdicts")
+        f"{name}.{form}"
+        for name in ("outcomes", "samples", "scrapes", "events", "health", "verdicts", "run", "segments")
     ]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(path.name for path in files)
     read = pl.read_csv if form == "csv" else pl.read_parquet
@@ -142,6 +143,11 @@ def test_a_run_is_written_to_files(run, tmp_path, form):
     assert outcomes.height == run.outcomes(["slot"]).height
     assert outcomes["service_us"].sum() == run.outcomes(["service_us"])["service_us"].sum()
     assert samples["value"].fill_nan(0).sum() == pytest.approx(run.samples()["value"].fill_nan(0).sum())
+    events, segments = read(files[3]), read(files[7])
+    assert events.height == run.events().height
+    assert events.columns[2:] == run.events().columns[2:]
+    assert read(files[6])["run_id"].to_list() == [run.info.run_id]
+    assert segments["soak_ended_s"].to_list() == [segment.soak_ended_s for segment in run.info.segments]
     if form == "csv":
         assert {"tool": "openai"} in [json.loads(labels) for labels in samples["labels"].unique()]
         assert outcomes["at_utc"][0].endswith("Z")
@@ -176,4 +182,4 @@ def test_a_run_of_somebody_else_stays_sealed_off(tmp_path):
         for asked in (run, stretch):
             with pytest.raises(RunError):
                 asked.sql(f"select * from read_csv('{outside}')")
-        assert len(run.export(tmp_path.with_name("tables"), "csv")) == 6
+        assert len(run.export(tmp_path.with_name("tables"), "csv")) == 8

@@ -1,5 +1,6 @@
 """Opening runs, and aggregating them in DuckDB and as frames alike."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -73,7 +74,12 @@ def test_samples_events_and_health_are_in_order_with_utc_times(run):
     for frame in (samples, run.events(), run.health()):
         assert frame["at"].is_sorted()
         assert frame.height > 0
-    assert run.events().columns == ["at", "soak_s", "name", "detail"]
+    assert run.events().columns == [
+        "at", "soak_s", "name", "detail", "change", "subject", "data", "event_key",
+    ]  # fmt: skip
+    chaos = run.events().filter(name="CHAOS_MODE_ON").row(0, named=True)
+    assert (chaos["change"], chaos["subject"], json.loads(chaos["data"])["tool"]) == ("chaos", "openai", "openai")
+    assert chaos["event_key"] is not None
     assert run.verdicts().height == len(soaklib.criteria(run))
 
 
