@@ -140,7 +140,8 @@ class Fleet:
             One of them ended before, or is not ready within two minutes.
         """
         self._vitals, self._events, self._clock = vitals, events, clock
-        self._desk = await self._open.enter_async_context(Desk(self.job.run_id, clock.now_us, host=self.desk_host))
+        desk = Desk(self.job.run_id, clock.caught_up_us, host=self.desk_host)
+        self._desk = await self._open.enter_async_context(desk)
         self.job = self.job.model_copy(update={"desk": self._desk.address})
         path = self.job.write(self.run_folder)
         for number in range(self.job.lanes):
