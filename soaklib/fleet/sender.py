@@ -310,7 +310,8 @@ class Sender:
         for number in range(1, occurrences(self.settings.duration_s, every_s)):
             if soak_clock.at_us(number * every_s) >= self.clock.now_us():
                 await self.clock.sleep_until(soak_clock.at_us(number * every_s))
-                within_s = every_s / self.settings.speed
+                left_s = (soak_clock.at_us(self.settings.duration_s) - self.clock.now_us()) / 1e6
+                within_s = max(0.0, min(every_s / self.settings.speed, left_s))
                 await self._rotate_now(pool, load, within_s=within_s, key=f"rotation:{number}")
         await self.clock.sleep_until(soak_clock.at_us(self.settings.duration_s))
 

@@ -15,6 +15,7 @@ from soaklib.fleet.sender import Sender
 from soaklib.plan.pacer import Pacer
 from soaklib.records import Outcome, Purpose, RunStatus
 from soaklib.runner.recovery import Past
+from soaklib.runner.tokens import AgentPool
 
 _START_US = 10_000_000
 _SPEED = 60.0
@@ -81,6 +82,20 @@ def test_tokens_are_rotated_by_the_plans_clock(world):
     rotated = [(round((at_us - _START_US) * _SPEED / 1e6), key) for at_us, name, _, key, *_ in events
                if name == "LANE_TOKENS_ROTATED"]  # fmt: skip
     assert rotated == [(900 * n, f"rotation:{n}") for n in range(1, 8)]
+
+
+def test_a_rotation_is_tried_no_longer_than_the_soak_lasts(world, monkeypatch):
+    """The last of a soak that is no whole number of intervals long; each other until the next is due."""
+    seen, rotate = [], AgentPool.rotate
+
+    async def rotates(pool, *, within_s):
+        seen.append(within_s)
+        return await rotate(pool, within_s=within_s)
+
+    monkeypatch.setattr(AgentPool, "rotate", rotates)
+    world.settings = world.settings.model_copy(update={"hours": 2 + 120 / 3600})
+    _send(world, Lane(0, 2))
+    assert seen[1:] == pytest.approx([15.0] * 7 + [2.0])
 
 
 def test_a_lane_that_comes_late_misses_what_was_due_and_makes_up_for_nothing(world):
