@@ -98,6 +98,8 @@ class Sender:
         What it works with outside of itself.
     past
         What its database tells of an earlier life.
+    applied_us
+        By how much its clock was taken to be ahead then.
     """
 
     job: LaneJob
@@ -105,6 +107,7 @@ class Sender:
     folder: Path
     surroundings: Surroundings
     past: Past = field(default_factory=Past)
+    applied_us: int = 0
 
     def __post_init__(self) -> None:
         job, past = self.job, self.past
@@ -117,7 +120,7 @@ class Sender:
         self.events = EventLog(self.folder / EVENT_LOG_NAME, self.clock, self.recorder.event, done=past.done)
         self.workload = Workload(job.plan, self.settings.seed)
         self.pacer = Pacer(self.settings.rps, self.settings.arrivals, self.settings.seed)
-        self.offset = KeptOffset(job, self.clock, self.events)
+        self.offset = KeptOffset(job, self.clock, self.events, applied_us=self.applied_us)
         self.has_sent = False
         self._ended: list[Segment] = []
         self._load: Load | None = None
