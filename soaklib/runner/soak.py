@@ -11,6 +11,7 @@ import gc
 import os
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.errors import SoaklibError, first_line
@@ -33,7 +34,7 @@ from soaklib.runner.load import Load, Schedule
 from soaklib.runner.rate_limit import say_rate_limit
 from soaklib.runner.recovery import Past
 from soaklib.runner.scraper import Scraper
-from soaklib.runner.side_by_side import heeding, run_side_by_side
+from soaklib.runner.side_by_side import End, heeding, run_side_by_side
 from soaklib.runner.surroundings import Surroundings
 from soaklib.runner.timeline import Timeline
 from soaklib.runner.tokens import AgentPool
@@ -209,10 +210,10 @@ class Soak:
             )  # fmt: skip
             end = await run_side_by_side(
                 [*self._scheduled(load, self.timeline, past), *self._trials(ways, pool).tasks(past.soak_s)],
-                self._watchers(load, self.timeline, ways),
-                load=load, stop=stop, drain_s=job.settings.drain_s, clock=self.clock,
+                self._watchers(load, self.timeline, ways), load=load, stop=stop, drain_s=job.settings.drain_s,
+                clock=self.clock, ended=partial(self._end_load, load),
             )  # fmt: skip
-            self._end_segment(end.at_us if end.completed else min(end.at_us, load.next_due_us))
+            self._ended.append(self._ended_segment(end, load))
             if not isinstance(end.error, ClockJumpedError):
                 if end.error is not None:
                     raise end.error
@@ -273,11 +274,19 @@ class Soak:
             firsts[which], missed = max(first, due.stop), missed + len(due)
         return replace(past, soak_s=soak_s, first_probes=tuple(firsts), missed=missed)
 
-    def _end_segment(self, at_us: int) -> None:
-        """Let soak time stand still from where the load ended: what is waited for after it is no part of the soak."""
-        at_us = max(at_us, self.segment.started_at_us)
+    def _ended_segment(self, end: End, load: Load) -> Segment:
+        """Give the segment with its end: what is waited for after the load is no part of the soak."""
+        at_us = max(end.at_us if end.completed else min(end.at_us, load.next_due_us), self.segment.started_at_us)
         soak_s = min(self.soak_clock.soak_s(at_us), self.job.settings.duration_s)
-        self._ended.append(replace(self.segment, ended_at_us=at_us, soak_ended_s=soak_s))
+        return replace(self.segment, ended_at_us=at_us, soak_ended_s=soak_s)
+
+    def _end_load(self, load: Load, end: End) -> None:
+        """Write down where soak time stands still: a runner that is killed before it has cleaned up tells no more."""
+        ended = self._ended_segment(end, load)
+        self.events.write(
+            EventName.LOAD_ENDED,
+            data={"segment": ended.segment, "ended_at_us": ended.ended_at_us, "soak_s": ended.soak_ended_s},
+        )
 
     async def _wake_up(self, load: Load, pool: AgentPool, admin: Admin, changes: Changes) -> Past:
         """Get ready to go on after the machine slept: the time, what was under way at the gateway, and tokens."""

@@ -126,3 +126,37 @@ def test_chaos_of_a_run_that_was_stopped_as_its_machine_woke_up_has_its_time_sti
     run.start()
     run.finish()
     assert_made_twice(run)
+
+
+def test_a_runner_that_is_killed_while_it_cleans_up_has_nothing_missed(world):
+    """Soak time has stood still since the load ended, however long the clean-up waits for a gateway that is away."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(CHAOS_S + 1.1)
+    run.gateway.fault, run.gateway.hits = "500", "DELETE /api/admin/chaos|GET /metrics"
+    run._stop.set()
+    run.live(35)
+    assert run.is_alive
+    run.kill(everything=False)
+    run.gateway.fault = None
+    run.start()
+    run.finish()
+    assert_clean(run)
+    assert run.writer.read("select count(*) from outcomes where kind = 'missed'") == [(0,)]
+
+
+def test_a_runner_that_is_killed_as_its_machine_wakes_up_has_not_missed_the_sleep(world):
+    """What it wrote down after the sleep is no sign that soak time had gone on."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(CHAOS_S + 2.1)
+    run.gateway.fault, run.gateway.hits = "500", "DELETE /api/admin/chaos|generate-token"
+    run.sleep(600)
+    run.live(13)
+    run.kill(everything=False)
+    run.gateway.fault = None
+    run.start()
+    run.finish()
+    assert_clean(run)
+    assert run.writer.read("select count(*) from outcomes where kind = 'missed'") == [(0,)]
+    assert [detail.split()[0] for _, detail, _ in run.events("LOAD_ENDED")] == ["segment=0", "segment=1"]
