@@ -223,7 +223,8 @@ class Changes:
             msg = "that it is about to come on cannot be written down, so that a later runner could not end it"
             raise TargetError(msg)
         undoing = self._maker(change).undoing(change)
-        self._owed.owe(_debt(change), undoing)  # before the call: an answer that gets lost may have switched it on
+        # before the call: an answer that gets lost may have switched it on; by a thread, for a disk takes its time
+        await asyncio.to_thread(self._owed.owe, _debt(change), undoing)
         try:
             if undoing is not None:
                 await context.guard.watch(undoing)
