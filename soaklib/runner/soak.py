@@ -132,7 +132,7 @@ class Soak:
             ChangeContext(
                 admin=ways.admin, events=self.events, plan=job.plan, guard=self._surroundings.guard(),
                 written_down=self.recorder.is_written_down, literal=LiteralChanges(ways.link),
-                journal=UndoJournal(job.folder),
+                journal=UndoJournal(job.folder), guards_what_was_made=job.senders is None and not job.settings.embedded,
             )
         )  # fmt: skip
         status, error = RunStatus.FAILED, None
@@ -151,7 +151,7 @@ class Soak:
                 await self._clean_up(
                     self.timeline.scraper.snapshot("soak-final.prom", key=key, within_s=_FINAL_SNAPSHOT_WITHIN_S)
                 )
-            await self._clean_up(ways.admin.clear())
+            await self._clean_up(changes.clear())
         if error is None and self.events.error is not None:
             status, error = RunStatus.FAILED, self.events.error
         self._say_how_it_ended(status, error)
@@ -173,7 +173,7 @@ class Soak:
         )
         if job.past.was_begun:
             await changes.restore(job.past, gateway_is_new=job.settings.embedded, duration_s=job.settings.duration_s)
-        await admin.prepare()
+        await changes.prepare()
         await pool.rotate(within_s=job.settings.http_timeout_ms / 1000)
         gc.collect()
         gc.freeze()  # what is there now stays: collections in the middle of the load have less to look at,
@@ -359,6 +359,7 @@ class Soak:
             say_rate_limit(load.rate_limited, self.events, plan, settings, self._target.agent_limit),
             load.watch(),
             watch_inbox(self.job.folder, self.events),
+            timeline.changes.keep_guarded(),
         ]  # fmt: skip
         if self.job.senders is not None:
             watchers.append(self.job.senders.watch())
