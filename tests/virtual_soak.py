@@ -252,7 +252,11 @@ class World:
     def _guard_clears(self):
         if self.gateway.fault is None:
             for url in self.guard.urls:
-                self.gateway.chaos.discard(url.rpartition("/")[2])
+                route, _, name = url.rpartition("/")
+                if route == "/api/policies":
+                    self.gateway.policies.pop(name, None)
+                else:
+                    self.gateway.chaos.discard(name)
 
     def _ended(self):
         self.is_alive = False

@@ -35,7 +35,7 @@ class _Row(NamedTuple):
 _ROWS: Final = (
     _Row(
         "run",
-        frozenset(name for name in EventName if name.startswith(("SOAK_TEST", "RUN_GAP", "RECORDER"))),
+        frozenset(name for name in EventName if name.startswith(("SOAK_TEST", "RUN_GAP", "LOAD", "RECORDER"))),
         "o",
         BLACK,
     ),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Stopped",
+    "Words",
     "command",
     "find_folder",
     "keeping_stops",
@@ -83,7 +84,7 @@ def command(main: _Main) -> _Main:
         handlers = {number: signal.signal(number, _stop) for number in stopping_signals()}
         streams = sys.stdout, sys.stderr
         sys.stdout = cast("TextIO", _Lasting(_there(streams[0])))
-        sys.stderr = cast("TextIO", _Words(_there(streams[1])))
+        sys.stderr = cast("TextIO", Words(_there(streams[1])))
         try:
             with keeping_stops():
                 code = main(arguments)
@@ -259,7 +260,7 @@ class _Lasting:
         os.close(nowhere)
 
 
-class _Words(_Lasting):
+class Words(_Lasting):
     """Standard error, which holds words about the work and not the work: whatever it does not take costs nothing.
 
     A full disk may have room again, so it is kept; the first words that get through then are that some are missing.
@@ -270,6 +271,7 @@ class _Words(_Lasting):
         self._missing: str | None = None
 
     def write(self, text: str) -> int:
+        """Write, or go without."""
         if self._missing is not None:
             said, self._missing = f"[words are missing here: {self._missing}]\n", None
             super().write(said)

@@ -16,7 +16,7 @@ from soaklib.commands.flags import Flags
 from soaklib.commands.process import command, run_on_the_fastest_loop, stopping_signals
 from soaklib.errors import ExitCode, SettingsError, SoaklibError
 from soaklib.fleet.job import BEFORE_START, LaneJob, lane_folder
-from soaklib.fleet.lane_run import begin_or_resume, catch_up, end_lane
+from soaklib.fleet.lane_run import applied_before, begin_or_resume, catch_up, end_lane
 from soaklib.fleet.lanes import Lane
 from soaklib.fleet.report import LaneReport
 from soaklib.fleet.sender import Sender, SenderResult
@@ -139,6 +139,7 @@ def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
     headers = settings.headers()
     catch_up(job, lane, folder)
     past = begin_or_resume(job, lane, folder)
+    applied_us = applied_before(folder)
     stopped_by: list[int] = []
 
     async def sending() -> SenderResult:
@@ -152,7 +153,7 @@ def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
         for number in stopping_signals():
             loop.add_signal_handler(number, on_signal, number)
         sender = Sender(
-            job=job, lane=lane, folder=folder, past=past,
+            job=job, lane=lane, folder=folder, past=past, applied_us=applied_us,
             surroundings=Surroundings(
                 settings, job.target, headers=headers, secret=os.environ.get(ADMIN_TOKEN_VARIABLE)
             ),

@@ -2,7 +2,8 @@
 
 What exists once in a run is the soak's own: gates, policies, changes, probes, scrapes, events, the abort rule. This
 lets others send its slots. A lane that dies stays dead while the soak goes on, and no other lane changes its pace: its
-slots are missed, and the event says so. Whoever resumes the run starts the lanes that are missing, and no others.
+slots are missed, and the event says so. Whoever resumes the run starts the lanes that are missing, and no others; one
+that lives then and was told to stop by the conductor before is missing as soon as it has stopped.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from soaklib.errors import TargetError, first_line
+from soaklib.errors import SoaklibError, TargetError, first_line
 from soaklib.fleet.desk import Desk
 from soaklib.fleet.lanes import Lane
 from soaklib.records import EventName
@@ -86,12 +87,15 @@ class LaneState:
         Whether it is thought to live.
     report
         What it said last.
+    is_complete
+        Whether it has come to its end.
     """
 
     lane: Lane
     place: Place | None
     is_alive: bool = True
     report: LaneReport | None = None
+    is_complete: bool = False
 
 
 @dataclass
@@ -112,6 +116,8 @@ class Fleet:
         Numbers of the lanes to be started; others live already, or are complete.
     living
         Says of a lane's number whether it lives.
+    complete
+        Says of a lane's number whether its files tell that it came to its end; it may wait for the disk.
     pid_of
         Gives the process of a lane that lives; None where it is none of this machine's.
     desk_host
@@ -126,6 +132,7 @@ class Fleet:
     placing: Placing
     to_start: frozenset[int]
     living: Callable[[int], bool] = field(default=lambda _: False)
+    complete: Callable[[int], bool] = field(default=lambda _: False)
     pid_of: Callable[[int], int | None] = field(default=lambda _: None)
     desk_host: str = "127.0.0.1"
     lanes: list[LaneState] = field(default_factory=list)
@@ -140,13 +147,18 @@ class Fleet:
             One of them ended before, or is not ready within two minutes.
         """
         self._vitals, self._events, self._clock = vitals, events, clock
-        self._desk = await self._open.enter_async_context(Desk(self.job.run_id, clock.now_us, host=self.desk_host))
+        desk = Desk(self.job.run_id, clock.caught_up_us, host=self.desk_host)
+        self._desk = await self._open.enter_async_context(desk)
         self.job = self.job.model_copy(update={"desk": self._desk.address})
-        path = self.job.write(self.run_folder)
+        self._path = self.job.write(self.run_folder)
+        self._stops_by_us = clock.now_us() + round(1e6 * self._stops_within_s)
         for number in range(self.job.lanes):
-            lane = Lane(number, self.job.lanes)
-            place = await self.placing.start(path, lane, self.folder_of(number)) if number in self.to_start else None
-            self.lanes.append(LaneState(lane, place, is_alive=place is not None or self.living(number)))
+            state = LaneState(Lane(number, self.job.lanes), None)
+            self.lanes.append(state)
+            if number in self.to_start:
+                await self._start(state)
+            elif not self.living(number):
+                await self._ended(state)
         start_us = self.job.start_us
         if start_us is None:
             await self._all_ready()
@@ -168,8 +180,16 @@ class Fleet:
         return [_sight(state) for state in self.lanes]
 
     async def sent(self) -> None:
-        """Wait until each lane has sent its last slot, does not live any more, or stands still past the plan's end."""
-        while sending := [state for state in self.lanes if state.is_alive and not _has_sent(state)]:
+        """Wait until each lane has sent its last slot, or stands still past the plan's end; for the dead up to that."""
+        is_said = False
+        while unsent := [state for state in self.lanes if not _has_sent(state)]:
+            sending = [state for state in unsent if state.is_alive]
+            if not sending and self._clock.now_us() > self._last_us - _LATE_S * 1e6:
+                return
+            if not sending and len(unsent) == len(self.lanes) and not is_said:
+                is_said = True
+                said = "no lane lives any more: nothing is sent from here on; stop the run and resume it"
+                self._events.write(EventName.LANE_LOST, said)
             if self._clock.now_us() > self._last_us:
                 for state in sending:
                     said = f"lane {state.lane}: {_LATE_S:g} s after its end it still sends; it is waited for no longer"
@@ -181,7 +201,8 @@ class Fleet:
         """Take in what the lanes tell, until cancelled."""
         while True:
             await asyncio.sleep(_TAKE_IN_EVERY_S)
-            self._take_in()
+            for state in self._take_in():
+                await self._ended(state)
 
     async def end(self) -> None:
         """Tell lanes that still send to stop, and wait until all are gone."""
@@ -194,7 +215,7 @@ class Fleet:
         )
         unheard = [state for state in self._unheard() if self._signal(state, signal.SIGTERM)]
         try:
-            async with asyncio.timeout(_END_WITHIN_S + float(self.job.settings.get("drain_s", 0))):
+            async with asyncio.timeout(self._stops_within_s):
                 while any(state.place is not None and state.is_alive for state in self.lanes) or any(
                     self.living(state.lane.number) for state in unheard
                 ):
@@ -228,6 +249,44 @@ class Fleet:
         for state in self._unheard():
             self._signal(state, signal.SIGTERM)
 
+    @property
+    def _stops_within_s(self) -> float:
+        """For how long a lane that is told to stop is waited for."""
+        return _END_WITHIN_S + float(self.job.settings.get("drain_s", 0))
+
+    async def _start(self, state: LaneState) -> None:
+        state.place = await self.placing.start(self._path, state.lane, self.folder_of(state.lane.number))
+        state.is_alive = True
+
+    async def _ended(self, state: LaneState) -> None:
+        """Look at a lane that was not started here and does not live: it is complete, or missing, or lost.
+
+        It is missing where it ended in the time that the conductor before this one would have waited for it, since that
+        may have told it to stop, or where it waited for that one to say when the soak starts. It is then started, as
+        those are that were missing from the beginning.
+        """
+        number = state.lane.number
+        try:
+            state.is_complete = await asyncio.to_thread(self.complete, number)
+        except SoaklibError:  # somebody has its files: then it will be seen to live
+            return
+        if state.is_complete:
+            state.is_alive = False
+        elif state.report is None and (self.job.start_us is None or self._clock.now_us() < self._stops_by_us):
+            try:
+                await self._start(state)
+            except (OSError, SoaklibError) as exc:
+                self._lost(state, f"its sender ended after the resume, and cannot be started: {first_line(exc)}")
+            else:
+                said = f"lane {state.lane}: its sender of before the resume has ended; it is started again"
+                self._events.write(EventName.LANE_STARTED, said)
+        else:
+            self._lost(state, "its sender, which was not started here, has ended")
+
+    def _lost(self, state: LaneState, how: str) -> None:
+        state.is_alive = False
+        self._events.write(EventName.LANE_LOST, f"lane {state.lane}: {how}; its slots are missed from here")
+
     async def _told(self, state: LaneState, telling: Awaitable[None]) -> None:
         """Wait for a lane to be told to end; that it cannot be told is said, and keeps no other from being told."""
         try:
@@ -260,25 +319,28 @@ class Fleet:
         return False
 
     async def _all_ready(self) -> None:
-        """Wait until all lanes that were started have said that they are ready."""
+        """Wait until all lanes have said that they are ready, which none can that another conductor started."""
         try:
             async with asyncio.timeout(_READY_WITHIN_S):
-                while not self.to_start <= self._desk.ready:
+                while late := {state.lane.number for state in self.lanes} - self._desk.ready:
                     for state in self.lanes:
-                        if state.place is not None and (how := state.place.ended()) is not None:
+                        if state.place is None and state.is_alive and not self.living(state.lane.number):
+                            await self._ended(state)
+                        elif state.place is not None and (how := state.place.ended()) is not None:
                             msg = f"lane {state.lane} ended before the soak began: {how or 'it said nothing'}"
                             raise TargetError(msg)
                     await asyncio.sleep(_TAKE_IN_EVERY_S)
         except TimeoutError as exc:
-            late = sorted(self.to_start - self._desk.ready)
-            msg = f"lanes {', '.join(map(str, late))} were not ready within {_READY_WITHIN_S:g} s"
+            msg = f"lanes {', '.join(map(str, sorted(late)))} were not ready within {_READY_WITHIN_S:g} s"
             raise TargetError(msg) from exc
 
-    def _take_in(self) -> None:
-        """Add what lanes have sent since the last look to the run's counters; notice those that died."""
+    def _take_in(self) -> list[LaneState]:
+        """Add what lanes have sent since the last look to the counters; give those that died and are another's."""
+        gone: list[LaneState] = []
         for state in self.lanes:
             if state.place is None or not state.is_alive:
-                self._look_whether_it_lives(state)
+                if self._is_gone(state):
+                    gone.append(state)
                 continue
             how = state.place.ended()  # before its last words are read: they are there when it has ended
             if (report := state.place.report()) is not None:
@@ -287,27 +349,32 @@ class Fleet:
             if how and self.living(state.lane.number):  # what it was placed by is gone, and the sender goes on
                 state.place = None
                 self._events.write(EventName.LANE_LOST, f"lane {state.lane}: {how}; its sender goes on, unheard")
+            elif how:
+                self._lost(state, how)
             elif how is not None:
-                state.is_alive = False
-                if how:
-                    self._events.write(EventName.LANE_LOST, f"lane {state.lane}: {how}; its slots are missed from here")
+                state.is_alive, state.is_complete = False, True
         self._vitals.slots_passed = min((report.slots_passed for report in self._heard()), default=0)
         self._vitals.sent_per_s = sum(report.sent_per_s for report in self._heard())
+        return gone
 
     def _heard(self) -> list[LaneReport]:
         """Give what the lanes that live and are heard said last."""
         return [state.report for state in self.lanes if state.is_alive and state.place and state.report]
 
-    def _look_whether_it_lives(self, state: LaneState) -> None:
-        """Look at a lane that nobody here started, or that died: somebody may have started it again."""
-        was_alive, state.is_alive = state.is_alive, self.living(state.lane.number)
-        if state.is_alive and not was_alive:
-            state.place = None
+    def _is_gone(self, state: LaneState) -> bool:
+        """Say whether a lane that nobody here started lives no more; one that died somebody may have started again."""
+        if not self.living(state.lane.number):
+            return state.is_alive
+        if not state.is_alive:
+            state.place, state.is_alive = None, True
             self._events.write(EventName.LANE_STARTED, f"lane {state.lane}: somebody started it again; it is unheard")
+        return False
 
     def _add(self, report: LaneReport, before: LaneReport | None) -> None:
         outcomes, sent = (Counter(report.outcomes), Counter(report.sent_calls))
-        if before is not None:
+        if before is None:
+            self._vitals.earlier.update(outcomes)
+        else:
             outcomes.subtract(before.outcomes)
             sent.subtract(before.sent_calls)
         self._vitals.outcomes.update(outcomes)
@@ -315,7 +382,7 @@ class Fleet:
 
 
 def _has_sent(state: LaneState) -> bool:
-    return state.report is not None and state.report.has_sent
+    return state.is_complete or (state.report is not None and state.report.has_sent)
 
 
 def _sight(state: LaneState) -> LaneSight:

@@ -3,7 +3,7 @@
 ========================== ===========================================================================================
 a line that it is sent     what it answers
 ========================== ===========================================================================================
-``RUN time``               its reading of the run's clock, microseconds; at once
+``RUN time``               its reading of the run's clock, microseconds, put right after a sleep; at once
 ``RUN ready LANE``         the reading at which the soak starts; when that is known, which is when all lanes are ready
 ========================== ===========================================================================================
 

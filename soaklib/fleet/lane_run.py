@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from soaklib.fleet.sender import SenderResult
 
-__all__ = ["begin_or_resume", "catch_up", "end_lane", "job_of", "lane_manifest", "lane_of", "settle"]
+__all__ = ["applied_before", "begin_or_resume", "catch_up", "end_lane", "job_of", "lane_manifest", "lane_of", "settle"]
 
 _MEMORY_MB = 1024  # it looks at every slot of the lane, once, and no load is waiting
 
@@ -73,6 +73,14 @@ def end_lane(folder: Path, result: SenderResult) -> None:
     [(lived_us,)] = writer.read("select coalesce(sum(ended_at_us - started_at_us), 0) from segments")
     writer.end_run(result.status, completed_utc=dt.datetime.now(dt.UTC), duration_s=lived_us / 1e6)
     writer.close()
+
+
+def applied_before(folder: Path) -> int:
+    """Give the offset in microseconds that a lane applied last, which holds until it is measured again."""
+    writer = RunWriter(folder / DATABASE_NAME, memory_limit_mb=_MEMORY_MB)
+    applied_us = _applied_us(writer)
+    writer.close()
+    return applied_us or 0
 
 
 def _applied_us(writer: RunWriter) -> int | None:

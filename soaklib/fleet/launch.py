@@ -38,7 +38,8 @@ __all__ = [
 def fleeted(job: SoakJob) -> SoakJob:
     """Give a soak's job with the senders that its settings ask for; as it is where they ask for none.
 
-    Of a run that goes on, only those lanes are started whose sender neither lives nor has come to its end.
+    Of a run that goes on, only those lanes are started whose sender neither lives nor has come to its end; of one that
+    still lives now the fleet itself sees whether it goes on.
     """
     settings = job.settings
     if settings.senders is None:
@@ -60,6 +61,7 @@ def fleeted(job: SoakJob) -> SoakJob:
         job=lane_job, run_folder=job.folder, folder_of=folders.__getitem__, placing=placing, to_start=to_start,
         desk_host=host,
         living=lambda number: is_owned(folders[number]), pid_of=lambda number: owning_process(folders[number]),
+        complete=lambda number: _status(folders[number]) == RunStatus.COMPLETED,
     )  # fmt: skip
     return replace(job, senders=fleet)
 

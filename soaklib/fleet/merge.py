@@ -3,8 +3,9 @@
 Rows are brought together by DuckDB in the order of their planned times, stretch by stretch of time, each sorted in
 memory: a lane's rows are nearly in order as they are, and what a stretch does not need of its file is not read. Every
 time of a lane is put on the conductor's clock by the offsets that the lane measured and found to differ, linearly
-between two of them. A call's times are corrected alike, and so its lag and its response time stay what its own clock
-measured.
+between two of them; where they differ by more than a clock drifts, one of the two was set or slept, and the earlier
+holds up to the later. A call's times are all corrected by the offset at its planned one, and so its lag and its
+response time stay what its own clock measured.
 
 The conductor's file is kept as ``lanes/conductor.duckdb`` before the merged one takes its name, so that a merge can be
 made again, and a run that was interrupted can go on.
@@ -53,6 +54,8 @@ _TIMES: Final = frozenset(
         "ended_at_us",
     }
 )  # fmt: skip
+_DRIFT: Final = 0.0005  # as fast as clocks are slewed, and no quartz is that bad
+_STEP_US: Final = 1_000_000
 _OF_LANES: Final = ("segments", "outcomes", "events", "runner_health")
 _ORDER: Final = {
     "segments": "started_at_us, lane", "outcomes": "planned_at_us, slot, step", "events": "at_us", "samples": "at_us",
@@ -143,12 +146,17 @@ def read_source(path: Path) -> Source:
 
 
 def offset_sql(offsets: Sequence[tuple[int, int]]) -> str:
-    """Give SQL for how far a lane's clock was ahead at its own time ``us``: linear between two measurements."""
+    """Give SQL for how far a lane's clock was ahead at its own time ``us``.
+
+    It is linear between two measurements, or a step at the later one where no drift makes so much of a difference.
+    """
     if not any(offset for _, offset in offsets):
         return "0"
     branches = [f"when us <= {offsets[0][0]} then {offsets[0][1]}"]
     for (from_us, before), (to_us, after) in pairwise(offsets):
-        if to_us > from_us:
+        if abs(after - before) > _STEP_US + _DRIFT * (to_us - from_us):
+            branches.append(f"when us < {to_us} then {before}")
+        elif to_us > from_us:
             slope = (after - before) / (to_us - from_us)
             branches.append(f"when us <= {to_us} then {before} + round((us - {from_us}) * {slope!r})::BIGINT")
     return f"(case {' '.join(branches)} else {offsets[-1][1]} end)"
@@ -262,9 +270,8 @@ def _bring_together(part: Path, sources: Sequence[Source]) -> tuple[dt.datetime,
             connection.execute(f"create table {table} ({columns})").fetchall()
         for number, source in enumerate(sources):
             connection.execute(f"attach {text_sql(str(source.path))} as s{number} (read_only)").fetchall()
-            connection.execute(
-                f"create temp macro corrected{number}(us) as us - {offset_sql(source.offsets)}"
-            ).fetchall()
+            connection.execute(f"create temp macro ahead{number}(us) as {offset_sql(source.offsets)}").fetchall()
+            connection.execute(f"create temp macro corrected{number}(us) as us - ahead{number}(us)").fetchall()
         _insert_run(connection, sources)
         for table in _ORDER:
             if table == "outcomes":
@@ -371,7 +378,8 @@ def _column(table: str, name: str, number: int, source: Source) -> str:
         return quoted
     lane = source.lane.number
     if name in _TIMES:
-        return f"corrected{number}({quoted}) as {quoted}"
+        at = "planned_at_us" if table == "outcomes" else quoted
+        return f"{quoted} - ahead{number}({at}) as {quoted}"
     if name == "lane":
         return f"{lane} as lane"
     if table == "events" and name == "event_key":

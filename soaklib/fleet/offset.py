@@ -25,6 +25,8 @@ class KeptOffset:
         Says where the conductor's desk is, if it has one.
     clock, events
         The lane's.
+    applied_us
+        What was applied last in an earlier life of the lane.
 
     Attributes
     ----------
@@ -32,17 +34,19 @@ class KeptOffset:
         By how much the clock is ahead, as far as that is known.
     """
 
-    def __init__(self, job: LaneJob, clock: RunClock, events: EventLog) -> None:
+    def __init__(self, job: LaneJob, clock: RunClock, events: EventLog, *, applied_us: int = 0) -> None:
         self._job, self._clock, self._events = job, clock, events
-        self.applied_us = 0
+        self.applied_us = applied_us
 
     async def measure(self, *, is_start: bool = False, is_new: bool = False) -> None:
         """Measure it, and write it down; at the start of a new lane it has to be known.
 
+        One that was begun goes on by what it applied last: no lane is given up for a way to the desk that is busy.
+
         Raises
         ------
         TargetError
-            At the start it is not known well enough.
+            At the start of a new lane it is not known well enough.
         """
         if self._job.desk is None:
             if is_start:
@@ -61,7 +65,10 @@ class KeptOffset:
                 f"this machine's clock is known only to {measured.bound_us / 1000:.0f} ms against the conductor's, "
                 f"and must be to {MOST_BOUND_US / 1000:.0f} ms: the way to {self._job.desk} is too long or too busy"
             )
-            raise TargetError(msg)
+            if is_new:
+                raise TargetError(msg)
+            said = f"{msg}; it goes on by what was applied last, {self.applied_us / 1000:g} ms"
+            self._events.write(EventName.CLOCK_OFFSET_UNKNOWN, said)
 
     async def was_awake(self, jumped: ClockJumpedError) -> bool:
         """Say whether this machine was awake while its wall clock jumped, because somebody set it.

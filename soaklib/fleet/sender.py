@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, cast
 
-from soaklib.errors import RecordingError, SoaklibError, TargetError, first_line
+from soaklib.errors import RecordingError, SoaklibError, TargetError
 from soaklib.fleet.desk import ask_start
 from soaklib.fleet.offset import KeptOffset
 from soaklib.plan.cadence import occurrences
@@ -23,6 +23,7 @@ from soaklib.plan.pacer import Pacer
 from soaklib.plan.workload import Workload
 from soaklib.records import EventName, RunStatus
 from soaklib.runner.agent_keeper import keep_agents
+from soaklib.runner.clean_up import clean_up
 from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
 from soaklib.runner.gaps import ROWS_AT_A_TIME, missed_slots
@@ -53,7 +54,6 @@ __all__ = ["Sender", "SenderResult"]
 
 _MEASURE_EVERY_S: Final = 3600.0
 _AWAKE_WITHIN_S: Final = 300.0
-_CLEAN_UP_WITHIN_S: Final = 30.0
 _LOOK_AT_CLOCK_S: Final = 1.0
 _ON_TIME_S: Final = 1.0
 _GC_THRESHOLDS: Final = (20_000, 20, 50)  # as a soak's own load has them
@@ -99,6 +99,8 @@ class Sender:
         What it works with outside of itself.
     past
         What its database tells of an earlier life.
+    applied_us
+        By how much its clock was taken to be ahead then.
     """
 
     job: LaneJob
@@ -106,6 +108,7 @@ class Sender:
     folder: Path
     surroundings: Surroundings
     past: Past = field(default_factory=Past)
+    applied_us: int = 0
 
     def __post_init__(self) -> None:
         job, past = self.job, self.past
@@ -118,7 +121,7 @@ class Sender:
         self.events = EventLog(self.folder / EVENT_LOG_NAME, self.clock, self.recorder.event, done=past.done)
         self.workload = Workload(job.plan, self.settings.seed)
         self.pacer = Pacer(self.settings.rps, self.settings.arrivals, self.settings.seed)
-        self.offset = KeptOffset(job, self.clock, self.events)
+        self.offset = KeptOffset(job, self.clock, self.events, applied_us=self.applied_us)
         self.has_sent = False
         self._ended: list[Segment] = []
         self._load: Load | None = None
@@ -158,15 +161,9 @@ class Sender:
 
     async def _let_go(self, admin: Admin) -> None:
         """End the sessions of the lane's agents, and take their keys and tokens back; that it failed is said."""
-        try:
-            async with asyncio.timeout(_CLEAN_UP_WITHIN_S):
-                if self.past.was_begun:
-                    await admin.clear_left({})  # to an earlier sender of the lane
-                await admin.clear()
-        except TimeoutError:
-            self.events.write(EventName.CHANGE_FAILED, "clean-up: it took too long")
-        except Exception as exc:  # noqa: BLE001 - whatever a target raises: what was sent is to be written down
-            self.events.write(EventName.CHANGE_FAILED, f"clean-up: {first_line(exc)}")
+        if self.past.was_begun:
+            await clean_up(admin.clear_left({}), self.events)  # what an earlier sender of the lane was given
+        await clean_up(admin.clear(), self.events)
 
     # -- before the start
 
@@ -329,7 +326,8 @@ class Sender:
         for number in range(1, occurrences(self.settings.duration_s, every_s)):
             if soak_clock.at_us(number * every_s) >= self.clock.now_us():
                 await self.clock.sleep_until(soak_clock.at_us(number * every_s))
-                within_s = every_s / self.settings.speed
+                left_s = (soak_clock.at_us(self.settings.duration_s) - self.clock.now_us()) / 1e6
+                within_s = max(0.0, min(every_s / self.settings.speed, left_s))
                 await self._rotate_now(pool, load, within_s=within_s, key=f"rotation:{number}")
         await self.clock.sleep_until(soak_clock.at_us(self.settings.duration_s))
 

@@ -162,6 +162,7 @@ class EventName(StrEnum):
     SOAK_TEST_FAILED = "SOAK_TEST_FAILED"
     SOAK_TEST_RESUMED = "SOAK_TEST_RESUMED"
     RUN_GAP = "RUN_GAP"
+    LOAD_ENDED = "LOAD_ENDED"  #: soak time stands still from here, whatever is waited for and taken back after it
     TOKENS_ROTATED = "TOKENS_ROTATED"
     TOKENS_KEPT = "TOKENS_KEPT"  #: a rotation was due, and the gateway's kind has no new ones to give
     TOKENS_ROTATION_FAILED = "TOKENS_ROTATION_FAILED"

@@ -24,8 +24,9 @@ __all__ = ["AbortRule", "watch_for_abort"]
 
 _UNIT_S: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _LOOK_EVERY_S: Final = 1.0
-_EXPECTED: Final = frozenset({Kind.DENIED, Kind.SKIPPED})
-"""Kinds that say nothing about success here: what is denied is for the verdicts to judge."""
+_EXPECTED: Final = frozenset({Kind.DENIED, Kind.SKIPPED, Kind.MISSED})
+"""Kinds that say nothing about success here: what is denied is for the verdicts to judge, and of what nobody lived to
+send nothing was seen."""
 
 
 @dataclass
@@ -80,6 +81,6 @@ async def watch_for_abort(rule: AbortRule, vitals: Vitals, clock: RunClock, soak
     """
     while True:
         await asyncio.sleep(_LOOK_EVERY_S)
-        if rule.is_met(soak_clock.soak_s(clock.now_us()), dict(vitals.kinds)):
+        if rule.is_met(soak_clock.soak_s(clock.now_us()), dict(vitals.seen_kinds)):
             msg = f"aborted: the success rate was below {rule.floor:g} % for {rule.stretch_s / 60:g} soak-minutes"
             raise AbortedError(msg)

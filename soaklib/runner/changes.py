@@ -7,7 +7,7 @@ the data to show, not for an answer of 200.
 A change that lasts is owed its end from the moment at which it *may* be on. That it is about to come on is on disk
 before the gateway is asked; only a refusal or a confirmed end takes the debt away. It is paid by the first of these
 that can: the timeline when the end is due, the clean-up, the guard when the runner was killed, the next runner of a
-resumed run.
+resumed run. What was made to let identities in is the guard's too; no later runner needs it, for it makes its own.
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ if TYPE_CHECKING:
     from soaklib.runner.literal import LiteralChanges
     from soaklib.runner.recovery import Past
     from soaklib.targets.admin import Admin, Made
+    from soaklib.targets.base import Wire
 
 __all__ = ["ChangeContext", "Changes"]
 
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 15.0
 _BEFORE_THE_LOAD_S: Final = 10.0
+_GUARDED_WITHIN_S: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,9 @@ class ChangeContext:
         Makes the changes that are no target's own.
     journal
         Holds what is owed its end.
+    guards_what_was_made
+        Whether the guard removes what was made to prepare should the runner be killed: not where the gateway goes with
+        it, nor where other senders go on.
     """
 
     admin: Admin
@@ -70,6 +75,7 @@ class ChangeContext:
     written_down: Callable[[], Awaitable[bool]]
     literal: LiteralChanges
     journal: UndoJournal
+    guards_what_was_made: bool = False
 
 
 class Changes:
@@ -84,10 +90,49 @@ class Changes:
     def __init__(self, context: ChangeContext) -> None:
         self._context = context
         self._owed = context.journal
+        self._guarded: dict[tuple[str, str], Wire] = {}
+        self._is_handed_over = self._is_unguarded = False
 
     def may_be_on(self, change: LastingChange) -> bool:
         """Say whether a change of this run's making may be on, on the subject of this one."""
         return _debt(change) in self._owed
+
+    # -- what lets identities in
+
+    async def prepare(self) -> None:
+        """Make what identities need to be let in, and give it into the guard's hands."""
+        await self._context.admin.prepare()
+        await self._guard_what_was_made()
+
+    async def keep_guarded(self) -> None:
+        """Give into the guard's hands what is made later, as for a gateway that has restarted, until cancelled."""
+        while True:
+            await asyncio.sleep(_GUARDED_WITHIN_S)
+            await self._guard_what_was_made()
+
+    async def clear(self) -> None:
+        """Remove all that, and take it out of the guard's hands: what stays is told, for a person to remove."""
+        try:
+            await self._context.admin.clear()
+        finally:
+            while self._guarded and not self._is_handed_over:
+                await self._context.guard.dismiss(self._guarded.popitem()[1])
+
+    async def _guard_what_was_made(self) -> None:
+        context = self._context
+        if not context.guards_what_was_made:
+            return
+        made = {(undoing.method, undoing.path): undoing for undoing in context.admin.removing}
+        try:
+            for request in sorted(made.keys() - self._guarded.keys()):
+                await context.guard.watch(made[request])
+                self._guarded[request] = made[request]
+        except TargetError as exc:
+            if not self._is_unguarded:
+                self._is_unguarded = True
+                context.events.write(EventName.CHANGE_FAILED, f"what the run has made would outlive a kill: {exc}")
+        for request in self._guarded.keys() - made.keys():
+            await context.guard.dismiss(self._guarded.pop(request))
 
     # -- a resumed run
 
@@ -161,6 +206,7 @@ class Changes:
             await self._take_all_back(share)
         finally:
             if self._owed:
+                self._is_handed_over = True
                 await self._context.guard.hand_over()
 
     async def _take_all_back(self, share: float) -> None:
@@ -223,7 +269,8 @@ class Changes:
             msg = "that it is about to come on cannot be written down, so that a later runner could not end it"
             raise TargetError(msg)
         undoing = self._maker(change).undoing(change)
-        self._owed.owe(_debt(change), undoing)  # before the call: an answer that gets lost may have switched it on
+        # before the call: an answer that gets lost may have switched it on; by a thread, for a disk takes its time
+        await asyncio.to_thread(self._owed.owe, _debt(change), undoing)
         try:
             if undoing is not None:
                 await context.guard.watch(undoing)

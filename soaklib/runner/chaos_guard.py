@@ -41,7 +41,7 @@ class ChaosGuard:
     ca_file
         Further authorities to verify TLS by.
     dies_with_runner
-        Whether the gateway ends with the runner, so that there is nothing to clear.
+        Whether the gateway ends with the runner, so that there is nothing to clear at it.
     """
 
     def __init__(
@@ -106,12 +106,17 @@ class ChaosGuard:
             self._process.stdin.close()
 
     def _order(self, undoing: Wire) -> Order:
-        """Give a request as the guard needs it; a path that is a whole URL is asked for there, without our headers."""
+        """Give a request as the guard needs it; a path that is a whole URL is asked for there, without our headers.
+
+        An upstream that stands somewhere else goes on when a gateway of the runner's own is gone with it.
+        """
         is_elsewhere = undoing.path.startswith(("http://", "https://"))
+        url = URL(undoing.path if is_elsewhere else self._base_url + undoing.path)
+        dies_with_runner = self._dies_with_runner and url.origin() == URL(self._base_url).origin()
         return Order(
-            _on_the_wire(undoing.path if is_elsewhere else self._base_url + undoing.path),
+            str(url),  # as it is asked for: its host in ASCII, its path quoted
             dict(undoing.headers) if is_elsewhere else self._headers | dict(undoing.headers),
-            self._ca_file, self._dies_with_runner, undoing.method,
+            self._ca_file, dies_with_runner, undoing.method,
             None if undoing.body is None else undoing.body.decode(),
         )  # fmt: skip
 
@@ -128,8 +133,3 @@ class ChaosGuard:
 
 def _line(order: Order) -> str:
     return json.dumps(order._asdict())
-
-
-def _on_the_wire(url: str) -> str:
-    """Give a URL as it is asked for: its host in ASCII, its path quoted."""
-    return str(URL(url))

@@ -64,6 +64,7 @@ class RunClock:
         since_anchor_us = (utc_now() - anchor_utc) // _MICROSECOND
         self._zero_ns = monotonic_ns() - max(since_anchor_us, not_before_us) * 1000
         self._last_offset_us = 0
+        self._is_behind = False
 
     def now_us(self) -> int:
         """Give the time in microseconds since the anchor."""
@@ -98,6 +99,7 @@ class RunClock:
         gap_us = min(offset_us - self._last_offset_us, offset_us)
         self._last_offset_us = offset_us
         if gap_us > _GAP_US:
+            self._is_behind = True
             raise ClockJumpedError(gap_us / 1e6)
 
     def catch_up(self) -> None:
@@ -105,6 +107,14 @@ class RunClock:
         offset_us = max(0, self.offset_us())
         self._zero_ns -= offset_us * 1000
         self._last_offset_us = self.offset_us()
+        self._is_behind = False
+
+    def caught_up_us(self) -> int:
+        """Give what this clock reads once it has caught up with a jump, also one that nobody has looked at yet."""
+        offset_us = self.offset_us()
+        gap_us = min(offset_us - self._last_offset_us, offset_us)
+        is_behind = self._is_behind or gap_us > _GAP_US
+        return self.now_us() + (max(0, offset_us) if is_behind else 0)
 
 
 @dataclass(frozen=True)

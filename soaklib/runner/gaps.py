@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from soaklib.plan.cadence import occurrences
 from soaklib.plan.workload import probe_slot
 from soaklib.records import Kind, Outcome, Purpose, Reason
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from soaklib.plan.workload import Call, Workload
     from soaklib.runner.clock import SoakClock
 
-__all__ = ["ROWS_AT_A_TIME", "missed_probes", "missed_slots"]
+__all__ = ["ROWS_AT_A_TIME", "due_turns", "missed_probes", "missed_slots"]
 
 ROWS_AT_A_TIME: Final = 50_000
 """So many such rows are written before the next are made: a long gap has millions."""
@@ -53,6 +54,14 @@ def missed_probes(
         slot = probe_slot(turn, which, len(plan.probes))
         calls = (workload.probes[which],)
         yield from _rows(Purpose.PROBE, slot, calls, soak_clock.at_us(due_s), _phase(phases, due_s))
+
+
+def due_turns(plan: Plan, firsts: Iterable[int], soak_s: float, duration_s: float) -> list[range]:
+    """Give the turns of each probe that were due before a soak second, from its first one that was not sent."""
+    return [
+        range(first, min(occurrences(soak_s, probe.every_s), occurrences(duration_s, probe.every_s)))
+        for probe, first in zip(plan.probes, firsts, strict=False)  # none of a run that never began
+    ]
 
 
 def _rows(purpose: Purpose, slot: int, calls: tuple[Call, ...], due_us: int, phase: str) -> Iterator[Outcome]:

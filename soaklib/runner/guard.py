@@ -1,7 +1,7 @@
 """Takes changes back, chaos above all, when the runner is killed before it could do so itself.
 
-``python -m soaklib.runner.guard`` is started just before the first such change is made. Its standard input is a pipe
-from the runner (:mod:`soaklib.runner.chaos_guard`). A line of JSON says what to ask for should the runner be gone:
+``python -m soaklib.runner.guard`` is started with the first thing that would outlive the runner. Its standard input is
+a pipe from the runner (:mod:`soaklib.runner.chaos_guard`). A line of JSON says what to ask for should that be gone:
 ``url``, ``headers``, ``ca_file``, ``dies_with_runner``, and where it is no DELETE ``method`` and ``body``.
 ``done NAME`` (see :attr:`Order.name`) takes one back, ``done`` all. The end of the pipe without ``done`` means that the
 runner is gone: the guard then takes back what is left, and whatever is answered in the meantime, it tries for ten
@@ -11,6 +11,7 @@ minutes. Standard library only: it must start fast and not fail.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 import signal
@@ -51,8 +52,12 @@ class Order(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called when it is taken back: its URL, with the method before it where it is no DELETE."""
-        return self.url if self.method == "DELETE" else f"{self.method} {self.url}"
+        """What it is called when it is taken back: its URL, with the method before it where it is no DELETE.
+
+        Behind it stands the digest of a body: two changes may be taken back by one route, each by a body of its own.
+        """
+        where = self.url if self.method == "DELETE" else f"{self.method} {self.url}"
+        return where if self.body is None else f"{where} {hashlib.sha256(self.body.encode()).hexdigest()}"
 
 
 def ask(order: Order) -> int:
@@ -146,7 +151,7 @@ def main() -> int:
     left = clear_all(read_orders(sys.stdin))
     with contextlib.suppress(OSError):  # the terminal may be gone with the runner
         for request, problem in left.items():
-            sys.stderr.write(f"soaklib: chaos may still be on ({problem}); clear it with: curl -X {request}\n")
+            sys.stderr.write(f"soaklib: it may not be taken back ({problem}); do so with: curl -X {request}\n")
     return 1 if left else 0
 
 

@@ -8,6 +8,7 @@ in those, and the plan or the environment says them. A runner that resumes reads
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -46,7 +47,7 @@ class _File(BaseModel):
 
 
 class UndoJournal:
-    """The journal of one run.
+    """The journal of one run; a thread may write to it while others look.
 
     Parameters
     ----------
@@ -57,6 +58,7 @@ class UndoJournal:
     def __init__(self, folder: Path) -> None:
         self._path = folder / _NAME
         self._entries: dict[Debt, _Entry] = {_debt(entry): entry for entry in self._read().owed}
+        self._one_at_a_time = threading.Lock()
 
     def __iter__(self) -> Iterator[Debt]:
         return iter(tuple(self._entries))
@@ -86,21 +88,23 @@ class UndoJournal:
         if undoing is not None:
             entry.method, entry.path = undoing.method, undoing.path
             entry.body = None if undoing.body is None else undoing.body.decode()
-        self._entries[debt] = entry
-        try:
-            self._write()
-        except OSError as exc:
-            del self._entries[debt]
-            msg = f"that it is about to come on cannot be written down: {self._path}: {exc.strerror}"
-            raise TargetError(msg) from exc
+        with self._one_at_a_time:
+            self._entries[debt] = entry
+            try:
+                self._write()
+            except OSError as exc:
+                del self._entries[debt]
+                msg = f"that it is about to come on cannot be written down: {self._path}: {exc.strerror}"
+                raise TargetError(msg) from exc
 
     def settle(self, debt: Debt) -> None:
         """Write down that a change is off; a journal that says too much costs one request more, and no run."""
-        if self._entries.pop(debt, None) is not None:
-            try:
-                self._write()
-            except OSError:
-                return
+        with self._one_at_a_time:
+            if self._entries.pop(debt, None) is not None:
+                try:
+                    self._write()
+                except OSError:
+                    return
 
     def _read(self) -> _File:
         try:

@@ -1,7 +1,8 @@
 """What a resumed run must know of its past, read from its file.
 
-Soak time stands still while no runner lives, so the run goes on from the soak second at which the last sign of life was
-recorded. Calls that were planned up to then and have no row were under way or not yet written when the runner died:
+Soak time stands still while no runner lives, so the run goes on from the soak second at which its load ended where an
+event says so, as of a runner that was killed while it cleaned up, and else from the one at which the last sign of life
+was recorded. Calls that were planned up to then and have no row were under way or not yet written when the runner died:
 they become rows of kind ``missed``, so that every planned call still ends as exactly one row.
 """
 
@@ -136,7 +137,7 @@ def recover(writer: RunWriter, settings: SoakSettings, plan: Plan, *, slots: ran
     clock = SoakClock(
         Segment(segment=number, started_at_us=started_at_us, soak_started_s=soak_started_s), settings.speed
     )
-    end_us = ended_at_us or last_us
+    end_us = ended_at_us or _load_ended_us(writer, number) or last_us
     soak_s = min(clock.soak_s(end_us), settings.duration_s)
     writer.end_segment(
         Segment(
@@ -157,6 +158,15 @@ def recover(writer: RunWriter, settings: SoakSettings, plan: Plan, *, slots: ran
         policies=_policies(writer), may_be_on=_may_be_on(writer, plan), was_begun=True,
         missed=sum(row.kind == Kind.MISSED for row in missed),
     )  # fmt: skip
+
+
+def _load_ended_us(writer: RunWriter, segment: int) -> int | None:
+    """Give when the load of a segment ended, by its event; None where its runner was killed under load."""
+    for (data,) in writer.read("select data from events where name = ?", [EventName.LOAD_ENDED]):
+        said = orjson.loads(data)
+        if said["segment"] == segment:
+            return int(said["ended_at_us"])
+    return None
 
 
 def _end_earlier_segments(writer: RunWriter, rows: list[tuple[int, int, float, int | None]], speed: float) -> None:

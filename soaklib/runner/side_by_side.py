@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from soaklib.runner.clock import ClockJumpedError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from soaklib.runner.clock import RunClock
     from soaklib.runner.load import Load
@@ -44,6 +44,7 @@ async def run_side_by_side(
     stop: asyncio.Event,
     drain_s: float,
     clock: RunClock,
+    ended: Callable[[End], None] = lambda _: None,
 ) -> End:
     """Run until all that is scheduled is over, `stop` is set, or a watcher raises; then wait for open calls.
 
@@ -59,6 +60,8 @@ async def run_side_by_side(
         For how long open calls are waited for, wall seconds; not at all when something went wrong.
     clock
         The run's clock.
+    ended
+        Is told how it ended as soon as no more load is sent, before open calls are waited for.
     """
     stopping = asyncio.create_task(stop.wait())
     main = asyncio.create_task(_all(scheduled))
@@ -69,6 +72,7 @@ async def run_side_by_side(
         error = _error_of(around) or _error_of(main)
         await _cancel(main)
         at_us = clock.now_us()
+        ended(End(completed and error is None, at_us, error))
         if error is None or isinstance(error, ClockJumpedError):
             await load.drain(drain_s)
             error = error or _error_of(around)

@@ -11,9 +11,10 @@ import gc
 import os
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.errors import SoaklibError, TargetError, first_line
+from soaklib.errors import SoaklibError, TargetError
 from soaklib.plan.cadence import occurrences, sampling_s
 from soaklib.plan.pacer import Pacer
 from soaklib.plan.settings import ADMIN_TOKEN_VARIABLE
@@ -22,9 +23,10 @@ from soaklib.records import EventName, RunStatus
 from soaklib.runner.abort import AbortRule, watch_for_abort
 from soaklib.runner.agent_keeper import keep_agents
 from soaklib.runner.changes import ChangeContext, Changes
+from soaklib.runner.clean_up import clean_up
 from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
-from soaklib.runner.gaps import missed_probes
+from soaklib.runner.gaps import due_turns, missed_probes
 from soaklib.runner.inbox import watch_inbox
 from soaklib.runner.job import SoakJob, SoakResult
 from soaklib.runner.journal import UndoJournal
@@ -33,7 +35,7 @@ from soaklib.runner.load import Load, Schedule
 from soaklib.runner.rate_limit import say_rate_limit
 from soaklib.runner.recovery import Past
 from soaklib.runner.scraper import Scraper
-from soaklib.runner.side_by_side import heeding, run_side_by_side
+from soaklib.runner.side_by_side import End, heeding, run_side_by_side
 from soaklib.runner.surroundings import Surroundings
 from soaklib.runner.timeline import Timeline
 from soaklib.runner.tokens import AgentPool
@@ -44,7 +46,7 @@ from soaklib.store.views import Segment
 from soaklib.targets import load_target
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine
+    from collections.abc import Coroutine
 
     from soaklib.runner.client import Client
     from soaklib.targets import Target
@@ -53,7 +55,6 @@ if TYPE_CHECKING:
 __all__ = ["Soak"]
 
 _GC_THRESHOLDS: Final = (20_000, 20, 50)
-_CLEAN_UP_WITHIN_S: Final = 30.0
 _FINAL_SNAPSHOT_WITHIN_S: Final = 20.0
 _AWAKE_WITHIN_S: Final = 300.0
 """For how long after the machine slept the gateway is waited for: the network comes back later than the processes."""
@@ -132,7 +133,7 @@ class Soak:
             ChangeContext(
                 admin=ways.admin, events=self.events, plan=job.plan, guard=self._surroundings.guard(),
                 written_down=self.recorder.is_written_down, literal=LiteralChanges(ways.link),
-                journal=UndoJournal(job.folder),
+                journal=UndoJournal(job.folder), guards_what_was_made=job.senders is None and not job.settings.embedded,
             )
         )  # fmt: skip
         status, error = RunStatus.FAILED, None
@@ -144,14 +145,13 @@ class Soak:
             error = exc
         finally:
             if job.senders is not None:
-                await self._clean_up(job.senders.end(), within_s=None)  # which has its own limit
-            await self._clean_up(changes.end_all(self.soak_s / job.settings.duration_s))
+                await clean_up(job.senders.end(), self.events, within_s=None)  # which has its own limit
+            await clean_up(changes.end_all(self.soak_s / job.settings.duration_s), self.events)
             if self.timeline is not None:
                 key = "snapshot:final" if status is RunStatus.COMPLETED else None  # a run may be resumed and end again
-                await self._clean_up(
-                    self.timeline.scraper.snapshot("soak-final.prom", key=key, within_s=_FINAL_SNAPSHOT_WITHIN_S)
-                )
-            await self._clean_up(ways.admin.clear())
+                last = self.timeline.scraper.snapshot("soak-final.prom", key=key, within_s=_FINAL_SNAPSHOT_WITHIN_S)
+                await clean_up(last, self.events)
+            await clean_up(changes.clear(), self.events)
         if error is None and self.events.error is not None:
             status, error = RunStatus.FAILED, self.events.error
         self._say_how_it_ended(status, error)
@@ -173,7 +173,7 @@ class Soak:
         )
         if job.past.was_begun:
             await changes.restore(job.past, gateway_is_new=job.settings.embedded, duration_s=job.settings.duration_s)
-        await admin.prepare()
+        await changes.prepare()
         self._tokens_asked_us = self.clock.now_us()
         await pool.rotate(within_s=job.settings.http_timeout_ms / 1000)
         gc.collect()
@@ -213,10 +213,10 @@ class Soak:
             )  # fmt: skip
             end = await run_side_by_side(
                 [*self._scheduled(load, self.timeline, past), *self._trials(ways, pool).tasks(past.soak_s)],
-                self._watchers(load, self.timeline, ways),
-                load=load, stop=stop, drain_s=job.settings.drain_s, clock=self.clock,
+                self._watchers(load, self.timeline, ways), load=load, stop=stop, drain_s=job.settings.drain_s,
+                clock=self.clock, ended=partial(self._end_load, load),
             )  # fmt: skip
-            self._end_segment(end.at_us if end.completed else min(end.at_us, load.next_due_us))
+            self._ended.append(self._ended_segment(end, load))
             if not isinstance(end.error, ClockJumpedError):
                 if end.error is not None:
                     raise end.error
@@ -262,31 +262,26 @@ class Soak:
         began_us = max(zero_us, self.segment.started_at_us)
         soak_s = clock.soak_s(began_us)
         self.segment = replace(self.segment, started_at_us=began_us, soak_started_s=soak_s)
-        firsts, missed = list(past.first_probes), past.missed
-        for which, first in enumerate(firsts):
-            due = range(
-                first,
-                min(
-                    occurrences(soak_s, plan.probes[which].every_s), occurrences(duration_s, plan.probes[which].every_s)
-                ),
-            )
-            for row in missed_probes(
-                plan,
-                which,
-                due,
-                workload=Workload(plan, self.job.settings.seed),
-                soak_clock=clock,
-                duration_s=duration_s,
-            ):
+        workload, turns = Workload(plan, self.job.settings.seed), due_turns(plan, past.first_probes, soak_s, duration_s)
+        for which, due in enumerate(turns):
+            for row in missed_probes(plan, which, due, workload=workload, soak_clock=clock, duration_s=duration_s):
                 self.recorder.outcome(row)
-            firsts[which], missed = max(first, due.stop), missed + len(due)
-        return replace(past, soak_s=soak_s, first_probes=tuple(firsts), missed=missed)
+        firsts = tuple(max(due.start, due.stop) for due in turns)
+        return replace(past, soak_s=soak_s, first_probes=firsts, missed=past.missed + sum(map(len, turns)))
 
-    def _end_segment(self, at_us: int) -> None:
-        """Let soak time stand still from where the load ended: what is waited for after it is no part of the soak."""
-        at_us = max(at_us, self.segment.started_at_us)
+    def _ended_segment(self, end: End, load: Load) -> Segment:
+        """Give the segment with its end: what is waited for after the load is no part of the soak."""
+        at_us = max(end.at_us if end.completed else min(end.at_us, load.next_due_us), self.segment.started_at_us)
         soak_s = min(self.soak_clock.soak_s(at_us), self.job.settings.duration_s)
-        self._ended.append(replace(self.segment, ended_at_us=at_us, soak_ended_s=soak_s))
+        return replace(self.segment, ended_at_us=at_us, soak_ended_s=soak_s)
+
+    def _end_load(self, load: Load, end: End) -> None:
+        """Write down where soak time stands still: a runner that is killed before it has cleaned up tells no more."""
+        ended = self._ended_segment(end, load)
+        self.events.write(
+            EventName.LOAD_ENDED,
+            data={"segment": ended.segment, "ended_at_us": ended.ended_at_us, "soak_s": ended.soak_ended_s},
+        )
 
     async def _wake_up(self, load: Load, pool: AgentPool, admin: Admin, changes: Changes) -> Past:
         """Get ready to go on after the machine slept: the time, what was under way at the gateway, and tokens.
@@ -362,6 +357,7 @@ class Soak:
             say_rate_limit(load.rate_limited, self.events, plan, settings, self._target.agent_limit),
             load.watch(),
             watch_inbox(self.job.folder, self.events),
+            timeline.changes.keep_guarded(),
         ]  # fmt: skip
         if self.job.senders is not None:
             watchers.append(self.job.senders.watch())
@@ -379,19 +375,6 @@ class Soak:
         self.events.write(EventName.RECORDER_WARNING, text)
 
     # -- the end
-
-    async def _clean_up(self, step: Awaitable[object], *, within_s: float | None = _CLEAN_UP_WITHIN_S) -> None:
-        """Take one step of the clean-up; that it failed is said, and keeps none of the others from being taken."""
-        try:
-            async with asyncio.timeout(within_s):
-                await step
-        except TimeoutError:
-            self.events.write(EventName.CHANGE_FAILED, "clean-up: it took too long")
-        except ExceptionGroup as failures:  # of changes that are taken back side by side
-            for exc in failures.exceptions:
-                self.events.write(EventName.CHANGE_FAILED, f"clean-up: {first_line(exc)}")
-        except Exception as exc:  # noqa: BLE001 - whatever a target raises: what else is on is to be taken back
-            self.events.write(EventName.CHANGE_FAILED, f"clean-up: {first_line(exc)}")
 
     def _say_how_it_ended(self, status: RunStatus, error: SoaklibError | None) -> None:
         name = {

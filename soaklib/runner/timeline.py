@@ -152,7 +152,8 @@ class Timeline:
             else:
                 await self._sleep_until(number * every_s)
                 # tried until the next one is due: when a gateway comes back late, tokens are renewed at once
-                await self.rotate(within_s=every_s / self.soak_clock.speed, key=key)
+                within_s = min(every_s / self.soak_clock.speed, self._left_s(self.duration_s))
+                await self.rotate(within_s=within_s, key=key)
 
     async def _take_snapshots(self) -> None:
         every_s, begun_s = self.plan.intervals.snapshot_s, self._now_s()

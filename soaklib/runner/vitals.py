@@ -52,6 +52,8 @@ class Vitals:
     ----------
     outcomes
         Rows of ``outcomes`` so far, by (purpose, tool, kind).
+    earlier
+        Of the outcomes, those that a lane of a fleet had behind it when it was first heard: counted, and no news.
     sent_calls
         Calls put on the wire so far, by (purpose, tool); some have no row yet.
     in_flight
@@ -69,6 +71,7 @@ class Vitals:
     """
 
     outcomes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    earlier: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     sent_calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     in_flight: int = 0
     slots_passed: int = 0
@@ -89,10 +92,13 @@ class Vitals:
     @property
     def kinds(self) -> Counter[str]:
         """Rows of ``outcomes`` so far, by kind, but for trials: those count in no total."""
-        kinds: Counter[str] = Counter()
-        for (purpose, _, kind), count in self.outcomes.items():
-            if purpose != Purpose.TRIAL:
-                kinds[kind] += count
+        return _kinds(self.outcomes)
+
+    @property
+    def seen_kinds(self) -> Counter[str]:
+        """The same of what was seen as it happened, without what was there before."""
+        kinds = self.kinds
+        kinds.subtract(_kinds(self.earlier))
         return kinds
 
     @property
@@ -141,6 +147,14 @@ class Vitals:
         self.planned = self.sent = self.done = self.schedule_lag_max_us = self.loop_lag_max_us = 0
         self.last_schedule_lag_us = taken[3]
         return taken
+
+
+def _kinds(outcomes: Counter[tuple[str, str, str]]) -> Counter[str]:
+    kinds: Counter[str] = Counter()
+    for (purpose, _, kind), count in outcomes.items():
+        if purpose != Purpose.TRIAL:
+            kinds[kind] += count
+    return kinds
 
 
 class _Figures:

@@ -19,7 +19,7 @@ from stored_rows import ANCHOR
 from soaklib.analysis.sources.run import find_run
 from soaklib.commands import run
 from soaklib.commands.ending import costing
-from soaklib.commands.process import Stopped, _Words, command, find_folder, leave_at_once, run_on_the_fastest_loop
+from soaklib.commands.process import Stopped, Words, command, find_folder, leave_at_once, run_on_the_fastest_loop
 from soaklib.errors import RunError
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
@@ -264,7 +264,7 @@ def test_words_that_are_missing_are_said_when_there_is_room_again():
             return super().write(text)
 
     disk = Disk()
-    words = _Words(disk)
+    words = Words(disk)
     words.write("lost\n")
     words.write("lost\n")
     disk.full = False

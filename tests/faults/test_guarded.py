@@ -32,11 +32,21 @@ def proxy():
         yield listening
 
 
+def told(gateway, path):
+    """Give what the gateway says of itself."""
+    request = urllib.request.Request(f"{gateway.url}{path}", headers={"X-Admin-Token": TOKEN})  # noqa: S310
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+        return json.load(answer)
+
+
 def chaos(gateway):
     """Give what the gateway says of its chaos."""
-    request = urllib.request.Request(f"{gateway.url}/api/admin/chaos", headers={"X-Admin-Token": TOKEN})  # noqa: S310
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
-        return json.load(answer)["activeChaos"]
+    return told(gateway, "/api/admin/chaos")["activeChaos"]
+
+
+def policies(gateway):
+    """Give which policies of a role of the plan it has."""
+    return told(gateway, "/api/policies?role=scraper")
 
 
 def wait_for(what, *, within_s=60):
@@ -61,7 +71,7 @@ def plan(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kill", ["runner", "group"])
 def test_chaos_goes_off_after_a_kill_and_no_proxy_sees_the_token(gateway, proxy, plan, tmp_path, kill):
-    """The runner alone, or its whole process group: the guard clears up, straight at the gateway."""
+    """The runner alone, or its whole process group: the guard clears up, straight at the gateway, policies too."""
     there = f"http://127.0.0.1:{proxy.getsockname()[1]}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("SOAK_", "GATEWAY_"))}
     environment |= dict.fromkeys(("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"), there)
@@ -76,14 +86,16 @@ def test_chaos_goes_off_after_a_kill_and_no_proxy_sees_the_token(gateway, proxy,
     with runner:
         wait_for(lambda: chaos(gateway) == [["openai", {"mode": "500", "pct": 50}]] or runner.poll() is not None)
         assert runner.poll() is None, runner.stderr.read()
+        assert policies(gateway) != []
         if kill == "group":
             os.killpg(runner.pid, signal.SIGKILL)
         else:
             runner.kill()
         wait_for(lambda: chaos(gateway) == [])
-        told = runner.stderr.read()  # which ends with the guard, and with the recorder
+        said = runner.stderr.read()  # which ends with the guard, and with the recorder
+        assert policies(gateway) == []
     with pytest.raises(BlockingIOError):
         proxy.accept()
-    assert "HTTP_PROXY, all_proxy, http_proxy, https_proxy is not obeyed" in told
-    assert TOKEN not in told
-    assert "Traceback" not in told
+    assert "HTTP_PROXY, all_proxy, http_proxy, https_proxy is not obeyed" in said
+    assert TOKEN not in said
+    assert "Traceback" not in said

@@ -1,5 +1,6 @@
 """The terminal is closed, a pipe is gone: a soak ends in order or goes on, and loses nothing either way."""
 
+import contextlib
 import json
 import os
 import pty
@@ -66,6 +67,40 @@ def test_under_nohup_a_soak_goes_on_without_its_terminal_and_its_reader(tmp_path
     assert summary["status"] == "completed"
     assert code == int(any(verdict["state"] == "fail" for verdict in summary["verdicts"]))
     with soaklib.open_run(tmp_path / "latest") as run:
+        assert run.sql("select count(distinct slot) from outcomes where purpose = 'load'").item() == 360
+
+
+@pytest.mark.slow
+def test_a_terminal_that_stands_still_holds_up_no_soak(tmp_path):
+    """Nobody reads on, as after Ctrl-S or under a pager: the load goes on to its end, and the verdicts wait."""
+    terminal, child = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "soaklib.run", *SHORT, "--out", str(tmp_path)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=child, text=True,
+    ) as process:  # fmt: skip
+        log = tmp_path / "latest" / "soak-events.log"
+        while not (log.exists() and "SOAK_TEST_STARTED" in log.read_text()):
+            os.read(terminal, 4096)
+        beside = os.open(os.ttyname(child), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        with contextlib.suppress(BlockingIOError):  # then it is full
+            while True:
+                os.write(beside, b"x" * 1024)
+        ends = time.monotonic() + 60
+        while "SOAK_TEST_COMPLETED" not in log.read_text():
+            if time.monotonic() > ends:
+                process.kill()
+                pytest.fail("the soak is held up")
+            time.sleep(0.05)
+        os.close(beside)
+        os.close(child)
+        with contextlib.suppress(OSError):  # the other end is closed when the process has ended
+            while True:
+                os.read(terminal, 4096)
+        folder = process.stdout.read().strip()
+        assert process.wait(timeout=60) in (0, 1)
+    os.close(terminal)
+    assert folder == str((tmp_path / "latest").resolve())
+    with soaklib.open_run(folder) as run:
         assert run.sql("select count(distinct slot) from outcomes where purpose = 'load'").item() == 360
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import datetime as dt
 import signal
+from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from kept_events import KeptEvents
@@ -11,6 +13,7 @@ from virtual_time import run_virtually
 from soaklib.fleet.conductor import Fleet, LaneState
 from soaklib.fleet.job import LaneJob
 from soaklib.fleet.lanes import Lane
+from soaklib.fleet.report import LaneReport
 from soaklib.plan.model import load_plan
 from soaklib.runner.vitals import Vitals
 
@@ -136,3 +139,82 @@ def test_a_conductor_that_leaves_at_once_drops_a_word(tmp_path, sent):
     fleet = _fleet(tmp_path, place, None, living=lambda number: number == 1, pid_of=lambda _: 4711)
     fleet.drop()
     assert (place.told, sent) == (["drop"], [(4711, signal.SIGTERM)])
+
+
+# -- what it sees of lanes
+
+
+def _watch(fleet, doing, *, seconds, stops_by_s=-1.0, ends_s=60.0):
+    """Let a fleet watch its lanes for a while, or until what it does beside that is over; give how long that took."""
+    fleet.job = JOB.model_copy(update={"start_us": 0})
+    fleet._stops_by_us, fleet._last_us = round(stops_by_s * 1e6), round((ends_s + 60) * 1e6)
+
+    async def main(loop):
+        fleet._clock = SimpleNamespace(now_us=lambda: round(loop.time() * 1e6))
+        watching = asyncio.create_task(fleet.watch())
+        await asyncio.wait({asyncio.create_task(doing())}, timeout=seconds)
+        assert not watching.done()
+        watching.cancel()
+        return loop.time()
+
+    return run_virtually(main)
+
+
+async def _nothing():
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("is_complete", "said"),
+    [
+        (True, []),
+        (False, ["lane 0/1: its sender, which was not started here, has ended; its slots are missed from here"]),
+    ],
+)
+def test_a_lane_of_another_conductor_that_ends_is_said_to_unless_it_is_complete(tmp_path, is_complete, said):
+    """Long after the resume it was told to by nobody who would start it again."""
+    fleet = _fleet(tmp_path, None)
+    fleet.complete = lambda _: is_complete
+    _watch(fleet, _nothing, seconds=5)
+    assert [detail for _, detail, _ in fleet._events.written] == said
+
+
+def test_a_lane_that_cannot_be_started_again_is_lost(tmp_path):
+    """That is said, and the soak goes on."""
+
+    async def start(*_):
+        msg = "no more processes"
+        raise OSError(msg)
+
+    fleet = _fleet(tmp_path, None)
+    fleet.placing.start, fleet._path = start, tmp_path / "fleet.json"
+    _watch(fleet, _nothing, seconds=5, stops_by_s=70)
+    [(name, detail, _)] = fleet._events.written
+    assert name == "LANE_LOST"
+    assert detail == (
+        "lane 0/1: its sender ended after the resume, and cannot be started: OSError: no more processes; "
+        "its slots are missed from here"
+    )
+
+
+def test_that_no_lane_lives_any_more_is_said_and_the_plan_comes_to_its_end(tmp_path):
+    """Once; somebody may start one by hand up to then."""
+    fleet = _fleet(tmp_path, None, None)
+    took_s = _watch(fleet, fleet.sent, seconds=600, ends_s=40)
+    assert took_s == pytest.approx(40, abs=1)
+    assert [detail for _, detail, _ in fleet._events.written if "no lane lives" in detail] == [
+        "no lane lives any more: nothing is sent from here on; stop the run and resume it"
+    ]
+
+
+def test_what_a_lane_has_behind_it_when_it_is_heard_is_counted_and_no_news(tmp_path):
+    """The rule that ends a hopeless run goes by what happens from then on."""
+    place = Place()
+    fleet = _fleet(tmp_path, place)
+    past = Counter({("load", "jira", "timeout"): 900, ("load", "jira", "ok"): 100})
+    for more in (0, 5):
+        report = LaneReport(lane=0, outcomes=past + Counter({("load", "jira", "ok"): more}))
+        place.report = lambda report=report: report
+        fleet._take_in()
+    assert fleet._vitals.kinds == {"timeout": 900, "ok": 105}
+    assert fleet._vitals.seen_kinds == {"timeout": 0, "ok": 5}

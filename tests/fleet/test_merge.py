@@ -84,6 +84,32 @@ def test_offsets_are_linear_between_two_measurements(us, offset):
     assert duckdb.sql(query).fetchall() == [(offset,)]
 
 
+_EIGHT_HOURS_US = 8 * 3600 * 10**6
+
+
+@pytest.mark.parametrize(
+    ("us", "offset"),
+    [(0, 0), (1_800_000_000, 0), (3_599_999_999, 0), (3_600_000_000, -_EIGHT_HOURS_US), (10**10, -_EIGHT_HOURS_US)],
+)
+def test_what_no_clock_drifts_by_in_the_time_is_a_step(us, offset):
+    """A machine slept between two measurements an hour apart: no time is stretched by it."""
+    query = f"select {offset_sql([(0, 0), (3_600_000_000, -_EIGHT_HOURS_US)])} from (select {us} as us)"
+    assert duckdb.sql(query).fetchall() == [(offset,)]
+
+
+def test_a_call_under_way_at_a_step_takes_as_long_as_it_took(tmp_path):
+    """All its times are corrected by the offset at its planned one."""
+    write_conductor(tmp_path)
+    row = outcome(0, planned_at_us=51_000_000, sent_at_us=51_000_100, done_at_us=51_900_100, lane=0)
+    lanes = [
+        write_lane(tmp_path, 0, [row], events=[clock_offset(1_000_000, 0), clock_offset(51_500_000, -9_000_000)]),
+        write_lane(tmp_path, 1, [outcome(1, lane=1)]),
+    ]
+    merge(tmp_path, lanes)
+    times = "select planned_at_us, sent_at_us, done_at_us from outcomes where slot = 0 and purpose = 'load'"
+    assert read(tmp_path, times) == [(51_000_000, 51_000_100, 51_900_100)]
+
+
 def test_calls_while_a_quota_was_cut_may_be_denied(tmp_path):
     """From the gate before the cut on a call of that role and action may be denied; others stay as planned."""
     change = PLAN.changes[QUOTA]

@@ -16,6 +16,7 @@ from soaklib.plan.pacer import Pacer
 from soaklib.records import Outcome, Purpose, RunStatus
 from soaklib.runner.clock import RunClock
 from soaklib.runner.recovery import Past
+from soaklib.runner.tokens import AgentPool
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
 
 _START_US = 10_000_000
@@ -32,14 +33,17 @@ def world():
     made.close()
 
 
-def _send(world, lane, *, start_us=_START_US, desk=None, past=None, during=None):
+def _send(world, lane, *, start_us=_START_US, desk=None, past=None, applied_us=0, during=None):
     """Let a sender run from now to its end; give its result, its outcomes and its events."""
     world.recorder = MemoryRecorder(world.loop)
     job = LaneJob(
         run_id="r1", anchor_utc=ANCHOR, lanes=lane.of, start_us=start_us, desk=desk, target="http://gateway",
         settings=world.settings.model_dump(mode="json"), plan=world.plan,
     )  # fmt: skip
-    sender = Sender(job=job, lane=lane, folder=world.folder, surroundings=_Virtual(world), past=past or Past())
+    sender = Sender(
+        job=job, lane=lane, folder=world.folder, surroundings=_Virtual(world), past=past or Past(),
+        applied_us=applied_us,
+    )  # fmt: skip
     stop = asyncio.Event()
 
     async def both():
@@ -83,6 +87,20 @@ def test_tokens_are_rotated_by_the_plans_clock(world):
     rotated = [(round((at_us - _START_US) * _SPEED / 1e6), key) for at_us, name, _, key, *_ in events
                if name == "LANE_TOKENS_ROTATED"]  # fmt: skip
     assert rotated == [(900 * n, f"rotation:{n}") for n in range(1, 8)]
+
+
+def test_a_rotation_is_tried_no_longer_than_the_soak_lasts(world, monkeypatch):
+    """The last of a soak that is no whole number of intervals long; each other until the next is due."""
+    seen, rotate = [], AgentPool.rotate
+
+    async def rotates(pool, *, within_s):
+        seen.append(within_s)
+        return await rotate(pool, within_s=within_s)
+
+    monkeypatch.setattr(AgentPool, "rotate", rotates)
+    world.settings = world.settings.model_copy(update={"hours": 2 + 120 / 3600})
+    _send(world, Lane(0, 2))
+    assert seen[1:] == pytest.approx([15.0] * 7 + [2.0])
 
 
 def test_a_lane_that_comes_late_misses_what_was_due_and_makes_up_for_nothing(world):
@@ -193,6 +211,27 @@ def test_a_clock_that_is_not_known_well_enough_refuses_the_start(world, monkeypa
     assert isinstance(result.error, TargetError)
     assert "50 ms" in str(result.error)
     assert rows == []
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_a_lane_that_goes_on_is_not_given_up_for_a_slow_desk(world, monkeypatch, is_answered):
+    """It plans by the offset that it applied last, which holds until it is measured again; that is written down."""
+
+    async def measured(*_):
+        if not is_answered:
+            msg = "no answer"
+            raise TargetError(msg)
+        return ClockOffset(0, 50_001)
+
+    monkeypatch.setattr(soaklib.fleet.offset, "measure_offset", measured)
+    past = Past(segment=1, was_begun=True, last_us=5)
+    result, rows, events = _send(world, Lane(0, 2), desk="there:1", past=past, applied_us=200_000)
+    assert (result.status, result.error) == (RunStatus.COMPLETED, None)
+    assert {row.slot: row.planned_at_us for row in rows if row.step == 0} == {
+        n: _due_us(n) + 200_000 for n in range(0, 720, 2)
+    }
+    said = [detail for _, name, detail, *_ in events if name == "CLOCK_OFFSET_UNKNOWN"]
+    assert said[0].endswith("it goes on by what was applied last, 200 ms" if is_answered else "no answer")
 
 
 def test_a_clock_at_the_bound_is_taken(world, monkeypatch):

@@ -9,6 +9,7 @@ from virtual_fleet import FleetWorld, VirtualDesk
 import soaklib
 import soaklib.fleet.sender
 from soaklib.analysis.verdicts.criteria import judge
+from soaklib.errors import TargetError
 
 _SPEED = 120.0  # a minute for the whole run
 _RPS = 0.1
@@ -140,6 +141,23 @@ def test_a_clock_that_is_set_in_the_middle_misses_nothing(off, lane, segments):
     assert _rows(off, f"select count(*) from segments where lane = {lane}") == [(segments,)]
 
 
+def test_a_fleet_whose_machine_sleeps_misses_its_slots_and_keeps_the_plans_clock(world):
+    """Conductor and lanes sleep side by side: no lane takes itself for awake by a desk that has slept as well."""
+    world.begin()
+    world.live(20)
+    world.sleep(10)
+    folder = world.gather()
+    for lane in (0, 1):
+        assert _apart_us(folder, lane) <= 1_000
+    missed = dict(_rows(
+        folder, "select lane, count(*) filter (kind = 'missed') from outcomes where step = 0 and lane is not null"
+                " group by lane"
+    ))  # fmt: skip
+    assert missed == {lane: pytest.approx(10 * _SPEED * _RPS / 2, abs=10) for lane in (0, 1)}
+    service = "select max(done_at_us - sent_at_us) from outcomes where lane is not null"
+    assert _rows(folder, service) == [(5_000,)]
+
+
 # -- what dies
 
 
@@ -168,6 +186,7 @@ def test_a_conductor_that_dies_and_is_resumed_finds_its_lanes_sending(world):
     world.begin()
     world.live(25)
     world.kill_conductor()
+    assert world.gateway.policies, "the lanes that send on need them"
     dead_s = world.loop.time() - 25
     world.begin()
     folder = world.gather()
@@ -286,3 +305,53 @@ def test_a_lane_that_somebody_starts_again_is_waited_for(world):
     assert slots == [(_SLOTS, _SLOTS)]
     told = [detail for (detail,) in _rows(folder, "select detail from events where name = 'LANE_STARTED'")]
     assert "lane 1/2: somebody started it again; it is unheard" in told
+
+
+def _is_whole(folder):
+    """Say whether each slot has its one row, and almost none was missed."""
+    [(rows, slots, missed)] = _rows(
+        folder,
+        "select count(*), count(distinct slot), count(*) filter (kind = 'missed') from outcomes"
+        " where purpose = 'load' and step = 0",
+    )
+    return (rows, slots) == (_SLOTS, _SLOTS) and missed <= 2 * _SPEED * _RPS
+
+
+def test_a_run_that_is_resumed_while_its_lanes_stop_starts_them_again(world):
+    """They were told by the conductor that left at once: they live as the next one comes, and not much longer."""
+    world.begin()
+    world.live(20)
+    world.kill_conductor()
+    for place in world.places.values():
+        place._stop.set()
+    world.begin()
+    folder = world.gather()
+    assert world.started == [0, 1, 0, 1]
+    assert _is_whole(folder)
+    told = [detail for (detail,) in _rows(folder, "select detail from events where name = 'LANE_STARTED'")]
+    for lane in (0, 1):
+        assert f"lane {lane}/2: its sender of before the resume has ended; it is started again" in told
+
+
+def test_a_run_whose_conductor_died_before_the_start_is_resumed_with_all_its_lanes(world, monkeypatch):
+    """They wait for a word that nobody will say, and end by that while the next conductor waits for them."""
+    is_gone, asked, ask = asyncio.Event(), [], soaklib.fleet.sender.ask_start
+
+    async def asks(*arguments):
+        asked.append(arguments)
+        if len(asked) > 2:
+            return await ask(*arguments)
+        await is_gone.wait()
+        msg = "the conductor's desk was gone before it said when the soak starts"
+        raise TargetError(msg)
+
+    monkeypatch.setattr(soaklib.fleet.sender, "ask_start", asks)
+    world.begin()
+    while len(asked) < 2:
+        world.live(0.01)
+    world.kill_conductor()
+    is_gone.set()
+    world.begin()
+    folder = world.gather()
+    assert world.started == [0, 1, 0, 1]
+    assert _is_whole(folder)

@@ -42,6 +42,13 @@ def test_denials_are_not_counted():
     assert not rule.is_met(60, {"ok": 10, "denied": 500, "skipped": 500})
 
 
+def test_calls_that_nobody_lived_to_send_are_not_counted():
+    """A lane that comes back writes rows for hours in which it saw nothing."""
+    rule = AbortRule.parse("success_rate<50 for 60s")
+    assert not rule.is_met(0, {})
+    assert not rule.is_met(60, {"ok": 10, "missed": 500})
+
+
 @pytest.mark.parametrize(
     "text", ["success_rate > 50 for 10m", "success_rate < 50", "x < 1 for 1m", "success_rate < 50 for 10"]
 )

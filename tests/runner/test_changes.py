@@ -1,6 +1,7 @@
 """The scheduled changes against an API that answers as told."""
 
 import asyncio
+import threading
 
 import pytest
 from kept_events import KeptEvents
@@ -316,3 +317,17 @@ def test_a_resumed_run_whose_chaos_never_began_asks_for_no_end(bench):
     run(bench.changes.restore(Past(segment=1), gateway_is_new=False, duration_s=86_400.0))
     assert bench.events.written == []
     assert "chaos_off" not in bench.api.called()
+
+
+def test_the_disk_that_takes_the_journal_holds_up_no_call(bench, monkeypatch):
+    """What is owed is written by another thread than the load's, and before the gateway is asked."""
+    seen, owe = [], UndoJournal.owe
+
+    def owes(journal, debt, undoing=None):
+        seen.append((threading.get_ident() != threading.main_thread().ident, "chaos_on" in bench.api.called()))
+        owe(journal, debt, undoing)
+
+    monkeypatch.setattr(UndoJournal, "owe", owes)
+    assert asyncio.run(bench.changes.apply(CHAOS, key="change:1:chaos"))
+    assert seen == [(True, False)]
+    assert "chaos_on" in bench.api.called()

@@ -100,3 +100,20 @@ def test_a_clock_that_stood_still_is_noticed_once_and_caught_up():
     clock.catch_up()
     assert clock.utc(clock.now_us()) == machine.wall
     clock.raise_if_jumped()
+
+
+@pytest.mark.parametrize("is_looked_at", [False, True])
+def test_a_clock_that_has_to_catch_up_tells_what_it_will_read_then(is_looked_at):
+    """From the moment at which the machine is awake, whether it was noticed or not; a small step is none."""
+    machine = Machine()
+    clock = machine.clock()
+    machine.wall += dt.timedelta(seconds=0.5)
+    assert clock.caught_up_us() == clock.now_us() == 0
+    machine.wall += dt.timedelta(hours=8)
+    if is_looked_at:
+        with pytest.raises(ClockJumpedError):
+            clock.raise_if_jumped()
+    told_us = clock.caught_up_us()
+    assert (told_us, clock.now_us()) == (8 * 3600 * 1_000_000 + 500_000, 0)
+    clock.catch_up()
+    assert clock.caught_up_us() == clock.now_us() == told_us

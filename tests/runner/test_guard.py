@@ -231,9 +231,17 @@ def test_what_is_no_delete_is_asked_for_as_it_was_told_and_taken_back_by_its_nam
     """A change by literal requests may have any method and a body; of two on one URL each is its own."""
     with Gateway() as gateway:
         put, post = ({**json.loads(order(f"{gateway.url}/x")), "method": m, "body": "a"} for m in ("PUT", "POST"))
-        assert guard(json.dumps(put), json.dumps(post), f"done POST {gateway.url}/x") == (0, "")
+        assert guard(json.dumps(put), json.dumps(post), f"done {Order(**post).name}") == (0, "")
     [(line, headers)] = gateway.asked
     assert (line, headers["content-length"]) == ("PUT /x HTTP/1.1", "1")
+
+
+def test_what_is_taken_back_by_one_route_is_told_apart_by_its_bodies():
+    """Of two such changes neither takes the place of the other, and each is taken back by itself."""
+    on, off = (_order("http://g/x", method="POST", body=body) for body in ('{"a": 1}', '{"b": 2}'))
+    said = [f"{json.dumps(one._asdict())}\n" for one in (on, off)]
+    assert read_orders(said) == [on, off]
+    assert read_orders([*said, f"done {on.name}\n"]) == [off]
 
 
 def test_a_line_that_was_cut_off_is_none():
@@ -246,6 +254,23 @@ def test_a_line_that_was_cut_off_is_none():
 
 def _guarding(url):
     return ChaosGuard(url, {"X-Admin-Token": "t"}, ca_file=None, dies_with_runner=False)
+
+
+@pytest.mark.parametrize(
+    ("path", "dies"),
+    [
+        ("/api/x", True),
+        ("http://127.0.0.1:9/api/x", True),
+        ("http://127.0.0.1:10/__upstream__", False),
+        ("http://upstream:9/__upstream__", False),
+    ],
+)
+def test_only_what_is_asked_of_the_runners_own_gateway_dies_with_it(path, dies):
+    """An upstream that stands elsewhere is left as it was told to behave: it is tried until it has taken that back."""
+    watching = ChaosGuard("http://127.0.0.1:9", {}, ca_file=None, dies_with_runner=True)
+    assert watching._order(Wire("DELETE", path, {}, None)).dies_with_runner is dies
+    watching = ChaosGuard("http://127.0.0.1:9", {}, ca_file=None, dies_with_runner=False)
+    assert not watching._order(Wire("DELETE", path, {}, None)).dies_with_runner
 
 
 def test_one_guard_watches_over_all_until_the_last_is_dismissed():

@@ -1,7 +1,7 @@
 """A whole soak on virtual time that is stopped, or whose machine sleeps."""
 
 import pytest
-from virtual_soak import CHAOS_S, FOUR_HOURS, assert_clean
+from virtual_soak import CHAOS_S, CUT_S, FOUR_HOURS, assert_clean
 
 import soaklib.runner.soak
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
@@ -174,3 +174,75 @@ def test_chaos_of_a_run_that_was_stopped_as_its_machine_woke_up_has_its_time_sti
     run.start()
     run.finish()
     assert_made_twice(run)
+
+
+def test_a_runner_that_is_killed_while_it_cleans_up_has_nothing_missed(world):
+    """Soak time has stood still since the load ended, however long the clean-up waits for a gateway that is away."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(CHAOS_S + 1.1)
+    run.gateway.fault, run.gateway.hits = "500", "DELETE /api/admin/chaos|GET /metrics"
+    run._stop.set()
+    run.live(35)
+    assert run.is_alive
+    run.kill(everything=False)
+    run.gateway.fault = None
+    run.start()
+    run.finish()
+    assert_clean(run)
+    assert run.writer.read("select count(*) from outcomes where kind = 'missed'") == [(0,)]
+
+
+def test_a_runner_that_is_killed_as_its_machine_wakes_up_has_not_missed_the_sleep(world):
+    """What it wrote down after the sleep is no sign that soak time had gone on."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(CHAOS_S + 2.1)
+    run.gateway.fault, run.gateway.hits = "500", "DELETE /api/admin/chaos|generate-token"
+    run.sleep(600)
+    run.live(13)
+    run.kill(everything=False)
+    run.gateway.fault = None
+    run.start()
+    run.finish()
+    assert_clean(run)
+    assert run.writer.read("select count(*) from outcomes where kind = 'missed'") == [(0,)]
+    assert [detail.split()[0] for _, detail, _ in run.events("LOAD_ENDED")] == ["segment=0", "segment=1"]
+
+
+def test_what_a_run_made_does_not_outlive_its_runner(world):
+    """Nobody resumes it: its policies go by the guard, with the quota that was cut; a resume makes its own."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(CUT_S + 5)
+    assert len(run.gateway.policies) == len(run.plan.roles)
+    run.kill(everything=False)
+    assert run.gateway.policies == {}
+    run.start()
+    run.finish()
+    assert_clean(run)
+
+
+def test_what_a_run_made_for_a_gateway_that_has_restarted_does_not_outlive_it_either(world):
+    """It has made its policies anew: the guard knows of those, and of no others."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(20)
+    before = set(run.guard.urls)
+    run.gateway.restart()
+    run.live(20)
+    assert len(run.guard.urls) == len(run.plan.roles)
+    assert before.isdisjoint(run.guard.urls)
+    run.kill(everything=False)
+    assert run.gateway.policies == {}
+
+
+def test_an_orderly_end_leaves_the_guard_nothing_to_do(world):
+    """Also where the gateway lets nothing be removed: that is told, and nobody waits ten minutes for a guard."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(20)
+    run.gateway.fault, run.gateway.hits = "500", "DELETE /api/policies"
+    run.stop()
+    assert (run.guard.urls, run.guard.took_over) == ([], False)
+    assert run.events("POLICIES_NOT_REMOVED")

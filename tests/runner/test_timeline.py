@@ -36,10 +36,30 @@ class Pool:
 
     generation, agent_count, rotated = 0, 1, 0
 
+    def __init__(self):
+        self.within_s = []
+
     async def rotate(self, *, within_s):
-        del within_s
+        self.within_s.append(within_s)
         self.rotated += 1
         return True
+
+
+def _live_through(*, begun_s, duration_s):
+    """Take snapshots and rotate tokens from a soak second to the end."""
+    scraper, pool, events = Scraper(), Pool(), KeptEvents()
+
+    async def main(loop):
+        clock = RunClock(ANCHOR, not_before_us=0, monotonic_ns=loop.monotonic_ns, utc_now=lambda: ANCHOR)
+        began = Segment(segment=1, started_at_us=clock.now_us(), soak_started_s=begun_s)
+        timeline = Timeline(
+            plan=load_plan(), duration_s=duration_s, clock=clock, soak_clock=SoakClock(began, SPEED),
+            events=events, pool=pool, changes=None, scraper=scraper, agents_lost=asyncio.Event(),
+        )  # fmt: skip
+        await asyncio.gather(timeline._take_snapshots(), timeline._rotate_tokens())
+
+    run_virtually(main)
+    return scraper, pool, events
 
 
 @pytest.mark.parametrize("begun_h", [0.0, 2.0, 2.6, 7.9])
@@ -48,21 +68,16 @@ def test_what_nobody_lived_for_is_not_made_up_for(begun_h):
 
     What is due by now, and whose own interval is not over, it still does.
     """
-    scraper, pool, events = Scraper(), Pool(), KeptEvents()
-
-    async def main(loop):
-        clock = RunClock(ANCHOR, not_before_us=0, monotonic_ns=loop.monotonic_ns, utc_now=lambda: ANCHOR)
-        began = Segment(segment=1, started_at_us=clock.now_us(), soak_started_s=begun_h * HOUR_S)
-        timeline = Timeline(
-            plan=load_plan(), duration_s=HOURS * HOUR_S, clock=clock, soak_clock=SoakClock(began, SPEED),
-            events=events, pool=pool, changes=None, scraper=scraper, agents_lost=asyncio.Event(),
-        )  # fmt: skip
-        await asyncio.gather(timeline._take_snapshots(), timeline._rotate_tokens())
-
-    run_virtually(main)
+    scraper, pool, events = _live_through(begun_s=begun_h * HOUR_S, duration_s=HOURS * HOUR_S)
     hour, quarter = int(begun_h), int(begun_h * 4)
     assert scraper.missed == [(f"soak-h{number}.prom", f"snapshot:{number}") for number in range(hour)]
     assert scraper.taken == [f"soak-h{number}.prom" for number in range(hour, HOURS)]
     failed = [key for name, _, key in events.written if name == "TOKENS_ROTATION_FAILED"]
     assert failed == [f"rotation:{number}" for number in range(1, quarter)]
     assert pool.rotated == 4 * HOURS - 1 - len(failed)
+
+
+def test_a_rotation_is_tried_no_longer_than_the_soak_lasts():
+    """The last of a soak that is no whole number of intervals long; each other until the next is due."""
+    _, pool, _ = _live_through(begun_s=0.0, duration_s=2 * HOUR_S + 120.0)
+    assert pool.within_s == pytest.approx([15.0] * 7 + [2.0])
