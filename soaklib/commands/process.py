@@ -111,6 +111,7 @@ def command(main: _Main) -> _Main:
             sys.stdout, sys.stderr = streams
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+            _heard.clear()  # no command is under way
 
     return run
 
