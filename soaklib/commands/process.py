@@ -1,4 +1,4 @@
-"""What every command but the gateway's shares as a process: how a signal ends it, and that it outlives its terminal."""
+"""What every command but the gateway's shares as a process: how a signal ends it, and what its failures are called."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 import duckdb
 
 from soaklib.analysis.sources.run import find_run
+from soaklib.commands.streams import lasting_streams
 from soaklib.errors import ExitCode, RunError, SoaklibError, first_line
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Stopped",
-    "Words",
     "command",
     "find_folder",
     "keeping_stops",
@@ -41,7 +41,6 @@ _MACHINE: Final = frozenset(
         errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EPERM, errno.EROFS,
     }
 )  # fmt: skip
-_READER_IS_GONE: Final = frozenset({errno.EIO, errno.EPIPE})
 _heard: Final[list[int]] = []  # the signals that the command under way was asked to end by
 
 
@@ -73,47 +72,51 @@ def command(main: _Main) -> _Main:
     SIGINT, SIGTERM and SIGHUP end it in order, what is open being closed and what is temporary removed, with one
     sentence and the code 128 + n; a lack of memory, of disk or of permission ends it with a sentence and the code 4, an
     error of soaklib's that it has no words of its own for with that error's sentence and code.
-    What it says goes nowhere, in place of failing it, once the terminal is closed or the other end of a pipe is gone.
-    Words on standard error that a full disk does not take fail nothing either; a result that standard output does not
-    take does.
+    What it says is lost, in place of failing it or holding it up, once nobody reads it
+    (:func:`soaklib.commands.streams.lasting_streams`); a result that a full disk does not take fails it.
     """
 
     @functools.wraps(main)
     def run(arguments: Sequence[str] | None = None) -> int:
         _heard.clear()
         handlers = {number: signal.signal(number, _stop) for number in stopping_signals()}
-        streams = sys.stdout, sys.stderr
-        sys.stdout = cast("TextIO", _Lasting(_there(streams[0])))
-        sys.stderr = cast("TextIO", Words(_there(streams[1])))
         try:
-            with keeping_stops():
-                code = main(arguments)
-                sys.stdout.flush()
-        except Stopped as exc:
-            print(f"soaklib: stopped by {exc.number.name}", file=sys.stderr)
-            return 128 + exc.number
-        except SoaklibError as exc:
-            print(f"soaklib: {exc}", file=sys.stderr)
-            return exc.exit_code
-        except (MemoryError, duckdb.OutOfMemoryException):
-            print("soaklib: out of memory; everything recorded is on disk", file=sys.stderr)
-            return ExitCode.RECORDING
-        except OSError as exc:
-            if not _is_of_the_machine(exc):
-                raise
-            name = exc.filename2 or exc.filename  # of a copy the second is what was written
-            where = "" if name is None else f"{name}: "
-            print(f"soaklib: {where}{exc.strerror}", file=sys.stderr)
-            return ExitCode.RECORDING
-        else:
-            return code
+            with lasting_streams(is_urgent=lambda: bool(_heard)):
+                code = _concluded(main, arguments)
+                for number in handlers:  # what is left to do is to wait for readers
+                    signal.signal(number, _hear)
+            return 128 + _heard[0] if _heard else code
         finally:
-            sys.stdout, sys.stderr = streams
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             _heard.clear()  # no command is under way
 
     return run
+
+
+def _concluded(main: _Main, arguments: Sequence[str] | None) -> int:
+    """Run a command's function; say what ended it, and give its exit code."""
+    try:
+        with keeping_stops():
+            code = main(arguments)
+            sys.stdout.flush()
+    except Stopped as exc:
+        print(f"soaklib: stopped by {exc.number.name}", file=sys.stderr)
+        return 128 + exc.number
+    except SoaklibError as exc:
+        print(f"soaklib: {exc}", file=sys.stderr)
+        return exc.exit_code
+    except (MemoryError, duckdb.OutOfMemoryException):
+        print("soaklib: out of memory; everything recorded is on disk", file=sys.stderr)
+        return ExitCode.RECORDING
+    except OSError as exc:
+        if not _is_of_the_machine(exc):
+            raise
+        name = exc.filename2 or exc.filename  # of a copy the second is what was written
+        where = "" if name is None else f"{name}: "
+        print(f"soaklib: {where}{exc.strerror}", file=sys.stderr)
+        return ExitCode.RECORDING
+    return code
 
 
 @contextmanager
@@ -212,6 +215,10 @@ def find_folder(path_or_id: str) -> Path:
     return find_run(path_or_id).resolve()
 
 
+def _hear(number: int, _: FrameType | None) -> None:
+    _heard.append(number)
+
+
 def _stop(number: int, _: FrameType | None) -> NoReturn:
     _heard.append(number)
     raise Stopped(number)
@@ -221,65 +228,3 @@ def _is_of_the_machine(exc: OSError) -> bool:
     """Say whether an error is the machine's and no defect: a disk that is full or read-only, a lack of permission."""
     # tempfile says with ENOENT and without a name that it can write nowhere
     return exc.errno in _MACHINE or (exc.errno == errno.ENOENT and exc.filename is None)
-
-
-def _there(stream: TextIO | None) -> TextIO:
-    """Give a standard stream, or nowhere in its place: there is none when it was closed before the process began."""
-    return Path(os.devnull).open("w", encoding="utf-8") if stream is None else stream
-
-
-class _Lasting:
-    """A standard stream that lasts: when nobody is there to read any more, what is written goes nowhere."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except OSError as exc:
-            self._failed(exc)
-            return len(text)
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except OSError as exc:
-            self._failed(exc)
-
-    def _failed(self, exc: OSError) -> None:
-        self._let_go()  # also of what waits in its buffer: the interpreter would try, and fail, once more at its end
-        if exc.errno not in _READER_IS_GONE:
-            raise exc
-
-    def _let_go(self) -> None:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
-
-
-class Words(_Lasting):
-    """Standard error, which holds words about the work and not the work: whatever it does not take costs nothing.
-
-    A full disk may have room again, so it is kept; the first words that get through then are that some are missing.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
-        self._missing: str | None = None
-
-    def write(self, text: str) -> int:
-        """Write, or go without."""
-        if self._missing is not None:
-            said, self._missing = f"[words are missing here: {self._missing}]\n", None
-            super().write(said)
-        return super().write(text)
-
-    def _failed(self, exc: OSError) -> None:
-        if exc.errno in _READER_IS_GONE:
-            self._let_go()
-        else:
-            self._missing = exc.strerror or str(exc)

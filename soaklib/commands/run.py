@@ -29,7 +29,7 @@ from soaklib.commands.preview import Preview, show_plan, spoken_openly
 from soaklib.commands.process import command, find_folder, leave_at_once, run_on_the_fastest_loop, stopping_signals
 from soaklib.commands.rehearsal import embedded, rehearsed
 from soaklib.commands.resuming import lacking, refuse_what_a_stranger_names, resumed_settings
-from soaklib.commands.terminal import handing_words_over, new_console, say, say_at_last
+from soaklib.commands.terminal import new_console, say, say_at_last
 from soaklib.commands.watch import start_watching
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError, TargetError, first_line
 from soaklib.evidence.reference import keep_reference, refuse_as_reference
@@ -356,8 +356,7 @@ def _until_its_end(job: SoakJob, listener: socket.socket | None, console: Consol
                 await metrics.wait_for_last_scrape(stop)
             return result
 
-    with handing_words_over():
-        result = run_on_the_fastest_loop(soaking())
+    result = run_on_the_fastest_loop(soaking())
     gc.unfreeze()
     return result, stopped_by[0] if stopped_by else None
 

@@ -7,26 +7,16 @@ theirs steers the terminal.
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
-import threading
-from collections import deque
-from typing import IO, TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import IO, Any, Final
 
 from rich.console import Console
 from rich.text import Text
 
-from soaklib.commands.process import Words
+from soaklib.commands.streams import settle_words
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-__all__ = ["handing_words_over", "new_console", "plain", "say", "say_at_last"]
+__all__ = ["new_console", "plain", "say", "say_at_last"]
 
 _UNPRINTABLE: Final = "\N{REPLACEMENT CHARACTER}"
-_MOST_WAITING: Final = 256  # panels and sentences; a panel has two kilobytes
-_LAST_WORDS_WITHIN_S = 1.0
-_handed_over: Final[list[_HandedOver]] = []
 
 
 class _Console(Console):
@@ -66,102 +56,6 @@ def say(console: Console, text: str, style: str = "") -> None:
 
 
 def say_at_last(console: Console, text: str) -> None:
-    """Say a sentence before the process leaves, and wait a moment for those who write it."""
+    """Say a sentence before the process leaves, and wait a moment until it is written."""
     say(console, text)
-    for words in _handed_over:
-        words.settle()
-
-
-@contextlib.contextmanager
-def handing_words_over() -> Iterator[None]:
-    """Let a thread write what is said on standard error within, so that nobody who says it waits for a terminal.
-
-    One that stands still (Ctrl-S, a frozen connection, a pager that is not read on) would hold up the event loop, with
-    all that it does and the signals that it hears. What such a terminal is behind with is left out, the oldest words
-    first; and so is what it has not taken a second after the end.
-    """
-    before = sys.stderr
-    if not _is_a_file(before):
-        yield
-        return
-    words = _HandedOver(before)
-    _handed_over.append(words)
-    sys.stderr = cast("TextIO", words)
-    try:
-        yield
-    finally:
-        sys.stderr = before
-        _handed_over.remove(words)
-        words.end()
-
-
-def _is_a_file(stream: TextIO) -> bool:
-    """Say whether a stream is one of the system's; behind any other nothing can stand still."""
-    try:
-        stream.fileno()
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-class _Unbuffered:
-    """A stream's descriptor: nothing waits in it, and none of the stream's locks is held while it is written to."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._descriptor, self._encoding = stream.fileno(), stream.encoding
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def write(self, text: str) -> int:
-        left = text.encode(self._encoding, "backslashreplace")
-        while left:
-            left = left[os.write(self._descriptor, left) :]
-        return len(text)
-
-
-class _HandedOver:
-    """Standard error, written by a thread that nobody waits for."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._words = Words(cast("TextIO", _Unbuffered(stream)))
-        self._waiting: deque[str] = deque(maxlen=_MOST_WAITING)
-        self._changed = threading.Condition()
-        self._is_writing = self._is_over = False
-        self.thread = threading.Thread(target=self._write, name="words", daemon=True)
-        self.thread.start()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        with self._changed:
-            self._waiting.append(text)
-            self._changed.notify_all()
-        return len(text)
-
-    def flush(self) -> None:
-        """Keep nothing back, as the thread does."""
-
-    def settle(self) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._waiting and not self._is_writing, _LAST_WORDS_WITHIN_S)
-
-    def end(self) -> None:
-        self.settle()
-        with self._changed:
-            self._is_over = True
-            self._waiting.clear()
-            self._changed.notify_all()
-
-    def _write(self) -> None:
-        while True:
-            with self._changed:
-                self._is_writing = False
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._waiting or self._is_over)
-                if self._is_over:
-                    return
-                text, self._is_writing = self._waiting.popleft(), True
-            self._words.write(text)
+    settle_words()

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import io
 import os
 import signal
 import subprocess
@@ -22,7 +21,6 @@ from soaklib.commands.ending import costing
 from soaklib.commands.folder import new_folder
 from soaklib.commands.process import (
     Stopped,
-    Words,
     command,
     find_folder,
     keeping_stops,
@@ -261,27 +259,6 @@ def test_words_that_a_full_disk_does_not_take_fail_nothing_and_a_result_does(flu
     assert (words.returncode, words.stdout) == (7, b"result\n")
     assert result.returncode == 4
     assert result.stderr.decode().splitlines() == ["words"] * 3 + ["soaklib: No space left on device"]
-
-
-def test_words_that_are_missing_are_said_when_there_is_room_again():
-    """Once, before the first that get through."""
-
-    class Disk(io.StringIO):
-        full = True
-
-        def write(self, text):
-            if self.full:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return super().write(text)
-
-    disk = Disk()
-    words = Words(disk)
-    words.write("lost\n")
-    words.write("lost\n")
-    disk.full = False
-    words.write("there\n")
-    words.write("and there\n")
-    assert disk.getvalue() == "[words are missing here: No space left on device]\nthere\nand there\n"
 
 
 @pytest.mark.slow
