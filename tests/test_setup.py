@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,58 @@ def test_uv_comes_from_where_pip_gets_its_packages(checkout):
     checkout.lacks("uv")
     first, *_ = checkout.set_up("now")
     assert first == "python -m pip --quiet --disable-pip-version-check install --only-binary :all: uv"
+
+
+class _Fresh(Checkout):
+    """A checkout without an environment, and with a Python of the machine that only writes down its words, too.
+
+    An environment that it makes has pip, unless it is told to do without.
+    """
+
+    def __init__(self, folder, *, pip):
+        super().__init__(folder)
+        for name in ("pip", "uv"):
+            self.lacks(name)
+        (self._tools / "python").rename(folder / "environment")  # what an environment begins with
+        self._tools = folder / "machine"
+        self._tools.mkdir()
+        self._environment = folder / ".venv" / "bin"
+        self.has(
+            "python3",
+            f"""case "$*" in
+            *"import ensurepip, pip"*) exit {int(not pip)};;
+            *"-m venv"*) cp "{folder}/environment" "{self._environment}/python"
+                case "$*" in *--without-pip*) ;; *) cp "{folder}/environment" "{self._environment}/pip";; esac;;
+            *"install --only-binary"*) [ -z "${{HAS_UV:-}}" ] || cp "{folder}/environment" "{self._environment}/uv";;
+            esac""",
+        )
+        self.set_up = partial(super().set_up, PATH=f"{self._tools}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize("has_uv", [True, False])
+def test_a_new_environment_is_made_without_pip_where_the_machine_has_it(tmp_path, has_uv):
+    """It comes with the rest, by uv; where there is no uv it is put there first, and does the work."""
+    checkout = _Fresh(tmp_path, pip=True)
+    first, *installs = checkout.set_up("now", **{"HAS_UV": "1"} if has_uv else {})
+    assert first == (
+        "python3 -m pip --python .venv/bin/python --quiet --disable-pip-version-check install --only-binary :all: uv"
+    )
+    if has_uv:
+        assert [line.split(" install ")[1] for line in installs] == [
+            "--quiet --python .venv/bin/python --editable .[all] pip"
+        ]
+    else:
+        assert [line.split(" install ")[1] for line in installs] == [
+            "--upgrade pip>=25.1", "--no-compile --editable .[all] pip",
+        ]  # fmt: skip
+        assert "python -m ensurepip" in (tmp_path / "said").read_text().splitlines()
+
+
+def test_a_new_environment_has_pip_where_the_machine_lacks_it(tmp_path):
+    """Or has one that cannot work on another environment."""
+    checkout = _Fresh(tmp_path, pip=False)
+    uv, *_ = checkout.set_up("now")
+    assert uv == "python -m pip --quiet --disable-pip-version-check install --only-binary :all: uv"
 
 
 def test_pip_does_what_uv_could_not(checkout):
