@@ -1,6 +1,7 @@
 """A loopback server that answers what a test says, and calls of the load to it."""
 
 import asyncio
+import contextlib
 from types import SimpleNamespace
 
 from soaklib.plan.model import Step
@@ -30,6 +31,24 @@ LONG_S = 60.0
 """A limit that no call meets, however busy the machine: for what asks of something else."""
 
 
+@contextlib.asynccontextmanager
+async def serving(serve):
+    """Serve connections; give the URL. At the end `serve` has come to its own for every connection.
+
+    What a connection was served by is waited for once its client has gone: enter the client after this.
+    """
+    served = set()
+
+    async def remembered(reader, writer):
+        served.add(asyncio.current_task())
+        await serve(reader, writer)
+
+    async with await asyncio.start_server(remembered, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with asyncio.timeout(LONG_S):
+        await asyncio.gather(*served)
+
+
 async def answers_from(handler, *, timeout_s=LONG_S, sends=1, **client):
     """Give the answers of some calls to a server that answers by `handler`, and how many requests it saw."""
     requests = 0
@@ -47,11 +66,10 @@ async def answers_from(handler, *, timeout_s=LONG_S, sends=1, **client):
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server, Client(
-        f"http://127.0.0.1:{port}", now_us=now_us, timeout_s=timeout_s, max_connections=4, **client
-    ) as sender:  # fmt: skip
+    async with (
+        serving(serve) as url,
+        Client(url, now_us=now_us, timeout_s=timeout_s, max_connections=4, **client) as sender,
+    ):
         answers = [await send(sender) for _ in range(sends)]
     return answers, requests
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
-from loopback import LONG_S, OK, http, now_us, read_request, send
+from loopback import LONG_S, OK, http, now_us, read_request, send, serving
 
 from soaklib.records import Kind, Reason
 from soaklib.runner.client import Client, classify_failure
@@ -61,11 +61,11 @@ async def _stream_from(handler, *, reader=None, timeout_s=LONG_S, **options):
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, Client(url, now_us=now_us, timeout_s=timeout_s, max_connections=1) as client:
+    async with (
+        serving(serve) as url,
+        Client(url, now_us=now_us, timeout_s=timeout_s, max_connections=1) as client,
+    ):
         answer = await send(client, Wire("POST", "/s", {}, b"{}"), reader, **options)
-    await asyncio.sleep(0.05)  # the server's end comes to its end as well
     return answer, reader.chunks
 
 
@@ -134,14 +134,11 @@ def test_a_stream_that_ends_after_its_last_word_leaves_its_connection():
                     await read_request(reader)
                     await _streams(b"one", b"done", then="stall" if holds.pop(0) else "end")(reader, writer)
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with server, Client(url, now_us=now_us, timeout_s=LONG_S, max_connections=1) as client:
+        async with serving(serve) as url, Client(url, now_us=now_us, timeout_s=LONG_S, max_connections=1) as client:
             opened = []
             for _ in range(4):
                 answer = await send(client, Wire("POST", "/s", {}, b"{}"), _UntilDone())
                 opened.append((answer.kind, client.take_connections().opened))
-        await asyncio.sleep(0.05)  # the server's ends come to their end as well
         return opened
 
     assert asyncio.run(main()) == [(Kind.OK, opened) for opened in (1, 0, 0, 1)]
@@ -168,44 +165,46 @@ def test_connections_are_counted_as_they_come_and_are_lost():
                     if closes.pop(0):
                         break
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with server, Client(url, now_us=now_us, timeout_s=LONG_S, max_connections=4) as client:
+        async with serving(serve) as url, Client(url, now_us=now_us, timeout_s=LONG_S, max_connections=4) as client:
             counted = []
-            for _ in range(4):
+            for is_closed in [*closes]:
                 await send(client)
-                await asyncio.sleep(0.05)
-                counted.append(tuple(client.take_connections()))
-        await asyncio.sleep(0.05)  # the server's end comes to its end as well
+                found = client.take_connections()
+                async with asyncio.timeout(LONG_S):
+                    while is_closed and not found.lost:  # the loop has not read yet that it is
+                        await asyncio.sleep(0)
+                        found = client.take_connections()
+                counted.append(tuple(found))
         return counted
 
     assert asyncio.run(main()) == [(1, 1, 0), (1, 0, 0), (0, 0, 1), (1, 1, 0)]
 
 
-@pytest.mark.parametrize(("most_age_s", "opened"), [(None, 1), (0.05, 3)])
+@pytest.mark.parametrize(("most_age_s", "opened"), [(None, 1), (5.0, 3)])
 def test_a_connection_past_its_age_is_replaced_and_is_not_called_lost(most_age_s, opened):
     """A balancer that came to know of another gateway gets new connections to give it."""
 
     async def main():
+        loop, ahead_s = asyncio.get_running_loop(), 0.0
+        time_s = loop.time
+        loop.time = lambda: time_s() + ahead_s
+
         async def serve(reader, writer):
+            nonlocal ahead_s
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
                 while True:
                     await read_request(reader)
-                    await asyncio.sleep(0.06)
+                    ahead_s += 6.0
                     writer.write(http(b"200 OK", OK).replace(b"connection: close\r\n", b""))
                     await writer.drain()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with server, Client(
+        async with serving(serve) as url, Client(
             url, now_us=now_us, timeout_s=LONG_S, max_connections=4, connection_max_age_s=most_age_s
         ) as client:  # fmt: skip
             for _ in range(3):
                 await send(client)
-            await asyncio.sleep(0.02)
-            counted = client.take_connections()
-        await asyncio.sleep(0.05)  # the server's ends come to their end as well
-        return counted
+            await asyncio.sleep(0)  # what is closed is told of with the loop's next turn
+            return client.take_connections()
 
     counted = asyncio.run(main())
     assert (counted.opened, counted.lost) == (opened, 0)

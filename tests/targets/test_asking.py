@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from aiohttp import web
+from loopback import serving
 from target_links import link_to
 from upstream_driver import against
 
@@ -120,11 +121,7 @@ def test_a_stream_that_has_said_all_is_not_waited_for(then):
         writer.close()
 
     async def main():
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with server, Asking(link_to(url, timeout_s=60.0)) as way:
-            reply = await way.ask("POST", "/mcp", json={}, is_whole=lambda body: body.endswith(b"\n\n"))
-        await asyncio.sleep(0.05)  # the server's end comes to its end as well
-        return reply
+        async with serving(serve) as url, Asking(link_to(url, timeout_s=60.0)) as way:
+            return await way.ask("POST", "/mcp", json={}, is_whole=lambda body: body.endswith(b"\n\n"))
 
     assert asyncio.run(main()).body == b"data: 1\n\n"

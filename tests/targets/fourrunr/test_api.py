@@ -9,6 +9,7 @@ from importlib.metadata import version
 import pytest
 import trustme
 from aiohttp import web
+from loopback import serving
 
 from soaklib.errors import SettingsError
 from soaklib.targets.fourrunr.api import ApiError, GatewayApi
@@ -63,9 +64,7 @@ def asked_of(data, call, **options):
         writer.close()
 
     async def main():
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with server, GatewayApi(url, **({"timeout_s": 5} | options)) as api:
+        async with serving(serve) as url, GatewayApi(url, **({"timeout_s": 5} | options)) as api:
             return await call(api)
 
     return asyncio.run(main())

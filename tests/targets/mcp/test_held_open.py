@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from loopback import serving
 from target_links import link_to
 
 from soaklib.targets.mcp.admin import McpAdmin
@@ -39,14 +40,14 @@ def test_a_session_is_open_when_its_answer_has_come(then):
         writer.close()
 
     async def main():
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         options = MCPOptions()
-        async with server, McpAdmin(link_to(url, timeout_s=60.0), options, Sessions(options), {}) as admin:
+        async with (
+            serving(serve) as url,
+            McpAdmin(link_to(url, timeout_s=60.0), options, Sessions(options), {}) as admin,
+        ):
             began_s = asyncio.get_running_loop().time()
             health = await admin.health()
             took_s = asyncio.get_running_loop().time() - began_s
-        await asyncio.sleep(0.05)  # the server's ends come to their end as well
         return health, took_s
 
     health, took_s = asyncio.run(main())
