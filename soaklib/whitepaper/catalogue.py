@@ -34,6 +34,17 @@ def _drift_family(name: str, trend: str, unit: str) -> Family:
     )  # fmt: skip
 
 
+def _counted_family(name: str, asked: str, unit: str) -> Family:
+    """Give the sum of what a gateway counted; null where it is not known of a part how much that was."""
+    return Family(
+        name=name,
+        query=f"""
+            soaklib.counted_as(run, {asked})
+            .select(n=pl.when(pl.col('n').null_count() == 0).then(pl.col('n').sum().round().cast(pl.Int64)))""",
+        columns={"n": Stated(unit)},
+    )
+
+
 CATALOGUE: Final[tuple[Family, ...]] = (
     Family(
         name="run",
@@ -287,27 +298,9 @@ CATALOGUE: Final[tuple[Family, ...]] = (
         columns=_texts("purpose", "reason")
         | {"n": Stated("calls", n="calls"), "denial_rate": Stated("%", n="calls", low="low", high="high")},
     ),
-    Family(
-        name="counted_denials",
-        query="""
-            soaklib.counted_as(run, 'denials', every='all', by='kind')
-            .select(pl.col('n').sum().round().cast(pl.Int64))""",
-        columns={"n": Stated("denials")},
-    ),
-    Family(
-        name="retries",
-        query="""
-            soaklib.counted_as(run, 'retries', every='all')
-            .select(pl.col('n').sum().round().cast(pl.Int64))""",
-        columns={"n": Stated("retries")},
-    ),
-    Family(
-        name="cache_hits",
-        query="""
-            soaklib.counted_as(run, 'cache hits', every='all')
-            .select(pl.col('n').sum().round().cast(pl.Int64))""",
-        columns={"n": Stated("hits")},
-    ),
+    _counted_family("counted_denials", "'denials', every='all', by='kind'", "denials"),
+    _counted_family("retries", "'retries', every='all'", "retries"),
+    _counted_family("cache_hits", "'cache hits', every='all'", "hits"),
     Family(
         name="breaker",
         query="""

@@ -223,6 +223,22 @@ def test_a_figure_that_would_show_nothing_is_a_sentence(ask):
     assert list(_figures(blocks)) == []
 
 
+def test_what_nobody_knows_of_a_counter_is_not_called_nothing(ask):
+    """Where several processes answer the scrapes in turn, and tell no start."""
+    writer = ask(
+        "delete from samples where metric = 'process_start_time_seconds'",
+        "update samples set value = value + 1e6 * (round(at_us / 5e6)::BIGINT % 2) where metric like '%_total'",
+    )
+    captions = [plain(figure.caption) for figure in _figures(drawn(writer, Path("nowhere"), "retries-and-cache"))]
+    assert [caption.partition(": ")[2].partition(".")[0] for caption in captions] == [
+        "n = \N{EN DASH} retries and \N{EN DASH} hits; a dash where nobody knows"
+    ]
+    [denials] = _figures(drawn(writer, Path("nowhere"), "denial-spikes"))
+    assert "as the gateway counted them between scrapes, n = \N{EN DASH}, a dash where nobody knows." in plain(
+        denials.caption
+    )
+
+
 def test_queries_are_in_their_file(writer):
     """The paper names claims.json in place of printing its queries; what has to be imported before is shown."""
     paper = written_paper(writer, Path("nowhere"))

@@ -32,7 +32,8 @@ class Captioned(NamedTuple):
     needs
         What `caption` cannot do without; ``""`` for nothing: the name of a claim that has to be known,
         ``name:interval`` for one whose interval has to be known too, ``name:true`` for one that has to be true or
-        more than nothing; several with ``|`` between them, of which one is enough.
+        more than nothing, ``name:more`` for one that may be more than nothing, since it is not known how much it is;
+        several with ``|`` between them, of which one is enough.
     otherwise
         What is said where there is no such claim: in place of the figure, which would show that nothing happened, or,
         if it `stays`, below it.
@@ -86,10 +87,10 @@ FIGURES: Final = {
     ),
     "retries-and-cache": Captioned(
         "Retries and cache hits as the gateway counted them between scrapes: n = {retries.n} retries and "
-        "{cache_hits.n} hits. A counter tells how many there were between scrapes, not when, so its steps are averages "
-        "and pale. Counters are complete, so no interval applies.",
+        "{cache_hits.n} hits; a dash where nobody knows. A counter tells how many there were between scrapes, not "
+        "when, so its steps are averages and pale. Counters are complete, so no interval applies.",
         "Bars over soak time: retries above, cache hits below, as the gateway's own counters say.",
-        needs="retries.n:true|cache_hits.n:true", otherwise="The gateway counted neither retries nor cache hits.",
+        needs="retries.n:more|cache_hits.n:more", otherwise="The gateway counted neither retries nor cache hits.",
         said="{@retries-and-cache} shows the gateway's own counts of retries and cache hits.",
     ),
     "error-budget-burn": Captioned(
@@ -105,8 +106,8 @@ FIGURES: Final = {
     ),
     "denial-spikes": Captioned(
         "Denials by policy, by reason: above as clients met them, n = {totals.denied}; below as the gateway counted "
-        "them between scrapes, n = {counted_denials.n}. A counter tells how many there were between scrapes, not when, "
-        "so its steps are averages and pale." + _ALL_COUNTED,
+        "them between scrapes, n = {counted_denials.n}, a dash where nobody knows. A counter tells how "
+        "many there were between scrapes, not when, so its steps are averages and pale." + _ALL_COUNTED,
         "Stacked areas over soak time: denials by reason as clients met them above, as the gateway counted them below.",
         needs="totals.denied:true", otherwise="No call was denied by policy.",
         said="{@denial-spikes} shows denials as both sides counted them.",
@@ -236,9 +237,9 @@ def _is_there(writer: Writer, need: str) -> bool:
     if not name:
         return True
     if not writer.has(name):
-        return False
+        return what == "more"
     match what:
-        case "true":
+        case "true" | "more":
             return writer.count(name) > 0
         case "interval":
             return writer.ledger[name].low is not None
