@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import duckdb
+
 from soaklib.records import Expected, Kind
 from soaklib.runner.preflight.findings import Standing
+from soaklib.targets.refusals import let_through_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,8 +36,8 @@ _STATED: Final = ("first_token_at_us", "input_tokens", "output_tokens", "cost_us
 """What an answer may state that criteria ask for: columns of ``outcomes``."""
 _PASSING: Final = frozenset({Kind.UPSTREAM_ERROR, Kind.FAST_FAIL, Kind.TIMEOUT})
 """What another try may not meet: tools fail now and then, and a soak bears it."""
-_LET_IN: Final = frozenset({Kind.OK, Kind.UPSTREAM_ERROR, Kind.FAST_FAIL, Kind.INVALID_RESPONSE})
-"""What was let in by policy."""
+_COUNTS: Final = frozenset({Kind.OK, Kind.UPSTREAM_ERROR, Kind.FAST_FAIL, Kind.INVALID_RESPONSE})
+"""What a limit has counted, which is asked before the tool."""
 
 
 class Tried(NamedTuple):
@@ -44,6 +47,7 @@ class Tried(NamedTuple):
     reason: Reason | None
     limit: Limit | None
     status: int | None
+    correlation_id: str | None = None
     stated: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
@@ -130,7 +134,7 @@ class Caller:
         answer = await self.client.send(wire, reader, stall_s=template.stall_s)
         reading = answer.reading
         stated = frozenset(name for name in _STATED if getattr(reading, name) is not None)
-        return Tried(reading.kind, reading.reason, reading.limit, answer.status, stated)
+        return Tried(reading.kind, reading.reason, reading.limit, answer.status, reading.correlation_id, stated)
 
     async def distinct(self, plan: Plan, agents: int) -> int:
         """Give how many of so many agents of a role would be told apart: those that share a key of ours are one.
@@ -156,11 +160,15 @@ class Caller:
             self.date = date, self.utc_now()
 
 
-async def try_calls(caller: Caller, calls: list[Call], found: Found) -> dict[str, Call]:
-    """Make each call of the plan once, again where a tool failed; give for each role one that was answered well."""
+async def try_calls(caller: Caller, calls: list[Call], found: Found, *, kind: str) -> dict[str, Call]:
+    """Make each call of the plan once, again where a tool failed; give for each role one that was answered well.
+
+    Whether a probe was let in depends on the `kind` of gateway.
+    """
     agents: dict[str, Identity] = {}
     good: dict[str, Call] = {}
     seen: set[tuple[str, str, Expected]] = set()
+    bears_ids = False
     for call in calls:
         key = (call.role, call.step.scope, call.expected)
         if key in seen:
@@ -172,11 +180,13 @@ async def try_calls(caller: Caller, calls: list[Call], found: Found) -> dict[str
         while tried.kind in _PASSING and times < _TIMES:
             tried, times = await caller.call(call, agents[call.role]), times + 1
         if call.expected is Expected.DENY:
-            found.add(f"probe of {call.role}: {call.step.scope}", *_of_probe(tried))
+            was_let_in = _is(tried, let_through_sql(kind, bears_ids=bears_ids))
+            found.add(f"probe of {call.role}: {call.step.scope}", *_of_probe(tried, was_let_in=was_let_in))
             continue
         found.add(f"call of {call.role}: {call.step.scope}", *_of_call(tried, times))
         if tried.kind is Kind.OK:
             good.setdefault(call.role, call)
+            bears_ids = bears_ids or tried.correlation_id is not None
             found.stated = (found.stated or frozenset()) | tried.stated
     return good
 
@@ -194,12 +204,20 @@ def _of_call(tried: Tried, times: int) -> tuple[Standing, str]:
 _ORDINALS: Final = {2: "second", 3: "third"}
 
 
-def _of_probe(tried: Tried) -> tuple[Standing, str]:
+def _of_probe(tried: Tried, *, was_let_in: bool) -> tuple[Standing, str]:
     if tried.kind is Kind.DENIED:
         return Standing.OK, f"denied, {tried.reason}"
-    if tried.kind in _LET_IN:
+    if was_let_in:
         return Standing.PROBLEM, f"{tried}: policy let it in, which fails a soak"
     return Standing.NOTE, f"{tried}: it was neither denied nor let in"
+
+
+def _is(tried: Tried, condition: str) -> bool:
+    """Say whether a condition, SQL on a row of ``outcomes``, is true of a call."""
+    row = 'select ? as kind, ? as reason, ? as "limit", ?::SMALLINT as status, ? as correlation_id'
+    with duckdb.connect() as connection:
+        [(is_true,)] = connection.execute(f"select {condition} from ({row})", tried[:-1]).fetchall()  # noqa: S608 - our own condition
+    return bool(is_true)
 
 
 async def try_limit(caller: Caller, call: Call, *, window_s: float) -> tuple[int, Tried, float]:
@@ -223,6 +241,6 @@ async def _until_limited(caller: Caller, call: Call, agent: Identity) -> tuple[i
     let_in, began = 0, caller.utc_now()
     while True:
         tried = await caller.call(call, agent)
-        if tried.kind is Kind.RATE_LIMITED or let_in + 1 >= MOST_TRIES or tried.kind not in _LET_IN | {Kind.TIMEOUT}:
-            return let_in + (tried.kind in _LET_IN), tried, (caller.utc_now() - began).total_seconds()
+        if tried.kind is Kind.RATE_LIMITED or let_in + 1 >= MOST_TRIES or tried.kind not in _COUNTS | {Kind.TIMEOUT}:
+            return let_in + (tried.kind in _COUNTS), tried, (caller.utc_now() - began).total_seconds()
         let_in += 1

@@ -121,7 +121,8 @@ class Preflight:
         try:
             await admin.prepare()
             await self._owe_what_was_made(admin, debts)
-            good = await try_calls(caller, Workload(self.plan, self.settings.seed).calls, self.found)
+            calls = Workload(self.plan, self.settings.seed).calls
+            good = await try_calls(caller, calls, self.found, kind=self.plan.target.kind)
             await find_limit(caller, good, self.found, self.settings, self.plan)
             await self._owe_what_was_made(admin, debts)
             await try_changes(

@@ -80,7 +80,7 @@ def test_calls_that_were_made_with_the_same_key_before_are_none_that_the_limit_l
     calls = Workload(plan, 1).calls[:3]
 
     async def main(loop):
-        await try_calls(caller, list(calls), found)
+        await try_calls(caller, list(calls), found, kind=plan.target.kind)
         await find_limit(caller, {calls[0].role: calls[0]}, found, settings, plan)
         return loop.time()
 

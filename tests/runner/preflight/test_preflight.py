@@ -303,12 +303,15 @@ def test_a_killed_preflight_is_followed_by_its_guard(check):
     [
         ((200, Kind.OK, None), Standing.PROBLEM, "ok (status 200): policy let it in, which fails a soak"),
         ((502, Kind.UPSTREAM_ERROR, Reason.UPSTREAM), Standing.PROBLEM, "policy let it in"),
+        ((502, Kind.UPSTREAM_ERROR, Reason.UPSTREAM, None), Standing.NOTE, "neither denied nor let in"),  # a balancer's
+        ((200, Kind.INVALID_RESPONSE, Reason.BODY_INVALID), Standing.PROBLEM, "policy let it in"),
+        ((404, Kind.INVALID_RESPONSE, Reason.BODY_INVALID), Standing.NOTE, "neither denied nor let in"),
         ((403, Kind.DENIED, Reason.SCOPE), Standing.OK, "denied, scope"),
         ((404, Kind.INVALID_REQUEST, Reason.CLIENT_ERROR), Standing.NOTE, "neither denied nor let in"),
     ],
 )
 def test_a_probe_that_policy_lets_in_is_a_problem(check, answer, standing, said):
-    """Whatever the tool made of it then; a denial is what is wanted."""
+    """Whatever the tool made of it then, as in the soak; a denial is what is wanted."""
     checked = check()
     usual = checked.gateway.answer
 

@@ -1,41 +1,19 @@
-"""What became of a call that must be refused: it was refused, it was let through, or it tells neither.
-
-A gateway that is full, a limiter that asks for no token, and a balancer whose gateway restarts answer before anybody
-looks at who calls: such an answer is no proof, as a time limit is none. Nor is the word that a session is gone.
-
-The contract of the default kind of gateway says that it asks for token and policy before parameters, limits and the
-tool, and that each answer of its own bears an id; of any other kind only what has passed them for certain is proof.
-"""
+"""What became of a call that must be refused, of a run whose answers bear ids or do not."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soaklib.plan.model import TargetTable
+from soaklib.targets import refusals
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
 
-__all__ = ["IS_REFUSED", "let_through_sql"]
-
-IS_REFUSED: Final = "(kind in ('unauthorized', 'denied') and reason is distinct from 'session_lost')"
-"""SQL of whether a call was refused for whom it was made as, or for what it asked for."""
+__all__ = ["let_through_sql"]
 
 _BEARS_IDS: Final = "select exists(from outcomes where kind = 'ok' and correlation_id is not null)"
-_IS_OF_ANY: Final = "(status = 429 or status >= 500)"
-"""What a balancer and a limiter in front of the gateway say as well as the gateway itself."""
 
 
 def let_through_sql(run: Run) -> str:
     """Give the SQL of whether a call that must be refused was let through for certain."""
-    is_default = run.info.plan.target.kind == TargetTable().kind
-    has_no_ids = is_default and not run.asked(_BEARS_IDS).item()
-    is_from_elsewhere = "false" if has_no_ids else f"{_IS_OF_ANY} and correlation_id is null"
-    return f"""(case
-            when coalesce("limit", '') = 'lock-out' or coalesce(reason, '') = 'overloaded' then false
-            when {is_from_elsewhere} then false
-            when kind = 'rate_limited' then {str(is_default).lower()}
-            when kind = 'invalid_response' then status between 200 and 299
-            when kind = 'invalid_request' then coalesce(reason, '') <> 'client_error' or status between 200 and 299
-            when kind = 'upstream_error' then coalesce(reason, '') <> 'internal' or coalesce(status, 0) < 500
-            else kind in ('ok', 'fast_fail') end)"""
+    return refusals.let_through_sql(run.info.plan.target.kind, bears_ids=run.asked(_BEARS_IDS).item())
