@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from soaklib.plan.workload import probe_slot
 from soaklib.records import EventName, Kind, Outcome, Purpose, Reason
 from soaklib.runner.rows import CUT_OFF, DROPPED, SKIPPED, Planned, outcome_of
+from soaklib.targets.base import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,7 +103,7 @@ class Load:
     agents_lost
         Set when the gateway does not take the run's agents or tokens.
     rate_limited
-        Has the role whose call was the first that it answered with 429.
+        Has the role whose call was the first that a limit of calls stopped: one that is not known to be another.
     """
 
     def __init__(
@@ -251,7 +252,8 @@ class Load:
             self.agents_lost.set()
         elif reading.kind in _TAKEN:
             self._invalid_in_a_row = 0
-            if reading.kind is Kind.RATE_LIMITED and not self.rate_limited.done():
+            is_of_calls = reading.limit in (None, Limit.REQUESTS)
+            if reading.kind is Kind.RATE_LIMITED and is_of_calls and not self.rate_limited.done():
                 self.rate_limited.set_result(role)
         elif reading.reason is Reason.TOKEN_INVALID and purpose is Purpose.LOAD:
             self._invalid_in_a_row += 1

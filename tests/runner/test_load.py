@@ -17,7 +17,7 @@ from soaklib.runner.clock import RunClock, SoakClock
 from soaklib.runner.load import Load, Schedule
 from soaklib.runner.vitals import Vitals
 from soaklib.store.views import Segment
-from soaklib.targets.base import Identity, Reading
+from soaklib.targets.base import Identity, Limit, Reading
 from soaklib.targets.fourrunr.target import FourRunrTarget
 
 SPEED = 10.0
@@ -61,8 +61,8 @@ class FakeClient:
             await asyncio.sleep(self.service_s)
         finally:
             self._at_once -= 1
-        kind, reason = self.answer(wire.body)
-        reading = Reading(kind, reason, correlation_id="req_1", lost_identity=reason is Reason.AGENT_NOT_FOUND)
+        kind, reason, *limit = self.answer(wire.body)
+        reading = Reading(kind, reason, *limit, correlation_id="req_1", lost_identity=reason is Reason.AGENT_NOT_FOUND)
         return Answer(sent_us, self.clock.now_us(), 200, reading)
 
 
@@ -238,6 +238,22 @@ def test_a_forgotten_agent_and_a_rate_limit_are_signalled():
     lost, limited = run(main)
     assert (lost.agents_lost.is_set(), lost.rate_limited.done()) == (True, False)
     assert (limited.agents_lost.is_set(), limited.rate_limited.done()) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("limit", "is_of_calls"),
+    [(Limit.REQUESTS, True), (None, True)] + [(limit, False) for limit in Limit if limit is not Limit.REQUESTS],
+)
+def test_a_limit_of_something_else_than_calls_is_not_signalled(limit, is_of_calls):
+    """More agents do not help where tokens, calls in flight or money are used up; one that is not told may be."""
+
+    async def main(loop):
+        bench = Bench(loop, slots=1, answer=lambda _body: (Kind.RATE_LIMITED, Reason.RATE_LIMIT, limit))
+        await bench.load.send_slots(0)
+        await bench.load.drain(1e9)
+        return bench.load.rate_limited.done()
+
+    assert run(main) is is_of_calls
 
 
 def test_a_probe_whose_token_is_refused_says_nothing_of_the_agents():
