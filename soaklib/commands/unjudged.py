@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.verdicts.criteria.lasting import UNKNOWN_EFFECT, effects_of
+from soaklib.exposition.ending import STARTS
 from soaklib.plan.changes import ChaosChange, HttpChange, PolicyChange
 from soaklib.targets import load_target
 from soaklib.targets.base import Meaning
@@ -134,7 +135,11 @@ def _of_metrics(plan: Plan, found: Found) -> Iterator[Unjudged]:
         why = "the gateway has no metrics"
         yield from (Unjudged(criterion, why) for criterion in ("snapshots complete", "books balanced"))
     metrics = found.metrics or frozenset()
-    told = load_target(plan.target).metrics.meanings.get(Meaning.OPEN_FILES)
+    meanings = load_target(plan.target).metrics.meanings
+    tells = [meanings[meaning] for meaning in (Meaning.START, Meaning.REQUESTS) if meaning in meanings]
+    if metrics.isdisjoint(STARTS) and not any(series.is_among(metrics) for series in tells):
+        yield Unjudged("no unplanned restart", "the gateway tells neither its start nor how many requests it counted")
+    told = meanings.get(Meaning.OPEN_FILES)
     if "process_open_fds" not in metrics and (told is None or told.metric not in metrics):
         yield Unjudged("no drift in gateway files", "the gateway does not say how many files it has open")
     if metrics.isdisjoint(_LAGS):

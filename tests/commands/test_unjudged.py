@@ -33,8 +33,8 @@ BREAKER = ("breaker engages during chaos", "breaker recovers after chaos")
 EVERYTHING = Found(
     limit=AgentLimit(5, 60.0),
     metrics=frozenset(
-        {"process_open_fds", "nodejs_eventloop_lag_seconds", "litellm_input_tokens_metric_total",
-         "litellm_spend_metric_total"}
+        {"process_open_fds", "process_start_time_seconds", "nodejs_eventloop_lag_seconds",
+         "litellm_input_tokens_metric_total", "litellm_spend_metric_total"}
     ),
     endpoints=frozenset({"health", "metrics"}),
     stated=frozenset({"first_token_at_us", "input_tokens", "cost_usd"}),
@@ -80,7 +80,8 @@ def test_what_is_not_known_is_not_said():
         ({"stated": frozenset({"cost_usd", "first_token_at_us"})},
          {"token books balanced": "no answer states its usage of tokens"}),
         ({"metrics": frozenset({"process_open_fds", "nodejs_eventloop_lag_seconds"})},
-         {"token books balanced": "the gateway exposes no counter of tokens",
+         {"no unplanned restart": "the gateway tells neither its start nor how many requests it counted",
+          "token books balanced": "the gateway exposes no counter of tokens",
           "money books balanced": "the gateway exposes no counter of money"}),
         ({"knows_upstream": False},
          {"upstream asked once": "no mock upstream of the soak's own answers: the plan names none"}),

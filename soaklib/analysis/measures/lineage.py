@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["A_REAL_TIME_S", "IN_TURN", "Lineage", "lineage_of", "take_turns"]
+__all__ = ["A_REAL_TIME_S", "CLOCKS_APART_S", "IN_TURN", "Lineage", "lineage_of", "take_turns"]
 
 IN_TURN: Final = "several processes answer /metrics in turn, each with counters of its own"
 """The sentence for figures and books that cannot be made for that cause."""
 
-_CLOCKS_APART_S: Final = 300.0
+CLOCKS_APART_S: Final = 300.0
 A_REAL_TIME_S: Final = 1e9  # before 2001: no time of day, so that it cannot be held against a clock
 _LEAST_RETURNS: Final = 2
 _FAR_FEWER: Final = 0.25
@@ -69,7 +69,7 @@ def lineage_of(started_s: Sequence[float | None], at_s: Sequence[float] | None =
                 epoch += 1
                 in_turn |= started < last or started in seen
                 if at_s is not None and started > A_REAL_TIME_S:
-                    in_turn |= started < at_s[number - 1] - _CLOCKS_APART_S  # it ran beside the other
+                    in_turn |= started < at_s[number - 1] - CLOCKS_APART_S  # it ran beside the other
             seen.add(started)
             last = started
         epochs.append(epoch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from soaklib.analysis.measures.meanings import series_of
 from soaklib.analysis.measures.metrics import in_soak_time
@@ -15,8 +16,6 @@ from soaklib.targets.base import Meaning
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import polars as pl
-
     from soaklib.analysis.sources.run import Run
 
 __all__ = [
@@ -26,11 +25,15 @@ __all__ = [
     "generator_query",
     "longest_lived",
     "request_falls",
+    "starts_query",
     "starts_seen",
     "tells_its_start",
     "unplanned_starts",
 ]
 
+_TOGETHER_S: Final = 1.5
+"""Processes that began so close are workers of one gateway, or one process whose start is computed from the time since
+boot: a clock that is corrected while it runs moves it by a second."""
 _A_HOLE: Final = 10  # steps: a longer one is time in which nobody read
 
 
@@ -59,10 +62,13 @@ class Start(NamedTuple):
     ----------
     after_s, until_s
         The last reading of the one before, and the first of the new one: soak seconds.
+    process
+        The new one, as in the readings.
     """
 
     after_s: float
     until_s: float
+    process: float
 
 
 def gateway_query(run: Run, metric: str, scale: float = 1.0, labels: Mapping[str, str] | None = None) -> str:
@@ -100,6 +106,24 @@ def gateway_query(run: Run, metric: str, scale: float = 1.0, labels: Mapping[str
         order by readings.at_us"""  # noqa: S608 - our own names
 
 
+def starts_query(run: Run) -> str:
+    """Give the SQL of which process of the gateway was read: ``at_us``, ``soak_s``, ``process``, told by its start.
+
+    Processes that began within a second are one: the workers of a gateway, or one whose start time is corrected.
+    """
+    return f"""
+        with told as (
+            select at_us, max("value") as started from samples where metric in ({_starts(run)}) group by at_us
+        ), begun as (
+            select started, started - lag(started) over (order by started) > {_TOGETHER_S} as is_another
+            from (select distinct started from told)
+        ), processes as (
+            select started, max(started) filter (coalesce(is_another, true)) over (order by started) as process
+            from begun
+        )
+        select at_us, soak_seconds(at_us) as soak_s, process from told join processes using (started) order by at_us"""  # noqa: S608 - our own names
+
+
 def _starts(run: Run) -> str:
     """Give the SQL list of the metrics that tell when the gateway's process began."""
     told = series_of(run, Meaning.START)
@@ -112,8 +136,11 @@ def tells_its_start(run: Run) -> bool:
     return bool(run.sql(query).item())
 
 
-def request_falls(run: Run) -> int | None:
-    """Count how often the gateway's count of requests fell, as that of a new process does; None where it has none."""
+def request_falls(run: Run) -> tuple[int, int] | None:
+    """Give how often the gateway's count of requests fell, as that of a new process does, and in how many scrapes.
+
+    None where it has none.
+    """
     told = series_of(run, Meaning.REQUESTS)
     if told is None:
         return None
@@ -124,7 +151,7 @@ def request_falls(run: Run) -> int | None:
             select n, lag(n) over (order by at_us) as before from (
                 select at_us, sum("value") as n from samples where metric in ({names}) group by at_us))"""  # noqa: S608 - quoted
     ).row(0)
-    return int(falls) if scrapes else None
+    return (int(falls), int(scrapes)) if scrapes else None
 
 
 def generator_query(column: str, scale: float = 1.0) -> str:
@@ -162,18 +189,17 @@ def starts_seen(readings: pl.DataFrame) -> list[Start]:
     readings
         As for :func:`longest_lived`.
     """
-    parts = readings.partition_by("process")
-    stretches = [(float(part["soak_s"].to_numpy().min()), float(part["soak_s"].to_numpy().max())) for part in parts]
+    stretches = readings.group_by("process").agg(first_s=pl.col("soak_s").min(), last_s=pl.col("soak_s").max())
     found = []
-    for first_s, _ in sorted(stretches):
-        ended = [last_s for _, last_s in stretches if last_s < first_s]
-        if ended:
-            found.append(Start(max(ended), first_s))
+    for process, first_s, _ in stretches.sort("first_s").iter_rows():
+        ended = stretches.filter(pl.col("last_s") < first_s)["last_s"].max()
+        if ended is not None:
+            found.append(Start(float(ended), first_s, process))  # type: ignore[arg-type]  # a number
     return found
 
 
-def unplanned_starts(run: Run, starts: list[Start]) -> int:
-    """Count those with no change of the plan beside them; the embedded gateway begins anew with its runner.
+def unplanned_starts(run: Run, starts: list[Start]) -> list[Start]:
+    """Give those with no change beside them, of the plan or by hand; nor was the runner away, which sees nothing then.
 
     Parameters
     ----------
@@ -182,10 +208,12 @@ def unplanned_starts(run: Run, starts: list[Start]) -> int:
     starts
         As :func:`starts_seen` gives them.
     """
-    planned = run.sql("select soak_seconds(at_us) as soak_s from events where event_key like 'change:%'")["soak_s"]
-    moments = [*planned.to_list(), *(one.soak_started_s for one in run.info.segments[1:] if run.info.embedded)]
+    changed = run.sql(
+        "select soak_seconds(at_us) as soak_s from events where event_key like 'change:%' or event_key like 'inbox:%'"
+    )
+    moments = [*changed["soak_s"].to_list(), *(one.soak_started_s for one in run.info.segments[1:])]
     before_s = run.thresholds.recovery_s
-    return sum(not any(one.after_s - before_s <= at_s <= one.until_s for at_s in moments) for one in starts)
+    return [one for one in starts if not any(one.after_s - before_s <= at_s <= one.until_s for at_s in moments)]
 
 
 def _observed_s(at_us: pl.Series) -> float:

@@ -19,6 +19,7 @@ _EXACT: Final = {
     "every slot accounted for": "one row that is missing, or there twice",
     "all tools exercised": "one tool without an answer",
     "healthy": "one sample; what is over between two samples is not seen",
+    "no unplanned restart": "one process that was read once",
     "denials happen": "nothing finer than no denial at all",
     "no false-deny": "one call that was denied against the plan",
     "limits held": "one call too many, or refused too early",

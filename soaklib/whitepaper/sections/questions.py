@@ -26,7 +26,7 @@ BOOKS: Final = "Do the books balance?"
 QUESTIONS: Final = {
     RAN: ("full duration", "every slot accounted for", "all tools exercised", "snapshots complete",
           "measurement valid", "no drift in generator memory"),
-    ANSWERED: ("success rate", "success rate outside planned windows", "healthy"),
+    ANSWERED: ("success rate", "success rate outside planned windows", "healthy", "no unplanned restart"),
     POLICY: ("denials happen", "no false-allow", "no false-deny", "identities refused", "limits held",
              "quota cut works"),
     CHANGES: ("scheduled changes made", "chaos shows in the data", "breaker engages during chaos",

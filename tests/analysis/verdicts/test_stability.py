@@ -168,7 +168,7 @@ def test_a_leak_that_a_restart_hides_is_found_in_the_longest_process(judged):
     assert verdict.state == "fail"
     assert verdict.measure == pytest.approx(300, rel=0.05)
     assert "179.0 wall minutes of readings of the longest of 8 processes" in verdict.detail
-    assert "(7 starts seen, 7 of them beside no planned change)" in verdict.detail
+    assert "(7 starts seen, 7 of them beside no change)" in verdict.detail
 
 
 def test_two_processes_behind_one_address_are_two_series(judged):

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from soaklib.analysis.books.reconcile import books_balanced
-from soaklib.analysis.verdicts.criteria import changes, chaos, completeness, lasting, oracles, stability, traffic
+from soaklib.analysis.verdicts.criteria import (
+    changes,
+    chaos,
+    completeness,
+    lasting,
+    oracles,
+    running,
+    stability,
+    traffic,
+)
 from soaklib.errors import ExpositionError, SettingsError, SourceError, near_miss
 from soaklib.records import JUDGING, State, Verdict
 
@@ -38,6 +47,7 @@ CRITERIA: Final[Mapping[str, Callable[[Run], Verdict]]] = {
     "success rate": traffic.success_overall,
     "success rate outside planned windows": traffic.success_outside,
     "healthy": traffic.healthy,
+    "no unplanned restart": running.no_unplanned_restart,
     "denials happen": traffic.denials_happen,
     "no false-allow": traffic.no_false_allow,
     "no false-deny": traffic.no_false_deny,

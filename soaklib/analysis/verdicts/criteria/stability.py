@@ -311,19 +311,20 @@ def _anew(run: Run, gauge: _Gauge, readings: pl.DataFrame) -> str:
     starts = [] if gauge.is_own else starts_seen(readings)
     if not starts:
         return ""
-    return f" ({many(len(starts), 'start')} seen, {unplanned_starts(run, starts)} of them beside no planned change)"
+    return f" ({many(len(starts), 'start')} seen, {len(unplanned_starts(run, starts))} of them beside no change)"
 
 
 def _of_one_process(run: Run, found: _Found) -> _Found:
     """Doubt floors that may be those of processes which died, where no start time tells one from the next."""
     if found.state != State.PASS or run.info.embedded or tells_its_start(run):
         return found
-    falls = request_falls(run)
-    if falls == 0:
-        return found
-    if falls is None:
+    counted = request_falls(run)
+    if counted is None:
         said = "The gateway tells no start time: a fall may be a collection, or a process that died."
         return found._replace(detail=f"{found.detail} {said}")
+    falls, _ = counted
+    if not falls:
+        return found
     said = (
         f"The gateway tells no start time, and its count of requests fell {many(falls, 'time')}, as that of a new "
         "process does: what looks like collections may be processes that died."
@@ -368,7 +369,7 @@ def _within_share(run: Run, endpoint: Endpoint) -> str:
     least = float(getattr(run.thresholds, endpoint.floor))
     share = run.thresholds.drift_share
     bounds = f"{least:g} at least, {most:g} {endpoint.unit} at most"
-    return f"change within {share:g} % of each tool's level over the run, {bounds}"
+    return f"ok calls: change within {share:g} % of each tool's level over the run, {bounds}"
 
 
 def _within(margin: float, unit: str) -> str:

@@ -1,0 +1,68 @@
+"""Did the gateway keep running? One that dies and is started again by whoever watches over it may fail few calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from soaklib.analysis.measures.lineage import A_REAL_TIME_S, CLOCKS_APART_S
+from soaklib.analysis.measures.processes import request_falls, starts_query, starts_seen, unplanned_starts
+from soaklib.analysis.verdicts.criteria.wording import many, passed
+from soaklib.records import State, Verdict
+from soaklib.records.moments import soak_text
+
+if TYPE_CHECKING:
+    from soaklib.analysis.measures.processes import Start
+    from soaklib.analysis.sources.run import Run
+
+__all__ = ["no_unplanned_restart"]
+
+_NAME: Final = "no unplanned restart"
+_THRESHOLD: Final = "0 processes of the gateway that took another's place beside no change"
+
+
+def no_unplanned_restart(run: Run) -> Verdict:
+    """Is it the process that it was, but for restarts beside changes and while the runner was away?"""
+    query = starts_query(run)
+    readings = run.sql(query)
+    if readings.is_empty():
+        return _by_requests(run, query)
+    starts = [start for start in starts_seen(readings) if not _ran_before(run, start, readings)]
+    unplanned = unplanned_starts(run, starts)
+    processes = readings["process"].n_unique()
+    state = passed(not unplanned)
+    detail = f"{many(len(starts), 'restart')} seen in {many(readings.height, 'reading')}"
+    if starts:
+        detail += f", {len(unplanned)} of them beside no change"
+    if unplanned:
+        first = unplanned[0]
+        detail += f", the first between {soak_text(first.after_s)} and {soak_text(first.until_s)}"
+    if processes > len(starts) + 1:  # some of them ran beside each other
+        detail += f"; {processes} processes answer in turn, of which one may be replaced by design"
+        state = State.INSUFFICIENT if unplanned else state
+    elif readings.height == 1:
+        state = State.INSUFFICIENT
+    return Verdict(_NAME, float(len(unplanned)), _THRESHOLD, readings.height, None, None, state, detail, query)
+
+
+def _ran_before(run: Run, start: Start, readings: pl.DataFrame) -> bool:
+    """Say whether a process ran long before the last reading of the one that it follows: beside it, unread so far."""
+    last_us = int(readings.filter(pl.col("soak_s") <= start.after_s)["at_us"].max())  # type: ignore[arg-type]  # a number
+    last_s = run.info.anchor_utc.timestamp() + last_us / 1e6
+    return A_REAL_TIME_S < start.process < last_s - CLOCKS_APART_S
+
+
+def _by_requests(run: Run, query: str) -> Verdict:
+    """Judge by the count of requests, which a new process begins anew."""
+    counted = request_falls(run)
+    if counted is None:
+        detail = "the gateway tells neither its start nor how many requests it counted"
+        return Verdict(_NAME, None, _THRESHOLD, 0, None, None, State.NOT_APPLICABLE, detail, query)
+    falls, scrapes = counted
+    if falls:
+        state = State.INSUFFICIENT
+        detail = f"its count of requests fell {many(falls, 'time')}, as that of a new process does; it tells no start"
+    else:
+        state, detail = State.PASS, "its count of requests never fell; it tells no start"
+    return Verdict(_NAME, float(falls), _THRESHOLD, scrapes, None, None, state, detail, query)
