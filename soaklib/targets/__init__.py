@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pydantic import ValidationError
 
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pydantic import BaseModel
 
     from soaklib.plan.model import Step, TargetTable
+    from soaklib.records import Verdict
     from soaklib.targets.admin import Admin, Link
     from soaklib.targets.base import MetricMap, Reader, Template
 
-__all__ = ["GROUP", "Target", "known_kinds", "load_target", "refuse_unless_whole"]
+__all__ = ["GROUP", "Target", "known_kinds", "load_target", "own_criteria", "refuse_unless_whole"]
 
 GROUP: Final = "soaklib.targets"
 """The entry-point group under which other packages register a kind: its name, and what to call with the options."""
@@ -33,6 +34,8 @@ _OWN: Final = {
 
 class Target(Protocol):
     """One kind of gateway, made with its options; holds no state of a run.
+
+    It may have a method ``criteria``, too, as :func:`own_criteria` gives what that gives.
 
     Attributes
     ----------
@@ -110,6 +113,19 @@ def load_target(table: TargetTable) -> Target:
         raise SettingsError(msg) from exc
     refuse_unless_whole(made, Target, table.kind)
     return made
+
+
+def own_criteria(table: TargetTable) -> Mapping[str, Callable[[Any], Verdict]]:
+    """Give the criteria that a kind of gateway has beside those of all: name -> from a run to its verdict.
+
+    None of a kind whose package is not there: whoever only reads a run need not have it.
+    """
+    try:
+        target = load_target(table)
+    except SettingsError:
+        return {}
+    brings: Callable[[], Mapping[str, Callable[[Any], Verdict]]] = getattr(target, "criteria", dict)
+    return brings()
 
 
 def _class_of(kind: str) -> Callable[..., Target]:

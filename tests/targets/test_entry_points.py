@@ -6,12 +6,15 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from aiohttp import web
+from known_files import changed_copy
 from target_links import link_to
 
 import soaklib
+from soaklib.analysis.verdicts.criteria import CRITERIA
 from soaklib.errors import SettingsError
 from soaklib.plan.model import TargetTable, load_plan
 from soaklib.records import Kind, Reason
@@ -21,11 +24,12 @@ from soaklib.targets import known_kinds, load_target, refuse_unless_whole
 from soaklib.targets.admin import Admin, Link
 from soaklib.targets.idle_admin import IdleAdmin
 
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 MODULE = """
 from dataclasses import replace
 from pydantic import BaseModel, ConfigDict
 from soaklib.errors import SettingsError
-from soaklib.records import Kind, Reason
+from soaklib.records import Kind, Reason, State, Verdict
 from soaklib.targets.base import Limit, MetricMap, Reading, Wire
 from soaklib.targets.idle_admin import IdleAdmin
 
@@ -90,6 +94,15 @@ class Target:
 
     def admin(self, link):
         return Admin(link)
+
+    def criteria(self):
+        return {"says what it heard": says_what_it_heard, "is deaf": lambda run: run.ears, "success rate": None}
+
+
+def says_what_it_heard(run):
+    query = "select count(*) from outcomes where kind = 'ok'"
+    said = run.sql(query).item()
+    return Verdict("", said, "> 0 words", said, None, None, State.PASS if said else State.FAIL, f"{said} said", query)
 
 
 class Half(Target):
@@ -214,6 +227,33 @@ class _Parrot(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+@pytest.fixture
+def soaked(tmp_path):
+    """Give the sample as a run of a parrot."""
+    statement = """update run set plan = json_merge_patch(plan, '{"target": {"kind": "parrot", "greeting": "hi"}}')"""
+    with soaklib.open_run(changed_copy(SAMPLE, tmp_path / "run", statement)) as run:
+        yield run
+
+
+@pytest.mark.usefixtures("parrot")
+def test_a_kind_brings_criteria_of_its_own(soaked):
+    """They are judged after those of all, whose names they cannot take; what goes wrong in one costs its own answer."""
+    assert soaklib.criteria(soaked)["name"].to_list() == [*CRITERIA, "says what it heard", "is deaf"]
+    heard, deaf = soaklib.criteria(soaked, "says what it heard", "is deaf").iter_rows(named=True)
+    assert (heard["state"], heard["measure"] > 0, heard["query"][:6]) == ("pass", True, "select")
+    assert (deaf["state"], deaf["detail"]) == (
+        "insufficient", "its kind of gateway could not judge it: AttributeError: 'Run' object has no attribute 'ears'",
+    )  # fmt: skip
+    assert soaklib.criteria(soaked, "success rate")["state"].item() == "pass"
+
+
+def test_a_run_of_a_kind_that_is_not_there_is_judged_by_what_all_have(soaked):
+    """Whoever reads it need not have the package."""
+    assert soaklib.criteria(soaked, "full duration")["state"].item() == "pass"
+    with pytest.raises(SettingsError, match="there is no criterion 'says what it heard'"):
+        soaklib.criteria(soaked, "says what it heard")
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("parrot")
 def test_a_kind_of_another_package_is_soaked_from_start_to_end(tmp_path):
@@ -241,5 +281,5 @@ def test_a_kind_of_another_package_is_soaked_from_start_to_end(tmp_path):
         )
         states = dict(run.verdicts().select("name", "state").iter_rows())
     assert rows.rows() == [("ok", 180, 180, 4)]
-    assert states["every slot accounted for"] == states["success rate"] == "pass"
+    assert states["says what it heard"] == states["every slot accounted for"] == states["success rate"] == "pass"
     assert states["healthy"] == states["books balanced"] == states["no drift in gateway memory"] == "not applicable"

@@ -7,6 +7,7 @@ applicable``; neither ever passes.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -22,8 +23,9 @@ from soaklib.analysis.verdicts.criteria import (
     stability,
     traffic,
 )
-from soaklib.errors import ExpositionError, SettingsError, SourceError, near_miss
+from soaklib.errors import ExpositionError, SettingsError, SourceError, first_line, near_miss
 from soaklib.records import JUDGING, State, Verdict
+from soaklib.targets import own_criteria
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,11 +80,11 @@ CRITERIA: Final[Mapping[str, Callable[[Run], Verdict]]] = {
     "no drift in generator memory": stability.no_drift_in_generator_memory,
     "measurement valid": completeness.measurement_valid,
 }
-"""Every acceptance criterion by its name, in the order in which they are read."""
+"""Every acceptance criterion of all kinds of gateways by its name, in the order in which they are read."""
 
 
 def criteria(run: Run, *names: str) -> pl.DataFrame:
-    """Judge a run by the acceptance criteria.
+    """Judge a run by the acceptance criteria, those of all kinds of gateways and those that its own kind brings.
 
     Parameters
     ----------
@@ -113,11 +115,11 @@ def judge(run: Run, *names: str) -> list[Verdict]:
     SettingsError
         There is no criterion of such a name, or it is a stretch of a run: what is required is required of the whole.
     """
-    _refuse_unknown(names)
+    asked = _asked(run, names)
     if run is not run.whole:
         msg = "criteria judge a whole run, not a stretch of it: pass the run itself, or stretch.whole"
         raise SettingsError(msg)
-    return [_judged(run, name, criterion) for name, criterion in CRITERIA.items() if not names or name in names]
+    return [_judged(run, name, criterion) for name, criterion in asked.items()]
 
 
 def _judged(run: Run, name: str, criterion: Callable[[Run], Verdict]) -> Verdict:
@@ -125,8 +127,20 @@ def _judged(run: Run, name: str, criterion: Callable[[Run], Verdict]) -> Verdict
     try:
         return criterion(run)
     except (ExpositionError, SettingsError, SourceError) as error:
-        query = f"soaklib.criteria(run, {name!r})  # which could not be judged"
-        return Verdict(name, None, "not judged", 0, None, None, State.INSUFFICIENT, str(error), query)
+        return _not_judged(name, str(error))
+
+
+def _brought(name: str, criterion: Callable[[Run], Verdict], run: Run) -> Verdict:
+    """Put a question that another package brings; what goes wrong there costs its answer and no other."""
+    try:
+        return Verdict(*criterion(run))._replace(name=name)
+    except Exception as error:  # noqa: BLE001 - whatever it is: the code is another's
+        return _not_judged(name, f"its kind of gateway could not judge it: {first_line(error)}")
+
+
+def _not_judged(name: str, why: str) -> Verdict:
+    query = f"soaklib.criteria(run, {name!r})  # which could not be judged"
+    return Verdict(name, None, "not judged", 0, None, None, State.INSUFFICIENT, why, query)
 
 
 def known_verdicts(run: Run, *names: str) -> pl.DataFrame:
@@ -152,7 +166,7 @@ def known_verdicts(run: Run, *names: str) -> pl.DataFrame:
     SettingsError
         There is no criterion of such a name.
     """
-    _refuse_unknown(names)
+    _asked(run, names)
     recorded = run.verdicts()
     is_of_today = recorded.height and run.info.judged_by == JUDGING
     if not is_of_today:
@@ -161,11 +175,16 @@ def known_verdicts(run: Run, *names: str) -> pl.DataFrame:
     return verdicts.filter(pl.col("name").is_in(names)) if names else verdicts
 
 
-def _refuse_unknown(names: tuple[str, ...]) -> None:
+def _asked(run: Run, names: tuple[str, ...]) -> dict[str, Callable[[Run], Verdict]]:
+    """Give the criteria of these names, all without any; a name that all kinds know is no kind's own."""
+    known = dict(CRITERIA)
+    for name, criterion in own_criteria(run.info.plan.target).items():
+        known.setdefault(name, partial(_brought, name, criterion))
     for name in names:
-        if name not in CRITERIA:
-            msg = f"there is no criterion {name!r}{near_miss(name, CRITERIA)}; there are {', '.join(CRITERIA)}"
+        if name not in known:
+            msg = f"there is no criterion {name!r}{near_miss(name, known)}; there are {', '.join(known)}"
             raise SettingsError(msg)
+    return {name: criterion for name, criterion in known.items() if not names or name in names}
 
 
 def judged_anew(run: Run) -> str | None:
