@@ -1,18 +1,21 @@
 """The files of a fleet, written by hand: a conductor's, and a lane's."""
 
 import functools
+import json
 import tempfile
 from pathlib import Path
 
 import duckdb
 from stored_rows import ANCHOR, outcome
 
+from soaklib.fleet.desk import ClockOffset
 from soaklib.fleet.job import LaneJob, lane_folder
 from soaklib.fleet.lane_run import lane_manifest
 from soaklib.fleet.lanes import Lane
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
 from soaklib.records import Event, EventName, HealthTick, Kind, Purpose, RunStatus
+from soaklib.runner.events import rendered
 from soaklib.store.foreign import FileState
 from soaklib.store.tables import DATABASE_NAME, SCHEMA_VERSION
 from soaklib.store.views import Segment
@@ -35,9 +38,8 @@ def tick(at_us, lag_us=0):
 
 def clock_offset(at_us, applied_us, bound_us=40):
     """The event of a lane that measured its clock."""
-    return Event(
-        at_us, EventName.CLOCK_OFFSET, f"offset_us={applied_us} bound_us={bound_us} applied_us={applied_us}", None
-    )
+    told = ClockOffset(applied_us, bound_us).told(applied_us)
+    return Event(at_us, EventName.CLOCK_OFFSET, rendered(told), None, data=json.dumps(told))
 
 
 def read_all(folder, *queries):

@@ -60,6 +60,10 @@ class ClockOffset:
         is_told = abs(self.offset_us - before_us) > max(self.bound_us, _TOLD_FROM_US)
         return self.offset_us if is_told else before_us
 
+    def told(self, applied_us: int) -> dict[str, int]:
+        """Give the data of the event that says what was measured, and what is corrected by since."""
+        return {"offset_us": self.offset_us, "bound_us": self.bound_us, "applied_us": applied_us}
+
     @classmethod
     def of(cls, asked_us: int, said_us: int, heard_us: int) -> Self:
         """Give what one round trip tells: asked and heard by the own clock, and what the other one said between."""

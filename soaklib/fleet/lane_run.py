@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from soaklib.errors import RunError, TargetError
-from soaklib.fleet.desk import MOST_BOUND_US, measure_offset
+from soaklib.fleet.desk import MOST_BOUND_US, ClockOffset, measure_offset
 from soaklib.fleet.job import LaneJob
 from soaklib.fleet.lanes import Lane
 from soaklib.plan.model import Plan
@@ -21,6 +21,7 @@ from soaklib.plan.pacer import Pacer
 from soaklib.plan.workload import Workload
 from soaklib.records import Event, EventName, RunStatus
 from soaklib.runner.clock import RunClock, SoakClock
+from soaklib.runner.events import rendered
 from soaklib.runner.gaps import ROWS_AT_A_TIME, missed_slots
 from soaklib.runner.recovery import Past, recover
 from soaklib.store.reader import open_read_only
@@ -86,8 +87,7 @@ def applied_before(folder: Path) -> int:
 def _applied_us(writer: RunWriter) -> int | None:
     """Give the offset that a lane applied last; None where it never measured one."""
     rows = writer.read(
-        r"""select regexp_extract(detail, 'applied_us=(-?\d+)', 1)::BIGINT from events where name = ?
-            order by at_us desc, rowid desc limit 1""",
+        "select (data->>'applied_us')::BIGINT from events where name = ? order by at_us desc, rowid desc limit 1",
         [EventName.CLOCK_OFFSET],
     )
     return rows[0][0] if rows else None
@@ -95,8 +95,9 @@ def _applied_us(writer: RunWriter) -> int | None:
 
 def _hold_offset(writer: RunWriter, at_us: int, applied_us: int) -> None:
     """Say that an offset held at a moment: a merge takes it to change evenly between two that are said."""
-    said = f"offset_us={applied_us} bound_us=0 applied_us={applied_us}"
-    writer.append({"events": [tuple(Event(at_us, EventName.CLOCK_OFFSET, said, None))]})
+    told = ClockOffset(applied_us, 0).told(applied_us)
+    held = Event(at_us, EventName.CLOCK_OFFSET, rendered(told), None, data=json.dumps(told))
+    writer.append({"events": [tuple(held)]})
 
 
 def settle(

@@ -128,8 +128,8 @@ def read_source(path: Path) -> Source:
             "select run_id, epoch_us(anchor_utc), status, environment, speed, rps, hours, seed, plan from run"
         ).fetchone()
         measured = connection.execute(
-            r"""select at_us, regexp_extract(detail, 'applied_us=(-?\d+)', 1)::BIGINT from events
-                where name = $name and regexp_extract(detail, 'bound_us=(\d+)', 1)::BIGINT <= $most order by at_us""",
+            """select at_us, (data->>'applied_us')::BIGINT from events
+               where name = $name and (data->>'bound_us')::BIGINT <= $most order by at_us""",
             {"name": EventName.CLOCK_OFFSET.value, "most": MOST_BOUND_US},
         ).fetchall()
     finally:

@@ -99,7 +99,4 @@ class KeptOffset:
     def _say(self, measured: ClockOffset) -> None:
         if measured.bound_us <= MOST_BOUND_US:
             self.applied_us = measured.applied_us(self.applied_us)
-        self._events.write(
-            EventName.CLOCK_OFFSET,
-            f"offset_us={measured.offset_us} bound_us={measured.bound_us} applied_us={self.applied_us}",
-        )
+        self._events.write(EventName.CLOCK_OFFSET, data=measured.told(self.applied_us))

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import duckdb
 import pytest
+from lane_files import clock_offset
 from stored_rows import ANCHOR, outcome
 
 import soaklib.fleet.lane_run
@@ -17,7 +18,7 @@ from soaklib.fleet.lanes import Lane
 from soaklib.fleet.merge import merge
 from soaklib.plan.loading import load_settings
 from soaklib.plan.model import load_plan
-from soaklib.records import Event, EventName, RunStatus
+from soaklib.records import RunStatus
 from soaklib.store.lock import RunLock
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
@@ -217,7 +218,7 @@ def test_a_lane_that_comes_late_with_a_clock_that_is_off_misses_what_was_due(tmp
 
 def test_a_clock_that_was_set_while_a_lane_was_dead_moves_nothing_of_before(tmp_path, at):
     """Rows of before keep the offset of before, and what was missed since stands when it was due."""
-    before = Event(1_000_000, EventName.CLOCK_OFFSET, "offset_us=0 bound_us=40 applied_us=0", None)
+    before = clock_offset(1_000_000, 0)
     home = _lane(tmp_path, 1, sent=24, status=None, events=[before], job=_WITH_DESK)
     at(61_000_000 + 30_000_000, 30_000_000)
     catch_up(_WITH_DESK, Lane(1, 2), home)
