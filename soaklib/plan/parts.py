@@ -31,6 +31,9 @@ ToolAction = Annotated[str, Field(pattern=f"^{NAME_PATTERN}:{NAME_PATTERN}$")]
 
 
 class Part(BaseModel):
-    """A part of the plan: immutable, and a misspelt key is an error."""
+    """A part of the plan: immutable, and a misspelt key is an error.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    No number of it is infinite: a run keeps its plan as JSON, which has no such number, and could not be read again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

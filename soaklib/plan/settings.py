@@ -93,9 +93,9 @@ def header_values(pairs: Iterable[str]) -> dict[str, str]:
 
 
 class Thresholds(BaseModel):
-    """What the acceptance criteria require."""
+    """What the acceptance criteria require; none is infinite, since a run keeps them as JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     success_rate: float = Field(97.0, ge=0, le=100, description="least success rate over all, percent")
     success_rate_outside: float = Field(

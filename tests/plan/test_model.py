@@ -59,6 +59,12 @@ def test_planned_calls_follow_share_rate_and_time():
         ('do = "chaos"', 'do = "havoc"', "Input tag 'havoc' found using 'do' does not match any of the expected tags"),
         ("token_lifetime_s = 1200", "token_lifetime_s = 900", "token_lifetime_s must be longer than rotate_tokens_s"),
         ("repeat_share", "repeat_shard", "operations.0.repeat_shard: Extra inputs are not permitted"),
+        ("scrape_s = 60", "scrape_s = inf", "intervals.scrape_s: Input should be a finite number"),
+        ("every_s = 60", "every_s = inf", "probes.0.every_s: Input should be a finite number"),
+        (
+            "[intervals]", "[[limits]]\ncalls = 5\nwindow_s = inf\n[intervals]",
+            "limits.0.window_s: Input should be a finite number",
+        ),
         ('action = "openai:chat"\nplanned', 'action = "openai:embed"\nplanned', "has none on it"),
         ("pct = 50", "pct = 500", "changes.1.chaos.pct: Input should be less than or equal to 100"),
         ("[intervals]", "[intervals", "is no TOML"),

@@ -87,6 +87,7 @@ def test_the_environments_plain_names_mean_the_same_as_the_flags(monkeypatch):
         (["--plan", "/nowhere.toml"], "--plan /nowhere.toml is not a file"),
         (["--plan", "litelm"], "litelm is not a file: did you mean litellm?"),
         (["--thresholds.success-rate", "101"], "--thresholds.success-rate '101'"),
+        (["--thresholds.late-ms", "inf"], "--thresholds.late-ms 'inf': input should be a finite number"),
         (["--max-in-flight", "0"], "--max-in-flight '0'"),
     ],
 )
