@@ -371,10 +371,16 @@ class _PlanTable(PydanticBaseSettingsSource):
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
             msg = f"--plan: {plan} is no TOML: {exc}"
             raise SettingsError(msg) from exc
-        said: dict[str, Any] = {}
-        for name in ("settings",) if self.current_state.get("gateway_url") else ("settings", "rehearsal"):
-            if not isinstance(table := content.get(name, {}), dict):
-                msg = f"--plan: {plan}: {name} must be a table"
-                raise SettingsError(msg)
-            said |= {str(key).replace("-", "_"): value for key, value in table.items() if key != "changes"}
-        return said
+        said, own = (_table(content, name, plan) for name in ("settings", "rehearsal"))
+        if "gateway_url" in own:
+            msg = f"--plan: {plan}: rehearsal is for the embedded gateway; gateway_url belongs into settings"
+            raise SettingsError(msg)
+        return said if (said | self.current_state).get("gateway_url") else said | own
+
+
+def _table(content: dict[str, Any], name: str, plan: object) -> dict[str, Any]:
+    """Give a table of settings of a plan file; the changes of a rehearsal are the plan's."""
+    if not isinstance(table := content.get(name, {}), dict):
+        msg = f"--plan: {plan}: {name} must be a table"
+        raise SettingsError(msg)
+    return {str(key).replace("-", "_"): value for key, value in table.items() if key != "changes"}

@@ -127,6 +127,35 @@ def test_an_unknown_flag_is_a_usage_error(given, said):
     assert (str(caught.value), caught.value.exit_code) == (said, 2)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variables", "named"),
+    [
+        ([], {}, "gateway-url = 'http://127.0.0.1:3000'"),
+        (["--gateway-url", "http://127.0.0.1:3000"], {}, ""),
+        ([], {"GATEWAY_URL": "http://127.0.0.1:3000"}, ""),
+    ],
+    ids=["plan", "flag", "variable"],
+)
+def test_a_rehearsals_settings_are_for_no_gateway_that_was_named(tmp_path, monkeypatch, arguments, variables, named):
+    """Wherever the URL stands, also in the plan itself: nobody's gateway is loaded at the speed of a rehearsal."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    plan = tmp_path / "plan.toml"
+    plan.write_text(f"[settings]\nseed = 4\n{named}\n[rehearsal]\nspeed = 360\nrps = 3\nseed = 5\n", "utf-8")
+    settings = load_settings(["--plan", str(plan), *arguments])
+    assert (settings.gateway_url, settings.speed, settings.rps, settings.seed) == ("http://127.0.0.1:3000", 1, 10, 4)
+
+
+def test_a_rehearsal_cannot_name_a_gateway(tmp_path):
+    """The table is read where none is named; a URL in it is told where it belongs."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text("[rehearsal]\nspeed = 360\n", "utf-8")
+    assert load_settings(["--plan", str(plan)]).speed == 360
+    plan.write_text("[rehearsal]\nspeed = 360\ngateway-url = 'http://127.0.0.1:3000'\n", "utf-8")
+    with pytest.raises(SettingsError, match="gateway_url belongs into settings"):
+        load_settings(["--plan", str(plan)])
+
+
 def test_a_plan_file_with_an_unknown_setting_is_refused(tmp_path):
     """A misspelt setting is not passed over."""
     plan = tmp_path / "plan.toml"
