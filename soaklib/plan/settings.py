@@ -383,4 +383,12 @@ def _table(content: dict[str, Any], name: str, plan: object) -> dict[str, Any]:
     if not isinstance(table := content.get(name, {}), dict):
         msg = f"--plan: {plan}: {name} must be a table"
         raise SettingsError(msg)
-    return {str(key).replace("-", "_"): value for key, value in table.items() if key != "changes"}
+    return _named_as_fields({key: value for key, value in table.items() if key != "changes"})
+
+
+def _named_as_fields(table: dict[str, Any]) -> dict[str, Any]:
+    """Give a table whose keys may be written as flags are, and so may those of a table within it."""
+    return {
+        key.replace("-", "_"): _named_as_fields(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+    }

@@ -127,6 +127,14 @@ def test_an_unknown_flag_is_a_usage_error(given, said):
     assert (str(caught.value), caught.value.exit_code) == (said, 2)
 
 
+@pytest.mark.parametrize("key", ["success-rate", "success_rate"])
+def test_a_threshold_in_a_plan_file_may_be_written_as_its_flag(tmp_path, key):
+    """As every other setting of the table, with hyphens or with underscores."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text(f"[settings.thresholds]\n{key} = 90\n", "utf-8")
+    assert load_settings(["--plan", str(plan)]).thresholds.success_rate == 90
+
+
 @pytest.mark.parametrize(
     ("arguments", "variables", "named"),
     [
