@@ -138,7 +138,7 @@ class Plan(Part):
     def _adds_up(self) -> Self:
         total = sum(operation.share for operation in self.operations)
         if abs(total - 1) > 1e-9:  # noqa: PLR2004 - rounding of shares written in decimals
-            msg = f"the shares of the operations add up to {total:g}; make them add up to 1"
+            msg = f"the shares of the operations add up to {total:.12g}; make them add up to 1"
             raise ValueError(msg)
         for operation in self.operations:
             for step in operation.steps:
@@ -265,7 +265,8 @@ def load_plan(path: Path | None = None, *, is_rehearsal: bool = False) -> Plan:
         content.pop("settings", None)  # both are read by soaklib.plan.settings
         own = content.pop("rehearsal", {})
         if is_rehearsal and isinstance(own, dict) and "changes" in own:
-            content["changes"] = [*content.get("changes", []), *own["changes"]]
+            always = _listed(content.get("changes", []), "changes")
+            content["changes"] = always + _listed(own["changes"], "rehearsal.changes")
         plan = Plan.model_validate(content)
     except (OSError, UnicodeDecodeError) as exc:
         msg = f"--plan: cannot read {name}: {exc}"
@@ -281,6 +282,13 @@ def load_plan(path: Path | None = None, *, is_rehearsal: bool = False) -> Plan:
         msg = f"--plan: {name}: {why}"
         raise SettingsError(msg)
     return plan
+
+
+def _listed(changes: object, place: str) -> list[object]:
+    if not isinstance(changes, list):
+        msg = f"--plan: {place} must be a list of tables, each begun by [[{place}]]"
+        raise SettingsError(msg)
+    return changes
 
 
 def _shows_nothing(plan: Plan, rehearsal: object) -> str | None:

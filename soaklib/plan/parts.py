@@ -15,7 +15,7 @@ def _fraction(value: object) -> object:
     if isinstance(value, str):
         try:
             return float(Fraction(value))
-        except (ValueError, ZeroDivisionError) as exc:
+        except (ValueError, ArithmeticError) as exc:  # nothing by 0, and what is beyond any float
             msg = f'{value!r} is no fraction; write it as "1/3" or 0.5'
             raise ValueError(msg) from exc
     return value

@@ -47,6 +47,8 @@ def test_planned_calls_follow_share_rate_and_time():
     ("old", "new", "message"),
     [
         ("share = 0.6", "share = 0.7", "the shares of the operations add up to 1.1; make them add up to 1"),
+        ("share = 0.6", "share = 0.600001", "the shares of the operations add up to 1.000001; make them add up to 1"),
+        ("share = 0.6", 'share = "1e400"', "'1e400' is no fraction"),
         ('scopes = ["serpapi:search"]', 'scopes = ["openai:chat"]', "role 'scraper' calls serpapi:search but its"),
         (
             'scopes = ["serpapi:search"]', 'scopes = ["serpapi:search", "gmail_send:send"]',
@@ -97,6 +99,16 @@ def test_a_plan_that_cannot_work_is_refused_before_anything_runs(tmp_path, old, 
     with pytest.raises(SettingsError) as caught:
         load_plan(path)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("own", ["changes = 3", "[rehearsal.changes]\ndo = 'chaos'"], ids=["number", "table"])
+def test_the_changes_of_a_rehearsal_are_a_list(tmp_path, own):
+    """Anything else is refused, and how they are written is said."""
+    path = tmp_path / "plan.toml"
+    path.write_text(f"{DEFAULT}\n[rehearsal]\n{own}\n", "utf-8")
+    assert load_plan(path) == load_plan()
+    with pytest.raises(SettingsError, match=r"rehearsal\.changes must be a list of tables, each begun by \[\[rehears"):
+        load_plan(path, is_rehearsal=True)
 
 
 def test_the_example_plan_knows_none_of_the_default_plans_tools():
