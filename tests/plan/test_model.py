@@ -111,6 +111,29 @@ def test_the_changes_of_a_rehearsal_are_a_list(tmp_path, own):
         load_plan(path, is_rehearsal=True)
 
 
+def _with_chaos(*spans):
+    """Give the text of the default plan with chaos of these beginnings and lengths in place of its changes."""
+    chaos = (
+        f'[[changes]]\ndo = "chaos"\nat = {at}\nlasts = {lasts}\ntool = "openai"\nphase = "chaos {number}"\n'
+        f'phase_after = "after {number}"\n'
+        for number, (at, lasts) in enumerate(spans)
+    )
+    return DEFAULT[: DEFAULT.index("[[changes]]")] + "".join(chaos)
+
+
+def test_a_change_may_begin_as_another_ends(tmp_path):
+    """Also where 0.1 and 0.2 are more than 0.3 by their last digit: phases are in order then, too."""
+    path = tmp_path / "plan.toml"
+    path.write_text(_with_chaos((0.1, 0.2), (0.3, 0.1), (0.4, 0.1)), "utf-8")
+    assert load_plan(path).phase_starts(10) == [
+        (0.0, "baseline"), (1.0, "chaos 0"), (3.0, "after 0"), (3.0, "chaos 1"), (4.0, "after 1"), (4.0, "chaos 2"),
+        (5.0, "after 2"),
+    ]  # fmt: skip
+    path.write_text(_with_chaos((0.1, 0.2001), (0.3, 0.1)), "utf-8")
+    with pytest.raises(SettingsError, match=r"the changes chaos and chaos overlap at 0\.3 of the duration"):
+        load_plan(path)
+
+
 def test_the_example_plan_knows_none_of_the_default_plans_tools():
     """Jira and Slack, with roles of their own; the event of its quota cut bears the tool's name."""
     plan = load_plan(Path(str(files("soaklib.plan").joinpath("example_plan.toml"))))
