@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from soaklib.upstream.behaviour import Fate
 from soaklib.upstream.book import Book
 from soaklib.upstream.limiter import Limiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from soaklib.upstream.behaviour import Behaviour, Fate
+    from soaklib.upstream.behaviour import Behaviour
 
 __all__ = ["Conduct", "Upstream", "Writer"]
 
 _STREAM_HEADERS: Final = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+_OF_STREAMS: Final = ("junk-frame", "no-end")
 _HALF_JSON: Final = '{"id": "x", "resu'
 
 
@@ -72,6 +74,7 @@ class Conduct:
         self.fate = upstream.next_fate(name)
         self.outcome = self.fate.mode if self.fate.mode != "none" else "ok"
         self._tokens = (0, 0)
+        self._has_stalled = False
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -80,19 +83,27 @@ class Conduct:
         try:
             yield
         except (asyncio.CancelledError, ConnectionResetError):
+            self._has_stalled = False  # nor has it gone on
             if self.outcome not in {"hang", "stall"}:
                 self.outcome = "left"
             raise
         finally:
             self._upstream.book.in_flight -= 1
-            self._upstream.book.request(self._wire, self._name, self.outcome, is_call=self._is_call)
-            if self.outcome == "ok":
+            is_whole = self.outcome == "ok" or (self.outcome == "stall" and self._has_stalled)
+            self._upstream.book.request(self._wire, self._name, self.outcome, is_call=self._is_call, is_whole=is_whole)
+            if is_whole:
                 self._upstream.book.tokens(self._name, *self._tokens)
 
     @property
     def mode(self) -> str:
         """How it is misbehaved to."""
         return self.fate.mode
+
+    def spare_from(self, *modes: str) -> None:
+        """Answer as if all were well where it is misbehaved to in a way that has no part in such an answer."""
+        if self.mode in modes:
+            self.fate = Fate(self.fate.latency_s, "none")
+            self.outcome = "ok"
 
     @property
     def is_limited(self) -> bool:
@@ -147,10 +158,14 @@ class Conduct:
 
     async def stall(self) -> None:
         """Stand still."""
-        await asyncio.sleep(self.behaviour.stall_ms / 1_000)
+        stalls_s = self.behaviour.stall_ms / 1_000
+        await asyncio.sleep(stalls_s)
+        self._began_s += stalls_s  # what comes after it is meant to be later by that much
+        self._has_stalled = True
 
     async def whole(self, answer: bytes) -> web.StreamResponse:
         """Give an answer in one piece, or half of it where it is to be cut or truncated."""
+        self.spare_from(*_OF_STREAMS)
         half = len(answer) // 2
         if self.mode == "truncate":
             return web.Response(body=answer[:half], content_type="application/json")

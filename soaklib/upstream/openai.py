@@ -60,10 +60,12 @@ class OpenAIWire:
                 error = {"error": {"message": status, "type": "mock_error", "param": None, "code": conduct.mode}}
                 if (misbehaved := await conduct.misbehave(error)) is not None:
                     return misbehaved
-                if conduct.mode == "error-frame" and body.get("stream") is not True:
+                is_stream = body.get("stream") is True and answer != self._embeddings
+                if conduct.mode == "error-frame" and not is_stream:
                     return web.json_response(
                         {"error": {"message": "mock error", "type": "server_error", "code": "500"}}
                     )
+                conduct.spare_from("forget-session", *(() if answer == self._responses else ("tool-error",)))
                 return await answer(conduct, body)
 
         return handle
