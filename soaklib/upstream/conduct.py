@@ -182,10 +182,16 @@ class Conduct:
         await response.write(answer[half:])
         return response
 
-    def tokens(self, out: int) -> tuple[int, int]:
-        """Give the tokens of an answer; they are put down if it comes to its end."""
-        behaviour = self.behaviour
-        self._tokens = (behaviour.input_tokens, out if behaviour.output_tokens is None else behaviour.output_tokens)
+    def tokens(self, out: int | None) -> tuple[int, int]:
+        """Give the tokens of an answer, of which one without words has none; they are put down if it comes to its end.
+
+        Parameters
+        ----------
+        out
+            Words of the answer; None where it has none, whatever the behaviour says of words.
+        """
+        said = self.behaviour.output_tokens
+        self._tokens = (self.behaviour.input_tokens, 0 if out is None else out if said is None else said)
         return self._tokens
 
 

@@ -116,7 +116,7 @@ class OpenAIWire:
             for i in range(len(texts))
         ]
         answer: dict[str, object] = {"object": "list", "model": body["model"], "data": data}
-        if (usage := _usage(conduct, 0)) is not None:
+        if (usage := _usage(conduct, None)) is not None:
             answer["usage"] = {name: usage[name] for name in ("prompt_tokens", "total_tokens")}
         return await conduct.whole(orjson.dumps(answer))
 
@@ -151,7 +151,7 @@ class OpenAIWire:
         return writer.response
 
 
-def _usage(conduct: Conduct, words: int) -> dict[str, int] | None:
+def _usage(conduct: Conduct, words: int | None) -> dict[str, int] | None:
     into, out = conduct.tokens(words)
     if not conduct.behaviour.usage:
         return None

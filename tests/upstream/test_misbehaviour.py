@@ -92,6 +92,21 @@ def test_an_answer_in_one_piece(drive, action, mode, expected):
         assert reading.chunks is None
 
 
+def test_embeddings_have_no_output(drive):
+    """However many tokens answers are said to be: those of an embedding are its input's alone, stated and counted."""
+
+    async def scenario(driver):
+        await driver.control(output_tokens=50)
+        async with driver.session.post(driver.url + "/v1/embeddings", json=BODIES["/v1/embeddings"]) as answer:
+            usage = (await answer.json())["usage"]
+        chat = await driver.call(OpenAITarget(), "small", "chat")
+        return usage, chat.output_tokens, (await driver.get("/control/counts"))["each"]["m"]
+
+    usage, chat, counted = drive(scenario)
+    assert usage == {"prompt_tokens": 9, "total_tokens": 9}
+    assert (counted["in"], counted["out"], chat) == (9, 0, 50)
+
+
 def test_a_response_that_failed(drive):
     """A response whose status is failed is an error inside a 200, in one piece and as a stream."""
 
