@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from soaklib.errors import SettingsError, near_miss
@@ -263,7 +263,10 @@ class SoakSettings(BaseSettings):
     def _defaults_of_the_target(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Fill in what depends on whether there is a gateway URL."""
         external = values.get("gateway_url") is not None
-        quick = TypeAdapter(bool).validate_python(values.get("quick", False))
+        try:
+            quick = TypeAdapter(bool).validate_python(values.get("quick", False))
+        except ValidationError:  # which the field itself says, with its name
+            quick = False
         return (_EXTERNAL if external else _QUICK if quick else _REHEARSAL) | values
 
     @model_validator(mode="after")

@@ -103,6 +103,7 @@ def test_a_bad_value_is_refused_with_its_name_and_what_to_pass(arguments, messag
     [
         ("SOAK_RPS", "x", "SOAK_RPS 'x': input should be a valid number"),
         ("GATEWAY_URL", "x", "GATEWAY_URL 'x': must be a base URL"),
+        ("SOAK_QUICK", "maybe", "SOAK_QUICK 'maybe': input should be a valid boolean"),
         ("SOAK_THRESHOLDS", '{"success_rate": 101}', "SOAK_THRESHOLDS 101: input should be less"),
         ("SOAK_THRESHOLDS", '{"success": 99}', "thresholds.success: there is no such setting"),
     ],
