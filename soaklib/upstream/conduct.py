@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -108,12 +109,21 @@ class Conduct:
     @property
     def is_limited(self) -> bool:
         """Whether the caller is over its limit; asked once."""
-        caller = self.request.headers.get("Authorization", "")
-        behaviour = self.behaviour
-        if self._upstream.limiter.lets_through(caller, behaviour.rate_limit, behaviour.window_s, self._loop.time()):
+        behaviour, limiter = self.behaviour, self._upstream.limiter
+        if limiter.lets_through(self._caller, behaviour.rate_limit, behaviour.window_s, self._loop.time()):
             return False
         self.outcome = "limited"
         return True
+
+    @property
+    def retry_after_s(self) -> int:
+        """When a caller that is over its limit may come again: whole seconds, at least 1."""
+        left_s = self._upstream.limiter.left_s(self._caller, self.behaviour.window_s, self._loop.time())
+        return max(1, math.ceil(left_s))
+
+    @property
+    def _caller(self) -> str:
+        return self.request.headers.get("Authorization", "")
 
     async def wait(self) -> None:
         """Wait as long as the answer is meant to take."""

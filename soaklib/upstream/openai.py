@@ -179,4 +179,4 @@ def _limited(conduct: Conduct) -> web.Response:
         "param": None,
         "code": "rate_limit_exceeded",
     }
-    return web.json_response({"error": error}, status=429, headers={"Retry-After": "1"})
+    return web.json_response({"error": error}, status=429, headers={"Retry-After": str(conduct.retry_after_s)})

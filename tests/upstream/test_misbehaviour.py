@@ -217,6 +217,20 @@ def test_its_limit(drive):
     assert [reading.limit for reading in readings] == [None] * 3 + [Limit.REQUESTS] * 2
 
 
+@pytest.mark.parametrize(("window_s", "expected"), [(60, {59, 60}), (0.5, {1})])
+def test_a_caller_over_its_limit_is_told_when_it_may_come_again(drive, window_s, expected):
+    """When its window ends, and not so soon that it is refused once more."""
+
+    async def scenario(driver):
+        await driver.control(rate_limit=0, window_s=window_s)
+        url = driver.url + "/v1/chat/completions"
+        async with driver.session.post(url, json=BODIES["/v1/chat/completions"]) as answer:
+            return answer.status, int(answer.headers["Retry-After"])
+
+    status, retry_after_s = drive(scenario)
+    assert (status, retry_after_s in expected) == (429, True)
+
+
 @pytest.mark.parametrize("version", [[], None, "1999-01-01", "2025-06-18"], ids=str)
 def test_any_version_may_be_asked_for(drive, version):
     """A version that it does not speak, or that is none, is answered with the newest of the sessions' era."""
