@@ -371,6 +371,9 @@ class _PlanTable(PydanticBaseSettingsSource):
             return {}
         try:
             content = tomllib.loads(path.read_text("utf-8"))
+        except OSError as exc:
+            msg = f"--plan: cannot read {plan}: {exc}"
+            raise SettingsError(msg) from exc
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
             msg = f"--plan: {plan} is no TOML: {exc}"
             raise SettingsError(msg) from exc

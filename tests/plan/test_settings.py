@@ -165,6 +165,19 @@ def test_a_rehearsal_cannot_name_a_gateway(tmp_path):
         load_settings(["--plan", str(plan)])
 
 
+def test_a_plan_file_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    """In a sentence with its name, as one that is no TOML."""
+
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    plan = tmp_path / "plan.toml"
+    plan.write_text("[settings]\nrps = 2\n", "utf-8")
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(SettingsError, match=r"--plan: cannot read .*plan\.toml: .*Permission denied"):
+        load_settings(["--plan", str(plan)])
+
+
 def test_a_plan_file_with_an_unknown_setting_is_refused(tmp_path):
     """A misspelt setting is not passed over."""
     plan = tmp_path / "plan.toml"
