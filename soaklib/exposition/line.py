@@ -44,7 +44,7 @@ VALUE: Final = (
     r"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?"
     r"|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?|[nN][aA][nN])"
 )
-TIMESTAMP: Final = r"-?[0-9]{1,20}(?:\.[0-9]{1,9})?"
+TIMESTAMP: Final = r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?"
 EXEMPLAR: Final = r"(?:[ \t]+# .*)?"
 """A value, a timestamp, and what may follow them, as expressions."""
 

@@ -6,8 +6,9 @@ was mended, skipped or ignored is in the list of repairs, one row a defect; noth
 exposed. Metadata (HELP, TYPE, UNIT) and exemplars are not part of a sample and are left aside.
 
 The text is OpenMetrics, whose timestamps are seconds, if it says so in a way that only OpenMetrics has (``# EOF``,
-``# UNIT``, a type of its own, an exemplar); a timestamp with a fraction is one in seconds too. All others are
-milliseconds. What exporters were seen to write, and what becomes of it:
+``# UNIT``, a type of its own, an exemplar); a timestamp with a fraction or an exponent, as exporters in Go write those
+of OpenMetrics, is one in seconds too. All others are milliseconds. What exporters were seen to write, and what becomes
+of it:
 
 ================================================= ====================================================================
 seen                                              read as
@@ -284,7 +285,7 @@ def _has_exemplar(line: str) -> bool:
 
 def _timestamp_us(text: str, *, openmetrics: bool) -> tuple[int | None, Defect | None]:
     """Give a timestamp; where it is none of its format's unit there is none, and why."""
-    per_s = 1 if openmetrics or "." in text else _MILLI
+    per_s = 1 if openmetrics or not text.lstrip("+-").isdigit() else _MILLI  # milliseconds are whole numbers
     timestamp_us = round(float(text) * 1e6) if per_s == 1 else int(text) * 1000
     if not _is_likely(timestamp_us / 1e6) and any(_is_likely(float(text) / other) for other in _PER_S):
         return None, Defect.TIMESTAMP_UNIT

@@ -173,8 +173,8 @@ class PolicyEngine:
                     f"(resets at {iso_utc(use.resets_at_s)})"
                 )
                 return Denial(Reason.QUOTA, sentence, sentence)
-        for rule in rules:
-            self._quotas.count(rule.key)
+        for key in dict.fromkeys(rule.key for rule in rules):  # two limits of one window share its counter
+            self._quotas.count(key)
         return None
 
 

@@ -88,9 +88,13 @@ def _pair(value: str) -> str:
 
 
 def abort_rule(value: str) -> str:
-    """Check the condition of ``--abort-when``."""
-    if not re.fullmatch(ABORT_PATTERN, value.strip()):
+    """Check the condition of ``--abort-when``: one that a run can meet, and need not meet."""
+    rule = re.fullmatch(ABORT_PATTERN, value.strip())
+    if rule is None:
         msg = 'must have the form "success_rate < 50 for 10m"'
+        raise ValueError(msg)
+    if not 0 < float(rule["floor"]) <= 100 or not float(rule["length"]):  # noqa: PLR2004 - percent
+        msg = 'must be of more than 0 and at most 100 percent, for some time, as in "success_rate < 50 for 10m"'
         raise ValueError(msg)
     return value.strip()
 

@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 BASELINE_PHASE: Final = "baseline"
+_ROUNDING: Final = 1e-9
+"""What is no difference between shares that are written in decimals."""
 _WINDOW_S: Final = {"1h": 3600.0, "24h": 86_400.0, "7d": 604_800.0}
 
 
@@ -137,8 +139,8 @@ class Plan(Part):
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
         total = sum(operation.share for operation in self.operations)
-        if abs(total - 1) > 1e-9:  # noqa: PLR2004 - rounding of shares written in decimals
-            msg = f"the shares of the operations add up to {total:g}; make them add up to 1"
+        if abs(total - 1) > _ROUNDING:
+            msg = f"the shares of the operations add up to {total:.12g}; make them add up to 1"
             raise ValueError(msg)
         for operation in self.operations:
             for step in operation.steps:
@@ -165,14 +167,12 @@ class Plan(Part):
 
     @model_validator(mode="after")
     def _changes_fit(self) -> Self:
-        ends = []
-        for change in sorted(self.changes, key=lambda change: change.at):
-            end = change.at + (change.lasts if isinstance(change, LastingChange) else 0)
+        spans = self._spans()
+        for change, end in spans:
             if end > 1:
                 msg = f"the change {change.do} ends at {end:g} of the duration, beyond the end"
                 raise ValueError(msg)
-            ends.append((change, end))
-        for (earlier, end), (later, _) in pairwise(ends):
+        for (earlier, end), (later, _) in pairwise(spans):
             if later.at < end or later.at == earlier.at:
                 msg = f"the changes {earlier.do} and {later.do} overlap at {later.at:g} of the duration"
                 raise ValueError(msg)
@@ -187,6 +187,19 @@ class Plan(Part):
                     msg = f"update-policy changes the quota on {change.action}, but role {change.role!r} has none on it"
                     raise ValueError(msg)
         return self
+
+    def _spans(self) -> list[tuple[Change, float]]:
+        """Give the changes in order, each with its end; one that ends as the next begins ends there to the last digit.
+
+        In decimals it need not: 0.1 and 0.2 are more than 0.3.
+        """
+        ordered = sorted(self.changes, key=lambda change: change.at)
+        ends = [change.at + (change.lasts if isinstance(change, LastingChange) else 0.0) for change in ordered]
+        following = [*(change.at for change in ordered[1:]), 1.0]
+        return [
+            (change, start if 0 < end - start < _ROUNDING else end)
+            for change, end, start in zip(ordered, ends, following, strict=True)
+        ]
 
     def _role(self, name: str) -> Role:
         if name not in self.roles:
@@ -217,10 +230,10 @@ class Plan(Part):
     def phase_starts(self, duration_s: float) -> list[tuple[float, str]]:
         """Give (soak second, phase) pairs in order, the baseline first."""
         starts = [(0.0, BASELINE_PHASE)]
-        for change in sorted(self.changes, key=lambda change: change.at):
+        for change, end in self._spans():
             starts.append((change.at * duration_s, change.phase))
             if isinstance(change, LastingChange):
-                starts.append(((change.at + change.lasts) * duration_s, change.phase_after))
+                starts.append((end * duration_s, change.phase_after))
         return starts
 
 
@@ -265,7 +278,8 @@ def load_plan(path: Path | None = None, *, is_rehearsal: bool = False) -> Plan:
         content.pop("settings", None)  # both are read by soaklib.plan.settings
         own = content.pop("rehearsal", {})
         if is_rehearsal and isinstance(own, dict) and "changes" in own:
-            content["changes"] = [*content.get("changes", []), *own["changes"]]
+            always = _listed(content.get("changes", []), "changes")
+            content["changes"] = always + _listed(own["changes"], "rehearsal.changes")
         plan = Plan.model_validate(content)
     except (OSError, UnicodeDecodeError) as exc:
         msg = f"--plan: cannot read {name}: {exc}"
@@ -281,6 +295,13 @@ def load_plan(path: Path | None = None, *, is_rehearsal: bool = False) -> Plan:
         msg = f"--plan: {name}: {why}"
         raise SettingsError(msg)
     return plan
+
+
+def _listed(changes: object, place: str) -> list[object]:
+    if not isinstance(changes, list):
+        msg = f"--plan: {place} must be a list of tables, each begun by [[{place}]]"
+        raise SettingsError(msg)
+    return changes
 
 
 def _shows_nothing(plan: Plan, rehearsal: object) -> str | None:

@@ -4,9 +4,9 @@ With rate r (slots a soak-second) slot n is due at
 
 * constant arrivals: n / r;
 * Poisson arrivals: slots come in blocks of K; block b holds the order statistics of K independent uniforms on
-  [bK/r, (b+1)K/r). Given the number of arrivals in an interval, a Poisson process is exactly that (Cinlar, Introduction
-  to Stochastic Processes, 1975, ch. 4), so arrivals are Poisson within a block, the totals are exact, and any slot can
-  be computed without the ones before it.
+  [bK/r, (b+1)K/r), and the last one of N slots, if it is not full, those of N - bK on [bK/r, N/r). Given the number of
+  arrivals in an interval, a Poisson process is exactly that (Cinlar, Introduction to Stochastic Processes, 1975, ch.
+  4), so arrivals are Poisson within a block, the totals are exact, and any slot can be computed without those before.
 """
 
 from __future__ import annotations
@@ -32,23 +32,27 @@ class Pacer:
         ``constant`` or ``poisson``.
     seed
         Seed of the Poisson arrivals.
+    slots
+        How many there are in all, so that Poisson arrivals end with the load; None for ever more.
     """
 
     rps: float
     arrivals: Literal["constant", "poisson"] = "constant"
     seed: int = 0
+    slots: int | None = None
     _block: tuple[int, list[float]] = field(default=(-1, []), repr=False)
 
     def due_s(self, slot: int) -> float:
         """Give the soak second at which a slot is due."""
-        if self.arrivals == "constant":
+        if self.arrivals == "constant" or (self.slots is not None and slot >= self.slots):
             return slot / self.rps
         number, place = divmod(slot, _BLOCK_SLOTS)
+        size = _BLOCK_SLOTS if self.slots is None else min(_BLOCK_SLOTS, self.slots - number * _BLOCK_SLOTS)
         if self._block[0] != number:
             # a string seed: equal for equal (seed, block) in every process and on every platform
             draws = random.Random(f"{self.seed}/{number}")  # noqa: S311 - arrivals, not secrets
-            self._block = (number, sorted(draws.random() for _ in range(_BLOCK_SLOTS)))
-        return (number + self._block[1][place]) * _BLOCK_SLOTS / self.rps
+            self._block = (number, sorted(draws.random() for _ in range(size)))
+        return (number + self._block[1][place] * (size / _BLOCK_SLOTS)) * _BLOCK_SLOTS / self.rps
 
     def first_slot_from(self, soak_s: float) -> int:
         """Give the first slot that is not due before a soak second."""

@@ -15,7 +15,7 @@ def _fraction(value: object) -> object:
     if isinstance(value, str):
         try:
             return float(Fraction(value))
-        except (ValueError, ZeroDivisionError) as exc:
+        except (ValueError, ArithmeticError) as exc:  # nothing by 0, and what is beyond any float
             msg = f'{value!r} is no fraction; write it as "1/3" or 0.5'
             raise ValueError(msg) from exc
     return value
@@ -31,6 +31,9 @@ ToolAction = Annotated[str, Field(pattern=f"^{NAME_PATTERN}:{NAME_PATTERN}$")]
 
 
 class Part(BaseModel):
-    """A part of the plan: immutable, and a misspelt key is an error."""
+    """A part of the plan: immutable, and a misspelt key is an error.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    No number of it is infinite: a run keeps its plan as JSON, which has no such number, and could not be read again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

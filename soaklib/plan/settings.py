@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from soaklib.errors import SettingsError, near_miss
@@ -93,9 +93,9 @@ def header_values(pairs: Iterable[str]) -> dict[str, str]:
 
 
 class Thresholds(BaseModel):
-    """What the acceptance criteria require."""
+    """What the acceptance criteria require; none is infinite, since a run keeps them as JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     success_rate: float = Field(97.0, ge=0, le=100, description="least success rate over all, percent")
     success_rate_outside: float = Field(
@@ -263,7 +263,10 @@ class SoakSettings(BaseSettings):
     def _defaults_of_the_target(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Fill in what depends on whether there is a gateway URL."""
         external = values.get("gateway_url") is not None
-        quick = TypeAdapter(bool).validate_python(values.get("quick", False))
+        try:
+            quick = TypeAdapter(bool).validate_python(values.get("quick", False))
+        except ValidationError:  # which the field itself says, with its name
+            quick = False
         return (_EXTERNAL if external else _QUICK if quick else _REHEARSAL) | values
 
     @model_validator(mode="after")
@@ -368,13 +371,30 @@ class _PlanTable(PydanticBaseSettingsSource):
             return {}
         try:
             content = tomllib.loads(path.read_text("utf-8"))
+        except OSError as exc:
+            msg = f"--plan: cannot read {plan}: {exc}"
+            raise SettingsError(msg) from exc
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
             msg = f"--plan: {plan} is no TOML: {exc}"
             raise SettingsError(msg) from exc
-        said: dict[str, Any] = {}
-        for name in ("settings",) if self.current_state.get("gateway_url") else ("settings", "rehearsal"):
-            if not isinstance(table := content.get(name, {}), dict):
-                msg = f"--plan: {plan}: {name} must be a table"
-                raise SettingsError(msg)
-            said |= {str(key).replace("-", "_"): value for key, value in table.items() if key != "changes"}
-        return said
+        said, own = (_table(content, name, plan) for name in ("settings", "rehearsal"))
+        if "gateway_url" in own:
+            msg = f"--plan: {plan}: rehearsal is for the embedded gateway; gateway_url belongs into settings"
+            raise SettingsError(msg)
+        return said if (said | self.current_state).get("gateway_url") else said | own
+
+
+def _table(content: dict[str, Any], name: str, plan: object) -> dict[str, Any]:
+    """Give a table of settings of a plan file; the changes of a rehearsal are the plan's."""
+    if not isinstance(table := content.get(name, {}), dict):
+        msg = f"--plan: {plan}: {name} must be a table"
+        raise SettingsError(msg)
+    return _named_as_fields({key: value for key, value in table.items() if key != "changes"})
+
+
+def _named_as_fields(table: dict[str, Any]) -> dict[str, Any]:
+    """Give a table whose keys may be written as flags are, and so may those of a table within it."""
+    return {
+        key.replace("-", "_"): _named_as_fields(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+    }

@@ -309,7 +309,7 @@ class Soak:
     def _load(self, client: Client, pool: AgentPool) -> Load:
         settings = self.job.settings
         schedule = Schedule(
-            pacer=Pacer(settings.rps, settings.arrivals, settings.seed),
+            pacer=Pacer(settings.rps, settings.arrivals, settings.seed, settings.total_slots),
             workload=Workload(self.job.plan, settings.seed),
             soak_clock=self.soak_clock,
             phases=self.job.plan.phase_starts(settings.duration_s),

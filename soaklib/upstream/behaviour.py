@@ -22,6 +22,9 @@ output_tokens        null         what its answer is said to be; null for as man
 usage                true         whether usage is stated at all
 sse                  false        whether an MCP answer comes as a stream of events
 ==================== ============ =====================================================================================
+
+A mode that has no part in an answer, such as a missing last word where the answer comes in one piece, leaves it as it
+is; it is counted as ``ok``, for the caller got all of it.
 """
 
 from __future__ import annotations

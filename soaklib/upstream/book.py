@@ -56,12 +56,22 @@ class Book(Collector):
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def request(self, wire: str, name: str, outcome: str, *, is_call: bool = True) -> None:
-        """Count a request by what became of it; of a model or tool, which is a call, or of anything else."""
+    def request(self, wire: str, name: str, outcome: str, *, is_call: bool, is_whole: bool) -> None:
+        """Count a request by what became of it.
+
+        Parameters
+        ----------
+        wire, name, outcome
+            The labels.
+        is_call
+            Whether it was of a model or tool.
+        is_whole
+            Whether its answer was whole, as that of one that stood still for a while may be.
+        """
         name = self._known(name)
         self._requests[wire, name, outcome] += 1
         if is_call:
-            self._calls[name, "answers" if outcome == "ok" else "other"] += 1
+            self._calls[name, "answers" if is_whole else "other"] += 1
 
     def tokens(self, name: str, into: int, out: int) -> None:
         """Count the tokens of a whole answer."""

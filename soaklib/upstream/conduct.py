@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from soaklib.upstream.behaviour import Fate
 from soaklib.upstream.book import Book
 from soaklib.upstream.limiter import Limiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from soaklib.upstream.behaviour import Behaviour, Fate
+    from soaklib.upstream.behaviour import Behaviour
 
 __all__ = ["Conduct", "Upstream", "Writer"]
 
 _STREAM_HEADERS: Final = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+_OF_STREAMS: Final = ("junk-frame", "no-end")
 _HALF_JSON: Final = '{"id": "x", "resu'
 
 
@@ -72,6 +75,7 @@ class Conduct:
         self.fate = upstream.next_fate(name)
         self.outcome = self.fate.mode if self.fate.mode != "none" else "ok"
         self._tokens = (0, 0)
+        self._has_stalled = False
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -80,13 +84,15 @@ class Conduct:
         try:
             yield
         except (asyncio.CancelledError, ConnectionResetError):
+            self._has_stalled = False  # nor has it gone on
             if self.outcome not in {"hang", "stall"}:
                 self.outcome = "left"
             raise
         finally:
             self._upstream.book.in_flight -= 1
-            self._upstream.book.request(self._wire, self._name, self.outcome, is_call=self._is_call)
-            if self.outcome == "ok":
+            is_whole = self.outcome == "ok" or (self.outcome == "stall" and self._has_stalled)
+            self._upstream.book.request(self._wire, self._name, self.outcome, is_call=self._is_call, is_whole=is_whole)
+            if is_whole:
                 self._upstream.book.tokens(self._name, *self._tokens)
 
     @property
@@ -94,15 +100,30 @@ class Conduct:
         """How it is misbehaved to."""
         return self.fate.mode
 
+    def spare_from(self, *modes: str) -> None:
+        """Answer as if all were well where it is misbehaved to in a way that has no part in such an answer."""
+        if self.mode in modes:
+            self.fate = Fate(self.fate.latency_s, "none")
+            self.outcome = "ok"
+
     @property
     def is_limited(self) -> bool:
         """Whether the caller is over its limit; asked once."""
-        caller = self.request.headers.get("Authorization", "")
-        behaviour = self.behaviour
-        if self._upstream.limiter.lets_through(caller, behaviour.rate_limit, behaviour.window_s, self._loop.time()):
+        behaviour, limiter = self.behaviour, self._upstream.limiter
+        if limiter.lets_through(self._caller, behaviour.rate_limit, behaviour.window_s, self._loop.time()):
             return False
         self.outcome = "limited"
         return True
+
+    @property
+    def retry_after_s(self) -> int:
+        """When a caller that is over its limit may come again: whole seconds, at least 1."""
+        left_s = self._upstream.limiter.left_s(self._caller, self.behaviour.window_s, self._loop.time())
+        return max(1, math.ceil(left_s))
+
+    @property
+    def _caller(self) -> str:
+        return self.request.headers.get("Authorization", "")
 
     async def wait(self) -> None:
         """Wait as long as the answer is meant to take."""
@@ -147,10 +168,14 @@ class Conduct:
 
     async def stall(self) -> None:
         """Stand still."""
-        await asyncio.sleep(self.behaviour.stall_ms / 1_000)
+        stalls_s = self.behaviour.stall_ms / 1_000
+        await asyncio.sleep(stalls_s)
+        self._began_s += stalls_s  # what comes after it is meant to be later by that much
+        self._has_stalled = True
 
     async def whole(self, answer: bytes) -> web.StreamResponse:
         """Give an answer in one piece, or half of it where it is to be cut or truncated."""
+        self.spare_from(*_OF_STREAMS)
         half = len(answer) // 2
         if self.mode == "truncate":
             return web.Response(body=answer[:half], content_type="application/json")
@@ -167,10 +192,16 @@ class Conduct:
         await response.write(answer[half:])
         return response
 
-    def tokens(self, out: int) -> tuple[int, int]:
-        """Give the tokens of an answer; they are put down if it comes to its end."""
-        behaviour = self.behaviour
-        self._tokens = (behaviour.input_tokens, out if behaviour.output_tokens is None else behaviour.output_tokens)
+    def tokens(self, out: int | None) -> tuple[int, int]:
+        """Give the tokens of an answer, of which one without words has none; they are put down if it comes to its end.
+
+        Parameters
+        ----------
+        out
+            Words of the answer; None where it has none, whatever the behaviour says of words.
+        """
+        said = self.behaviour.output_tokens
+        self._tokens = (self.behaviour.input_tokens, 0 if out is None else out if said is None else said)
         return self._tokens
 
 

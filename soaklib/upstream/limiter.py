@@ -28,3 +28,8 @@ class Limiter:
         if len(self._windows) > _MOST_CALLERS:
             self._windows.popitem(last=False)
         return is_within
+
+    def left_s(self, caller: str, window_s: float, now_s: float) -> float:
+        """Give the seconds until a caller's window ends; 0 where none runs."""
+        began_s, _ = self._windows.get(caller, (now_s - window_s, 0))
+        return max(0.0, began_s + window_s - now_s)

@@ -121,6 +121,8 @@ class MCPWire:
         with conduct.counted():
             if conduct.is_limited:
                 return _error(message.get("id"), -32000, "Rate limit exceeded for client")
+            if method in {"tools/list", "ping"}:
+                conduct.spare_from(conduct.mode)  # only calls are misbehaved to
             if method == "tools/list":
                 return _result(message, {"tools": [_listed(name) for name in self._tools]})
             if method == "ping":

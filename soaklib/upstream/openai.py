@@ -60,10 +60,12 @@ class OpenAIWire:
                 error = {"error": {"message": status, "type": "mock_error", "param": None, "code": conduct.mode}}
                 if (misbehaved := await conduct.misbehave(error)) is not None:
                     return misbehaved
-                if conduct.mode == "error-frame" and body.get("stream") is not True:
+                is_stream = body.get("stream") is True and answer != self._embeddings
+                if conduct.mode == "error-frame" and not is_stream:
                     return web.json_response(
                         {"error": {"message": "mock error", "type": "server_error", "code": "500"}}
                     )
+                conduct.spare_from("forget-session", *(() if answer == self._responses else ("tool-error",)))
                 return await answer(conduct, body)
 
         return handle
@@ -114,7 +116,7 @@ class OpenAIWire:
             for i in range(len(texts))
         ]
         answer: dict[str, object] = {"object": "list", "model": body["model"], "data": data}
-        if (usage := _usage(conduct, 0)) is not None:
+        if (usage := _usage(conduct, None)) is not None:
             answer["usage"] = {name: usage[name] for name in ("prompt_tokens", "total_tokens")}
         return await conduct.whole(orjson.dumps(answer))
 
@@ -149,7 +151,7 @@ class OpenAIWire:
         return writer.response
 
 
-def _usage(conduct: Conduct, words: int) -> dict[str, int] | None:
+def _usage(conduct: Conduct, words: int | None) -> dict[str, int] | None:
     into, out = conduct.tokens(words)
     if not conduct.behaviour.usage:
         return None
@@ -177,4 +179,4 @@ def _limited(conduct: Conduct) -> web.Response:
         "param": None,
         "code": "rate_limit_exceeded",
     }
-    return web.json_response({"error": error}, status=429, headers={"Retry-After": "1"})
+    return web.json_response({"error": error}, status=429, headers={"Retry-After": str(conduct.retry_after_s)})

@@ -47,4 +47,7 @@ class RESTWire:
             await conduct.wait()
             if (misbehaved := await conduct.misbehave({"error": f"mock {conduct.mode}"})) is not None:
                 return misbehaved
+            if conduct.mode == "error-frame":
+                return web.json_response({"error": "mock error"})
+            conduct.spare_from("forget-session", "tool-error")
             return await conduct.whole(orjson.dumps({"tool": tool, "arguments": arguments}))

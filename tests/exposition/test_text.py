@@ -83,11 +83,25 @@ def test_repair_rows():
         ('up 1 1700000000 # {trace_id="x"} 1\n# EOF\n', 1_700_000_000_000_000),
         ('up 1 1700000000 # {trace_id="x"} 1\n', 1_700_000_000_000_000),
         ("# TYPE up gauge\nup 1 1700000000000\n", 1_700_000_000_000_000),
+        ("up 1.0 1.700000000123e+09\n# EOF\n", 1_700_000_000_123_000),
+        ("up 1.0 1.7e+09\n# EOF\n", 1_700_000_000_000_000),
+        ("up 1.0 1.700000000123456e+09\n", 1_700_000_000_123_456),
+        ("up 1 17e8\n", 1_700_000_000_000_000),
+        ("up 1 +1700000000123\n", 1_700_000_000_123_000),
     ],
 )
 def test_timestamps(text, timestamp_us):
-    """Timestamps are milliseconds in the Prometheus format and seconds in OpenMetrics."""
+    """Timestamps are milliseconds in the Prometheus format and seconds in OpenMetrics, there also with exponents."""
     assert parse_exposition(text).samples == [Exposed("up", (), 1.0, timestamp_us)]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "defect"), [("1.700000000123e+12", Defect.TIMESTAMP_UNIT), ("1e99", Defect.BAD_TIMESTAMP)]
+)
+def test_an_exponent_that_makes_no_time(stamp, defect):
+    """It costs the time alone."""
+    read = parse_exposition(f"up 1 {stamp}\n")
+    assert (read.samples, [repair.what for repair in read.repairs]) == ([Exposed("up", (), 1.0, None)], [defect])
 
 
 def test_same_series_at_two_times():

@@ -163,6 +163,13 @@ def test_lowering_a_limit_keeps_the_count(rules):
     assert rules.decide().sentence.startswith("Quota exceeded for http_fetch:get: 4/2 ")
 
 
+def test_a_call_is_counted_once_under_two_limits_of_one_window(rules):
+    """The tighter one lets through what it says, not half of it."""
+    rules.add(quotas=[{"action": "http_fetch:get", "limit": limit, "window": "1h"} for limit in (4, 5)])
+    assert [rules.decide() for _ in range(4)] == [None] * 4
+    assert rules.sentence()[1].startswith("Quota exceeded for http_fetch:get: 4/4 (resets at")
+
+
 def test_a_refused_call_uses_up_no_quota(rules):
     """Of two quotas the wider one is not counted when the tighter one refuses."""
     limits = [("24h", 2), ("1h", 1)]

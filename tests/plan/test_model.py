@@ -47,6 +47,8 @@ def test_planned_calls_follow_share_rate_and_time():
     ("old", "new", "message"),
     [
         ("share = 0.6", "share = 0.7", "the shares of the operations add up to 1.1; make them add up to 1"),
+        ("share = 0.6", "share = 0.600001", "the shares of the operations add up to 1.000001; make them add up to 1"),
+        ("share = 0.6", 'share = "1e400"', "'1e400' is no fraction"),
         ('scopes = ["serpapi:search"]', 'scopes = ["openai:chat"]', "role 'scraper' calls serpapi:search but its"),
         (
             'scopes = ["serpapi:search"]', 'scopes = ["serpapi:search", "gmail_send:send"]',
@@ -59,6 +61,12 @@ def test_planned_calls_follow_share_rate_and_time():
         ('do = "chaos"', 'do = "havoc"', "Input tag 'havoc' found using 'do' does not match any of the expected tags"),
         ("token_lifetime_s = 1200", "token_lifetime_s = 900", "token_lifetime_s must be longer than rotate_tokens_s"),
         ("repeat_share", "repeat_shard", "operations.0.repeat_shard: Extra inputs are not permitted"),
+        ("scrape_s = 60", "scrape_s = inf", "intervals.scrape_s: Input should be a finite number"),
+        ("every_s = 60", "every_s = inf", "probes.0.every_s: Input should be a finite number"),
+        (
+            "[intervals]", "[[limits]]\ncalls = 5\nwindow_s = inf\n[intervals]",
+            "limits.0.window_s: Input should be a finite number",
+        ),
         ('action = "openai:chat"\nplanned', 'action = "openai:embed"\nplanned', "has none on it"),
         ("pct = 50", "pct = 500", "changes.1.chaos.pct: Input should be less than or equal to 100"),
         ("[intervals]", "[intervals", "is no TOML"),
@@ -91,6 +99,39 @@ def test_a_plan_that_cannot_work_is_refused_before_anything_runs(tmp_path, old, 
     with pytest.raises(SettingsError) as caught:
         load_plan(path)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("own", ["changes = 3", "[rehearsal.changes]\ndo = 'chaos'"], ids=["number", "table"])
+def test_the_changes_of_a_rehearsal_are_a_list(tmp_path, own):
+    """Anything else is refused, and how they are written is said."""
+    path = tmp_path / "plan.toml"
+    path.write_text(f"{DEFAULT}\n[rehearsal]\n{own}\n", "utf-8")
+    assert load_plan(path) == load_plan()
+    with pytest.raises(SettingsError, match=r"rehearsal\.changes must be a list of tables, each begun by \[\[rehears"):
+        load_plan(path, is_rehearsal=True)
+
+
+def _with_chaos(*spans):
+    """Give the text of the default plan with chaos of these beginnings and lengths in place of its changes."""
+    chaos = (
+        f'[[changes]]\ndo = "chaos"\nat = {at}\nlasts = {lasts}\ntool = "openai"\nphase = "chaos {number}"\n'
+        f'phase_after = "after {number}"\n'
+        for number, (at, lasts) in enumerate(spans)
+    )
+    return DEFAULT[: DEFAULT.index("[[changes]]")] + "".join(chaos)
+
+
+def test_a_change_may_begin_as_another_ends(tmp_path):
+    """Also where 0.1 and 0.2 are more than 0.3 by their last digit: phases are in order then, too."""
+    path = tmp_path / "plan.toml"
+    path.write_text(_with_chaos((0.1, 0.2), (0.3, 0.1), (0.4, 0.1)), "utf-8")
+    assert load_plan(path).phase_starts(10) == [
+        (0.0, "baseline"), (1.0, "chaos 0"), (3.0, "after 0"), (3.0, "chaos 1"), (4.0, "after 1"), (4.0, "chaos 2"),
+        (5.0, "after 2"),
+    ]  # fmt: skip
+    path.write_text(_with_chaos((0.1, 0.2001), (0.3, 0.1)), "utf-8")
+    with pytest.raises(SettingsError, match=r"the changes chaos and chaos overlap at 0\.3 of the duration"):
+        load_plan(path)
 
 
 def test_the_example_plan_knows_none_of_the_default_plans_tools():

@@ -22,6 +22,27 @@ def test_poisson_arrivals_are_ordered_and_keep_their_mean_rate(rps, slots, seed)
     assert all(abs(at_s - slot / rps) <= 1000 / rps for slot, at_s in enumerate(due))
 
 
+@given(slots=st.integers(1, 3000), seed=st.integers(0, 2**32))
+def test_the_last_poisson_arrivals_are_due_before_the_end(slots, seed):
+    """Whatever the number of slots: none is due after the load's end, and full blocks are as those of any load."""
+    pacer = Pacer(0.5, "poisson", seed, slots)
+    due = [pacer.due_s(slot) for slot in range(slots + 1)]
+    assert all(earlier <= later for earlier, later in pairwise(due))
+    assert due[-1] == slots / 0.5
+    full = slots // 1000 * 1000
+    endless = Pacer(0.5, "poisson", seed)
+    assert due[:full] == [endless.due_s(slot) for slot in range(full)]
+    middle = pacer.first_slot_from(slots)
+    assert due[middle] >= slots
+    assert not middle or due[middle - 1] < slots
+
+
+def test_poisson_arrivals_fill_the_time_to_the_end():
+    """The last of 360 slots is as near to the end as the mean gap, and not some 16 gaps before or after it."""
+    left = [360 - Pacer(1, "poisson", seed, 360).due_s(359) for seed in range(400)]
+    assert sum(left) / len(left) == pytest.approx(1, abs=0.2)
+
+
 def test_poisson_arrivals_depend_on_the_seed_alone():
     """Asked in any order, the same slots are due at the same times; another seed gives others."""
     forwards = [Pacer(5, "poisson", 7).due_s(slot) for slot in range(3000)]

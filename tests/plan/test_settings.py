@@ -87,6 +87,7 @@ def test_the_environments_plain_names_mean_the_same_as_the_flags(monkeypatch):
         (["--plan", "/nowhere.toml"], "--plan /nowhere.toml is not a file"),
         (["--plan", "litelm"], "litelm is not a file: did you mean litellm?"),
         (["--thresholds.success-rate", "101"], "--thresholds.success-rate '101'"),
+        (["--thresholds.late-ms", "inf"], "--thresholds.late-ms 'inf': input should be a finite number"),
         (["--max-in-flight", "0"], "--max-in-flight '0'"),
     ],
 )
@@ -102,6 +103,7 @@ def test_a_bad_value_is_refused_with_its_name_and_what_to_pass(arguments, messag
     [
         ("SOAK_RPS", "x", "SOAK_RPS 'x': input should be a valid number"),
         ("GATEWAY_URL", "x", "GATEWAY_URL 'x': must be a base URL"),
+        ("SOAK_QUICK", "maybe", "SOAK_QUICK 'maybe': input should be a valid boolean"),
         ("SOAK_THRESHOLDS", '{"success_rate": 101}', "SOAK_THRESHOLDS 101: input should be less"),
         ("SOAK_THRESHOLDS", '{"success": 99}', "thresholds.success: there is no such setting"),
     ],
@@ -124,6 +126,56 @@ def test_an_unknown_flag_is_a_usage_error(given, said):
     with pytest.raises(SettingsError) as caught:
         load_settings([given, "1"])
     assert (str(caught.value), caught.value.exit_code) == (said, 2)
+
+
+@pytest.mark.parametrize("key", ["success-rate", "success_rate"])
+def test_a_threshold_in_a_plan_file_may_be_written_as_its_flag(tmp_path, key):
+    """As every other setting of the table, with hyphens or with underscores."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text(f"[settings.thresholds]\n{key} = 90\n", "utf-8")
+    assert load_settings(["--plan", str(plan)]).thresholds.success_rate == 90
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "named"),
+    [
+        ([], {}, "gateway-url = 'http://127.0.0.1:3000'"),
+        (["--gateway-url", "http://127.0.0.1:3000"], {}, ""),
+        ([], {"GATEWAY_URL": "http://127.0.0.1:3000"}, ""),
+    ],
+    ids=["plan", "flag", "variable"],
+)
+def test_a_rehearsals_settings_are_for_no_gateway_that_was_named(tmp_path, monkeypatch, arguments, variables, named):
+    """Wherever the URL stands, also in the plan itself: nobody's gateway is loaded at the speed of a rehearsal."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    plan = tmp_path / "plan.toml"
+    plan.write_text(f"[settings]\nseed = 4\n{named}\n[rehearsal]\nspeed = 360\nrps = 3\nseed = 5\n", "utf-8")
+    settings = load_settings(["--plan", str(plan), *arguments])
+    assert (settings.gateway_url, settings.speed, settings.rps, settings.seed) == ("http://127.0.0.1:3000", 1, 10, 4)
+
+
+def test_a_rehearsal_cannot_name_a_gateway(tmp_path):
+    """The table is read where none is named; a URL in it is told where it belongs."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text("[rehearsal]\nspeed = 360\n", "utf-8")
+    assert load_settings(["--plan", str(plan)]).speed == 360
+    plan.write_text("[rehearsal]\nspeed = 360\ngateway-url = 'http://127.0.0.1:3000'\n", "utf-8")
+    with pytest.raises(SettingsError, match="gateway_url belongs into settings"):
+        load_settings(["--plan", str(plan)])
+
+
+def test_a_plan_file_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    """In a sentence with its name, as one that is no TOML."""
+
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    plan = tmp_path / "plan.toml"
+    plan.write_text("[settings]\nrps = 2\n", "utf-8")
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(SettingsError, match=r"--plan: cannot read .*plan\.toml: .*Permission denied"):
+        load_settings(["--plan", str(plan)])
 
 
 def test_a_plan_file_with_an_unknown_setting_is_refused(tmp_path):

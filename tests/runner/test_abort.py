@@ -56,3 +56,13 @@ def test_another_form_is_refused_with_the_right_one(text):
     """Before anything runs."""
     with pytest.raises(SettingsError, match="must have the form"):
         load_settings(["--abort-when", text])
+
+
+@pytest.mark.parametrize(
+    "text", ["success_rate < 0 for 10m", "success_rate < 100.5 for 10m", "success_rate < 50 for 0m"]
+)
+def test_a_condition_that_is_never_or_always_met_is_refused(text):
+    """None is below 0, each is below 101, and no stretch of no length is looked at; the edge itself is taken."""
+    with pytest.raises(SettingsError, match="must be of more than 0 and at most 100 percent, for some time"):
+        load_settings(["--abort-when", text])
+    assert load_settings(["--abort-when", "success_rate < 100 for 0.5s"]).abort_when == "success_rate < 100 for 0.5s"

@@ -72,6 +72,7 @@ def test_a_limit_is_a_fixed_window_of_each_caller():
     limiter = Limiter()
     at = lambda now_s, caller="a": limiter.lets_through(caller, 2, 60.0, now_s)  # noqa: E731 - said once, here
     assert [at(now_s) for now_s in (0, 10, 20, 59)] == [True, True, False, False]
+    assert [limiter.left_s(caller, 60.0, 59) for caller in ("a", "nobody")] == [1, 0]
     assert at(59, "b")
     assert [at(now_s) for now_s in (60, 61, 62)] == [True, True, False]
     assert limiter.lets_through("a", None, 60.0, 62)

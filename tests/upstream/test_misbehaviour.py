@@ -2,6 +2,7 @@
 
 import pytest
 from upstream_driver import against_upstream
+from virtual_time import run_virtually
 
 from soaklib.plan.model import Step
 from soaklib.records import Kind, Reason
@@ -9,6 +10,8 @@ from soaklib.targets.base import Identity, Limit
 from soaklib.targets.mcp import McpTarget
 from soaklib.targets.mcp.options import Era, MCPOptions
 from soaklib.targets.openai import OpenAITarget
+from soaklib.upstream.behaviour import Behaviour
+from soaklib.upstream.conduct import Conduct, Upstream
 from soaklib.upstream.settings import parse_settings
 
 OK = (Kind.OK, None)
@@ -87,6 +90,21 @@ def test_an_answer_in_one_piece(drive, action, mode, expected):
     if mode == "none":
         assert (reading.input_tokens, reading.output_tokens) == (9, None if action == "embed" else 4)
         assert reading.chunks is None
+
+
+def test_embeddings_have_no_output(drive):
+    """However many tokens answers are said to be: those of an embedding are its input's alone, stated and counted."""
+
+    async def scenario(driver):
+        await driver.control(output_tokens=50)
+        async with driver.session.post(driver.url + "/v1/embeddings", json=BODIES["/v1/embeddings"]) as answer:
+            usage = (await answer.json())["usage"]
+        chat = await driver.call(OpenAITarget(), "small", "chat")
+        return usage, chat.output_tokens, (await driver.get("/control/counts"))["each"]["m"]
+
+    usage, chat, counted = drive(scenario)
+    assert usage == {"prompt_tokens": 9, "total_tokens": 9}
+    assert (counted["in"], counted["out"], chat) == (9, 0, 50)
 
 
 def test_a_response_that_failed(drive):
@@ -199,6 +217,20 @@ def test_its_limit(drive):
     assert [reading.limit for reading in readings] == [None] * 3 + [Limit.REQUESTS] * 2
 
 
+@pytest.mark.parametrize(("window_s", "expected"), [(60, {59, 60}), (0.5, {1})])
+def test_a_caller_over_its_limit_is_told_when_it_may_come_again(drive, window_s, expected):
+    """When its window ends, and not so soon that it is refused once more."""
+
+    async def scenario(driver):
+        await driver.control(rate_limit=0, window_s=window_s)
+        url = driver.url + "/v1/chat/completions"
+        async with driver.session.post(url, json=BODIES["/v1/chat/completions"]) as answer:
+            return answer.status, int(answer.headers["Retry-After"])
+
+    status, retry_after_s = drive(scenario)
+    assert (status, retry_after_s in expected) == (429, True)
+
+
 @pytest.mark.parametrize("version", [[], None, "1999-01-01", "2025-06-18"], ids=str)
 def test_any_version_may_be_asked_for(drive, version):
     """A version that it does not speak, or that is none, is answered with the newest of the sessions' era."""
@@ -262,3 +294,91 @@ def test_a_tool_over_plain_http_wants_json(drive):
             return answer.status, (await driver.get("/control/counts"))["by_outcome"]
 
     assert drive(scenario) == (400, {"refused": 1})
+
+
+BODIES = {
+    "/v1/chat/completions": {"model": "m", "messages": []},
+    "/v1/embeddings": {"model": "m", "input": "x", "stream": True},
+    "/v1/responses": {"model": "m", "input": "x"},
+    "/rest/m": {"text": "x"},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    [
+        (path, mode)
+        for path in BODIES
+        for mode in ("tool-error", "forget-session", "no-end", "junk-frame")
+        if (path, mode) != ("/v1/responses", "tool-error")
+    ],
+)
+def test_a_misbehaviour_that_has_no_part_in_an_answer(drive, path, mode):
+    """The answer is whole, and so it is counted: else it would be said to have come from elsewhere."""
+
+    async def scenario(driver):
+        await driver.control(mode=mode)
+        async with driver.session.post(driver.url + path, json=BODIES[path]) as answer:
+            assert answer.status == 200
+            assert "error" not in await answer.json() or path == "/v1/responses"
+        return await driver.get("/control/counts")
+
+    counts = drive(scenario)
+    assert (counts["by_outcome"], counts["each"]["m"]["answers"]) == ({"ok": 1}, 1)
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/rest/m"])
+def test_an_error_inside_a_200_is_of_every_answer_in_one_piece(drive, path):
+    """Also of those that are no stream whatever they are asked for, and of tools over plain HTTP."""
+
+    async def scenario(driver):
+        await driver.control(mode="error-frame")
+        async with driver.session.post(driver.url + path, json=BODIES[path]) as answer:
+            return answer.status, list(await answer.json()), (await driver.get("/control/counts"))["each"]["m"]
+
+    status, keys, counted = drive(scenario)
+    assert (status, keys, counted["answers"]) == (200, ["error"], 0)
+
+
+def test_what_there_is_can_be_asked_while_calls_fail(drive):
+    """A list of tools is given, and counted as given, whatever befalls calls."""
+    target = McpTarget(MCPOptions(era=Era.RPC, path="/rpc"))
+
+    async def scenario(driver):
+        await driver.control(mode="503")
+        reading = await driver.call(target, "server", "list", {"_": 0})
+        return outcome(reading), (await driver.get("/control/counts"))["by_outcome"]
+
+    assert drive(scenario) == (OK, {"ok": 1})
+
+
+@pytest.mark.parametrize("action", ["stream", "chat"])
+def test_an_answer_that_stood_still_and_went_on(drive, action):
+    """It is whole, and counted with its tokens, beside being counted as one that stalled."""
+
+    async def scenario(driver):
+        await driver.control(mode="stall", stall_ms=50, frames=6)
+        reading = await driver.call(OpenAITarget(), "small", action)
+        return outcome(reading), await driver.get("/control/counts")
+
+    said, counts = drive(scenario)
+    assert (said, counts["by_outcome"]) == (OK, {"stall": 1})
+    assert counts["each"]["small"] == {"calls": 1, "answers": 1, "in": 9, "out": 6}
+
+
+@pytest.mark.parametrize("late_s", [0.0, 2.0])
+def test_a_stall_is_no_lateness_of_the_upstream(late_s):
+    """What comes after it is meant to come later, and a frame that is late by itself is told all the same."""
+
+    async def scenario(loop):
+        upstream = Upstream(Behaviour(latency_spread=0, mode="stall", stall_ms=60_000), 0)
+        conduct = Conduct(upstream, None, "openai", "small")
+        await conduct.wait()
+        await conduct.stall()
+        loop.advance(late_s)
+        await conduct.until(0.005)
+        return loop.time(), upstream.book.counts()["late"]
+
+    now_s, late = run_virtually(scenario)
+    assert now_s == pytest.approx(60.010 if not late_s else 62.005)
+    assert late == ({"count": 1, "max_ms": pytest.approx(1_995)} if late_s else {"count": 0, "max_ms": 0.0})

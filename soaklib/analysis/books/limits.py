@@ -164,7 +164,7 @@ def _blamed(parts: Sequence[_Part], calls: int) -> NDArray[np.int64]:
 def _row_of(part: _Part, blamed: NDArray[np.int64]) -> tuple[object, ...]:
     """Give the row of one key; `blamed` says for each of its refusals which limit it is early for."""
     limit, passed = part.limit, part.passed
-    counts = held(passed["sent"].to_numpy(), np.sort(passed["done"].to_numpy()), part.window_us)
+    counts = held(passed["sent"].to_numpy(), passed["done"].to_numpy(), part.window_us)
     is_early = blamed == part.place
     is_known = part.before >= 0
     of_it = is_known & (is_early | (part.lacking == 0))  # any other was refused by another limit
@@ -178,8 +178,14 @@ def _row_of(part: _Part, blamed: NDArray[np.int64]) -> tuple[object, ...]:
 
 
 def held(sent: NDArray[np.int64], done: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:
-    """Give how many calls surely lie whole in the window that begins as each is sent (both are sorted)."""
-    return np.searchsorted(done, sent + window_us, side="left") - np.arange(len(sent))
+    """Give how many calls surely lie whole in the window that begins as each is sent; both in order of `sent`.
+
+    A call that lasts as long as the window lies whole in none. The others that were sent before a window begins have
+    ended when it ends.
+    """
+    is_short = done - sent < window_us
+    sent_before: NDArray[np.int64] = np.cumsum(is_short) - is_short
+    return np.searchsorted(np.sort(done[is_short]), sent + window_us, side="left") - sent_before
 
 
 def counted_before(

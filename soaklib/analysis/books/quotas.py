@@ -110,8 +110,8 @@ def _most(after: pl.DataFrame, limit: int, window_us: int, anew: int) -> tuple[i
     """Give the first stretch of windows, by doubling its length, that held more than it may; None thrice for none."""
     if not after.height:
         return None, None, None
-    sent, done = after["sent"].to_numpy(), np.sort(after["done"].to_numpy())
-    all_of_them = max(1, -(-int(done[-1] - sent[0] + 1) // window_us))
+    sent, done = after["sent"].to_numpy(), after["done"].to_numpy()
+    all_of_them = max(1, -(-int(done.max() - sent[0] + 1) // window_us))
     lengths = [1 << doubling for doubling in range(all_of_them.bit_length()) if 1 << doubling < all_of_them]
     for windows in (*lengths, all_of_them):
         most, may_hold = int(held(sent, done, windows * window_us).max()), (windows + 1 + anew) * limit

@@ -28,7 +28,8 @@ def run_of(tmp_path):
         rows = [
             outcome(
                 number, sent_at_us=round(at_s * SECOND), planned_at_us=round(at_s * SECOND),
-                done_at_us=round(at_s * SECOND) + LASTS_US, kind=kind, identity=rest[0] if rest else "a",
+                done_at_us=round(at_s * SECOND) + (rest[2] * SECOND if len(rest) > 2 else LASTS_US),
+                kind=kind, identity=rest[0] if rest else "a",
                 reason=None if kind == "ok" else "rate_limit", status=200 if kind == "ok" else 429,
                 token_generation=rest[1] if len(rest) > 1 else 0, phase="cut" if at_s >= 100 else "before",
             )
@@ -70,6 +71,14 @@ def test_one_call_too_many_in_a_sliding_window_is_under_enforcement(run_of):
     assert (row_of(run)["windows_over"], row_of(run)["over_by"]) == (1, 1)
     assert (verdict.state, verdict.measure) == ("fail", 1.0)
     assert "UNDER-enforced: 1 window with up to 1 more than the 5" in verdict.detail
+
+
+@pytest.mark.parametrize("n_long", [0, 5])
+def test_calls_that_outlast_their_window_hide_none(run_of, n_long):
+    """Six short calls in 25 s are one too many, also while streams of ten minutes are under way."""
+    long = [(at_s, "ok", "a", 0, 600) for at_s in range(n_long)]
+    found = row_of(run_of([*long, *passed(100, 105, 110, 115, 120, 125)], window="sliding"))
+    assert (found["most"], found["windows_over"], found["over_by"]) == (6, 1, 1)
 
 
 def test_what_two_fixed_windows_may_hold_where_they_meet_is_not_blamed(run_of):
