@@ -121,9 +121,9 @@ def _said(row: dict[str, Any]) -> dict[str, str]:
     """Word a criterion's measure, interval and threshold: no more digits than the interval warrants."""
     unit, low, high = CRITERION_UNITS.get(row["name"], ""), row["low"], row["high"]
     said = worded(row["measure"], unit, places_for(low, high))
-    points = " pp" if unit == POINTS and row["measure"] is not None else ""
+    points, between = (" pp" * (unit == POINTS and value is not None) for value in (row["measure"], low))
     return {
-        "said": said + points, "said_interval": worded_interval(low, high, unit),
+        "said": said + points, "said_interval": worded_interval(low, high, unit) + between,
         "threshold": worded(row["threshold"], SENTENCE),
     }  # fmt: skip
 

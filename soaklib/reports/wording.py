@@ -20,7 +20,7 @@ SENTENCE: Final = "sentence"
 
 NOT_KNOWN: Final = "\N{EN DASH}"
 _THIN: Final = "\N{NARROW NO-BREAK SPACE}"
-_SHOWN: Final = frozenset({"%", "ms", "s", "MiB", "MB a soak-hour", "ms a soak-hour", "soak s", "soak h", "files"})
+_SHOWN: Final = frozenset({"%", "ms", "s", "MiB", "MiB a soak-hour", "soak s", "soak h", "files", "US dollars"})
 """Units that are said with the value; all others (calls, rows) are said by the sentence around it."""
 
 _PERCENTS: Final = frozenset({"%", "percentage points"})

@@ -81,6 +81,7 @@ def test_a_measure_is_said_with_its_unit_and_no_more_digits_than_its_interval_wa
     thresholds = {row["name"]: row["threshold"] for row in data["criteria"]}
     assert thresholds["success rate"] == "\u2265 97\u202f%"
     assert said["no drift in errors"][0] == "0 pp"
+    assert said["no drift in errors"][1].endswith(" pp")
     assert said["no drift in gateway memory"] == ("\u2013", "\u2013")
 
 

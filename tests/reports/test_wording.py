@@ -34,6 +34,7 @@ from soaklib.whitepaper.claims import Claim
         (0.91, PERCENTILE, "91st"),
         (0.12, PERCENTILE, "12th"),
         (9.124, "files", "9.124\N{NARROW NO-BREAK SPACE}files"),
+        (0.25, "US dollars", "0.25\N{NARROW NO-BREAK SPACE}US dollars"),
         (
             "Drifts by -2.507 (90 % interval -5 to 1), power 15% there, 34560 points of 1.2345.",
             SENTENCE,

@@ -23,7 +23,7 @@ from soaklib.whitepaper.sections.figures import FIGURES, drawn
 from soaklib.whitepaper.sections.front import _ended, _failed
 from soaklib.whitepaper.sections.glossary import MEANINGS, TERMS
 from soaklib.whitepaper.sections.limits import limits
-from soaklib.whitepaper.sections.questions import QUESTIONS
+from soaklib.whitepaper.sections.questions import CREEP, QUESTIONS, judged
 from soaklib.whitepaper.sections.references import WORKS
 from soaklib.whitepaper.sections.results import _answered
 from soaklib.whitepaper.sections.setup import setup
@@ -91,6 +91,13 @@ def test_every_verdict_is_told_once(writer, sample_ledger):
         detail = row.claims["detail"].text.replace("\N{NARROW NO-BREAK SPACE}", " ")
         alike = sum(other.claims["detail"].text == row.claims["detail"].text for other in rows)
         assert text.count(detail) == alike, row.name
+
+
+def test_a_difference_of_shares_is_told_in_points(writer):
+    """A table has no sentence around a measure that would say of what it is."""
+    rows = [row for table in judged(writer, CREEP) for row in table.rows]
+    [errors] = [plain(row[2].text) for row in rows if plain(row[0].text) == "no drift in errors"]
+    assert errors.startswith("0 pp")
 
 
 def test_a_criterion_that_no_question_claims_is_told_all_the_same(sample_ledger):
