@@ -314,6 +314,18 @@ def test_a_resumed_run(ask):
     assert "2 stretches in which a runner lived" in text
 
 
+@pytest.mark.parametrize("is_resumed", [False, True], ids=["of one stretch", "of two"])
+def test_a_run_that_goes_on_has_reached_its_latest_call(ask, is_resumed):
+    """Not the beginning of the stretch that lasts, nor the end of the one before it."""
+    later = "values (1, 60000000, 21248.3, null, null, 1)"
+    before = ["update segments set ended_at_us = 50000000, soak_ended_s = 21248.3", f"insert into segments {later}"]
+    ends = "update segments set ended_at_us = null, soak_ended_s = null"
+    writer = ask(*(before if is_resumed else [ends]), "update run set status = 'running', completed_utc = null")
+    reached = writer.ledger._run.sql("select max(soak_s) / 3600 from calls").item()
+    assert reached > 23
+    assert f"it had reached {reached:.4g} soak h of 24 soak-hours" in plain_text([Paragraph(_ended(writer))])
+
+
 def test_a_run_in_which_nothing_was_recorded(copy_sample):
     """A run that died at once makes a paper that says there is nothing, and no number that nobody measured."""
     tables = ("outcomes", "samples", "scrapes", "events", "runner_health", "segments", "verdicts")
