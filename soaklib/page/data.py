@@ -129,7 +129,10 @@ def _said(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _latencies(run: Run, every: str) -> list[dict[str, Any]]:
-    """Give a series for every tool and for all together, every measure and quantile."""
+    """Give a series for every tool and for all together, every measure and quantile.
+
+    One has ``at_least`` where some of its values are lower bounds: they fall among calls that were given up.
+    """
     frames = [
         (by, measured(run, every=every, by=by, quantiles=QUANTILES))
         for by in ((), ("tool",))
@@ -140,11 +143,13 @@ def _latencies(run: Run, every: str) -> list[dict[str, Any]]:
         keys = [*by, "measure", "quantile"]
         for key, part in frame.sort("soak_s").partition_by(keys, as_dict=True, maintain_order=True).items():
             values = dict(zip(keys, key, strict=True))
+            bounds = ("at_least",) * bool(part["at_least"].any())
+            columns = part.select("soak_s", "n", *bounds, y="latency_ms", low="low_ms", high="high_ms")
             series.append(
                 {
                     "tool": str(values.get("tool", "all tools") or "none"), "measure": values["measure"],
                     "percentile": f"p{round(100 * float(values['quantile']), 3):g}",
-                    "columns": _columns(part.select("soak_s", "n", y="latency_ms", low="low_ms", high="high_ms")),
+                    "columns": _columns(columns),
                 }
             )  # fmt: skip
     return series

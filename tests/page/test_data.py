@@ -58,6 +58,20 @@ def test_the_latency_series_are_those_of_the_public_function(run, data):
     assert found["n"] == frame["n"].to_list()
 
 
+def test_a_percentile_among_calls_that_were_given_up_is_a_bound(tmp_path):
+    """Which of a series' values are lower bounds is told, and nothing of a series that has none."""
+    lost = {"kind": "timeout", "status": None, "reason": "read_timeout", "done_at_us": 30_000_000}
+    rows = [outcome(n, **(lost if n % 10 == 0 else {})) for n in range(100)]
+    written_run(tmp_path, plan=load_plan(), rows=rows)
+    with soaklib.open_run(tmp_path) as run:
+        told = {
+            (one["tool"], one["measure"], one["percentile"]): one["columns"].get("at_least")
+            for one in page_data(run)["latency"]
+        }
+    assert told["all tools", "response", "p50"] is None
+    assert told["all tools", "response", "p99"] == told["serpapi", "service", "p99"] == [True]
+
+
 def test_kinds_add_up_to_the_loads_calls_and_are_nought_where_none_was(run, data):
     """A kind without a call in a window is 0 there, not a line drawn across; all kinds add up to the load."""
     assert sum(sum(columns["n"]) for columns in data["kinds"].values()) == run.outcomes(where="purpose = 'load'").height
