@@ -77,7 +77,7 @@ def worded_interval(low: float | None, high: float | None, unit: str) -> str:
     """Give an interval as people read it, its unit said at the end; one without an upper end is said to be that."""
     if low is None:
         return NOT_KNOWN
-    if high is None:
+    if high is None or high == math.inf:
         return f"at least {_with_unit(_number(low, unit), unit)}"
     places = places_for(low, high)
     return f"{_number(low, unit, places)} to {_with_unit(_number(high, unit, places), unit)}"
