@@ -182,7 +182,7 @@ def _columns(frame: pl.DataFrame) -> dict[str, list[Any]]:
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: _value(value) for name, value in row.items()}
+    return {name: value if name == "query" else _value(value) for name, value in row.items()}  # a query is asked whole
 
 
 def _value(value: Any) -> Any:
@@ -190,6 +190,6 @@ def _value(value: Any) -> Any:
     if isinstance(value, float):
         short = float(f"{value:.6g}") if math.isfinite(value) else None
         return value if short == _WHOLE != value else short  # one failure in a million is not none
-    if isinstance(value, str) and len(value) > _MOST_TEXT and not value.lstrip().lower().startswith(("select", "with")):
+    if isinstance(value, str) and len(value) > _MOST_TEXT:
         return f"{value[:_MOST_TEXT]}…"
     return value

@@ -10,8 +10,9 @@ from stored_rows import outcome, written_run
 
 import soaklib
 from soaklib.analysis.verdicts.sentence import verdict_sentence, verdict_word
-from soaklib.page.data import MOST_POINTS, _value, board, page_data, window
+from soaklib.page.data import MOST_POINTS, _plain, _value, board, page_data, window
 from soaklib.plan.model import load_plan
+from soaklib.records import Event, EventName
 
 _SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 
@@ -122,6 +123,18 @@ def test_a_share_that_is_not_whole_is_not_told_as_whole(value):
     told = _value(value)
     assert (told == 100) is (value == 100)
     assert told == pytest.approx(value, rel=1e-5)
+
+
+@pytest.mark.parametrize("first", ["Without", "selected", "the"])
+def test_what_a_stranger_says_is_bounded_whatever_it_begins_with(tmp_path, first):
+    """Only the queries of criteria are told whole, for they can be asked again."""
+    said = Event(0, EventName.CHANGE_FAILED, f"{first} {'x' * 5000}", None)
+    written_run(tmp_path, plan=load_plan(), rows=[outcome(0)], events=[said])
+    long = {"name": "healthy", "state": "pass", "query": f"select {'1 + ' * 500} 1"}
+    with soaklib.open_run(tmp_path) as run:
+        [event] = page_data(run, [])["events"]
+    assert len(event["detail"]) == 401
+    assert _plain(long) == long
 
 
 def test_the_data_are_strict_json_and_bounded(data):
