@@ -32,6 +32,7 @@ __all__ = ["breaker_activity"]
 _USUAL_SCRAPES: Final = 2.5  # scrapes further apart than so many usual distances leave a gap
 _BAR_HEIGHT: Final = 0.7
 _LABEL_POINTS: Final = 6.0
+_UNNAMED: Final = "all tools"  # whose breaker it is that names no tool
 _LEAST_AIR: Final = 4.0  # windows
 _COUNTED: Final = {Kind.UPSTREAM_ERROR: "upstream_errors", Kind.FAST_FAIL: "fast_fails"}
 
@@ -84,6 +85,7 @@ def breaker_activity(
     """
     need(states, ("soak_s", "tool", "state"), "soaklib.breaker_states(run)")
     need(fast_fails, ("soak_s", "end_s", "fast_fails", "upstream_errors"), "soaklib.fast_fails(run)")
+    states = states.with_columns(pl.col("tool").fill_null(_UNNAMED))
     tools = states["tool"].unique().sort().to_list()
     upper, lower = axes = column_of_axes(figure, 2, height_ratios=[max(1.0, 0.35 * len(tools)), 1.6])
     grid = grid_of(fast_fails, marks)

@@ -72,7 +72,10 @@ _WENT_WRONG: Final = (
     "_FAILED",
     "_LOST",
     "_NOT_REMOVED",
+    "_UNCERTAIN",
+    "_UNKNOWN",
     "_UNSUPPORTED",
+    "_WARNING",
     "_INTERRUPTED",
     "_GAP",
     "RATE_LIMITED",
@@ -132,7 +135,7 @@ def intervention_timeline(
             _hours(bad), [used.index(number) for number in bad["row"]], "x",
             color=VERMILLION, markersize=5, markeredgewidth=1.2, zorder=4, label="went wrong", clip_on=False,
         )  # fmt: skip
-        legend_below(ax, [crosses], [f"failed, interrupted or late: {bad.height:,}"])
+        legend_below(ax, [crosses], [f"failed, uncertain, interrupted or late: {bad.height:,}"])
     counts = dict(sorted_in["row"].value_counts().iter_rows())
     ax.set_yticks(range(len(used)), [f"{rows[number].label}: {counts[number]:,}" for number in used])
     ax.set_ylim(max(1, len(used)) - 0.5, -0.5)

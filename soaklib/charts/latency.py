@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -9,7 +10,7 @@ import polars as pl
 from matplotlib.lines import Line2D
 
 from soaklib.charts.legend import legend_below
-from soaklib.charts.looks import BLACK, QUANTILE_LOOKS, TOOL_LOOKS, looks_for
+from soaklib.charts.looks import BLACK, QUANTILE_LOOKS, SERIES_LOOKS, TOOL_LOOKS, looks_for
 from soaklib.charts.milliseconds import milliseconds_axis
 from soaklib.charts.notes import note
 from soaklib.charts.stage import column_of_axes, windows_on
@@ -31,6 +32,10 @@ __all__ = ["latency_percentiles"]
 _COLUMNS: Final = ("tool", "measure", "quantile", "latency_ms", "at_least", "sufficient")
 _THIN: Final = 0.5
 _THICK: Final = 1.0
+_SPARE: Final = [
+    look for look in SERIES_LOOKS if look.colour not in {known.colour for known in QUANTILE_LOOKS.values()}
+]
+"""Looks of the quantiles that are seldom asked for."""
 _WIDTHS: Final = {"response": _THIN, "service": _THICK, "first token": _THICK}
 
 
@@ -95,22 +100,24 @@ def latency_percentiles(
         for level in levels:
             if not _covers(drawn, level, tools):
                 given[level] = (longer, grid_of(tail, marks))
+    looks = _looks(levels, colour)
     for ax, tool in zip(axes, tools, strict=False):
         for level, (rows, windows) in given.items():
-            _draw_level(ax, rows.filter(tool=tool, quantile=level), windows, level, colour)
+            _draw_level(ax, rows.filter(tool=tool, quantile=level), windows, level, looks[level])
         milliseconds_axis(ax, f"{tool}\n(ms)")
     if not tools:
         note(axes[0], "no call was answered")
     figure.align_ylabels(axes)
     bounded = any(rows["at_least"].any() for rows, _ in given.values())
-    _explain(axes[-1], given, bounded=bounded, told=told, colour=colour)
+    _explain(axes[-1], given, looks, bounded=bounded, told=told)
     return figure
 
 
-def _look(level: float, colour: str | None) -> Look:
-    """Give how a quantile is drawn, in a colour of the caller's if there is one."""
-    look = QUANTILE_LOOKS.get(level, QUANTILE_LOOKS[0.5])
-    return look if colour is None else look._replace(colour=colour)
+def _looks(levels: Sequence[float], colour: str | None) -> dict[float, Look]:
+    """Give how each quantile is drawn, no two alike, in a colour of the caller's if there is one."""
+    strangers = sorted(set(levels) - set(QUANTILE_LOOKS))
+    looks = dict(QUANTILE_LOOKS) | dict(zip(strangers, cycle(_SPARE), strict=False))
+    return {level: looks[level] if colour is None else looks[level]._replace(colour=colour) for level in levels}
 
 
 def _covers(drawn: pl.DataFrame, level: float, tools: Sequence[str]) -> bool:
@@ -120,8 +127,7 @@ def _covers(drawn: pl.DataFrame, level: float, tools: Sequence[str]) -> bool:
     return all(rows.filter(tool=tool).height * 2 >= windows for tool in tools)
 
 
-def _draw_level(ax: Axes, one_level: pl.DataFrame, grid: Grid, level: float, colour: str | None) -> None:
-    look = _look(level, colour)
+def _draw_level(ax: Axes, one_level: pl.DataFrame, grid: Grid, level: float, look: Look) -> None:
     for measure, width in _WIDTHS.items():
         rows = one_level.filter(measure=measure)
         if measure == "first token" and rows.is_empty():
@@ -138,12 +144,12 @@ def _draw_level(ax: Axes, one_level: pl.DataFrame, grid: Grid, level: float, col
 
 
 def _explain(
-    ax: Axes, given: Mapping[float, tuple[pl.DataFrame, Grid]], *, bounded: bool, told: str, colour: str | None
+    ax: Axes, given: Mapping[float, tuple[pl.DataFrame, Grid]], looks: Mapping[float, Look], *, bounded: bool, told: str
 ) -> None:
     handles = []
     labels = []
     for level, (rows, grid) in given.items():
-        look = _look(level, colour)
+        look = looks[level]
         handles.append(Line2D([], [], color=look.colour, linestyle=look.line, linewidth=_THICK))
         few = "" if level in set(rows["quantile"]) else ": too few calls"
         labels.append(f"{told}p{100 * level:g} in {grid.length}{few}")

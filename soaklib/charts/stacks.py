@@ -34,10 +34,11 @@ def counts_by(
     Returns
     -------
     tuple
-        For each name its sum in each window of the grid, 0 where there is no row, shape (grid.size,); and its look.
+        For each name (``""`` for a null) its sum in each window of the grid, 0 where there is no row, shape
+        (grid.size,); and its look.
         Both in the order in which they are stacked.
     """
-    sums = frame.group_by("soak_s", by).agg(pl.col(column).sum())
+    sums = frame.with_columns(pl.col(by).cast(pl.String).fill_null("")).group_by("soak_s", by).agg(pl.col(column).sum())
     looks = looks_for(sums[by].to_list(), known)
     return {name: on_grid(sums.filter(pl.col(by) == name), column, grid, absent=0.0) for name in looks}, looks
 

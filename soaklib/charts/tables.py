@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.charts.windows import need
@@ -32,6 +33,10 @@ _WORDS: Final = f"{_CELL};overflow-wrap:anywhere"  # of any length: no table is 
 # white on the state's own colour is readable whatever the theme's background is
 _BADGE: Final = "color:white;font-weight:bold;white-space:nowrap;border-radius:0.3em;padding:0.1em 0.5em"
 _ASIDE: Final = "opacity:0.8"
+_PLACES: Final = 3
+_MOST_PLACES: Final = 10
+_WHOLE: Final = 100.0
+_FOUR_DIGITS: Final = 999.5
 
 
 class VerdictTable(NamedTuple):
@@ -101,7 +106,7 @@ def frame_table(frame: pl.DataFrame, *, places: Mapping[str, int] | None = None)
     Parameters
     ----------
     frame
-        All its rows are written; what is null is left empty.
+        All its rows are written; what is null or no number is left empty.
     places
         Column -> decimal places of its numbers; those of other columns have four significant digits.
     """
@@ -109,7 +114,9 @@ def frame_table(frame: pl.DataFrame, *, places: Mapping[str, int] | None = None)
 
     def cell(name: str, value: object) -> str:
         if isinstance(value, float):
-            return f"{value:,.{known[name]}f}" if name in known else f"{value:,.4g}"
+            if math.isnan(value):
+                return ""
+            return f"{value:,.{known[name]}f}" if name in known else _four_digits(value)
         is_number = isinstance(value, int) and not isinstance(value, bool)
         return f"{value:,}" if is_number else "" if value is None else str(value)
 
@@ -170,7 +177,16 @@ def _measured(measure: float | None, low: float | None, high: float | None) -> s
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.3f}"
+    """Give a whole number as one and others with three decimals: more where a share would become none, or all."""
+    if float(value).is_integer():
+        return f"{value:,.0f}"
+    texts = (f"{value:,.{places}f}" for places in range(_PLACES, _MOST_PLACES))
+    return next((text for text in texts if abs(float(text.replace(",", ""))) not in {0.0, _WHOLE}), f"{value:g}")
+
+
+def _four_digits(value: float) -> str:
+    """Give four significant digits, but all of a whole number's: no exponent says how many seconds a day has."""
+    return f"{value:,.0f}" if _FOUR_DIGITS <= abs(value) < math.inf else f"{value:,.4g}"
 
 
 def _written(look: str, text: str) -> str:

@@ -103,11 +103,9 @@ def _draw(ax: Axes, frame: pl.DataFrame, what: str) -> None:
             ax.text(0.0, place + _HEIGHT / 2, " not known", va="center", fontsize="small", gid="not known")
             continue
         ax.barh(place + _HEIGHT / 2, counted, _HEIGHT, color=BLUE, gid="counted")
-        if row["lost"] or row["too_many"]:
-            end = counted + row["lost"] - row["too_many"]
-            ax.barh(
-                place + _HEIGHT / 2, end - counted, _HEIGHT, left=counted, color=VERMILLION, hatch="//", gid="wrong"
-            )
+        # both ways: what was counted too often of one key makes nothing good that is missing of another
+        for wrong in filter(None, (row["lost"], -row["too_many"])):
+            ax.barh(place + _HEIGHT / 2, wrong, _HEIGHT, left=counted, color=VERMILLION, hatch="//", gid="wrong")
     names = [_short(name) for name in frame[_whose(frame)].to_list()]
     ax.set_yticks(range(frame.height), names)
     ax.set_ylim(frame.height - 0.5, -0.5)

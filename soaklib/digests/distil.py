@@ -13,16 +13,20 @@ file                 what
 ``claims.json.gz``   the numbers of its paper, each with its query
 ==================== =================================================================================================
 
-No address, name or path of a machine is in it. The same run gives the same bytes. A run that is not whole is refused: a
-table has no place for half a soak.
+No name or path of a machine is in it, and no address of a gateway, a database or a scheduler but those of the machine
+itself (127.0.0.1). The same run gives the same bytes. A run that is not whole is refused: a table has no place for half
+a soak.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import polars as pl
 
@@ -52,6 +56,9 @@ _NOT_OF_THE_MACHINE: Final = (
     "judged",
     "reference",
 )  # its name; by which way and against what the run was judged
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_OWN: Final = ("127.0.0.1", "localhost", "::1")
+_ADDRESS: Final = "address"
 _WHOLE: Final = ("full duration", "every slot accounted for")
 
 
@@ -106,10 +113,13 @@ def digest(
         "kinds": outcome_counts(run, "1m", by=("tool", "reason")),
         "verdicts": known_verdicts(run),
     }
+    told = pl.col("detail").map_elements(partial(_without_addresses, run), return_dtype=pl.String)
+    frames |= {stem: frames[stem].with_columns(told) for stem in ("measures", "verdicts")}
     for stem, frame in frames.items():
         with whole_file(folder / f"{stem}.parquet") as part:
             frame.write_parquet(part, compression="zstd", statistics=False)
-    _write_json(folder / "plan.json", run.info.plan.model_dump(mode="json", exclude_defaults=True))
+    plan = json.dumps(run.info.plan.model_dump(mode="json", exclude_defaults=True))
+    _write_json(folder / "plan.json", json.loads(_without_addresses(run, plan)))
     with whole_file(folder / f"{CLAIMS_NAME}.gz") as part:
         part.write_bytes(gzip.compress(_claims(run).encode(), mtime=0))
     facts = _facts(run) | {
@@ -162,12 +172,24 @@ def _facts(run: Run) -> dict[str, Any]:
 
 
 def _claims(run: Run) -> str:
-    """Give the claims of its paper without the machine's name; where a setting is a path, its name alone."""
+    """Give the claims of its paper without names and addresses of machines; of a path its last name alone."""
     claims = json.loads((run.folder / CLAIMS_NAME).read_text("utf-8"))
     text = json.dumps([claim for claim in claims if claim["name"] != _HOST], indent=1, ensure_ascii=False) + "\n"
     for value in run.info.settings.values():
         if isinstance(value, str) and (path := Path(value)).is_absolute():
             text = text.replace(value, path.name)
+    return _without_addresses(run, text)
+
+
+def _without_addresses(run: Run, text: str) -> str:
+    """Give a text without the addresses that the run was told of: of its gateway, a database, a scheduler."""
+    told = [run.info.target, *(value for value in run.info.settings.values() if isinstance(value, str))]
+    hosts = {urlsplit(value).hostname for value in told if _URL.match(value)} - {None, *_OWN}
+    for host in sorted(map(str, hosts), key=len, reverse=True):
+        name = re.escape(host)
+        # a name without a dot may be any word: it is an address behind a scheme, or before a port
+        places = rf"(?<![\w.-]){name}(?::\d+)?" if "." in host else rf"(?<=//){name}(?::\d+)?|(?<![\w.-]){name}:\d+"
+        text = re.sub(rf"(?:{places})(?![\w-]|\.\w)", _ADDRESS, text, flags=re.IGNORECASE)
     return text
 
 

@@ -165,7 +165,8 @@ def _recovery(of: str, during: pl.DataFrame, after: pl.DataFrame) -> Measured:
             return Measured("recovery", of, after_s[place], low, after_s[place], None, "s", len(ok), detail=said)
         failed += not ok[place]
     said = f"{ok.count(False)} of {len(ok)} calls after its end failed; ten on end were never served"
-    return Measured("recovery", of, None, unit="s", n=len(ok), state="not back", detail=said)
+    state = "too few calls" if all(ok) else "not back"
+    return Measured("recovery", of, None, unit="s", n=len(ok), state=state, detail=said)
 
 
 def _books(run: Run) -> Iterator[Measured]:

@@ -19,7 +19,7 @@ from soaklib.analysis.measures.metrics import in_soak_time
 from soaklib.analysis.statistics.drift import CONFIDENCE, LEVEL, drift
 from soaklib.analysis.statistics.multiplicity import adjusted
 from soaklib.analysis.verdicts.compare import LEAST_WINDOWS, MeanDifference, mean_difference
-from soaklib.digests.frames import ALL_CALLS, WINDOWED
+from soaklib.digests.frames import ALL_CALLS, MINUTES_SCHEMA, WINDOWED
 from soaklib.digests.measured import MEASURES_SCHEMA
 from soaklib.errors import SettingsError, near_miss
 
@@ -123,8 +123,9 @@ def told_apart(digests: Mapping[str, Digest], measure: str) -> pl.DataFrame:
 
 def gateway_minutes(digests: Mapping[str, Digest]) -> pl.DataFrame:
     """Give what small multiples show: the minutes of all, with ``gateway`` before them."""
+    none = pl.DataFrame(schema={"gateway": pl.String()} | dict(MINUTES_SCHEMA))
     parts = [one.minutes.select(pl.lit(name).alias("gateway"), pl.all()) for name, one in digests.items()]
-    return pl.concat(parts)
+    return pl.concat([none, *parts])
 
 
 def _direct_line(digests: Mapping[str, Digest], one: Digest) -> Digest | None:

@@ -121,15 +121,18 @@ def _said(row: dict[str, Any]) -> dict[str, str]:
     """Word a criterion's measure, interval and threshold: no more digits than the interval warrants."""
     unit, low, high = CRITERION_UNITS.get(row["name"], ""), row["low"], row["high"]
     said = worded(row["measure"], unit, places_for(low, high))
-    points = " pp" if unit == POINTS and row["measure"] is not None else ""
+    points, between = (" pp" * (unit == POINTS and value is not None) for value in (row["measure"], low))
     return {
-        "said": said + points, "said_interval": worded_interval(low, high, unit),
+        "said": said + points, "said_interval": worded_interval(low, high, unit) + between,
         "threshold": worded(row["threshold"], SENTENCE),
     }  # fmt: skip
 
 
 def _latencies(run: Run, every: str) -> list[dict[str, Any]]:
-    """Give a series for every tool and for all together, every measure and quantile."""
+    """Give a series for every tool and for all together, every measure and quantile.
+
+    One has ``at_least`` where some of its values are lower bounds: they fall among calls that were given up.
+    """
     frames = [
         (by, measured(run, every=every, by=by, quantiles=QUANTILES))
         for by in ((), ("tool",))
@@ -140,11 +143,13 @@ def _latencies(run: Run, every: str) -> list[dict[str, Any]]:
         keys = [*by, "measure", "quantile"]
         for key, part in frame.sort("soak_s").partition_by(keys, as_dict=True, maintain_order=True).items():
             values = dict(zip(keys, key, strict=True))
+            bounds = ("at_least",) * bool(part["at_least"].any())
+            columns = part.select("soak_s", "n", *bounds, y="latency_ms", low="low_ms", high="high_ms")
             series.append(
                 {
                     "tool": str(values.get("tool", "all tools") or "none"), "measure": values["measure"],
                     "percentile": f"p{round(100 * float(values['quantile']), 3):g}",
-                    "columns": _columns(part.select("soak_s", "n", y="latency_ms", low="low_ms", high="high_ms")),
+                    "columns": _columns(columns),
                 }
             )  # fmt: skip
     return series
@@ -177,7 +182,7 @@ def _columns(frame: pl.DataFrame) -> dict[str, list[Any]]:
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: _value(value) for name, value in row.items()}
+    return {name: value if name == "query" else _value(value) for name, value in row.items()}  # a query is asked whole
 
 
 def _value(value: Any) -> Any:
@@ -185,6 +190,6 @@ def _value(value: Any) -> Any:
     if isinstance(value, float):
         short = float(f"{value:.6g}") if math.isfinite(value) else None
         return value if short == _WHOLE != value else short  # one failure in a million is not none
-    if isinstance(value, str) and len(value) > _MOST_TEXT and not value.lstrip().lower().startswith(("select", "with")):
+    if isinstance(value, str) and len(value) > _MOST_TEXT:
         return f"{value[:_MOST_TEXT]}…"
     return value

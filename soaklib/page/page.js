@@ -118,7 +118,7 @@
       const p99 = page.latency.find(one => one.tool === ALL && one.percentile === "p99" && one.measure === $("measure").value);
       const at = new Map((p99?.columns.soak_s ?? []).map((s, place) => [s, place]));
       return page.success.soak_s.map((s, place) => row([page.run.id, hours(s), number(page.success.n[place]), number(page.success.y[place]),
-        `${number(page.success.low[place])} – ${number(page.success.high[place])}`, at.has(s) ? number(p99.columns.y[at.get(s)]) : "–"], "td", [2, 3, 5]));
+        `${number(page.success.low[place])} – ${number(page.success.high[place])}`, at.has(s) ? atLeast(p99.columns, at.get(s)) + number(p99.columns.y[at.get(s)]) : "–"], "td", [2, 3, 5]));
     });
     table("values", ["run", "soak time", "calls", "success, %", "95 % interval", "p99, ms"], rows, [2, 3, 5]);
   }
@@ -215,6 +215,7 @@
     });
     return made;
   }
+  const atLeast = (columns, at) => columns.at_least?.[at] ? "at least " : "";  // it falls among calls that were given up
   const bare = (columns, name) => ({soak_s: columns.soak_s, n: columns.n, y: columns[name], low: columns.n.map(() => null), high: columns.n.map(() => null)});
   function shown(line) {  // the columns of a line as a source takes them: gaps where a phase is off
     const hidden = several ? [] : phases().filter(mark => off.phase.has(mark.label));
@@ -223,8 +224,8 @@
     const drawn = (value, at) => value === null || covered(columns.soak_s[at]) || (log && line.panel !== "strip" && line.panel !== "success" && value <= 0) ? NaN : value;
     const data = {x: columns.soak_s.map(s => s / 3600), y: columns.y.map(drawn), low: columns.low.map(drawn), high: columns.high.map(drawn), n: columns.n,
       name: columns.soak_s.map(() => line.name), at: columns.soak_s.map(hours),
-      value: columns.y.map(value => `${number(value)} ${line.unit ?? ""}`),
-      interval: columns.y.map((_, at) => columns.low[at] === null && columns.high[at] === null ? "–" : `${number(columns.low[at])} – ${number(columns.high[at])} ${line.unit}`)};
+      value: columns.y.map((value, at) => `${atLeast(columns, at)}${number(value)} ${line.unit ?? ""}`),
+      interval: columns.low.map((low, at) => low === null ? "–" : `${columns.high[at] === null ? "at least" : `${number(low)} –`} ${number(columns.high[at] ?? low)} ${line.unit}`)};
     if (line.points) { data.what = columns.what; data.detail = columns.detail; }
     return data;
   }
@@ -286,9 +287,10 @@
   function marksOn(figure, panel) {
     const page = pages[0];
     if (!several) for (const [place, mark] of page.marks.entries()) {
-      const moment = mark.end_s === null;
       if (mark.kind === "phase" && place % 2 === 0) continue;
-      if (!moment) figure.add_layout(new Bokeh.BoxAnnotation({left: mark.start_s / 3600, right: mark.end_s / 3600, fill_color: mark.kind === "phase" ? css("--quiet") : css("--fail"),
+      // soak time stood still while no runner lived: such a gap has no width
+      if (mark.kind === "gap" && mark.end_s === null) figure.add_layout(new Bokeh.Span({location: mark.start_s / 3600, dimension: "height", line_color: css("--quiet"), line_width: 3}));
+      if (mark.end_s !== null) figure.add_layout(new Bokeh.BoxAnnotation({left: mark.start_s / 3600, right: mark.end_s / 3600, fill_color: mark.kind === "phase" ? css("--quiet") : css("--fail"),
         fill_alpha: mark.kind === "phase" ? 0.09 : 0.16, line_color: null, level: "underlay", propagate_hover: true}));
     }
     if (several) return;
@@ -335,12 +337,13 @@
     $("success-says").textContent = known.length ? `From ${number(Math.min(...known))} to ${number(Math.max(...known))} percent in ${known.length} windows.` : "No call yet.";
     const p99 = page.latency.find(one => one.tool === ALL && one.percentile === "p99" && one.measure === $("measure").value);
     const times = (p99?.columns.y ?? []).filter(value => value !== null);
-    $("latency-says").textContent = times.length ? `The 99th percentile goes from ${number(Math.min(...times))} to ${number(Math.max(...times))} milliseconds.` : "No call yet.";
+    $("latency-says").textContent = times.length ? `The 99th percentile goes from ${number(Math.min(...times))} to ${p99.columns.at_least?.includes(true) ? "at least " : ""}${number(Math.max(...times))} milliseconds.` : "No call yet.";
     const changes = page.marks.filter(mark => mark.kind === "change");
     const words = name => name.toLowerCase().replaceAll("_", " ");
     $("strip-head").textContent = `Events, a row each: ${["all others", ...eventRows().map(words).reverse()].join("; ")}`;
     $("success-head").textContent = several ? "Success rate by run" : "Success rate with its 95 % interval";
-    $("changes").textContent = several ? "" : changes.map((mark, place) => `${place + 1} ${hours(60 * Math.round(mark.start_s / 60))} ${mark.label}`).join(" · ");
+    const told = mark => `${hours(60 * Math.round(mark.start_s / 60))} ${mark.label}`, gaps = page.marks.filter(mark => mark.kind === "gap");
+    $("changes").textContent = several ? "" : [...changes.map((mark, place) => `${place + 1} ${told(mark)}`), ...gaps.map(told)].join(" · ");
     $("latency-head").textContent = several ? "Latency of all tools" : "Latency";
   }
   function menus() {

@@ -27,6 +27,8 @@ METRICS_ANALYSIS_NAME: Final = "metrics-analysis.txt"
 _LABELS: Final = ("tool", "action", "code", "kind", "mode")
 """Labels that are told apart, in this order; others, such as an agent's id, are added up."""
 
+_OF_LEVELS: Final = (*_LABELS, "quantile")
+
 _QUANTILES: Final = (0.5, 0.95, 0.99)
 
 
@@ -77,7 +79,7 @@ def metrics_analysis(run: Run) -> str:
 
 
 def _section(title: str, frame: pl.DataFrame) -> str:
-    used = [name for name in frame.columns if name not in _LABELS or frame[name].null_count() < frame.height]
+    used = [name for name in frame.columns if name not in _OF_LEVELS or frame[name].null_count() < frame.height]
     body = plain_table(used, frame.select(used).rows()) if frame.height else "none"
     return f"{title}\n{'-' * len(title)}\n{body}"
 
@@ -166,12 +168,17 @@ def _held(exposed: pl.DataFrame, counted: pl.DataFrame) -> pl.DataFrame:
 
 
 def _levels(samples: pl.DataFrame, is_counter: pl.Expr) -> pl.DataFrame:
-    """Give what is no counter: first, last, least and most."""
-    value = pl.col("value")
+    """Give what is no counter: first, last, least and most; series that are not told apart are added up.
+
+    What a summary says of a quantile stands by itself: such numbers have no sum.
+    """
+    value, names = pl.col("value"), _OF_LEVELS
     return (
-        _labelled(samples.filter(~is_counter), "tool")
-        .sort("at", maintain_order=True)
-        .group_by("metric", "tool")
+        _labelled(samples.filter(~is_counter), *names)
+        .group_by("at", "metric", *names)
+        .agg(value.sum())
+        .sort("at")
+        .group_by("metric", *names)
         .agg(first=value.first(), last=value.last(), least=value.min(), most=value.max())
-        .sort("metric", "tool")
+        .sort("metric", *names)
     )

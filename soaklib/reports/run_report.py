@@ -99,7 +99,8 @@ _SECTIONS: Final = (
         """
         select utc(at_us) as "at", round(greatest(soak_seconds(at_us), 0) / 3600, 3) as soak_hour, name, detail
         from (select *, row_number() over () as place from events)
-        where name not in ('METRICS_SNAPSHOT', 'TOKENS_ROTATED', 'TOKENS_KEPT', 'HEALTH_GATE_PASSED', 'AGENTS_CREATED')
+        where name not in ('METRICS_SNAPSHOT', 'TOKENS_ROTATED', 'TOKENS_KEPT', 'HEALTH_GATE_PASSED', 'AGENTS_CREATED',
+                           'LANE_STARTED', 'LANE_ENDED', 'LANE_TOKENS_ROTATED', 'CLOCK_OFFSET')
         order by at_us, place limit 200""",
         "At most 200; all are in soak-events.log.",
     ),
@@ -122,14 +123,18 @@ _SECTIONS: Final = (
         """
         select count(*) as wall_seconds, round(max(schedule_lag_max_us) / 1000, 3) as schedule_lag_max_ms,
                round(quantile_disc(schedule_lag_max_us, 0.99) / 1000, 3) as schedule_lag_p99_ms,
-               round(max(loop_lag_max_us) / 1000, 3) as loop_lag_max_ms, max(in_flight) as in_flight_max,
+               round(max(loop_lag_max_us) / 1000, 3) as loop_lag_max_ms,
+               (select sum(most)::BIGINT from (select max(in_flight) as most from runner_health group by lane))
+                   as in_flight_max,
                max(queue_rows) as queue_rows_max, max(rss_bytes) as rss_max_bytes,
                (select count(*) from invalid_windows) as invalid_windows,
-               coalesce(max(connections_open), 0) as connections_max,
+               coalesce((select sum(most) from (select max(connections_open) as most from runner_health group by lane)),
+                        0)::BIGINT as connections_max,
                coalesce(sum(connections_opened), 0)::BIGINT as connections_opened,
                coalesce(sum(connections_lost), 0)::BIGINT as connections_lost
         from runner_health""",
-        "An invalid window is a soak-minute in which the generator was late; verdicts leave it out.",
+        "An invalid window is a soak-minute in which the generator was late; verdicts leave it out. Of a fleet the "
+        "most that each sender had in flight and open are added up: there were no more at a time.",
     ),
 )
 

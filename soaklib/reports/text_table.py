@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["cell", "markdown_table", "plain_table"]
 
-_WHOLE_FROM: Final = 1e6
+_WHOLE_FROM: Final = 999_999.5  # six digits of it would be told with an exponent
+
+_MARKUP: Final = str.maketrans({character: f"\\{character}" for character in "\\|<[`*"})
 
 
 def cell(value: object) -> str:
@@ -40,12 +42,13 @@ def _number(value: float) -> str:
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Give a Markdown table; what would end a cell is escaped."""
+    """Give a Markdown table; what would end a cell, or begin markup of a stranger's, is escaped."""
 
     def line(cells: Iterable[str]) -> str:
-        return f"| {' | '.join(text.replace('|', chr(92) + '|') for text in cells)} |"
+        return f"| {' | '.join(cells)} |"
 
-    lines = [line(columns), line(["---"] * len(columns)), *(line(map(cell, row)) for row in rows)]
+    told = ((cell(value).translate(_MARKUP) for value in row) for row in rows)
+    lines = [line(text.translate(_MARKUP) for text in columns), line(["---"] * len(columns)), *map(line, told)]
     return "\n".join(lines)
 
 

@@ -20,7 +20,7 @@ SENTENCE: Final = "sentence"
 
 NOT_KNOWN: Final = "\N{EN DASH}"
 _THIN: Final = "\N{NARROW NO-BREAK SPACE}"
-_SHOWN: Final = frozenset({"%", "ms", "s", "MiB", "MB a soak-hour", "ms a soak-hour", "soak s", "soak h", "files"})
+_SHOWN: Final = frozenset({"%", "ms", "s", "MiB", "MiB a soak-hour", "soak s", "soak h", "files", "US dollars"})
 """Units that are said with the value; all others (calls, rows) are said by the sentence around it."""
 
 _PERCENTS: Final = frozenset({"%", "percentage points"})
@@ -77,7 +77,7 @@ def worded_interval(low: float | None, high: float | None, unit: str) -> str:
     """Give an interval as people read it, its unit said at the end; one without an upper end is said to be that."""
     if low is None:
         return NOT_KNOWN
-    if high is None:
+    if high is None or high == math.inf:
         return f"at least {_with_unit(_number(low, unit), unit)}"
     places = places_for(low, high)
     return f"{_number(low, unit, places)} to {_with_unit(_number(high, unit, places), unit)}"

@@ -358,7 +358,8 @@ CATALOGUE: Final[tuple[Family, ...]] = (
             select count(*)::BIGINT as segments, greatest(count(*) - 1, 0)::BIGINT as gaps,
                    coalesce(sum(started_at_us - before_us), 0) / 1e6 as gap_wall_s,
                    count(*) filter (before_us is null and segment > 0)::BIGINT as unknown_gaps,
-                   coalesce(max(soak_ended_s), max(soak_started_s)) / 3600 as reached_h
+                   greatest(max(soak_ended_s), max(soak_started_s),
+                            if(bool_or(ended_at_us is null), (select max(soak_s) from calls), null)) / 3600 as reached_h
             from ordered""",
         columns={"segments": _COUNT, "gaps": _COUNT, "gap_wall_s": Stated("s"), "unknown_gaps": _COUNT,
                  "reached_h": Stated("soak h")},

@@ -41,6 +41,15 @@ def test_a_state_holds_halfway_to_its_neighbours(figure):
     assert to_hex(open_bar.get_facecolor()) == STATE_LOOKS["open"].colour
 
 
+def test_a_breaker_that_names_no_tool_has_its_row(figure):
+    """A gateway with one breaker for all has one that opens, too."""
+    states = _states([0, 60, 120], ["closed", "open", "open"], tool=None).cast({"tool": pl.String})
+    charts.breaker_activity(states, _FAST_FAILS, figure=figure)
+    upper, _ = figure.axes
+    assert [label.get_text() for label in upper.get_yticklabels()] == ["all tools"]
+    assert _bars(upper) == [(0, 30, "closed"), (30, 120, "open")]
+
+
 def test_missing_scrapes_are_a_gap(figure):
     """Where scrapes are missing for long, no state is drawn."""
     states = _states([0, 60, 120, 600, 660], ["closed"] * 5)

@@ -4,7 +4,7 @@ import polars as pl
 
 from soaklib import charts
 from soaklib.charts.interventions import _row_of
-from soaklib.records import EventName
+from soaklib.records import NOT_MADE, EventName
 
 _EVENTS = pl.DataFrame(
     [
@@ -41,7 +41,15 @@ def test_each_event_stands_in_the_row_of_its_sort(ax):
         "other": [(7200, 3)],
         "went wrong": [(1800, 1)],
     }
-    assert [text.get_text() for text in ax.get_legend().texts] == ["failed, interrupted or late: 1"]
+    assert [text.get_text() for text in ax.get_legend().texts] == ["failed, uncertain, interrupted or late: 1"]
+
+
+def test_what_nobody_knows_to_have_come_about_is_no_success(ax):
+    """A change whose answer was lost, a clock that could not be measured and a warning are crosses, as failures are."""
+    names = [str(name) for name in EventName if name in NOT_MADE or name.endswith(("_UNKNOWN", "_WARNING"))]
+    charts.intervention_timeline(pl.DataFrame({"soak_s": 900.0, "name": names}), ax=ax)
+    assert len(names) == len(NOT_MADE) + 2
+    assert list(_points(ax)) == ["went wrong"]
 
 
 def test_tokens_that_were_kept_are_not_rotated(ax):

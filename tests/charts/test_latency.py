@@ -47,6 +47,18 @@ def test_a_percentile_with_too_few_calls_is_a_gap(figure):
     np.testing.assert_array_equal(_lines(figure.axes[1])["service 0.99"], [np.nan, 900.0, 900.0])
 
 
+def test_no_two_percentiles_look_alike(figure):
+    """Also those that nobody usually asks for: the legend tells each line."""
+    levels = (0.1, 0.25, 0.5, 0.75, 0.9)
+    frame = _frame([(0.0, "openai", "service", level, 1.0 + level, False, 400, True) for level in levels])
+    charts.latency_percentiles(frame, figure=figure, quantiles=levels)
+    (ax,) = figure.axes
+    drawn = [line for line in ax.lines if line.get_label().startswith("service ")]
+    assert len({(line.get_color(), line.get_linestyle()) for line in drawn}) == len(drawn) == 5
+    told = ax.get_legend().legend_handles[:5]
+    assert [line.get_color() for line in told] == [line.get_color() for line in drawn]
+
+
 def test_a_lower_bound_is_marked(figure):
     """Where only a lower bound is known, a triangle stands in the middle of the window and the legend says so."""
     charts.latency_percentiles(_LATENCY, figure=figure)

@@ -45,6 +45,15 @@ def test_denials_are_stacked_by_reason(ax):
     assert ax.get_ylabel() == "denials in 1 min"
 
 
+@pytest.mark.parametrize("others", [[], ["scope"]], ids=["alone", "beside another"])
+def test_a_denial_without_a_reason_is_a_denial(ax, others):
+    """A gateway that does not say why it denied has not denied nothing."""
+    reasons = pl.Series([*others, None], dtype=pl.String)
+    frame = pl.DataFrame({"soak_s": 0.0, "end_s": 60.0, "reason": reasons, "n": 3})
+    charts.denial_spikes(frame, ax=ax)
+    assert _legend(ax) == [*(f"{name}: 3" for name in others), "denied: 3"]
+
+
 def test_a_gateway_without_a_counter_of_denials_is_not_said_to_have_denied_nothing(figure):
     """What it does not count says nothing of what it did."""
     counted = pl.DataFrame(

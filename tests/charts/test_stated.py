@@ -115,6 +115,19 @@ def test_of_many_keys_the_few_that_differ_and_the_largest_are_shown(figure):
     assert bars(figure.axes[0], "counted")[-1] == (0, 0 + 2 + 3 + 4 + 5)
 
 
+def test_what_is_lost_of_one_key_is_not_made_good_by_what_another_has_too_many_of(figure):
+    """Keys that are shown as one may differ both ways: each way has its bar."""
+    many = pl.DataFrame(
+        {
+            "key": [f"k{n}" for n in range(12)], "source": "gateway", "stated_most": 100.0, "counted": 100.0,
+            "lost": [5.0 * (n % 2) for n in range(12)], "too_many": [5.0 * (1 - n % 2) for n in range(12)],
+        }
+    )  # fmt: skip
+    charts.usage_books(TOKENS.clear(), many, figure=figure)
+    (ax,) = figure.axes
+    assert bars(ax, "wrong")[-2:] == [(500, 515), (490, 500)]
+
+
 def test_what_nobody_knows_to_have_been_counted_has_no_bar(figure):
     """Its place says so; what was stated is shown."""
     unknown = USAGE.with_columns(counted=pl.lit(None, dtype=pl.Float64), lost=0.0, too_many=0.0)

@@ -1,6 +1,7 @@
 """The verdict table."""
 
 import datetime as dt
+import math
 
 import polars as pl
 import pytest
@@ -32,6 +33,21 @@ def test_rows_say_what_was_measured_and_required():
     )
 
 
+@pytest.mark.parametrize(
+    ("measure", "low", "told"),
+    [
+        (99.99996, 99.9991, "99.99996 (99.999 to 100)"),
+        (0.0004, 0.00001, "0.0004 (0.00001 to 100)"),
+        (1e-12, 0.0, "1e-12 (0 to 100)"),
+        (-0.04, -100.0, "-0.040 (-100 to 100)"),
+    ],
+)
+def test_a_measure_that_is_not_whole_is_not_told_as_whole(measure, low, told):
+    """One failure in a million calls is there, and so is one false-allow."""
+    verdicts = _VERDICTS.head(1).with_columns(measure=pl.lit(measure), low=pl.lit(low), high=pl.lit(100.0))
+    assert charts.verdict_table(verdicts).rows[0][2] == told
+
+
 def test_html_is_escaped_and_states_have_signs():
     """Text is shown as it is, and a state is told by a sign beside its colour."""
     shown = charts.verdict_table(_VERDICTS)._repr_html_()
@@ -55,6 +71,8 @@ def test_a_frame_is_written_without_quotes():
     page = shown._repr_html_()
     assert "&lt;b&gt;" in page
     assert page.count("text-align:right") == 9
+    large = pl.DataFrame({"s": [86_400.0, 9_999.6, 1_234.4, math.nan, 0.000012344, 12.34567]})
+    assert [row[0] for row in charts.frame_table(large).rows] == ["86,400", "10,000", "1,234", "", "1.234e-05", "12.35"]
     assert charts.frame_table(pl.DataFrame({"is": [True, None]})).rows == (("True",), ("",))
 
 

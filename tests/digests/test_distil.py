@@ -4,6 +4,7 @@ import gzip
 import json
 import shutil
 
+import polars as pl
 import pytest
 from gateway_digests import write_run
 
@@ -41,6 +42,27 @@ def test_no_path_and_no_name_of_the_machine_is_kept(kept):
     """The paper's claims say every setting; where it is a path, its name is enough. The host's is left out."""
     kept_claims = json.loads(gzip.decompress((kept["slow"].folder / "claims.json.gz").read_bytes()))
     assert kept_claims == [{"name": "settings[plan].value", "value": "soak.toml"}]
+
+
+@pytest.mark.parametrize(
+    ("host", "kept"),
+    [
+        ("gateway.corp.example", "at https://address/v1 (address), gateway.corp.example.org and Gateway"),
+        ("10.0.3.7", "at https://address/v1 (address), 10.0.3.7.org and Gateway"),
+        ("gateway", "at https://address/v1 (address), gateway.org and Gateway"),
+        ("127.0.0.1", "at https://127.0.0.1:8443/v1 (127.0.0.1:8443), 127.0.0.1.org and Gateway"),
+    ],
+)
+def test_no_address_of_a_gateway_is_kept(run_folder, tmp_path, host, kept):
+    """Where a gateway is found is nobody's business who reads a table; a word that is alike is no address."""
+    said = f"at https://{host}:8443/v1 ({host}:8443), {host}.org and Gateway"
+    _changed(run_folder, f"update run set target = 'https://{host}:8443'")
+    _changed(run_folder, f"update verdicts set detail = '{said}' where name = 'healthy'")
+    (run_folder / "claims.json").write_text(json.dumps([{"name": "run.target", "value": said}]))
+    folder = soaklib.digest(run_folder, tmp_path / "digest", name="thin")
+    told = json.loads(gzip.decompress((folder / "claims.json.gz").read_bytes()))
+    assert told == [{"name": "run.target", "value": kept}]
+    assert pl.read_parquet(folder / "verdicts.parquet").filter(name="healthy")["detail"].to_list() == [kept]
 
 
 def refusal_of(run_folder, tmp_path):

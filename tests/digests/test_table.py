@@ -66,9 +66,19 @@ def test_cpu_sessions_recovery_and_denials_are_counted(table):
         ([True, True], [False] + [True] * 10, (1.0, "", "1 call sent after its end failed")),
         ([True, True], [True] * 10, (None, "no effect", "none of the 2 calls that were sent while it lasted failed")),
         ([], [True] * 10, (None, "no effect", "none of the 0 calls that were sent while it lasted failed")),
-        ([False], [True] * 9, (None, "not back", "0 of 9 calls after its end failed; ten on end were never served")),
+        (
+            [False],
+            [True] * 9,
+            (None, "too few calls", "0 of 9 calls after its end failed; ten on end were never served"),
+        ),
+        ([False], [], (None, "too few calls", "0 of 0 calls after its end failed; ten on end were never served")),
+        (
+            [False],
+            [True] * 9 + [False],
+            (None, "not back", "1 of 10 calls after its end failed; ten on end were never served"),
+        ),
     ],
-    ids=["at once", "after a call", "nothing failed", "no call met it", "too few calls"],
+    ids=["at once", "after a call", "nothing failed", "no call met it", "too few calls", "no call", "never again"],
 )
 def test_who_met_no_outage_has_not_recovered(during, after, said):
     """A placebo of an outage, as the real 4Runr's chaos is, is no recovery in no time."""
@@ -139,3 +149,9 @@ def test_the_overview_has_a_row_a_gateway_in_words(kept):
     assert " to " in rows["slow"]["memory slope, MiB an hour"]
     assert rows["slow"]["memory slope, MiB an hour"].endswith(", drift")
     assert rows["slow"]["outside the outage"].startswith("100")
+
+
+def test_of_no_kept_runs_there_is_an_empty_table_each():
+    """A folder without digests is told as one; nothing breaks."""
+    assert soaklib.gateway_minutes({}).columns == ["gateway", "panel", "line", "soak_s", "value"]
+    assert (soaklib.gateway_table({}).height, soaklib.told_apart({}, "median").height) == (0, 0)

@@ -177,6 +177,23 @@ def test_a_phase_that_is_off_is_a_gap(page, data):
     assert shown == [None if off else y for off, y in zip(chaos, data["success"]["y"], strict=True)]
 
 
+def test_a_gap_and_a_bound_are_told(browser, data, tmp_path):
+    """Where no runner lived is among what happened, and of calls that were given up no more is said than is known."""
+    bound = [
+        {**one, "columns": {**one["columns"], "at_least": [True] * len(one["columns"]["y"])}} for one in data["latency"]
+    ]
+    gap = {"start_s": 21_240.0, "end_s": None, "kind": "gap", "label": "runner was down"}
+    path = tmp_path / "gap.html"
+    path.write_text(html_page([{**data, "latency": bound, "marks": [*data["marks"], gap]}]), "utf-8")
+    browser._driver.get(path.as_uri())
+    browser.wait(lambda: browser.script("return !!document.querySelector('#latency *')"), 20, "the last chart")
+    assert browser.script("return document.getElementById('changes').textContent").endswith("H+5:54 runner was down")
+    assert " to at least " in browser.script("return document.getElementById('latency-says').textContent")
+    browser.script("document.getElementById('values-box').open = true")
+    cell = "const one = document.querySelector('#values tbody td:last-child'); return one && one.textContent"
+    assert browser.wait(lambda: browser.script(cell), 5, "the table").startswith("at least ")
+
+
 def test_log_axes_and_themes_draw_the_same_window(page):
     """A logarithmic axis, the other measure and the other theme keep what is zoomed to."""
     page.script("document.getElementById('in').click()")

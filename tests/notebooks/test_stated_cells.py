@@ -66,3 +66,17 @@ def test_a_run_that_has_none_says_so_in_a_sentence(name, tmp_path, capsys):
     assert cell_shows(name, run_of(tmp_path / "run"), CELLS[name][0]) is None
     assert capsys.readouterr().out.startswith("no answer states ")
     assert not Path(tmp_path / "run" / "figures").exists()
+
+
+def test_what_nobody_knows_of_a_counter_is_not_called_nothing(tmp_path):
+    """The notebook on denials says of a gateway without such a counter that it is not known what it counted."""
+    names = {}
+    [path] = [path for path in find_notebooks() if path.stem == "20-denials"]
+    cells = {cell.id: cell.source for cell in nbformat.read(path, as_version=4).cells}
+    exec(cells["parameters"], names)  # noqa: S102 - our own notebook
+    names["run_id"] = str(run_of(tmp_path / "run"))
+    for id_ in ("load", "chart", "conclusion"):
+        source = cells[id_].replace("\nMarkdown(", "\nshown = Markdown(")
+        exec(source, names)  # noqa: S102 - our own notebook
+    names["run"].close()
+    assert names["shown"].data.startswith("0 calls were denied; how many the gateway counted is not known.")

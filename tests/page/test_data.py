@@ -10,8 +10,9 @@ from stored_rows import outcome, written_run
 
 import soaklib
 from soaklib.analysis.verdicts.sentence import verdict_sentence, verdict_word
-from soaklib.page.data import MOST_POINTS, _value, board, page_data, window
+from soaklib.page.data import MOST_POINTS, _plain, _value, board, page_data, window
 from soaklib.plan.model import load_plan
+from soaklib.records import Event, EventName
 
 _SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 
@@ -58,6 +59,20 @@ def test_the_latency_series_are_those_of_the_public_function(run, data):
     assert found["n"] == frame["n"].to_list()
 
 
+def test_a_percentile_among_calls_that_were_given_up_is_a_bound(tmp_path):
+    """Which of a series' values are lower bounds is told, and nothing of a series that has none."""
+    lost = {"kind": "timeout", "status": None, "reason": "read_timeout", "done_at_us": 30_000_000}
+    rows = [outcome(n, **(lost if n % 10 == 0 else {})) for n in range(100)]
+    written_run(tmp_path, plan=load_plan(), rows=rows)
+    with soaklib.open_run(tmp_path) as run:
+        told = {
+            (one["tool"], one["measure"], one["percentile"]): one["columns"].get("at_least")
+            for one in page_data(run)["latency"]
+        }
+    assert told["all tools", "response", "p50"] is None
+    assert told["all tools", "response", "p99"] == told["serpapi", "service", "p99"] == [True]
+
+
 def test_kinds_add_up_to_the_loads_calls_and_are_nought_where_none_was(run, data):
     """A kind without a call in a window is 0 there, not a line drawn across; all kinds add up to the load."""
     assert sum(sum(columns["n"]) for columns in data["kinds"].values()) == run.outcomes(where="purpose = 'load'").height
@@ -68,7 +83,7 @@ def test_kinds_add_up_to_the_loads_calls_and_are_nought_where_none_was(run, data
 def test_the_board_begins_with_what_is_open(data):
     """What failed comes first, then what could not be judged, then the passes."""
     states = [row["state"] for row in data["criteria"]]
-    assert states == ["insufficient"] * 2 + ["pass"] * 23 + ["not applicable"] * 10
+    assert states == ["insufficient"] * 2 + ["pass"] * 24 + ["not applicable"] * 10
 
 
 def test_a_measure_is_said_with_its_unit_and_no_more_digits_than_its_interval_warrants(data):
@@ -81,6 +96,7 @@ def test_a_measure_is_said_with_its_unit_and_no_more_digits_than_its_interval_wa
     thresholds = {row["name"]: row["threshold"] for row in data["criteria"]}
     assert thresholds["success rate"] == "\u2265 97\u202f%"
     assert said["no drift in errors"][0] == "0 pp"
+    assert said["no drift in errors"][1].endswith(" pp")
     assert said["no drift in gateway memory"] == ("\u2013", "\u2013")
 
 
@@ -107,6 +123,18 @@ def test_a_share_that_is_not_whole_is_not_told_as_whole(value):
     told = _value(value)
     assert (told == 100) is (value == 100)
     assert told == pytest.approx(value, rel=1e-5)
+
+
+@pytest.mark.parametrize("first", ["Without", "selected", "the"])
+def test_what_a_stranger_says_is_bounded_whatever_it_begins_with(tmp_path, first):
+    """Only the queries of criteria are told whole, for they can be asked again."""
+    said = Event(0, EventName.CHANGE_FAILED, f"{first} {'x' * 5000}", None)
+    written_run(tmp_path, plan=load_plan(), rows=[outcome(0)], events=[said])
+    long = {"name": "healthy", "state": "pass", "query": f"select {'1 + ' * 500} 1"}
+    with soaklib.open_run(tmp_path) as run:
+        [event] = page_data(run, [])["events"]
+    assert len(event["detail"]) == 401
+    assert _plain(long) == long
 
 
 def test_the_data_are_strict_json_and_bounded(data):

@@ -38,6 +38,25 @@ def test_a_fall_in_the_middle_of_a_text_is_a_reset(tmp_path):
         assert sections(metrics_analysis(run))["Counters"] == [["calls_total", "90"]]
 
 
+def test_a_level_is_told_of_the_same_series_at_both_ends(tmp_path):
+    """Two pools that keep their size do not grow: what is not told apart is added up, and a quantile has no sum."""
+    sizes = [("connections", "pool", "a", 10.0), ("connections", "pool", "b", 1000.0)]
+    waits = [("wait_seconds", "quantile", "0.5", 0.2), ("wait_seconds", "quantile", "0.9", 3.0)]
+    samples = [
+        (minute * 60_000_000, metric, ((label, value),), level)
+        for minute in range(3)
+        for metric, label, value, level in sizes + waits
+    ]
+    with write_run(tmp_path, [], samples, []) as run:
+        [table] = [part for part in metrics_analysis(run).split("\n\n") if part.startswith("Levels")]
+    assert [line.split() for line in table.splitlines()[2:]] == [
+        ["metric", "quantile", "first", "last", "least", "most"],
+        ["connections", "-", "1,010", "1,010", "1,010", "1,010"],
+        ["wait_seconds", "0.5", "0.2", "0.2", "0.2", "0.2"],
+        ["wait_seconds", "0.9", "3", "3", "3", "3"],
+    ]
+
+
 def test_counters_of_processes_in_turn_are_said_to_be(tmp_path):
     """Start times tell them apart; without, it is not known what those that fall have counted."""
     values = (1000, 400, 1010, 410, 1020, 420)

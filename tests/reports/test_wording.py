@@ -34,6 +34,7 @@ from soaklib.whitepaper.claims import Claim
         (0.91, PERCENTILE, "91st"),
         (0.12, PERCENTILE, "12th"),
         (9.124, "files", "9.124\N{NARROW NO-BREAK SPACE}files"),
+        (0.25, "US dollars", "0.25\N{NARROW NO-BREAK SPACE}US dollars"),
         (
             "Drifts by -2.507 (90 % interval -5 to 1), power 15% there, 34560 points of 1.2345.",
             SENTENCE,
@@ -66,6 +67,7 @@ def test_an_interval_says_its_unit_at_the_end():
     """An interval is two numbers and one unit; where calls were given up, it may have no upper end."""
     assert worded_interval(97.5, 100.0, "%") == "97.5 to 100\N{NARROW NO-BREAK SPACE}%"
     assert worded_interval(3.0, None, "ms") == "at least 3\N{NARROW NO-BREAK SPACE}ms"
+    assert worded_interval(3.0, math.inf, "ms") == "at least 3\N{NARROW NO-BREAK SPACE}ms"
     assert worded_interval(None, 3.0, "ms") == "\N{EN DASH}"
 
 

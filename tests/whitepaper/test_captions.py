@@ -2,6 +2,7 @@
 
 import pytest
 
+from soaklib.whitepaper.catalogue import CATALOGUE
 from soaklib.whitepaper.claims import Claim
 from soaklib.whitepaper.document import plain
 from soaklib.whitepaper.ledger import Ledger
@@ -14,8 +15,11 @@ class _Claims(Ledger):
 
     def __init__(self, **claims):
         self.claims = {}
+        units = {f"{family.name}.{name}": told.unit for family in CATALOGUE for name, told in family.columns.items()}
         for name, (value, low) in claims.items():
-            self.claims[name] = Claim.made(name, "", "", {}, value=value, unit="", n=None, low=low, high=low)
+            self.claims[name] = Claim.made(
+                name, "", "", {}, value=value, unit=units.get(name, ""), n=None, low=low, high=low
+            )
 
 
 def _said(name, **claims):
@@ -32,6 +36,15 @@ def test_a_slope_without_an_interval_is_not_told():
     assert "50.89" not in _memory(None)
     assert _memory(None).endswith("too few points to tell a slope or an interval (n = 2).")
     assert "50.89" in _memory(48.0)
+
+
+@pytest.mark.parametrize(("figure", "family"), [("gateway", "memory"), ("generator", "own_memory")])
+def test_a_slope_is_told_with_its_unit(figure, family):
+    """How much memory grew in how long: a bare number would say neither, of the slope and of its interval."""
+    known = {f"{family}.n": (40, None), "levels.drift": (90.0, None), f"{family}.slope_per_hour": (50.89, 48.0)}
+    said = _said(f"drift-{figure}-memory", **known)
+    assert "50.89\N{NARROW NO-BREAK SPACE}MiB a soak-hour (" in said
+    assert "48\N{NARROW NO-BREAK SPACE}MiB a soak-hour)" in said
 
 
 @pytest.mark.parametrize(("sufficient", "is_told"), [(True, True), (False, False)])

@@ -23,7 +23,7 @@ from soaklib.whitepaper.sections.figures import FIGURES, drawn
 from soaklib.whitepaper.sections.front import _ended, _failed
 from soaklib.whitepaper.sections.glossary import MEANINGS, TERMS
 from soaklib.whitepaper.sections.limits import limits
-from soaklib.whitepaper.sections.questions import QUESTIONS
+from soaklib.whitepaper.sections.questions import CREEP, QUESTIONS, judged
 from soaklib.whitepaper.sections.references import WORKS
 from soaklib.whitepaper.sections.results import _answered
 from soaklib.whitepaper.sections.setup import setup
@@ -91,6 +91,13 @@ def test_every_verdict_is_told_once(writer, sample_ledger):
         detail = row.claims["detail"].text.replace("\N{NARROW NO-BREAK SPACE}", " ")
         alike = sum(other.claims["detail"].text == row.claims["detail"].text for other in rows)
         assert text.count(detail) == alike, row.name
+
+
+def test_a_difference_of_shares_is_told_in_points(writer):
+    """A table has no sentence around a measure that would say of what it is."""
+    rows = [row for table in judged(writer, CREEP) for row in table.rows]
+    [errors] = [plain(row[2].text) for row in rows if plain(row[0].text) == "no drift in errors"]
+    assert errors.startswith("0 pp")
 
 
 def test_a_criterion_that_no_question_claims_is_told_all_the_same(sample_ledger):
@@ -305,6 +312,18 @@ def test_a_resumed_run(ask):
     assert "It was cut off and taken up again, which left 1 gap without a runner, 7.5 s of wall time in all." in text
     assert re.search(r"\d+ calls that were planned meanwhile are of kind missed", text)
     assert "2 stretches in which a runner lived" in text
+
+
+@pytest.mark.parametrize("is_resumed", [False, True], ids=["of one stretch", "of two"])
+def test_a_run_that_goes_on_has_reached_its_latest_call(ask, is_resumed):
+    """Not the beginning of the stretch that lasts, nor the end of the one before it."""
+    later = "values (1, 60000000, 21248.3, null, null, 1)"
+    before = ["update segments set ended_at_us = 50000000, soak_ended_s = 21248.3", f"insert into segments {later}"]
+    ends = "update segments set ended_at_us = null, soak_ended_s = null"
+    writer = ask(*(before if is_resumed else [ends]), "update run set status = 'running', completed_utc = null")
+    reached = writer.ledger._run.sql("select max(soak_s) / 3600 from calls").item()
+    assert reached > 23
+    assert f"it had reached {reached:.4g} soak h of 24 soak-hours" in plain_text([Paragraph(_ended(writer))])
 
 
 def test_a_run_in_which_nothing_was_recorded(copy_sample):

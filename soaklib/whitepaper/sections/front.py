@@ -50,10 +50,13 @@ def _blocks(writer: Writer, figures: Path) -> Iterator[Block]:
 
 def _done(writer: Writer) -> Text:
     target = "the reference gateway of soaklib" if writer.count("run.embedded") else "the gateway at {run.target}"
+    was_changed = writer.count("rotations.made") or any(
+        row.claims["state"].value == "made" for row in writer.ledger.rows("changes")
+    )
     text = (
         f"This run put {target} under a steady load of {{run.rps}} {{run.rps?slot:slots}} a soak-second for "
-        "{run.hours} planned soak-hours, changed things under it on schedule, and wrote down what became of every "
-        "call: {totals.planned} were planned and {totals.sent} sent."
+        f"{{run.hours}} planned soak-hours,{' changed things under it on schedule,' * bool(was_changed)} and wrote "
+        "down what became of every call: {totals.planned} were planned and {totals.sent} sent."
     )
     if writer.count("run.is_fast"):
         text += (
@@ -94,9 +97,10 @@ def _tiles(writer: Writer) -> Iterator[Tile]:
     )  # fmt: skip
     tail = "latency[response/0.99]"
     has_tail = writer.has(f"{tail}.latency_ms") and bool(writer.ledger[f"{tail}.sufficient"].value)
+    bound = "at least " * (has_tail and bool(writer.ledger[f"{tail}.at_least"].value))
     yield Tile(
         "Response time",
-        writer.say(f"{{{tail}.latency_ms}}") if has_tail else unknown,
+        writer.say(f"{bound}{{{tail}.latency_ms}}") if has_tail else unknown,
         writer.say(f"{{{tail}.quantile}} percentile; {{{tail}.latency_ms:interval}}")
         if has_tail else writer.say("too few calls for the tail"),
         _tone(writer, "no drift in latency (p99)"),

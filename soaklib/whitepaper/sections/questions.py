@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from soaklib.analysis.verdicts.units import POINTS
 from soaklib.whitepaper.document import Cell, Column, Stated, Table, Words
 from soaklib.whitepaper.prose import joined
 
@@ -75,7 +76,8 @@ def _name(row: Row) -> Text:
 
 def _row(writer: Writer, row: Row) -> tuple[Cell, ...]:
     measure = row.claims["measure"]
-    text = writer.say("{row.measure}", row=row)
+    points = measure.unit == POINTS and measure.value is not None  # a sentence would say them itself
+    text = joined(writer.say("{row.measure}", row=row), (Words(" pp"),) * points)
     if measure.low is not None and measure.high is not None and measure.low < measure.high:
         text = joined(text, (Words(" ("),), writer.say("{row.measure:interval}", row=row), (Words(")"),))
     is_told_on_the_front = row.claims["state"].value in {"insufficient", "fail"}
