@@ -29,3 +29,11 @@ def plain_text(blocks):
     """Give all that some blocks say, with plain spaces and apostrophes."""
     text = "\n".join(texts_of(blocks))
     return text.replace("\N{NARROW NO-BREAK SPACE}", " ").replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+
+
+def figures_of(blocks):
+    for block in blocks:
+        if isinstance(block, Figure):
+            yield block
+        elif isinstance(block, Section):
+            yield from figures_of(block.blocks)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from paper_texts import plain_text
+from paper_texts import figures_of, plain_text
 
 import soaklib
 from soaklib.errors import RunError
@@ -19,7 +19,7 @@ from soaklib.whitepaper.ledger import Ledger, Row
 from soaklib.whitepaper.prose import Writer
 from soaklib.whitepaper.sections import written_paper
 from soaklib.whitepaper.sections.changes import _shift, changes
-from soaklib.whitepaper.sections.figures import FIGURES, drawn
+from soaklib.whitepaper.sections.figures import FIGURES
 from soaklib.whitepaper.sections.front import _ended, _failed
 from soaklib.whitepaper.sections.glossary import MEANINGS, TERMS
 from soaklib.whitepaper.sections.limits import limits
@@ -171,14 +171,6 @@ def test_the_last_good_run_is_told(copy_sample, sample_ledger):
         _comparison(folder, endpoints=None)
 
 
-def _figures(blocks):
-    for block in blocks:
-        if isinstance(block, Figure):
-            yield block
-        elif isinstance(block, Section):
-            yield from _figures(block.blocks)
-
-
 def _links(value):
     match value:
         case Link():
@@ -193,7 +185,7 @@ def _links(value):
 def test_every_figure_is_there_with_n(writer):
     """Each caption states its n, and an interval or why there is none."""
     paper = written_paper(writer, Path("nowhere"))
-    figures = list(_figures(paper.sections))
+    figures = list(figures_of(paper.sections))
     # a steady load that streams nothing; books without a difference
     nothing_to_see = {"tool-usage", "first-token", "reconciliation-residuals"}
     assert {figure.name for figure in figures} == set(FIGURES) - nothing_to_see
@@ -207,43 +199,10 @@ def test_figures_and_works_are_pointed_at(writer):
     """The text points at every figure but the one on the first page, and at every work; it points at nothing else."""
     paper = written_paper(writer, Path("nowhere"))
     links = list(_links(paper.sections))
-    figures = {figure.name for figure in _figures(paper.sections)}
+    figures = {figure.name for figure in figures_of(paper.sections)}
     assert {link.target for link in links if link.kind == "figure"} == figures - {"success-rate"}
     assert {link.target for link in links if link.kind == "reference"} == set(WORKS)
     assert {link.target for link in links if link.kind == "file"} == {"claims.json"}
-
-
-def test_a_figure_that_would_show_nothing_is_a_sentence(ask):
-    """Where no breaker acted and no token was rotated, that is said, and no empty picture is shown."""
-    writer = ask(
-        "update outcomes set kind = 'ok', reason = null where kind in ('fast_fail', 'upstream_error')",
-        "update samples set value = 0 where metric in ('gateway_breaker_state', 'gateway_retries_total', "
-        "'gateway_cache_hits_total')",
-        "delete from events where name = 'TOKENS_ROTATED'",
-    )
-    names = ("breaker-activity", "retries-and-cache", "rotation-impact")
-    blocks = [block for name in names for block in drawn(writer, Path("nowhere"), name)]
-    text = plain_text(blocks)
-    assert "No breaker opened, and no call met a fast-fail or an upstream error." in text
-    assert "The gateway counted neither retries nor cache hits." in text
-    assert "No token was rotated." in text
-    assert list(_figures(blocks)) == []
-
-
-def test_what_nobody_knows_of_a_counter_is_not_called_nothing(ask):
-    """Where several processes answer the scrapes in turn, and tell no start."""
-    writer = ask(
-        "delete from samples where metric = 'process_start_time_seconds'",
-        "update samples set value = value + 1e6 * (round(at_us / 5e6)::BIGINT % 2) where metric like '%_total'",
-    )
-    captions = [plain(figure.caption) for figure in _figures(drawn(writer, Path("nowhere"), "retries-and-cache"))]
-    assert [caption.partition(": ")[2].partition(".")[0] for caption in captions] == [
-        "n = \N{EN DASH} retries and \N{EN DASH} hits; a dash where nobody knows"
-    ]
-    [denials] = _figures(drawn(writer, Path("nowhere"), "denial-spikes"))
-    assert "as the gateway counted them between scrapes, n = \N{EN DASH}, a dash where nobody knows." in plain(
-        denials.caption
-    )
 
 
 def test_queries_are_in_their_file(writer):

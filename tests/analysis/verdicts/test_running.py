@@ -2,6 +2,7 @@
 
 import pytest
 
+from soaklib.analysis.verdicts.criteria.completeness import full_duration
 from soaklib.analysis.verdicts.criteria.running import no_unplanned_restart
 
 LIVE = (
@@ -80,3 +81,11 @@ def test_without_a_start_time_the_count_of_requests_tells(judged, counted, state
     verdict = judged(*statements)
     assert (verdict.state, verdict.measure) == (state, measure), verdict
     assert verdict.n == (0 if counted is None else 60)
+
+
+def test_a_run_that_goes_on_has_come_as_far_as_its_latest_call(judged_sample):
+    """Its stretch has no end yet."""
+    goes_on = "update run set status = 'running'", "update segments set ended_at_us = null, soak_ended_s = null"
+    verdict = judged_sample(full_duration, *goes_on)
+    assert (verdict.state, verdict.measure) == ("fail", pytest.approx(24, abs=0.01))
+    assert verdict.detail == "status running after 24.00 of 24 soak-hours"

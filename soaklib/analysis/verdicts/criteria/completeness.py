@@ -47,7 +47,9 @@ counter only once it has counted something."""
 
 def full_duration(run: Run) -> Verdict:
     """Did the soak run for its planned time?"""
-    query = "select max(soak_seconds(coalesce(ended_at_us, started_at_us))) / 3600 from segments"
+    query = """
+        select max(soak_seconds(coalesce(ended_at_us, latest_us, started_at_us))) / 3600
+        from segments, (select max(planned_at_us) as latest_us from outcomes)"""  # of one that goes on, or was killed
     hours = number(run, query)
     ended = run.info.status == RunStatus.COMPLETED
     return Verdict(

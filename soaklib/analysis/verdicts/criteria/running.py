@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["no_unplanned_restart"]
 
 _NAME: Final = "no unplanned restart"
-_THRESHOLD: Final = "0 processes of the gateway that took another's place beside no change"
+_THRESHOLD: Final = "0 restarts of the gateway but beside changes"
 
 
 def no_unplanned_restart(run: Run) -> Verdict:
