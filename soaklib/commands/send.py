@@ -29,7 +29,7 @@ from soaklib.store.lock import RunLock
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["flags", "main"]
 
@@ -160,16 +160,14 @@ def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
         )  # fmt: skip
         if job.ends_with_conductor:
             loop.add_reader(sys.stdin.fileno(), stop.set)  # nothing is ever said there: it can only have been closed
-        os.set_blocking(
-            sys.stdout.fileno(), os.isatty(sys.stdout.fileno())
-        )  # a conductor that stands still holds up nobody
-        reporting = asyncio.create_task(_report(sender))
-        try:
-            result = await sender.run(stop)
-        finally:
-            reporting.cancel()
-            await asyncio.wait({reporting})
-        _tell(LaneReport.of(sender, error=result.error).line())
+        with _held_up_by_nobody(sys.stdout.fileno()):
+            reporting = asyncio.create_task(_report(sender))
+            try:
+                result = await sender.run(stop)
+            finally:
+                reporting.cancel()
+                await asyncio.wait({reporting})
+            _tell(LaneReport.of(sender, error=result.error).line())
         return result
 
     result = run_on_the_fastest_loop(sending())
@@ -179,6 +177,17 @@ def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
     if result.status is RunStatus.COMPLETED:
         return ExitCode.OK
     return 128 + (stopped_by[0] if stopped_by else signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def _held_up_by_nobody(descriptor: int) -> Iterator[None]:
+    """Wait for no conductor that stands still; afterwards it is as before, for others may write to the same pipe."""
+    was_waiting = os.get_blocking(descriptor)
+    os.set_blocking(descriptor, os.isatty(descriptor))
+    try:
+        yield
+    finally:
+        os.set_blocking(descriptor, was_waiting)
 
 
 async def _report(sender: Sender) -> None:

@@ -2,7 +2,8 @@
 
 Every file that is due is made anew from the run's data; the database snapshot is taken, and its rows are counted,
 when the gateway's database is named; manifest and bundle come last. What cannot be had is named in the manifest with
-the reason, and never keeps the bundle from being made. A file in which a secret is found is left out.
+the reason, and never keeps the bundle from being made. A file in which a secret is found is left out, and so is one
+whose name no manifest can hold.
 
 The run may be anybody's. What its row names, a database, headers, variables, a gateway, is neither read nor asked: what
 the gateway said of itself the run has kept, and its database is named by whoever collects. Only of a run that was begun
@@ -32,6 +33,7 @@ from soaklib.evidence.manifest import (
     SnapshotState,
     facts_of_run,
     file_entry,
+    no_name_in_a_bundle,
     read_manifest,
     run_files,
     write_manifest,
@@ -197,17 +199,19 @@ class _Evidence:
         if self.wanted.parquet or (self.folder / SEAL_FOLDER).is_dir():
             self._seal()
         snapshot = self._snapshot(earlier)
+        self.left_out |= {name: why for name in run_files(self.folder) if (why := no_name_in_a_bundle(name))}
         self._scan([*self.wanted.known_secrets(), *_own_secrets(info)], snapshot)
         names = [name for name in run_files(self.folder) if name not in self.left_out]
         if DUMP_NAME in self.left_out:
             detail = f"{snapshot.detail}; left out: {self.left_out[DUMP_NAME]}"
             snapshot = snapshot.model_copy(update={"state": SnapshotState.INSUFFICIENT, "detail": detail})
+        left_out = {name.encode("utf-8", "backslashreplace").decode(): why for name, why in self.left_out.items()}
         return BundleManifest(
             **facts_of_run(info),
             collected_with=software(),
             gateway=gateway_facts(info, None if earlier is None else earlier.gateway),
             database_snapshot=snapshot,
-            parts=due_parts(run, names, failed=self.failed, left_out=self.left_out, snapshot=snapshot),
+            parts=due_parts(run, names, failed=self.failed, left_out=left_out, snapshot=snapshot),
             files=tuple(file_entry(self.folder, name) for name in names),
         )
 

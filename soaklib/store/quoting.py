@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["file_pattern", "name_sql", "parquet_sql", "text_sql"]
+__all__ = ["file_pattern", "is_text", "name_sql", "parquet_sql", "text_sql"]
 
 _GLOB: Final = re.compile(r"[*?\[]")
+
+
+def is_text(path: Path | str) -> bool:
+    """Say whether a path is UTF-8 text: DuckDB takes no other, and says so by an error of C++'s."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def name_sql(name: str) -> str:

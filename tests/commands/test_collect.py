@@ -256,6 +256,26 @@ def test_a_bundle_that_cannot_be_written_leaves_nothing(folder):
     assert not list(folder.glob(".*"))
 
 
+@pytest.mark.parametrize(
+    ("name", "shown", "why"),
+    [
+        ("a\\b.txt", "a\\b.txt", "there is a backslash in its name"),
+        ("caf\udce9.txt", "caf\\udce9.txt", "its name is no UTF-8 text"),
+        ("caf\udce9.parquet", "caf\\udce9.parquet", "its name is no UTF-8 text"),
+        ("two\nlines.txt", "two\nlines.txt", "there is a line end or another control character in its name"),
+    ],
+    ids=["backslash", "no text", "no text, a table", "lines"],
+)
+def test_a_file_whose_name_no_manifest_can_hold_is_left_out_and_costs_no_bundle(folder, name, shown, why):
+    """It is named with the reason, and what is packed verifies."""
+    (folder / name).write_text("put here by hand")
+    bundle = collect(folder)
+    assert [(part.name, part.state, part.detail) for part in manifest_of(bundle).parts if part.name == shown] == [
+        (shown, "left out", why)
+    ]
+    assert verify(bundle).problems == []
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path):
     """It is said what to pass."""
     with pytest.raises(RunError, match="does not exist: pass the folder of a run"):
