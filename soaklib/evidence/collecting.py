@@ -50,6 +50,7 @@ from soaklib.safety.own_runs import is_remembered
 from soaklib.safety.redaction import url_secrets
 from soaklib.store.bundle import bundle_name, pack
 from soaklib.store.live import is_published
+from soaklib.store.lock import RunLock
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.whole import whole_file
 
@@ -75,8 +76,8 @@ def collect(
     """Make every file of a run's evidence that is due, and pack it.
 
     The same run gives the same bundle, byte for byte, as long as nothing of it changes. A run that is going on is
-    packed as it is at the moment; its folder gets the bundle and nothing else. The caller holds the run's lock, or
-    knows that nobody else writes to it.
+    packed as it is at the moment; its folder gets the bundle and nothing else. Of any other the caller holds the lock,
+    or knows that nobody else writes to it.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def collect(
     Raises
     ------
     RunError
-        The folder holds no run, or the run's tables hold a secret.
+        The folder holds no run, or the run's tables hold a secret; or it was going on, and has ended meanwhile.
     RecordingError
         The files or the bundle cannot be written.
     """
@@ -144,8 +145,31 @@ def collected(folder: Path, wanted: Wanted) -> tuple[Path, BundleManifest]:
             raise RecordingError(msg) from exc
         bundle = folder / bundle_name(manifest.run_id)
         names = [*MANIFESTS, *(entry.path for entry in manifest.files)]
-        pack(stage, names, bundle, top=manifest.run_id, mtime_s=mtime_s)
+        made = stage / bundle.name  # of a run that is going on two may be made at a time
+        pack(stage, names, made, top=manifest.run_id, mtime_s=mtime_s)
+        if stage != folder:
+            _put_in_place(made, bundle)
     return bundle, manifest
+
+
+def _put_in_place(made: Path, bundle: Path) -> None:
+    """Put the bundle of a run that is going on into its folder, unless it has ended: then its own is on the way.
+
+    Raises
+    ------
+    RunError
+        It has ended.
+    RecordingError
+        It cannot be put there.
+    """
+    if not is_published(bundle.parent):
+        msg = f"the run in {bundle.parent} ended while it was packed as one that is going on: pack it again"
+        raise RunError(msg)
+    try:
+        made.replace(bundle)
+    except OSError as exc:
+        msg = f"the bundle {bundle} cannot be written: {exc.strerror or exc}"
+        raise RecordingError(msg) from exc
 
 
 def _stage(folder: Path, stack: ExitStack) -> Path:
@@ -157,7 +181,9 @@ def _stage(folder: Path, stack: ExitStack) -> Path:
         except RunError:
             if is_published(folder):
                 raise
-            return folder  # its recorder has ended, or was killed: the file itself can be read
+            # its recorder was killed, and the file itself can be read; or it has ended, and the soak's last steps write
+            stack.enter_context(RunLock(folder))
+            return folder
         return stage
     return folder
 
