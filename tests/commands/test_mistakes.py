@@ -11,6 +11,7 @@ import pytest
 from soak_hour import write_soak_hour
 
 from soaklib.commands import collect, notebooks, report, run, sample, schedules, verify, watch, weekly
+from soaklib.commands import main as door
 from soaklib.evidence import checking
 
 READERS = {
@@ -106,6 +107,23 @@ def test_a_bundle_is_not_written_to(tmp_path, capsys, reader):
     (tmp_path / "soak-artifacts-x.tar.gz").touch()
     assert READERS[reader]([str(tmp_path / "soak-artifacts-x.tar.gz")]) == 2
     assert "is a bundle, to which nothing is added: unpack it, and pass the folder" in capsys.readouterr().err
+
+
+def test_what_is_no_run_to_compare_with_is_refused_before_anything_is_done(template, tmp_path, capsys):
+    """Before a week's soak is run, and before a report's notebooks are."""
+    (tmp_path / "nothing").mkdir()
+    for words in (["weekly", "--out", str(tmp_path / "runs")], ["report", str(template)]):
+        before = sorted(template.iterdir())
+        assert door.main([*words, "--against", str(tmp_path / "nothing")]) == 2
+        assert "run.duckdb does not exist: pass the folder of a run" in " ".join(capsys.readouterr().err.split())
+        assert sorted(template.iterdir()) == before
+
+
+def test_a_week_is_not_compared_with_itself(template, capsys):
+    """It would accept its own level, whatever that is."""
+    assert weekly.main(["--resume", str(template), "--against", str(template)]) == 2
+    assert "is the run that is gone on with: pass another" in capsys.readouterr().err
+    assert not (template / "comparison.json").exists()
 
 
 @pytest.mark.parametrize("copier", COPIERS)
