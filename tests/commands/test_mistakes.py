@@ -135,6 +135,27 @@ def test_what_can_be_no_folder_is_told_in_a_sentence(tmp_path, capsys, copier):
     assert COPIERS[copier]([str(tmp_path / "made" / "whole")]) == 0
 
 
+_LANE = ("--lane", "0/2", "--start-at", "2030-01-01T00:00:00Z", "--gateway-url", "http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (["merge", "{run}", "--out"], "--out"),
+        (["send", *_LANE, "--folder"], "--folder"),
+        (["send", *_LANE, "--out"], "--out"),
+    ],
+    ids=["merge", "send into a folder", "send"],
+)
+def test_what_can_be_no_folder_of_a_fleet_is_told_in_a_sentence(template, tmp_path, capsys, words, flag):
+    """Bad usage, and no criterion that fails, as the code of a traceback would say."""
+    (tmp_path / "file").touch()
+    place = f"{tmp_path}/file/in it"
+    assert door.main([*(word.format(run=template) for word in words), place]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{flag} {place} cannot be made a folder: Not a directory" in said or f"{flag} {place}: no folder" in said
+
+
 def test_half_a_sample_does_not_stay(tmp_path, capsys, monkeypatch):
     """A disk that is full in the midst of it: a sentence, the code for that, and room for the next try."""
 
