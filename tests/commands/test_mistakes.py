@@ -126,6 +126,19 @@ def test_a_week_is_not_compared_with_itself(template, capsys):
     assert not (template / "comparison.json").exists()
 
 
+@pytest.mark.parametrize("reader", [*READERS, "verify", "plan"])
+def test_a_path_that_is_no_text_is_told_in_a_sentence(template, tmp_path, capsys, reader):
+    """DuckDB takes none, and would say so by an error of another language's."""
+    folder = tmp_path / "caf\udce9"
+    shutil.copytree(template, folder)
+    others = {
+        "verify": verify.main,
+        "plan": lambda words: run.main(["--check", "--plan", *words]),
+    }
+    assert (READERS | others)[reader]([str(folder / "plan.toml" if reader == "plan" else folder)]) == 2
+    assert "is no UTF-8 text" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize("copier", COPIERS)
 def test_what_can_be_no_folder_is_told_in_a_sentence(tmp_path, capsys, copier):
     """Nothing can lie beneath a file; what is wanted can be had elsewhere."""
