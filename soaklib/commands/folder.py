@@ -15,7 +15,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-__all__ = ["name_latest", "new_folder"]
+__all__ = ["make_private", "name_latest", "new_folder"]
+
+
+def make_private(folder: Path, flag: str) -> None:
+    """Make a folder, private to its user, with all that is above it; one that is there stays as it is.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    flag
+        What named it.
+
+    Raises
+    ------
+    SettingsError
+        There can be no such folder.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        msg = f"{flag} {folder} cannot be made a folder: {exc.strerror or exc}"
+        raise SettingsError(msg) from exc
 
 
 @contextlib.contextmanager

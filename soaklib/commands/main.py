@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from soaklib.commands.streams import lasting_streams
 from soaklib.errors import ExitCode, MissingExtraError, near_miss, needing_extra
 
 if TYPE_CHECKING:
@@ -71,11 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; give its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in {"-h", "--help", "help"}:
-        print(_help())
-        return ExitCode.OK if words else ExitCode.USAGE
+        return _print(_help()) or (ExitCode.OK if words else ExitCode.USAGE)
     if words[0] in {"-V", "--version"}:
-        print(f"soaklib {version('soaklib')}")
-        return ExitCode.OK
+        return _print(f"soaklib {version('soaklib')}")
     name, *rest = words
     if name not in COMMANDS:
         return _say(
@@ -102,6 +101,17 @@ def _help() -> str:
             "  --version  say which soaklib this is",
         ]
     )
+
+
+def _print(text: str) -> int:
+    """Print what was asked for; a reader that is gone, as of ``| head``, costs nothing, a full disk is an error."""
+    try:
+        with lasting_streams(is_urgent=lambda: False):
+            print(text)
+    except OSError as exc:
+        _say(exc.strerror or str(exc))
+        return ExitCode.RECORDING
+    return ExitCode.OK
 
 
 def _say(text: str) -> int:

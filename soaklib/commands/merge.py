@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from soaklib.analysis.measures.generator import missed_by_lane
 from soaklib.analysis.sources.run import open_run
 from soaklib.commands.flags import Flags
+from soaklib.commands.folder import make_private
 from soaklib.commands.process import command
 from soaklib.errors import ExitCode, RunError, SoaklibError
 from soaklib.evidence.judging import exit_code, judge_folder
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = flags().parse_args(arguments)
     try:
         home, lanes = _find(options.folders, options.out)
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(home, "--out")
         with RunLock(home):  # neither while its conductor lives, nor twice at a time
             _merge(home, lanes, frozenset(options.lost))
             print(home.resolve())

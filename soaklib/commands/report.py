@@ -227,6 +227,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _check_claims(folder)
         open_run(folder).close()  # what is no run gets no folder of notebooks
         against = None if options.against is None else find_run(options.against)
+        if against is not None:
+            open_run(against).close()  # before ten notebooks are executed
         if options.reference is not None:
             _judge_against(folder, options.reference)
         renew = options.renew or options.reference is not None

@@ -222,7 +222,10 @@ def _confirm(settings: SoakSettings, console: Console) -> None:
         f"This sends {settings.rps * settings.speed:g} slots a second to {settings.gateway_url} for "
         f"{settings.wall_duration_s / 3600:.1f} hours. Go on? [y/N] "
     )
-    answer = console.input(question)
+    try:
+        answer = console.input(question)
+    except EOFError:  # Ctrl-D, or a terminal that is gone
+        answer = ""
     if answer.strip().lower() not in {"y", "yes"}:
         msg = "not confirmed; no load was sent"
         raise SettingsError(msg)

@@ -12,7 +12,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pydantic import ValidationError
+
 from soaklib.commands.flags import Flags
+from soaklib.commands.folder import make_private
 from soaklib.commands.process import command, run_on_the_fastest_loop, stopping_signals
 from soaklib.errors import ExitCode, SettingsError, SoaklibError
 from soaklib.fleet.job import BEFORE_START, LaneJob, lane_folder
@@ -29,7 +32,7 @@ from soaklib.store.lock import RunLock
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["flags", "main"]
 
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lane = Lane.parse(options.lane)
         job = _given_job(options, lane, rest) if options.job is not None else _own_job(options, lane, rest)
         folder: Path = options.folder or lane_folder(_home(options, job, rest), lane.number)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder, "--folder")
         with RunLock(folder):
             return _send(job, lane, folder)
     except SoaklibError as exc:
@@ -96,11 +99,17 @@ def _own_job(options: argparse.Namespace, lane: Lane, rest: Sequence[str]) -> La
         raise SettingsError(msg)
     start = start_time(options.start_at)
     anchor = start - BEFORE_START
-    return LaneJob(
-        run_id=options.run_id or f"{start:%Y%m%dT%H%M%SZ}-fleet", anchor_utc=anchor, lanes=lane.of,
-        start_us=(start - anchor) // dt.timedelta(microseconds=1), desk=options.desk, target=settings.gateway_url,
-        settings=json.loads(settings.public_json()), plan=load_plan(settings.plan),
-    )  # fmt: skip
+    plan = load_plan(settings.plan)
+    try:
+        return LaneJob(
+            run_id=options.run_id or f"{start:%Y%m%dT%H%M%SZ}-fleet", anchor_utc=anchor, lanes=lane.of,
+            start_us=(start - anchor) // dt.timedelta(microseconds=1), desk=options.desk, target=settings.gateway_url,
+            settings=json.loads(settings.public_json()), plan=plan,
+        )  # fmt: skip
+    except ValidationError as exc:
+        [wrong, *_] = exc.errors()
+        msg = f"--{str(wrong['loc'][0]).replace('_', '-')} {wrong['input']!r}: {wrong['msg']}"
+        raise SettingsError(msg) from exc
 
 
 def start_time(text: str) -> dt.datetime:
@@ -127,9 +136,13 @@ def _home(options: argparse.Namespace, job: LaneJob, rest: Sequence[str]) -> Pat
         home: Path = options.job.parent
         return home
     out = load_settings(rest).out
-    out.mkdir(parents=True, exist_ok=True)
     home = out / job.run_id
-    home.mkdir(mode=0o700, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        msg = f"--out {out} cannot be made a folder: {exc.strerror or exc}"
+        raise SettingsError(msg) from exc
+    make_private(home, "--run-id")
     return home
 
 
@@ -160,16 +173,14 @@ def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
         )  # fmt: skip
         if job.ends_with_conductor:
             loop.add_reader(sys.stdin.fileno(), stop.set)  # nothing is ever said there: it can only have been closed
-        os.set_blocking(
-            sys.stdout.fileno(), os.isatty(sys.stdout.fileno())
-        )  # a conductor that stands still holds up nobody
-        reporting = asyncio.create_task(_report(sender))
-        try:
-            result = await sender.run(stop)
-        finally:
-            reporting.cancel()
-            await asyncio.wait({reporting})
-        _tell(LaneReport.of(sender, error=result.error).line())
+        with _held_up_by_nobody(sys.stdout.fileno()):
+            reporting = asyncio.create_task(_report(sender))
+            try:
+                result = await sender.run(stop)
+            finally:
+                reporting.cancel()
+                await asyncio.wait({reporting})
+            _tell(LaneReport.of(sender, error=result.error).line())
         return result
 
     result = run_on_the_fastest_loop(sending())
@@ -179,6 +190,17 @@ def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
     if result.status is RunStatus.COMPLETED:
         return ExitCode.OK
     return 128 + (stopped_by[0] if stopped_by else signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def _held_up_by_nobody(descriptor: int) -> Iterator[None]:
+    """Wait for no conductor that stands still; afterwards it is as before, for others may write to the same pipe."""
+    was_waiting = os.get_blocking(descriptor)
+    os.set_blocking(descriptor, os.isatty(descriptor))
+    try:
+        yield
+    finally:
+        os.set_blocking(descriptor, was_waiting)
 
 
 async def _report(sender: Sender) -> None:

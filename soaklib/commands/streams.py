@@ -34,7 +34,8 @@ def lasting_streams(is_urgent: Callable[[], bool]) -> Iterator[None]:
     What is written goes nowhere once the terminal is closed or the other end of a pipe is gone. Nobody who says
     something waits until it is read: what a reader is behind with is left out, the oldest words first, and that is
     said. At the end a reader is waited for as long as it reads on, and for some seconds in which it does not; of
-    standard output, which holds results, a full disk is an error, and a reader is waited for as long as it takes.
+    standard output, which holds results, a full disk is an error, and a reader is waited for as long as it takes, also
+    where whoever shares the stream has set it not to wait.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ def lasting_streams(is_urgent: Callable[[], bool]) -> Iterator[None]:
     """
     streams = sys.stdout, sys.stderr
     out, said = _there(streams[0]), _there(streams[1])
+    with contextlib.suppress(OSError):
+        out.flush()  # what was said before comes before
     words = _HandedOver(said) if _is_a_file(said) else None
     sys.stdout = cast("TextIO", _Results(out, words))
     sys.stderr = cast("TextIO", Words(said) if words is None else words)
@@ -78,9 +81,14 @@ def _is_a_file(stream: TextIO) -> bool:
 
 def _takes(stream: TextIO) -> bool:
     """Say whether a stream would take something now; one whose reader is gone does."""
+    return _wait_for_room(stream.fileno(), 0)
+
+
+def _wait_for_room(descriptor: int, most_ms: int | None = None) -> bool:
+    """Wait until a descriptor takes something, and say whether it does."""
     poll = select.poll()
-    poll.register(stream.fileno(), select.POLLOUT)
-    return bool(poll.poll(0))
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(most_ms))
 
 
 def _let_go(stream: TextIO) -> None:
@@ -91,17 +99,26 @@ def _let_go(stream: TextIO) -> None:
 
 
 class _Lasting:
-    """A standard stream that lasts: when nobody is there to read any more, what is written goes nowhere."""
+    """A standard stream that lasts: when nobody is there to read any more, what is written goes nowhere.
 
-    def __init__(self, stream: TextIO) -> None:
+    Parameters
+    ----------
+    stream
+        The stream.
+    descriptor
+        What to write to in its place; None to write to the stream itself.
+    """
+
+    def __init__(self, stream: TextIO, descriptor: _Unbuffered | None = None) -> None:
         self._stream = stream
+        self._to = descriptor or stream
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
         try:
-            return self._stream.write(text)
+            return self._to.write(text)
         except OSError as exc:
             self._failed(exc)
             return len(text)
@@ -122,7 +139,8 @@ class _Results(_Lasting):
     """Standard output, which holds the work: a full disk is an error. It comes after what was said before it."""
 
     def __init__(self, stream: TextIO, words: _HandedOver | None) -> None:
-        super().__init__(stream)
+        # a name that is no text goes out as the bytes that it is: whoever reads it looks for the file
+        super().__init__(stream, _Unbuffered(stream, "surrogateescape") if _is_a_file(stream) else None)
         self._words = words
 
     def write(self, text: str) -> int:
@@ -160,18 +178,35 @@ class Words(_Lasting):
 
 
 class _Unbuffered:
-    """A stream's descriptor: nothing waits in it, and none of the stream's locks is held while it is written to."""
+    """A stream's descriptor: nothing waits in it, and none of the stream's locks is held while it is written to.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._descriptor, self._encoding = stream.fileno(), stream.encoding
+    One that does not wait by itself, since a program that shares it has set it so, is waited for: of what such a one
+    does not take at once, Python's own streams lose the rest.
+
+    Parameters
+    ----------
+    stream
+        The stream.
+    errors
+        What becomes of a character that its encoding lacks; by its code where that is no answer.
+    """
+
+    def __init__(self, stream: TextIO, errors: str = "backslashreplace") -> None:
+        self._descriptor, self._encoding, self._errors = stream.fileno(), stream.encoding, errors
 
     def fileno(self) -> int:
         return self._descriptor
 
     def write(self, text: str) -> int:
-        left = text.encode(self._encoding, "backslashreplace")
+        try:
+            left = text.encode(self._encoding, self._errors)
+        except UnicodeEncodeError:
+            left = text.encode(self._encoding, "backslashreplace")
         while left:
-            left = left[os.write(self._descriptor, left) :]
+            try:
+                left = left[os.write(self._descriptor, left) :]
+            except BlockingIOError:
+                _wait_for_room(self._descriptor)
         return len(text)
 
 

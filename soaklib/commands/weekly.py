@@ -34,7 +34,7 @@ from soaklib.commands.flags import Flags
 from soaklib.commands.only_one import only_one
 from soaklib.commands.process import command, find_folder, stopping_signals
 from soaklib.commands.report import build_report
-from soaklib.errors import ExitCode, RunError, SoaklibError
+from soaklib.errors import ExitCode, RunError, SettingsError, SoaklibError
 from soaklib.evidence.baseline import EarlierRuns, verdicts_code, why_unverified
 from soaklib.evidence.checking import verify
 from soaklib.evidence.collecting import collect
@@ -118,7 +118,7 @@ class _Week:
     def run(self) -> int:
         """Do everything; give the exit code."""
         self._look_around()
-        against = None if self._options.against is None else find_run(self._options.against).resolve()
+        against = None if self._options.against is None else self._asked_for(self._options.against)
         code, folder = self._soak()
         if folder is None:
             return code
@@ -160,6 +160,23 @@ class _Week:
         return code
 
     # -- before
+
+    def _asked_for(self, against: str) -> Path:
+        """Give the run that is to be compared with; what is none is refused before a day is spent.
+
+        Raises
+        ------
+        RunError
+            It is none.
+        SettingsError
+            It is the run that is gone on with, which would be compared with itself.
+        """
+        folder = find_run(against).resolve()
+        run_id = glance_at(folder).info.run_id
+        if self._resumed is not None and glance_at(self._resumed).info.run_id == run_id:
+            msg = f"--against {against} is the run that is gone on with: pass another"
+            raise SettingsError(msg)
+        return folder
 
     def _look_around(self) -> None:
         """Say what earlier weeks left undone.

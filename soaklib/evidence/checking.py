@@ -56,6 +56,7 @@ from soaklib.evidence.results import unfounded_results
 from soaklib.evidence.seal import SEAL_FOLDER, broken_seals
 from soaklib.evidence.secrets_scan import find_secrets
 from soaklib.store.bundle import extract
+from soaklib.store.quoting import refuse_no_text
 from soaklib.store.schema import foreign_schema
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.whitepaper.checking import unfounded_claims
@@ -118,7 +119,7 @@ def verify(bundle: Path, *, reference: Path | None = None) -> Verification:
     Raises
     ------
     RunError
-        There is no such file or folder, or no such good run.
+        There is no such file or folder, or no such good run; or the folder's path is no UTF-8 text.
     """
     if not bundle.exists():
         msg = f"there is no {bundle}; pass a bundle, soak-artifacts-<run-id>.tar.gz, or the folder of an unpacked one"
@@ -127,6 +128,7 @@ def verify(bundle: Path, *, reference: Path | None = None) -> Verification:
         open_run(reference).close()
     with ExitStack() as stack:
         if bundle.is_dir():
+            refuse_no_text(bundle)
             return _verify_folder(bundle, run_files(bundle), reference)
         top = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soaklib-verify-")))
         try:

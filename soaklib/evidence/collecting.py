@@ -2,7 +2,8 @@
 
 Every file that is due is made anew from the run's data; the database snapshot is taken, and its rows are counted,
 when the gateway's database is named; manifest and bundle come last. What cannot be had is named in the manifest with
-the reason, and never keeps the bundle from being made. A file in which a secret is found is left out.
+the reason, and never keeps the bundle from being made. A file in which a secret is found is left out, and so is one
+whose name no manifest can hold.
 
 The run may be anybody's. What its row names, a database, headers, variables, a gateway, is neither read nor asked: what
 the gateway said of itself the run has kept, and its database is named by whoever collects. Only of a run that was begun
@@ -32,6 +33,7 @@ from soaklib.evidence.manifest import (
     SnapshotState,
     facts_of_run,
     file_entry,
+    no_name_in_a_bundle,
     read_manifest,
     run_files,
     write_manifest,
@@ -48,6 +50,7 @@ from soaklib.safety.own_runs import is_remembered
 from soaklib.safety.redaction import url_secrets
 from soaklib.store.bundle import bundle_name, pack
 from soaklib.store.live import is_published
+from soaklib.store.lock import RunLock
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.whole import whole_file
 
@@ -73,8 +76,8 @@ def collect(
     """Make every file of a run's evidence that is due, and pack it.
 
     The same run gives the same bundle, byte for byte, as long as nothing of it changes. A run that is going on is
-    packed as it is at the moment; its folder gets the bundle and nothing else. The caller holds the run's lock, or
-    knows that nobody else writes to it.
+    packed as it is at the moment; its folder gets the bundle and nothing else. Of any other the caller holds the lock,
+    or knows that nobody else writes to it.
 
     Parameters
     ----------
@@ -100,7 +103,7 @@ def collect(
     Raises
     ------
     RunError
-        The folder holds no run, or the run's tables hold a secret.
+        The folder holds no run, or the run's tables hold a secret; or it was going on, and has ended meanwhile.
     RecordingError
         The files or the bundle cannot be written.
     """
@@ -142,8 +145,31 @@ def collected(folder: Path, wanted: Wanted) -> tuple[Path, BundleManifest]:
             raise RecordingError(msg) from exc
         bundle = folder / bundle_name(manifest.run_id)
         names = [*MANIFESTS, *(entry.path for entry in manifest.files)]
-        pack(stage, names, bundle, top=manifest.run_id, mtime_s=mtime_s)
+        made = stage / bundle.name  # of a run that is going on two may be made at a time
+        pack(stage, names, made, top=manifest.run_id, mtime_s=mtime_s)
+        if stage != folder:
+            _put_in_place(made, bundle)
     return bundle, manifest
+
+
+def _put_in_place(made: Path, bundle: Path) -> None:
+    """Put the bundle of a run that is going on into its folder, unless it has ended: then its own is on the way.
+
+    Raises
+    ------
+    RunError
+        It has ended.
+    RecordingError
+        It cannot be put there.
+    """
+    if not is_published(bundle.parent):
+        msg = f"the run in {bundle.parent} ended while it was packed as one that is going on: pack it again"
+        raise RunError(msg)
+    try:
+        made.replace(bundle)
+    except OSError as exc:
+        msg = f"the bundle {bundle} cannot be written: {exc.strerror or exc}"
+        raise RecordingError(msg) from exc
 
 
 def _stage(folder: Path, stack: ExitStack) -> Path:
@@ -155,7 +181,9 @@ def _stage(folder: Path, stack: ExitStack) -> Path:
         except RunError:
             if is_published(folder):
                 raise
-            return folder  # its recorder has ended, or was killed: the file itself can be read
+            # its recorder was killed, and the file itself can be read; or it has ended, and the soak's last steps write
+            stack.enter_context(RunLock(folder))
+            return folder
         return stage
     return folder
 
@@ -197,17 +225,19 @@ class _Evidence:
         if self.wanted.parquet or (self.folder / SEAL_FOLDER).is_dir():
             self._seal()
         snapshot = self._snapshot(earlier)
+        self.left_out |= {name: why for name in run_files(self.folder) if (why := no_name_in_a_bundle(name))}
         self._scan([*self.wanted.known_secrets(), *_own_secrets(info)], snapshot)
         names = [name for name in run_files(self.folder) if name not in self.left_out]
         if DUMP_NAME in self.left_out:
             detail = f"{snapshot.detail}; left out: {self.left_out[DUMP_NAME]}"
             snapshot = snapshot.model_copy(update={"state": SnapshotState.INSUFFICIENT, "detail": detail})
+        left_out = {name.encode("utf-8", "backslashreplace").decode(): why for name, why in self.left_out.items()}
         return BundleManifest(
             **facts_of_run(info),
             collected_with=software(),
             gateway=gateway_facts(info, None if earlier is None else earlier.gateway),
             database_snapshot=snapshot,
-            parts=due_parts(run, names, failed=self.failed, left_out=self.left_out, snapshot=snapshot),
+            parts=due_parts(run, names, failed=self.failed, left_out=left_out, snapshot=snapshot),
             files=tuple(file_entry(self.folder, name) for name in names),
         )
 

@@ -27,6 +27,14 @@ _COPY: Final = re.compile(r"COPY (?P<table>\S+|.*\"\S*) \(.*\) FROM stdin;\n")
 _MOST_WORDS: Final = 80  # SQLite quotes the statement, of which no more than this is shown
 _MOST_STATEMENT_LINES: Final = 100_000
 
+# A statement may make rows out of nothing, without an end: a dump states its rows, so both are held to its length.
+_ALWAYS_BYTES: Final = 64 << 20
+_MOST_GROWTH: Final = 8  # of the scratch file, its indexes included, over the dump's text
+_PAGE_BYTES: Final = 4096
+_STEPS_A_LOOK: Final = 10_000  # of SQLite's machine; a statement of fewer is not counted
+_ALWAYS_LOOKS: Final = 10_000
+_BYTES_A_LOOK: Final = 10
+
 _ALLOWED: Final = frozenset(
     {
         sqlite3.SQLITE_CREATE_TABLE, sqlite3.SQLITE_CREATE_INDEX, sqlite3.SQLITE_CREATE_VIEW,
@@ -81,14 +89,26 @@ def restore_sqlite(lines: Iterable[str], into: Path) -> dict[str, int]:
     Raises
     ------
     SourceError
-        A statement fails, or does what no dump does.
+        A statement fails, or does what no dump does: it makes far more than it states, or never comes to its end.
     """
     statement, parts, last = "", 0, ""
+    length, bounded_at, looks = 0, -1, 0
+
+    def is_too_much() -> bool:
+        nonlocal looks
+        looks += 1
+        return looks > _ALWAYS_LOOKS + length // _BYTES_A_LOOK
+
     with closing(sqlite3.connect(into, isolation_level=None)) as scratch:
-        scratch.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY)
+        scratch.execute(f"pragma page_size = {_PAGE_BYTES}")
+        scratch.set_progress_handler(is_too_much, _STEPS_A_LOOK)
         try:
             for line in lines:
                 statement, parts, last = statement + line, parts + 1, line
+                length += len(line)
+                if length > 2 * bounded_at:
+                    bounded_at = length
+                    _bound(scratch, _ALWAYS_BYTES + _MOST_GROWTH * length)
                 if line.endswith(";\n") and sqlite3.complete_statement(statement):
                     scratch.execute(statement)
                     statement, parts = "", 0
@@ -98,10 +118,18 @@ def restore_sqlite(lines: Iterable[str], into: Path) -> dict[str, int]:
                 msg = "the dump ends in the middle of a statement"
                 raise SourceError(msg)
             scratch.set_authorizer(None)
+            scratch.set_progress_handler(None, 0)
             return sqlite_rows(scratch)
         except sqlite3.Error as exc:
             msg = f"the dump cannot be restored: {' '.join(str(exc).split())[:_MOST_WORDS]}"
             raise SourceError(msg) from exc
+
+
+def _bound(scratch: sqlite3.Connection, most_bytes: int) -> None:
+    """Let the scratch database grow so far and no further, and a dump do what a dump may."""
+    scratch.set_authorizer(None)
+    scratch.execute(f"pragma max_page_count = {most_bytes // _PAGE_BYTES}")
+    scratch.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY)
 
 
 def sqlite_rows(connection: sqlite3.Connection) -> dict[str, int]:

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Va
 
 from soaklib.errors import RunError
 from soaklib.store.bundle import MANIFEST_NAME
+from soaklib.store.quoting import is_text
 from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "TableRows",
     "facts_of_run",
     "file_entry",
+    "no_name_in_a_bundle",
     "read_manifest",
     "run_files",
     "write_manifest",
@@ -44,6 +46,7 @@ __all__ = [
 MANIFEST_TEXT_NAME: Final = "manifest.txt"
 MANIFESTS: Final = frozenset({MANIFEST_NAME, MANIFEST_TEXT_NAME})
 _NOT_EVIDENCE: Final = frozenset({"live", "inbox"})
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _BUNDLE: Final = re.compile(r"soak-artifacts-.*\.tar\.gz")
 
 
@@ -250,6 +253,15 @@ def run_files(folder: Path) -> list[str]:
         if not hidden and not ours and path.is_file() and not path.is_symlink():
             names.append("/".join(parts))
     return sorted(names)
+
+
+def no_name_in_a_bundle(name: str) -> str | None:
+    """Say why a file's path cannot stand in a manifest; None if it can."""
+    if "\\" in name:
+        return "there is a backslash in its name"
+    if not is_text(name):
+        return "its name is no UTF-8 text"
+    return "there is a line end or another control character in its name" if _CONTROL.search(name) else None
 
 
 def file_entry(folder: Path, name: str) -> FileEntry:

@@ -80,7 +80,7 @@ def keep_reference(folder: Path, reference: Path | str) -> tuple[str, ...]:
     Raises
     ------
     SettingsError
-        It is no reference for that run.
+        It is no reference for that run, or is that run itself.
     RunError
         There is no such run.
     RecordingError
@@ -89,6 +89,9 @@ def keep_reference(folder: Path, reference: Path | str) -> tuple[str, ...]:
     with open_run(folder) as run:
         judged = run.info
     refuse_as_reference(reference, judged)
+    if glance_at(find_run(reference)).info.run_id == judged.run_id:
+        msg = f"--reference {reference} is the run itself, whose day is as its own whatever it did: pass another"
+        raise SettingsError(msg)
     kept = _made(reference, judged)
     content = kept.model_dump_json(indent=1).encode() + b"\n"
     try:

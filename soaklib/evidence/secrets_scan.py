@@ -16,7 +16,7 @@ from soaklib.errors import RunError
 from soaklib.store.bounded import DECOMPRESSION_ERRORS, Allowance, Bounded, DamagedError, decompressed
 from soaklib.store.faults import first_line
 from soaklib.store.foreign import seal_off
-from soaklib.store.quoting import name_sql, parquet_sql, text_sql
+from soaklib.store.quoting import is_text, name_sql, parquet_sql, text_sql
 from soaklib.store.scratch import spill_aside
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _SHORTEST_WORD: Final = 6
 _TEXT: Final = re.compile("VARCHAR|BLOB|JSON|ENUM")
 _ZIP: Final = b"PK\x03\x04"
 _NOT_SEEN: Final = "something compressed that cannot be looked into"
+_NO_NAME: Final = "tables that cannot be looked into (its name is no UTF-8 text)"
 _TABLES: Final = """
     select schema_name, table_name from system.main.duckdb_tables() where database_name = 'scanned' order by all"""
 _DEFINITIONS: Final = """(
@@ -192,7 +193,7 @@ def find_secrets(path: Path, name: str, known: Sequence[str] = ()) -> list[Findi
         allowance = Allowance(path.stat().st_size, name)
         found = list(_in_stream(file, allowance, name, secrets, depth=0))
     if path.suffix in {".duckdb", ".parquet"}:
-        found += _in_columns(path, name, secrets)
+        found += _in_columns(path, name, secrets) if is_text(path) else [Finding(name, _NO_NAME)]
     return list(dict.fromkeys(found))
 
 

@@ -64,6 +64,9 @@ def _told(arguments: Sequence[str]) -> Iterator[None]:
         raise SettingsError("; ".join(problems)) from exc
     except SourceFault as exc:
         raise SettingsError(_fault(str(exc))) from exc
+    except UnicodeEncodeError as exc:  # raised by the library while it words what is wrong with such a path
+        msg = f"{exc.object!r} is no UTF-8 text: pass another path"
+        raise SettingsError(msg) from exc
 
 
 def _fault(said: str) -> str:

@@ -5,12 +5,36 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from soaklib.errors import RunError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["file_pattern", "name_sql", "parquet_sql", "text_sql"]
+__all__ = ["file_pattern", "is_text", "name_sql", "parquet_sql", "refuse_no_text", "text_sql"]
 
 _GLOB: Final = re.compile(r"[*?\[]")
+
+
+def is_text(path: Path | str) -> bool:
+    """Say whether a path is UTF-8 text: DuckDB takes no other, and says so by an error of C++'s."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def refuse_no_text(path: Path) -> None:
+    """Refuse a database that DuckDB cannot be told of.
+
+    Raises
+    ------
+    RunError
+        Its path is no UTF-8 text.
+    """
+    if not is_text(path):
+        msg = f"the path {str(path)!r} is no UTF-8 text, and DuckDB opens no other: rename what is not"
+        raise RunError(msg)
 
 
 def name_sql(name: str) -> str:

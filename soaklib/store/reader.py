@@ -10,7 +10,7 @@ import duckdb
 from soaklib.errors import BusyError, RunError, SchemaError
 from soaklib.store.faults import LOCKED, first_line
 from soaklib.store.foreign import FileState, column_names, columns_of, seal_off, unlike
-from soaklib.store.quoting import file_pattern, name_sql, text_sql
+from soaklib.store.quoting import file_pattern, name_sql, refuse_no_text, text_sql
 from soaklib.store.scratch import scratch_folder, spill_aside, spill_name
 from soaklib.store.tables import SCHEMA_VERSION, added_between, defined_columns, tables_of
 from soaklib.store.views import prepare_reader
@@ -96,6 +96,7 @@ def connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:
     if not path.is_file():
         msg = f"{path} does not exist: pass the folder of a run (data/runs/<run-id>) or its id"
         raise RunError(msg)
+    refuse_no_text(path)
     with _reading_errors(path):
         # All readers of this process share one database, by its path: with one each, the first to close its file would
         # let go of the lock of all, since the kernel keeps such a lock a process. So nothing is configured here.

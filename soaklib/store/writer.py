@@ -19,7 +19,7 @@ from soaklib.records import JUDGING, RunStatus
 from soaklib.safety.memory import database_memory
 from soaklib.store.faults import LOCKED, first_line
 from soaklib.store.foreign import FileState, not_data, seal_off
-from soaklib.store.quoting import name_sql
+from soaklib.store.quoting import name_sql, refuse_no_text
 from soaklib.store.tables import (
     APPENDED,
     NOTHING_SAID,
@@ -122,11 +122,12 @@ class RunWriter:
     RecordingError
         The file cannot be opened or written.
     RunError
-        It holds more than the data of a run.
+        It holds more than the data of a run, or its path is no UTF-8 text.
     """
 
     def __init__(self, path: Path, *, memory_limit_mb: int = 64) -> None:
         self.path = path
+        refuse_no_text(path)
         with _recording_errors(path):
             before = FileState.of(path)
             is_new = not path.exists()  # DuckDB does not read a log without its file, so nothing here could run

@@ -16,10 +16,13 @@ from bundles import edit_database, gateway_database, loose_copy, manifest_of
 import soaklib
 from soaklib.commands.collect import main
 from soaklib.errors import RecordingError, RunError
+from soaklib.evidence import collecting
 from soaklib.evidence.checking import verify
 from soaklib.evidence.collecting import collect
 from soaklib.records import Event
+from soaklib.store import lock
 from soaklib.store.bundle import unpack
+from soaklib.store.lock import RunLock
 from soaklib.store.writer import RunWriter
 
 
@@ -256,6 +259,26 @@ def test_a_bundle_that_cannot_be_written_leaves_nothing(folder):
     assert not list(folder.glob(".*"))
 
 
+@pytest.mark.parametrize(
+    ("name", "shown", "why"),
+    [
+        ("a\\b.txt", "a\\b.txt", "there is a backslash in its name"),
+        ("caf\udce9.txt", "caf\\udce9.txt", "its name is no UTF-8 text"),
+        ("caf\udce9.parquet", "caf\\udce9.parquet", "its name is no UTF-8 text"),
+        ("two\nlines.txt", "two\nlines.txt", "there is a line end or another control character in its name"),
+    ],
+    ids=["backslash", "no text", "no text, a table", "lines"],
+)
+def test_a_file_whose_name_no_manifest_can_hold_is_left_out_and_costs_no_bundle(folder, name, shown, why):
+    """It is named with the reason, and what is packed verifies."""
+    (folder / name).write_text("put here by hand")
+    bundle = collect(folder)
+    assert [(part.name, part.state, part.detail) for part in manifest_of(bundle).parts if part.name == shown] == [
+        (shown, "left out", why)
+    ]
+    assert verify(bundle).problems == []
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path):
     """It is said what to pass."""
     with pytest.raises(RunError, match="does not exist: pass the folder of a run"):
@@ -285,6 +308,57 @@ def test_the_command_refuses_what_is_no_run_or_not_its_own(folder, capsys):
         finally:
             process.kill()
     assert f"is owned by a live process (pid {process.pid})" in capsys.readouterr().err
+
+
+@pytest.fixture
+def going_on(folder, monkeypatch):
+    """Make a run look as if it were going on; give its folder and what says so, a look each."""
+
+    def _copied(one, into):
+        shutil.copytree(one, into, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
+
+    looks = []
+    monkeypatch.setattr(collecting, "is_published", lambda _: looks.pop(0))
+    monkeypatch.setattr(collecting, "copy_live_run", _copied)
+    return folder, looks
+
+
+def test_a_run_that_is_going_on_can_be_packed_by_two_at_a_time(going_on):
+    """Neither writes into what the other has not finished."""
+    folder, looks = going_on
+    looks += [True, True]
+    part = folder / f".soak-artifacts-{folder.name}.tar.gz.part"
+    part.write_text("another's")
+    assert verify(collect(folder)).problems == []
+    assert part.read_text() == "another's"
+
+
+def test_a_run_that_ended_while_it_was_packed_keeps_its_own_bundle(going_on):
+    """The one that its end has made meanwhile holds all of it."""
+    folder, looks = going_on
+    looks += [True, False]
+    bundle = folder / f"soak-artifacts-{folder.name}.tar.gz"
+    bundle.write_text("of its end")
+    with pytest.raises(RunError, match="ended while it was packed as one that is going on: pack it again"):
+        collect(folder)
+    assert bundle.read_text() == "of its end"
+    assert not list(folder.glob(".collecting-*"))
+
+
+def test_a_run_whose_end_is_being_written_is_left_alone(going_on, monkeypatch):
+    """Its recorder has just ended, and its process takes the last steps in its folder."""
+    folder, looks = going_on
+    looks += [True, False]
+
+    def just_ended(*_):
+        msg = "has just ended"
+        raise RunError(msg)
+
+    monkeypatch.setattr(collecting, "copy_live_run", just_ended)
+    monkeypatch.setattr(lock, "_ASKING_S", 0.0)
+    with RunLock(folder), pytest.raises(RunError, match="is owned by a live process"):
+        collect(folder)
+    assert not (folder / "manifest.json").exists()
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """One door to all commands."""
 
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -27,6 +28,21 @@ def test_help_says_what_each_command_is_for(capsys):
         assert f"  {name} " in told
         assert purpose in told
         assert callable(import_module(module).main)
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_a_reader_that_is_gone_costs_nothing_and_a_full_disk_is_an_error(capfd, monkeypatch, word):
+    """As of every command: no traceback."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as gone:  # noqa: PTH123 - a descriptor
+        monkeypatch.setattr(sys, "stdout", gone)
+        assert main([word]) == 0
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main([word]) == 4
+    monkeypatch.undo()
+    assert capfd.readouterr().err == "soaklib: No space left on device\n"
 
 
 def test_without_a_word_it_tells_its_help_as_an_error(capsys):

@@ -11,6 +11,7 @@ import pytest
 from soak_hour import write_soak_hour
 
 from soaklib.commands import collect, notebooks, report, run, sample, schedules, verify, watch, weekly
+from soaklib.commands import main as door
 from soaklib.evidence import checking
 
 READERS = {
@@ -108,6 +109,36 @@ def test_a_bundle_is_not_written_to(tmp_path, capsys, reader):
     assert "is a bundle, to which nothing is added: unpack it, and pass the folder" in capsys.readouterr().err
 
 
+def test_what_is_no_run_to_compare_with_is_refused_before_anything_is_done(template, tmp_path, capsys):
+    """Before a week's soak is run, and before a report's notebooks are."""
+    (tmp_path / "nothing").mkdir()
+    for words in (["weekly", "--out", str(tmp_path / "runs")], ["report", str(template)]):
+        before = sorted(template.iterdir())
+        assert door.main([*words, "--against", str(tmp_path / "nothing")]) == 2
+        assert "run.duckdb does not exist: pass the folder of a run" in " ".join(capsys.readouterr().err.split())
+        assert sorted(template.iterdir()) == before
+
+
+def test_a_week_is_not_compared_with_itself(template, capsys):
+    """It would accept its own level, whatever that is."""
+    assert weekly.main(["--resume", str(template), "--against", str(template)]) == 2
+    assert "is the run that is gone on with: pass another" in capsys.readouterr().err
+    assert not (template / "comparison.json").exists()
+
+
+@pytest.mark.parametrize("reader", [*READERS, "verify", "plan"])
+def test_a_path_that_is_no_text_is_told_in_a_sentence(template, tmp_path, capsys, reader):
+    """DuckDB takes none, and would say so by an error of another language's."""
+    folder = tmp_path / "caf\udce9"
+    shutil.copytree(template, folder)
+    others = {
+        "verify": verify.main,
+        "plan": lambda words: run.main(["--check", "--plan", *words]),
+    }
+    assert (READERS | others)[reader]([str(folder / "plan.toml" if reader == "plan" else folder)]) == 2
+    assert "is no UTF-8 text" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize("copier", COPIERS)
 def test_what_can_be_no_folder_is_told_in_a_sentence(tmp_path, capsys, copier):
     """Nothing can lie beneath a file; what is wanted can be had elsewhere."""
@@ -115,6 +146,27 @@ def test_what_can_be_no_folder_is_told_in_a_sentence(tmp_path, capsys, copier):
     assert COPIERS[copier]([str(tmp_path / "file" / "in it")]) == 2
     assert capsys.readouterr().err == f"soaklib: {tmp_path}/file/in it cannot be made a folder: Not a directory\n"
     assert COPIERS[copier]([str(tmp_path / "made" / "whole")]) == 0
+
+
+_LANE = ("--lane", "0/2", "--start-at", "2030-01-01T00:00:00Z", "--gateway-url", "http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (["merge", "{run}", "--out"], "--out"),
+        (["send", *_LANE, "--folder"], "--folder"),
+        (["send", *_LANE, "--out"], "--out"),
+    ],
+    ids=["merge", "send into a folder", "send"],
+)
+def test_what_can_be_no_folder_of_a_fleet_is_told_in_a_sentence(template, tmp_path, capsys, words, flag):
+    """Bad usage, and no criterion that fails, as the code of a traceback would say."""
+    (tmp_path / "file").touch()
+    place = f"{tmp_path}/file/in it"
+    assert door.main([*(word.format(run=template) for word in words), place]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{flag} {place} cannot be made a folder: Not a directory" in said or f"{flag} {place}: no folder" in said
 
 
 def test_half_a_sample_does_not_stay(tmp_path, capsys, monkeypatch):

@@ -280,6 +280,17 @@ def _wait_for(condition, within_s=30.0):
         time.sleep(0.05)
 
 
+def test_an_end_in_place_of_an_answer_is_a_no(monkeypatch):
+    """Ctrl-D at the question: no load is sent, and that is said."""
+
+    def ended():
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", ended)
+    with pytest.raises(SettingsError, match="not confirmed; no load was sent"):
+        run._confirm(load_settings(["--gateway-url", "http://gateway.example"]), new_console())
+
+
 @pytest.mark.slow
 def test_the_question_comes_after_the_plan_and_a_no_sends_no_load(tmp_path, monkeypatch, capsys):
     """For a gateway that is not on this machine: its routes were asked for, the plan is shown, no folder is made."""

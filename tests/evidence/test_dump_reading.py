@@ -5,6 +5,7 @@ import gzip
 import pytest
 
 from soaklib.errors import SourceError
+from soaklib.evidence import dump_reading
 from soaklib.evidence.dump_reading import count_dump
 
 SQLITE = """BEGIN TRANSACTION;
@@ -70,6 +71,35 @@ def test_what_is_no_whole_dump_is_told(tmp_path, text, said):
     """Cut short, reaching outside the scratch database, wrong, or something else."""
     with pytest.raises(SourceError, match=said):
         count_dump(written(tmp_path, text))
+
+
+_NUMBERS = "with recursive n(x) as (values(1) union all select x + 1 from n) select x + 2, x from n"
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (f"INSERT INTO agents {_NUMBERS};\n", "disk is full"),
+        (f"INSERT INTO agents {_NUMBERS} where x < 0;\n", "interrupted"),
+        ("INSERT INTO agents VALUES(3, zeroblob(20000000));\n", "disk is full"),
+    ],
+    ids=["rows without an end", "no row, without an end", "one long value"],
+)
+def test_a_dump_that_makes_more_than_it_states_is_told(tmp_path, monkeypatch, made, said):
+    """It fills no disk, and whoever reads it comes to an end."""
+    monkeypatch.setattr(dump_reading, "_ALWAYS_BYTES", 1 << 20)
+    monkeypatch.setattr(dump_reading, "_ALWAYS_LOOKS", 1000)
+    with pytest.raises(SourceError, match=f"the dump cannot be restored: .*{said}"):
+        count_dump(written(tmp_path, SQLITE.replace("CREATE INDEX", f"{made}CREATE INDEX")))
+
+
+def test_a_long_dump_is_restored_whole(tmp_path, monkeypatch):
+    """Its rows and their index are held to its own length alone."""
+    monkeypatch.setattr(dump_reading, "_ALWAYS_BYTES", 1 << 15)
+    monkeypatch.setattr(dump_reading, "_ALWAYS_LOOKS", 0)
+    rows = "".join(f"INSERT INTO \"agents\" VALUES('a{n}','agent {n}');\n" for n in range(20_000))
+    dump = written(tmp_path, SQLITE.replace("CREATE TABLE tokens", f"{rows}CREATE TABLE tokens"))
+    assert count_dump(dump) == {"agents": 20_002, "tokens": 0}
 
 
 def test_a_file_that_is_cut_short_is_told(tmp_path):

@@ -142,6 +142,15 @@ def test_a_run_of_another_kind_is_no_reference(changed, statement, why):
     assert not (judged / REFERENCE_NAME).exists()
 
 
+def test_a_run_is_no_reference_of_its_own(changed):
+    """Beside its own day it would never have crept."""
+    judged = changed("judged", CREEP)
+    with pytest.raises(SettingsError, match="is the run itself"):
+        keep_reference(judged, judged)
+    assert not (judged / REFERENCE_NAME).exists()
+    assert median(judged).state == "fail"
+
+
 def test_a_reference_shorter_than_a_day_is_none(changed):
     """Two runs of twelve hours have half a cycle each."""
     short = "update run set hours = 12"

@@ -253,3 +253,13 @@ def test_a_file_in_a_folder_of_any_name_is_the_one_looked_at(tmp_path):
             connection.execute(f"copy rows to '{target}' (format parquet, compression zstd)").fetchall()
     path = tmp_path / "it's [a] *run*" / "x.parquet"
     assert Finding('x.parquet, column "t"', "an agent token") in find_secrets(path, "x.parquet")
+
+
+@pytest.mark.parametrize("suffix", ["duckdb", "parquet"])
+def test_tables_in_a_file_whose_name_is_no_text_are_a_finding(tmp_path, suffix):
+    """DuckDB opens no such file, so that nobody can have looked into it."""
+    path = tmp_path / f"caf\udce9.{suffix}"
+    path.write_bytes(b"PAR1")
+    assert find_secrets(path, "a table") == [
+        ("a table", "tables that cannot be looked into (its name is no UTF-8 text)")
+    ]

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -103,6 +104,8 @@ def test_a_start_says_its_zone(text):
         (["--start-at", "2026-12-01T00:00:00Z"], "pass --gateway-url"),
         (["--start-at", "2026-12-01T00:00:00Z", "--gateway-url", "http://127.0.0.1:1", "--max-in-flight", "1"],
          "leaves none"),
+        (["--start-at", "2026-12-01T00:00:00Z", "--gateway-url", "http://127.0.0.1:1", "--run-id", "../r1"],
+         r"--run-id '\.\./r1': String should match pattern"),
     ],
 )  # fmt: skip
 def test_what_lanes_cannot_share_is_refused(flags, words):
@@ -144,6 +147,15 @@ def test_the_folder_of_a_run_is_private_whoever_makes_it(tmp_path):
         0o700,
         home,
     )
+
+
+def test_a_pipe_that_a_sender_does_not_wait_for_is_as_it_was_after_it():
+    """Whoever writes to the same pipe next counts on being waited for."""
+    reading, writing = os.pipe()
+    with open(reading, "rb"), open(writing, "wb"):  # noqa: PTH123 - descriptors
+        with send._held_up_by_nobody(writing):
+            assert not os.get_blocking(writing)
+        assert os.get_blocking(writing)
 
 
 def test_a_machine_that_sends_nothing_needs_no_file_of_those_that_do(tmp_path):
