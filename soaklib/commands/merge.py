@@ -34,16 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         make_private(home, "--out")
         with RunLock(home):  # neither while its conductor lives, nor twice at a time
             _merge(home, lanes, frozenset(options.lost))
-            print(home.resolve())
             with open_run(home) as run:
                 if missed := missed_by_lane(run):
                     print(f"soaklib: {missed}", file=sys.stderr)
-            if not options.judge:
-                return ExitCode.OK
-            return exit_code(judge_folder(home)[0], strict=False)
+            code = exit_code(judge_folder(home)[0], strict=False) if options.judge else ExitCode.OK
+        print(home.resolve())
     except SoaklibError as exc:
         print(f"soaklib: {exc}", file=sys.stderr)
         return exc.exit_code
+    return code
 
 
 def _merge(home: Path, lanes: list[Path], lost: frozenset[int]) -> None:

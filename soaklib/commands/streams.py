@@ -23,6 +23,7 @@ __all__ = ["Words", "lasting_streams", "settle_words"]
 
 _READER_IS_GONE: Final = frozenset({errno.EIO, errno.EPIPE})
 _MOST_WAITING: Final = 2**19  # characters: some hundred panels, some thousand sentences
+_PIECE_BYTES: Final = select.PIPE_BUF  # what a pipe takes whole, or not at all
 _MOMENT_S = 1.0
 _PATIENCE: Final = 10  # moments in which a reader takes nothing, after which it is one that does not read
 
@@ -189,10 +190,14 @@ class _Unbuffered:
         The stream.
     errors
         What becomes of a character that its encoding lacks; by its code where that is no answer.
+    took
+        Called when a piece is written.
     """
 
-    def __init__(self, stream: TextIO, errors: str = "backslashreplace") -> None:
-        self._descriptor, self._encoding, self._errors = stream.fileno(), stream.encoding, errors
+    def __init__(
+        self, stream: TextIO, errors: str = "backslashreplace", *, took: Callable[[], None] = lambda: None
+    ) -> None:
+        self._descriptor, self._encoding, self._errors, self._took = stream.fileno(), stream.encoding, errors, took
 
     def fileno(self) -> int:
         return self._descriptor
@@ -204,9 +209,11 @@ class _Unbuffered:
             left = text.encode(self._encoding, "backslashreplace")
         while left:
             try:
-                left = left[os.write(self._descriptor, left) :]
+                left = left[os.write(self._descriptor, left[:_PIECE_BYTES]) :]
             except BlockingIOError:
                 _wait_for_room(self._descriptor)
+            else:
+                self._took()
         return len(text)
 
 
@@ -215,7 +222,7 @@ class _HandedOver:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._words = Words(cast("TextIO", _Unbuffered(stream)))
+        self._words = Words(cast("TextIO", _Unbuffered(stream, took=self._go_on)))
         self._waiting: deque[str] = deque()
         self._characters = 0  # of those that wait
         self._changed = threading.Condition()
@@ -254,6 +261,10 @@ class _HandedOver:
                 still = 0 if self._changed.wait(_MOMENT_S) else still + 1
             self._is_over = True
             self._waiting.clear()
+            self._changed.notify_all()
+
+    def _go_on(self) -> None:
+        with self._changed:
             self._changed.notify_all()
 
     def _is_settled(self) -> bool:

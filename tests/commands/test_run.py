@@ -22,7 +22,7 @@ from soaklib.commands import run
 from soaklib.commands.folder import name_latest
 from soaklib.commands.rehearsal import EmbeddedGateway
 from soaklib.commands.terminal import new_console
-from soaklib.errors import RecordingError, SettingsError, SoaklibError
+from soaklib.errors import RecordingError
 from soaklib.evidence.checking import verify
 from soaklib.exposition.text import parse_exposition
 from soaklib.plan.loading import load_settings
@@ -280,17 +280,6 @@ def _wait_for(condition, within_s=30.0):
         time.sleep(0.05)
 
 
-def test_an_end_in_place_of_an_answer_is_a_no(monkeypatch):
-    """Ctrl-D at the question: no load is sent, and that is said."""
-
-    def ended():
-        raise EOFError
-
-    monkeypatch.setattr("builtins.input", ended)
-    with pytest.raises(SettingsError, match="not confirmed; no load was sent"):
-        run._confirm(load_settings(["--gateway-url", "http://gateway.example"]), new_console())
-
-
 @pytest.mark.slow
 def test_the_question_comes_after_the_plan_and_a_no_sends_no_load(tmp_path, monkeypatch, capsys):
     """For a gateway that is not on this machine: its routes were asked for, the plan is shown, no folder is made."""
@@ -384,21 +373,3 @@ def test_a_link_that_cannot_be_costs_a_sentence(tmp_path, monkeypatch, in_the_wa
     [sentence] = told
     assert sentence.startswith(f"{tmp_path / 'latest'} does not name this run, r1: ")
     assert {path.name for path in tmp_path.iterdir()} <= {"r1", "latest"}
-
-
-def test_the_question_and_errors_are_no_markup(monkeypatch, capsys):
-    """An address in brackets, and the choice at the end, are shown as they are; so is what an error says."""
-    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
-    settings = load_settings(["--gateway-url", "http://[fd00::1]:3000"])
-    with pytest.raises(SettingsError):
-        run._confirm(settings, new_console())
-    asked = " ".join(capsys.readouterr().err.split())
-    assert "10 slots a second to http://[fd00::1]:3000 for 24.0 hours. Go on? [y/N]" in asked
-
-    def fail(*_, **__):
-        message = "a gateway says [/app/x.js:12] [red]no[/red] :smile:"
-        raise SoaklibError(message)
-
-    monkeypatch.setattr(run, "load_plan", fail)
-    assert run.main([]) == 1
-    assert capsys.readouterr().err == "soaklib: a gateway says [/app/x.js:12] [red]no[/red] :smile:\n"

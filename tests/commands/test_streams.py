@@ -116,6 +116,17 @@ def test_a_reader_that_is_slow_is_waited_for_at_the_end(pipe, monkeypatch):
     assert read[0].splitlines() == ["x" * 100_000, "the end"]
 
 
+def test_a_reader_of_one_long_text_is_seen_to_read(tmp_path, monkeypatch):
+    """It is told of piece by piece: whoever waits for a reader waits on."""
+    seen = []
+    monkeypatch.setattr(streams._HandedOver, "_go_on", lambda words: seen.append(os.fstat(words.fileno()).st_size))
+    with (tmp_path / "words").open("w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        with _lasting():
+            _word("x" * 3 * _PIPE_BYTES)
+    assert seen == [_PIPE_BYTES, 2 * _PIPE_BYTES, 3 * _PIPE_BYTES, 3 * _PIPE_BYTES + 1]
+
+
 def test_a_result_comes_after_the_words_before_it(tmp_path, monkeypatch):
     """Where both go to one place they stand in the order in which they were said."""
     path = tmp_path / "both"
