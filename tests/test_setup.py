@@ -55,6 +55,19 @@ def test_who_starts_it_at_once_compiles_what_is_imported(checkout):
     assert checkout.set_up("now") == checkout.set_up() == []
 
 
+def test_who_starts_it_at_once_has_a_report_compiled_meanwhile(checkout):
+    """By a process that nobody waits for, at the lowest priority; with its fellows all is compiled already."""
+    told = checkout.folder / "told"
+    checkout.has("python", f'case "$*" in *import_all*) nice >"{told}.part"; mv "{told}.part" "{told}";; esac')
+    checkout.set_up()
+    assert not told.exists()
+    (checkout.folder / "pyproject.toml").write_text("# another\n")
+    checkout.set_up("now")
+    while not told.exists():
+        os.sched_yield()
+    assert told.read_text() == "19\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment"),
     [((), {}), (("dev",), {}), (("now",), {"PYTHONDONTWRITEBYTECODE": "1"})],

@@ -26,7 +26,7 @@ from typing import Final, NoReturn, TypedDict
 
 import soaklib
 
-__all__ = ["KernelOrder", "main", "serve"]
+__all__ = ["KernelOrder", "import_all", "main", "serve"]
 
 _IMPORTED_WHEN_USED: Final = (
     "IPython.display", "ipykernel.ipkernel", "ipykernel.kernelapp", "ipykernel.zmqshell",
@@ -48,11 +48,11 @@ class KernelOrder(TypedDict):
 def main() -> None:
     """Serve on the socket whose descriptor is the one argument."""
     with socket.socket(fileno=int(sys.argv[1])) as orders:
-        _import_all()
+        import_all()
         serve(orders)
 
 
-def _import_all() -> None:
+def import_all() -> None:
     """Import what notebooks use; what is not installed is for them to say."""
     for name in soaklib.__all__:
         with suppress(ModuleNotFoundError):

@@ -49,7 +49,7 @@ def _execute(tmp_path, server, *sources):
 def test_the_server_has_no_pool_that_a_fork_would_lose():
     """DuckDB, polars and libzmq begin theirs in the kernels; OpenBLAS's own is switched off to be able to tell."""
     code = (
-        "from pathlib import Path; from soaklib.commands.kernel_server import _import_all; _import_all(); "
+        "from pathlib import Path; from soaklib.commands.kernel_server import import_all; import_all(); "
         "print(*sorted(thread.read_text().strip() for thread in Path('/proc/self/task').glob('*/comm')))"
     )
     env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}

@@ -29,7 +29,7 @@ def _notebook(folder, name, *sources):
 
 _IMPORTS_LITTLE = (
     "import ipykernel.ipkernel, ipykernel.kernelapp, ipykernel.zmqshell; from soaklib.commands import kernel_server; "
-    "kernel_server._import_all = lambda: None; kernel_server.main()"
+    "kernel_server.import_all = lambda: None; kernel_server.main()"
 )
 """A server of kernels without what the project's own notebooks import: notebooks of one line need none of it."""
 
