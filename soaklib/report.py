@@ -1,8 +1,10 @@
 """``python -m soaklib.report``; the command is :mod:`soaklib.commands.report`."""
 
-from soaklib.commands.report import main
+from soaklib.commands.main import door
 
 __all__ = ["main"]
+
+main = door("report")
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -57,9 +57,11 @@ def test_the_list_for_tools_is_the_list_that_is_loaded():
 @pytest.mark.parametrize("module", MODULES)
 def test_a_command_is_a_module_too(module):
     """`python -m soaklib.NAME` has a `main` and is what `soaklib NAME` runs."""
-    name = f"soaklib.{module}" if module != "gateway" else "soaklib.gateway.server"
+    name, own = f"soaklib.{module}", f"soaklib.commands.{module}"
+    if module == "gateway":
+        name = own = "soaklib.gateway.server"
     assert callable(importlib.import_module(name).main)
-    assert COMMANDS[module].module == name
+    assert COMMANDS[module].module == own
     assert (PACKAGE / f"{module}.py").is_file() or (PACKAGE / module / "__main__.py").is_file()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
@@ -11,9 +13,9 @@ from soaklib.commands.streams import lasting_streams
 from soaklib.errors import ExitCode, MissingExtraError, near_miss, needing_extra
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "door", "main"]
 
 
 class _Command(NamedTuple):
@@ -25,30 +27,32 @@ class _Command(NamedTuple):
 
     @property
     def flags(self) -> str:
-        """The module whose ``flags()`` are those of the command: the one that its shim stands for, but for three."""
+        """The module whose ``flags()`` are those of the command: its own, but for three."""
         apart = {
-            "soaklib.run": "soaklib.plan.loading",
+            "soaklib.commands.run": "soaklib.plan.loading",
             "soaklib.gateway.server": "soaklib.gateway.settings",
             "soaklib.upstream.server": "soaklib.upstream.settings",
         }
-        return apart.get(self.module) or f"soaklib.commands.{self.module.rpartition('.')[2]}"
+        return apart.get(self.module, self.module)
 
 
 COMMANDS: Final = {
     "run": _Command(
-        "soaklib.run", "all", "soak a gateway; without --gateway-url, rehearse the whole day in two minutes"
+        "soaklib.commands.run", "all", "soak a gateway; without --gateway-url, rehearse the whole day in two minutes"
     ),
     "send": _Command("soaklib.commands.send", "all", "send one lane of a soak, as a fleet's sender"),
     "merge": _Command("soaklib.commands.merge", "all", "make one run of the folders of a fleet's lanes"),
-    "report": _Command("soaklib.report", "all", "draw a run's figures and write its whitepaper"),
-    "collect": _Command("soaklib.collect", "all", "pack a run's evidence into one bundle"),
-    "verify": _Command("soaklib.verify", "all", "check that a bundle is what it says it is"),
+    "report": _Command("soaklib.commands.report", "all", "draw a run's figures and write its whitepaper"),
+    "collect": _Command("soaklib.commands.collect", "all", "pack a run's evidence into one bundle"),
+    "verify": _Command("soaklib.commands.verify", "all", "check that a bundle is what it says it is"),
     "watch": _Command("soaklib.commands.watch", "all", "look at a run in a browser while it goes on"),
     "compare": _Command("soaklib.commands.compare", "statistics", "hold runs against each other"),
     "changes": _Command(
-        "soaklib.changes", "runner", "make a change by hand: credentials, a quota, chaos, a health check"
+        "soaklib.commands.changes", "runner", "make a change by hand: credentials, a quota, chaos, a health check"
     ),
-    "weekly": _Command("soaklib.weekly", "all", "a soak, its report, and how it compares with the last good one"),
+    "weekly": _Command(
+        "soaklib.commands.weekly", "all", "a soak, its report, and how it compares with the last good one"
+    ),
     "gateway": _Command("soaklib.gateway.server", "gateway", "start the reference gateway"),
     "upstream": _Command(
         "soaklib.upstream.server", "gateway", "start the mock upstream: OpenAI and MCP wire, misbehaving on demand"
@@ -80,12 +84,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(
             f"there is no command {name!r}{near_miss(name, [*COMMANDS, *_OWN_FLAGS])}; soaklib --help lists them all"
         )
+    return door(name)(rest)
+
+
+def door(name: str) -> Callable[..., int]:
+    """Give a command that imports what it is made of when it is called, with arguments or by those of the process."""
+
+    def run(arguments: Sequence[str] | None = None) -> int:
+        try:
+            with needing_extra(name, COMMANDS[name].extra), _ended_by_interrupts():
+                command = cast("Callable[[Sequence[str] | None], int]", import_module(COMMANDS[name].module).main)
+        except MissingExtraError as exc:
+            return _say(str(exc))
+        return command(arguments)
+
+    return run
+
+
+@contextmanager
+def _ended_by_interrupts() -> Iterator[None]:
+    """Let Ctrl-C end the process by its signal: there is nothing to say yet, and no trace of an import to show."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        with needing_extra(name, COMMANDS[name].extra):
-            run = cast("Callable[[Sequence[str]], int]", import_module(COMMANDS[name].module).main)
-    except MissingExtraError as exc:
-        return _say(str(exc))
-    return run(rest)
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _help() -> str:

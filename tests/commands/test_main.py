@@ -1,6 +1,7 @@
 """One door to all commands."""
 
 import os
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -43,6 +44,20 @@ def test_a_reader_that_is_gone_costs_nothing_and_a_full_disk_is_an_error(capfd, 
         assert main([word]) == 4
     monkeypatch.undo()
     assert capfd.readouterr().err == "soaklib: No space left on device\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", ["soaklib.commands.main", "soaklib.run"])
+def test_an_interrupt_before_a_command_can_hear_it_shows_no_trace(door):
+    """While its modules are imported the process ends by the signal itself, as a shell expects it."""
+    interrupted = (
+        "import os, signal, sys, soaklib.commands.main as doors\n"
+        "doors.import_module = lambda name: os.kill(os.getpid(), signal.SIGINT)\n"
+        f"import {door} as door\n"
+        "sys.exit(door.main(['run']))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")
 
 
 def test_without_a_word_it_tells_its_help_as_an_error(capsys):
