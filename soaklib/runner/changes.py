@@ -211,13 +211,21 @@ class Changes:
 
     async def _take_all_back(self, share: float) -> None:
         async with asyncio.TaskGroup() as group:
-            for number, change in enumerate(self._context.plan.changes):
-                if not isinstance(change, LastingChange) or not self.may_be_on(change):
-                    continue
+            for number, change in self._owed_changes():
                 key = change_key(number, change)
                 is_given_up = self._context.events.is_done(key) and not self._context.events.is_made(key)
                 is_over = is_given_up or change.at + change.lasts <= share
                 group.create_task(self.take_back(change, key=off_key(key) if is_over else None))
+
+    def _owed_changes(self) -> list[tuple[int, LastingChange]]:
+        """Give what may be on, each with its number: of several that do one thing to one subject the one begun last."""
+        events, owed = self._context.events, dict[Debt, tuple[int, LastingChange]]()
+        for number, change in sorted(enumerate(self._context.plan.changes), key=lambda numbered: numbered[1].at):
+            if isinstance(change, LastingChange) and self.may_be_on(change):
+                key = change_key(number, change)
+                if _debt(change) not in owed or events.is_done(f"begun:{key}"):
+                    owed[_debt(change)] = number, change
+        return list(owed.values())
 
     # -- changes
 
