@@ -126,6 +126,7 @@ class Sender:
         self._ended: list[Segment] = []
         self._load: Load | None = None
         self._owes_tokens = False  # it woke up, and got no new ones
+        self._tokens_asked_us = 0  # for those in place
 
     @property
     def slots_passed(self) -> int:
@@ -190,7 +191,9 @@ class Sender:
     async def _first_tokens(self, pool: AgentPool, zero_us: int) -> None:
         """Wait until it is time to ask for them, and do."""
         await self.clock.sleep_until(zero_us - self.job.tokens_before_us)
+        asked_us = self.clock.now_us()
         await pool.rotate(within_s=self.settings.http_timeout_ms / 1000)
+        self._tokens_asked_us = asked_us
 
     async def _start_us(self, stop: asyncio.Event) -> int | None:
         """Give soak second 0 by this machine's clock, asked for where it is not set; None when told to stop first."""
@@ -324,7 +327,8 @@ class Sender:
             self._owes_tokens = False
             await self._rotate_now(pool, load, within_s=every_s / self.settings.speed)
         for number in range(1, occurrences(self.settings.duration_s, every_s)):
-            if soak_clock.at_us(number * every_s) >= self.clock.now_us():
+            # one that is due by now is made up for, once: the one before may have been tried in vain until then
+            if self._tokens_asked_us < soak_clock.at_us(number * every_s):
                 await self.clock.sleep_until(soak_clock.at_us(number * every_s))
                 left_s = (soak_clock.at_us(self.settings.duration_s) - self.clock.now_us()) / 1e6
                 within_s = max(0.0, min(every_s / self.settings.speed, left_s))
@@ -332,6 +336,7 @@ class Sender:
         await self.clock.sleep_until(soak_clock.at_us(self.settings.duration_s))
 
     async def _rotate_now(self, pool: AgentPool, load: Load, *, within_s: float, key: str | None = None) -> None:
+        asked_us = self.clock.now_us()
         try:
             await pool.rotate(within_s=within_s)
         except TargetError as exc:
@@ -339,19 +344,20 @@ class Sender:
             if isinstance(exc, AdminError) and exc.lost_identity:
                 load.agents_lost.set()
         else:
+            self._tokens_asked_us = asked_us
             self.events.write(
                 EventName.LANE_TOKENS_ROTATED, f"generation={pool.generation} agents={pool.agent_count}", key=key
             )
 
     async def _renew(self, pool: AgentPool) -> None:
         """Get tokens after the machine slept; where the gateway gives none, the lane goes on with those it has."""
-        self._owes_tokens = True
+        self._owes_tokens, asked_us = True, self.clock.now_us()
         try:
             await pool.recover(_NothingToPrepare().prepare, within_s=_AWAKE_WITHIN_S)
         except TargetError as exc:
             self.events.write(EventName.LANE_TOKENS_ROTATION_FAILED, str(exc))
         else:
-            self._owes_tokens = False
+            self._owes_tokens, self._tokens_asked_us = False, asked_us
 
     def _warn(self, text: str) -> None:
         self.events.write(EventName.RECORDER_WARNING, text)
