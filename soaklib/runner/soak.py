@@ -111,6 +111,13 @@ class Soak:
             return self._ended[-1].soak_ended_s or 0.0
         return min(max(0.0, self.soak_clock.soak_s(self.clock.now_us())), self.job.settings.duration_s)
 
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The stretches so far, each with its end; one that nobody ended ends now."""
+        if self.timeline is None or (self._ended and self._ended[-1].segment == self.segment.segment):
+            return tuple(self._ended)
+        return *self._ended, replace(self.segment, ended_at_us=self.clock.now_us(), soak_ended_s=self.soak_s)
+
     async def run(self, stop: asyncio.Event) -> SoakResult:
         """Run the soak until it is complete or `stop` is set; everything recorded is on disk when it returns."""
         with self.events:
@@ -155,7 +162,7 @@ class Soak:
         if error is None and self.events.error is not None:
             status, error = RunStatus.FAILED, self.events.error
         self._say_how_it_ended(status, error)
-        return SoakResult(status=status, segments=tuple(self._ended), error=error)
+        return SoakResult(status=status, segments=self.segments, error=error)
 
     # -- set-up
 

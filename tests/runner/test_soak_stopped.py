@@ -246,3 +246,22 @@ def test_an_orderly_end_leaves_the_guard_nothing_to_do(world):
     run.stop()
     assert (run.guard.urls, run.guard.took_over) == ([], False)
     assert run.events("POLICIES_NOT_REMOVED")
+
+
+def test_a_soak_that_a_defect_ends_has_all_its_stretches_and_none_of_its_clean_up(world):
+    """Soak time stands still from the defect on, and the stretch before a sleep has its end as well."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(50.0)
+    run.sleep(100.0)
+    run.live(CHAOS_S + 2.0 - 50.0)
+    run.gateway.fault, run.gateway.hits = "down", "DELETE /api/admin/chaos"
+    del run.soak.timeline.pool._in_place
+    with pytest.raises(AttributeError, match="_in_place"):
+        run.finish()
+    first, second = run.soak.segments
+    assert first.soak_ended_s == second.soak_started_s == pytest.approx(50.0 * 60, abs=60.0)
+    for one in (first, second):
+        lasted_s = (one.ended_at_us - one.started_at_us) / 1e6
+        assert one.soak_ended_s - one.soak_started_s == pytest.approx(60 * lasted_s)
+    assert second.soak_ended_s == pytest.approx((CHAOS_S + 2.0) * 60, abs=60.0)
