@@ -89,11 +89,15 @@ class UndoJournal:
             entry.method, entry.path = undoing.method, undoing.path
             entry.body = None if undoing.body is None else undoing.body.decode()
         with self._one_at_a_time:
+            before = self._entries.get(debt)
             self._entries[debt] = entry
             try:
                 self._write()
             except OSError as exc:
-                del self._entries[debt]
+                if before is None:
+                    del self._entries[debt]
+                else:  # it may be on already, and its end stays owed
+                    self._entries[debt] = before
                 msg = f"that it is about to come on cannot be written down: {self._path}: {exc.strerror}"
                 raise TargetError(msg) from exc
 
