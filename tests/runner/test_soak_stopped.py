@@ -1,7 +1,9 @@
 """A whole soak on virtual time that is stopped, or whose machine sleeps."""
 
+import asyncio
+
 import pytest
-from virtual_soak import CHAOS_S, CUT_S, FOUR_HOURS, assert_clean
+from virtual_soak import CHAOS_S, CUT_S, FOUR_HOURS, _Virtual, assert_clean
 
 import soaklib.runner.soak
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
@@ -265,3 +267,17 @@ def test_a_soak_that_a_defect_ends_has_all_its_stretches_and_none_of_its_clean_u
         lasted_s = (one.ended_at_us - one.started_at_us) / 1e6
         assert one.soak_ended_s - one.soak_started_s == pytest.approx(60 * lasted_s)
     assert second.soak_ended_s == pytest.approx((CHAOS_S + 2.0) * 60, abs=60.0)
+
+
+def test_an_upstream_that_hangs_costs_no_snapshot(world, monkeypatch):
+    """Neither the hourly ones nor the last, though each is asked for when the upstream has been."""
+
+    async def hang(*_):
+        await asyncio.sleep(40.0)
+
+    monkeypatch.setattr(_Virtual, "upstream_counts", hang)
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.finish()
+    told = [(name, key) for name, _, key in run.events("METRICS_SNAPSHOT", "METRICS_SNAPSHOT_FAILED", "CHANGE_FAILED")]
+    assert told == [("METRICS_SNAPSHOT", f"snapshot:{which}") for which in (0, 1, 2, 3, "final")]
