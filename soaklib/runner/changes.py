@@ -283,7 +283,7 @@ class Changes:
             if undoing is not None:
                 await context.guard.watch(undoing)
         except TargetError:
-            self._owed.settle(_debt(change))
+            await asyncio.to_thread(self._owed.settle, _debt(change))
             raise
         try:
             return await self._maker(change).make(change)
@@ -330,10 +330,12 @@ class Changes:
                 await self._settle(change)
 
     async def _settle(self, change: LastingChange) -> None:
-        """Take a change off what is owed, and off the guard's hands."""
-        self._owed.settle(_debt(change))
-        if (undoing := self._maker(change).undoing(change)) is not None:
-            await self._context.guard.dismiss(undoing)
+        """Take a change off what is owed, by a thread as it came on it, and off the guard's hands."""
+        try:
+            await asyncio.to_thread(self._owed.settle, _debt(change))
+        finally:  # a soak that is stopped meanwhile leaves the guard nothing to do either
+            if (undoing := self._maker(change).undoing(change)) is not None:
+                await self._context.guard.dismiss(undoing)
 
 
 def _debt(change: LastingChange) -> Debt:
