@@ -143,13 +143,15 @@ class Soak:
                 journal=UndoJournal(job.folder), guards_what_was_made=job.senders is None and not job.settings.embedded,
             )
         )  # fmt: skip
-        status, error = RunStatus.FAILED, None
+        status, error, defect = RunStatus.FAILED, None, None
         try:
             pool = await self._set_up(ways.admin, changes)
             completed = await self._run_segments(ways, pool, changes, stop)
             status = RunStatus.COMPLETED if completed else RunStatus.INTERRUPTED
         except SoaklibError as exc:
             error = exc
+        except Exception as exc:  # noqa: BLE001 - a defect of ours, raised when what is on has been taken back
+            defect = exc
         finally:
             if job.senders is not None:
                 await clean_up(job.senders.end(), self.events, within_s=None)  # which has its own limit
@@ -161,7 +163,9 @@ class Soak:
             await clean_up(changes.clear(), self.events)
         if error is None and self.events.error is not None:
             status, error = RunStatus.FAILED, self.events.error
-        self._say_how_it_ended(status, error)
+        self._say_how_it_ended(status, error if defect is None else f"a defect: {type(defect).__name__}")
+        if defect is not None:
+            raise defect
         return SoakResult(status=status, segments=self.segments, error=error)
 
     # -- set-up
@@ -383,7 +387,7 @@ class Soak:
 
     # -- the end
 
-    def _say_how_it_ended(self, status: RunStatus, error: SoaklibError | None) -> None:
+    def _say_how_it_ended(self, status: RunStatus, error: SoaklibError | str | None) -> None:
         name = {
             RunStatus.COMPLETED: EventName.SOAK_TEST_COMPLETED,
             RunStatus.INTERRUPTED: EventName.SOAK_TEST_INTERRUPTED,

@@ -261,6 +261,8 @@ def test_a_soak_that_a_defect_ends_has_all_its_stretches_and_none_of_its_clean_u
     del run.soak.timeline.pool._in_place
     with pytest.raises(AttributeError, match="_in_place"):
         run.finish()
+    assert run.soak.events.last.startswith("SOAK_TEST_FAILED ")
+    assert run.soak.events.last.endswith(" a defect: AttributeError")
     first, second = run.soak.segments
     assert first.soak_ended_s == second.soak_started_s == pytest.approx(50.0 * 60, abs=60.0)
     for one in (first, second):
