@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from soaklib.errors import TargetError
 from soaklib.plan.changes import Change, LastingChange
 from soaklib.records import EventName
-from soaklib.runner.change_keys import again_key, begun_key, change_key, off_key
+from soaklib.runner.change_keys import again_key, begun_key, change_key, in_order, off_key
 from soaklib.runner.journal import Debt
 from soaklib.runner.literal import is_literal
 from soaklib.targets.admin import AdminError
@@ -149,7 +149,7 @@ class Changes:
             Length of the soak, soak seconds.
         """
         context = self._context
-        for number, change in enumerate(context.plan.changes):
+        for number, change in in_order(context.plan.changes):
             if context.events.is_made(change_key(number, change)) and not is_literal(change):
                 await self._resume(change, gateway_is_new=gateway_is_new)
         for debt in self._owed:
@@ -220,7 +220,7 @@ class Changes:
     def _owed_changes(self) -> list[tuple[int, LastingChange]]:
         """Give what may be on, each with its number: of several that do one thing to one subject the one begun last."""
         events, owed = self._context.events, dict[Debt, tuple[int, LastingChange]]()
-        for number, change in sorted(enumerate(self._context.plan.changes), key=lambda numbered: numbered[1].at):
+        for number, change in in_order(self._context.plan.changes):
             if isinstance(change, LastingChange) and self.may_be_on(change):
                 key = change_key(number, change)
                 if _debt(change) not in owed or events.is_done(f"begun:{key}"):

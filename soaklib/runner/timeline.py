@@ -11,7 +11,7 @@ from soaklib.errors import TargetError
 from soaklib.plan.cadence import occurrences, snapshot_at_s
 from soaklib.plan.changes import LastingChange
 from soaklib.records import NOBODY_LIVED, EventName
-from soaklib.runner.change_keys import change_key, off_key
+from soaklib.runner.change_keys import change_key, in_order, off_key
 from soaklib.targets.admin import AdminError
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Timeline:
         One may begin as another ends. An undo that is still under way then could end what it is not about, and its
         answer would be taken for the end of that.
         """
-        for number, change in sorted(enumerate(self.plan.changes), key=lambda numbered: numbered[1].at):
+        for number, change in in_order(self.plan.changes):
             key = change_key(number, change)
             if isinstance(change, LastingChange):
                 await self._make_and_take_back(change, key)

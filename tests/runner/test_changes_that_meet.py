@@ -126,3 +126,19 @@ def test_a_change_that_is_kept_from_its_time_by_one_that_stays_on_is_said_to_hav
     assert world.is_completed
     failed = [(detail, key) for _, detail, key in world.events("CHANGE_FAILED") if key is not None]
     assert failed == [("rotate-credentials: its time was over when it came to it", "change:1:rotate-credentials")]
+
+
+def test_of_two_cuts_a_resumed_run_takes_up_the_later_one(world):
+    """Whichever of them the plan's file names first."""
+    cut = {"do": "update-policy", "role": "enricher", "action": "openai:chat", "planned_ratio": 0.5, "at": 0.3}
+    later = cut | {"planned_ratio": 0.25, "at": 0.6, "phase": "less still"}
+    world.plan = _plan(later, cut | {"phase": "less"})
+    world.start()
+    world.live(0.7 * 240.0)
+    world.stop()
+    cuts = [limit for _, limit in world.gateway.cuts]
+    world.start()
+    world.finish()
+    again = [limit for _, limit in world.gateway.cuts[len(cuts) :]]
+    assert len(set(cuts)) == 3
+    assert set(again) == {cuts[-1]}
