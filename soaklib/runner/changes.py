@@ -156,7 +156,8 @@ class Changes:
             if gateway_is_new and debt.do != "upstream":
                 self._owed.settle(debt)  # it went with the gateway; an upstream stands behind the new one too
         for change in () if gateway_is_new else past.may_be_on:
-            self._owed.owe(_debt(change), self._maker(change).undoing(change))
+            if not self.may_be_on(change):  # until it is off, a guard of before may try as well
+                self._owed.owe(_debt(change), self._maker(change).undoing(change))
         await self.end_cut_short(past.soak_s / duration_s)
         await self._guard_what_is_left()
         if not gateway_is_new:

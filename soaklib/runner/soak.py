@@ -135,12 +135,12 @@ class Soak:
         return result
 
     async def _run_between_set_up_and_clean_up(self, ways: _Ways, stop: asyncio.Event) -> SoakResult:
-        job = self.job
+        job, journal = self.job, UndoJournal(self.job.folder)
         changes = Changes(
             ChangeContext(
-                admin=ways.admin, events=self.events, plan=job.plan, guard=self._surroundings.guard(),
+                admin=ways.admin, events=self.events, plan=job.plan, guard=self._surroundings.guard(journal.path),
                 written_down=self.recorder.is_written_down, literal=LiteralChanges(ways.link),
-                journal=UndoJournal(job.folder), guards_what_was_made=job.senders is None and not job.settings.embedded,
+                journal=journal, guards_what_was_made=job.senders is None and not job.settings.embedded,
             )
         )  # fmt: skip
         status, error, defect = RunStatus.FAILED, None, None
