@@ -241,6 +241,7 @@ class Sender:
             first, number = load.next_slot, number + 1
             is_awake = await self.offset.was_awake(end.error)
             if not is_awake:
+                await self.recorder.is_written_down()  # nothing else hands over the last rows meanwhile
                 zero_us += await self.offset.wake_up()
                 soak_clock = SoakClock(replace(whole, started_at_us=zero_us), self.settings.speed)
                 if await heeding(stop, self._renew(pool)) is None:

@@ -300,6 +300,7 @@ class Soak:
         Where the gateway gives none it goes on with those that it has, and gets others while it does.
         """
         self.clock.catch_up()
+        await self.recorder.is_written_down()  # nothing else hands over the last rows while a gateway is waited for
         before = self._ended[-1]
         soak_s = before.soak_started_s if before.soak_ended_s is None else before.soak_ended_s
         await changes.end_cut_short(soak_s / self.job.settings.duration_s)

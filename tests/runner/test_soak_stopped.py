@@ -212,6 +212,25 @@ def test_a_runner_that_is_killed_as_its_machine_wakes_up_has_not_missed_the_slee
     assert [detail.split()[0] for _, detail, _ in run.events("LOAD_ENDED")] == ["segment=0", "segment=1"]
 
 
+def test_calls_that_a_sleep_cut_off_have_their_rows_though_the_runner_is_killed_as_it_wakes_up(world):
+    """They are on disk before a gateway that is away is waited for: nobody takes them for missed."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(30.1)
+    run.gateway.fault, run.gateway.hits = "lost", "proxy-request|generate-token"
+    run.live(1.0)
+    run.sleep(600)
+    run.live(13)
+    run.kill(everything=False)
+    run.gateway.fault = None
+    run.start()
+    run.finish()
+    assert_clean(run)
+    kinds = dict(run.writer.read("select kind, count(*) from outcomes group by 1"))
+    assert kinds["interrupted"] > 0
+    assert "missed" not in kinds
+
+
 def test_what_a_run_made_does_not_outlive_its_runner(world):
     """Nobody resumes it: its policies go by the guard, with the quota that was cut; a resume makes its own."""
     run = world(*FOUR_HOURS)
