@@ -23,7 +23,7 @@ from soaklib.plan.pacer import Pacer
 from soaklib.plan.workload import Workload
 from soaklib.records import EventName, RunStatus
 from soaklib.runner.agent_keeper import keep_agents
-from soaklib.runner.clean_up import clean_up
+from soaklib.runner.clean_up import clean_up, hand_over_rows
 from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
 from soaklib.runner.gaps import ROWS_AT_A_TIME, missed_slots
@@ -235,13 +235,14 @@ class Sender:
             soak_s = min(soak_clock.soak_s(at_us), self.settings.duration_s)
             self._ended.append(replace(segment, ended_at_us=at_us, soak_ended_s=soak_s))
             if not isinstance(end.error, ClockJumpedError):
+                await hand_over_rows(self.recorder)
                 if end.error is not None:
                     raise end.error
                 return end.completed
             first, number = load.next_slot, number + 1
             is_awake = await self.offset.was_awake(end.error)
             if not is_awake:
-                await self.recorder.is_written_down()  # nothing else hands over the last rows meanwhile
+                await hand_over_rows(self.recorder)
                 zero_us += await self.offset.wake_up()
                 soak_clock = SoakClock(replace(whole, started_at_us=zero_us), self.settings.speed)
                 if await heeding(stop, self._renew(pool)) is None:

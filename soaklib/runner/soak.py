@@ -23,7 +23,7 @@ from soaklib.records import EventName, RunStatus
 from soaklib.runner.abort import AbortRule, watch_for_abort
 from soaklib.runner.agent_keeper import keep_agents
 from soaklib.runner.changes import ChangeContext, Changes
-from soaklib.runner.clean_up import clean_up
+from soaklib.runner.clean_up import clean_up, hand_over_rows
 from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
 from soaklib.runner.gaps import due_turns, missed_probes
@@ -228,6 +228,7 @@ class Soak:
                 clock=self.clock, ended=partial(self._end_load, load),
             )  # fmt: skip
             self._ended.append(self._ended_segment(end, load))
+            await hand_over_rows(self.recorder)
             if not isinstance(end.error, ClockJumpedError):
                 if end.error is not None:
                     raise end.error
@@ -300,7 +301,6 @@ class Soak:
         Where the gateway gives none it goes on with those that it has, and gets others while it does.
         """
         self.clock.catch_up()
-        await self.recorder.is_written_down()  # nothing else hands over the last rows while a gateway is waited for
         before = self._ended[-1]
         soak_s = before.soak_started_s if before.soak_ended_s is None else before.soak_ended_s
         await changes.end_cut_short(soak_s / self.job.settings.duration_s)

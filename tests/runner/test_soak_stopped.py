@@ -231,6 +231,26 @@ def test_calls_that_a_sleep_cut_off_have_their_rows_though_the_runner_is_killed_
     assert "missed" not in kinds
 
 
+def test_calls_that_a_stop_cut_off_have_their_rows_though_the_runner_is_killed_as_it_cleans_up(world):
+    """As a second signal does while the gateway is waited for: the recorder has been given all of them."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(30.1)
+    run.gateway.fault, run.gateway.hits = "lost", "proxy-request|GET /metrics"
+    run.live(1.0)
+    run._stop.set()
+    run.live(5.0)
+    assert run.is_alive
+    run.kill(everything=False)
+    run.gateway.fault = None
+    run.start()
+    run.finish()
+    assert_clean(run)
+    kinds = dict(run.writer.read("select kind, count(*) from outcomes group by 1"))
+    assert kinds["interrupted"] > 0
+    assert "missed" not in kinds
+
+
 def test_what_a_run_made_does_not_outlive_its_runner(world):
     """Nobody resumes it: its policies go by the guard, with the quota that was cut; a resume makes its own."""
     run = world(*FOUR_HOURS)
