@@ -150,7 +150,8 @@ class _Virtual(Surroundings):
     def client(self, clock):
         return VirtualClient(self._world.gateway, clock, lambda: self._world.is_alive)
 
-    def guard(self):
+    def guard(self, journal=None):
+        del journal
         self._world.guard = MemoryGuard(lambda: self._world.is_alive)
         return self._world.guard
 

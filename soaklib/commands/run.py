@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import datetime as dt
 import functools
 import gc
@@ -375,5 +374,4 @@ async def _ended(soak: Soak, stop: asyncio.Event, console: Console) -> SoakResul
             error = RecordingError(f"the soak was ended by a defect: {first_line(exc)}")
         with contextlib.suppress(RecordingError):  # how the soak ended is said already
             await soak.recorder.close()
-        segment = dataclasses.replace(soak.segment, ended_at_us=soak.clock.now_us(), soak_ended_s=soak.soak_s)
-        return SoakResult(status=RunStatus.FAILED, segments=(segment,), error=error)
+        return SoakResult(status=RunStatus.FAILED, segments=soak.segments, error=error)

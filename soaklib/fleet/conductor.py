@@ -353,7 +353,8 @@ class Fleet:
                 self._lost(state, how)
             elif how is not None:
                 state.is_alive, state.is_complete = False, True
-        self._vitals.slots_passed = min((report.slots_passed for report in self._heard()), default=0)
+        most = max((state.report.slots_passed for state in self.lanes if state.report), default=0)  # of all that ended
+        self._vitals.slots_passed = min((report.slots_passed for report in self._heard()), default=most)
         self._vitals.sent_per_s = sum(report.sent_per_s for report in self._heard())
         return gone
 

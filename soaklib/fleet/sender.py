@@ -23,7 +23,7 @@ from soaklib.plan.pacer import Pacer
 from soaklib.plan.workload import Workload
 from soaklib.records import EventName, RunStatus
 from soaklib.runner.agent_keeper import keep_agents
-from soaklib.runner.clean_up import clean_up
+from soaklib.runner.clean_up import clean_up, hand_over_rows
 from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
 from soaklib.runner.gaps import ROWS_AT_A_TIME, missed_slots
@@ -126,6 +126,7 @@ class Sender:
         self._ended: list[Segment] = []
         self._load: Load | None = None
         self._owes_tokens = False  # it woke up, and got no new ones
+        self._tokens_asked_us = 0  # for those in place
 
     @property
     def slots_passed(self) -> int:
@@ -190,7 +191,9 @@ class Sender:
     async def _first_tokens(self, pool: AgentPool, zero_us: int) -> None:
         """Wait until it is time to ask for them, and do."""
         await self.clock.sleep_until(zero_us - self.job.tokens_before_us)
+        asked_us = self.clock.now_us()
         await pool.rotate(within_s=self.settings.http_timeout_ms / 1000)
+        self._tokens_asked_us = asked_us
 
     async def _start_us(self, stop: asyncio.Event) -> int | None:
         """Give soak second 0 by this machine's clock, asked for where it is not set; None when told to stop first."""
@@ -232,12 +235,14 @@ class Sender:
             soak_s = min(soak_clock.soak_s(at_us), self.settings.duration_s)
             self._ended.append(replace(segment, ended_at_us=at_us, soak_ended_s=soak_s))
             if not isinstance(end.error, ClockJumpedError):
+                await hand_over_rows(self.recorder)
                 if end.error is not None:
                     raise end.error
                 return end.completed
             first, number = load.next_slot, number + 1
             is_awake = await self.offset.was_awake(end.error)
             if not is_awake:
+                await hand_over_rows(self.recorder)
                 zero_us += await self.offset.wake_up()
                 soak_clock = SoakClock(replace(whole, started_at_us=zero_us), self.settings.speed)
                 if await heeding(stop, self._renew(pool)) is None:
@@ -324,7 +329,8 @@ class Sender:
             self._owes_tokens = False
             await self._rotate_now(pool, load, within_s=every_s / self.settings.speed)
         for number in range(1, occurrences(self.settings.duration_s, every_s)):
-            if soak_clock.at_us(number * every_s) >= self.clock.now_us():
+            # one that is due by now is made up for, once: the one before may have been tried in vain until then
+            if self._tokens_asked_us < soak_clock.at_us(number * every_s):
                 await self.clock.sleep_until(soak_clock.at_us(number * every_s))
                 left_s = (soak_clock.at_us(self.settings.duration_s) - self.clock.now_us()) / 1e6
                 within_s = max(0.0, min(every_s / self.settings.speed, left_s))
@@ -332,6 +338,7 @@ class Sender:
         await self.clock.sleep_until(soak_clock.at_us(self.settings.duration_s))
 
     async def _rotate_now(self, pool: AgentPool, load: Load, *, within_s: float, key: str | None = None) -> None:
+        asked_us = self.clock.now_us()
         try:
             await pool.rotate(within_s=within_s)
         except TargetError as exc:
@@ -339,19 +346,20 @@ class Sender:
             if isinstance(exc, AdminError) and exc.lost_identity:
                 load.agents_lost.set()
         else:
+            self._tokens_asked_us = asked_us
             self.events.write(
                 EventName.LANE_TOKENS_ROTATED, f"generation={pool.generation} agents={pool.agent_count}", key=key
             )
 
     async def _renew(self, pool: AgentPool) -> None:
         """Get tokens after the machine slept; where the gateway gives none, the lane goes on with those it has."""
-        self._owes_tokens = True
+        self._owes_tokens, asked_us = True, self.clock.now_us()
         try:
             await pool.recover(_NothingToPrepare().prepare, within_s=_AWAKE_WITHIN_S)
         except TargetError as exc:
             self.events.write(EventName.LANE_TOKENS_ROTATION_FAILED, str(exc))
         else:
-            self._owes_tokens = False
+            self._owes_tokens, self._tokens_asked_us = False, asked_us
 
     def _warn(self, text: str) -> None:
         self.events.write(EventName.RECORDER_WARNING, text)

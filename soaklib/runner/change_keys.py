@@ -17,13 +17,18 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from soaklib.plan.changes import Change
 
-__all__ = ["again_key", "begun_key", "change_key", "number_of", "off_key"]
+__all__ = ["again_key", "begun_key", "change_key", "in_order", "number_of", "off_key"]
 
 _NUMBER: Final = re.compile(r"(?:again:)?(?:begun:)?change:(\d+):")
+
+
+def in_order(changes: Iterable[Change]) -> list[tuple[int, Change]]:
+    """Give a plan's changes in the order of their times, which a plan need not keep to, each with its number."""
+    return sorted(enumerate(changes), key=lambda numbered: numbered[1].at)
 
 
 def change_key(number: int, change: Change) -> str:

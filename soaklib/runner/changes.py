@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from soaklib.errors import TargetError
 from soaklib.plan.changes import Change, LastingChange
 from soaklib.records import EventName
-from soaklib.runner.change_keys import again_key, begun_key, change_key, off_key
+from soaklib.runner.change_keys import again_key, begun_key, change_key, in_order, off_key
 from soaklib.runner.journal import Debt
 from soaklib.runner.literal import is_literal
 from soaklib.targets.admin import AdminError
@@ -149,14 +149,15 @@ class Changes:
             Length of the soak, soak seconds.
         """
         context = self._context
-        for number, change in enumerate(context.plan.changes):
+        for number, change in in_order(context.plan.changes):
             if context.events.is_made(change_key(number, change)) and not is_literal(change):
                 await self._resume(change, gateway_is_new=gateway_is_new)
         for debt in self._owed:
             if gateway_is_new and debt.do != "upstream":
                 self._owed.settle(debt)  # it went with the gateway; an upstream stands behind the new one too
         for change in () if gateway_is_new else past.may_be_on:
-            self._owed.owe(_debt(change), self._maker(change).undoing(change))
+            if not self.may_be_on(change):  # until it is off, a guard of before may try as well
+                self._owed.owe(_debt(change), self._maker(change).undoing(change))
         await self.end_cut_short(past.soak_s / duration_s)
         await self._guard_what_is_left()
         if not gateway_is_new:
@@ -211,13 +212,21 @@ class Changes:
 
     async def _take_all_back(self, share: float) -> None:
         async with asyncio.TaskGroup() as group:
-            for number, change in enumerate(self._context.plan.changes):
-                if not isinstance(change, LastingChange) or not self.may_be_on(change):
-                    continue
+            for number, change in self._owed_changes():
                 key = change_key(number, change)
                 is_given_up = self._context.events.is_done(key) and not self._context.events.is_made(key)
                 is_over = is_given_up or change.at + change.lasts <= share
                 group.create_task(self.take_back(change, key=off_key(key) if is_over else None))
+
+    def _owed_changes(self) -> list[tuple[int, LastingChange]]:
+        """Give what may be on, each with its number: of several that do one thing to one subject the one begun last."""
+        events, owed = self._context.events, dict[Debt, tuple[int, LastingChange]]()
+        for number, change in in_order(self._context.plan.changes):
+            if isinstance(change, LastingChange) and self.may_be_on(change):
+                key = change_key(number, change)
+                if _debt(change) not in owed or events.is_done(f"begun:{key}"):
+                    owed[_debt(change)] = number, change
+        return list(owed.values())
 
     # -- changes
 
@@ -275,7 +284,7 @@ class Changes:
             if undoing is not None:
                 await context.guard.watch(undoing)
         except TargetError:
-            self._owed.settle(_debt(change))
+            await asyncio.to_thread(self._owed.settle, _debt(change))
             raise
         try:
             return await self._maker(change).make(change)
@@ -322,10 +331,12 @@ class Changes:
                 await self._settle(change)
 
     async def _settle(self, change: LastingChange) -> None:
-        """Take a change off what is owed, and off the guard's hands."""
-        self._owed.settle(_debt(change))
-        if (undoing := self._maker(change).undoing(change)) is not None:
-            await self._context.guard.dismiss(undoing)
+        """Take a change off what is owed, by a thread as it came on it, and off the guard's hands."""
+        try:
+            await asyncio.to_thread(self._owed.settle, _debt(change))
+        finally:  # a soak that is stopped meanwhile leaves the guard nothing to do either
+            if (undoing := self._maker(change).undoing(change)) is not None:
+                await self._context.guard.dismiss(undoing)
 
 
 def _debt(change: LastingChange) -> Debt:

@@ -18,6 +18,7 @@ from soaklib.runner.guard import DONE, Order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from soaklib.targets.base import Wire
 
@@ -42,15 +43,24 @@ class ChaosGuard:
         Further authorities to verify TLS by.
     dies_with_runner
         Whether the gateway ends with the runner, so that there is nothing to clear at it.
+    journal
+        Where the run writes down what it owes: once a later runner does, it is for that one to take back.
     """
 
     def __init__(
-        self, base_url: str, headers: Mapping[str, str], *, ca_file: str | None, dies_with_runner: bool
+        self,
+        base_url: str,
+        headers: Mapping[str, str],
+        *,
+        ca_file: str | None,
+        dies_with_runner: bool,
+        journal: Path | None = None,
     ) -> None:
         self._base_url = base_url
         self._headers = dict(headers)
         self._ca_file = ca_file
         self._dies_with_runner = dies_with_runner
+        self._journal = None if journal is None else str(journal.absolute())
         self._orders: dict[str, Order] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -117,7 +127,7 @@ class ChaosGuard:
             str(url),  # as it is asked for: its host in ASCII, its path quoted
             dict(undoing.headers) if is_elsewhere else self._headers | dict(undoing.headers),
             self._ca_file, dies_with_runner, undoing.method,
-            None if undoing.body is None else undoing.body.decode(),
+            None if undoing.body is None else undoing.body.decode(), self._journal,
         )  # fmt: skip
 
     def _tell(self, line: str) -> bool:

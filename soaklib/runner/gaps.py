@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from soaklib.plan.cadence import occurrences
 from soaklib.plan.workload import probe_slot
 from soaklib.records import Kind, Outcome, Purpose, Reason
+from soaklib.runner.rows import Phases
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,22 +39,22 @@ def missed_slots(
     phases
         (soak second, name) of the plan's phases, in order.
     """
+    phase = Phases(phases, soak_clock)
     for slot in slots:
         calls, _ = workload.operation(slot)
-        due_s = pacer.due_s(slot)
-        yield from _rows(Purpose.LOAD, slot, calls, soak_clock.at_us(due_s), _phase(phases, due_s))
+        due_us = soak_clock.at_us(pacer.due_s(slot))
+        yield from _rows(Purpose.LOAD, slot, calls, due_us, phase.at(due_us))
 
 
 def missed_probes(
     plan: Plan, which: int, turns: Iterable[int], *, workload: Workload, soak_clock: SoakClock, duration_s: float
 ) -> Iterator[Outcome]:
     """Give a row for some turns of a probe; parameters as :func:`missed_slots`."""
-    phases = plan.phase_starts(duration_s)
+    phase = Phases(plan.phase_starts(duration_s), soak_clock)
     for turn in turns:
-        due_s = turn * plan.probes[which].every_s
+        due_us = soak_clock.at_us(turn * plan.probes[which].every_s)
         slot = probe_slot(turn, which, len(plan.probes))
-        calls = (workload.probes[which],)
-        yield from _rows(Purpose.PROBE, slot, calls, soak_clock.at_us(due_s), _phase(phases, due_s))
+        yield from _rows(Purpose.PROBE, slot, (workload.probes[which],), due_us, phase.at(due_us))
 
 
 def due_turns(plan: Plan, firsts: Iterable[int], soak_s: float, duration_s: float) -> list[range]:
@@ -71,7 +72,3 @@ def _rows(purpose: Purpose, slot: int, calls: tuple[Call, ...], due_us: int, pha
             purpose, slot, step, call.role, call.tool, call.action, due_us, None, None, None, kind, call.expected,
             reason, 0, None, None, phase,
         )  # fmt: skip
-
-
-def _phase(phases: list[tuple[float, str]], due_s: float) -> str:
-    return [name for start_s, name in phases if start_s <= due_s][-1]

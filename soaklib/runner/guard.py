@@ -2,10 +2,11 @@
 
 ``python -m soaklib.runner.guard`` is started with the first thing that would outlive the runner. Its standard input is
 a pipe from the runner (:mod:`soaklib.runner.chaos_guard`). A line of JSON says what to ask for should that be gone:
-``url``, ``headers``, ``ca_file``, ``dies_with_runner``, and where it is no DELETE ``method`` and ``body``.
+``url``, ``headers``, ``ca_file``, ``dies_with_runner``, where it is no DELETE ``method`` and ``body``, and ``journal``.
 ``done NAME`` (see :attr:`Order.name`) takes one back, ``done`` all. The end of the pipe without ``done`` means that the
 runner is gone: the guard then takes back what is left, and whatever is answered in the meantime, it tries for ten
-minutes. Standard library only: it must start fast and not fail.
+minutes; but no longer than until the journal of what the run owes has it no more, or anew: a runner that has resumed
+the run has taken it back, and what that makes next is its own. Standard library only: it must start fast and not fail.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -49,6 +51,7 @@ class Order(NamedTuple):
     dies_with_runner: bool
     method: str = "DELETE"
     body: str | None = None
+    journal: str | None = None
 
     @property
     def name(self) -> str:
@@ -124,14 +127,43 @@ def clear_all(
 ) -> dict[str, str]:
     """Try until everything is cleared, with growing pauses; give what is not after ten minutes, request to reason."""
     pause_s, gives_up_at_s = _FIRST_PAUSE_S, now() + _GIVES_UP_AFTER_S
+    debts = {order.name: _debt_of(order) for order in orders}
     while True:
-        tried = [(order, _problem(order)) for order in orders]
+        own = [order for order in orders if not _is_another_runners(order, debts[order.name])]
+        tried = [(order, _problem(order)) for order in own]
         # a gateway of the runner's own is gone with it, and its chaos as well: there it is enough to have tried
         left = [(order, problem) for order, problem in tried if problem is not None and not order.dies_with_runner]
         if not left or now() + pause_s > gives_up_at_s:
             return {f"{order.method} {order.url}": problem for order, problem in left}
         sleep(pause_s)
         orders, pause_s = [order for order, _ in left], min(pause_s * 2, _MOST_PAUSE_S)
+
+
+def _owed(journal: str | None) -> list[dict[str, object]] | None:
+    """Give what a journal says is owed; None where nobody knows."""
+    if journal is None:
+        return None
+    try:
+        return list(json.loads(Path(journal).read_bytes())["owed"])
+    except FileNotFoundError:
+        return [] if Path(journal).parent.is_dir() else None  # a run that is gone takes nothing back
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _debt_of(order: Order) -> dict[str, object] | None:
+    """Give what a journal says of an order, as of now; None for one that it says nothing of."""
+    said = (order.method, order.body)
+    for debt in _owed(order.journal) or ():
+        if (debt.get("method"), debt.get("body")) == said and order.url.endswith(str(debt.get("path"))):
+            return debt
+    return None
+
+
+def _is_another_runners(order: Order, debt: dict[str, object] | None) -> bool:
+    """Say whether what an order was to take back has been taken back by somebody else, be it made again or not."""
+    owed = _owed(order.journal)
+    return debt is not None and owed is not None and debt not in owed
 
 
 def _problem(order: Order) -> str | None:

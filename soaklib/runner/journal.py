@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -40,6 +41,8 @@ class _Entry(BaseModel):
     method: str | None = None
     path: str | None = None
     body: str | None = None
+    since_ns: int = 0
+    """When it was written down, which tells a thing that was made again from what it was before."""
 
 
 class _File(BaseModel):
@@ -53,10 +56,15 @@ class UndoJournal:
     ----------
     folder
         The run's folder.
+
+    Attributes
+    ----------
+    path
+        The file, which is there while something is owed.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / _NAME
+        self.path = folder / _NAME
         self._entries: dict[Debt, _Entry] = {_debt(entry): entry for entry in self._read().owed}
         self._one_at_a_time = threading.Lock()
 
@@ -84,17 +92,21 @@ class UndoJournal:
         TargetError
             It cannot be written down: the change must not be made.
         """
-        entry = _Entry(do=debt.do, subject=debt.subject)
+        entry = _Entry(do=debt.do, subject=debt.subject, since_ns=time.time_ns())
         if undoing is not None:
             entry.method, entry.path = undoing.method, undoing.path
             entry.body = None if undoing.body is None else undoing.body.decode()
         with self._one_at_a_time:
+            before = self._entries.get(debt)
             self._entries[debt] = entry
             try:
                 self._write()
             except OSError as exc:
-                del self._entries[debt]
-                msg = f"that it is about to come on cannot be written down: {self._path}: {exc.strerror}"
+                if before is None:
+                    del self._entries[debt]
+                else:  # it may be on already, and its end stays owed
+                    self._entries[debt] = before
+                msg = f"that it is about to come on cannot be written down: {self.path}: {exc.strerror}"
                 raise TargetError(msg) from exc
 
     def settle(self, debt: Debt) -> None:
@@ -108,7 +120,7 @@ class UndoJournal:
 
     def _read(self) -> _File:
         try:
-            return _File.model_validate_json(self._path.read_bytes())
+            return _File.model_validate_json(self.path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return _File()
         except (OSError, ValidationError):  # the events say the same, and what they say is undone
@@ -116,9 +128,9 @@ class UndoJournal:
 
     def _write(self) -> None:
         if not self._entries:
-            self._path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
             return
-        with whole_file(self._path) as part, part.open("w", encoding="utf-8") as file:
+        with whole_file(self.path) as part, part.open("w", encoding="utf-8") as file:
             file.write(_File(owed=list(self._entries.values())).model_dump_json(indent=2) + "\n")
             file.flush()
             os.fsync(file.fileno())

@@ -7,13 +7,12 @@ leave late, with their lag in the data, and none is skipped. Every planned call 
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from soaklib.plan.workload import probe_slot
 from soaklib.records import EventName, Kind, Outcome, Purpose, Reason
-from soaklib.runner.rows import CUT_OFF, DROPPED, SKIPPED, Planned, outcome_of
+from soaklib.runner.rows import CUT_OFF, DROPPED, SKIPPED, Phases, Planned, outcome_of
 from soaklib.targets.base import Limit
 
 if TYPE_CHECKING:
@@ -124,8 +123,7 @@ class Load:
         self._max_in_flight = max_in_flight
         self._templates = [target.compile(call.step, call.role) for call in schedule.workload.calls]
         self._open: set[asyncio.Task[None]] = set()
-        self._phase_starts_us = [schedule.soak_clock.at_us(start_s) for start_s, _ in schedule.phases]
-        self._phase_names = [name for _, name in schedule.phases]
+        self._phases = Phases(schedule.phases, schedule.soak_clock)
         self._late_slots = 0
         self._latest_us = 0
         self._invalid_in_a_row = 0
@@ -202,8 +200,7 @@ class Load:
         self._vitals.slots_passed = slot + 1
 
     def _start(self, purpose: Purpose, slot: int, calls: tuple[Call, ...], number: int, due: int) -> None:
-        phase = self._phase_names[max(0, bisect_right(self._phase_starts_us, due) - 1)]
-        plan = Planned(purpose, slot, calls, number, phase, self._schedule.lane)
+        plan = Planned(purpose, slot, calls, number, self._phases.at(due), self._schedule.lane)
         if self._vitals.in_flight >= self._max_in_flight:
             self._record(plan, 0, due, DROPPED)
             self._record_skipped(plan, 1, due)

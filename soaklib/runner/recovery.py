@@ -22,7 +22,7 @@ from soaklib.plan.workload import Workload, probe_slot
 from soaklib.records import EventName, Kind, Outcome, Purpose, RunStatus
 from soaklib.runner.change_keys import number_of
 from soaklib.runner.clock import SoakClock
-from soaklib.runner.rows import MISSED, SKIPPED, Planned, outcome_of
+from soaklib.runner.rows import MISSED, SKIPPED, Phases, Planned, outcome_of
 from soaklib.store.views import Segment
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from soaklib.plan.model import Plan
     from soaklib.plan.settings import SoakSettings
-    from soaklib.plan.workload import Call
     from soaklib.store.writer import RunWriter
 
 __all__ = ["Past", "recover", "refuse_complete"]
@@ -268,16 +267,20 @@ class _Missed:
     def rows(self, due: range, first_probes: tuple[int, ...]) -> Iterator[Outcome]:
         """Give a row for every planned call that has none."""
         workload = Workload(self.plan, self.settings.seed)
+        phases = Phases(self.plan.phase_starts(self.settings.duration_s), self.clock)
         pacer = Pacer(self.settings.rps, self.settings.arrivals, self.settings.seed, self.settings.total_slots)
         for slot, known in self._unfinished(Purpose.LOAD, due):
             calls, _ = workload.operation(slot)
-            yield from self._steps(Purpose.LOAD, slot, calls, self.clock.at_us(pacer.due_s(slot)), known)
+            planned_us = self.clock.at_us(pacer.due_s(slot))
+            planned = Planned(Purpose.LOAD, slot, calls, 0, phases.at(planned_us))
+            yield from self._steps(planned, planned_us, known)
         probes = len(workload.probes)
         for which, (probe, first) in enumerate(zip(self.plan.probes, first_probes, strict=True)):
             slots = range(probe_slot(0, which, probes), probe_slot(first, which, probes), probes)
             for slot, known in self._unfinished(Purpose.PROBE, slots):
                 planned_us = self.clock.at_us(slots.index(slot) * probe.every_s)
-                yield from self._steps(Purpose.PROBE, slot, (workload.probes[which],), planned_us, known)
+                planned = Planned(Purpose.PROBE, slot, (workload.probes[which],), 0, phases.at(planned_us))
+                yield from self._steps(planned, planned_us, known)
 
     def _unfinished(self, purpose: Purpose, slots: range) -> list[tuple[int, dict[int, tuple[str, int | None]]]]:
         """Give those of some slots that may lack rows, each with the (kind, done time) of the steps it has.
@@ -301,24 +304,12 @@ class _Missed:
             (slot, {step["step"]: (step["kind"], step["done_at_us"]) for step in steps or ()}) for slot, steps in rows
         ]
 
-    def _steps(
-        self,
-        purpose: Purpose,
-        slot: int,
-        calls: tuple[Call, ...],
-        planned_us: int,
-        known: dict[int, tuple[str, int | None]],
-    ) -> Iterator[Outcome]:
+    def _steps(self, planned: Planned, planned_us: int, known: dict[int, tuple[str, int | None]]) -> Iterator[Outcome]:
         before_ok = True
-        for step, call in enumerate(calls):
+        for step, call in enumerate(planned.calls):
             if step in known:
                 kind_before, done_at_us = known[step]
                 planned_us, before_ok = done_at_us or planned_us, kind_before == Kind.OK
                 continue
-            planned = Planned(purpose, slot, calls, 0, self._phase(planned_us))
             yield outcome_of(planned, step, planned_us, MISSED if before_ok else SKIPPED, call.expected)
             before_ok = False
-
-    def _phase(self, planned_us: int) -> str:
-        soak_s = self.clock.soak_s(planned_us)
-        return [name for start_s, name in self.plan.phase_starts(self.settings.duration_s) if start_s <= soak_s][-1]

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.records import Kind, Outcome, Reason
 from soaklib.targets.base import Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from soaklib.plan.workload import Call
     from soaklib.records import Purpose
+    from soaklib.runner.clock import SoakClock
     from soaklib.targets.base import Identity
 
-__all__ = ["CUT_OFF", "DROPPED", "MISSED", "SKIPPED", "Planned", "outcome_of"]
+__all__ = ["CUT_OFF", "DROPPED", "MISSED", "SKIPPED", "Phases", "Planned", "outcome_of"]
 
 DROPPED: Final = Reading(Kind.DROPPED, Reason.IN_FLIGHT_CAP)
 SKIPPED: Final = Reading(Kind.SKIPPED, Reason.STEP_NOT_OK)
 MISSED: Final = Reading(Kind.MISSED, Reason.NO_RUNNER)
 CUT_OFF: Final = Reading(Kind.INTERRUPTED, Reason.STOPPED)
+
+
+class Phases:
+    """The phases of a plan on the run's clock, to the microsecond: whoever makes a row, it is of the same one.
+
+    Parameters
+    ----------
+    starts
+        (soak second, name) of the plan's phases, in order.
+    soak_clock
+        Maps them to the run's clock.
+    """
+
+    def __init__(self, starts: Sequence[tuple[float, str]], soak_clock: SoakClock) -> None:
+        self._starts_us = [soak_clock.at_us(start_s) for start_s, _ in starts]
+        self._names = [name for _, name in starts]
+
+    def at(self, planned_us: int) -> str:
+        """Give the phase of an operation that was planned at a reading of the run's clock."""
+        return self._names[max(0, bisect_right(self._starts_us, planned_us) - 1)]
 
 
 class Planned(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -35,6 +36,8 @@ _LEAST_PAUSE_S: Final = 1.0
 _MOST_WORDS: Final = 200
 _SNAPSHOT_WITHIN_S: Final = 300.0
 _LEAST_WITHIN_S: Final = 1.0
+_COUNTED_WITHIN_S: Final = 5.0
+"""For how long the upstream is waited for, which is our own and answers at once: the metrics come after it."""
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 15.0
 
@@ -143,8 +146,11 @@ class Scraper:
 
     async def _count_upstream(self) -> None:
         """Write down what the upstream counted, and from when to when it was asked."""
-        asked_us = self._clock.now_us()
-        if self._upstream is None or (counts := await self._upstream()) is None:
+        asked_us, counts = self._clock.now_us(), None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_COUNTED_WITHIN_S):
+                counts = None if self._upstream is None else await self._upstream()
+        if counts is None:
             return
         detail = f"{counts.get('requests')} requests, late {counts.get('late')}"
         self._events.write(EventName.UPSTREAM_COUNTED, detail, data={"asked_us": asked_us} | counts)

@@ -23,7 +23,7 @@ from soaklib.records import EventName, RunStatus
 from soaklib.runner.abort import AbortRule, watch_for_abort
 from soaklib.runner.agent_keeper import keep_agents
 from soaklib.runner.changes import ChangeContext, Changes
-from soaklib.runner.clean_up import clean_up
+from soaklib.runner.clean_up import clean_up, hand_over_rows
 from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
 from soaklib.runner.gaps import due_turns, missed_probes
@@ -111,6 +111,13 @@ class Soak:
             return self._ended[-1].soak_ended_s or 0.0
         return min(max(0.0, self.soak_clock.soak_s(self.clock.now_us())), self.job.settings.duration_s)
 
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The stretches so far, each with its end; one that nobody ended ends now."""
+        if self.timeline is None or (self._ended and self._ended[-1].segment == self.segment.segment):
+            return tuple(self._ended)
+        return *self._ended, replace(self.segment, ended_at_us=self.clock.now_us(), soak_ended_s=self.soak_s)
+
     async def run(self, stop: asyncio.Event) -> SoakResult:
         """Run the soak until it is complete or `stop` is set; everything recorded is on disk when it returns."""
         with self.events:
@@ -128,21 +135,23 @@ class Soak:
         return result
 
     async def _run_between_set_up_and_clean_up(self, ways: _Ways, stop: asyncio.Event) -> SoakResult:
-        job = self.job
+        job, journal = self.job, UndoJournal(self.job.folder)
         changes = Changes(
             ChangeContext(
-                admin=ways.admin, events=self.events, plan=job.plan, guard=self._surroundings.guard(),
+                admin=ways.admin, events=self.events, plan=job.plan, guard=self._surroundings.guard(journal.path),
                 written_down=self.recorder.is_written_down, literal=LiteralChanges(ways.link),
-                journal=UndoJournal(job.folder), guards_what_was_made=job.senders is None and not job.settings.embedded,
+                journal=journal, guards_what_was_made=job.senders is None and not job.settings.embedded,
             )
         )  # fmt: skip
-        status, error = RunStatus.FAILED, None
+        status, error, defect = RunStatus.FAILED, None, None
         try:
             pool = await self._set_up(ways.admin, changes)
             completed = await self._run_segments(ways, pool, changes, stop)
             status = RunStatus.COMPLETED if completed else RunStatus.INTERRUPTED
         except SoaklibError as exc:
             error = exc
+        except Exception as exc:  # noqa: BLE001 - a defect of ours, raised when what is on has been taken back
+            defect = exc
         finally:
             if job.senders is not None:
                 await clean_up(job.senders.end(), self.events, within_s=None)  # which has its own limit
@@ -154,8 +163,10 @@ class Soak:
             await clean_up(changes.clear(), self.events)
         if error is None and self.events.error is not None:
             status, error = RunStatus.FAILED, self.events.error
-        self._say_how_it_ended(status, error)
-        return SoakResult(status=status, segments=tuple(self._ended), error=error)
+        self._say_how_it_ended(status, error if defect is None else f"a defect: {type(defect).__name__}")
+        if defect is not None:
+            raise defect
+        return SoakResult(status=status, segments=self.segments, error=error)
 
     # -- set-up
 
@@ -217,6 +228,7 @@ class Soak:
                 clock=self.clock, ended=partial(self._end_load, load),
             )  # fmt: skip
             self._ended.append(self._ended_segment(end, load))
+            await hand_over_rows(self.recorder)
             if not isinstance(end.error, ClockJumpedError):
                 if end.error is not None:
                     raise end.error
@@ -376,7 +388,7 @@ class Soak:
 
     # -- the end
 
-    def _say_how_it_ended(self, status: RunStatus, error: SoaklibError | None) -> None:
+    def _say_how_it_ended(self, status: RunStatus, error: SoaklibError | str | None) -> None:
         name = {
             RunStatus.COMPLETED: EventName.SOAK_TEST_COMPLETED,
             RunStatus.INTERRUPTED: EventName.SOAK_TEST_INTERRUPTED,

@@ -93,10 +93,12 @@ class Surroundings:
             connection_max_age_s=self._settings.connection_max_age,
         )  # fmt: skip
 
-    def guard(self) -> ChaosGuard:
-        """Give the guard that takes changes back should the runner be killed."""
+    def guard(self, journal: Path | None = None) -> ChaosGuard:
+        """Give the guard that takes changes back should the runner be killed, and none resume what the journal says."""
         ca_file = None if self._settings.ca_file is None else str(self._settings.ca_file.resolve())
-        return ChaosGuard(self._target, self._headers, ca_file=ca_file, dies_with_runner=self._settings.embedded)
+        return ChaosGuard(
+            self._target, self._headers, ca_file=ca_file, dies_with_runner=self._settings.embedded, journal=journal
+        )
 
     async def watch(
         self,

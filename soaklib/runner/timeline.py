@@ -11,12 +11,13 @@ from soaklib.errors import TargetError
 from soaklib.plan.cadence import occurrences, snapshot_at_s
 from soaklib.plan.changes import LastingChange
 from soaklib.records import NOBODY_LIVED, EventName
-from soaklib.runner.change_keys import change_key, off_key
+from soaklib.runner.change_keys import change_key, in_order, off_key
 from soaklib.targets.admin import AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from soaklib.plan.changes import Change
     from soaklib.plan.model import Plan
     from soaklib.runner.changes import Changes
     from soaklib.runner.clock import RunClock, SoakClock
@@ -64,7 +65,7 @@ class Timeline:
             self._sleep_until(self.duration_s),
             self._rotate_tokens(),
             self._take_snapshots(),
-            *(self._make_change(number) for number in range(len(self.plan.changes))),
+            self._make_changes(),
         ]
 
     def next_change(self, soak_s: float) -> tuple[float, str] | None:
@@ -109,30 +110,41 @@ class Timeline:
     def _end_of(self, change: LastingChange) -> float:
         return (change.at + change.lasts) * self.duration_s
 
-    async def _make_change(self, number: int) -> None:
-        change = self.plan.changes[number]
-        key = change_key(number, change)
-        if isinstance(change, LastingChange):
-            await self._make_and_take_back(change, key)
-        elif not self.events.is_done(key):
-            await self._sleep_until(change.at * self.duration_s)
-            await self.changes.apply(change, key=key)
+    async def _make_changes(self) -> None:
+        """Make the plan's changes one after the other: none while the one before it may still be on, or be undone.
+
+        One may begin as another ends. An undo that is still under way then could end what it is not about, and its
+        answer would be taken for the end of that.
+        """
+        for number, change in in_order(self.plan.changes):
+            key = change_key(number, change)
+            if isinstance(change, LastingChange):
+                await self._make_and_take_back(change, key)
+            elif not self.events.is_done(key):
+                await self._sleep_until(change.at * self.duration_s)
+                if self._left_s(self.duration_s):
+                    await self.changes.apply(change, key=key)
+                else:
+                    self._say_too_late(change, key)
 
     async def _make_and_take_back(self, change: LastingChange, key: str) -> None:
         """Make a change at its time, take it back at its end; what a crash cut short is made again, without its key."""
         is_given_up = self.events.is_done(key) and not self.events.is_made(key)
         if not is_given_up and not self.events.is_done(off_key(key)):
             await self._sleep_until(change.at * self.duration_s)
-            if self.changes.may_be_on(change):
+            if self._now_s() < self._end_of(change) and self.changes.may_be_on(change):
                 await self._take_back(change, None)
-            if self._now_s() >= self._end_of(change):
-                self.events.write(
-                    EventName.CHANGE_FAILED, f"{change.do}: its time was over when it came to it", key=key
-                )
-            elif await self.changes.apply(change, key=key):
-                await self._sleep_until(self._end_of(change))
+            if self._now_s() < self._end_of(change):
+                if await self.changes.apply(change, key=key):
+                    await self._sleep_until(self._end_of(change))
+            elif not self.events.is_done(key):
+                self._say_too_late(change, key)
         if self.changes.may_be_on(change):
             await self._take_back(change, off_key(key))
+
+    def _say_too_late(self, change: Change, key: str) -> None:
+        said = f"{change.do}: its time was over when it came to it"
+        self.events.write(EventName.CHANGE_FAILED, said, key=key, change=change.do, subject=change.subject)
 
     async def _take_back(self, change: LastingChange, key: str | None) -> None:
         """Try until it is taken back or the soak ends; what is on then is for the clean-up."""

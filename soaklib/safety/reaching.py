@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import os
 import ssl
+from functools import lru_cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 __all__ = ["USER_AGENT", "proxy_note", "refuse_bad_header", "tls_context"]
 
 USER_AGENT: Final = f"soaklib/{version('soaklib')}"
 """What every request calls itself, unless ``--header-env`` names another."""
 
+_AUTHORITIES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables that name other authorities than the system's own."""
+_MOST_CONTEXTS: Final = 8
 _PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "all_proxy")
 
 
@@ -33,6 +37,14 @@ def tls_context(ca_file: Path | str | None) -> ssl.SSLContext:
     SettingsError
         The file holds no certificate, or cannot be read.
     """
+    named = [None if ca_file is None else os.fspath(ca_file), *map(os.environ.get, _AUTHORITIES)]
+    return _context(*named, stamps=tuple(map(_stamp, named)))
+
+
+@lru_cache(_MOST_CONTEXTS)
+def _context(ca_file: str | None, *_: str | None, stamps: tuple[object, ...]) -> ssl.SSLContext:
+    """Make a context once for what its files hold now: it takes as long as hundreds of calls, and load may be on."""
+    del stamps
     context = ssl.create_default_context()
     if ca_file is None:
         return context
@@ -47,6 +59,15 @@ def tls_context(ca_file: Path | str | None) -> ssl.SSLContext:
         msg = f"--ca-file {ca_file} cannot be read ({exc.strerror}): pass a PEM file of certificates"
         raise SettingsError(msg) from exc
     return context
+
+
+def _stamp(path: str | None) -> tuple[int, int, int] | None:
+    """Give what changes with a file, or with what is in a folder; None where there is none."""
+    try:
+        stat = Path(path or os.devnull).stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def refuse_bad_header(name: str, value: str) -> None:

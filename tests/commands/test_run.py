@@ -305,9 +305,9 @@ class DefectiveSoak:
     def __init__(self, error):
         self.error = error
         self.closed = False
-        self.segment = Segment(segment=0, started_at_us=5, soak_started_s=0.0)
-        self.soak_s = 60.0
-        self.clock = SimpleNamespace(now_us=lambda: 1_000_005)
+        self.segments = (
+            Segment(segment=0, started_at_us=5, soak_started_s=0.0, ended_at_us=1_000_005, soak_ended_s=60.0),
+        )
         self.recorder = self
 
     async def run(self, _):
@@ -322,8 +322,7 @@ def test_a_defect_in_the_soak_makes_it_a_failed_run_with_all_it_recorded(capsys)
     soak = DefectiveSoak(KeyError("[/x]"))
     result = asyncio.run(run._ended(soak, asyncio.Event(), new_console()))
     assert soak.closed
-    [segment] = result.segments
-    assert (result.status, segment.ended_at_us, segment.soak_ended_s) == ("failed", 1_000_005, 60.0)
+    assert (result.status, result.segments) == ("failed", soak.segments)
     assert str(result.error) == "the soak was ended by a defect: KeyError: '[/x]'"
     assert result.error.exit_code == 4
     assert "raise self.error" in capsys.readouterr().err

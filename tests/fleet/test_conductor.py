@@ -218,3 +218,17 @@ def test_what_a_lane_has_behind_it_when_it_is_heard_is_counted_and_no_news(tmp_p
         fleet._take_in()
     assert fleet._vitals.kinds == {"timeout": 900, "ok": 105}
     assert fleet._vitals.seen_kinds == {"timeout": 0, "ok": 5}
+
+
+def test_how_far_the_slots_are_stays_told_when_the_lanes_have_ended(tmp_path):
+    """While any sends, it is where the last of them is; then where they ended, and not the beginning again."""
+    places = [Place(), Place()]
+    fleet, seen = _fleet(tmp_path, *places), []
+    for place, number in zip(places, (0, 1), strict=True):
+        place.report = lambda number=number: LaneReport(lane=number, slots_passed=719 + number)
+    for place in (None, *places):
+        if place is not None:
+            place.drop()
+        fleet._take_in()
+        seen.append(fleet._vitals.slots_passed)
+    assert seen == [719, 720, 720]

@@ -17,6 +17,7 @@ from soaklib.records import Outcome, Purpose, RunStatus
 from soaklib.runner.clock import RunClock
 from soaklib.runner.recovery import Past
 from soaklib.runner.tokens import AgentPool
+from soaklib.targets.admin import AdminError
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
 
 _START_US = 10_000_000
@@ -101,6 +102,27 @@ def test_a_rotation_is_tried_no_longer_than_the_soak_lasts(world, monkeypatch):
     world.settings = world.settings.model_copy(update={"hours": 2 + 120 / 3600})
     _send(world, Lane(0, 2))
     assert seen[1:] == pytest.approx([15.0] * 7 + [2.0])
+
+
+def test_a_rotation_that_is_due_while_the_one_before_is_tried_is_made(world, monkeypatch):
+    """A gateway that gave no tokens until the next rotation was due gives them then, and not an interval later."""
+    rotate, down_until_s = AgentPool.rotate, _START_US / 1e6 + 31.0
+
+    async def rotates(pool, *, within_s):
+        if world.loop.time() > _START_US / 1e6 and world.loop.time() + within_s < down_until_s:
+            await asyncio.sleep(within_s + 0.005)  # an answer is waited for, however late it was asked for
+            msg = "no answer"
+            raise AdminError(msg)
+        return await rotate(pool, within_s=within_s)
+
+    monkeypatch.setattr(AgentPool, "rotate", rotates)
+    _, rows, events = _send(world, Lane(0, 2))
+    told = [
+        (name.removeprefix("LANE_TOKENS_"), key) for _, name, _, key, *_ in events if name.startswith("LANE_TOKENS")
+    ]
+    assert told == [("ROTATION_FAILED", "rotation:1"), *(("ROTATED", f"rotation:{n}") for n in range(2, 8))]
+    expired = [row.planned_at_us for row in rows if row.reason == "token_expired"]
+    assert max(expired) < _START_US + 31_000_000
 
 
 def test_a_lane_that_comes_late_misses_what_was_due_and_makes_up_for_nothing(world):

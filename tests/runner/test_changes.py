@@ -320,14 +320,18 @@ def test_a_resumed_run_whose_chaos_never_began_asks_for_no_end(bench):
 
 
 def test_the_disk_that_takes_the_journal_holds_up_no_call(bench, monkeypatch):
-    """What is owed is written by another thread than the load's, and before the gateway is asked."""
-    seen, owe = [], UndoJournal.owe
+    """It is written to by another thread than the load's, before the gateway is asked and when the change is off."""
+    seen, write = [], UndoJournal._write
 
-    def owes(journal, debt, undoing=None):
+    def writes(journal):
         seen.append((threading.get_ident() != threading.main_thread().ident, "chaos_on" in bench.api.called()))
-        owe(journal, debt, undoing)
+        write(journal)
 
-    monkeypatch.setattr(UndoJournal, "owe", owes)
-    assert asyncio.run(bench.changes.apply(CHAOS, key="change:1:chaos"))
-    assert seen == [(True, False)]
-    assert "chaos_on" in bench.api.called()
+    monkeypatch.setattr(UndoJournal, "_write", writes)
+
+    async def on_and_off():
+        assert await bench.changes.apply(CHAOS, key="change:1:chaos")
+        await bench.changes.take_back(CHAOS)
+
+    asyncio.run(on_and_off())
+    assert seen == [(True, False), (True, True)]

@@ -1,7 +1,9 @@
 """A whole soak on virtual time that is stopped, or whose machine sleeps."""
 
+import asyncio
+
 import pytest
-from virtual_soak import CHAOS_S, CUT_S, FOUR_HOURS, assert_clean
+from virtual_soak import CHAOS_S, CUT_S, FOUR_HOURS, _Virtual, assert_clean
 
 import soaklib.runner.soak
 from soaklib.targets.fourrunr.admin import FourRunrAdmin
@@ -210,6 +212,45 @@ def test_a_runner_that_is_killed_as_its_machine_wakes_up_has_not_missed_the_slee
     assert [detail.split()[0] for _, detail, _ in run.events("LOAD_ENDED")] == ["segment=0", "segment=1"]
 
 
+def test_calls_that_a_sleep_cut_off_have_their_rows_though_the_runner_is_killed_as_it_wakes_up(world):
+    """They are on disk before a gateway that is away is waited for: nobody takes them for missed."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(30.1)
+    run.gateway.fault, run.gateway.hits = "lost", "proxy-request|generate-token"
+    run.live(1.0)
+    run.sleep(600)
+    run.live(13)
+    run.kill(everything=False)
+    run.gateway.fault = None
+    run.start()
+    run.finish()
+    assert_clean(run)
+    kinds = dict(run.writer.read("select kind, count(*) from outcomes group by 1"))
+    assert kinds["interrupted"] > 0
+    assert "missed" not in kinds
+
+
+def test_calls_that_a_stop_cut_off_have_their_rows_though_the_runner_is_killed_as_it_cleans_up(world):
+    """As a second signal does while the gateway is waited for: the recorder has been given all of them."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(30.1)
+    run.gateway.fault, run.gateway.hits = "lost", "proxy-request|GET /metrics"
+    run.live(1.0)
+    run._stop.set()
+    run.live(5.0)
+    assert run.is_alive
+    run.kill(everything=False)
+    run.gateway.fault = None
+    run.start()
+    run.finish()
+    assert_clean(run)
+    kinds = dict(run.writer.read("select kind, count(*) from outcomes group by 1"))
+    assert kinds["interrupted"] > 0
+    assert "missed" not in kinds
+
+
 def test_what_a_run_made_does_not_outlive_its_runner(world):
     """Nobody resumes it: its policies go by the guard, with the quota that was cut; a resume makes its own."""
     run = world(*FOUR_HOURS)
@@ -246,3 +287,38 @@ def test_an_orderly_end_leaves_the_guard_nothing_to_do(world):
     run.stop()
     assert (run.guard.urls, run.guard.took_over) == ([], False)
     assert run.events("POLICIES_NOT_REMOVED")
+
+
+def test_a_soak_that_a_defect_ends_has_all_its_stretches_and_none_of_its_clean_up(world):
+    """Soak time stands still from the defect on, and the stretch before a sleep has its end as well."""
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.live(50.0)
+    run.sleep(100.0)
+    run.live(CHAOS_S + 2.0 - 50.0)
+    run.gateway.fault, run.gateway.hits = "down", "DELETE /api/admin/chaos"
+    del run.soak.timeline.pool._in_place
+    with pytest.raises(AttributeError, match="_in_place"):
+        run.finish()
+    assert run.soak.events.last.startswith("SOAK_TEST_FAILED ")
+    assert run.soak.events.last.endswith(" a defect: AttributeError")
+    first, second = run.soak.segments
+    assert first.soak_ended_s == second.soak_started_s == pytest.approx(50.0 * 60, abs=60.0)
+    for one in (first, second):
+        lasted_s = (one.ended_at_us - one.started_at_us) / 1e6
+        assert one.soak_ended_s - one.soak_started_s == pytest.approx(60 * lasted_s)
+    assert second.soak_ended_s == pytest.approx((CHAOS_S + 2.0) * 60, abs=60.0)
+
+
+def test_an_upstream_that_hangs_costs_no_snapshot(world, monkeypatch):
+    """Neither the hourly ones nor the last, though each is asked for when the upstream has been."""
+
+    async def hang(*_):
+        await asyncio.sleep(40.0)
+
+    monkeypatch.setattr(_Virtual, "upstream_counts", hang)
+    run = world(*FOUR_HOURS)
+    run.start()
+    run.finish()
+    told = [(name, key) for name, _, key in run.events("METRICS_SNAPSHOT", "METRICS_SNAPSHOT_FAILED", "CHANGE_FAILED")]
+    assert told == [("METRICS_SNAPSHOT", f"snapshot:{which}") for which in (0, 1, 2, 3, "final")]

@@ -20,6 +20,19 @@ def test_authorities_of_a_file_are_added_to_the_systems(tmp_path, monkeypatch):
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
+def test_a_context_is_made_once_for_what_its_file_holds(tmp_path):
+    """To make one holds up a loop for tens of milliseconds; a file that is written anew, or is gone, is looked at."""
+    path = tmp_path / "own"
+    trustme.CA(organization_name="first").cert_pem.write_to_path(path)
+    first = tls_context(path)
+    assert tls_context(str(path)) is first
+    trustme.CA(organization_name="second authority").cert_pem.write_to_path(path)
+    assert "second authority" in str(tls_context(path).get_ca_certs())
+    path.unlink()
+    with pytest.raises(SettingsError, match="No such file"):
+        tls_context(path)
+
+
 @pytest.mark.parametrize(("name", "said"), [("", "Is a directory|holds no certificate"), ("absent", "No such file")])
 def test_what_cannot_be_read_is_a_sentence(tmp_path, name, said):
     """A folder, a file that is gone."""
