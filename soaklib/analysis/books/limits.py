@@ -13,6 +13,7 @@ it, it is no refusal.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -63,16 +64,16 @@ def limits(run: Run, *, stated: Sequence[RateLimit] = ()) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        By limit and key: ``limit``, ``key``, ``allowed`` and ``window_s`` (wall seconds) as stated; ``certain`` (calls
-        that any stretch of the window's length may hold), ``let_through`` and ``refused`` (calls; what another of the
-        limits refused is left out where this one cannot have), ``most`` (most calls let through that lie whole within
-        a window's length), ``windows_over`` (stretches apart from each other that held more than ``certain``) and
-        ``over_by`` (most beyond it): under-enforcement; ``refused_early`` (calls refused with less than ``allowed`` let
-        through before) and ``fewest`` (least let through before a refusal): over-enforcement. Empty where no limit is
-        stated.
+        By limit and key: ``limit`` (its name, with a number where several have it), ``key``, ``allowed`` and
+        ``window_s`` (wall seconds) as stated; ``certain`` (calls that any stretch of the window's length may hold),
+        ``let_through`` and ``refused`` (calls; what another of the limits refused is left out where this one cannot
+        have), ``most`` (most calls let through that lie whole within a window's length), ``windows_over`` (stretches
+        apart from each other that held more than ``certain``) and ``over_by`` (most beyond it): under-enforcement;
+        ``refused_early`` (calls refused with less than ``allowed`` let through before) and ``fewest`` (least let
+        through before a refusal): over-enforcement. Empty where no limit is stated.
     """
     run = run.whole
-    stated = stated or stated_limits(run)
+    stated = _told_apart(stated) or stated_limits(run)
     if not stated:
         return pl.DataFrame(schema=LIMITS_SCHEMA)
     calls = run.sql(_CALLS, {"never": NEVER}).with_row_index("call")
@@ -83,11 +84,26 @@ def limits(run: Run, *, stated: Sequence[RateLimit] = ()) -> pl.DataFrame:
 
 
 def stated_limits(run: Run) -> tuple[RateLimit, ...]:
-    """Give the limits that the plan states, else the one of an agent that ``--agent-limit`` stated."""
+    """Give the limits that the plan states, else the one of an agent that ``--agent-limit`` stated.
+
+    Several of one name, as those are that were given none, are told apart by a number: ``requests 1``, ``requests 2``.
+    """
     if run.info.plan.limits or not (said := run.info.settings.get("agent_limit")):
-        return run.info.plan.limits
+        return _told_apart(run.info.plan.limits)
     limit = AgentLimit.parse(str(said))
     return (RateLimit(name="calls of an agent", calls=limit.calls, window_s=limit.window_s),)
+
+
+def _told_apart(stated: Sequence[RateLimit]) -> tuple[RateLimit, ...]:
+    """Give limits of which each has a name of its own."""
+    names = [limit.name for limit in stated]
+    taken, told = {name for name in names if names.count(name) == 1}, []
+    for limit in stated:
+        numbered = (f"{limit.name} {number}" for number in count(1))
+        name = limit.name if limit.name in taken else next(one for one in numbered if one not in taken)
+        told.append(limit.model_copy(update={"name": name}))
+        taken.add(name)
+    return tuple(told)
 
 
 class _Part(NamedTuple):

@@ -169,6 +169,20 @@ def test_both_limits_are_held_where_both_were_reached(run_of):
     assert (verdict.state, verdict.measure) == ("pass", 0.0), verdict
 
 
+def test_limits_of_one_name_are_told_apart(run_of):
+    """Each is described with its own calls, and the edge of one says nothing of the other's."""
+    run = run_of(HELD, [RateLimit(calls=50), RateLimit(name="requests 1", calls=60)])
+    verdict = limits_held(run)
+    assert limits(run).select("limit", "allowed", "refused").rows() == [
+        ("requests 1", 60, 0), ("requests 2", 5, 1), ("requests 3", 50, 0),
+    ]  # fmt: skip
+    assert verdict.state == "insufficient"
+    assert verdict.detail.startswith(
+        "requests 2 (5 in 60 s, fixed windows): at most 5 calls let through in such a stretch, 1 refused; "
+        "requests 3 (50 in 60 s, fixed windows): at most 5 calls let through in such a stretch, 0 refused: its edge was"
+    )
+
+
 def test_limits_may_be_stated_when_they_are_asked_for(run_of):
     """A run whose plan states none, or another, is held to what is given."""
     run = run_of([*passed(0, 1, 2), (3, "rate_limited")], window="sliding")
