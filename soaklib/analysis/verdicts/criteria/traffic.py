@@ -220,8 +220,8 @@ def no_false_allow(run: Run) -> Verdict:
 def no_false_deny(run: Run) -> Verdict:
     """Was no call of the load denied that policy should allow? All count: a late generator causes no denial."""
     query = """
-        select count(*) filter (kind = 'denied' and not (reason = 'quota' and expected = 'either')) as wrongly,
-               count(*) filter (attempts > 0) as sent from calls where purpose = 'load'"""
+        select count(*) filter (kind = 'denied' and counted) as wrongly, count(*) filter (attempts > 0) as sent
+        from calls where purpose = 'load'"""  # those for a quota that may deny them count in no rate
     wrongly, sent = run.sql(query).row(0)
     planned = round(run.info.rps * run.info.planned_soak_s)
     state, detail = passed(wrongly == 0), f"{wrongly} of {sent} calls denied against the plan"
