@@ -284,6 +284,16 @@ def test_a_run_of_a_kind_that_is_not_there_is_judged_by_what_all_have(soaked):
         soaklib.criteria(soaked, "says what it heard")
 
 
+def test_what_a_kind_that_is_not_there_recorded_is_shown(tmp_path):
+    """By its name, too: to show it nothing is judged."""
+    own = "select verdicts.* replace ('says what it heard' as name) from verdicts where state = 'pass' limit 1"
+    statement = f"insert into verdicts {own}"
+    with soaklib.open_run(changed_copy(SAMPLE, tmp_path / "run", statement)) as run:
+        assert run.verdict("says what it heard").state == "pass"
+        with pytest.raises(SettingsError, match="there is no criterion 'says much'"):
+            run.verdict("says much")
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("parrot")
 def test_a_kind_of_another_package_is_soaked_from_start_to_end(tmp_path):
