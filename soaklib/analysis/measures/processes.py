@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from soaklib.analysis.measures.breakers import recovery_limit_s
+from soaklib.analysis.measures.lineage import A_REAL_TIME_S
 from soaklib.analysis.measures.meanings import series_of
 from soaklib.analysis.measures.metrics import in_soak_time
 from soaklib.exposition.ending import STARTS
@@ -79,7 +80,9 @@ def gateway_query(run: Run, metric: str, scale: float = 1.0, labels: Mapping[str
     """Give the SQL of a gauge of the gateway: ``at_us``, ``soak_s``, ``value``, ``process``.
 
     The process is told by the start time that the gateway exposes, under its target's name for it or a usual one,
-    else, of the embedded gateway, which dies with its runner, by the run's segment.
+    else, of the embedded gateway, which dies with its runner, by the run's segment. A start time that moves by a second
+    and never comes back is that of one process, as in :func:`starts_query`; what was read before any start time was is
+    of the first process that tells one, if that ran by then.
 
     Parameters
     ----------
@@ -99,14 +102,27 @@ def gateway_query(run: Run, metric: str, scale: float = 1.0, labels: Mapping[str
     return f"""
         with readings as (
             select at_us, sum("value") * {scale!r} as "value" from samples where {wanted} group by at_us
+        ), told as (
+            select at_us, round(max("value")) as said from samples where metric in ({_starts(run)}) group by at_us
+        ), spans as (
+            select said, min(at_us) as first_us, max(at_us) as last_us from told group by said
+        ), begun as (
+            select said, said - lag(said) over it > {_TOGETHER_S}
+                         or first_us <= lag(last_us) over it and last_us >= lag(first_us) over it as is_another
+            from spans window it as (order by said)
+        ), processes as (
+            select said, max(said) filter (coalesce(is_another, true)) over (order by said) as started from begun
         ), starts as (
-            select at_us, round(max("value")) as started from samples where metric in ({_starts(run)}) group by at_us
+            select at_us, started from told join processes using (said)
+        ), earliest as (
+            select arg_min(started, at_us) as ran_from from starts having ran_from > {A_REAL_TIME_S!r}
         )
         select readings.at_us, soak_seconds(readings.at_us) as soak_s, "value",
-               coalesce(started, {otherwise}, 0)::DOUBLE as process
+               coalesce(started, ran_from, {otherwise}, 0)::DOUBLE as process
         from readings
         asof left join starts on readings.at_us >= starts.at_us
         asof left join (from segments where lane is null) segments on readings.at_us >= segments.started_at_us
+        left join earliest on ran_from <= epoch(utc(readings.at_us)) + {_TOGETHER_S}
         order by readings.at_us"""  # noqa: S608 - our own names
 
 

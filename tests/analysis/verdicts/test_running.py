@@ -4,6 +4,7 @@ import pytest
 
 from soaklib.analysis.verdicts.criteria.completeness import full_duration
 from soaklib.analysis.verdicts.criteria.running import no_unplanned_restart
+from soaklib.analysis.verdicts.criteria.stability import no_drift_in_gateway_memory
 
 LIVE = (
     "delete from samples where metric like '%process_start_time_seconds'",
@@ -52,6 +53,25 @@ def test_a_process_that_took_anothers_place_is_found(judged, statements, state, 
     """Unless the runner was away then; processes in turn may be replaced by design."""
     verdict = judged(*statements)
     assert (verdict.state, verdict.measure, detail in verdict.detail) == (state, measure, True), verdict
+
+
+@pytest.mark.parametrize(
+    ("start", "read_us", "told"),
+    [
+        ("i // 20", 0, ""),  # a clock that is corrected on and on
+        ("-100", -1000, ""),  # its memory was read before its start was
+        ("300", -1000, "(1 start seen, 1 of them beside no change)"),  # and that of the one before it
+        ("60 * (i // 20)", 0, "(2 starts seen, 2 of them beside no change)"),
+    ],
+)
+def test_memory_is_that_of_as_many_processes(judged_sample, start, read_us, told):
+    """One whose start time is corrected, or was not told yet, is one; of the others each has its own."""
+    name = "process_resident_memory_bytes"
+    memory = f"insert into samples select i * 60000000 + {read_us}, '{name}', [], 5e8 from range(60) r(i)"
+    read = f"delete from samples where metric = '{name}'", started(start), memory
+    verdict = judged_sample(no_drift_in_gateway_memory, *LIVE, *read)
+    assert verdict.detail.count(" processes") == bool(told), verdict
+    assert told in verdict.detail, verdict
 
 
 @pytest.mark.parametrize(
