@@ -66,6 +66,21 @@ def test_a_breaker_need_not_open_for_calls_that_never_came_to_it(judged_sample):
     assert (verdict.state, verdict.n) == ("insufficient", 10), verdict
 
 
+@pytest.mark.parametrize(("kind", "state"), [("denied", "insufficient"), ("fast_fail", "fail")])
+def test_where_no_call_came_to_the_tool_again_nobody_knows_whether_it_recovered(judged_sample, kind, state):
+    """A quota denied all of them: none failed for the tool, and none was ok."""
+    after = "tool = 'openai' and planned_at_us > (select at_us from events where event_key = 'change:1:chaos:off')"
+    verdict = judged_sample(chaos.breaker_recovers, f"update outcomes set kind = '{kind}' where {after}")
+    assert verdict.state == state, verdict
+
+
+def test_a_row_that_is_there_twice_misses_no_step(judged_sample):
+    """A chain's first call asks for the second one once."""
+    twice = "insert into outcomes select outcomes.* from outcomes where purpose = 'load' and step = 0 and slot < 50"
+    verdict = judged_sample(completeness.every_slot_accounted_for, twice)
+    assert (verdict.state, verdict.detail) == ("fail", "34560 of 34560 slots have rows; 50 keys twice")
+
+
 def test_a_run_of_less_than_a_minute_has_one_minute_that_can_be_late(judged_sample):
     """Its late share is no share of more than all."""
     short = "update run set hours = 0.01"
