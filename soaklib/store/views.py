@@ -87,19 +87,29 @@ _JUDGED: Final = """
     from calls left join next_invalid_minute as next
       on next.minute = greatest(floor(soak_s / 60), 0)::BIGINT and next.lane = coalesce(calls.lane, -1)"""
 # From the gate before it on a call may meet chaos, though its event comes when the gateway has answered. off_us is NULL
-# while it is on, and where nobody lived to write down that it went off.
+# while it is on, and where nobody lived to write down that it went off. What was taken back as a runner stopped, or as
+# the next one began, that one makes once more, in an event without a key: its end is that of the last time.
 # Of a run of version 1, whose events have no columns for it, the line says what it was done to.
-_IS_CHAOS: Final = "event_key like 'change:%' and name in ('CHAOS_MODE_ON', 'CHANGE_MADE')"
+_IS_ON: Final = "name in ('CHAOS_MODE_ON', 'CHANGE_MADE')"
+_IS_CHAOS: Final = f"event_key like 'change:%' and {_IS_ON}"
 # One join with the few events that bound a window: a subquery for each of its ends takes longer to plan.
 _CHAOS: Final = rf"""
     insert into chaos_windows
     with windows as (
-        select split_part(event_key, ':', 2)::INTEGER as number, min(at_us) as noted_us,
+        select split_part(event_key, ':', 2)::INTEGER as number, min(at_us) as noted_us, any_value(name) as name,
                any_value(split_part(event_key, ':', 3)) as what,
                any_value(coalesce(subject, regexp_extract(detail, 'tool=(\S+)', 1))) as subject,
                any_value(coalesce(data->>'tool', nullif(regexp_extract(detail, 'tool=(\S+)', 1), ''))) as tool,
                any_value(coalesce(data->>'mode', nullif(regexp_extract(detail, 'mode=(\S+)', 1), ''))) as mode
         from events where {_IS_CHAOS}
+        group by number
+    ),
+    made_again as (
+        select number, max(at_us) as again_us
+        from (select *, lead(noted_us) over (partition by name, subject order by noted_us) as next_us from windows)
+        join (select name, at_us, coalesce(subject, regexp_extract(detail, 'tool=(\S+)', 1)) as subject
+              from events where event_key is null and {_IS_ON}) using (name, subject)
+        where at_us >= noted_us and coalesce(at_us < next_us, true)
         group by number
     ),
     bounds as (
@@ -109,9 +119,9 @@ _CHAOS: Final = rf"""
     )
     select number, tool, mode, coalesce(max(at_us) filter (is_gate), noted_us) as on_us,
            min(at_us) filter (not is_gate) as off_us
-    from windows left join bounds
+    from windows left join made_again using (number) left join bounds
       on case when is_gate then detail like 'before ' || what || ':%' and at_us <= noted_us
-              else at_us >= noted_us and bounds.subject = windows.subject end
+              else at_us >= coalesce(again_us, noted_us) and bounds.subject = windows.subject end
     group by number, tool, mode, noted_us"""  # noqa: S608 - our own words
 # What is true of few runs is asked once, so that the views of the others need not look for it in every query.
 _TOLD: Final = ("name = 'RATE_LIMITED' and data is not null", _IS_CHAOS, IS_OF_A_CUT)

@@ -1,7 +1,8 @@
 """What became of a call that must be refused: it was refused, it was let through, or it tells neither.
 
 A gateway that is full, a limiter that asks for no token, and a balancer whose gateway restarts answer before anybody
-looks at who calls: such an answer is no proof, as a time limit is none. Nor is the word that a session is gone.
+looks at who calls: such an answer is no proof, as a time limit is none. Nor is the word that a session is gone, or that
+a quota or a budget is used up: whose it is was known then, and nobody said that it may not.
 
 The contract of the default kind of gateway says that it asks for token and policy before parameters, limits and the
 tool, and that each answer of its own bears an id; of any other kind only what has passed them for certain is proof.
@@ -15,7 +16,9 @@ from soaklib.plan.model import TargetTable
 
 __all__ = ["IS_REFUSED", "let_through_sql"]
 
-IS_REFUSED: Final = "(kind in ('unauthorized', 'denied') and reason is distinct from 'session_lost')"
+IS_REFUSED: Final = (
+    "(kind in ('unauthorized', 'denied') and coalesce(reason, '') not in ('session_lost', 'quota', 'budget'))"
+)
 """SQL of whether a call was refused for whom it was made as, or for what it asked for."""
 
 _IS_OF_ANY: Final = "(status = 429 or status >= 500)"

@@ -121,6 +121,13 @@ def _with_chaos(*spans):
     return DEFAULT[: DEFAULT.index("[[changes]]")] + "".join(chaos)
 
 
+def test_a_plan_may_have_no_changes(tmp_path):
+    """Nothing of it can overlap, and it has one phase."""
+    path = tmp_path / "plan.toml"
+    path.write_text(_with_chaos(), "utf-8")
+    assert load_plan(path).phase_starts(10) == [(0.0, "baseline")]
+
+
 def test_a_change_may_begin_as_another_ends(tmp_path):
     """Also where 0.1 and 0.2 are more than 0.3 by their last digit: phases are in order then, too."""
     path = tmp_path / "plan.toml"

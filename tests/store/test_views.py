@@ -110,3 +110,27 @@ def test_chaos_may_be_met_from_the_last_gate_before_it_to_the_first_end_after_it
     ]
     windows = reader([call(0, 0, 500)], [0], events).execute("select number, on_us, off_us from chaos_windows")
     assert windows.fetchall() == [(3, 200, 500)]
+
+
+@pytest.mark.parametrize(("ends", "off_us"), [((400, 900), 900), ((900,), 900), ((400,), None)])
+def test_chaos_that_a_resumed_runner_made_once_more_ends_with_its_last_time(reader, ends, off_us):
+    """Its event has no key then; that of a hand, or of another tool, is none of it, nor is that of the next chaos."""
+    on, to = EventName.CHAOS_MODE_ON, {"change": "chaos", "subject": "serpapi"}
+    events = [
+        Event(300, on, "on", "change:3:chaos", **to),
+        Event(500, on, "once more", None, **to),
+        Event(950, on, "of another tool", None, change="chaos", subject="openai"),
+        Event(960, on, "by hand", "inbox:1", **to),
+        *(Event(at_us, EventName.CHAOS_MODE_OFF, "off", None, **to) for at_us in ends),
+    ]
+    following = [
+        Event(2000, on, "on", "change:4:chaos", **to),
+        Event(2100, EventName.CHAOS_MODE_OFF, "off", "change:4:chaos:off", **to),
+        Event(2200, on, "once more", None, **to),
+        Event(2300, EventName.CHAOS_MODE_OFF, "off", None, **to),
+    ]
+    query = "select number, on_us, off_us from chaos_windows order by number"
+    off_us = off_us or 2100  # nobody lived to write its end down: the next is of the same tool
+    assert reader([call(0, 0, 500)], [0], [*events, *following]).execute(query).fetchall() == [
+        (3, 300, off_us), (4, 2000, 2300),
+    ]  # fmt: skip

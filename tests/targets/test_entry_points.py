@@ -247,11 +247,51 @@ def test_a_kind_brings_criteria_of_its_own(soaked):
     assert soaklib.criteria(soaked, "success rate")["state"].item() == "pass"
 
 
+@pytest.mark.usefixtures("parrot")
+@pytest.mark.parametrize(
+    ("verdict", "why"),
+    [
+        (("", "much", "t", 1, None, None, "pass", "d", "q"), "ValueError: could not convert string to float: 'much'"),
+        (("", float("nan"), "t", 1, None, None, "pass", "d", "q"), "ValueError: its measure is nan"),
+        (("", 1, "t", 1, None, None, "passed", "d", "q"), "ValueError: 'passed' is not a valid State"),
+        (("", 1, "t", None, None, None, "pass", "d", "q"), "TypeError: 'NoneType' object cannot be interpreted as an"),
+        (("", 1, "t", 1, None, None, "pass", None, "q"), "TypeError: its detail is no text"),
+    ],
+    ids=["measure", "no number", "state", "n", "detail"],
+)
+def test_what_is_no_verdict_costs_its_own_answer_alone(soaked, monkeypatch, verdict, why):
+    """A state or a number that is none would keep all verdicts from being told and kept."""
+    kind = type(load_target(soaked.info.plan.target))
+    monkeypatch.setattr(kind, "criteria", lambda _: {"says much": lambda _: verdict})
+    full, much = soaklib.criteria(soaked, "full duration", "says much").iter_rows(named=True)
+    assert (full["state"], much["name"], much["state"]) == ("pass", "says much", "insufficient")
+    assert why in much["detail"]
+
+
+@pytest.mark.usefixtures("parrot")
+def test_a_kind_that_cannot_name_its_criteria_says_so_in_place_of_them(soaked, monkeypatch):
+    """Those of all kinds are judged."""
+    monkeypatch.setattr(type(load_target(soaked.info.plan.target)), "criteria", lambda self: self.feathers)
+    full, own = soaklib.criteria(soaked, "full duration", "criteria of its kind").iter_rows(named=True)
+    assert (full["state"], own["state"]) == ("pass", "insufficient")
+    assert own["detail"].endswith("AttributeError: 'Target' object has no attribute 'feathers'")
+
+
 def test_a_run_of_a_kind_that_is_not_there_is_judged_by_what_all_have(soaked):
     """Whoever reads it need not have the package."""
     assert soaklib.criteria(soaked, "full duration")["state"].item() == "pass"
     with pytest.raises(SettingsError, match="there is no criterion 'says what it heard'"):
         soaklib.criteria(soaked, "says what it heard")
+
+
+def test_what_a_kind_that_is_not_there_recorded_is_shown(tmp_path):
+    """By its name, too: to show it nothing is judged."""
+    own = "select verdicts.* replace ('says what it heard' as name) from verdicts where state = 'pass' limit 1"
+    statement = f"insert into verdicts {own}"
+    with soaklib.open_run(changed_copy(SAMPLE, tmp_path / "run", statement)) as run:
+        assert run.verdict("says what it heard").state == "pass"
+        with pytest.raises(SettingsError, match="there is no criterion 'says much'"):
+            run.verdict("says much")
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@ A gateway counts a call at some moment between its sending and its answer. *Unde
 calls lie whole within a stretch of the window's length than any such stretch may hold; *over-enforcement* where a call
 was refused although, by the widest reading, less had been let through in the window before it than is allowed. A fixed
 window lies within the window's length before the call, so that this holds for both kinds. Of a limit that is in force
-in one phase alone, only the calls of that phase are looked at, and refusals only from a window's length after it began.
+in one phase alone, only the calls of that phase are looked at, and refusals only from a window's length after it began,
+as after a gap in which no runner lived: what one that was killed had sent last, nobody knows.
 
 Where several limits are stated for a call, any of them may have refused it: its refusal is early only where it is early
 for all of them, and then it is the fault of the one that was nearest to its edge. To a limit that cannot have refused
@@ -13,6 +14,7 @@ it, it is no refusal.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -47,6 +49,9 @@ _CALLS: Final = """
            kind = 'rate_limited' and coalesce("limit", 'requests') = 'requests' as refused,
            kind in ('ok', 'invalid_response', 'upstream_error', 'fast_fail') as passed
     from outcomes where attempts > 0 and sent_at_us is not null order by sent_at_us"""
+_RESUMED: Final = """
+    select started_at_us from segments qualify row_number() over (partition by lane order by started_at_us) > 1
+    order by started_at_us"""
 _KEYS: Final = {"agent": ["identity"], "key": ["identity", "generation"], "role": ["role"], "all": []}
 
 
@@ -63,16 +68,16 @@ def limits(run: Run, *, stated: Sequence[RateLimit] = ()) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        By limit and key: ``limit``, ``key``, ``allowed`` and ``window_s`` (wall seconds) as stated; ``certain`` (calls
-        that any stretch of the window's length may hold), ``let_through`` and ``refused`` (calls; what another of the
-        limits refused is left out where this one cannot have), ``most`` (most calls let through that lie whole within
-        a window's length), ``windows_over`` (stretches apart from each other that held more than ``certain``) and
-        ``over_by`` (most beyond it): under-enforcement; ``refused_early`` (calls refused with less than ``allowed`` let
-        through before) and ``fewest`` (least let through before a refusal): over-enforcement. Empty where no limit is
-        stated.
+        By limit and key: ``limit`` (its name, with a number where several have it), ``key``, ``allowed`` and
+        ``window_s`` (wall seconds) as stated; ``certain`` (calls that any stretch of the window's length may hold),
+        ``let_through`` and ``refused`` (calls; what another of the limits refused is left out where this one cannot
+        have), ``most`` (most calls let through that lie whole within a window's length), ``windows_over`` (stretches
+        apart from each other that held more than ``certain``) and ``over_by`` (most beyond it): under-enforcement;
+        ``refused_early`` (calls refused with less than ``allowed`` let through before) and ``fewest`` (least let
+        through before a refusal): over-enforcement. Empty where no limit is stated.
     """
     run = run.whole
-    stated = stated or stated_limits(run)
+    stated = _told_apart(stated) or stated_limits(run)
     if not stated:
         return pl.DataFrame(schema=LIMITS_SCHEMA)
     calls = run.sql(_CALLS, {"never": NEVER}).with_row_index("call")
@@ -83,11 +88,26 @@ def limits(run: Run, *, stated: Sequence[RateLimit] = ()) -> pl.DataFrame:
 
 
 def stated_limits(run: Run) -> tuple[RateLimit, ...]:
-    """Give the limits that the plan states, else the one of an agent that ``--agent-limit`` stated."""
+    """Give the limits that the plan states, else the one of an agent that ``--agent-limit`` stated.
+
+    Several of one name, as those are that were given none, are told apart by a number: ``requests 1``, ``requests 2``.
+    """
     if run.info.plan.limits or not (said := run.info.settings.get("agent_limit")):
-        return run.info.plan.limits
+        return _told_apart(run.info.plan.limits)
     limit = AgentLimit.parse(str(said))
     return (RateLimit(name="calls of an agent", calls=limit.calls, window_s=limit.window_s),)
+
+
+def _told_apart(stated: Sequence[RateLimit]) -> tuple[RateLimit, ...]:
+    """Give limits of which each has a name of its own."""
+    names = [limit.name for limit in stated]
+    taken, told = {name for name in names if names.count(name) == 1}, []
+    for limit in stated:
+        numbered = (f"{limit.name} {number}" for number in count(1))
+        name = limit.name if limit.name in taken else next(one for one in numbered if one not in taken)
+        told.append(limit.model_copy(update={"name": name}))
+        taken.add(name)
+    return tuple(told)
 
 
 class _Part(NamedTuple):
@@ -129,18 +149,23 @@ def _parts_of(run: Run, place: int, limit: RateLimit, calls: pl.DataFrame) -> li
     if limit.phase is not None:
         calls = calls.filter(phase=limit.phase)
     window_s = limit.window_s / (run.info.speed if run.info.embedded else 1)
-    columns = _KEYS[limit.per]
+    columns, resumed = _KEYS[limit.per], run.sql(_RESUMED)["started_at_us"].to_numpy()
     parts = calls.partition_by(columns, as_dict=True, maintain_order=True) if columns else {("all",): calls}
-    return [_part_of(place, limit, window_s, " ".join(map(str, key)), part) for key, part in parts.items()]
+    return [
+        _part_of(place, limit, window_s, " ".join(map(str, key)), part, resumed=resumed) for key, part in parts.items()
+    ]
 
 
-def _part_of(place: int, limit: RateLimit, window_s: float, key: str, calls: pl.DataFrame) -> _Part:
+def _part_of(
+    place: int, limit: RateLimit, window_s: float, key: str, calls: pl.DataFrame, *, resumed: NDArray[np.int64]
+) -> _Part:
     window_us, whole = round(window_s * 1e6), ("call", "sent", "done")
     refused, passed = calls.filter("refused").select(whole), calls.filter("passed").select(whole)
     counted = calls if limit.counts_refused else calls.filter(~pl.col("is_429"))
     times = counted["sent"].to_numpy(), counted["done"].to_numpy()
     before = counted_before(refused["sent"].to_numpy(), refused["done"].to_numpy(), times, window_us)
     before -= 1 if limit.counts_refused else 0
+    before[_is_after_a_gap(refused["sent"].to_numpy(), resumed, window_us)] = -1
     if (limit.per in {"role", "all"} or limit.phase is not None) and calls.height:
         # what others did with the key before the run, or all did before the phase, is not known
         before[refused["sent"].to_numpy() < calls["sent"][0] + window_us] = -1
@@ -186,6 +211,16 @@ def held(sent: NDArray[np.int64], done: NDArray[np.int64], window_us: int) -> ND
     is_short = done - sent < window_us
     sent_before: NDArray[np.int64] = np.cumsum(is_short) - is_short
     return np.searchsorted(np.sort(done[is_short]), sent + window_us, side="left") - sent_before
+
+
+def _is_after_a_gap(sent: NDArray[np.int64], resumed: NDArray[np.int64], window_us: int) -> NDArray[np.bool_]:
+    """Say of calls whether the window before them reaches over a gap: a killed runner does not know all that it sent.
+
+    `resumed` is when a runner, or a lane, went on after one, in order of time.
+    """
+    begun = np.concatenate([[-NEVER], resumed])
+    is_after: NDArray[np.bool_] = sent - begun[np.searchsorted(resumed, sent, side="right")] < window_us
+    return is_after
 
 
 def counted_before(

@@ -104,7 +104,9 @@ _NEXT_CHAOS: Final = r"""
     and coalesce(subject, regexp_extract(detail, 'tool=(\S+)', 1)) = tool"""
 
 
-def recoveries_sql(run: Run, windows: str = _CHAOS, *, following: str = _NEXT_CHAOS, failed: str = FAILED_SQL) -> str:
+def recoveries_sql(
+    run: Run, windows: str = _CHAOS, *, following: str = _NEXT_CHAOS, failed: str = FAILED_SQL, calls: str = "outcomes"
+) -> str:
     """Give the query of :func:`recoveries`, also for what else was made and taken back.
 
     Parameters
@@ -117,6 +119,8 @@ def recoveries_sql(run: Run, windows: str = _CHAOS, *, following: str = _NEXT_CH
         SELECT of the moment from which on failures of the tool belong to another such window.
     failed
         What a call looks like that failed for it.
+    calls
+        Where the calls are that are looked at, by the name ``outcomes``.
     """
     before = "coalesce(done_at_us, planned_at_us) < first_us"
     return f"""
@@ -132,7 +136,7 @@ def recoveries_sql(run: Run, windows: str = _CHAOS, *, following: str = _NEXT_CH
             select tool,
                    coalesce((count(*) filter ({failed} and {before}) + 1) / nullif(count(*) filter ({before}), 0),
                             count(*) filter ({failed}) / count(*)) as share
-            from outcomes join firsts using (tool)
+            from {calls} join firsts using (tool)
             where attempts > 0 and purpose <> 'trial'
                   and not exists (select 1 from windows where windows.tool = outcomes.tool
                                                and planned_at_us >= on_us and planned_at_us < off_us)
@@ -140,7 +144,7 @@ def recoveries_sql(run: Run, windows: str = _CHAOS, *, following: str = _NEXT_CH
         ),
         later as not materialized (
             select number, tool, soak_seconds(planned_at_us) as soak_s, ended_s, kind, {failed} as is_failed
-            from ended join outcomes using (tool)
+            from ended join {calls} using (tool)
             where planned_at_us >= off_us and coalesce(planned_at_us < next_us, true) and attempts > 0
                   and purpose <> 'trial'
         ),

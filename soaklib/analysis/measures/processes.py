@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import polars as pl
 
+from soaklib.analysis.measures.breakers import recovery_limit_s
+from soaklib.analysis.measures.lineage import A_REAL_TIME_S
 from soaklib.analysis.measures.meanings import series_of
 from soaklib.analysis.measures.metrics import in_soak_time
 from soaklib.exposition.ending import STARTS
+from soaklib.records import EventName
 from soaklib.store.quoting import text_sql
 from soaklib.targets.base import Meaning
 
@@ -35,6 +38,8 @@ _TOGETHER_S: Final = 1.5
 """Processes that began so close are workers of one gateway, or one process whose start is computed from the time since
 boot: a clock that is corrected while it runs moves it by a second."""
 _A_HOLE: Final = 10  # steps: a longer one is time in which nobody read
+_CAME_TO_NOTHING: Final = (EventName.HEALTH_GATE_FAILED, EventName.CHANGE_FAILED, EventName.CHANGE_UNSUPPORTED)
+"""What events of changes say that were not made: one that a dead gateway kept from being made killed no gateway."""
 
 
 class Readings(NamedTuple):
@@ -75,7 +80,9 @@ def gateway_query(run: Run, metric: str, scale: float = 1.0, labels: Mapping[str
     """Give the SQL of a gauge of the gateway: ``at_us``, ``soak_s``, ``value``, ``process``.
 
     The process is told by the start time that the gateway exposes, under its target's name for it or a usual one,
-    else, of the embedded gateway, which dies with its runner, by the run's segment.
+    else, of the embedded gateway, which dies with its runner, by the run's segment. A start time that moves by a second
+    and never comes back is that of one process, as in :func:`starts_query`; what was read before any start time was is
+    of the first process that tells one, if that ran by then.
 
     Parameters
     ----------
@@ -95,14 +102,27 @@ def gateway_query(run: Run, metric: str, scale: float = 1.0, labels: Mapping[str
     return f"""
         with readings as (
             select at_us, sum("value") * {scale!r} as "value" from samples where {wanted} group by at_us
+        ), told as (
+            select at_us, round(max("value")) as said from samples where metric in ({_starts(run)}) group by at_us
+        ), spans as (
+            select said, min(at_us) as first_us, max(at_us) as last_us from told group by said
+        ), begun as (
+            select said, said - lag(said) over it > {_TOGETHER_S}
+                         or first_us <= lag(last_us) over it and last_us >= lag(first_us) over it as is_another
+            from spans window it as (order by said)
+        ), processes as (
+            select said, max(said) filter (coalesce(is_another, true)) over (order by said) as started from begun
         ), starts as (
-            select at_us, round(max("value")) as started from samples where metric in ({_starts(run)}) group by at_us
+            select at_us, started from told join processes using (said)
+        ), earliest as (
+            select arg_min(started, at_us) as ran_from from starts having ran_from > {A_REAL_TIME_S!r}
         )
         select readings.at_us, soak_seconds(readings.at_us) as soak_s, "value",
-               coalesce(started, {otherwise}, 0)::DOUBLE as process
+               coalesce(started, ran_from, {otherwise}, 0)::DOUBLE as process
         from readings
         asof left join starts on readings.at_us >= starts.at_us
         asof left join (from segments where lane is null) segments on readings.at_us >= segments.started_at_us
+        left join earliest on ran_from <= epoch(utc(readings.at_us)) + {_TOGETHER_S}
         order by readings.at_us"""  # noqa: S608 - our own names
 
 
@@ -136,22 +156,22 @@ def tells_its_start(run: Run) -> bool:
     return bool(run.sql(query).item())
 
 
-def request_falls(run: Run) -> tuple[int, int] | None:
-    """Give how often the gateway's count of requests fell, as that of a new process does, and in how many scrapes.
+def request_falls(run: Run) -> tuple[int, int, float] | None:
+    """Give how often the gateway's count of requests fell, as that of a new process does, in how many scrapes.
 
-    None where it has none.
+    And how many soak seconds lie between the first and the last of them. None where it has none.
     """
     told = series_of(run, Meaning.REQUESTS)
     if told is None:
         return None
     names = ", ".join(text_sql(f"{told.metric}{suffix}") for suffix in ("", "_total", "_count"))
-    scrapes, falls = run.sql(
+    scrapes, falls, watched_s = run.sql(
         f"""
-        select count(*), count(*) filter (n < before) from (
-            select n, lag(n) over (order by at_us) as before from (
+        select count(*), count(*) filter (n < before), soak_seconds(max(at_us)) - soak_seconds(min(at_us)) from (
+            select at_us, n, lag(n) over (order by at_us) as before from (
                 select at_us, sum("value") as n from samples where metric in ({names}) group by at_us))"""  # noqa: S608 - quoted
     ).row(0)
-    return (int(falls), int(scrapes)) if scrapes else None
+    return (int(falls), int(scrapes), float(watched_s)) if scrapes else None
 
 
 def generator_query(column: str, scale: float = 1.0) -> str:
@@ -201,6 +221,8 @@ def starts_seen(readings: pl.DataFrame) -> list[Start]:
 def unplanned_starts(run: Run, starts: list[Start]) -> list[Start]:
     """Give those with no change beside them, of the plan or by hand; nor was the runner away, which sees nothing then.
 
+    A change that was not made, since the gateway was not well, refused it or has no route for it, is none.
+
     Parameters
     ----------
     run
@@ -208,11 +230,13 @@ def unplanned_starts(run: Run, starts: list[Start]) -> list[Start]:
     starts
         As :func:`starts_seen` gives them.
     """
+    nothing = ", ".join(map(text_sql, _CAME_TO_NOTHING))
     changed = run.sql(
-        "select soak_seconds(at_us) as soak_s from events where event_key like 'change:%' or event_key like 'inbox:%'"
+        "select soak_seconds(at_us) as soak_s from events "  # noqa: S608 - our own words
+        f"where (event_key like 'change:%' or event_key like 'inbox:%') and name not in ({nothing})"
     )
     moments = [*changed["soak_s"].to_list(), *(one.soak_started_s for one in run.info.segments[1:])]
-    before_s = run.thresholds.recovery_s
+    before_s = recovery_limit_s(run)
     return [one for one in starts if not any(one.after_s - before_s <= at_s <= one.until_s for at_s in moments)]
 
 

@@ -27,8 +27,9 @@ def summary(run: Run, verdicts: Iterable[Verdict]) -> dict[str, Any]:
     -------
     dict
         ``success_rate``, ``denial_rate``, ``failure_rate`` (percent, 0 to 100; None when nothing counts), ``totals``
-        (``ok``, ``denied``, ``fail``, ``total``: rows of ``outcomes``), ``kinds`` (rows by kind), ``configuration``,
-        ``completed_at`` (ISO 8601, UTC), ``duration_seconds`` (wall), ``status``, ``verdicts``.
+        (``ok``, ``denied``, ``fail``, ``total``: rows of ``outcomes`` but those of trials), ``kinds`` (the same rows by
+        kind), ``configuration``, ``completed_at`` (ISO 8601, UTC), ``duration_seconds`` (wall), ``status``,
+        ``verdicts``.
     """
     kinds = dict(run.sql("select kind, sum(n)::BIGINT from call_partials group by kind order by kind").iter_rows())
     counted, succeeded = run.sql(

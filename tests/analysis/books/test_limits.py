@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import duckdb
 import pytest
 from stored_rows import outcome, written_run
 
@@ -10,6 +11,7 @@ from soaklib.analysis.books.limits import limits
 from soaklib.analysis.verdicts.criteria.oracles import limits_held
 from soaklib.plan.model import load_plan
 from soaklib.plan.oracles import RateLimit
+from soaklib.store.tables import DATABASE_NAME
 
 SECOND = 1_000_000
 LASTS_US = 20_000
@@ -167,6 +169,35 @@ def test_both_limits_are_held_where_both_were_reached(run_of):
     calls = [*passed(0, 100, 101, 102, 103, 104), (105, "rate_limited"), (106, "ok", "b"), (107, "ok", "b")]
     verdict = limits_held(run_of([*calls, (108, "rate_limited", "b")], [seven]))
     assert (verdict.state, verdict.measure) == ("pass", 0.0), verdict
+
+
+def test_what_a_killed_runner_had_sent_last_is_not_known(run_of):
+    """A refusal within a window's length after a gap is early for nobody; later ones are."""
+    calls = [*passed(0, 1), (130, "rate_limited"), (179, "rate_limited"), (200, "rate_limited")]
+    run = run_of(calls)
+    assert (row_of(run)["refused_early"], limits_held(run).state) == (3, "fail")
+    folder = run.folder
+    run.close()
+    with duckdb.connect(str(folder / DATABASE_NAME)) as connection:
+        connection.execute(
+            "insert into segments by name select * replace (1 as segment, 120000000 as started_at_us) from segments"
+        )
+    with soaklib.open_run(folder) as resumed:
+        assert (row_of(resumed)["refused"], row_of(resumed)["refused_early"]) == (1, 1)
+
+
+def test_limits_of_one_name_are_told_apart(run_of):
+    """Each is described with its own calls, and the edge of one says nothing of the other's."""
+    run = run_of(HELD, [RateLimit(calls=50), RateLimit(name="requests 1", calls=60)])
+    verdict = limits_held(run)
+    assert limits(run).select("limit", "allowed", "refused").rows() == [
+        ("requests 1", 60, 0), ("requests 2", 5, 1), ("requests 3", 50, 0),
+    ]  # fmt: skip
+    assert verdict.state == "insufficient"
+    assert verdict.detail.startswith(
+        "requests 2 (5 in 60 s, fixed windows): at most 5 calls let through in such a stretch, 1 refused; "
+        "requests 3 (50 in 60 s, fixed windows): at most 5 calls let through in such a stretch, 0 refused: its edge was"
+    )
 
 
 def test_limits_may_be_stated_when_they_are_asked_for(run_of):

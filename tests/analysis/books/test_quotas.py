@@ -2,6 +2,7 @@
 
 from collections import Counter
 from functools import partial
+from itertools import product
 
 import pytest
 from stored_rows import outcome, written_run
@@ -9,7 +10,7 @@ from stored_rows import outcome, written_run
 import soaklib
 from soaklib.analysis.books.quotas import CutQuota, kept
 from soaklib.analysis.verdicts.criteria.changes import quota_cut_works
-from soaklib.plan.model import load_plan
+from soaklib.plan.model import Plan, load_plan
 from soaklib.records import Event, EventName
 
 SECOND = 1_000_000
@@ -119,3 +120,34 @@ def test_other_gateways_windows_are_shorter_by_the_speed_or_not(judged):
     """Of a gateway of its own at another speed only what is wrong for both lengths is wrong."""
     verdict, book = judged(lambda second: second != CUT_S + HOUR_S, speed=2.0)
     assert (verdict.state, book.held) == ("pass", None), verdict
+
+
+def of_two_roles():
+    """Give the default plan with two roles that call one action, a quota of each, and a cut of each after the other."""
+    plan = load_plan().model_dump(mode="json")
+    roles, [_, enricher, engager], [cut] = plan["roles"], plan["operations"], plan["changes"][2:]
+    roles["engager"] = roles["enricher"]
+    engager["steps"] = enricher["steps"]
+    cuts = [cut | {"at": 0.1}, cut | {"at": 0.5, "phase": "another", "role": "engager"}]
+    return Plan.model_validate(plan | {"changes": cuts, "probes": []})
+
+
+@pytest.mark.parametrize(("denies", "state"), [(("enricher",), "fail"), (("enricher", "engager"), "pass")])
+def test_denials_of_one_role_do_not_stand_in_for_the_cut_of_anothers_quota(tmp_path, denies, state):
+    """Both are on one action, and one of them does nothing."""
+    cut_s, full_s = {"enricher": 60, "engager": 300}, {"enricher": 250, "engager": 550}
+    events = [
+        Event(
+            at_s * SECOND, EventName.POLICY_UPDATED_OPENAI_QUOTA_REDUCED,
+            f"role={role} action=openai:chat limit=250 window=1h", f"change:{number}:update-policy",
+        )
+        for number, (role, at_s) in enumerate(cut_s.items())
+    ]  # fmt: skip
+    rows = []
+    for role, second in product(cut_s, range(600)):
+        denied = {"kind": "denied", "reason": "quota"} if role in denies and second >= full_s[role] else {}
+        at_us = {"planned_at_us": second * SECOND, "sent_at_us": second * SECOND, "done_at_us": second * SECOND + 20}
+        rows.append(outcome(len(rows), **SCOPE | {"role": role} | at_us | denied))
+    with soaklib.open_run(written_run(tmp_path, plan=of_two_roles(), rows=rows, events=events)) as run:
+        verdict = quota_cut_works(run)
+    assert verdict.state == state, verdict

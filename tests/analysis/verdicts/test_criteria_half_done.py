@@ -117,6 +117,14 @@ def test_a_denial_against_the_plan_counts_also_while_the_generator_was_late(brok
     assert verdict["state"] == "fail"
 
 
+def test_a_denial_without_a_reason_is_none_for_the_quota_that_was_cut(broken):
+    """It counts against the rate of success, and so it is wrong."""
+    verdict = broken(
+        "update outcomes set kind = 'denied', reason = null where tool = 'openai' and phase = 'quota cut'"
+    )["no false-deny"]
+    assert (verdict["state"], verdict["measure"] > 0) == ("fail", True), verdict
+
+
 @pytest.mark.parametrize(
     ("criterion", "statement", "state", "detail"),
     [

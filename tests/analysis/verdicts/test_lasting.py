@@ -5,7 +5,7 @@ from stored_rows import outcome, written_run
 
 import soaklib
 from soaklib.analysis.verdicts.criteria.lasting import lasting_changes_show, recovers_after_lasting_changes
-from soaklib.plan.changes import HttpChange, UpstreamChange
+from soaklib.plan.changes import HttpChange, PolicyChange, UpstreamChange
 from soaklib.plan.model import load_plan
 from soaklib.records import Event, EventName
 
@@ -45,8 +45,8 @@ EVENTS = [
 def verdicts(tmp_path):
     """Give a function that gives both verdicts on a run of calls with one change."""
 
-    def judge(change, rows, events=EVENTS):
-        plan = load_plan().model_copy(update={"changes": (change,)})
+    def judge(change, rows, events=EVENTS, beside=()):
+        plan = load_plan().model_copy(update={"changes": (change, *beside)})
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
         with soaklib.open_run(written_run(folder, plan=plan, rows=rows, events=events)) as run:
@@ -92,6 +92,30 @@ def test_a_tool_that_never_recovers_is_not_measured_by_how_it_fails_then(verdict
     fail = {*HALF, *range(UNDONE_S, END_S, 4)}
     _, recovered = verdicts(upstream(mode="500", only=["openai"]), calls(fail=fail))
     assert (recovered.state, recovered.measure) == ("fail", END_S - 4 - UNDONE_S)
+
+
+def test_what_a_quota_that_was_cut_denies_is_of_no_other_change(verdicts):
+    """It is no effect of an outage that nobody noticed, and no failure that the tool would have to recover from."""
+    of = {"role": "enricher", "action": "openai:chat"}
+    quota = PolicyChange(do="update-policy", at=0.05, phase="cut", planned_ratio=1, **of)
+    cut = Event(
+        MADE_S * SECOND - 9, "POLICY_UPDATED_OPENAI_QUOTA_REDUCED", "", "change:1:update-policy", "update-policy",
+        "enricher", '{"role":"enricher","action":"openai:chat","limit":3,"window":"1h"}',
+    )  # fmt: skip
+    denied = {"role": "enricher", "action": "chat", "kind": "denied", "reason": "quota"}
+    rows = [row._replace(**denied) if n > MADE_S and n % 2 else row for n, row in enumerate(calls())]
+    shown, recovered = verdicts(http("openai"), rows, events=[cut, *EVENTS], beside=[quota])
+    assert (shown.state, shown.measure, shown.n) == ("fail", 0.0, 50), shown
+    assert (recovered.state, recovered.measure) == ("pass", 0.0), recovered
+
+
+def test_a_probe_that_is_denied_is_no_failure_of_its_tool(verdicts):
+    """Though no call of the load was answered yet."""
+    rows = [row for second, row in enumerate(calls(fail=HALF)) if not UNDONE_S <= second < UNDONE_S + 200]
+    at_us = (UNDONE_S + 150) * SECOND
+    probe = {"purpose": "probe", "kind": "denied", "expected": "deny", "planned_at_us": at_us, "sent_at_us": at_us}
+    _, recovered = verdicts(http("openai"), [*rows, rows[0]._replace(**probe)])
+    assert (recovered.state, recovered.measure) == ("pass", 0.0), recovered
 
 
 def test_an_effect_far_below_what_is_meant_is_none(verdicts):

@@ -27,6 +27,8 @@ UNTOLD = [
     (MCP, {"kind": "rate_limited", "reason": "rate_limit", "status": 429, "limit": "lock-out"}),
     (MCP, {"kind": "upstream_error", "reason": "upstream", "status": 503} | NO_ID),
     (MCP, {"kind": "unauthorized", "reason": "session_lost", "status": 404}),
+    (DEFAULT, {"kind": "denied", "reason": "quota", "status": 403}),
+    (OPENAI, {"kind": "denied", "reason": "budget", "status": 402}),
 ]
 LET_THROUGH = [
     (DEFAULT, {"kind": "ok", "reason": None, "status": 200}),

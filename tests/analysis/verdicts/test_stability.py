@@ -163,7 +163,7 @@ def test_time_in_which_nobody_read_does_not_count(judged):
 def test_a_leak_that_a_restart_hides_is_found_in_the_longest_process(judged):
     """100 MiB an hour, restarted every three hours: each process leaks, and its readings alone are judged."""
     memory = gauge("process_resident_memory_bytes", f"2e8 + (i % 180) * 1.048e8 / 60 + 1e6 * {JITTER}")
-    started = GAUGE.format(metric="process_start_time_seconds", value="1e9 + i // 180", n=1440, step_s=60)
+    started = GAUGE.format(metric="process_start_time_seconds", value="1e9 + 10800 * (i // 180)", n=1440, step_s=60)
     verdict = judged(stability.no_drift_in_gateway_memory, *memory, started)
     assert verdict.state == "fail"
     assert verdict.measure == pytest.approx(300, rel=0.05)
@@ -205,7 +205,7 @@ UNKNOWN_START = (*gauge("process_resident_memory_bytes", TEETH), "update run set
 def test_a_process_that_leaks_within_the_margin_of_the_run_is_not_told_for_it(judged):
     """60 MiB in 70 minutes, again and again, are within 64 MiB, and 1.2 GiB a day."""
     memory = gauge("process_resident_memory_bytes", f"2e8 + (i % 70) * 62914560 / 70 + 1e6 * {JITTER}")
-    started = GAUGE.format(metric="process_start_time_seconds", value="1e9 + i // 70", n=1440, step_s=60)
+    started = GAUGE.format(metric="process_start_time_seconds", value="1e9 + 4200 * (i // 70)", n=1440, step_s=60)
     verdict = judged(stability.no_drift_in_gateway_memory, *memory, started)
     assert (verdict.state, "not told for the run" in verdict.detail) == ("insufficient", True), verdict
     assert "20 starts seen" in verdict.detail
@@ -214,7 +214,7 @@ def test_a_process_that_leaks_within_the_margin_of_the_run_is_not_told_for_it(ju
 def test_processes_that_hold_what_they_held_pass(judged):
     """The twin: a level memory, restarted every three hours."""
     memory = gauge("process_resident_memory_bytes", f"2e8 + 1e6 * {JITTER}")
-    started = GAUGE.format(metric="process_start_time_seconds", value="1e9 + i // 180", n=1440, step_s=60)
+    started = GAUGE.format(metric="process_start_time_seconds", value="1e9 + 10800 * (i // 180)", n=1440, step_s=60)
     assert judged(stability.no_drift_in_gateway_memory, *memory, started).state == "pass"
 
 
@@ -270,6 +270,6 @@ def test_a_gauge_is_found_under_its_targets_name(judged, monkeypatch):
     leaking = judged(stability.no_drift_in_gateway_memory, *gauge("process_resident_memory_bytes", "2e8"), heap, other)
     assert (leaking.state, leaking.measure > 400, "mygw_bytes" in leaking.query) == ("fail", True, True), leaking
     files = GAUGE.format(metric="mygw_files", value=f"50 + (i % 180) * 2 + {JITTER}", n=1440, step_s=60)
-    began = GAUGE.format(metric="mygw_began", value="1e9 + i // 180", n=1440, step_s=60)
+    began = GAUGE.format(metric="mygw_began", value="1e9 + 10800 * (i // 180)", n=1440, step_s=60)
     verdict = judged(stability.no_drift_in_gateway_files, *gauge("process_open_fds", "50"), files, began)
     assert (verdict.state, "of the longest of 8 processes" in verdict.detail) == ("fail", True), verdict

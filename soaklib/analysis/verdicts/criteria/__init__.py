@@ -7,7 +7,9 @@ applicable``; neither ever passes.
 
 from __future__ import annotations
 
+import math
 from functools import partial
+from operator import index
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -41,6 +43,9 @@ VERDICTS_SCHEMA: Final = pl.Schema(
     }
 )  # fmt: skip
 """Columns and types of :func:`criteria`."""
+
+_OF_ITS_KIND: Final = "criteria of its kind"
+"""What stands for the criteria of a kind of gateway whose package cannot name them."""
 
 CRITERIA: Final[Mapping[str, Callable[[Run], Verdict]]] = {
     "full duration": completeness.full_duration,
@@ -133,9 +138,31 @@ def _judged(run: Run, name: str, criterion: Callable[[Run], Verdict]) -> Verdict
 def _brought(name: str, criterion: Callable[[Run], Verdict], run: Run) -> Verdict:
     """Put a question that another package brings; what goes wrong there costs its answer and no other."""
     try:
-        return Verdict(*criterion(run))._replace(name=name)
+        return _whole(Verdict(*criterion(run))._replace(name=name))
     except Exception as error:  # noqa: BLE001 - whatever it is: the code is another's
         return _not_judged(name, f"its kind of gateway could not judge it: {first_line(error)}")
+
+
+def _whole(verdict: Verdict) -> Verdict:
+    """Give a verdict of another package as a row of verdicts, or raise where it makes none: it would cost all others.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Its state is none, a number is no finite one, or a text is missing.
+    """
+    measure, low, high = (
+        None if value is None else float(value) for value in (verdict.measure, verdict.low, verdict.high)
+    )
+    for what, value in (("measure", measure), ("low", low), ("high", high)):
+        if value is not None and not math.isfinite(value):
+            msg = f"its {what} is {value}"
+            raise ValueError(msg)
+    for what in ("threshold", "detail", "query"):
+        if not isinstance(getattr(verdict, what), str):
+            msg = f"its {what} is no text"
+            raise TypeError(msg)
+    return verdict._replace(n=index(verdict.n), state=State(verdict.state), measure=measure, low=low, high=high)
 
 
 def _not_judged(name: str, why: str) -> Verdict:
@@ -166,25 +193,39 @@ def known_verdicts(run: Run, *names: str) -> pl.DataFrame:
     SettingsError
         There is no criterion of such a name.
     """
-    _asked(run, names)
     recorded = run.verdicts()
     is_of_today = recorded.height and run.info.judged_by == JUDGING
     if not is_of_today:
         return criteria(run, *names)
     verdicts = recorded.cast(VERDICTS_SCHEMA)
+    if not set(names) <= set(verdicts["name"]):  # those of a kind whose package is not here are known by what they gave
+        _asked(run, names)
     return verdicts.filter(pl.col("name").is_in(names)) if names else verdicts
 
 
 def _asked(run: Run, names: tuple[str, ...]) -> dict[str, Callable[[Run], Verdict]]:
     """Give the criteria of these names, all without any; a name that all kinds know is no kind's own."""
     known = dict(CRITERIA)
-    for name, criterion in own_criteria(run.info.plan.target).items():
+    for name, criterion in _own(run).items():
         known.setdefault(name, partial(_brought, name, criterion))
     for name in names:
         if name not in known:
             msg = f"there is no criterion {name!r}{near_miss(name, known)}; there are {', '.join(known)}"
             raise SettingsError(msg)
     return {name: criterion for name, criterion in known.items() if not names or name in names}
+
+
+def _own(run: Run) -> dict[str, Callable[[Run], Verdict]]:
+    """Give the criteria that a run's kind of gateway brings; where its package fails at that, one that says so."""
+    try:
+        return {str(name): criterion for name, criterion in own_criteria(run.info.plan.target).items()}
+    except Exception as error:  # noqa: BLE001 - whatever it is: the code is another's
+        raised = error
+
+    def of_none(_: Run) -> Verdict:
+        raise raised
+
+    return {_OF_ITS_KIND: of_none}
 
 
 def judged_anew(run: Run) -> str | None:

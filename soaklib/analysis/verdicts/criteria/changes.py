@@ -23,6 +23,7 @@ _LATE_END_WALL_S: Final = 5.0
 _CUTS: Final = r"""
         with cuts as (
             select split_part(event_key, ':', 2)::INTEGER as number, at_us as cut_us,
+                   plan->>('$.changes[' || number || '].role') as role,
                    coalesce((select max(at_us) from events gate where name = 'HEALTH_GATE_PASSED'
                              and detail like 'before update-policy:%' and gate.at_us <= events.at_us),
                             at_us) as begun_us,
@@ -30,20 +31,22 @@ _CUTS: Final = r"""
                    coalesce(data->>'limit', regexp_extract(detail, 'limit=(\d+)', 1))::BIGINT as most,
                    case coalesce(data->>'window', regexp_extract(detail, 'window=(\S+)', 1))
                    when '24h' then 86400 when '7d' then 604800 else 3600 end as window_s,
-                   lead(at_us) over (partition by scope order by at_us) as next_us
-            from events where event_key like 'change:%:update-policy' and name like 'POLICY_UPDATED_%'
+                   lead(at_us) over (partition by role, scope order by at_us) as next_us
+            from events cross join (select plan from run)
+            where event_key like 'change:%:update-policy' and name like 'POLICY_UPDATED_%'
         ),
         denials as (
-            select tool || ':' || "action" as scope, planned_at_us, done_at_us from outcomes
+            select role, tool || ':' || "action" as scope, planned_at_us, done_at_us from outcomes
             where kind = 'denied' and reason = 'quota'
         )"""
 _QUOTA_DENIALS: Final = rf"""{_CUTS}
         select number, scope, most,
                (select count(*) from denials where not exists (
-                    select 1 from cuts as cut where cut.scope = denials.scope
+                    select 1 from cuts as cut where cut.scope = denials.scope and cut.role = denials.role
                     and (planned_at_us >= begun_us or done_at_us >= begun_us))) as before,
-               (select count(*) from denials where denials.scope = cuts.scope and planned_at_us >= cut_us
-                                               and coalesce(planned_at_us < next_us, true)) as after,
+               (select count(*) from denials
+                where denials.scope = cuts.scope and denials.role = cuts.role and planned_at_us >= cut_us
+                      and coalesce(planned_at_us < next_us, true)) as after,
                window_s::DOUBLE as window_s, cut_us,
                least(next_us, (select min(at_us) from events where event_key like 'inbox:%' and at_us > cut_us
                                and name like 'POLICY_UPDATED_%'
@@ -59,7 +62,7 @@ _QUOTA_REACHED: Final = f"""{_CUTS}
         select number, max(n)::BIGINT as reached
         from (
             select number, floor(soak_seconds(planned_at_us) / window_s) as window_number, count(*) as n
-            from outcomes join cuts on tool || ':' || "action" = scope
+            from outcomes join cuts on tool || ':' || "action" = scope and outcomes.role = cuts.role
             where planned_at_us >= cut_us and coalesce(planned_at_us < next_us, true) and kind = 'ok'
             group by all
         )

@@ -26,13 +26,16 @@ _RETRIED: Final = "timeout"
 _SLOWEST: Final = 0.01
 """The share of a tool's calls without chaos that are slower than what counts as late."""
 
+_GOT_AS_FAR: Final = "attempts > 0 and purpose = 'load' and kind not in ('denied', 'unauthorized', 'rate_limited')"
+"""Which calls chaos can meet: one that was refused before the tool was asked shows none, however many there are."""
+
 _DURING: Final = f"""
         with usual as (
             select tool, count(*) as other_sent, count(*) filter ({FAILED_SQL}) as other_failed,
                    quantile_disc(service_us, {1 - _SLOWEST}) filter (tool in (
                        select tool from chaos_windows where mode = '{_JITTER}')) as late_us
             from valid_calls semi join chaos_windows using (tool)
-            where attempts > 0 and not exists (
+            where {_GOT_AS_FAR} and not exists (
                 select 1 from chaos_windows as chaos where chaos.tool = valid_calls.tool
                 and coalesce(done_at_us, planned_at_us) >= on_us and planned_at_us < off_us)
             group by tool
@@ -45,7 +48,7 @@ _DURING: Final = f"""
                    count(*) filter (service_us > late_us) as late,
                    coalesce(other_sent, 0) as other_sent, coalesce(other_failed, 0) as other_failed
             from valid_calls join chaos_windows using (tool) left join usual using (tool)
-            where coalesce(done_at_us, planned_at_us) >= on_us and planned_at_us < off_us and attempts > 0
+            where coalesce(done_at_us, planned_at_us) >= on_us and planned_at_us < off_us and {_GOT_AS_FAR}
             group by all
         )
         select number, tool, mode, sum(sent)::BIGINT as sent, sum(failed)::BIGINT as failed,
@@ -53,7 +56,7 @@ _DURING: Final = f"""
                other_sent, other_failed, list(sent order by minute) as sent_by_minute,
                list(if(mode = '{_JITTER}', late, failed) order by minute) as affected_by_minute
         from minutes group by number, tool, mode, other_sent, other_failed order by number"""  # noqa: S608 - our own words
-"""What became of the calls of the tool that touch each chaos, and of its others; how late they were for jitter only."""
+"""What became of the calls that touch each chaos on their tool, and of others; how late they were for jitter only."""
 
 
 class _Chaos(NamedTuple):

@@ -72,7 +72,7 @@ def every_slot_accounted_for(run: Run) -> Verdict:
         with steps(role, tool, "action", more) as (values {", ".join(chains)}),
         firsts as (
             select sum(n * more) as due from (
-                select role, tool, "action", count(*) as n from outcomes
+                select role, tool, "action", bit_count(bitstring_agg(slot, {least}, {most})) as n from outcomes
                 where purpose = 'load' and step = 0 group by all)
             join (select role, tool, "action", min(more) as more from steps group by all) using (role, tool, "action")
         )

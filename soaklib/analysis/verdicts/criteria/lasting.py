@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["UNKNOWN_EFFECT", "Effect", "effects_of", "lasting_changes_show", "recovers_after_lasting_changes"]
 
 _FAILED: Final = "kind not in ('ok', 'interrupted')"
+_MAY_SHOW: Final = "attempts > 0 and purpose = 'load' and (counted or kind = 'rate_limited')"
+"""Which calls are looked at: neither a probe nor what a quota that was cut denies tells of any other change."""
 _SLOWEST: Final = 0.01
 _STATUS: Final = re.compile("[45][0-9][0-9]")
 _OF_EVERY_CALL: Final = ("reset", "hang")
@@ -179,7 +181,7 @@ def _shown_sql(effects: Sequence[Effect]) -> str:
                    exists (select 1 from chaos_windows as any_change
                            where coalesce(done_at_us, planned_at_us) >= any_change.on_us
                                  and coalesce(planned_at_us < any_change.off_us, true)) as is_in_any
-            from windows join valid_calls using (tool) where attempts > 0 and purpose = 'load'
+            from windows join valid_calls using (tool) where {_MAY_SHOW}
         ),
         usual as (
             select place, tool, quantile_disc(service_us, {1 - _SLOWEST}) as late_us
@@ -208,4 +210,5 @@ def _recovered_sql(run: Run, effects: Sequence[Effect]) -> str:
     following = """
         select min(other.on_us) from windows as other
         where other.tool = windows.tool and other.on_us > windows.off_us"""
-    return recoveries_sql(run, _windows_sql(effects), following=following, failed=_FAILED)
+    calls = f"(from calls where {_MAY_SHOW}) as outcomes"
+    return recoveries_sql(run, _windows_sql(effects), following=following, failed=_FAILED, calls=calls)

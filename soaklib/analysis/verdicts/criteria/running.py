@@ -8,7 +8,7 @@ import polars as pl
 
 from soaklib.analysis.measures.lineage import A_REAL_TIME_S, CLOCKS_APART_S
 from soaklib.analysis.measures.processes import request_falls, starts_query, starts_seen, unplanned_starts
-from soaklib.analysis.verdicts.criteria.wording import many, passed
+from soaklib.analysis.verdicts.criteria.wording import many, number, passed
 from soaklib.records import State, Verdict
 from soaklib.records.moments import soak_text
 
@@ -20,6 +20,9 @@ __all__ = ["no_unplanned_restart"]
 
 _NAME: Final = "no unplanned restart"
 _THRESHOLD: Final = "0 restarts of the gateway but beside changes"
+_LEAST_SHARE: Final = 0.5
+"""Share of the time that must lie between the first and the last reading for a pass to be one."""
+_COME_S: Final = "select max(soak_seconds(planned_at_us)) from outcomes"
 
 
 def no_unplanned_restart(run: Run) -> Verdict:
@@ -41,8 +44,9 @@ def no_unplanned_restart(run: Run) -> Verdict:
     if processes > len(starts) + 1:  # some of them ran beside each other
         detail += f"; {processes} processes answer in turn, of which one may be replaced by design"
         state = State.INSUFFICIENT if unplanned else state
-    elif readings.height == 1:
-        state = State.INSUFFICIENT
+    watched_s = float(readings["soak_s"][-1] - readings["soak_s"][0])
+    if state == State.PASS and (unwatched := _unwatched(run, watched_s)):
+        state, detail = State.INSUFFICIENT, f"{detail}; {unwatched}"
     return Verdict(_NAME, float(len(unplanned)), _THRESHOLD, readings.height, None, None, state, detail, query)
 
 
@@ -53,16 +57,26 @@ def _ran_before(run: Run, start: Start, readings: pl.DataFrame) -> bool:
     return A_REAL_TIME_S < start.process < last_s - CLOCKS_APART_S
 
 
+def _unwatched(run: Run, watched_s: float) -> str | None:
+    """Say that between the first and the last reading lies too little of the run; None where it is enough."""
+    come_s = number(run, _COME_S) or 0.0
+    if watched_s > 0 and watched_s >= _LEAST_SHARE * come_s:
+        return None
+    return f"from the first reading to the last it is {watched_s / 3600:.2f} of {come_s / 3600:.2f} soak-hours"
+
+
 def _by_requests(run: Run, query: str) -> Verdict:
     """Judge by the count of requests, which a new process begins anew."""
     counted = request_falls(run)
     if counted is None:
         detail = "the gateway tells neither its start nor how many requests it counted"
         return Verdict(_NAME, None, _THRESHOLD, 0, None, None, State.NOT_APPLICABLE, detail, query)
-    falls, scrapes = counted
+    falls, scrapes, watched_s = counted
     if falls:
         state = State.INSUFFICIENT
         detail = f"its count of requests fell {many(falls, 'time')}, as that of a new process does; it tells no start"
     else:
         state, detail = State.PASS, "its count of requests never fell; it tells no start"
+        if unwatched := _unwatched(run, watched_s):
+            state, detail = State.INSUFFICIENT, f"{detail}; {unwatched}"
     return Verdict(_NAME, float(falls), _THRESHOLD, scrapes, None, None, state, detail, query)

@@ -322,7 +322,7 @@ def _of_one_process(run: Run, found: _Found) -> _Found:
     if counted is None:
         said = "The gateway tells no start time: a fall may be a collection, or a process that died."
         return found._replace(detail=f"{found.detail} {said}")
-    falls, _ = counted
+    falls, *_ = counted
     if not falls:
         return found
     said = (

@@ -140,12 +140,12 @@ def _percent(value: float) -> str:
 
 
 def healthy(run: Run) -> Verdict:
-    """Was every answer of /health outside the planned windows healthy?"""
+    """Was every answer of /health outside the planned windows healthy? No lateness of a lane makes one that is not."""
     condition = "endpoint = 'health'"
     for start_s, end_s in planned_windows(run).iter_rows():
         condition += f" and not (soak_seconds(at_us) >= {start_s!r} and soak_seconds(at_us) < {end_s!r})"
     valid = (
-        "not exists (select 1 from invalid_windows where soak_seconds(at_us) >= start_s"
+        "not exists (select 1 from invalid_windows where lane is null and soak_seconds(at_us) >= start_s"
         " and soak_seconds(at_us - duration_us) < end_s)"
     )
     query = f"select count(*) filter (ok) as healthy, count(*) as n from scrapes where {condition} and {valid}"  # noqa: S608 - our own conditions
@@ -220,8 +220,8 @@ def no_false_allow(run: Run) -> Verdict:
 def no_false_deny(run: Run) -> Verdict:
     """Was no call of the load denied that policy should allow? All count: a late generator causes no denial."""
     query = """
-        select count(*) filter (kind = 'denied' and not (reason = 'quota' and expected = 'either')) as wrongly,
-               count(*) filter (attempts > 0) as sent from calls where purpose = 'load'"""
+        select count(*) filter (kind = 'denied' and counted) as wrongly, count(*) filter (attempts > 0) as sent
+        from calls where purpose = 'load'"""  # those for a quota that may deny them count in no rate
     wrongly, sent = run.sql(query).row(0)
     planned = round(run.info.rps * run.info.planned_soak_s)
     state, detail = passed(wrongly == 0), f"{wrongly} of {sent} calls denied against the plan"
