@@ -8,10 +8,11 @@ from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from soaklib.safety.foreign_json import json_of
+from soaklib.safety.foreign_json import objects_of
 from soaklib.safety.foreign_text import plain_text
 from soaklib.targets.admin import AdminError
 from soaklib.targets.asking import refuse_unless_success
+from soaklib.targets.mcp.messages import answer_among, is_answer
 from soaklib.targets.mcp.options import REVISIONS
 from soaklib.targets.mcp.templates import CLIENT, envelope, headers_of
 from soaklib.targets.sse import EventStream
@@ -181,7 +182,7 @@ class Handshakes:
 def _message_of(reply: Reply) -> dict[str, object]:
     """Give the JSON-RPC answer of a reply, also where it came as a stream of events."""
     if not reply.headers.get("Content-Type", "").startswith("text/event-stream"):
-        return reply.json()
+        return answer_among(objects_of(reply.body)) or {}
     return _answer_among(reply.body)
 
 
@@ -192,7 +193,7 @@ def _answer_among(body: bytes) -> dict[str, object]:
     if (rest := stream.rest()) is not None:
         events.append(rest)
     for event in events:
-        message = json_of(event.data) or {}
-        if "result" in message or "error" in message:
+        message = answer_among(objects_of(event.data))
+        if message is not None and is_answer(message):
             return message
     return {}

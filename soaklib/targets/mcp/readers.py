@@ -1,7 +1,7 @@
 """Answers of the MCP wire, as JSON and as a stream of events.
 
 A stream bears notifications and, last, the answer; it is whole when the answer has come. What a server asks of its
-client in between is passed over.
+client in between is passed over. Several messages may come as one array (revision 2025-03-26, JSON-RPC's batch).
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from soaklib.records import Kind, Reason
-from soaklib.safety.foreign_json import json_as_read
+from soaklib.safety.foreign_json import objects_as_read
 from soaklib.targets.answers import AnswerReader, Finding
 from soaklib.targets.mcp.denials import INVALID, of_error, of_http, of_result
+from soaklib.targets.mcp.messages import answer_among
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,9 +82,13 @@ class MCPReader(AnswerReader):
             return found  # a result that says itself that it is none
         return of_http(self.status, body, message, self.headers, has_session=self._has_session)
 
+    def object_in(self, text: bytes) -> dict[str, object] | None:
+        """Give the message that a text is; of several the answer."""
+        return answer_among(objects_as_read(text))
+
     def event(self, data: bytes) -> bool:
         """Take a message; what comes after the answer counts no more, and what bears another name may be anything."""
-        message = json_as_read(data)
+        message = self.object_in(data)
         if self._found is None and (message is not None or self.event_name in _MESSAGES):
             self._found = INVALID if message is None else self._judge(message)
         return message is not None

@@ -33,11 +33,14 @@ class Server:
         Those that it lets in; None where it looks at none.
     pages
         Tools that it lists.
+    in_array
+        Whether it sends its answers as arrays of one.
     asked
         Of each request its method, and what it bore of session, token and revision.
     """
 
-    def __init__(self, *, delete=200, result=None, tokens=None, pages=()):
+    def __init__(self, *, delete=200, result=None, tokens=None, pages=(), in_array=False):
+        self.in_array = in_array
         self.delete, self.result, self.tokens, self.pages = delete, result or {}, tokens, pages
         self.open, self.asked, self.made = set(), [], 0
 
@@ -80,9 +83,9 @@ class Server:
             return web.Response(status=200 if was_open else 404)
         return web.Response(status=self.delete)
 
-    @staticmethod
-    def answer(message, result, headers=None):
-        return web.json_response({"jsonrpc": "2.0", "id": message.get("id"), "result": result}, headers=headers)
+    def answer(self, message, result, headers=None):
+        said = {"jsonrpc": "2.0", "id": message.get("id"), "result": result}
+        return web.json_response([said] if self.in_array else said, headers=headers)
 
     @staticmethod
     def error(message, text, status):
@@ -287,3 +290,15 @@ def test_tools_are_looked_for_on_every_page():
     endless = Server(pages=[["another"]] * 100)
     assert len(with_admin(endless, ask)) == len(plan_tools)
     assert sum(method == "tools/list" for method, *_ in endless.asked) == 50
+
+
+def test_a_server_may_answer_in_arrays():
+    """Revision 2025-03-26 lets it: a session is opened, its tools are read, and it is ended."""
+    plan_tools = link_to("http://127.0.0.1:1").plan.tools
+
+    async def ask(admin, *_):
+        return await admin.health(), (await admin.missing(admin.link.plan)).notes
+
+    server = Server(pages=[plan_tools], in_array=True)
+    health, notes = with_admin(server, ask)
+    assert (health.fit, notes, server.open) == (True, [], set())
