@@ -33,11 +33,15 @@ isError                    ``Access denied``                            denied, 
                            ``Tool '..' exists but is currently offline`` upstream_error, upstream
                            ``Tool invocation failed: ``, ``timed out``  upstream_error, upstream
                            ``N validation error``                       invalid_request, parameters
+                           ``Input validation error: ``                 invalid_request, parameters
+                           ``MCP error -32602: Tool .. not found``      invalid_request, client_error
+                           ``MCP error -32602: Tool .. disabled``       denied, policy_other
                            a ``structuredContent.status_code``          upstream_error, upstream
                            any other                                    upstream_error, tool_error
 ========================== ============================================ =========================================
 
-The TypeScript SDK answers whatever it refuses with error -32000: what it means is told by status and words alone.
+The TypeScript SDK answers whatever it refuses with error -32000: what it means is told by status and words alone. What
+is wrong with a call it says in the result, behind ``MCP error -32602: ``; Python's says so of arguments without that.
 """
 
 from __future__ import annotations
@@ -88,7 +92,9 @@ _TOOL_TEXTS: Final = (
     (re.compile(r"Tool '[^']*' exists but is inactive"), Finding(Kind.DENIED, Reason.POLICY_OTHER)),
     (re.compile(r"Tool '[^']*' exists but is currently offline"), _UPSTREAM),
     (re.compile(r"Tool invocation (?:failed: |timed out)"), _UPSTREAM),
-    (re.compile(r"\d+ validation errors? for "), _PARAMETERS),
+    (re.compile(r"\d+ validation errors? for |(?:MCP error -32602: )?Input validation error: "), _PARAMETERS),
+    (re.compile(r"MCP error -32602: Tool .{1,200} not found$", re.DOTALL), _OUR_FAULT),
+    (re.compile(r"MCP error -32602: Tool .{1,200} disabled$", re.DOTALL), Finding(Kind.DENIED, Reason.POLICY_OTHER)),
 )
 _NO_ANSWER_OF_REST: Final = re.compile(r'\{\s*"(?:response_text": "|error": "Empty response body"\s*\}$)')
 """What ContextForge makes, as a success, of an upstream's answer that is no JSON, or is empty."""
