@@ -242,7 +242,7 @@ def _cost_in(headers: Mapping[str, str]) -> float | None:
 def _error_of(answer: dict[str, object] | None) -> dict[str, object] | None:
     """Give the error that an object bears; some servers give its text alone, or say that the whole object is one."""
     error = answer.get("error") if answer is not None else None
-    if error is True:
+    if error is True or (answer is not None and answer.get("object") == "error" and not isinstance(error, dict)):
         return answer
     if isinstance(error, str) and error:
         return {"message": error}
