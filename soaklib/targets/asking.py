@@ -15,7 +15,7 @@ import orjson
 from yarl import URL
 
 from soaklib.safety.foreign_json import json_of
-from soaklib.safety.foreign_text import plain_text
+from soaklib.safety.foreign_text import is_plain, plain_text
 from soaklib.safety.redaction import echoes_of, redacted
 from soaklib.targets.admin import AdminError
 from soaklib.targets.transport import (
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 
     from soaklib.targets.admin import Link
 
-__all__ = ["Asking", "Reply", "is_unsupported", "refuse_unless_success"]
+__all__ = ["Asking", "Reply", "is_unsupported", "refuse_unless_success", "secret_of"]
 
 _CONNECTIONS: Final = 16
 _MOST_BYTES: Final = 8 << 20
+_MOST_SECRET: Final = 16 << 10
 _MOST_SAID_BYTES: Final = 16 << 10  # of an error's body, looked through for secrets before it is cut short
 _UNSUPPORTED: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 _NO_DATABASE: Final = (
@@ -209,6 +210,11 @@ class Asking:
         reply = await self.ask(method, path, secret=secret, headers=headers, json=json)
         refuse_unless_success(method, path, reply, secret)
         return reply
+
+
+def secret_of(value: object) -> str | None:
+    """Give a key, a token or a session's id that an answer bears; None where it is none that a header can bear back."""
+    return value if isinstance(value, str) and is_plain(value, most=_MOST_SECRET) else None
 
 
 def refuse_unless_success(method: str, path: str, reply: Reply, secret: str | None = None) -> None:
