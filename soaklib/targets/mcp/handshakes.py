@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 from itertools import count
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from soaklib.safety.foreign_json import objects_of
 from soaklib.safety.foreign_text import plain_text
 from soaklib.targets.admin import AdminError
-from soaklib.targets.asking import refuse_unless_success
+from soaklib.targets.asking import refuse_unless_success, secret_of
 from soaklib.targets.mcp.messages import answer_among, is_answer
 from soaklib.targets.mcp.options import REVISIONS
 from soaklib.targets.mcp.templates import CLIENT, envelope, headers_of
@@ -92,15 +93,27 @@ class Handshakes:
             raise AdminError(msg, status=reply.status)
         session = reply.headers.get("Mcp-Session-Id")
         if session is not None:
+            if secret_of(session) is None:
+                msg = "initialize was answered with an Mcp-Session-Id that no header can bear back"
+                raise AdminError(msg, status=reply.status)
             self._sessions.book["opened"] += 1
             self._open[session] = fresh
-        self._sessions.revision = self._agreed(result, reply.status)
-        if session is None:
-            return None
-        headers = self._headers(replace(fresh, session=session), "notifications/initialized")
-        note = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-        await self._asking.need("POST", self._options.path, secret=identity.secret or None, headers=headers, json=note)
+        try:
+            self._sessions.revision = self._agreed(result, reply.status)
+            if session is not None:
+                await self._begin(replace(fresh, session=session))
+        except AdminError as exc:
+            if exc.status is not None:  # who gives no answer is asked to end it when the run is over
+                with suppress(AdminError):
+                    await self.end(session, fresh)
+            raise
         return session
+
+    async def _begin(self, speaker: Identity) -> None:
+        """Say that a session may begin, which no server needs to answer calls before."""
+        headers = self._headers(speaker, "notifications/initialized")
+        note = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+        await self._asking.need("POST", self._options.path, secret=speaker.secret or None, headers=headers, json=note)
 
     async def end(self, session: str | None, identity: Identity) -> None:
         """End a session once; what became of it stands in the book.

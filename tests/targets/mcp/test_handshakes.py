@@ -11,6 +11,7 @@ from upstream_driver import against, against_upstream
 from soaklib.plan.model import Step
 from soaklib.records import Kind, Reason, Trial
 from soaklib.targets.admin import AdminError
+from soaklib.targets.asking import Reply
 from soaklib.targets.base import Identity
 from soaklib.targets.mcp import McpTarget
 from soaklib.targets.mcp.admin import McpAdmin
@@ -35,12 +36,14 @@ class Server:
         Tools that it lists.
     in_array
         Whether it sends its answers as arrays of one.
+    begins
+        The status by which it answers that a session may begin.
     asked
         Of each request its method, and what it bore of session, token and revision.
     """
 
-    def __init__(self, *, delete=200, result=None, tokens=None, pages=(), in_array=False):
-        self.in_array = in_array
+    def __init__(self, *, delete=200, result=None, tokens=None, pages=(), in_array=False, begins=202):
+        self.in_array, self.begins = in_array, begins
         self.delete, self.result, self.tokens, self.pages = delete, result or {}, tokens, pages
         self.open, self.asked, self.made = set(), [], 0
 
@@ -64,7 +67,7 @@ class Server:
             text, status = ("Session not found", 404) if session else ("Mcp-Session-Id header is required", 400)
             return self.error(message, text, status)
         if "id" not in message:
-            return web.Response(status=202)
+            return web.Response(status=self.begins)
         if method == "tools/list":
             page = int(message["params"].get("cursor", "0"))
             more = {"nextCursor": str(page + 1)} if page + 1 < len(self.pages) else {}
@@ -302,3 +305,47 @@ def test_a_server_may_answer_in_arrays():
     server = Server(pages=[plan_tools], in_array=True)
     health, notes = with_admin(server, ask)
     assert (health.fit, notes, server.open) == (True, [], set())
+
+
+def test_a_session_that_may_not_begin_is_ended():
+    """Each try opens another one: a server that limits what comes after would keep them all until the run is over."""
+    server, told = Server(begins=429), Told()
+
+    async def ask(admin, *_):
+        agent = await admin.open("reader", "a")
+        for _ in range(3):
+            with pytest.raises(AdminError, match="429"):
+                await admin.renew(agent, expires_at=LATER)
+        still_open = set(server.open)
+        await admin.clear()
+        return still_open
+
+    assert with_admin(server, ask, told) == set()
+    assert (book_of(told)["opened"], book_of(told)["closed"]) == (3, 3)
+
+
+def test_a_session_of_another_revision_is_ended():
+    """A server that speaks none of ours keeps no session that nobody will call in."""
+    server = Server(result={"protocolVersion": "1999-01-01"})
+
+    async def ask(admin, *_):
+        with pytest.raises(AdminError, match="revision 1999-01-01"):
+            await admin.renew(await admin.open("reader", "a"), expires_at=LATER)
+        return set(server.open)
+
+    assert with_admin(server, ask) == set()
+
+
+def test_a_session_whose_id_no_header_can_bear_is_none():
+    """It would be sent as it is no more: the server says so before the load, and not by every call of it."""
+
+    async def ask(admin, *_):
+        admin.asking.ask = _with_odd_id
+        with pytest.raises(AdminError, match="no header can bear back"):
+            await admin.renew(await admin.open("reader", "a"), expires_at=LATER)
+
+    with_admin(Server(), ask)
+
+
+async def _with_odd_id(*_, **__):
+    return Reply(200, {"Mcp-Session-Id": "s\udcff"}, b'{"jsonrpc":"2.0","id":1,"result":{}}')
