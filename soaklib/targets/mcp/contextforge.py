@@ -15,6 +15,7 @@ from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from soaklib.errors import SettingsError
 from soaklib.targets.admin import AdminError
 from soaklib.targets.asking import refuse_unless_success, secret_of
 from soaklib.targets.issued import Issued
@@ -63,15 +64,24 @@ class ContextForgeTokens:
         self._session: str | None = None
         self._good_until_s = 0.0
 
-    def check(self) -> None:
-        """See that what is needed stands in the environment.
+    def check(self, roles: Mapping[str, object]) -> None:
+        """See that what is needed stands in the environment, and that what is said of tokens is of some that are made.
 
         Raises
         ------
         SettingsError
-            It does not.
+            It does not, or is not.
         """
-        login = self._options.login
+        options, login = self._options, self._options.login
+        said = ("permissions",) * bool(options.permissions) + ("server_id",) * (options.server_id is not None)
+        if said and not options.make_tokens:
+            msg = f"the plan's [target] has {' and '.join(said)}, which are of tokens that are made: say make_tokens"
+            raise SettingsError(msg)
+        if unmade := sorted(role for role in options.permissions if role not in roles or role in options.tokens):
+            msg = f"the plan's [target] has permissions of {', '.join(unmade)}, for whom no token is made"
+            raise SettingsError(msg)
+        if not options.is_administered:
+            return
         for variable in (login.email_env, login.password_env) if login else (self._options.admin_token,):
             self._secrets.of(variable or "")
 

@@ -80,6 +80,9 @@ class OpenAIAdmin(IdleAdmin):
                 msg = "the plan's [target] says make_keys, but the gateway cannot make keys: it has no database"
                 raise TargetError(msg)
             refuse_unless_success("GET", "/key/list", reply, self._admin_key())
+        elif self._options.key_limits:
+            msg = "the plan's [target] has key_limits, which are of keys that are made: say make_keys"
+            raise SettingsError(msg)
         return Missing(self.hindered(plan), await self._notes(plan))
 
     async def health(self) -> Health:

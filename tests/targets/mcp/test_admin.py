@@ -171,6 +171,25 @@ def test_tokens_of_the_environment_are_shared_out():
         with_admin(ContextForge(), ask, options, {"TOKEN_A": "a"})
 
 
+@pytest.mark.parametrize(
+    ("update", "said"),
+    [
+        ({"permissions": {"outsidr": ("tools.read",)}}, "permissions of outsidr, for whom no token is made"),
+        ({"tokens": {"outsider": ("TOKEN_A",)}}, "permissions of outsider, for whom no token is made"),
+        ({"make_tokens": False}, "permissions and server_id, which are of tokens that are made"),
+        ({"make_tokens": False, "permissions": {}}, "has server_id, which are of tokens that are made"),
+    ],
+)
+def test_what_is_said_of_tokens_is_of_some_that_are_made(update, said):
+    """A role that is misspelt would get a token that may do everything, and its probe would blame the gateway."""
+
+    async def check(admin):
+        await admin.missing(admin.link.plan)
+
+    with pytest.raises(SettingsError, match=said):
+        with_admin(ContextForge(), check, OPTIONS.model_copy(update=update))
+
+
 class Strict:
     """An MCP server that lets one token in."""
 

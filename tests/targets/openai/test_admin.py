@@ -297,6 +297,7 @@ def test_the_variables_of_named_keys_are_looked_for_where_others_are_made():
         ({"keys": {"asker": ("NOWHERE",)}}, "NOWHERE: it is not set"),
         ({"keys": {"nobody": ("KEY",)}}, "names nobody, which is no role"),
         ({"make_keys": False, "admin_key": "NOWHERE"}, "NOWHERE: it is not set"),
+        ({"make_keys": False}, "key_limits, which are of keys that are made"),
         ({"keys": {"asker": ("KEY",), "writer": ("KEY",)}}, "its keys name every role"),
     ):
         with pytest.raises(SettingsError, match=named):
