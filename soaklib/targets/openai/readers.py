@@ -40,7 +40,10 @@ _REMAINING: Final = tuple(
 """What LiteLLM says of its own limits; ``x-ratelimit-remaining-requests`` without a name is its upstream's."""
 _UNNAMED: Final = frozenset({"", "message"})
 """Names of events whose data must be JSON; under another a server says what it likes."""
-_CONTENT: Final = ("content", "tool_calls", "function_call", "reasoning_content", "reasoning", "refusal", "audio")
+_CONTENT: Final = (
+    "content", "tool_calls", "function_call", "reasoning_content", "reasoning", "refusal", "audio", "images",
+)  # fmt: skip
+"""What a delta may bear; pictures are so named by LiteLLM and OpenRouter, of models that make them."""
 
 
 class OpenAIReader(AnswerReader):
@@ -159,7 +162,8 @@ class ChatReader(OpenAIReader):
         choices = answer.get("choices")
         if (error := _error_of_choices(choices)) is not None:
             return finding_of(status_of_code(error), error, self.headers)
-        is_whole = isinstance(choices, list) and choices and isinstance(choices[0], dict) and "message" in choices[0]
+        first = choices[0] if isinstance(choices, list) and choices else None
+        is_whole = isinstance(first, dict) and isinstance(first.get("message"), dict)
         return OK if is_whole else _INVALID
 
     def take_object(self, answer: dict[str, object]) -> bool:
