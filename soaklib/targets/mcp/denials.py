@@ -27,7 +27,8 @@ error -32600, -32601,      any (bad request, no such method or tool,    invalid_
 -32700, the same           not acceptable, no JSON)
 error, any other code      any, inside a 2xx                            upstream_error, internal
                            any, with another status                     what the status says
-isError                    ``Access denied``                            denied, scope
+isError                    any, with a ``structuredContent.status_code`` upstream_error, upstream
+                           ``Access denied``                            denied, scope
                            ``Tool not found: ``, ``Unknown tool: ``     invalid_request, client_error
                            ``Tool '..' exists but is inactive``         denied, policy_other
                            ``Tool '..' exists but is currently offline`` upstream_error, upstream
@@ -36,7 +37,6 @@ isError                    ``Access denied``                            denied, 
                            ``Input validation error: ``                 invalid_request, parameters
                            ``MCP error -32602: Tool .. not found``      invalid_request, client_error
                            ``MCP error -32602: Tool .. disabled``       denied, policy_other
-                           a ``structuredContent.status_code``          upstream_error, upstream
                            any other                                    upstream_error, tool_error
 ========================== ============================================ =========================================
 
@@ -171,13 +171,11 @@ def of_result(result: Mapping[str, object], *, is_call: bool, is_contextforge: b
     said = _first_text(content)
     if result.get("isError") is not True:
         return INVALID if is_contextforge and _NO_ANSWER_OF_REST.match(said) else OK
-    for pattern, finding in _TOOL_TEXTS:
-        if pattern.match(said):
-            return finding
     structured = result.get("structuredContent")
-    if isinstance(structured, dict) and isinstance(structured.get("status_code"), int):
-        return _UPSTREAM
-    return Finding(Kind.UPSTREAM_ERROR, Reason.TOOL_ERROR)
+    if isinstance(structured, dict) and type(structured.get("status_code")) is int:
+        return _UPSTREAM  # whose words the text is, whatever they are
+    known = (finding for pattern, finding in _TOOL_TEXTS if pattern.match(said))
+    return next(known, Finding(Kind.UPSTREAM_ERROR, Reason.TOOL_ERROR))
 
 
 def _first_text(content: list[object]) -> str:

@@ -124,3 +124,11 @@ def test_the_sdks_say_in_a_result_what_is_wrong_with_a_call(text, expected):
     result = {"isError": True, "content": [{"type": "text", "text": text}]}
     found = read(200, orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": result}))
     assert (found.kind, found.reason) == expected
+
+
+@pytest.mark.parametrize("text", ["Access denied", "Tool not found: x", "mock 403"])
+def test_what_an_upstream_says_with_its_status_is_the_upstreams(text):
+    """A gateway gives the words of a REST upstream's error for its own: they deny nothing, and no tool is unknown."""
+    result = {"isError": True, "content": [{"type": "text", "text": text}], "structuredContent": {"status_code": 403}}
+    found = read(200, orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": result}))
+    assert (found.kind, found.reason) == (Kind.UPSTREAM_ERROR, Reason.UPSTREAM)
