@@ -30,7 +30,7 @@ from soaklib.targets.transport import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from soaklib.targets.admin import Link
@@ -124,7 +124,7 @@ class Asking:
 
     async def ask(
         self, method: str, path: str, *, secret: str | None = None, headers: Mapping[str, str] | None = None,
-        json: object = None, is_whole: Callable[[bytes], bool] | None = None,
+        json: object = None, is_whole: Callable[[bytes], bool] | None = None, private: Iterable[str] = (),
     ) -> Reply:  # fmt: skip
         """Send a request; give its answer, whatever its status.
 
@@ -140,6 +140,8 @@ class Asking:
             Sent as the body; None for a request without one.
         is_whole
             Says of what has come of a stream of events whether it is all that matters: its end is not waited for then.
+        private
+            What else of the request no error shows: keys in its body, a session's id.
 
         Raises
         ------
@@ -161,7 +163,7 @@ class Asking:
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
         bearer = sent.get("Authorization")
-        secrets = self._secrets.union(echoes_of(() if bearer is None else (bearer,)))
+        secrets = self._secrets.union(echoes_of((*(() if bearer is None else (bearer,)), *private)))
 
         def masked(text: str) -> str:
             return redacted(text, secrets)
@@ -198,7 +200,7 @@ class Asking:
 
     async def need(
         self, method: str, path: str, *, secret: str | None = None, headers: Mapping[str, str] | None = None,
-        json: object = None,
+        json: object = None, private: Iterable[str] = (),
     ) -> Reply:  # fmt: skip
         """Send a request that must succeed.
 
@@ -207,7 +209,7 @@ class Asking:
         AdminError
             It did not, or there was no answer.
         """
-        reply = await self.ask(method, path, secret=secret, headers=headers, json=json)
+        reply = await self.ask(method, path, secret=secret, headers=headers, json=json, private=private)
         refuse_unless_success(method, path, reply, secret)
         return reply
 

@@ -101,7 +101,7 @@ class ContextForgeTokens:
             if self._session is None or now_s >= self._good_until_s:
                 password = self._secrets.of(login.password_env)
                 asked = {"email": self._secrets.of(login.email_env), "password": password}
-                reply = await self._asking.ask("POST", "/auth/login", json=asked)
+                reply = await self._asking.ask("POST", "/auth/login", json=asked, private=(password,))
                 refuse_unless_success("POST", "/auth/login", reply, password)
                 said = reply.json()
                 secret, lives_s = secret_of(said.get("access_token")), said.get("expires_in")

@@ -71,7 +71,7 @@ class Handshakes:
         message = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": envelope(self._options, params)}
         reply = await self._asking.ask(
             "POST", self._options.path, secret=identity.secret or None, headers=self._headers(identity, method),
-            json=message, is_whole=lambda body: bool(_answer_among(body)),
+            json=message, is_whole=lambda body: bool(_answer_among(body)), private=_session_of(identity),
         )  # fmt: skip
         return reply, _message_of(reply)
 
@@ -113,7 +113,10 @@ class Handshakes:
         """Say that a session may begin, which no server needs to answer calls before."""
         headers = self._headers(speaker, "notifications/initialized")
         note = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-        await self._asking.need("POST", self._options.path, secret=speaker.secret or None, headers=headers, json=note)
+        await self._asking.need(
+            "POST", self._options.path, secret=speaker.secret or None, headers=headers, json=note,
+            private=_session_of(speaker),
+        )  # fmt: skip
 
     async def end(self, session: str | None, identity: Identity) -> None:
         """End a session once; what became of it stands in the book.
@@ -150,11 +153,14 @@ class Handshakes:
 
     async def _delete(self, speaker: Identity) -> Reply:
         headers = self._headers(speaker, "delete")
-        reply = await self._asking.ask("DELETE", self._options.path, secret=speaker.secret or None, headers=headers)
+        private = _session_of(speaker)
+        reply = await self._asking.ask(
+            "DELETE", self._options.path, secret=speaker.secret or None, headers=headers, private=private
+        )
         if reply.status in NOT_LET_IN and self._options.is_administered:
             # at ContextForge a token that may call no tool may open a session, and not end it; one revoked may nothing
             headers = self._headers(replace(speaker, secret=await self._tokens.admin()), "delete")
-            reply = await self._asking.ask("DELETE", self._options.path, headers=headers)
+            reply = await self._asking.ask("DELETE", self._options.path, headers=headers, private=private)
         return reply
 
     async def end_all_of(self, name: str, *, but: int = 0) -> None:
@@ -190,6 +196,11 @@ class Handshakes:
         said = plain_text(str(agreed), most=_MOST_CHARACTERS)
         msg = f"initialize was answered with revision {said} of the protocol, which is none of {', '.join(REVISIONS)}"
         raise AdminError(msg, status=status)
+
+
+def _session_of(speaker: Identity) -> tuple[str, ...]:
+    """Give the id of the session that is spoken in, where there is one: whoever knows it may speak in it, too."""
+    return () if speaker.session is None else (speaker.session,)
 
 
 def _message_of(reply: Reply) -> dict[str, object]:

@@ -164,7 +164,9 @@ class OpenAIAdmin(IdleAdmin):
         """Delete keys; of those that are gone already LiteLLM says that it finds none."""
         if not keys:
             return
-        reply = await self.asking.ask("POST", "/key/delete", secret=self._admin_key(), json={"keys": keys})
+        reply = await self.asking.ask(
+            "POST", "/key/delete", secret=self._admin_key(), json={"keys": keys}, private=keys
+        )
         if reply.status != HTTPStatus.NOT_FOUND:
             refuse_unless_success("POST", "/key/delete", reply, self._admin_key())
 

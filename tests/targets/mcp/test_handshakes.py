@@ -38,12 +38,14 @@ class Server:
         Whether it sends its answers as arrays of one.
     begins
         The status by which it answers that a session may begin.
+    name
+        What the ids of its sessions begin with.
     asked
         Of each request its method, and what it bore of session, token and revision.
     """
 
-    def __init__(self, *, delete=200, result=None, tokens=None, pages=(), in_array=False, begins=202):
-        self.in_array, self.begins = in_array, begins
+    def __init__(self, *, delete=200, result=None, tokens=None, pages=(), in_array=False, begins=202, name="s"):
+        self.in_array, self.begins, self.name = in_array, begins, name
         self.delete, self.result, self.tokens, self.pages = delete, result or {}, tokens, pages
         self.open, self.asked, self.made = set(), [], 0
 
@@ -61,8 +63,8 @@ class Server:
             return web.json_response({"error": "invalid_token"}, status=401)
         if method == "initialize":
             self.made += 1
-            self.open.add(f"s{self.made}")
-            return self.answer(message, self.result, {"Mcp-Session-Id": f"s{self.made}"})
+            self.open.add(f"{self.name}{self.made}")
+            return self.answer(message, self.result, {"Mcp-Session-Id": f"{self.name}{self.made}"})
         if session not in self.open:
             text, status = ("Session not found", 404) if session else ("Mcp-Session-Id header is required", 400)
             return self.error(message, text, status)
@@ -349,3 +351,23 @@ def test_a_session_whose_id_no_header_can_bear_is_none():
 
 async def _with_odd_id(*_, **__):
     return Reply(200, {"Mcp-Session-Id": "s\udcff"}, b'{"jsonrpc":"2.0","id":1,"result":{}}')
+
+
+def test_no_error_shows_a_session():
+    """Whoever knows its id may speak in it, where a server asks for no more."""
+
+    async def ask(admin, *_):
+        ask_ = admin.asking.ask
+
+        async def echo(method, path, *, headers=None, json=None, **more):
+            if json is not None and "id" in json:
+                return await ask_(method, path, headers=headers, json=json, **more)
+            reply = await ask_(method, path, headers=headers, json=json, **more)
+            return reply._replace(status=400, body=f"no session {headers['Mcp-Session-Id']}".encode())
+
+        admin.asking.ask = echo
+        with pytest.raises(AdminError, match="no session") as caught:
+            await admin.renew(await admin.open("reader", "a"), expires_at=LATER)
+        return str(caught.value)
+
+    assert "session-0123456789" not in with_admin(Server(name="session-0123456789-"), ask)

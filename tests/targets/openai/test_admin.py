@@ -346,3 +346,27 @@ def test_a_key_that_no_header_can_bear_is_none(key):
 
     with pytest.raises(AdminError, match="but without a key"):
         with_admin(gateway, ask)
+
+
+def test_no_error_shows_the_keys_that_were_to_be_deleted():
+    """A gateway may say again what it was asked: an event of the run is no place for a key."""
+    gateway, told = LiteLLM(), Told()
+
+    async def echo(request):
+        return web.json_response({"detail": f"cannot delete {(await request.json())['keys']}"}, status=400)
+
+    async def odd(_):
+        return web.json_response({"key": "key-of-0123456789"})
+
+    gateway.delete, gateway.generate = echo, odd
+
+    async def ask(admin):
+        agent = await admin.renew(await admin.open("asker", "a"), expires_at=dt.datetime.now(dt.UTC) + DAY)
+        await admin.clear()
+        with pytest.raises(AdminError, match="cannot delete") as caught:
+            await admin.close(agent)
+        return str(caught.value)
+
+    said = with_admin(gateway, ask, told=told)
+    [(_, detail, _)] = told.events
+    assert "key-of-0123456789" not in said + detail
