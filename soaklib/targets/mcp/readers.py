@@ -2,6 +2,7 @@
 
 A stream bears notifications and, last, the answer; it is whole when the answer has come. What a server asks of its
 client in between is passed over. Several messages may come as one array (revision 2025-03-26, JSON-RPC's batch).
+The result of another request, as a gateway gives it that mixes its callers up, is no answer.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class MCPReader(AnswerReader):
         Reasons that a new token or session would mend.
     is_call
         Whether a tool was called; the results of other requests are of other shapes.
+    sent
+        The JSON-RPC id of the request, which its result bears; None to take that of any.
     has_session
         Whether the request bore a session's id.
     is_contextforge
@@ -52,12 +55,14 @@ class MCPReader(AnswerReader):
         mended: frozenset[Reason] = frozenset(),
         *,
         is_call: bool,
+        sent: int | None = None,
         has_session: bool = False,
         is_contextforge: bool = False,
         done: Callable[[Reason | None], None] | None = None,
     ) -> None:
         super().__init__(mended)
         self._done = done
+        self._sent = sent
         self._is_call, self._has_session, self._is_contextforge = is_call, has_session, is_contextforge
         self._found: Finding | None = None
 
@@ -112,9 +117,14 @@ class MCPReader(AnswerReader):
         """Say what an answer is; None where a message is none."""
         if isinstance(error := message.get("error"), dict):
             return of_error(error)
-        if isinstance(result := message.get("result"), dict):
+        if isinstance(result := message.get("result"), dict) and self._is_ours(message):
             return of_result(result, is_call=self._is_call, is_contextforge=self._is_contextforge)
         return None
+
+    def _is_ours(self, message: Mapping[str, object]) -> bool:
+        """Say whether a result is of our request: it bears its id, which some servers make a text; an error may not."""
+        id_ = message.get("id", self._sent)  # of any type, also of one without a hash
+        return self._sent is None or id_ == self._sent or id_ == str(self._sent)
 
 
 def _is_ok(finding: Finding) -> bool:
