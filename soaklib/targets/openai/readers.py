@@ -35,8 +35,12 @@ _INVALID: Final = Finding(Kind.INVALID_RESPONSE, Reason.BODY_INVALID)
 _NOT_WHAT_WAS_ASKED: Final = Finding(Kind.INVALID_RESPONSE, Reason.CONTENT_TYPE)
 _TRUNCATED: Final = Finding(Kind.INVALID_RESPONSE, Reason.STREAM_TRUNCATED)
 _REMAINING: Final = tuple(
-    f"x-ratelimit-{whose}-remaining-requests" for whose in ("api_key", "team", "user", "model_per_key")
-)
+    f"x-ratelimit-{whose}-remaining-requests"
+    for whose in (
+        "api_key", "team", "user", "model_per_key", "team_member", "end_user", "organization", "model_per_team",
+        "model_per_organization", "tag_per_key",
+    )
+)  # fmt: skip
 """What LiteLLM says of its own limits; ``x-ratelimit-remaining-requests`` without a name is its upstream's."""
 _UNNAMED: Final = frozenset({"", "message"})
 """Names of events whose data must be JSON; under another a server says what it likes."""
