@@ -205,7 +205,7 @@ def _session_of(speaker: Identity) -> tuple[str, ...]:
 
 def _message_of(reply: Reply) -> dict[str, object]:
     """Give the JSON-RPC answer of a reply, also where it came as a stream of events."""
-    if not reply.headers.get("Content-Type", "").startswith("text/event-stream"):
+    if not reply.headers.get("Content-Type", "").lower().startswith("text/event-stream"):
         return answer_among(objects_of(reply.body)) or {}
     return _answer_among(reply.body)
 

@@ -371,3 +371,18 @@ def test_no_error_shows_a_session():
         return str(caught.value)
 
     assert "session-0123456789" not in with_admin(Server(name="session-0123456789-"), ask)
+
+
+def test_a_type_may_be_written_in_any_case():
+    """As the load's readers take it: events are events, whatever the letters of their type."""
+
+    async def ask(admin, *_):
+        events = {"Content-Type": "Text/Event-Stream; charset=UTF-8"}
+
+        async def in_capitals(*_, **__):
+            return Reply(200, events, b'data: {"jsonrpc":"2.0","id":1,"result":{}}\n\n')
+
+        admin.asking.ask = in_capitals
+        return await admin.health()
+
+    assert with_admin(Server(), ask).fit
