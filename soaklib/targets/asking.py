@@ -83,7 +83,7 @@ class _Request(NamedTuple):
     headers: Mapping[str, str]
     most_bytes: int
     masked: Callable[[str], str]
-    is_whole: Callable[[bytes], bool] | None
+    is_whole: Callable[[bytes | bytearray], bool] | None
 
 
 def is_unsupported(reply: Reply) -> bool:
@@ -124,7 +124,7 @@ class Asking:
 
     async def ask(
         self, method: str, path: str, *, secret: str | None = None, headers: Mapping[str, str] | None = None,
-        json: object = None, is_whole: Callable[[bytes], bool] | None = None, private: Iterable[str] = (),
+        json: object = None, is_whole: Callable[[bytes | bytearray], bool] | None = None, private: Iterable[str] = (),
     ) -> Reply:  # fmt: skip
         """Send a request; give its answer, whatever its status.
 
@@ -239,7 +239,7 @@ def refuse_unless_success(method: str, path: str, reply: Reply, secret: str | No
 
 
 async def _read_until(
-    response: aiohttp.ClientResponse, limit_bytes: int, is_whole: Callable[[bytes], bool]
+    response: aiohttp.ClientResponse, limit_bytes: int, is_whole: Callable[[bytes | bytearray], bool]
 ) -> bytes | None:
     """Read a stream of events until it has said all that matters; give None once it is larger than the limit."""
     came = bytearray()
@@ -247,7 +247,7 @@ async def _read_until(
         came += chunk
         if len(came) > limit_bytes:
             return None
-        if is_whole(bytes(came)):
+        if is_whole(came):
             response.close()
             break
     return bytes(came)

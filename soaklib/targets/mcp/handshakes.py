@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from soaklib.targets.mcp.contextforge import ContextForgeTokens
     from soaklib.targets.mcp.options import MCPOptions
     from soaklib.targets.mcp.sessions import Sessions
+    from soaklib.targets.sse import Event
 
 __all__ = ["NOT_LET_IN", "Handshakes"]
 
@@ -71,7 +72,7 @@ class Handshakes:
         message = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": envelope(self._options, params)}
         reply = await self._asking.ask(
             "POST", self._options.path, secret=identity.secret or None, headers=self._headers(identity, method),
-            json=message, is_whole=lambda body: bool(_answer_among(body)), private=_session_of(identity),
+            json=message, is_whole=_Listener().hears_answer, private=_session_of(identity),
         )  # fmt: skip
         return reply, _message_of(reply)
 
@@ -216,8 +217,24 @@ def _answer_among(body: bytes) -> dict[str, object]:
     events = stream.feed(body)
     if (rest := stream.rest()) is not None:
         events.append(rest)
-    for event in events:
-        message = answer_among(objects_of(event.data))
-        if message is not None and is_answer(message):
-            return message
-    return {}
+    return next(filter(None, map(_answer_of, events)), {})
+
+
+def _answer_of(event: Event) -> dict[str, object] | None:
+    """Give the answer that an event bears; None where it bears none."""
+    message = answer_among(objects_of(event.data))
+    return message if message is not None and is_answer(message) else None
+
+
+class _Listener:
+    """Hears a stream of events, each once however it grows: a server may say much before it answers."""
+
+    def __init__(self) -> None:
+        self._stream = EventStream()
+        self._heard_bytes = 0
+
+    def hears_answer(self, body: bytes | bytearray) -> bool:
+        """Say whether the answer is in what has come since this was asked last."""
+        new = bytes(body[self._heard_bytes :])
+        self._heard_bytes = len(body)
+        return any(_answer_of(event) is not None for event in self._stream.feed(new))
