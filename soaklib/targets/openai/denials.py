@@ -7,6 +7,7 @@ status         what tells it                                                kind
 ============== ============================================================ ========================================
 any            type ``budget_exceeded``, code ``insufficient_quota``        denied, budget, budget
 any            type ``*_model_access_denied``                               denied, model
+400            ``Violated guardrail policy``                                denied, policy_other
 any            ``litellm.<Class>: .. <Provider>Exception .. - ..``          upstream_error, upstream (400, 422:
                                                                             invalid_request, upstream)
 408            ``litellm.Timeout``: the upstream was too slow               upstream_error, upstream
@@ -60,6 +61,7 @@ _LIMIT_TYPE: Final = re.compile(r"Rate limit exceeded for .{1,300}?\. Limit type
 """The id before its end may have dots: the name of a model, a user's address."""
 _MODEL_LIMIT: Final = re.compile(r"(?:litellm\.RateLimitError: )?Model rate limit exceeded\. (RPM|TPM) limit")
 _AZURES_LIMIT: Final = re.compile(r"(?:Your r|R)equests to .{1,300}? have exceeded (call|token) rate limit\b")
+_GUARDRAIL: Final = re.compile(r"(?:\{'error': ')?Violated guardrail policy\b")
 _COOLDOWN: Final = re.compile(r"(?:litellm\.RateLimitError: )?No deployments available for selected model\b")
 """How LiteLLM says so whose errors have no type yet for it."""
 _LIMITS: Final = {
@@ -103,7 +105,7 @@ def status_of_code(error: Mapping[str, object]) -> int:
 
 def finding_of(status: int, error: Mapping[str, object], headers: Mapping[str, str]) -> Finding:
     """Say what an error is, by its status, its words and its headers."""
-    text, type_, code = (_text(error, name) for name in ("message", "type", "code"))
+    type_, code, text = _text(error, "type"), _text(error, "code"), _words_of(error)
     if (known := _BY_TYPE.get(type_) or _BY_TYPE.get(code)) is not None:
         return known
     if type_.endswith("model_access_denied"):
@@ -123,6 +125,8 @@ def _refusal(status: int, text: str, type_: str) -> Finding:
         return _TOKEN_INVALID
     if _UNKNOWN_MODEL.match(text):
         return _NO_SUCH_MODEL
+    if status == HTTPStatus.BAD_REQUEST and _GUARDRAIL.match(text):
+        return Finding(Kind.DENIED, Reason.POLICY_OTHER)
     if status in _UNPROCESSABLE and type_ == "invalid_request_error":
         return Finding(Kind.INVALID_REQUEST, Reason.PARAMETERS)
     return of_status(status)
@@ -132,6 +136,12 @@ def _limit_of(text: str, type_: str, headers: Mapping[str, str]) -> Limit | None
     found = (pattern.match(text) for pattern in (_LIMIT_TYPE, _MODEL_LIMIT, _AZURES_LIMIT))
     said = [headers.get("rate_limit_type", ""), type_, *(match[1] for match in found if match)]
     return next((_LIMITS[word] for word in said if word in _LIMITS), None)
+
+
+def _words_of(error: Mapping[str, object]) -> str:
+    """Give the words of an error; LiteLLM may put an object in their place, with an ``error`` of its own."""
+    said = error.get("message")
+    return _text(said, "error") if isinstance(said, dict) else _text(error, "message")
 
 
 def _text(error: Mapping[str, object], name: str) -> str:

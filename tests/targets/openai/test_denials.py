@@ -47,6 +47,17 @@ CASES = {
         404, {"message": "The model `x` does not exist.", "type": "NotFoundError", "code": 404}, {},
         (Kind.INVALID_REQUEST, Reason.MODEL, None),
     ),
+    "a guardrail": (
+        400, {"message": {"error": "Violated guardrail policy", "aporia_ai_response": {}}, "code": "400"}, {},
+        (Kind.DENIED, Reason.POLICY_OTHER, None),
+    ),
+    "a guardrail in words": (
+        400, {"message": "{'error': 'Violated guardrail policy', 'guardrail_name': 'x'}", "code": "400"}, {},
+        (Kind.DENIED, Reason.POLICY_OTHER, None),
+    ),
+    "a quoted guardrail": (
+        400, {"message": "You said: Violated guardrail policy"}, {}, (Kind.INVALID_REQUEST, Reason.CLIENT_ERROR, None),
+    ),
     "openai quota": (
         429, {"type": "insufficient_quota", "code": "insufficient_quota"}, {},
         (Kind.DENIED, Reason.BUDGET, Limit.BUDGET),
