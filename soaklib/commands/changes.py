@@ -1,4 +1,4 @@
-"""``python -m soaklib.changes``: make one of a soak's changes by hand, at any gateway or under a run that is going on.
+"""``python -m soaklib.changes``: make a soak's changes by hand, at a 4Runr gateway or under a run that is going on.
 
 Each is really done, between two health gates (switching chaos off is never gated); asking twice changes nothing the
 second time, but for credentials, which rotate again; ``--restore`` puts back what was in force before the first change.
@@ -37,6 +37,7 @@ from soaklib.safety.ownership import is_own_folder
 from soaklib.store.lock import RunLock, is_owned
 from soaklib.targets.fourrunr.api import GatewayApi
 from soaklib.targets.fourrunr.byhand import ByHand
+from soaklib.targets.fourrunr.target import FourRunrTarget
 from soaklib.targets.undo import UndoLog, default_undo_path
 
 if TYPE_CHECKING:
@@ -159,6 +160,12 @@ def _run(options: argparse.Namespace) -> tuple[RunInfo | None, _Notes, Path | No
     folder = find_run(options.run).resolve()
     with open_run(folder) as run:
         info = run.info
+    if (kind := info.plan.target.kind) != FourRunrTarget.kind:  # whose /health may be something else, and cost money
+        msg = (
+            f"the gateway of the run {info.run_id} is of kind {plain_text(kind)!r}, whose changes are not made by "
+            "hand: put them into its plan"
+        )
+        raise SettingsError(msg)
     if options.gateway_url is not None and options.gateway_url.rstrip("/") != info.target:
         target = plain_text(info.target)
         msg = f"--gateway-url {options.gateway_url} is not the gateway of the run, {target}: leave one of them out"

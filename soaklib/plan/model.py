@@ -195,7 +195,7 @@ class Plan(Part):
         """
         ordered = sorted(self.changes, key=lambda change: change.at)
         ends = [change.at + (change.lasts if isinstance(change, LastingChange) else 0.0) for change in ordered]
-        following = [*(change.at for change in ordered[1:]), 1.0]
+        following = [*(change.at for change in ordered), 1.0][1:]
         return [
             (change, start if 0 < end - start < _ROUNDING else end)
             for change, end, start in zip(ordered, ends, following[: len(ordered)], strict=True)

@@ -222,13 +222,17 @@ class AnswerReader(ABC):
 
     def object_of(self, body: bytes) -> dict[str, object] | None:
         """Give the JSON object of a body; of one that is events, as a refused stream's may be, the first among them."""
-        if (said := json_as_read(body)) is not None or self.content_type != "text/event-stream":
+        if (said := self.object_in(body)) is not None or self.content_type != "text/event-stream":
             return said
         stream = EventStream()
         events = stream.feed(body)
         if (rest := stream.rest()) is not None:
             events.append(rest)
-        return next((said for data, _ in events if (said := json_as_read(data)) is not None), None)
+        return next((said for data, _ in events if (said := self.object_in(data)) is not None), None)
+
+    def object_in(self, text: bytes) -> dict[str, object] | None:
+        """Give the JSON object that a text is; a wire that puts several into one says which counts."""
+        return json_as_read(text)
 
     @abstractmethod
     def judge_body(self, body: bytes) -> Finding:

@@ -15,7 +15,7 @@ import orjson
 from yarl import URL
 
 from soaklib.safety.foreign_json import json_of
-from soaklib.safety.foreign_text import plain_text
+from soaklib.safety.foreign_text import is_plain, plain_text
 from soaklib.safety.redaction import echoes_of, redacted
 from soaklib.targets.admin import AdminError
 from soaklib.targets.transport import (
@@ -30,15 +30,16 @@ from soaklib.targets.transport import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from soaklib.targets.admin import Link
 
-__all__ = ["Asking", "Reply", "is_unsupported", "refuse_unless_success"]
+__all__ = ["Asking", "Reply", "is_unsupported", "refuse_unless_success", "secret_of"]
 
 _CONNECTIONS: Final = 16
 _MOST_BYTES: Final = 8 << 20
+_MOST_SECRET: Final = 16 << 10
 _MOST_SAID_BYTES: Final = 16 << 10  # of an error's body, looked through for secrets before it is cut short
 _UNSUPPORTED: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 _NO_DATABASE: Final = (
@@ -82,7 +83,7 @@ class _Request(NamedTuple):
     headers: Mapping[str, str]
     most_bytes: int
     masked: Callable[[str], str]
-    is_whole: Callable[[bytes], bool] | None
+    is_whole: Callable[[bytes | bytearray], bool] | None
 
 
 def is_unsupported(reply: Reply) -> bool:
@@ -123,7 +124,7 @@ class Asking:
 
     async def ask(
         self, method: str, path: str, *, secret: str | None = None, headers: Mapping[str, str] | None = None,
-        json: object = None, is_whole: Callable[[bytes], bool] | None = None,
+        json: object = None, is_whole: Callable[[bytes | bytearray], bool] | None = None, private: Iterable[str] = (),
     ) -> Reply:  # fmt: skip
         """Send a request; give its answer, whatever its status.
 
@@ -139,6 +140,8 @@ class Asking:
             Sent as the body; None for a request without one.
         is_whole
             Says of what has come of a stream of events whether it is all that matters: its end is not waited for then.
+        private
+            What else of the request no error shows: keys in its body, a session's id.
 
         Raises
         ------
@@ -160,7 +163,7 @@ class Asking:
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
         bearer = sent.get("Authorization")
-        secrets = self._secrets.union(echoes_of(() if bearer is None else (bearer,)))
+        secrets = self._secrets.union(echoes_of((*(() if bearer is None else (bearer,)), *private)))
 
         def masked(text: str) -> str:
             return redacted(text, secrets)
@@ -197,7 +200,7 @@ class Asking:
 
     async def need(
         self, method: str, path: str, *, secret: str | None = None, headers: Mapping[str, str] | None = None,
-        json: object = None,
+        json: object = None, private: Iterable[str] = (),
     ) -> Reply:  # fmt: skip
         """Send a request that must succeed.
 
@@ -206,9 +209,14 @@ class Asking:
         AdminError
             It did not, or there was no answer.
         """
-        reply = await self.ask(method, path, secret=secret, headers=headers, json=json)
+        reply = await self.ask(method, path, secret=secret, headers=headers, json=json, private=private)
         refuse_unless_success(method, path, reply, secret)
         return reply
+
+
+def secret_of(value: object) -> str | None:
+    """Give a key, a token or a session's id that an answer bears; None where it is none that a header can bear back."""
+    return value if isinstance(value, str) and is_plain(value, most=_MOST_SECRET) else None
 
 
 def refuse_unless_success(method: str, path: str, reply: Reply, secret: str | None = None) -> None:
@@ -231,7 +239,7 @@ def refuse_unless_success(method: str, path: str, reply: Reply, secret: str | No
 
 
 async def _read_until(
-    response: aiohttp.ClientResponse, limit_bytes: int, is_whole: Callable[[bytes], bool]
+    response: aiohttp.ClientResponse, limit_bytes: int, is_whole: Callable[[bytes | bytearray], bool]
 ) -> bytes | None:
     """Read a stream of events until it has said all that matters; give None once it is larger than the limit."""
     came = bytearray()
@@ -239,7 +247,7 @@ async def _read_until(
         came += chunk
         if len(came) > limit_bytes:
             return None
-        if is_whole(bytes(came)):
+        if is_whole(came):
             response.close()
             break
     return bytes(came)

@@ -23,7 +23,7 @@ def ahead_s(date: str | None, now: dt.datetime) -> float | None:
     """
     try:
         told = parsedate_to_datetime(date or "")
-    except ValueError:  # none, or none that can be read
+    except (ValueError, OverflowError):  # none, or none that can be read
         return None
     return (told.replace(tzinfo=told.tzinfo or dt.UTC) - now).total_seconds()
 

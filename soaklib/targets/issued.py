@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from soaklib.targets.admin import AdminError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
 __all__ = ["Issued"]
 
@@ -82,8 +82,18 @@ class Issued:
         AdminError
             One was not revoked. The others were tried all the same, unless they would fare no better.
         """
+        await self.end_each([*self._owed, *self._good])
+
+    async def end_each(self, names: Iterable[str]) -> None:
+        """Revoke all of each name.
+
+        Raises
+        ------
+        AdminError
+            As in :meth:`end_all`.
+        """
         failed = []
-        for name in dict.fromkeys([*self._owed, *self._good]):
+        for name in dict.fromkeys(names):
             try:
                 await self.end(name)
             except AdminError as exc:

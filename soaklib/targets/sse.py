@@ -39,8 +39,7 @@ class EventStream:
     def __init__(self) -> None:
         self.is_too_large = False
         self._line = bytearray()
-        self._data: list[bytes] = []
-        self._data_bytes = 0
+        self._data: bytearray | None = None  # of one event's lines: each of them alone would weigh more than it says
         self._name = b""
         self._after_cr = False
         self._is_first_line = True
@@ -61,30 +60,32 @@ class EventStream:
             self._end_line(bytes(self._line) + line if self._line else line, events)
             self._line.clear()
         self._line += rest
-        self.is_too_large = len(self._line) + self._data_bytes > MOST_EVENT_BYTES
+        self.is_too_large = len(self._line) + len(self._data or b"") > MOST_EVENT_BYTES
         return events
 
     def rest(self) -> Event | None:
         """Give an event whose lines are whole but whose blank line never came; None without one."""
-        return self._event() if self._data else None
+        return None if self._data is None else self._event(self._data)
 
-    def _event(self) -> Event:
-        return Event(b"\n".join(self._data), self._name.decode("utf-8", "replace"))
+    def _event(self, data: bytearray) -> Event:
+        return Event(bytes(data), self._name.decode("utf-8", "replace"))
 
     def _end_line(self, line: bytes, events: list[Event]) -> None:
         if self._is_first_line:
             line = line.removeprefix(_BYTE_ORDER_MARK)
             self._is_first_line = False
         if not line:
-            if self._data:
-                events.append(self._event())
-                self._data.clear()
-                self._data_bytes = 0
+            if self._data is not None:
+                events.append(self._event(self._data))
+                self._data = None
             self._name = b""
             return
         field, _, value = line.partition(b":")
         if field == b"data":
-            self._data.append(value.removeprefix(b" "))
-            self._data_bytes += len(value)
+            if self._data is None:
+                self._data = bytearray()
+            else:
+                self._data += b"\n"
+            self._data += value.removeprefix(b" ")
         elif field == b"event":
             self._name = value.removeprefix(b" ")[:_MOST_NAME_BYTES]

@@ -205,6 +205,22 @@ def test_another_gateway_than_the_runs_is_refused(run_folder, gateway, capsys):
     )
 
 
+@pytest.mark.parametrize("change", ["health-check", "chaos-off", "rotate-credentials"])
+def test_a_gateway_of_another_kind_is_asked_for_nothing(change, tmp_path, capsys, monkeypatch):
+    """LiteLLM's /health calls every model, and costs money: the run's plan is the place for its changes."""
+    plan = load_plan(Path(str(files("soaklib.plan").joinpath("litellm.toml"))))
+    info = SimpleNamespace(plan=plan, run_id="run-1", target="http://127.0.0.1:9", settings={})
+    opened = contextlib.nullcontext(SimpleNamespace(info=info))
+    monkeypatch.setattr("soaklib.commands.changes.find_run", lambda _: tmp_path)
+    monkeypatch.setattr("soaklib.commands.changes.open_run", lambda _: opened)
+    code, said = done(capsys, change, "--run", "run-1")
+    assert code == 2
+    assert said == (
+        "soaklib: the gateway of the run run-1 is of kind 'openai', whose changes are not made by hand: put them into "
+        "its plan"
+    )
+
+
 def _named_by_the_run(folder, **named):
     """Let a run's row name what it was started with."""
     with duckdb.connect(str(folder / "run.duckdb")) as connection:

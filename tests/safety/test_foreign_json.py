@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from soaklib.safety import foreign_json
-from soaklib.safety.foreign_json import json_as_read, json_of
+from soaklib.safety.foreign_json import json_as_read, json_of, objects_as_read, objects_of
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,11 @@ def test_the_second_look_is_bounded(monkeypatch):
     monkeypatch.setattr(foreign_json, "_MOST_SECOND_LOOK_BYTES", 8)
     assert json_as_read(b'{"a":NaN}') is None
     assert json_as_read(orjson.dumps({"a": "x" * 100})) == {"a": "x" * 100}
+
+
+def test_objects_may_come_in_an_array():
+    """What else stands in it is none of them; strictly read, what is no JSON holds none."""
+    assert objects_of(b'{"a":1}') == objects_as_read(b'{"a":1}') == [{"a": 1}]
+    assert objects_of(b'[{"a":1},2,[{"b":1}],{}]') == objects_as_read(b'[{"a":1},2,[{"b":1}],{}]') == [{"a": 1}, {}]
+    assert (objects_of(b'[{"a":NaN}]'), len(objects_as_read(b'[{"a":NaN}]'))) == ([], 1)
+    assert objects_of(b"3") == objects_as_read(b"{") == []

@@ -84,8 +84,7 @@ class McpAdmin(IdleAdmin):
     async def missing(self, plan: Plan) -> Missing:
         """See that tokens are there, and which of the plan's tools the server lists."""
         self._secrets.check(plan.roles)
-        if self._options.is_administered:
-            self._tokens.check()
+        self._tokens.check(plan.roles)
         identity = Identity("check", plan.operations[0].role, await self._someones_secret())
         session = await self._handshakes.open(identity) if self._options.era is Era.SESSIONS else None
         identity.session = session

@@ -15,8 +15,9 @@ from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from soaklib.errors import SettingsError
 from soaklib.targets.admin import AdminError
-from soaklib.targets.asking import refuse_unless_success
+from soaklib.targets.asking import refuse_unless_success, secret_of
 from soaklib.targets.issued import Issued
 
 if TYPE_CHECKING:
@@ -63,15 +64,24 @@ class ContextForgeTokens:
         self._session: str | None = None
         self._good_until_s = 0.0
 
-    def check(self) -> None:
-        """See that what is needed stands in the environment.
+    def check(self, roles: Mapping[str, object]) -> None:
+        """See that what is needed stands in the environment, and that what is said of tokens is of some that are made.
 
         Raises
         ------
         SettingsError
-            It does not.
+            It does not, or is not.
         """
-        login = self._options.login
+        options, login = self._options, self._options.login
+        said = ("permissions",) * bool(options.permissions) + ("server_id",) * (options.server_id is not None)
+        if said and not options.make_tokens:
+            msg = f"the plan's [target] has {' and '.join(said)}, which are of tokens that are made: say make_tokens"
+            raise SettingsError(msg)
+        if unmade := sorted(role for role in options.permissions if role not in roles or role in options.tokens):
+            msg = f"the plan's [target] has permissions of {', '.join(unmade)}, for whom no token is made"
+            raise SettingsError(msg)
+        if not options.is_administered:
+            return
         for variable in (login.email_env, login.password_env) if login else (self._options.admin_token,):
             self._secrets.of(variable or "")
 
@@ -91,11 +101,11 @@ class ContextForgeTokens:
             if self._session is None or now_s >= self._good_until_s:
                 password = self._secrets.of(login.password_env)
                 asked = {"email": self._secrets.of(login.email_env), "password": password}
-                reply = await self._asking.ask("POST", "/auth/login", json=asked)
+                reply = await self._asking.ask("POST", "/auth/login", json=asked, private=(password,))
                 refuse_unless_success("POST", "/auth/login", reply, password)
                 said = reply.json()
-                secret, lives_s = said.get("access_token"), said.get("expires_in")
-                if not isinstance(secret, str):
+                secret, lives_s = secret_of(said.get("access_token")), said.get("expires_in")
+                if secret is None:
                     msg = f"POST /auth/login was answered with {reply.status}, but without a token"
                     raise AdminError(msg, status=reply.status)
                 self._session = secret
@@ -134,9 +144,9 @@ class ContextForgeTokens:
         asked = {"name": f"{identity.name}-{self._mark}-{next(self._numbers)}", "expires_in_days": _DAYS}
         reply = await self.need("POST", "/tokens", json=asked | ({"scope": scope} if scope else {}))
         said = reply.json()
-        token, secret = said.get("token"), said.get("access_token")
+        token, secret = said.get("token"), secret_of(said.get("access_token"))
         id_ = token.get("id") if isinstance(token, dict) else None
-        if not isinstance(secret, str) or not isinstance(id_, str):
+        if secret is None or not isinstance(id_, str):
             msg = f"POST /tokens was answered with {reply.status}, but without a token"
             raise AdminError(msg, status=reply.status)
         await self._issued.replace(identity.name, id_, secret, in_place=identity.secret)
@@ -165,25 +175,31 @@ class ContextForgeTokens:
     async def revoke_left(self, run_id: str) -> int:
         """Revoke what an earlier runner of the run has left; say how many.
 
-        Lanes of a fleet outlive their conductor, and call with theirs: each sees to its own.
+        Lanes of a fleet outlive their conductor, and call with theirs: each sees to its own. One that cannot be revoked
+        now keeps no other, and is to be revoked like those that were made here.
         """
         ours = set(self.made)
         left = [id_ async for id_ in self._listed(run_id) if id_ not in ours]
         for id_ in left:
-            await self._revoke(id_)
+            self._issued.add(f"left {id_}", id_, "")
+        await self._issued.end_each(f"left {id_}" for id_ in left)
         return len(left)
 
     async def _listed(self, run_id: str) -> AsyncIterator[str]:
         offset, ours = 0, re.compile(rf"{re.escape(run_id)}-(?!lane\d+-)")
+        seen: set[str] = set()
         while True:
             said = (await self.need("GET", f"/tokens?limit={_PAGE}&offset={offset}")).json()
             page = said.get("tokens")
-            if not isinstance(page, list) or not page:
+            tokens = [one for one in page if isinstance(one, dict)] if isinstance(page, list) else []
+            new = {str(one.get("id")): str(one.get("name", "")) for one in tokens if str(one.get("id")) not in seen}
+            if not new:  # the last page was that before, or it gives the same one for ever
                 return
-            for one in page:
-                if isinstance(one, dict) and ours.match(str(one.get("name", ""))):
-                    yield str(one.get("id"))
-            offset += len(page)
+            for id_, name in new.items():
+                if ours.match(name):
+                    yield id_
+            seen.update(new)
+            offset += len(tokens)
 
     async def _revoke(self, id_: str) -> None:
         """Revoke a token; one that is not known any more is.

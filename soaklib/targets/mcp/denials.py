@@ -27,17 +27,21 @@ error -32600, -32601,      any (bad request, no such method or tool,    invalid_
 -32700, the same           not acceptable, no JSON)
 error, any other code      any, inside a 2xx                            upstream_error, internal
                            any, with another status                     what the status says
-isError                    ``Access denied``                            denied, scope
+isError                    any, with a ``structuredContent.status_code`` upstream_error, upstream
+                           ``Access denied``                            denied, scope
                            ``Tool not found: ``, ``Unknown tool: ``     invalid_request, client_error
                            ``Tool '..' exists but is inactive``         denied, policy_other
                            ``Tool '..' exists but is currently offline`` upstream_error, upstream
                            ``Tool invocation failed: ``, ``timed out``  upstream_error, upstream
                            ``N validation error``                       invalid_request, parameters
-                           a ``structuredContent.status_code``          upstream_error, upstream
+                           ``Input validation error: ``                 invalid_request, parameters
+                           ``MCP error -32602: Tool .. not found``      invalid_request, client_error
+                           ``MCP error -32602: Tool .. disabled``       denied, policy_other
                            any other                                    upstream_error, tool_error
 ========================== ============================================ =========================================
 
-The TypeScript SDK answers whatever it refuses with error -32000: what it means is told by status and words alone.
+The TypeScript SDK answers whatever it refuses with error -32000: what it means is told by status and words alone. What
+is wrong with a call it says in the result, behind ``MCP error -32602: ``; Python's says so of arguments without that.
 """
 
 from __future__ import annotations
@@ -88,7 +92,9 @@ _TOOL_TEXTS: Final = (
     (re.compile(r"Tool '[^']*' exists but is inactive"), Finding(Kind.DENIED, Reason.POLICY_OTHER)),
     (re.compile(r"Tool '[^']*' exists but is currently offline"), _UPSTREAM),
     (re.compile(r"Tool invocation (?:failed: |timed out)"), _UPSTREAM),
-    (re.compile(r"\d+ validation errors? for "), _PARAMETERS),
+    (re.compile(r"\d+ validation errors? for |(?:MCP error -32602: )?Input validation error: "), _PARAMETERS),
+    (re.compile(r"MCP error -32602: Tool .{1,200} not found$", re.DOTALL), _OUR_FAULT),
+    (re.compile(r"MCP error -32602: Tool .{1,200} disabled$", re.DOTALL), Finding(Kind.DENIED, Reason.POLICY_OTHER)),
 )
 _NO_ANSWER_OF_REST: Final = re.compile(r'\{\s*"(?:response_text": "|error": "Empty response body"\s*\}$)')
 """What ContextForge makes, as a success, of an upstream's answer that is no JSON, or is empty."""
@@ -165,13 +171,11 @@ def of_result(result: Mapping[str, object], *, is_call: bool, is_contextforge: b
     said = _first_text(content)
     if result.get("isError") is not True:
         return INVALID if is_contextforge and _NO_ANSWER_OF_REST.match(said) else OK
-    for pattern, finding in _TOOL_TEXTS:
-        if pattern.match(said):
-            return finding
     structured = result.get("structuredContent")
-    if isinstance(structured, dict) and isinstance(structured.get("status_code"), int):
-        return _UPSTREAM
-    return Finding(Kind.UPSTREAM_ERROR, Reason.TOOL_ERROR)
+    if isinstance(structured, dict) and type(structured.get("status_code")) is int:
+        return _UPSTREAM  # whose words the text is, whatever they are
+    known = (finding for pattern, finding in _TOOL_TEXTS if pattern.match(said))
+    return next(known, Finding(Kind.UPSTREAM_ERROR, Reason.TOOL_ERROR))
 
 
 def _first_text(content: list[object]) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from soaklib.safety.foreign_json import json_of
+from soaklib.safety.foreign_json import objects_of
 from soaklib.safety.foreign_text import plain_text
 from soaklib.targets.admin import AdminError
-from soaklib.targets.asking import refuse_unless_success
+from soaklib.targets.asking import refuse_unless_success, secret_of
+from soaklib.targets.mcp.messages import answer_among, is_answer
 from soaklib.targets.mcp.options import REVISIONS
 from soaklib.targets.mcp.templates import CLIENT, envelope, headers_of
 from soaklib.targets.sse import EventStream
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from soaklib.targets.mcp.contextforge import ContextForgeTokens
     from soaklib.targets.mcp.options import MCPOptions
     from soaklib.targets.mcp.sessions import Sessions
+    from soaklib.targets.sse import Event
 
 __all__ = ["NOT_LET_IN", "Handshakes"]
 
@@ -69,7 +72,7 @@ class Handshakes:
         message = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": envelope(self._options, params)}
         reply = await self._asking.ask(
             "POST", self._options.path, secret=identity.secret or None, headers=self._headers(identity, method),
-            json=message, is_whole=lambda body: bool(_answer_among(body)),
+            json=message, is_whole=_Listener().hears_answer, private=_session_of(identity),
         )  # fmt: skip
         return reply, _message_of(reply)
 
@@ -91,15 +94,30 @@ class Handshakes:
             raise AdminError(msg, status=reply.status)
         session = reply.headers.get("Mcp-Session-Id")
         if session is not None:
+            if secret_of(session) is None:
+                msg = "initialize was answered with an Mcp-Session-Id that no header can bear back"
+                raise AdminError(msg, status=reply.status)
             self._sessions.book["opened"] += 1
             self._open[session] = fresh
-        self._sessions.revision = self._agreed(result, reply.status)
-        if session is None:
-            return None
-        headers = self._headers(replace(fresh, session=session), "notifications/initialized")
-        note = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-        await self._asking.need("POST", self._options.path, secret=identity.secret or None, headers=headers, json=note)
+        try:
+            self._sessions.revision = self._agreed(result, reply.status)
+            if session is not None:
+                await self._begin(replace(fresh, session=session))
+        except AdminError as exc:
+            if exc.status is not None:  # who gives no answer is asked to end it when the run is over
+                with suppress(AdminError):
+                    await self.end(session, fresh)
+            raise
         return session
+
+    async def _begin(self, speaker: Identity) -> None:
+        """Say that a session may begin, which no server needs to answer calls before."""
+        headers = self._headers(speaker, "notifications/initialized")
+        note = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+        await self._asking.need(
+            "POST", self._options.path, secret=speaker.secret or None, headers=headers, json=note,
+            private=_session_of(speaker),
+        )  # fmt: skip
 
     async def end(self, session: str | None, identity: Identity) -> None:
         """End a session once; what became of it stands in the book.
@@ -136,11 +154,14 @@ class Handshakes:
 
     async def _delete(self, speaker: Identity) -> Reply:
         headers = self._headers(speaker, "delete")
-        reply = await self._asking.ask("DELETE", self._options.path, secret=speaker.secret or None, headers=headers)
+        private = _session_of(speaker)
+        reply = await self._asking.ask(
+            "DELETE", self._options.path, secret=speaker.secret or None, headers=headers, private=private
+        )
         if reply.status in NOT_LET_IN and self._options.is_administered:
             # at ContextForge a token that may call no tool may open a session, and not end it; one revoked may nothing
             headers = self._headers(replace(speaker, secret=await self._tokens.admin()), "delete")
-            reply = await self._asking.ask("DELETE", self._options.path, headers=headers)
+            reply = await self._asking.ask("DELETE", self._options.path, headers=headers, private=private)
         return reply
 
     async def end_all_of(self, name: str, *, but: int = 0) -> None:
@@ -178,10 +199,15 @@ class Handshakes:
         raise AdminError(msg, status=status)
 
 
+def _session_of(speaker: Identity) -> tuple[str, ...]:
+    """Give the id of the session that is spoken in, where there is one: whoever knows it may speak in it, too."""
+    return () if speaker.session is None else (speaker.session,)
+
+
 def _message_of(reply: Reply) -> dict[str, object]:
     """Give the JSON-RPC answer of a reply, also where it came as a stream of events."""
-    if not reply.headers.get("Content-Type", "").startswith("text/event-stream"):
-        return reply.json()
+    if not reply.headers.get("Content-Type", "").lower().startswith("text/event-stream"):
+        return answer_among(objects_of(reply.body)) or {}
     return _answer_among(reply.body)
 
 
@@ -191,8 +217,24 @@ def _answer_among(body: bytes) -> dict[str, object]:
     events = stream.feed(body)
     if (rest := stream.rest()) is not None:
         events.append(rest)
-    for event in events:
-        message = json_of(event.data) or {}
-        if "result" in message or "error" in message:
-            return message
-    return {}
+    return next(filter(None, map(_answer_of, events)), {})
+
+
+def _answer_of(event: Event) -> dict[str, object] | None:
+    """Give the answer that an event bears; None where it bears none."""
+    message = answer_among(objects_of(event.data))
+    return message if message is not None and is_answer(message) else None
+
+
+class _Listener:
+    """Hears a stream of events, each once however it grows: a server may say much before it answers."""
+
+    def __init__(self) -> None:
+        self._stream = EventStream()
+        self._heard_bytes = 0
+
+    def hears_answer(self, body: bytes | bytearray) -> bool:
+        """Say whether the answer is in what has come since this was asked last."""
+        new = bytes(body[self._heard_bytes :])
+        self._heard_bytes = len(body)
+        return any(_answer_of(event) is not None for event in self._stream.feed(new))

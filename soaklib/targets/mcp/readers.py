@@ -1,7 +1,8 @@
 """Answers of the MCP wire, as JSON and as a stream of events.
 
 A stream bears notifications and, last, the answer; it is whole when the answer has come. What a server asks of its
-client in between is passed over.
+client in between is passed over. Several messages may come as one array (revision 2025-03-26, JSON-RPC's batch).
+The result of another request, as a gateway gives it that mixes its callers up, is no answer.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from soaklib.records import Kind, Reason
-from soaklib.safety.foreign_json import json_as_read
+from soaklib.safety.foreign_json import objects_as_read
 from soaklib.targets.answers import AnswerReader, Finding
 from soaklib.targets.mcp.denials import INVALID, of_error, of_http, of_result
+from soaklib.targets.mcp.messages import answer_among
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +38,8 @@ class MCPReader(AnswerReader):
         Reasons that a new token or session would mend.
     is_call
         Whether a tool was called; the results of other requests are of other shapes.
+    sent
+        The JSON-RPC id of the request, which its result bears; None to take that of any.
     has_session
         Whether the request bore a session's id.
     is_contextforge
@@ -51,12 +55,14 @@ class MCPReader(AnswerReader):
         mended: frozenset[Reason] = frozenset(),
         *,
         is_call: bool,
+        sent: int | None = None,
         has_session: bool = False,
         is_contextforge: bool = False,
         done: Callable[[Reason | None], None] | None = None,
     ) -> None:
         super().__init__(mended)
         self._done = done
+        self._sent = sent
         self._is_call, self._has_session, self._is_contextforge = is_call, has_session, is_contextforge
         self._found: Finding | None = None
 
@@ -81,9 +87,13 @@ class MCPReader(AnswerReader):
             return found  # a result that says itself that it is none
         return of_http(self.status, body, message, self.headers, has_session=self._has_session)
 
+    def object_in(self, text: bytes) -> dict[str, object] | None:
+        """Give the message that a text is; of several the answer."""
+        return answer_among(objects_as_read(text))
+
     def event(self, data: bytes) -> bool:
         """Take a message; what comes after the answer counts no more, and what bears another name may be anything."""
-        message = json_as_read(data)
+        message = self.object_in(data)
         if self._found is None and (message is not None or self.event_name in _MESSAGES):
             self._found = INVALID if message is None else self._judge(message)
         return message is not None
@@ -107,9 +117,14 @@ class MCPReader(AnswerReader):
         """Say what an answer is; None where a message is none."""
         if isinstance(error := message.get("error"), dict):
             return of_error(error)
-        if isinstance(result := message.get("result"), dict):
+        if isinstance(result := message.get("result"), dict) and self._is_ours(message):
             return of_result(result, is_call=self._is_call, is_contextforge=self._is_contextforge)
         return None
+
+    def _is_ours(self, message: Mapping[str, object]) -> bool:
+        """Say whether a result is of our request: it bears its id, which some servers make a text; an error may not."""
+        id_ = message.get("id", self._sent)  # of any type, also of one without a hash
+        return self._sent is None or id_ == self._sent or id_ == str(self._sent)
 
 
 def _is_ok(finding: Finding) -> bool:

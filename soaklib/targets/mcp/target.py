@@ -68,8 +68,8 @@ class McpTarget:
         elif compiled.kept is not None:
             done = partial(_keep_or_lose, self._sessions, *compiled.kept)
         return MCPReader(
-            compiled.mended, is_call=compiled.tool is not None, has_session=compiled.has_session,
-            is_contextforge=self._options.is_contextforge, done=done,
+            compiled.mended, is_call=compiled.tool is not None, sent=compiled.sent,
+            has_session=compiled.has_session, is_contextforge=self._options.is_contextforge, done=done,
         )  # fmt: skip
 
     def admin(self, link: Link) -> Admin:

@@ -77,6 +77,8 @@ class MCPTemplate:
         Reasons that a new token or session of its role would mend.
     seat
         The session of the request that was made last, which its reader gives back.
+    sent
+        The JSON-RPC id of that request; None before the first.
     has_session
         Whether that request bore a session's id.
     kept
@@ -93,6 +95,7 @@ class MCPTemplate:
     _ids: Iterator[int]
     mended: frozenset[Reason]
     seat: Session | None = None
+    sent: int | None = None
     has_session: bool = False
     kept: tuple[str, str] | None = None
 
@@ -104,7 +107,8 @@ class MCPTemplate:
         if session is not None and session.id is not None:
             headers["Mcp-Session-Id"] = session.id
         self.has_session = "Mcp-Session-Id" in headers
-        body = self._head + b"%d," % next(self._ids) + (b"%d" % number).join(self._pieces)
+        self.sent = next(self._ids)
+        body = self._head + b"%d," % self.sent + (b"%d" % number).join(self._pieces)
         return Wire("POST", self._options.path, headers, body)
 
 

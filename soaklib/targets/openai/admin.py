@@ -14,10 +14,10 @@ from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from soaklib.errors import TargetError
+from soaklib.errors import SettingsError, TargetError
 from soaklib.records import EventName, Trial
 from soaklib.targets.admin import AdminError, Health, Missing
-from soaklib.targets.asking import is_unsupported, refuse_unless_success
+from soaklib.targets.asking import is_unsupported, refuse_unless_success, secret_of
 from soaklib.targets.base import Identity
 from soaklib.targets.idle_admin import IdleAdmin, Secrets
 from soaklib.targets.issued import Issued
@@ -61,20 +61,28 @@ class OpenAIAdmin(IdleAdmin):
         known = _LITELLM_ROUTES if options.is_litellm else None
         super().__init__(link, routes_beside(known, is_upstream=options.is_upstream))
         self._options = options
-        self._secrets = Secrets(options.keys, options.key, environment)
+        self._secrets = Secrets(options.keys, None if options.make_keys else options.key, environment)
         self._issued = Issued(lambda key: self._delete([key]))
         self._mark = uuid.uuid4().hex[:8]  # an alias is taken for good, also by a runner of the run that was killed
         self._numbers = count(1)
 
     async def missing(self, plan: Plan) -> Missing:
         """See that keys are there, that keys can be made where the plan asks for it, and which models are known."""
-        if not self._options.make_keys:
-            self._secrets.check(plan.roles)
-        elif is_unsupported(reply := await self.asking.ask("GET", "/key/list", secret=self._admin_key())):
-            msg = "the plan's [target] says make_keys, but the gateway cannot make keys: it has no database"
-            raise TargetError(msg)
-        else:
+        self._secrets.check(plan.roles)
+        if self._options.admin_key is not None:
+            self._secrets.of(self._options.admin_key)
+        if self._options.make_keys:
+            if not any(map(self._options.has_made_key, plan.roles)):
+                msg = "the plan's [target] says make_keys, but its keys name every role: take some out of them"
+                raise SettingsError(msg)
+            reply = await self.asking.ask("GET", "/key/list", secret=self._admin_key())
+            if is_unsupported(reply):
+                msg = "the plan's [target] says make_keys, but the gateway cannot make keys: it has no database"
+                raise TargetError(msg)
             refuse_unless_success("GET", "/key/list", reply, self._admin_key())
+        elif self._options.key_limits:
+            msg = "the plan's [target] has key_limits, which are of keys that are made: say make_keys"
+            raise SettingsError(msg)
         return Missing(self.hindered(plan), await self._notes(plan))
 
     async def health(self) -> Health:
@@ -91,11 +99,12 @@ class OpenAIAdmin(IdleAdmin):
 
     async def open(self, role: str, name: str) -> Identity:
         """Give an agent: with a key of the environment, or without one until it is renewed."""
-        return self._with(Identity(name, role, ""), "" if self._options.make_keys else self._secrets.next(role))
+        secret = "" if self._options.has_made_key(role) else self._secrets.next(role)
+        return self._with(Identity(name, role, ""), secret)
 
     async def renew(self, identity: Identity, *, expires_at: dt.datetime) -> Identity:
         """Make a new key, and delete those that are neither it nor in place."""
-        if not self._options.make_keys:
+        if not self._options.has_made_key(identity.role):
             return identity
         key = await self._generate(identity.name, expires_at)
         await self._issued.replace(identity.name, key, key, in_place=identity.secret)
@@ -110,10 +119,9 @@ class OpenAIAdmin(IdleAdmin):
         name = f"{self.link.run_id}-{trial}-{identity.role}"
         late = expires_at + _REVOKED_LIVES if trial is Trial.REVOKED else expires_at
         key = await self._generate(name, late)
+        self._issued.add(name, key, key)
         if trial is Trial.REVOKED:
-            await self._delete([key])
-        else:
-            self._issued.add(name, key, key)
+            await self._issued.end(name)  # what cannot be deleted now is owed
         return self._with(identity, key)
 
     def _with(self, identity: Identity, secret: str) -> Identity:
@@ -132,8 +140,7 @@ class OpenAIAdmin(IdleAdmin):
             **self._options.key_limits,
         }
         reply = await self.asking.need("POST", "/key/generate", secret=self._admin_key(), json=asked)
-        key = reply.json().get("key")
-        if not isinstance(key, str) or not key:
+        if (key := secret_of(reply.json().get("key"))) is None:
             msg = f"POST /key/generate was answered with {reply.status}, but without a key"
             raise AdminError(msg, status=reply.status)
         return key
@@ -157,9 +164,16 @@ class OpenAIAdmin(IdleAdmin):
         """Delete keys; of those that are gone already LiteLLM says that it finds none."""
         if not keys:
             return
-        reply = await self.asking.ask("POST", "/key/delete", secret=self._admin_key(), json={"keys": keys})
+        reply = await self.asking.ask(
+            "POST", "/key/delete", secret=self._admin_key(), json={"keys": keys}, private=keys
+        )
         if reply.status != HTTPStatus.NOT_FOUND:
             refuse_unless_success("POST", "/key/delete", reply, self._admin_key())
+
+    def metrics_secret(self) -> str | None:
+        """Give the admin's key, where there is one: LiteLLM shows its metrics to whoever asks only if it is told to."""
+        admin_key = self._options.admin_key if self._options.is_litellm else None
+        return None if admin_key is None else self._secrets.of(admin_key)
 
     def is_well(self, endpoint: str, reply: Reply) -> bool:
         """Read what LiteLLM's readiness says."""
@@ -188,4 +202,4 @@ class OpenAIAdmin(IdleAdmin):
         return self.link.secret if self._options.admin_key is None else self._secrets.of(self._options.admin_key)
 
     def _key_of(self, role: str) -> str | None:
-        return self._admin_key() if self._options.make_keys else self._secrets.first(role) or None
+        return self._admin_key() if self._options.has_made_key(role) else self._secrets.first(role) or None

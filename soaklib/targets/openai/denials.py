@@ -7,6 +7,7 @@ status         what tells it                                                kind
 ============== ============================================================ ========================================
 any            type ``budget_exceeded``, code ``insufficient_quota``        denied, budget, budget
 any            type ``*_model_access_denied``                               denied, model
+400            ``Violated guardrail policy``                                denied, policy_other
 any            ``litellm.<Class>: .. <Provider>Exception .. - ..``          upstream_error, upstream (400, 422:
                                                                             invalid_request, upstream)
 408            ``litellm.Timeout``: the upstream was too slow               upstream_error, upstream
@@ -14,16 +15,20 @@ any            ``litellm.<Class>: .. <Provider>Exception .. - ..``          upst
 401            type ``expired_key``                                         unauthorized, token_expired
 401, 403       ``Key is blocked``                                           unauthorized, token_revoked
 401, 400       any other; ``no_db_connection`` is an unknown key as well    unauthorized, token_invalid
-429            type ``all_deployments_in_cooldown``                         fast_fail, breaker_open
+429            type ``all_deployments_in_cooldown``, ``No deployments       fast_fail, breaker_open
+               available for selected model``
 429            ``rate_limit_type`` header; ``Limit type: ..``; type         rate_limited, rate_limit, that limit
-               ``requests``, ``tokens``; ``Model rate limit exceeded``
+               ``requests``, ``tokens``; ``Model rate limit exceeded``;
+               Azure's ``.. have exceeded call rate limit``
 503            type ``overloaded_error``                                    upstream_error, overloaded
-400, 404       ``Invalid model name``, code ``model_not_found``             invalid_request, model
+400, 404       ``Invalid model name``, code ``model_not_found``,            invalid_request, model
+               ``The model `x` does not exist``
 400, 422       type ``invalid_request_error``                               invalid_request, parameters
 the rest       the status alone
 ============== ============================================================ ========================================
 
 An error inside a 200 has the status that its ``code`` says, or its type where that is of a limit (429); else it is 500.
+The last words of a model that is not there are vLLM's and SGLang's, whose errors may be the whole body.
 """
 
 from __future__ import annotations
@@ -49,27 +54,37 @@ _FROM_UPSTREAM: Final = re.compile(
 """How LiteLLM names the provider: ``OpenAIException - ``, ``AnthropicError - ``, ``AzureException RateLimitError - ``,
 ``BedrockException: Rate Limit Error - ``, ``OllamaException: ``."""
 _BLOCKED: Final = re.compile(r"(?:Authentication Error,? ?-? ?)?(?:Key|Team)\b[^.]{0,80}\bis blocked\b")
-_UNKNOWN_MODEL: Final = re.compile(r"(?:/[\w/]+: )?Invalid model name passed in ")
-_LIMIT_TYPE: Final = re.compile(r"Rate limit exceeded for [^.]{0,200}\. Limit type: (\w+)\.")
+_UNKNOWN_MODEL: Final = re.compile(
+    r"(?:/[\w/]+: )?Invalid model name passed in |The model [`'\"][^`'\"]{1,200}[`'\"] does not exist\b"
+)
+_LIMIT_TYPE: Final = re.compile(r"Rate limit exceeded for .{1,300}?\. Limit type: (\w+)\.")
+"""The id before its end may have dots: the name of a model, a user's address."""
 _MODEL_LIMIT: Final = re.compile(r"(?:litellm\.RateLimitError: )?Model rate limit exceeded\. (RPM|TPM) limit")
+_AZURES_LIMIT: Final = re.compile(r"(?:Your r|R)equests to .{1,300}? have exceeded (call|token) rate limit\b")
+_GUARDRAIL: Final = re.compile(r"(?:\{'error': ')?Violated guardrail policy\b")
+_COOLDOWN: Final = re.compile(r"(?:litellm\.RateLimitError: )?No deployments available for selected model\b")
+"""How LiteLLM says so whose errors have no type yet for it."""
 _LIMITS: Final = {
     "requests": Limit.REQUESTS,
     "RPM": Limit.REQUESTS,
+    "call": Limit.REQUESTS,
     "tokens": Limit.TOKENS,
     "TPM": Limit.TOKENS,
+    "token": Limit.TOKENS,
     "max_parallel_requests": Limit.PARALLEL,
     "concurrent_requests": Limit.PARALLEL,
 }
-_LIMITED: Final = frozenset({"rate_limit_exceeded", "rate_limit_error"})
+_LIMITED: Final = frozenset({"rate_limit_exceeded", "rate_limit_error", "too_many_requests"})
 _UNPROCESSABLE: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 _UPSTREAM: Final = Finding(Kind.UPSTREAM_ERROR, Reason.UPSTREAM)
 _TOKEN_INVALID: Final = Finding(Kind.UNAUTHORIZED, Reason.TOKEN_INVALID)
 _NO_SUCH_MODEL: Final = Finding(Kind.INVALID_REQUEST, Reason.MODEL)
+_IN_COOLDOWN: Final = Finding(Kind.FAST_FAIL, Reason.BREAKER_OPEN)
 _BUDGET: Final = Finding(Kind.DENIED, Reason.BUDGET, Limit.BUDGET)
 _BY_TYPE: Final = {
     "budget_exceeded": _BUDGET,
     "insufficient_quota": _BUDGET,
-    "all_deployments_in_cooldown": Finding(Kind.FAST_FAIL, Reason.BREAKER_OPEN),
+    "all_deployments_in_cooldown": _IN_COOLDOWN,
     "overloaded_error": Finding(Kind.UPSTREAM_ERROR, Reason.OVERLOADED),
     "expired_key": Finding(Kind.UNAUTHORIZED, Reason.TOKEN_EXPIRED),
     "no_db_connection": _TOKEN_INVALID,
@@ -90,7 +105,7 @@ def status_of_code(error: Mapping[str, object]) -> int:
 
 def finding_of(status: int, error: Mapping[str, object], headers: Mapping[str, str]) -> Finding:
     """Say what an error is, by its status, its words and its headers."""
-    text, type_, code = (_text(error, name) for name in ("message", "type", "code"))
+    type_, code, text = _text(error, "type"), _text(error, "code"), _words_of(error)
     if (known := _BY_TYPE.get(type_) or _BY_TYPE.get(code)) is not None:
         return known
     if type_.endswith("model_access_denied"):
@@ -98,7 +113,8 @@ def finding_of(status: int, error: Mapping[str, object], headers: Mapping[str, s
     if _FROM_UPSTREAM.match(text):
         return Finding(Kind.INVALID_REQUEST, Reason.UPSTREAM) if status in _UNPROCESSABLE else _UPSTREAM
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Finding(Kind.RATE_LIMITED, Reason.RATE_LIMIT, _limit_of(text, type_, headers))
+        limited = Finding(Kind.RATE_LIMITED, Reason.RATE_LIMIT, _limit_of(text, type_, headers))
+        return _IN_COOLDOWN if _COOLDOWN.match(text) else limited
     if _BLOCKED.match(text):
         return Finding(Kind.UNAUTHORIZED, Reason.TOKEN_REVOKED)
     return _refusal(status, text, type_)
@@ -109,15 +125,23 @@ def _refusal(status: int, text: str, type_: str) -> Finding:
         return _TOKEN_INVALID
     if _UNKNOWN_MODEL.match(text):
         return _NO_SUCH_MODEL
+    if status == HTTPStatus.BAD_REQUEST and _GUARDRAIL.match(text):
+        return Finding(Kind.DENIED, Reason.POLICY_OTHER)
     if status in _UNPROCESSABLE and type_ == "invalid_request_error":
         return Finding(Kind.INVALID_REQUEST, Reason.PARAMETERS)
     return of_status(status)
 
 
 def _limit_of(text: str, type_: str, headers: Mapping[str, str]) -> Limit | None:
-    found = (pattern.match(text) for pattern in (_LIMIT_TYPE, _MODEL_LIMIT))
+    found = (pattern.match(text) for pattern in (_LIMIT_TYPE, _MODEL_LIMIT, _AZURES_LIMIT))
     said = [headers.get("rate_limit_type", ""), type_, *(match[1] for match in found if match)]
     return next((_LIMITS[word] for word in said if word in _LIMITS), None)
+
+
+def _words_of(error: Mapping[str, object]) -> str:
+    """Give the words of an error; LiteLLM may put an object in their place, with an ``error`` of its own."""
+    said = error.get("message")
+    return _text(said, "error") if isinstance(said, dict) else _text(error, "message")
 
 
 def _text(error: Mapping[str, object], name: str) -> str:

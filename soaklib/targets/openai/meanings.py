@@ -2,7 +2,7 @@
 
 Counters there end in ``_total`` twice where their name did already. What its name says and its value does not is left
 out: there is no count of retries, ``litellm_deployment_state`` has a series that stays 2 for ever after a recovery,
-``litellm_cache_misses_metric_total`` counts streams alone, and ``litellm_in_flight_requests`` counts the scrape.
+and ``litellm_cache_misses_metric_total`` counts streams alone. ``litellm_in_flight_requests`` counts the scrape, too.
 """
 
 from __future__ import annotations

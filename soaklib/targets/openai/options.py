@@ -24,9 +24,10 @@ class OpenAIOptions(BaseModel):
     key
         Environment variable of the key of every other role; None where no key is needed.
     make_keys
-        Whether each agent gets a key of its own from ``/key/generate``, asked with the key of `admin_key`.
+        Whether each agent of a role that `keys` does not name gets a key of its own from ``/key/generate``, asked with
+        the key of `admin_key`; `key` is not needed then.
     admin_key
-        Environment variable of the key that may make keys.
+        Environment variable of the key that may make keys, and may see LiteLLM's metrics.
     key_limits
         What else ``/key/generate`` is asked for: ``rpm_limit``, ``tpm_limit``, ``max_parallel_requests``,
         ``max_budget``, ``models``.
@@ -52,3 +53,7 @@ class OpenAIOptions(BaseModel):
     is_upstream: bool = False
     include_usage: bool = True
     stall_s: float | None = Field(30.0, gt=0)
+
+    def has_made_key(self, role: str) -> bool:
+        """Say whether a role's agents get keys that are made for them."""
+        return self.make_keys and role not in self.keys

@@ -35,12 +35,19 @@ _INVALID: Final = Finding(Kind.INVALID_RESPONSE, Reason.BODY_INVALID)
 _NOT_WHAT_WAS_ASKED: Final = Finding(Kind.INVALID_RESPONSE, Reason.CONTENT_TYPE)
 _TRUNCATED: Final = Finding(Kind.INVALID_RESPONSE, Reason.STREAM_TRUNCATED)
 _REMAINING: Final = tuple(
-    f"x-ratelimit-{whose}-remaining-requests" for whose in ("api_key", "team", "user", "model_per_key")
-)
+    f"x-ratelimit-{whose}-remaining-requests"
+    for whose in (
+        "api_key", "team", "user", "model_per_key", "team_member", "end_user", "organization", "model_per_team",
+        "model_per_organization", "tag_per_key",
+    )
+)  # fmt: skip
 """What LiteLLM says of its own limits; ``x-ratelimit-remaining-requests`` without a name is its upstream's."""
 _UNNAMED: Final = frozenset({"", "message"})
 """Names of events whose data must be JSON; under another a server says what it likes."""
-_CONTENT: Final = ("content", "tool_calls", "function_call", "reasoning_content", "reasoning", "refusal", "audio")
+_CONTENT: Final = (
+    "content", "tool_calls", "function_call", "reasoning_content", "reasoning", "refusal", "audio", "images",
+)  # fmt: skip
+"""What a delta may bear; pictures are so named by LiteLLM and OpenRouter, of models that make them."""
 
 
 class OpenAIReader(AnswerReader):
@@ -159,7 +166,8 @@ class ChatReader(OpenAIReader):
         choices = answer.get("choices")
         if (error := _error_of_choices(choices)) is not None:
             return finding_of(status_of_code(error), error, self.headers)
-        is_whole = isinstance(choices, list) and choices and isinstance(choices[0], dict) and "message" in choices[0]
+        first = choices[0] if isinstance(choices, list) and choices else None
+        is_whole = isinstance(first, dict) and isinstance(first.get("message"), dict)
         return OK if is_whole else _INVALID
 
     def take_object(self, answer: dict[str, object]) -> bool:
@@ -242,7 +250,7 @@ def _cost_in(headers: Mapping[str, str]) -> float | None:
 def _error_of(answer: dict[str, object] | None) -> dict[str, object] | None:
     """Give the error that an object bears; some servers give its text alone, or say that the whole object is one."""
     error = answer.get("error") if answer is not None else None
-    if error is True:
+    if error is True or (answer is not None and answer.get("object") == "error" and not isinstance(error, dict)):
         return answer
     if isinstance(error, str) and error:
         return {"message": error}

@@ -40,14 +40,14 @@ class OpenAITarget:
         ours = UPSTREAM_METRICS if self._options.is_upstream else NO_METRICS
         self.metrics: MetricMap = LITELLM_METRICS if self._options.is_litellm else ours
 
-    def compile(self, step: Step, role: str) -> Template:  # noqa: ARG002 - a model is asked the same way by every role
+    def compile(self, step: Step, role: str) -> Template:
         """Compile a call of the plan."""
-        return compile_step(step, self._options)
+        return compile_step(step, self._options, _MENDED if self._options.has_made_key(role) else frozenset())
 
     def reader(self, template: Template) -> Reader:
         """Give the reader of one call's answer."""
         compiled = cast("OpenAITemplate", template)
-        return compiled.reads(_MENDED if self._options.make_keys else frozenset(), is_stream=compiled.is_stream)
+        return compiled.reads(compiled.mended, is_stream=compiled.is_stream)
 
     def admin(self, link: Link) -> Admin:
         """Give the way to do what is done beside the load."""

@@ -13,6 +13,7 @@ from soaklib.targets.openai.readers import ChatReader, EmbeddingsReader, OpenAIR
 
 if TYPE_CHECKING:
     from soaklib.plan.model import Step
+    from soaklib.records import Reason
     from soaklib.targets.openai.options import OpenAIOptions
 
 __all__ = ["ACTIONS", "OpenAITemplate", "compile_step"]
@@ -42,6 +43,8 @@ class OpenAITemplate:
         What reads its answers.
     stall_s
         How long a stream may stand still.
+    mended
+        Reasons that a new key of its role would mend.
     """
 
     path: str
@@ -49,6 +52,7 @@ class OpenAITemplate:
     reads: type[OpenAIReader]
     stall_s: float | None
     _pieces: tuple[bytes, ...]
+    mended: frozenset[Reason] = frozenset()
 
     def request(self, identity: Identity, number: int) -> Wire:
         """Give the request of one call."""
@@ -61,8 +65,17 @@ class OpenAITemplate:
         return Wire("POST", self.path, headers, (b"%d" % number).join(self._pieces))
 
 
-def compile_step(step: Step, options: OpenAIOptions) -> OpenAITemplate:
+def compile_step(step: Step, options: OpenAIOptions, mended: frozenset[Reason] = frozenset()) -> OpenAITemplate:
     """Compile a call of the plan.
+
+    Parameters
+    ----------
+    step
+        The call.
+    options
+        How the endpoint is spoken to.
+    mended
+        Reasons that a new key of the role would mend.
 
     Raises
     ------
@@ -87,4 +100,5 @@ def compile_step(step: Step, options: OpenAIOptions) -> OpenAITemplate:
             body.setdefault("stream_options", {"include_usage": True})
     is_stream = body.get("stream") is True
     pieces = tuple(orjson.dumps(body).split(_NUMBER))
-    return OpenAITemplate(options.prefix + route, is_stream, reads, options.stall_s if is_stream else None, pieces)
+    stall_s = options.stall_s if is_stream else None
+    return OpenAITemplate(options.prefix + route, is_stream, reads, stall_s, pieces, mended)

@@ -117,6 +117,8 @@ NOW = dt.datetime(2026, 11, 28, 12, 0, tzinfo=dt.UTC)
     [
         (None, None),
         ("yesterday", None),
+        (f"Sat, 28 Nov {'9' * 20} 12:00:00 GMT", None),
+        (f"Sat, 28 Nov 2026 12:00:00 +{'9' * 20}", None),
         ("Sat, 28 Nov 2026 12:00:59 GMT", None),
         ("Sat, 28 Nov 2026 12:01:01 GMT", "the gateway's clock is 61 s ahead of this machine's"),
         ("Sat, 28 Nov 2026 10:00:00 GMT", "the gateway's clock is 7200 s behind this machine's"),

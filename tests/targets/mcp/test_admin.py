@@ -171,6 +171,25 @@ def test_tokens_of_the_environment_are_shared_out():
         with_admin(ContextForge(), ask, options, {"TOKEN_A": "a"})
 
 
+@pytest.mark.parametrize(
+    ("update", "said"),
+    [
+        ({"permissions": {"outsidr": ("tools.read",)}}, "permissions of outsidr, for whom no token is made"),
+        ({"tokens": {"outsider": ("TOKEN_A",)}}, "permissions of outsider, for whom no token is made"),
+        ({"make_tokens": False}, "permissions and server_id, which are of tokens that are made"),
+        ({"make_tokens": False, "permissions": {}}, "has server_id, which are of tokens that are made"),
+    ],
+)
+def test_what_is_said_of_tokens_is_of_some_that_are_made(update, said):
+    """A role that is misspelt would get a token that may do everything, and its probe would blame the gateway."""
+
+    async def check(admin):
+        await admin.missing(admin.link.plan)
+
+    with pytest.raises(SettingsError, match=said):
+        with_admin(ContextForge(), check, OPTIONS.model_copy(update=update))
+
+
 class Strict:
     """An MCP server that lets one token in."""
 
@@ -204,3 +223,71 @@ def test_health_is_asked_as_one_who_calls_whatever_role_the_plan_names_first():
             return await admin.health()
 
     assert against(Strict().app(), scenario).fit
+
+
+def with_left(gateway, pages, ask):
+    """Give what comes of asking an admin of a gateway that lists such pages of tokens, one after the other."""
+    app, asked = gateway.app(), iter(pages)
+
+    async def page(_):
+        return web.json_response({"tokens": next(asked)})
+
+    app.add_routes([web.get("/tokens", page)])
+
+    async def scenario(driver):
+        link = link_to(driver.url, "contextforge.toml")
+        async with McpAdmin(link, OPTIONS, Sessions(OPTIONS), ENVIRONMENT) as admin:
+            return await ask(admin)
+
+    return against(app, scenario)
+
+
+LEFT = [{"id": f"id-{number}", "name": f"run-1-caller-0-x-{number}"} for number in range(3)]
+
+
+def test_a_list_of_tokens_without_end_is_left():
+    """A gateway that gives the same page for ever is asked no more once it says nothing new."""
+    gateway, pages = ContextForge(), [[*LEFT, "no token"]] * 2
+
+    async def clear_left(admin):
+        await admin.clear_left({})
+
+    with_left(gateway, pages, clear_left)
+    assert gateway.revoked == ["id-0", "id-1", "id-2"]
+
+
+def test_one_that_cannot_be_revoked_now_keeps_no_other():
+    """It is revoked at the end, as those that were made here."""
+    gateway = ContextForge()
+    revoke, busy = gateway.revoke, ["id-0"]
+
+    async def sometimes(request):
+        return web.Response(status=503) if busy and request.match_info["id"] == busy.pop() else await revoke(request)
+
+    gateway.revoke = sometimes
+
+    async def ask(admin):
+        await admin.clear_left({})
+        revoked = list(gateway.revoked)
+        await admin.clear()
+        return revoked
+
+    assert with_left(gateway, [LEFT, []], ask) == ["id-1", "id-2"]
+    assert gateway.revoked == ["id-1", "id-2", "id-0"]
+
+
+@pytest.mark.parametrize("secret", ["jwt\r\nX-Other: 1", "", "\x00", 7])
+def test_a_token_that_no_header_can_bear_is_none(secret):
+    """It would end the run where the first call is sent with it."""
+    gateway = ContextForge()
+
+    async def odd(_):
+        return web.json_response({"token": {"id": "id-1"}, "access_token": secret}, status=201)
+
+    gateway.make = odd
+
+    async def renew(admin):
+        await admin.renew(await admin.open("caller", "a"), expires_at=LATER)
+
+    with pytest.raises(AdminError, match="but without a token"):
+        with_left(gateway, [], renew)

@@ -103,3 +103,32 @@ def test_what_contextforge_says_of_an_upstream_another_servers_tool_may_say():
     assert read(200, BROKEN).kind is Kind.OK
     found = read(200, BROKEN, options=MCPOptions(is_contextforge=True))
     assert (found.kind, found.reason) == (Kind.INVALID_RESPONSE, Reason.BODY_INVALID)
+
+
+WORDS = {
+    "Input validation error: 'text' is a required property": (Kind.INVALID_REQUEST, Reason.PARAMETERS),
+    "MCP error -32602: Input validation error: Invalid arguments for tool echo: []": (
+        Kind.INVALID_REQUEST, Reason.PARAMETERS,
+    ),
+    "MCP error -32602: Tool echo not found": (Kind.INVALID_REQUEST, Reason.CLIENT_ERROR),
+    "MCP error -32602: Tool echo disabled": (Kind.DENIED, Reason.POLICY_OTHER),
+    "MCP error -32602: Output validation error: x": (Kind.UPSTREAM_ERROR, Reason.TOOL_ERROR),
+    "You said: Input validation error: x": (Kind.UPSTREAM_ERROR, Reason.TOOL_ERROR),
+    "Tool echo not found": (Kind.UPSTREAM_ERROR, Reason.TOOL_ERROR),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), WORDS.items())
+def test_the_sdks_say_in_a_result_what_is_wrong_with_a_call(text, expected):
+    """TypeScript's and Python's refuse arguments, and tools that are not there, before any tool is asked."""
+    result = {"isError": True, "content": [{"type": "text", "text": text}]}
+    found = read(200, orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": result}))
+    assert (found.kind, found.reason) == expected
+
+
+@pytest.mark.parametrize("text", ["Access denied", "Tool not found: x", "mock 403"])
+def test_what_an_upstream_says_with_its_status_is_the_upstreams(text):
+    """A gateway gives the words of a REST upstream's error for its own: they deny nothing, and no tool is unknown."""
+    result = {"isError": True, "content": [{"type": "text", "text": text}], "structuredContent": {"status_code": 403}}
+    found = read(200, orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": result}))
+    assert (found.kind, found.reason) == (Kind.UPSTREAM_ERROR, Reason.UPSTREAM)

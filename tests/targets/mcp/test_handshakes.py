@@ -11,6 +11,7 @@ from upstream_driver import against, against_upstream
 from soaklib.plan.model import Step
 from soaklib.records import Kind, Reason, Trial
 from soaklib.targets.admin import AdminError
+from soaklib.targets.asking import Reply
 from soaklib.targets.base import Identity
 from soaklib.targets.mcp import McpTarget
 from soaklib.targets.mcp.admin import McpAdmin
@@ -33,11 +34,18 @@ class Server:
         Those that it lets in; None where it looks at none.
     pages
         Tools that it lists.
+    in_array
+        Whether it sends its answers as arrays of one.
+    begins
+        The status by which it answers that a session may begin.
+    name
+        What the ids of its sessions begin with.
     asked
         Of each request its method, and what it bore of session, token and revision.
     """
 
-    def __init__(self, *, delete=200, result=None, tokens=None, pages=()):
+    def __init__(self, *, delete=200, result=None, tokens=None, pages=(), in_array=False, begins=202, name="s"):
+        self.in_array, self.begins, self.name = in_array, begins, name
         self.delete, self.result, self.tokens, self.pages = delete, result or {}, tokens, pages
         self.open, self.asked, self.made = set(), [], 0
 
@@ -55,13 +63,13 @@ class Server:
             return web.json_response({"error": "invalid_token"}, status=401)
         if method == "initialize":
             self.made += 1
-            self.open.add(f"s{self.made}")
-            return self.answer(message, self.result, {"Mcp-Session-Id": f"s{self.made}"})
+            self.open.add(f"{self.name}{self.made}")
+            return self.answer(message, self.result, {"Mcp-Session-Id": f"{self.name}{self.made}"})
         if session not in self.open:
             text, status = ("Session not found", 404) if session else ("Mcp-Session-Id header is required", 400)
             return self.error(message, text, status)
         if "id" not in message:
-            return web.Response(status=202)
+            return web.Response(status=self.begins)
         if method == "tools/list":
             page = int(message["params"].get("cursor", "0"))
             more = {"nextCursor": str(page + 1)} if page + 1 < len(self.pages) else {}
@@ -80,9 +88,9 @@ class Server:
             return web.Response(status=200 if was_open else 404)
         return web.Response(status=self.delete)
 
-    @staticmethod
-    def answer(message, result, headers=None):
-        return web.json_response({"jsonrpc": "2.0", "id": message.get("id"), "result": result}, headers=headers)
+    def answer(self, message, result, headers=None):
+        said = {"jsonrpc": "2.0", "id": message.get("id"), "result": result}
+        return web.json_response([said] if self.in_array else said, headers=headers)
 
     @staticmethod
     def error(message, text, status):
@@ -287,3 +295,94 @@ def test_tools_are_looked_for_on_every_page():
     endless = Server(pages=[["another"]] * 100)
     assert len(with_admin(endless, ask)) == len(plan_tools)
     assert sum(method == "tools/list" for method, *_ in endless.asked) == 50
+
+
+def test_a_server_may_answer_in_arrays():
+    """Revision 2025-03-26 lets it: a session is opened, its tools are read, and it is ended."""
+    plan_tools = link_to("http://127.0.0.1:1").plan.tools
+
+    async def ask(admin, *_):
+        return await admin.health(), (await admin.missing(admin.link.plan)).notes
+
+    server = Server(pages=[plan_tools], in_array=True)
+    health, notes = with_admin(server, ask)
+    assert (health.fit, notes, server.open) == (True, [], set())
+
+
+def test_a_session_that_may_not_begin_is_ended():
+    """Each try opens another one: a server that limits what comes after would keep them all until the run is over."""
+    server, told = Server(begins=429), Told()
+
+    async def ask(admin, *_):
+        agent = await admin.open("reader", "a")
+        for _ in range(3):
+            with pytest.raises(AdminError, match="429"):
+                await admin.renew(agent, expires_at=LATER)
+        still_open = set(server.open)
+        await admin.clear()
+        return still_open
+
+    assert with_admin(server, ask, told) == set()
+    assert (book_of(told)["opened"], book_of(told)["closed"]) == (3, 3)
+
+
+def test_a_session_of_another_revision_is_ended():
+    """A server that speaks none of ours keeps no session that nobody will call in."""
+    server = Server(result={"protocolVersion": "1999-01-01"})
+
+    async def ask(admin, *_):
+        with pytest.raises(AdminError, match="revision 1999-01-01"):
+            await admin.renew(await admin.open("reader", "a"), expires_at=LATER)
+        return set(server.open)
+
+    assert with_admin(server, ask) == set()
+
+
+def test_a_session_whose_id_no_header_can_bear_is_none():
+    """It would be sent as it is no more: the server says so before the load, and not by every call of it."""
+
+    async def ask(admin, *_):
+        admin.asking.ask = _with_odd_id
+        with pytest.raises(AdminError, match="no header can bear back"):
+            await admin.renew(await admin.open("reader", "a"), expires_at=LATER)
+
+    with_admin(Server(), ask)
+
+
+async def _with_odd_id(*_, **__):
+    return Reply(200, {"Mcp-Session-Id": "s\udcff"}, b'{"jsonrpc":"2.0","id":1,"result":{}}')
+
+
+def test_no_error_shows_a_session():
+    """Whoever knows its id may speak in it, where a server asks for no more."""
+
+    async def ask(admin, *_):
+        ask_ = admin.asking.ask
+
+        async def echo(method, path, *, headers=None, json=None, **more):
+            if json is not None and "id" in json:
+                return await ask_(method, path, headers=headers, json=json, **more)
+            reply = await ask_(method, path, headers=headers, json=json, **more)
+            return reply._replace(status=400, body=f"no session {headers['Mcp-Session-Id']}".encode())
+
+        admin.asking.ask = echo
+        with pytest.raises(AdminError, match="no session") as caught:
+            await admin.renew(await admin.open("reader", "a"), expires_at=LATER)
+        return str(caught.value)
+
+    assert "session-0123456789" not in with_admin(Server(name="session-0123456789-"), ask)
+
+
+def test_a_type_may_be_written_in_any_case():
+    """As the load's readers take it: events are events, whatever the letters of their type."""
+
+    async def ask(admin, *_):
+        events = {"Content-Type": "Text/Event-Stream; charset=UTF-8"}
+
+        async def in_capitals(*_, **__):
+            return Reply(200, events, b'data: {"jsonrpc":"2.0","id":1,"result":{}}\n\n')
+
+        admin.asking.ask = in_capitals
+        return await admin.health()
+
+    assert with_admin(Server(), ask).fit

@@ -6,6 +6,9 @@ import pytest
 from loopback import serving
 from target_links import link_to
 
+from soaklib.safety import foreign_json
+from soaklib.targets.asking import Reply
+from soaklib.targets.mcp import handshakes
 from soaklib.targets.mcp.admin import McpAdmin
 from soaklib.targets.mcp.options import MCPOptions
 from soaklib.targets.mcp.sessions import Sessions
@@ -53,3 +56,26 @@ def test_a_session_is_open_when_its_answer_has_come(then):
     health, took_s = asyncio.run(main())
     assert (health.fit, health.detail) == (True, "initialize 200")
     assert took_s < 30
+
+
+def test_what_a_server_says_before_it_answers_is_looked_at_once(monkeypatch):
+    """However much it is: the loop that keeps the load's schedule waits for it."""
+    read = []
+    monkeypatch.setattr(handshakes, "objects_of", lambda text: read.append(text) or foreign_json.objects_of(text))
+
+    async def ask(*_, is_whole=None, **__):
+        came = b""
+        for piece in (*[NOTE] * 200, ANSWER[:40], ANSWER[40:]):
+            came += piece
+            if is_whole is not None and is_whole(came):
+                break
+        return Reply(200, {"Content-Type": "text/event-stream"}, came)
+
+    async def main():
+        options = MCPOptions()
+        async with McpAdmin(link_to("http://127.0.0.1:1"), options, Sessions(options), {}) as admin:
+            admin.asking.ask = ask
+            return await admin.health()
+
+    assert asyncio.run(main()).fit
+    assert len(read) == 2 * 201  # as it comes, and when the whole is there

@@ -57,3 +57,53 @@ def test_an_event_without_data_is_no_answer():
     assert read(200, stream, "text/event-stream").kind is Kind.OK
     assert read(200, PRIMING, "text/event-stream").reason is Reason.STREAM_TRUNCATED
     assert read(200, PRIMING + b"data:\n", "text/event-stream").reason is Reason.STREAM_TRUNCATED
+
+
+TOLD = b'{"jsonrpc":"2.0","method":"notifications/progress","params":{}}'
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "events"])
+@pytest.mark.parametrize("body", [b"[%b]" % ANSWER, b"[%b,%b]" % (TOLD, ANSWER), b"[7,%b]" % ANSWER])
+def test_an_answer_may_come_in_an_array(body, stream):
+    """Revision 2025-03-26 lets a server send its messages together, a single one too."""
+    sent, type_ = (b"data: %b\n\n" % body, "text/event-stream") if stream else (body, "application/json")
+    assert read(200, sent, type_).kind is Kind.OK
+
+
+def test_an_array_may_bear_no_answer():
+    """Notifications that come together are no answer, and what is empty is none."""
+    told = b"data: [%b]\n\n" % TOLD
+    assert read(200, told + b"data: " + ANSWER + b"\n\n", "text/event-stream").kind is Kind.OK
+    assert read(200, told, "text/event-stream").reason is Reason.STREAM_TRUNCATED
+    for body in (b"[]", b"[%b]" % TOLD, b"[[]]"):
+        assert read(200, body, "application/json").reason is Reason.BODY_INVALID
+
+
+def test_an_error_in_an_array_is_read():
+    """A session that is lost is lost whatever its error comes in."""
+    error = b'[{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"Session not found"}}]'
+    assert read(400, error, "application/json").reason is Reason.SESSION_LOST
+
+
+def test_the_result_of_another_request_is_no_answer():
+    """A gateway that mixes its callers up gives one the answer of another, and nothing else tells it."""
+    other = ANSWER.replace(b'"id":1', b'"id":99')
+    assert read(200, other, "application/json").reason is Reason.BODY_INVALID
+    stream = b"data: " + other + b"\n\n"
+    assert read(200, stream, "text/event-stream").reason is Reason.STREAM_TRUNCATED
+    assert read(200, stream + b"data: " + ANSWER + b"\n\n", "text/event-stream").kind is Kind.OK
+
+
+@pytest.mark.parametrize("id_", [b'"id":"1"', b'"id":1.0', b'"x":1'])
+def test_an_id_may_be_written_otherwise(id_):
+    """As a text or with a fraction of nothing; one that is left out names no other request."""
+    assert read(200, ANSWER.replace(b'"id":1', id_), "application/json").kind is Kind.OK
+
+
+@pytest.mark.parametrize("id_", [b"[]", b"{}", b"null", b'"x"'])
+def test_an_id_may_be_anything(id_):
+    """What is none of a request's is that of another; an error may bear none, for it may not have been read."""
+    found = read(200, ANSWER.replace(b'"id":1', b'"id":' + id_), "application/json")
+    assert found.reason is Reason.BODY_INVALID
+    error = b'{"jsonrpc":"2.0","id":%b,"error":{"code":-32602,"message":"x"}}' % id_
+    assert read(200, error, "application/json").reason is Reason.PARAMETERS

@@ -9,8 +9,10 @@ from target_links import Told, link_to
 from upstream_driver import against, against_upstream
 
 from soaklib.errors import SettingsError, TargetError
+from soaklib.plan.model import Step
 from soaklib.records.vocabulary import Trial
 from soaklib.targets.admin import AdminError
+from soaklib.targets.openai import OpenAITarget
 from soaklib.targets.openai.admin import OpenAIAdmin
 from soaklib.targets.openai.options import OpenAIOptions
 
@@ -35,7 +37,7 @@ class LiteLLM:
         self.paths.append(request.path)
         said = {
             "/key/generate": self.generate, "/key/delete": self.delete, "/key/list": self.list,
-            "/health/liveliness": self.alive, "/health/readiness": self.ready,
+            "/health/liveliness": self.alive, "/health/readiness": self.ready, "/metrics/": self.metrics,
         }  # fmt: skip
         return await said[request.path](request) if request.path in said else web.json_response({"data": []})
 
@@ -62,6 +64,11 @@ class LiteLLM:
 
     async def list(self, _):
         return web.json_response({"keys": []}) if self.has_database else self.without_database("admin-key-list")
+
+    async def metrics(self, request):
+        """Show them to the admin alone, as it does by default."""
+        is_admin = request.headers.get("Authorization") == "Bearer sk-master"
+        return web.Response(text="up 1\n", status=200 if is_admin else 401)
 
     async def alive(self, _):
         return web.json_response("I'm alive!")
@@ -261,3 +268,105 @@ def test_a_key_is_known_by_what_litellm_calls_it():
     assert with_admin(LiteLLM(), opened, OpenAIOptions(key="KEY"), alpha).key_id is None
     assert with_admin(LiteLLM(), opened).key_id is None  # it has none yet
     assert with_admin(LiteLLM(), renewed).key_id == "0f2c10bf3d128c71"
+
+
+def test_a_role_whose_keys_are_named_gets_none_that_is_made():
+    """Where others' are made, too: the key that must be refused stays the one that is called with."""
+    gateway = LiteLLM()
+    options = OPTIONS.model_copy(update={"keys": {"stranger": ("KEY",)}})
+
+    async def ask(admin):
+        agents = [await admin.open(role, "a") for role in ("stranger", "asker")]
+        return [(await admin.renew(agent, expires_at=dt.datetime.now(dt.UTC) + DAY)).secret for agent in agents]
+
+    assert with_admin(gateway, ask, options) == ["sk-key", "sk-1"]
+    assert len(gateway.asked) == 1
+    target = OpenAITarget(options)
+    step = Step(tool="m", action="chat", params={"messages": []})
+    lost = {role: bool(target.compile(step, role).mended) for role in ("stranger", "asker")}
+    assert lost == {"stranger": False, "asker": True}
+
+
+def test_the_variables_of_named_keys_are_looked_for_where_others_are_made():
+    """That of the admin, too; that of every other role's key is not needed then."""
+
+    async def check(admin):
+        await admin.missing(admin.link.plan)
+
+    for update, named in (
+        ({"keys": {"asker": ("NOWHERE",)}}, "NOWHERE: it is not set"),
+        ({"keys": {"nobody": ("KEY",)}}, "names nobody, which is no role"),
+        ({"make_keys": False, "admin_key": "NOWHERE"}, "NOWHERE: it is not set"),
+        ({"make_keys": False}, "key_limits, which are of keys that are made"),
+        ({"keys": {"asker": ("KEY",), "writer": ("KEY",)}}, "its keys name every role"),
+    ):
+        with pytest.raises(SettingsError, match=named):
+            with_admin(LiteLLM(), check, OPTIONS.model_copy(update=update))
+    with_admin(LiteLLM(), check, OPTIONS.model_copy(update={"key": "NOWHERE"}))
+
+
+def test_a_key_to_be_revoked_that_cannot_be_is_deleted_later():
+    """It lives for a day: what could not be deleted in its turn is so at the end."""
+    gateway = LiteLLM()
+    gateway.failing = 1
+
+    async def ask(admin):
+        agent = await admin.renew(await admin.open("asker", "a"), expires_at=dt.datetime.now(dt.UTC) + DAY)
+        with pytest.raises(AdminError):
+            await admin.trial_identity(Trial.REVOKED, agent, expires_at=dt.datetime.now(dt.UTC) + DAY)
+        await admin.clear()
+
+    with_admin(gateway, ask)
+    assert sorted(gateway.deleted) == ["sk-1", "sk-2"]
+
+
+def test_the_admin_sees_the_metrics():
+    """LiteLLM shows them to nobody else, unless its configuration says so."""
+
+    async def ask(admin):
+        return (await admin.look("metrics")).status
+
+    assert with_admin(LiteLLM(), ask) == 200
+    assert with_admin(LiteLLM(), ask, OpenAIOptions(is_litellm=True, admin_key="MASTER")) == 200
+    assert with_admin(LiteLLM(), ask, OpenAIOptions(is_litellm=True, key="KEY")) == 401
+
+
+@pytest.mark.parametrize("key", ["sk-a\r\nX-Other: 1", "", "sk-\x00", ["sk-a"], "k" * 20_000])
+def test_a_key_that_no_header_can_bear_is_none(key):
+    """It would end the run where the first call is sent with it."""
+    gateway = LiteLLM()
+
+    async def odd(_):
+        return web.json_response({"key": key})
+
+    gateway.generate = odd
+
+    async def ask(admin):
+        await admin.renew(await admin.open("asker", "a"), expires_at=dt.datetime.now(dt.UTC) + DAY)
+
+    with pytest.raises(AdminError, match="but without a key"):
+        with_admin(gateway, ask)
+
+
+def test_no_error_shows_the_keys_that_were_to_be_deleted():
+    """A gateway may say again what it was asked: an event of the run is no place for a key."""
+    gateway, told = LiteLLM(), Told()
+
+    async def echo(request):
+        return web.json_response({"detail": f"cannot delete {(await request.json())['keys']}"}, status=400)
+
+    async def odd(_):
+        return web.json_response({"key": "key-of-0123456789"})
+
+    gateway.delete, gateway.generate = echo, odd
+
+    async def ask(admin):
+        agent = await admin.renew(await admin.open("asker", "a"), expires_at=dt.datetime.now(dt.UTC) + DAY)
+        await admin.clear()
+        with pytest.raises(AdminError, match="cannot delete") as caught:
+            await admin.close(agent)
+        return str(caught.value)
+
+    said = with_admin(gateway, ask, told=told)
+    [(_, detail, _)] = told.events
+    assert "key-of-0123456789" not in said + detail

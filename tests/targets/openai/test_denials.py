@@ -22,6 +22,42 @@ CASES = {
         429, {"message": "litellm.RateLimitError: Model rate limit exceeded. TPM limit=2, current usage=3"}, {},
         (*LIMITED, Limit.TOKENS),
     ),
+    "a model's name with a dot": (
+        429, {"message": "Rate limit exceeded for model_per_key: 9:gpt-4.1. Limit type: tokens. Current limit: 2"}, {},
+        (*LIMITED, Limit.TOKENS),
+    ),
+    "a user's address": (
+        429, {"message": "Rate limit exceeded for user: A. B <b@c.org>. Limit type: requests. Current limit: 2"}, {},
+        (*LIMITED, Limit.REQUESTS),
+    ),
+    "azure's calls": (
+        429, {"message": "Requests to the ChatCompletions_Create Operation under Azure OpenAI API version 2024-02-01 "
+              "have exceeded call rate limit of your current OpenAI S0 pricing tier.", "code": "429"}, {},
+        (*LIMITED, Limit.REQUESTS),
+    ),
+    "azure's tokens": (
+        429, {"message": "Your requests to gpt-4.1 for gpt-4.1 in East US have exceeded token rate limit for your ..",
+              "code": "too_many_requests"}, {}, (*LIMITED, Limit.TOKENS),
+    ),
+    "cooldown of before": (
+        429, {"message": "No deployments available for selected model, Try again in 60 seconds. Passed model=fast.",
+              "type": "None", "code": "429"}, {}, (Kind.FAST_FAIL, Reason.BREAKER_OPEN, None),
+    ),
+    "vllm's model": (
+        404, {"message": "The model `x` does not exist.", "type": "NotFoundError", "code": 404}, {},
+        (Kind.INVALID_REQUEST, Reason.MODEL, None),
+    ),
+    "a guardrail": (
+        400, {"message": {"error": "Violated guardrail policy", "aporia_ai_response": {}}, "code": "400"}, {},
+        (Kind.DENIED, Reason.POLICY_OTHER, None),
+    ),
+    "a guardrail in words": (
+        400, {"message": "{'error': 'Violated guardrail policy', 'guardrail_name': 'x'}", "code": "400"}, {},
+        (Kind.DENIED, Reason.POLICY_OTHER, None),
+    ),
+    "a quoted guardrail": (
+        400, {"message": "You said: Violated guardrail policy"}, {}, (Kind.INVALID_REQUEST, Reason.CLIENT_ERROR, None),
+    ),
     "openai quota": (
         429, {"type": "insufficient_quota", "code": "insufficient_quota"}, {},
         (Kind.DENIED, Reason.BUDGET, Limit.BUDGET),
@@ -108,3 +144,32 @@ def test_an_error_of_a_stream_may_bear_the_type_of_one():
     reader.feed(b'{"error":{"type":"requests"}}', 1)
     reading = reader.end()
     assert (reading.kind, reading.limit, reading.chunks) == (Kind.RATE_LIMITED, Limit.REQUESTS, None)
+
+
+def read(status, content_type, body, action="chat", **params):
+    target = OpenAITarget()
+    step = Step(tool="m", action=action, params={"messages": [], "input": ""} | params)
+    reader = target.reader(target.compile(step, "agent"))
+    reader.head(status, CIMultiDict({"Content-Type": content_type}))
+    reader.feed(body, 1)
+    return reader.end()
+
+
+def test_a_whole_body_may_be_an_error():
+    """That of vLLM and of SGLang is, and an event may be: no key of it is called error."""
+    missing = b'{"object":"error","message":"The model `x` does not exist.","type":"NotFoundError","code":404}'
+    for status in (404, 200):
+        found = read(status, "application/json", missing)
+        assert (found.kind, found.reason) == (Kind.INVALID_REQUEST, Reason.MODEL)
+    event = b'data: {"object":"error","message":"x","type":"rate_limit_error","code":429}\n\n'
+    assert read(200, "text/event-stream", event, "stream").kind is Kind.RATE_LIMITED
+
+
+def test_azure_says_within_a_stream_that_there_are_too_many_requests():
+    """It has answered with a 200 by then."""
+    error = (
+        b'event: error\ndata: {"type":"error","sequence_number":2,"error":{"type":"too_many_requests","code":'
+        b'"too_many_requests","message":"Your requests to x for x in y have exceeded token rate limit for z."}}\n\n'
+    )
+    found = read(200, "text/event-stream", error, "responses", stream=True)
+    assert (found.kind, found.limit) == (Kind.RATE_LIMITED, Limit.TOKENS)

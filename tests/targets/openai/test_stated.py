@@ -28,7 +28,14 @@ def reading_of(headers, *pieces, action="chat", content_type="application/json")
     [
         ({"x-litellm-attempted-retries": "2", "x-litellm-attempted-fallbacks": "1"}, (2, 1, None)),
         ({"x-ratelimit-api_key-remaining-requests": "7", "x-ratelimit-team-remaining-requests": "3"}, (None, None, 3)),
+        ({"x-ratelimit-model_per_team-remaining-requests": "2"}, (None, None, 2)),
+        (
+            {"x-ratelimit-organization-remaining-requests": "8", "X-Ratelimit-End_user-Remaining-Requests": "6"},
+            (None, None, 6),
+        ),
+        ({"x-ratelimit-team_member-remaining-tokens": "1"}, (None, None, None)),  # no calls
         ({"x-ratelimit-remaining-requests": "9"}, (None, None, None)),  # its upstream's
+        ({"llm_provider-x-ratelimit-day-remaining-requests": "9"}, (None, None, None)),
         ({"x-litellm-attempted-retries": "0"}, (0, None, None)),
         ({"x-litellm-attempted-retries": "-1", "x-litellm-attempted-fallbacks": "two"}, (None, None, None)),
         ({"x-litellm-attempted-retries": "9" * 400, "x-litellm-attempted-fallbacks": "²"}, (None, None, None)),

@@ -106,6 +106,13 @@ def test_a_stream_without_content_is_an_answer_where_it_says_why(last, expected)
     assert (said(reading), reading.chunks) == (expected, 0)
 
 
+@pytest.mark.parametrize("name", ["content", "reasoning_content", "images"])
+def test_what_a_delta_bears_is_content(name):
+    """Words, thoughts and pictures: the first of them is the first token."""
+    reading = read(frames({"choices": [{"delta": {name: ["x"]}}]}, *finish("stop")))
+    assert (said(reading), reading.chunks, reading.first_token_at_us is None) == (OK, 1, False)
+
+
 @pytest.mark.parametrize(
     ("type_", "response", "expected"),
     [
@@ -127,6 +134,7 @@ def test_a_response_without_content_is_an_answer_where_it_says_why(type_, respon
         ({"choices": [{"finish_reason": "error", "message": {"content": ""}}]}, INTERNAL),
         ({"error": True, "message": "x"}, INTERNAL),
         ({"choices": [{"finish_reason": "stop", "message": {"content": ""}, "error": None}]}, OK),
+        ({"choices": [{"finish_reason": "stop", "message": None}]}, INVALID),
     ],
 )
 def test_an_error_inside_a_success_is_none(body, expected):
