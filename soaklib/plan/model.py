@@ -198,7 +198,7 @@ class Plan(Part):
         following = [*(change.at for change in ordered), 1.0][1:]
         return [
             (change, start if 0 < end - start < _ROUNDING else end)
-            for change, end, start in zip(ordered, ends, following[: len(ordered)], strict=True)
+            for change, end, start in zip(ordered, ends, following, strict=True)
         ]
 
     def _role(self, name: str) -> Role:

@@ -141,14 +141,6 @@ def test_a_change_may_begin_as_another_ends(tmp_path):
         load_plan(path)
 
 
-def test_a_plan_may_have_no_change(tmp_path):
-    """Without one there is nothing that could overlap, and one phase."""
-    path = tmp_path / "plan.toml"
-    path.write_text(_with_chaos(), "utf-8")
-    plan = load_plan(path)
-    assert (plan.changes, plan.phase_starts(10.0)) == ((), [(0.0, "baseline")])
-
-
 def test_the_example_plan_knows_none_of_the_default_plans_tools():
     """Jira and Slack, with roles of their own; the event of its quota cut bears the tool's name."""
     plan = load_plan(Path(str(files("soaklib.plan").joinpath("example_plan.toml"))))
