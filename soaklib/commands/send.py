@@ -172,7 +172,7 @@ def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
             ),
         )  # fmt: skip
         if job.ends_with_conductor:
-            loop.add_reader(sys.stdin.fileno(), stop.set)  # nothing is ever said there: it can only have been closed
+            _stop_when_closed(sys.stdin.fileno(), stop)
         with _held_up_by_nobody(sys.stdout.fileno()):
             reporting = asyncio.create_task(_report(sender))
             try:
@@ -190,6 +190,17 @@ def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
     if result.status is RunStatus.COMPLETED:
         return ExitCode.OK
     return 128 + (stopped_by[0] if stopped_by else signal.SIGTERM)
+
+
+def _stop_when_closed(descriptor: int, stop: asyncio.Event) -> None:
+    """Set a word to stop when a pipe on which nothing is ever said is closed."""
+    loop = asyncio.get_running_loop()
+
+    def closed() -> None:
+        loop.remove_reader(descriptor)  # which would be called without end: there is nothing to be read off it
+        stop.set()
+
+    loop.add_reader(descriptor, closed)
 
 
 @contextlib.contextmanager

@@ -51,7 +51,7 @@ class LaneJob(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    run_id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    run_id: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")
     anchor_utc: dt.datetime
     lanes: int = Field(ge=1)
     start_us: int | None = Field(None, ge=0)

@@ -1,5 +1,6 @@
 """What starts lanes by an index elsewhere: a Slurm array and a Kubernetes Indexed Job."""
 
+import asyncio
 import datetime as dt
 import json
 import os
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from soaklib.commands import send
-from soaklib.commands.send import _given_job, _own_job, start_time
+from soaklib.commands.send import _given_job, _own_job, _stop_when_closed, start_time
 from soaklib.errors import SettingsError
 from soaklib.fleet.job import LaneJob
 from soaklib.fleet.lane_run import lane_manifest, settle
@@ -106,6 +107,8 @@ def test_a_start_says_its_zone(text):
          "leaves none"),
         (["--start-at", "2026-12-01T00:00:00Z", "--gateway-url", "http://127.0.0.1:1", "--run-id", "../r1"],
          r"--run-id '\.\./r1': String should match pattern"),
+        (["--start-at", "2026-12-01T00:00:00Z", "--gateway-url", "http://127.0.0.1:1", "--run-id", ".."],
+         r"--run-id '\.\.': String should match pattern"),
     ],
 )  # fmt: skip
 def test_what_lanes_cannot_share_is_refused(flags, words):
@@ -185,3 +188,19 @@ def test_caps_and_agents_are_divided(tmp_path):
     assert _given_job(options, Lane(0, 3), rest) == made
     with pytest.raises(SettingsError, match="has 3 lanes"):
         _given_job(options, Lane(0, 2), rest)
+
+
+def test_a_conductor_that_is_gone_is_heard_once():
+    """The end of its pipe can be read for ever: the loop is not kept busy by it."""
+
+    async def main():
+        reading, writing = os.pipe()
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        _stop_when_closed(reading, stop)
+        os.close(writing)
+        await stop.wait()
+        is_still_read = loop.remove_reader(reading)
+        os.close(reading)
+        return is_still_read
+
+    assert asyncio.run(main()) is False
