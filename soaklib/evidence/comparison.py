@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from soaklib.analysis.verdicts.compare import compare_tools, worst_tools
 from soaklib.errors import RecordingError, RunError
-from soaklib.reports.text_table import markdown_table
+from soaklib.reports.text_table import Strong, markdown_table
 from soaklib.store.whole import whole_file
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Comparison(_Model):
             (
                 change.endpoint, change.a, change.b, change.unit, change.difference,
                 "-" if change.low is None else f"{change.low:+.4g} to {change.high:+.4g}", change.margin,
-                f"**{change.state}: worse**" if change.is_regression else change.state,
+                Strong(f"{change.state}: worse") if change.is_regression else change.state,
             )
             for change in self.endpoints
         ]  # fmt: skip

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["cell", "markdown_table", "plain_table"]
+__all__ = ["Strong", "cell", "markdown_table", "plain_table"]
 
 _WHOLE_FROM: Final = 999_999.5  # six digits of it would be told with an exponent
 
 _MARKUP: Final = str.maketrans({character: f"\\{character}" for character in "\\|<[`*"})
+
+
+class Strong(str):
+    """Words of ours that stand out: bold in Markdown."""
+
+    __slots__ = ()
 
 
 def cell(value: object) -> str:
@@ -47,9 +53,12 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> 
     def line(cells: Iterable[str]) -> str:
         return f"| {' | '.join(cells)} |"
 
-    told = ((cell(value).translate(_MARKUP) for value in row) for row in rows)
-    lines = [line(text.translate(_MARKUP) for text in columns), line(["---"] * len(columns)), *map(line, told)]
-    return "\n".join(lines)
+    def told(value: object) -> str:
+        text = cell(value).translate(_MARKUP)
+        return f"**{text}**" if isinstance(value, Strong) else text
+
+    head = [line(text.translate(_MARKUP) for text in columns), line(["---"] * len(columns))]
+    return "\n".join([*head, *(line(map(told, row)) for row in rows)])
 
 
 def plain_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

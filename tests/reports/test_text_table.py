@@ -2,7 +2,7 @@
 
 import pytest
 
-from soaklib.reports.text_table import cell, markdown_table
+from soaklib.reports.text_table import Strong, cell, markdown_table
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,8 @@ def test_nothing_in_a_cell_ends_it_or_is_taken_for_markup():
         "| \\<img src=x> \\[to](there) \\`\\*z\\*\\` |",
         "| snake_case #1 |",
     ]
+
+
+def test_words_of_ours_stand_out():
+    """What is in them is no markup all the same."""
+    assert markdown_table(["a"], [[Strong("worse: a*b")]]).splitlines()[-1] == "| **worse: a\\*b** |"
