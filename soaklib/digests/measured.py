@@ -12,12 +12,12 @@ from soaklib.analysis.measures.metrics import in_soak_time
 from soaklib.analysis.measures.rates import success_rate
 from soaklib.analysis.statistics.drift import drift
 from soaklib.analysis.verdicts.criteria import known_verdicts
+from soaklib.analysis.verdicts.criteria.let_through import let_through_sql
 from soaklib.analysis.verdicts.criteria.oracles import session_book
-from soaklib.analysis.verdicts.criteria.refusals import let_through_sql
 from soaklib.analysis.verdicts.endpoints import not_judged
 from soaklib.digests.frames import ALL_CALLS, memory_readings
 from soaklib.digests.process import process_readings
-from soaklib.targets.refusals import IS_REFUSED
+from soaklib.targets.refusal_proofs import IS_REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

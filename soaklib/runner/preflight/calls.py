@@ -12,7 +12,7 @@ import duckdb
 
 from soaklib.records import Expected, Kind
 from soaklib.runner.preflight.findings import Standing
-from soaklib.targets.refusals import let_through_sql
+from soaklib.targets.refusal_proofs import let_through_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

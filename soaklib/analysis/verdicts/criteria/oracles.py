@@ -13,12 +13,12 @@ from soaklib.analysis.books.tokens import spend, tokens
 from soaklib.analysis.books.upstream import upstream_books, upstream_lateness
 from soaklib.analysis.measures.lineage import IN_TURN
 from soaklib.analysis.measures.metrics import metered
-from soaklib.analysis.verdicts.criteria.refusals import let_through_sql
+from soaklib.analysis.verdicts.criteria.let_through import let_through_sql
 from soaklib.analysis.verdicts.criteria.wording import many, passed
 from soaklib.records import EventName, State, Verdict
 from soaklib.targets import load_target
 from soaklib.targets.base import Meaning
-from soaklib.targets.refusals import IS_REFUSED
+from soaklib.targets.refusal_proofs import IS_REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.statistics.strata import stratified_rate
-from soaklib.analysis.verdicts.criteria.refusals import let_through_sql
+from soaklib.analysis.verdicts.criteria.let_through import let_through_sql
 from soaklib.analysis.verdicts.criteria.wording import (
     is_asked_for,
     is_of_the_load,
@@ -18,7 +18,7 @@ from soaklib.analysis.verdicts.criteria.wording import (
 )
 from soaklib.plan.changes import PolicyChange
 from soaklib.records import State, Verdict
-from soaklib.targets.refusals import IS_REFUSED
+from soaklib.targets.refusal_proofs import IS_REFUSED
 
 if TYPE_CHECKING:
     import polars as pl

@@ -1,10 +1,10 @@
-"""What became of a call that must be refused, of a run whose answers bear ids or do not."""
+"""Which calls that must be refused a run saw let through, by whether its answers bear ids."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soaklib.targets import refusals
+from soaklib.targets import refusal_proofs
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
@@ -16,4 +16,4 @@ _BEARS_IDS: Final = "select exists(from outcomes where kind = 'ok' and correlati
 
 def let_through_sql(run: Run) -> str:
     """Give the SQL of whether a call that must be refused was let through for certain."""
-    return refusals.let_through_sql(run.info.plan.target.kind, bears_ids=run.asked(_BEARS_IDS).item())
+    return refusal_proofs.let_through_sql(run.info.plan.target.kind, bears_ids=run.asked(_BEARS_IDS).item())
