@@ -32,7 +32,8 @@ class OpenAIOptions(BaseModel):
         What else ``/key/generate`` is asked for: ``rpm_limit``, ``tpm_limit``, ``max_parallel_requests``,
         ``max_budget``, ``models``.
     is_litellm
-        Whether the gateway is LiteLLM: health by ``/health/liveliness`` and ``/health/readiness``, and its metrics.
+        Whether the gateway is LiteLLM: health by ``/health/liveliness`` and ``/health/readiness``, and its metrics;
+        what it says of a limit without a name is its upstream's.
     is_upstream
         Whether the load goes straight to the soak's own mock upstream: its health and metrics; a rehearsal says so.
     include_usage

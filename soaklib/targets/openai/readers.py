@@ -41,7 +41,11 @@ _REMAINING: Final = tuple(
         "model_per_organization", "tag_per_key",
     )
 )  # fmt: skip
-"""What LiteLLM says of its own limits; ``x-ratelimit-remaining-requests`` without a name is its upstream's."""
+"""What LiteLLM says of its own limits."""
+_BARE_REMAINING: Final = "x-ratelimit-remaining-requests"
+"""What OpenAI, Azure and those that stand before others as they do say of theirs; from LiteLLM it is its upstream's."""
+_LITELLMS: Final = ("x-litellm-", "llm_provider-")
+"""How headers begin that nobody but LiteLLM sends."""
 _UNNAMED: Final = frozenset({"", "message"})
 """Names of events whose data must be JSON; under another a server says what it likes."""
 _CONTENT: Final = (
@@ -59,13 +63,16 @@ class OpenAIReader(AnswerReader):
         Reasons that a new key would mend.
     is_stream
         Whether a stream was asked for.
+    is_litellm
+        Whether LiteLLM answers, which hands on what its upstream's headers say; its own headers tell it as well.
     """
 
     correlation_headers = ("x-litellm-call-id", "x-request-id", "x-correlation-id")
 
-    def __init__(self, mended: frozenset[Reason] = frozenset(), *, is_stream: bool) -> None:
+    def __init__(self, mended: frozenset[Reason] = frozenset(), *, is_stream: bool, is_litellm: bool = False) -> None:
         super().__init__(mended)
         self._is_stream = is_stream
+        self._is_litellm = is_litellm
         self._has_ended = False
         self._is_answer = False  # by what it says of its end, whatever it bore
         self._wrong: Finding | None = None
@@ -76,10 +83,18 @@ class OpenAIReader(AnswerReader):
         self.gateway_us = milliseconds_of(headers.get("x-litellm-overhead-duration-ms"))
         self.retries = count_in(headers.get("x-litellm-attempted-retries"))
         self.fallbacks = count_in(headers.get("x-litellm-attempted-fallbacks"))
-        left = [count_in(headers.get(name)) for name in _REMAINING]
-        self.remaining = min((count for count in left if count is not None), default=None)
+        self.remaining = self._remaining_in(headers)
         if not self._is_stream:  # the head of a stream is sent before anything is known of its cost, and says 0
             self.cost_usd = _cost_in(headers)
+
+    def _remaining_in(self, headers: Mapping[str, str]) -> int | None:
+        """Give the fewest calls that a limit of the gateway's own still lets through, as it says."""
+        left = [count for name in _REMAINING if (count := count_in(headers.get(name))) is not None]
+        bare = headers.get(_BARE_REMAINING)
+        if left or bare is None:
+            return min(left, default=None)
+        is_litellm = self._is_litellm or any(name.lower().startswith(_LITELLMS) for name in headers)
+        return None if is_litellm else count_in(bare)
 
     def judge_body(self, body: bytes) -> Finding:
         """Say what an answer in one piece is."""

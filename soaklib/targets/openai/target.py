@@ -47,7 +47,8 @@ class OpenAITarget:
     def reader(self, template: Template) -> Reader:
         """Give the reader of one call's answer."""
         compiled = cast("OpenAITemplate", template)
-        return compiled.reads(compiled.mended, is_stream=compiled.is_stream)
+        is_litellm = self._options.is_litellm
+        return compiled.reads(compiled.mended, is_stream=compiled.is_stream, is_litellm=is_litellm)
 
     def admin(self, link: Link) -> Admin:
         """Give the way to do what is done beside the load."""

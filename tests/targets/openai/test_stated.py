@@ -1,6 +1,7 @@
 """What a gateway states beside its answer: retries, fallbacks, what its limits still let through."""
 
 import pytest
+from captured import answers
 from multidict import CIMultiDict
 
 from soaklib.plan.model import Step
@@ -9,12 +10,13 @@ from soaklib.records import Expected
 from soaklib.runner.rows import Planned, outcome_of
 from soaklib.targets.base import Identity
 from soaklib.targets.openai import OpenAITarget
+from soaklib.targets.openai.options import OpenAIOptions
 
 WHOLE = b'{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":5,"completion_tokens":2}}'
 
 
-def reading_of(headers, *pieces, action="chat", content_type="application/json"):
-    target = OpenAITarget()
+def reading_of(headers, *pieces, action="chat", content_type="application/json", options=None):
+    target = OpenAITarget(options)
     step = Step(tool="fast", action=action, params={"messages": []})
     reader = target.reader(target.compile(step, "asker"))
     reader.head(200, CIMultiDict({"Content-Type": content_type} | headers))
@@ -34,7 +36,13 @@ def reading_of(headers, *pieces, action="chat", content_type="application/json")
             (None, None, 6),
         ),
         ({"x-ratelimit-team_member-remaining-tokens": "1"}, (None, None, None)),  # no calls
-        ({"x-ratelimit-remaining-requests": "9"}, (None, None, None)),  # its upstream's
+        ({"x-ratelimit-remaining-requests": "9"}, (None, None, 9)),  # OpenAI's own, and of many that stand before it
+        ({"X-RateLimit-Remaining-Requests": "0", "x-ratelimit-remaining-tokens": "5"}, (None, None, 0)),
+        ({"x-ratelimit-remaining-requests": "-1"}, (None, None, None)),
+        ({"x-ratelimit-remaining-requests": "9", "x-litellm-version": "1.108.0"}, (None, None, None)),
+        ({"x-ratelimit-remaining-requests": "9", "X-LiteLLM-Attempted-Retries": "1"}, (1, None, None)),
+        ({"x-ratelimit-remaining-requests": "9", "llm_provider-date": "today"}, (None, None, None)),
+        ({"x-ratelimit-remaining-requests": "1", "x-ratelimit-api_key-remaining-requests": "7"}, (None, None, 7)),
         ({"llm_provider-x-ratelimit-day-remaining-requests": "9"}, (None, None, None)),
         ({"x-litellm-attempted-retries": "0"}, (0, None, None)),
         ({"x-litellm-attempted-retries": "-1", "x-litellm-attempted-fallbacks": "two"}, (None, None, None)),
@@ -49,6 +57,19 @@ def test_what_a_gateway_states_of_its_own_tries_and_limits_is_in_the_row(headers
     call = Call(0, "asker", "fast", "chat", Expected.ALLOW, None)
     row = outcome_of(Planned("load", 1, (call,), 1, "baseline"), 0, 0, reading, Expected.ALLOW)
     assert (row.retries, row.fallbacks, row.remaining) == stated
+
+
+@pytest.mark.parametrize("is_litellm", [False, True])
+def test_what_litellm_hands_on_of_its_upstream_is_none_of_its_own(is_litellm):
+    """Each of its captured answers with such a header tells by others whose it is; so does the plan."""
+    options = OpenAIOptions(is_litellm=is_litellm)
+    bare = {"x-ratelimit-remaining-requests": "77"}
+    assert reading_of(bare, options=options).remaining == (None if is_litellm else 77)
+    handed_on = [one for one in answers("litellm").values() if bare.items() <= dict(one.headers).items()]
+    assert len(handed_on) > 10
+    for answer in handed_on:
+        named = answer.headers.get("x-ratelimit-api_key-remaining-requests")
+        assert reading_of(dict(answer.headers), options=options).remaining == (None if named is None else int(named))
 
 
 @pytest.mark.parametrize(
