@@ -41,7 +41,10 @@ class Limit(StrEnum):
 
 
 class Meaning(StrEnum):
-    """What a metric tells, whatever it is called; a criterion asks for a meaning."""
+    """What a metric tells, whatever it is called; a criterion asks for a meaning.
+
+    Denials are what a row's kind calls so: a call over a limit that lets it in later is none.
+    """
 
     REQUESTS = "requests"
     DURATION = "duration"
@@ -67,11 +70,17 @@ class Series(NamedTuple):
     metric
         Name of the metric, as exposed.
     labels
-        Labels that its series must bear; others are summed over.
+        Labels that its series must bear, each with its value or with those of which one will do; others are summed
+        over.
     """
 
     metric: str
-    labels: Mapping[str, str] = {}
+    labels: Mapping[str, str | tuple[str, ...]] = {}
+
+    @property
+    def wanted(self) -> dict[str, tuple[str, ...]]:
+        """Give of each label the values of which its series must bear one."""
+        return {label: (value,) if isinstance(value, str) else value for label, value in self.labels.items()}
 
     def is_among(self, names: Collection[str]) -> bool:
         """Say whether it is exposed: under its own name, or by the series that make up a counter or a histogram."""

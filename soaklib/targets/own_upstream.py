@@ -16,7 +16,6 @@ _ROUTES: Final = {"metrics": "/metrics", "health": "/health"}
 UPSTREAM_METRICS: Final = MetricMap(
     meanings={
         Meaning.REQUESTS: Series("upstream_requests_total"),
-        Meaning.DENIALS: Series("upstream_requests_total", {"outcome": "limited"}),
         Meaning.TOKENS_IN: Series("upstream_tokens_total", {"direction": "in"}),
         Meaning.TOKENS_OUT: Series("upstream_tokens_total", {"direction": "out"}),
         Meaning.IN_FLIGHT: Series("upstream_in_flight"),

@@ -18,6 +18,7 @@ import polars as pl
 from soaklib.analysis.books.pairs import Cause
 from soaklib.analysis.books.readings import is_in_turn, readings
 from soaklib.analysis.measures.lineage import IN_TURN
+from soaklib.analysis.measures.meanings import told_by
 from soaklib.analysis.measures.metrics import metered
 from soaklib.analysis.measures.windows import summed
 from soaklib.errors import SettingsError
@@ -191,9 +192,7 @@ def _counted(run: Run, series: Series, metrics: MetricMap, by: str) -> dict[str,
     keys = _own_keys(run) if metrics.key_label in labels else []
     label = {"model": metrics.model_label, "key": metrics.key_label}[by]
     told = [name for name in dict.fromkeys((label, metrics.key_label)) if name in labels]
-    counted = metered(run, series.metric, "all", by=[*series.labels, *told])
-    for name, value in series.labels.items():
-        counted = counted.filter(pl.col(name) == value)
+    counted = told_by(series, metered(run, series.metric, "all", by=[*series.labels, *told]))
     if metrics.key_label in told:
         shortened = pl.col(metrics.key_label).str.head(len(keys[0]) if keys else 0)
         counted = counted.with_columns(shortened.alias(metrics.key_label))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
+from soaklib.analysis.measures.meanings import told_by
 from soaklib.analysis.measures.metrics import metered
 from soaklib.analysis.measures.windows import summed
 from soaklib.records import EventName
@@ -124,9 +125,8 @@ def _gateway(run: Run, meaning: Meaning, *, by_name: bool) -> dict[str, float | 
     if series is None or (by_name and metrics.model_label is None):
         return {}
     label = metrics.model_label if by_name else None
-    counted = metered(run, series.metric, "all", by=[*series.labels, *((label,) if label else ())])
-    for name, value in series.labels.items():
-        counted = counted.filter(pl.col(name) == value)
+    by = [*series.labels, *((label,) if label else ())]
+    counted = told_by(series, metered(run, series.metric, "all", by=by))
     if not counted.height:
         return {}
     if label is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from soaklib.analysis.sources.run import Run
 
-__all__ = ["counted_as", "series_of"]
+__all__ = ["counted_as", "series_of", "told_by"]
 
 
 def series_of(run: Run, meaning: Meaning) -> Series | None:
@@ -55,7 +55,12 @@ def counted_as(run: Run, meaning: str, every: str = "1h", *, by: str | Sequence[
     series = series_of(run, Meaning(meaning))
     if series is None:
         return metered(run, "", every, by=labels)
-    told = metered(run, series.metric, every, by=[*labels, *series.labels])
-    for label, value in series.labels.items():
-        told = told.filter(pl.col(label) == value)
+    told = told_by(series, metered(run, series.metric, every, by=[*labels, *series.labels]))
     return summed(told, "n", "soak_s", "end_s", *labels)
+
+
+def told_by(series: Series, counted: pl.DataFrame) -> pl.DataFrame:
+    """Give the rows of a counter's increase that bear what the series of a meaning must bear."""
+    for label, values in series.wanted.items():
+        counted = counted.filter(pl.col(label).is_in(values))
+    return counted

@@ -76,7 +76,9 @@ class Start(NamedTuple):
     process: float
 
 
-def gateway_query(run: Run, metric: str, scale: float = 1.0, labels: Mapping[str, str] | None = None) -> str:
+def gateway_query(
+    run: Run, metric: str, scale: float = 1.0, labels: Mapping[str, tuple[str, ...]] | None = None
+) -> str:
     """Give the SQL of a gauge of the gateway: ``at_us``, ``soak_s``, ``value``, ``process``.
 
     The process is told by the start time that the gateway exposes, under its target's name for it or a usual one,
@@ -93,11 +95,12 @@ def gateway_query(run: Run, metric: str, scale: float = 1.0, labels: Mapping[str
     scale
         What its values are multiplied with.
     labels
-        What its series must bear; others are left out.
+        What its series must bear, each label one of the values; others are left out.
     """
     otherwise = "segment" if run.info.embedded else "0"
     wanted = f"metric = {text_sql(metric)}" + "".join(
-        f" and label(labels, {text_sql(label)}) = {text_sql(value)}" for label, value in (labels or {}).items()
+        f" and label(labels, {text_sql(label)}) in ({', '.join(map(text_sql, values))})"
+        for label, values in (labels or {}).items()
     )
     return f"""
         with readings as (

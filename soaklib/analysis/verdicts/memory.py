@@ -158,7 +158,7 @@ def memory_query(run: Run, of: Literal["gateway", "generator"]) -> str:
     if of == "generator":
         return generator_query("rss_bytes", _PER_MIB)
     metric, told = memory_metric(run), series_of(run, Meaning.MEMORY)
-    return gateway_query(run, metric, _PER_MIB, told.labels if told is not None and told.metric == metric else None)
+    return gateway_query(run, metric, _PER_MIB, told.wanted if told is not None and told.metric == metric else None)
 
 
 def memory_metric(run: Run) -> str:

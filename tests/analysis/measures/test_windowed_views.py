@@ -136,6 +136,11 @@ def test_a_counter_is_found_by_its_meaning(run, monkeypatch):
     another = SimpleNamespace(metrics=map_of_another)
     monkeypatch.setattr("soaklib.analysis.measures.meanings.load_target", lambda _: another)
     assert counted_as(run, "denials", "all", by="kind").select("kind", "n").rows() == [("", pytest.approx(118.0))]
+    expected = metered(run, "gateway_cache_hits_total", "all").filter(pl.col("tool").is_in(["openai", "http_fetch"]))
+    several = Series("gateway_cache_hits_total", {"tool": ("openai", "http_fetch", "none")})
+    another.metrics = MetricMap(meanings={Meaning.DENIALS: several})
+    assert counted_as(run, "denials", "all", by="kind")["n"].to_list() == [pytest.approx(expected["n"].sum())]
+    assert expected.height == 2
     none = counted_as(run, "retries", "30m")
     assert none.is_empty()
     assert none.columns == expected.columns

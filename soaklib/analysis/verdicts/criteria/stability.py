@@ -120,7 +120,7 @@ def no_drift_in_gateway_files(run: Run) -> Verdict:
     gauge = _Gauge("no drift in gateway files", run.thresholds.drift_files, "files", absent, floor=True)
     told = series_of(run, Meaning.OPEN_FILES)
     metric = first_exposed(run, *([] if told is None else [told.metric]), _OPEN_FILES)
-    labels = told.labels if told is not None and told.metric == metric else None
+    labels = told.wanted if told is not None and told.metric == metric else None
     return _of_gauge(run, gauge, gateway_query(run, metric, labels=labels))
 
 
