@@ -90,7 +90,7 @@ class Changes:
     def __init__(self, context: ChangeContext) -> None:
         self._context = context
         self._owed = context.journal
-        self._guarded: dict[tuple[str, str], Wire] = {}
+        self._guarded: dict[tuple[str, str, bytes | None], Wire] = {}
         self._is_handed_over = self._is_unguarded = False
 
     def may_be_on(self, change: LastingChange) -> bool:
@@ -122,9 +122,9 @@ class Changes:
         context = self._context
         if not context.guards_what_was_made:
             return
-        made = {(undoing.method, undoing.path): undoing for undoing in context.admin.removing}
+        made = {(undoing.method, undoing.path, undoing.body): undoing for undoing in context.admin.removing}
         try:
-            for request in sorted(made.keys() - self._guarded.keys()):
+            for request in (one for one in made if one not in self._guarded):
                 await context.guard.watch(made[request])
                 self._guarded[request] = made[request]
         except TargetError as exc:

@@ -6,6 +6,7 @@ agent leaves all in place: so neither age nor number says which may go, but the 
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -15,10 +16,18 @@ from soaklib.targets.admin import AdminError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-__all__ = ["Issued"]
+__all__ = ["Issued", "is_of_run"]
 
 _SO_WILL_OTHERS: Final = frozenset({None, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
 """How one fails whose failure tells that of all others: no answer, or who asks is not let in."""
+
+
+def is_of_run(name: str, run_id: str) -> bool:
+    """Say whether one that was made is a run's, by its name; those of its fleet's lanes are left to the lanes.
+
+    Lanes outlive their conductor, and call with theirs.
+    """
+    return re.match(rf"{re.escape(run_id)}-(?!lane\d+-)", name) is not None
 
 
 class Issued:
@@ -73,6 +82,20 @@ class Issued:
         owed.extend(id_ for id_, _ in self._good.pop(name, ()))
         await self._pay(owed)
         self._owed.pop(name, None)
+
+    async def end_left(self, ids: Iterable[str]) -> int:
+        """Revoke what an earlier runner has left, but for what was made here; say how many.
+
+        Raises
+        ------
+        AdminError
+            As in :meth:`end_all`: what was not revoked is owed from now on.
+        """
+        left = [id_ for id_ in dict.fromkeys(ids) if id_ not in self.ids]
+        for id_ in left:
+            self.add(f"left {id_}", id_, "")
+        await self.end_each(f"left {id_}" for id_ in left)
+        return len(left)
 
     async def end_all(self) -> None:
         """Revoke all.

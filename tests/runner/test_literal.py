@@ -16,6 +16,7 @@ from soaklib.plan.model import Plan, load_plan
 from soaklib.runner.changes import ChangeContext, Changes
 from soaklib.runner.journal import Debt, UndoJournal
 from soaklib.runner.literal import CONTROL_VARIABLE, LiteralChanges
+from soaklib.runner.preflight.debts import Debts
 from soaklib.runner.recovery import Past
 from soaklib.targets.admin import AdminError, Health, Link
 from soaklib.targets.base import Wire
@@ -259,3 +260,45 @@ def test_a_plan_takes_them_and_names_a_tool_only_where_there_is_one():
     content["changes"][0]["tool"] = "nobody"
     with pytest.raises(ValidationError, match="the change http is on 'nobody', which no operation calls"):
         Plan.model_validate(content)
+
+
+def test_what_one_route_removes_is_guarded_each_by_its_body(tmp_path):
+    """As keys are that one request deletes by their names: none stands for another, and one that is gone is let go."""
+    wires = [Wire("POST", "/key/delete", {}, body) for body in (b"a", b"b", b"c")]
+
+    async def main():
+        bench = Bench("http://127.0.0.1:1", tmp_path, HTTP)
+        context = replace(bench.changes._context, guards_what_was_made=True)
+        context.admin.prepare = _written_down
+        changes = Changes(context)
+        context.admin.removing = wires[:2]
+        await changes.prepare()
+        first = list(bench.guard.watched)
+        context.admin.removing = wires[1:]
+        await changes.prepare()
+        return first, bench.guard.watched
+
+    assert asyncio.run(main()) == (wires[:2], wires[1:])
+
+
+def test_a_preflight_owes_what_one_route_removes_each_by_its_body(tmp_path):
+    """On disk as well, so that the next one removes what is left of each."""
+    wires = [Wire("POST", "/key/delete", {"Authorization": "hush"}, body) for body in (b"a", b"b")]
+    sent, guard = [], Guard()
+
+    async def send(undoing):
+        sent.append(undoing)
+        return 404
+
+    async def main():
+        debts = Debts(UndoJournal(tmp_path), guard, send)
+        await debts.owe_each("policies", wires)
+        written = (tmp_path / "undo-journal.json").read_text()
+        watched = list(guard.watched)
+        await debts.forget_gone("policies", still=wires[1:])
+        return written, watched, await debts.pay_all()
+
+    written, watched, said = asyncio.run(main())
+    assert (watched, sent, said, guard.watched) == (wires, wires[1:], [], [])
+    assert "hush" not in written
+    assert written.count('"body":') == 2

@@ -19,7 +19,7 @@ from soaklib.safety.own_runs import state_folder
 from soaklib.store.lock import RunLock, is_owned
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Generator
+    from collections.abc import Awaitable, Callable, Collection, Generator, Iterable
     from pathlib import Path
 
     from soaklib.runner.chaos_guard import ChaosGuard
@@ -118,6 +118,18 @@ class Debts:
         self._journal.owe(debt, undoing)
         self._owed[debt] = undoing
         await self._guard.watch(undoing)
+
+    async def owe_each(self, do: str, undoings: Iterable[Wire]) -> None:
+        """Owe requests that are their own subjects, with their bodies: one route may remove one thing after another.
+
+        Raises
+        ------
+        TargetError
+            As in :meth:`owe`.
+        """
+        for undoing in undoings:
+            body = "" if undoing.body is None else f" {undoing.body.decode()}"
+            await self.owe(do, f"{undoing.method} {undoing.path}{body}", undoing)
 
     async def pay(self, do: str) -> list[str]:
         """Send what is owed for one thing, the last first; give a line for each that is not known to be taken back."""

@@ -120,11 +120,11 @@ class Preflight:
         debts.begin(self.check_id)
         try:
             await admin.prepare()
-            await self._owe_what_was_made(admin, debts)
+            await debts.owe_each(_POLICIES, admin.removing)
             calls = Workload(self.plan, self.settings.seed).calls
             good = await try_calls(caller, calls, self.found, kind=self.plan.target.kind)
             await find_limit(caller, good, self.found, self.settings, self.plan)
-            await self._owe_what_was_made(admin, debts)
+            await debts.owe_each(_POLICIES, admin.removing)
             await try_changes(
                 self.plan, self.hindered, self.found, admin=admin, literal=self._literal, debts=debts
             )  # fmt: skip
@@ -137,10 +137,6 @@ class Preflight:
             except (TargetError, TimeoutError) as exc:
                 self.found.add("clean-up", Standing.PROBLEM, f"not known to be finished: {exc or 'it took too long'}")
             await debts.hand_over()
-
-    async def _owe_what_was_made(self, admin: Admin, debts: Debts) -> None:
-        for undoing in admin.removing:
-            await debts.owe(_POLICIES, f"{undoing.method} {undoing.path}", undoing)
 
     async def _take_back(self, caller: Caller, debts: Debts) -> None:
         """Take back what is on, let the agents go, remove what let them in; what was removed is owed no more.

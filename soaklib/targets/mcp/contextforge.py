@@ -8,7 +8,6 @@ after it was revoked, and a runner that was killed has revoked none: names bear 
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from dataclasses import replace
 from http import HTTPStatus
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from soaklib.errors import SettingsError
 from soaklib.targets.admin import AdminError
 from soaklib.targets.asking import refuse_unless_success, secret_of
-from soaklib.targets.issued import Issued
+from soaklib.targets.issued import Issued, is_of_run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -175,18 +174,12 @@ class ContextForgeTokens:
     async def revoke_left(self, run_id: str) -> int:
         """Revoke what an earlier runner of the run has left; say how many.
 
-        Lanes of a fleet outlive their conductor, and call with theirs: each sees to its own. One that cannot be revoked
-        now keeps no other, and is to be revoked like those that were made here.
+        One that cannot be revoked now keeps no other, and is to be revoked like those that were made here.
         """
-        ours = set(self.made)
-        left = [id_ async for id_ in self._listed(run_id) if id_ not in ours]
-        for id_ in left:
-            self._issued.add(f"left {id_}", id_, "")
-        await self._issued.end_each(f"left {id_}" for id_ in left)
-        return len(left)
+        return await self._issued.end_left([id_ async for id_ in self._listed(run_id)])
 
     async def _listed(self, run_id: str) -> AsyncIterator[str]:
-        offset, ours = 0, re.compile(rf"{re.escape(run_id)}-(?!lane\d+-)")
+        offset = 0
         seen: set[str] = set()
         while True:
             said = (await self.need("GET", f"/tokens?limit={_PAGE}&offset={offset}")).json()
@@ -196,7 +189,7 @@ class ContextForgeTokens:
             if not new:  # the last page was that before, or it gives the same one for ever
                 return
             for id_, name in new.items():
-                if ours.match(name):
+                if is_of_run(name, run_id):
                     yield id_
             seen.update(new)
             offset += len(tokens)

@@ -1,8 +1,9 @@
 """Answers of the MCP wire, as JSON and as a stream of events.
 
-A stream bears notifications and, last, the answer; it is whole when the answer has come. What a server asks of its
-client in between is passed over. Several messages may come as one array (revision 2025-03-26, JSON-RPC's batch).
-The result of another request, as a gateway gives it that mixes its callers up, is no answer.
+A stream bears notifications and, last, the answer; it is whole when the answer has come. What a server tells of and
+asks its client in between is passed over and is no content. Several messages may come as one array (revision
+2025-03-26, JSON-RPC's batch). The result of another request, as a gateway gives it that mixes its callers up, is no
+answer.
 """
 
 from __future__ import annotations
@@ -92,11 +93,15 @@ class MCPReader(AnswerReader):
         return answer_among(objects_as_read(text))
 
     def event(self, data: bytes) -> bool:
-        """Take a message; what comes after the answer counts no more, and what bears another name may be anything."""
+        """Take a message, and say whether it is the result: a protocol without pieces of one has no other content.
+
+        What comes after the answer counts no more, and what bears another name may be anything.
+        """
         message = self.object_in(data)
-        if self._found is None and (message is not None or self.event_name in _MESSAGES):
-            self._found = INVALID if message is None else self._judge(message)
-        return message is not None
+        if self._found is not None or (message is None and self.event_name not in _MESSAGES):
+            return False
+        self._found = INVALID if message is None else self._judge(message)
+        return self._found is not None and message is not None and isinstance(message.get("result"), dict)
 
     def judge_stream(self) -> Finding:
         """Say what the stream is, if it ended here."""

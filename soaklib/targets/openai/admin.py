@@ -14,22 +14,25 @@ from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from soaklib.errors import SettingsError, TargetError
 from soaklib.records import EventName, Trial
 from soaklib.targets.admin import AdminError, Health, Missing
 from soaklib.targets.asking import is_unsupported, refuse_unless_success, secret_of
 from soaklib.targets.base import Identity
 from soaklib.targets.idle_admin import IdleAdmin, Secrets
-from soaklib.targets.issued import Issued
+from soaklib.targets.issued import Issued, is_of_run
 from soaklib.targets.own_upstream import routes_beside
 from soaklib.targets.trials import unless_made
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from soaklib.plan.model import Plan
     from soaklib.targets.admin import Link
     from soaklib.targets.asking import Reply
+    from soaklib.targets.base import Wire
     from soaklib.targets.openai.options import OpenAIOptions
 
 __all__ = ["OpenAIAdmin"]
@@ -37,6 +40,9 @@ __all__ = ["OpenAIAdmin"]
 _LITELLM_ROUTES: Final = {"metrics": "/metrics/", "health": "/health/liveliness", "ready": "/health/readiness"}
 _WELL: Final = ("healthy", "connected")  # no set: what a gateway says may be of any type
 
+_DELETING: Final = "/key/delete"
+_PAGE: Final = 100
+"""Of the list of keys: the most that one may have."""
 _LEAST_LIFE_S: Final = 1
 _KEY_ID_DIGITS: Final = 16
 """Of the SHA-256 of a key, which is what LiteLLM calls it by: enough to tell keys apart, too few to be one."""
@@ -62,7 +68,7 @@ class OpenAIAdmin(IdleAdmin):
         super().__init__(link, routes_beside(known, is_upstream=options.is_upstream))
         self._options = options
         self._secrets = Secrets(options.keys, None if options.make_keys else options.key, environment)
-        self._issued = Issued(lambda key: self._delete([key]))
+        self._issued = Issued(lambda alias: self._delete([alias]))
         self._mark = uuid.uuid4().hex[:8]  # an alias is taken for good, also by a runner of the run that was killed
         self._numbers = count(1)
 
@@ -106,8 +112,8 @@ class OpenAIAdmin(IdleAdmin):
         """Make a new key, and delete those that are neither it nor in place."""
         if not self._options.has_made_key(identity.role):
             return identity
-        key = await self._generate(identity.name, expires_at)
-        await self._issued.replace(identity.name, key, key, in_place=identity.secret)
+        alias, key = await self._generate(identity.name, expires_at)
+        await self._issued.replace(identity.name, alias, key, in_place=identity.secret)
         return self._with(identity, key)
 
     async def trial_identity(self, trial: Trial, identity: Identity, *, expires_at: dt.datetime) -> Identity:
@@ -118,8 +124,8 @@ class OpenAIAdmin(IdleAdmin):
             return identity
         name = f"{self.link.run_id}-{trial}-{identity.role}"
         late = expires_at + _REVOKED_LIVES if trial is Trial.REVOKED else expires_at
-        key = await self._generate(name, late)
-        self._issued.add(name, key, key)
+        alias, key = await self._generate(name, late)
+        self._issued.add(name, alias, key)
         if trial is Trial.REVOKED:
             await self._issued.end(name)  # what cannot be deleted now is owed
         return self._with(identity, key)
@@ -130,11 +136,12 @@ class OpenAIAdmin(IdleAdmin):
         key_id = hashlib.sha256(secret.encode()).hexdigest()[:_KEY_ID_DIGITS] if named else None
         return replace(identity, secret=secret, key_id=key_id)
 
-    async def _generate(self, name: str, expires_at: dt.datetime) -> str:
-        """Make a key with an alias that no other has, which begins with a name."""
+    async def _generate(self, name: str, expires_at: dt.datetime) -> tuple[str, str]:
+        """Make a key with an alias that no other has, which begins with a name; give both."""
         life_s = max(_LEAST_LIFE_S, round((expires_at - dt.datetime.now(dt.UTC)).total_seconds()))
+        alias = f"{name}-{self._mark}-{next(self._numbers)}"
         asked: dict[str, object] = {
-            "key_alias": f"{name}-{self._mark}-{next(self._numbers)}",
+            "key_alias": alias,
             "duration": f"{life_s}s",
             "metadata": {"soaklib_run": self.link.run_id},
             **self._options.key_limits,
@@ -143,32 +150,64 @@ class OpenAIAdmin(IdleAdmin):
         if (key := secret_of(reply.json().get("key"))) is None:
             msg = f"POST /key/generate was answered with {reply.status}, but without a key"
             raise AdminError(msg, status=reply.status)
-        return key
+        return alias, key
 
     async def close(self, identity: Identity) -> None:
         """Delete the keys of an agent that were made."""
         await self._issued.end(identity.name)
 
+    async def clear_left(self, known: Mapping[str, str]) -> None:
+        """Delete the keys that an earlier runner of the run left: they live until they expire, and are listed after."""
+        del known
+        if not self._options.make_keys:
+            return
+        try:
+            await self._issued.end_left([alias async for alias in self._left()])
+        except AdminError as exc:
+            self.link.tell(EventName.POLICIES_NOT_REMOVED, f"keys of an earlier runner are left: {exc}")
+
+    async def _left(self) -> AsyncIterator[str]:
+        """Give the aliases of the run's keys, page by page."""
+        seen: set[str] = set()
+        for page in count(1):
+            path = f"/key/list?page={page}&size={_PAGE}&return_full_object=true"
+            listed = (await self.asking.need("GET", path, secret=self._admin_key())).json().get("keys")
+            keys = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+            new = {str(one.get("token")): one.get("key_alias") for one in keys if str(one.get("token")) not in seen}
+            if not new:  # the last page was that before, or it gives the same one for ever
+                return
+            for alias in new.values():
+                if isinstance(alias, str) and is_of_run(alias, self.link.run_id):
+                    yield alias
+            seen.update(new)
+
     async def clear(self) -> None:
         """Delete all keys that were made; one that cannot be deleted ends by itself."""
-        keys = list(self._issued.ids)
+        aliases = list(self._issued.ids)
         try:
-            await self._delete(keys)
+            await self._delete(aliases)
             self._issued.forget()
         except AdminError as exc:
             self.link.tell(
-                EventName.POLICIES_NOT_REMOVED, f"{len(keys)} keys were not deleted, and end by themselves: {exc}"
+                EventName.POLICIES_NOT_REMOVED, f"{len(aliases)} keys were not deleted, and end by themselves: {exc}"
             )
 
-    async def _delete(self, keys: list[str]) -> None:
+    async def _delete(self, aliases: list[str]) -> None:
         """Delete keys; of those that are gone already LiteLLM says that it finds none."""
-        if not keys:
+        if not aliases:
             return
-        reply = await self.asking.ask(
-            "POST", "/key/delete", secret=self._admin_key(), json={"keys": keys}, private=keys
-        )
+        reply = await self.asking.ask("POST", _DELETING, secret=self._admin_key(), json={"key_aliases": aliases})
         if reply.status != HTTPStatus.NOT_FOUND:
-            refuse_unless_success("POST", "/key/delete", reply, self._admin_key())
+            refuse_unless_success("POST", _DELETING, reply, self._admin_key())
+
+    @property
+    def removing(self) -> tuple[Wire, ...]:
+        """Give the requests that delete the keys that were made: by alias, which is no secret."""
+        return tuple(self.wire("POST", _DELETING, orjson.dumps({"key_aliases": [alias]})) for alias in self._issued.ids)
+
+    def admin_secret(self) -> str | None:
+        """Give what makes and deletes keys; None where none are made."""
+        return self._admin_key() if self._options.make_keys else None
 
     def metrics_secret(self) -> str | None:
         """Give the admin's key, where there is one: LiteLLM shows its metrics to whoever asks only if it is told to."""

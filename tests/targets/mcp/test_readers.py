@@ -107,3 +107,35 @@ def test_an_id_may_be_anything(id_):
     assert found.reason is Reason.BODY_INVALID
     error = b'{"jsonrpc":"2.0","id":%b,"error":{"code":-32602,"message":"x"}}' % id_
     assert read(200, error, "application/json").reason is Reason.PARAMETERS
+
+
+PROGRESS = b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":0.5}}'
+LOGGED = b'{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"half"}}'
+ASKED = b'{"jsonrpc":"2.0","id":1,"method":"elicitation/create","params":{}}'
+OTHERS = ANSWER.replace(b'"id":1', b'"id":99')
+REFUSED = b'{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"x"}}'
+TOOLS_ERROR = b'{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"x"}],"isError":true}}'
+
+
+@pytest.mark.parametrize("before", [PROGRESS, LOGGED, ASKED, OTHERS, b"[%b]" % PROGRESS])
+@pytest.mark.parametrize(
+    ("last", "first_at_us", "chunks"),
+    [
+        (ANSWER, 9, 1),
+        (b"[%b,%b]" % (LOGGED, ANSWER), 9, 1),
+        (TOOLS_ERROR, 9, 1),
+        (REFUSED, None, 0),
+        (b'{"jsonrpc":"2.0","id":1,"result":7}', None, 0),
+    ],
+)
+def test_the_content_of_a_call_is_its_result(before, last, first_at_us, chunks):
+    """What a server tells or asks beside it comes earlier and is none; an error bears none."""
+    target = McpTarget(MCPOptions())
+    template = target.compile(Step(tool="echo", action="call", params={}), "reader")
+    template.request(Identity("a", "reader", "t", session="s"), 1)
+    reader = target.reader(template)
+    reader.head(200, {"Content-Type": "text/event-stream"})
+    for at_us, data in ((5, before), (9, last), (11, LOGGED)):
+        reader.feed(b"event: message\r\ndata: %b\r\n\r\n" % data, at_us)
+    found = reader.end()
+    assert (found.first_byte_at_us, found.first_token_at_us, found.chunks) == (5, first_at_us, chunks)

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 from aiohttp import web
-from captured import answers
+from litellm_keys import OPTIONS, LiteLLM, finds_none, with_admin
 from target_links import Told, link_to
 from upstream_driver import against, against_upstream
 
@@ -16,75 +16,7 @@ from soaklib.targets.openai import OpenAITarget
 from soaklib.targets.openai.admin import OpenAIAdmin
 from soaklib.targets.openai.options import OpenAIOptions
 
-OPTIONS = OpenAIOptions(is_litellm=True, make_keys=True, admin_key="MASTER", key_limits={"rpm_limit": 60})
-ENVIRONMENT = {"MASTER": "sk-master", "KEY": "sk-key"}
 DAY = dt.timedelta(days=1)
-
-
-class LiteLLM:
-    """Answers as the captured LiteLLM does, with a database or without; remembers what it was asked."""
-
-    def __init__(self, *, has_database=True, readiness=b'{"status":"healthy","db":"connected"}'):
-        self.has_database, self.readiness = has_database, readiness
-        self.asked, self.deleted, self.paths, self.failing = [], [], [], 0
-
-    def app(self):
-        app = web.Application()
-        app.add_routes([web.route("*", "/{path:.*}", self.answer)])
-        return app
-
-    async def answer(self, request):
-        self.paths.append(request.path)
-        said = {
-            "/key/generate": self.generate, "/key/delete": self.delete, "/key/list": self.list,
-            "/health/liveliness": self.alive, "/health/readiness": self.ready, "/metrics/": self.metrics,
-        }  # fmt: skip
-        return await said[request.path](request) if request.path in said else web.json_response({"data": []})
-
-    def without_database(self, case):
-        found = answers("litellm")[case]
-        return web.Response(status=found.status, headers=found.headers, body=found.body)
-
-    async def generate(self, request):
-        if not self.has_database:
-            return self.without_database("admin-key-generate")
-        asked = await request.json()
-        if any(one["key_alias"] == asked["key_alias"] for one in self.asked):
-            text = f"Key with alias '{asked['key_alias']}' already exists. Unique key aliases are required."
-            return web.json_response({"error": {"message": text, "code": "400"}}, status=400)
-        self.asked.append(asked)
-        return web.json_response({"key": f"sk-{len(self.asked)}"})
-
-    async def delete(self, request):
-        if self.failing > 0:
-            self.failing -= 1
-            return web.Response(status=503)
-        self.deleted += (await request.json())["keys"]
-        return web.json_response({"deleted_keys": []})
-
-    async def list(self, _):
-        return web.json_response({"keys": []}) if self.has_database else self.without_database("admin-key-list")
-
-    async def metrics(self, request):
-        """Show them to the admin alone, as it does by default."""
-        is_admin = request.headers.get("Authorization") == "Bearer sk-master"
-        return web.Response(text="up 1\n", status=200 if is_admin else 401)
-
-    async def alive(self, _):
-        return web.json_response("I'm alive!")
-
-    async def ready(self, _):
-        return web.Response(body=self.readiness, content_type="application/json")
-
-
-def with_admin(gateway, ask, options=OPTIONS, environment=ENVIRONMENT, told=None):
-    """Give what comes of asking an admin of a gateway."""
-
-    async def scenario(driver):
-        async with OpenAIAdmin(link_to(driver.url, "litellm.toml", tell=told), options, environment) as admin:
-            return await ask(admin)
-
-    return against(gateway.app(), scenario)
 
 
 def test_keys_are_made_replaced_and_deleted():
@@ -130,7 +62,7 @@ def test_a_rotation_that_fails_takes_no_key_from_the_load():
 def test_a_key_that_is_gone_is_deleted():
     """LiteLLM finds none of those that it is to delete: they are, as after a deletion whose answer was lost."""
     gateway = LiteLLM()
-    gateway.delete = _finds_none
+    gateway.delete = finds_none
     told = Told()
 
     async def ask(admin):
@@ -139,10 +71,6 @@ def test_a_key_that_is_gone_is_deleted():
 
     with_admin(gateway, ask, told=told)
     assert told.events == []
-
-
-async def _finds_none(_):
-    return web.json_response({"error": {"message": "{'error': 'No keys found'}", "code": "404"}}, status=404)
 
 
 def test_no_key_has_the_alias_of_another():
@@ -346,27 +274,3 @@ def test_a_key_that_no_header_can_bear_is_none(key):
 
     with pytest.raises(AdminError, match="but without a key"):
         with_admin(gateway, ask)
-
-
-def test_no_error_shows_the_keys_that_were_to_be_deleted():
-    """A gateway may say again what it was asked: an event of the run is no place for a key."""
-    gateway, told = LiteLLM(), Told()
-
-    async def echo(request):
-        return web.json_response({"detail": f"cannot delete {(await request.json())['keys']}"}, status=400)
-
-    async def odd(_):
-        return web.json_response({"key": "key-of-0123456789"})
-
-    gateway.delete, gateway.generate = echo, odd
-
-    async def ask(admin):
-        agent = await admin.renew(await admin.open("asker", "a"), expires_at=dt.datetime.now(dt.UTC) + DAY)
-        await admin.clear()
-        with pytest.raises(AdminError, match="cannot delete") as caught:
-            await admin.close(agent)
-        return str(caught.value)
-
-    said = with_admin(gateway, ask, told=told)
-    [(_, detail, _)] = told.events
-    assert "key-of-0123456789" not in said + detail
