@@ -216,12 +216,17 @@ class Writer:
         How many frames bear content.
     line_end
         LF or CRLF.
+    error_event
+        Name of the event that bears an error; None for one without.
     """
 
-    def __init__(self, conduct: Conduct, frames: int, line_end: bytes = b"\n") -> None:
+    def __init__(
+        self, conduct: Conduct, frames: int, line_end: bytes = b"\n", *, error_event: bytes | None = None
+    ) -> None:
         self._conduct = conduct
         self._middle = frames // 2
         self._end = line_end
+        self._error_event = error_event
         self.response = web.StreamResponse(headers=_STREAM_HEADERS)
 
     async def begin(self, headers: dict[str, str] | None = None) -> None:
@@ -250,7 +255,7 @@ class Writer:
         elif mode == "junk-frame":
             await self.send(b"{not json")
         elif mode == "error-frame":
-            await self.send(error)
+            await self.send(error, self._error_event)
         elif mode == "cut":
             await asyncio.sleep(0.02)  # what was written has to leave before the reset, which throws it away
             self._conduct.reset()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from itertools import count
+from typing import TYPE_CHECKING, Final, cast
 
 import orjson
 from aiohttp import web
@@ -18,6 +19,8 @@ __all__ = ["OpenAIWire"]
 _WIRE: Final = "openai"
 _MODELS: Final = ("small", "large", "embedding")
 _ID: Final = "chatcmpl-soaklib"
+_MESSAGE_ID: Final = "msg_soaklib"
+_DELTA: Final = "response.output_text.delta"
 _DIMENSIONS: Final = 8
 
 
@@ -121,34 +124,78 @@ class OpenAIWire:
         return await conduct.whole(orjson.dumps(answer))
 
     async def _responses(self, conduct: Conduct, body: dict[str, object]) -> web.StreamResponse:
-        words = conduct.behaviour.frames
-        is_failed = conduct.mode == "tool-error"
-        text = " ".join(f"w{i}" for i in range(words))
-        output = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
-        answer: dict[str, object] = {
-            "id": "resp_soaklib",
-            "object": "response",
-            "status": "failed" if is_failed else "completed",
-            "model": body["model"],
-            "output": [] if is_failed else [output],
-            "error": {"code": "server_error", "message": "mock failure"} if is_failed else None,
-        }
-        if (usage := _usage(conduct, words)) is not None:
-            into, out, total = usage.values()
-            answer["usage"] = {"input_tokens": into, "output_tokens": out, "total_tokens": total}
+        answer = _response(conduct, body)
         if body.get("stream") is not True:
             return await conduct.whole(orjson.dumps(answer))
-        writer = Writer(conduct, words)
-        await writer.begin()
-        error = orjson.dumps({"type": "error", "code": "server_error", "message": "mock stream error"})
-        for i in range(words):
-            frame = orjson.dumps({"type": "response.output_text.delta", "delta": f"w{i} "})
-            if not await writer.frame(i, frame, error):
-                return writer.response
+        return await _response_stream(conduct, answer)
+
+
+def _response(conduct: Conduct, body: dict[str, object]) -> dict[str, object]:
+    words = conduct.behaviour.frames
+    is_failed = conduct.mode == "tool-error"
+    part = {"type": "output_text", "annotations": [], "text": "".join(_word(i) for i in range(words))}
+    output = {"id": _MESSAGE_ID, "type": "message", "status": "completed", "role": "assistant", "content": [part]}
+    answer: dict[str, object] = {
+        "id": "resp_soaklib",
+        "object": "response",
+        "created_at": int(time.time()),
+        "status": "failed" if is_failed else "completed",
+        "model": body["model"],
+        "output": [] if is_failed else [output],
+        "error": {"code": "server_error", "message": "mock failure"} if is_failed else None,
+        "incomplete_details": None,
+    }
+    if (usage := _usage(conduct, words)) is not None:
+        into, out, total = usage.values()
+        answer["usage"] = {
+            "input_tokens": into, "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": out, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": total,
+        }  # fmt: skip
+    return answer
+
+
+async def _response_stream(conduct: Conduct, answer: dict[str, object]) -> web.StreamResponse:
+    """Send a response event by event, each with its type for its name, and numbered, as OpenAI does."""
+    words = conduct.behaviour.frames
+    writer = Writer(conduct, words, error_event=b"error")
+    numbers = count()
+
+    async def send(type_: str, **rest: object) -> None:
+        await writer.send(_event(type_, next(numbers), rest), event=type_.encode())
+
+    await writer.begin()
+    begun = {name: value for name, value in answer.items() if name != "usage"} | {"output": [], "error": None}
+    for type_ in ("response.created", "response.in_progress"):
+        await send(type_, response=begun | {"status": "in_progress"})
+    if not answer["output"]:
         if conduct.mode != "no-end":
-            type_ = f"response.{answer['status']}"
-            await writer.send(orjson.dumps({"type": type_, "response": answer}), event=type_.encode())
+            await send(f"response.{answer['status']}", response=answer)
         return writer.response
+    [item] = cast("list[dict[str, list[dict[str, object]]]]", answer["output"])
+    [part] = item["content"]
+    place: dict[str, object] = {"item_id": _MESSAGE_ID, "output_index": 0, "content_index": 0}
+    await send("response.output_item.added", output_index=0, item=item | {"status": "in_progress", "content": []})
+    await send("response.content_part.added", **place, part=part | {"text": ""})
+    for i in range(words):
+        number = next(numbers)
+        wrong: dict[str, object] = {"code": "server_error", "message": "mock stream error", "param": None}
+        said = _event(_DELTA, number, place | {"delta": _word(i), "logprobs": []})
+        if not await writer.frame(i, said, _event("error", number, wrong), _DELTA.encode()):
+            return writer.response
+    await send("response.output_text.done", **place, text=part["text"], logprobs=[])
+    await send("response.content_part.done", **place, part=part)
+    await send("response.output_item.done", output_index=0, item=item)
+    if conduct.mode != "no-end":
+        await send("response.completed", response=answer)
+    return writer.response
+
+
+def _word(i: int) -> str:
+    return f" w{i}" if i else "w0"
+
+
+def _event(type_: str, number: int, rest: dict[str, object]) -> bytes:
+    return orjson.dumps({"type": type_, "sequence_number": number} | rest)
 
 
 def _usage(conduct: Conduct, words: int | None) -> dict[str, int] | None:

@@ -210,7 +210,7 @@ class ChatReader(OpenAIReader):
 
 
 class EmbeddingsReader(OpenAIReader):
-    """Reads embeddings."""
+    """Reads embeddings, whose usage is of their input: where it is stated, there was no output."""
 
     def judge_object(self, answer: dict[str, object]) -> Finding:
         """Hold embeddings to being there, and not empty."""
@@ -219,6 +219,11 @@ class EmbeddingsReader(OpenAIReader):
             isinstance(data, list) and data and all(isinstance(one, dict) and one.get("embedding") for one in data)
         )
         return OK if is_whole else _INVALID
+
+    def _count(self, usage: object) -> None:
+        super()._count(usage)
+        if self.input_tokens is not None and self.output_tokens is None:
+            self.output_tokens = 0
 
     def take_object(self, answer: dict[str, object]) -> bool:  # noqa: ARG002 - embeddings are never streamed
         """Nothing is streamed."""

@@ -15,9 +15,9 @@ from soaklib.targets.openai.options import OpenAIOptions
 WHOLE = b'{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":5,"completion_tokens":2}}'
 
 
-def reading_of(headers, *pieces, action="chat", content_type="application/json", options=None):
+def reading_of(headers, *pieces, action="chat", content_type="application/json", options=None, params=None):
     target = OpenAITarget(options)
-    step = Step(tool="fast", action=action, params={"messages": []})
+    step = Step(tool="fast", action=action, params=params or {"messages": []})
     reader = target.reader(target.compile(step, "asker"))
     reader.head(200, CIMultiDict({"Content-Type": content_type} | headers))
     for piece in pieces or (WHOLE,):
@@ -106,3 +106,22 @@ def test_a_stream_costs_what_its_usage_says_and_not_what_its_head_does():
     stream = {"action": "stream", "content_type": "text/event-stream"}
     assert reading_of(head, *frames, **stream).cost_usd == 0.25
     assert reading_of(head, frames[0], frames[2], **stream).cost_usd is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        (b'{"prompt_tokens":8,"total_tokens":8}', (8, 0)),
+        (b'{"prompt_tokens":8,"completion_tokens":0,"total_tokens":8}', (8, 0)),
+        (b'{"prompt_tokens":8,"completion_tokens":3,"total_tokens":11}', (8, 3)),  # as it is said
+        (b'{"total_tokens":8}', (None, None)),
+        (b"null", (None, None)),
+    ],
+)
+def test_embeddings_that_state_their_usage_state_that_they_have_no_output(usage, tokens):
+    """Or each were a call of which nobody knows how much it used, and would explain what another's books lack."""
+    body = b'{"data":[{"embedding":[0.1]}],"usage":%b}' % usage
+    reading = reading_of({}, body, action="embed", params={"input": "x"})
+    assert (reading.input_tokens, reading.output_tokens) == tokens
+    chat = reading_of({}, WHOLE.replace(b'"usage":{"prompt_tokens":5,"completion_tokens":2}', b'"usage":%b' % usage))
+    assert chat.output_tokens == (None if usage == b'{"prompt_tokens":8,"total_tokens":8}' else tokens[1])
