@@ -91,7 +91,7 @@ class Changes:
         self._context = context
         self._owed = context.journal
         self._guarded: dict[tuple[str, str, bytes | None], Wire] = {}
-        self._is_handed_over = self._is_unguarded = False
+        self._is_handed_over = self._is_unguarded = self._is_without_guard = False
 
     def may_be_on(self, change: LastingChange) -> bool:
         """Say whether a change of this run's making may be on, on the subject of this one."""
@@ -105,10 +105,27 @@ class Changes:
         await self._guard_what_was_made()
 
     async def keep_guarded(self) -> None:
-        """Give into the guard's hands what is made later, as for a gateway that has restarted, until cancelled."""
+        """Give into the guard's hands what is made later, as for a gateway that has restarted, until cancelled.
+
+        A guard that has died is told of, and another one has its place.
+        """
         while True:
             await asyncio.sleep(_GUARDED_WITHIN_S)
+            self._revive_guard()
             await self._guard_what_was_made()
+
+    def _revive_guard(self) -> None:
+        events = self._context.events
+        try:
+            code = self._context.guard.revive()
+        except TargetError as exc:
+            if not self._is_without_guard:
+                self._is_without_guard = True
+                events.write(EventName.CHANGE_FAILED, f"the guard has died, and what is on would outlive a kill: {exc}")
+            return
+        if code is not None or self._is_without_guard:
+            self._is_without_guard = False
+            events.write(EventName.CHANGE_FAILED, f"the guard had died (exit {code}): another one has its place")
 
     async def clear(self) -> None:
         """Remove all that, and take it out of the guard's hands: what stays is told, for a person to remove."""

@@ -63,6 +63,7 @@ class ChaosGuard:
         self._journal = None if journal is None else str(journal.absolute())
         self._orders: dict[str, Order] = {}
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_handed_over = False
 
     async def watch(self, undoing: Wire) -> None:
         """Watch over a change, beside those that are watched already; it is what to ask for to take it back.
@@ -77,7 +78,30 @@ class ChaosGuard:
         if self._process is not None and self._process.poll() is None and self._tell(_line(order)):
             return
         try:
-            self._process = subprocess.Popen(  # noqa: ASYNC220 - see above; it is started in no time
+            self._start()
+        except TargetError:
+            del self._orders[order.name]
+            raise
+
+    def revive(self) -> int | None:
+        """Start another guard where the one that is to watch has died; give how that ended, None where it lives.
+
+        Raises
+        ------
+        TargetError
+            No other can be started: nobody would take back what is on.
+        """
+        if self._process is None or self._is_handed_over or not self._orders:
+            return None
+        if (code := self._process.poll()) is not None:
+            self._start()
+        return code
+
+    def _start(self) -> None:
+        """Start the process, and tell it of all that is watched."""
+        before = self._process
+        try:
+            self._process = subprocess.Popen(  # it is started in no time
                 [sys.executable, "-m", "soaklib.runner.guard"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,  # who waits for the end of the runner's is not to wait for the guard
@@ -85,9 +109,11 @@ class ChaosGuard:
                 start_new_session=True,
             )
         except OSError as exc:
-            del self._orders[order.name]
             msg = f"the process that guards the chaos cannot be started: {exc.strerror or exc}"
             raise TargetError(msg) from exc
+        self._is_handed_over = False
+        if before is not None and before.stdin is not None:
+            before.stdin.close()
         for one in self._orders.values():
             self._tell(_line(one))
 
@@ -112,6 +138,7 @@ class ChaosGuard:
 
     async def hand_over(self) -> None:
         """Let the guard begin now, for the run ends and what is watched may be on; it outlives this process."""
+        self._is_handed_over = True
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
 

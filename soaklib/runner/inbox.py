@@ -71,8 +71,9 @@ async def watch_inbox(
 ) -> None:
     """Write notes down as events, looking once a wall second, until cancelled.
 
-    A note that is none is written down as a change that failed, and removed like any other. An inbox that cannot be
-    read or cleared does not end the run: an event says so once, and it is tried again.
+    A note that is none is written down as a change that failed, and removed like any other. One that cannot be read or
+    removed, and an inbox that cannot be looked into, do not end the run: an event says so once of each, and it is tried
+    again; the notes behind it are taken.
 
     Parameters
     ----------
@@ -83,25 +84,34 @@ async def watch_inbox(
     sleep
         Injected by tests.
     """
-    has_failed = False
+    inbox, left, has_failed = folder / _FOLDER, set[str](), False
     while True:
         try:
-            _take_notes(folder / _FOLDER, events)
+            notes = sorted(inbox.glob("[0-9]*.json"))
         except OSError as exc:
+            notes = []
             if not has_failed:
                 events.write(EventName.CHANGE_FAILED, f"notes of changes by hand cannot be taken: {exc}")
             has_failed = True
+        left &= {note.name for note in notes}
+        for note in notes:
+            try:
+                _take(note, events)
+            except OSError as exc:
+                if note.name not in left:
+                    said = f"the note {note.name} of a change by hand cannot be taken, and is left: {exc}"
+                    events.write(EventName.CHANGE_FAILED, said)
+                left.add(note.name)
         await sleep(_LOOK_EVERY_S)
 
 
-def _take_notes(inbox: Path, events: EventLog) -> None:
-    """Write down the notes that are there now, in their order, and remove them."""
-    for note in sorted(inbox.glob("[0-9]*.json")):
-        key = f"inbox:{note.stem}"
-        if not events.is_done(key):
-            name, detail = _read(note)
-            events.write(name, detail, key=key)
-        note.unlink()
+def _take(note: Path, events: EventLog) -> None:
+    """Write a note down, and remove it."""
+    key = f"inbox:{note.stem}"
+    if not events.is_done(key):
+        name, detail = _read(note)
+        events.write(name, detail, key=key)
+    note.unlink()
 
 
 def _read(note: Path) -> tuple[str, str]:

@@ -84,13 +84,50 @@ def test_a_half_written_note_is_left_alone(tmp_path):
 
 
 def test_an_inbox_that_cannot_be_cleared_is_told_once_and_no_event_is_written_twice(tmp_path):
-    """What cannot be removed is a folder here; the note beside it waits behind it."""
+    """What cannot be removed is a folder here, and it cannot be read; the note behind it is taken all the same."""
     (tmp_path / "inbox" / "0-1.json").mkdir(parents=True)
+    note = leave_note(tmp_path, "CHAOS_MODE_ON", "x")
     events = KeptEvents()
     watched(tmp_path, events, looks=4)
-    [(name, detail, _)] = events.written
+    [(name, detail, _), (taken, _, key)] = events.written
     assert name == "CHANGE_FAILED"
-    assert detail.startswith("notes of changes by hand cannot be taken: [Errno 21] Is a directory")
+    assert detail.startswith("the note 0-1.json of a change by hand cannot be taken, and is left: [Errno 21] Is a dir")
+    assert (taken, key, note.exists()) == ("CHAOS_MODE_ON", f"inbox:{note.stem}", False)
+
+
+def test_a_note_that_could_not_be_read_is_tried_again(tmp_path, monkeypatch):
+    """It is told once, and written down when it can be read; what comes later does not wait for it."""
+    late, soon = (leave_note(tmp_path, name, "x") for name in ("CHAOS_MODE_ON", "CHAOS_MODE_OFF"))
+    reads, opened = [], Path.open
+
+    def denied(path, *arguments, **keywords):
+        if path == late:
+            reads.append(path)
+            if len(reads) < 3:
+                raise PermissionError(13, "Permission denied")
+        return opened(path, *arguments, **keywords)
+
+    monkeypatch.setattr(Path, "open", denied)
+    events = KeptEvents()
+    watched(tmp_path, events, looks=5)
+    assert events.names() == ["CHANGE_FAILED", "CHAOS_MODE_OFF", "CHAOS_MODE_ON"]
+    assert not late.exists()
+    assert not soon.exists()
+
+
+def test_an_inbox_that_cannot_be_looked_into_is_told_once(tmp_path, monkeypatch):
+    """Nor does it end the run."""
+
+    def denied(_path, _pattern):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "glob", denied)
+    events = KeptEvents()
+    watched(tmp_path, events, looks=3)
+    [(name, detail, _)] = events.written
+    assert (name, detail) == (
+        "CHANGE_FAILED", "notes of changes by hand cannot be taken: [Errno 13] Permission denied"
+    )  # fmt: skip
 
 
 def test_a_note_that_cannot_be_removed_is_written_down_once(tmp_path, monkeypatch):
