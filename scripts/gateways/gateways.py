@@ -41,6 +41,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ending import code_of, end
 from watching import watching
 
 from soaklib.digests.process import PROCESS_NAME
@@ -51,7 +52,6 @@ ROOT: Final = HERE.parent.parent
 INSTALLED: Final = ROOT / ".gateways"
 _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _PORTS: Final = range(20_000, 32_000)  # below those that outgoing connections are given
-_TERM_S: Final = 10.0
 _POLL_S: Final = 0.2
 
 
@@ -174,7 +174,7 @@ class Gateway:
 
     def __exit__(self, *_):
         self.stop()
-        _end(self._upstream_process)
+        end(self._upstream_process)
         self._upstream_process = None
 
     @property
@@ -206,7 +206,7 @@ class Gateway:
             )  # fmt: skip
         deadline_s = time.monotonic() + self.recipe.start_s
         while not self._answers():
-            if (code := self._process.poll()) is not None:
+            if (code := code_of(self._process)) is not None:
                 msg = f"{self.name} ended with {code} before it answered; see {log}"
                 raise GatewayError(msg)
             if time.monotonic() > deadline_s:
@@ -216,7 +216,7 @@ class Gateway:
 
     def stop(self):
         """Stop it, and what it started; the upstream stays."""
-        _end(self._process)
+        end(self._process)
         self._process = None
 
     def restart(self):
@@ -290,22 +290,6 @@ class Gateway:
             msg = f"{self.name} could not be prepared:\n{told.stderr}"
             raise GatewayError(msg)
         return json.loads(told.stdout)
-
-
-def _end(process):
-    """End a process that was started here, and its children; by force if it does not listen."""
-    if process is None:
-        return
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(_TERM_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            stream.close()
 
 
 def _show(gateway):
