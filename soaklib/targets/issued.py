@@ -91,7 +91,8 @@ class Issued:
         AdminError
             As in :meth:`end_all`: what was not revoked is owed from now on.
         """
-        left = [id_ for id_ in dict.fromkeys(ids) if id_ not in self.ids]
+        ours = frozenset(self.ids)
+        left = [id_ for id_ in dict.fromkeys(ids) if id_ not in ours]
         for id_ in left:
             self.add(f"left {id_}", id_, "")
         await self.end_each(f"left {id_}" for id_ in left)

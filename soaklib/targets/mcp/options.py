@@ -52,7 +52,8 @@ class MCPOptions(BaseModel):
     era
         In which form.
     version
-        The protocol's revision; the era's newest by default.
+        The protocol's revision; 2025-06-18 by default, which servers of other revisions speak too, and 2026-07-28 in
+        the stateless era.
     sessions
         How long a session is kept.
     calls_a_session
