@@ -30,9 +30,10 @@ from soaklib.analysis.verdicts.endpoints import (
     endpoint_query,
     endpoint_series,
     generator_lag_ms,
-    not_judged,
     series_level,
+    window_s,
 )
+from soaklib.analysis.verdicts.masks import calls_not_judged, readings_not_judged
 from soaklib.analysis.verdicts.memory import (
     LEAST_MEMORY_WALL_S,
     OBVIOUS_WALL_S,
@@ -212,7 +213,7 @@ def _of_endpoint(run: Run, endpoint: Endpoint) -> Verdict:
     """Judge an endpoint of the load: as bad as its worst tool, chance alarms of several tools allowed for (Holm)."""
     name, query = f"no drift in {endpoint.name}", endpoint_query(run, endpoint)
     threshold = _within_share(run, endpoint)
-    series, mask = endpoint_series(run, endpoint), not_judged(run)
+    series, mask = endpoint_series(run, endpoint), calls_not_judged(run, window_s(run))
     if endpoint is FIRST_TOKEN:  # a tool that streams nothing has none
         series = series.filter(pl.col("n").sum().over("tool") > 0)
     tools = series["tool"].unique(maintain_order=True).to_list()
@@ -272,7 +273,7 @@ def _of_gauge(run: Run, gauge: _Gauge, query: str) -> Verdict:
     if readings.is_empty() and not gauge.least_wall_s:
         return Verdict(gauge.name, None, threshold, 0, None, None, State.NOT_APPLICABLE, gauge.absent, query)
     judged = longest_lived(readings)
-    series, observed_s, processes = judged
+    series, observed_s, processes, _ = judged
     of = f" of the longest of {processes} processes{_anew(run, gauge, readings)}" if processes > 1 else ""
     seen = f"{observed_s / 60:.1f} wall minutes of readings{of}"
     too_short = Verdict(
@@ -285,7 +286,7 @@ def _of_gauge(run: Run, gauge: _Gauge, query: str) -> Verdict:
     found = _found(series, drifts, gauge.margin)
     if observed_s < gauge.least_wall_s and not (found.state == State.FAIL and found.is_obvious):
         return too_short
-    found = _and_late(run, gauge, series, found)
+    found = _and_late(readings_not_judged(run, judged.lane), gauge, series, found)
     if found.state == State.PASS and (said := untold_of_the_run(drifts, series, readings, gauge.margin, gauge.unit)):
         found = found._replace(state=State.INSUFFICIENT, detail=f"{said} {found.detail}")
     if drifts.on_floors and not gauge.is_own:
@@ -294,9 +295,8 @@ def _of_gauge(run: Run, gauge: _Gauge, query: str) -> Verdict:
     return Verdict(gauge.name, found.change, threshold, found.n, found.low, found.high, found.state, detail, query)
 
 
-def _and_late(run: Run, gauge: _Gauge, series: pl.DataFrame, found: _Found) -> _Found:
+def _and_late(mask: pl.DataFrame, gauge: _Gauge, series: pl.DataFrame, found: _Found) -> _Found:
     """Give the worst of a slope, a step, and the slope of what began late."""
-    mask = not_judged(run)
     found = _worse(found, level(series, margin=gauge.margin, mask=mask, floor=gauge.floor))
     if found.state == State.FAIL:
         return found
