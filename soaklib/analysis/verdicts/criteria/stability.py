@@ -135,7 +135,10 @@ def no_drift_in_event_loop_lag(run: Run) -> Verdict:
 
 def no_spike_at_rotations(run: Run) -> Verdict:
     """Do calls fail more in the minute after a token rotation, all rotations together, than at placebo times?"""
-    name, threshold = "no error spike at rotations", f"failures within the placebo band, or below {_LEAST_ERRORS}"
+    name, threshold = (
+        "no error spike at rotations",
+        f"failures within the placebo band, or below {_LEAST_ERRORS} failures",
+    )
     query = (
         "soaklib.aligned(run, 'TOKENS_ROTATED', window_s=240, step_s=60, leave_out=soaklib.planned_windows(run))"
         "  # measure = 'failures', offset_s = 0; its selects: calls and events"
@@ -368,7 +371,7 @@ def _within_share(run: Run, endpoint: Endpoint) -> str:
         return f"{_within(most, endpoint.unit)} for each tool"
     least = float(getattr(run.thresholds, endpoint.floor))
     share = run.thresholds.drift_share
-    bounds = f"{least:g} at least, {most:g} {endpoint.unit} at most"
+    bounds = f"{least:g} {endpoint.unit} at least, {most:g} {endpoint.unit} at most"
     return f"ok calls: change within {share:g} % of each tool's level over the run, {bounds}"
 
 
