@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -180,3 +181,37 @@ def test_a_gateway_gets_an_environment_of_its_own(checkout):
     assert install.startswith("uv pip install --quiet --python .gateways/some/bin/python --compile-bytecode")
     assert install.endswith("--requirement scripts/gateways/some/requirements.txt")
     assert checkout.set_up("gateways", "some") == []
+
+
+PROGRAMS = ("bash", "cat", "cksum", "dirname", "env", "grep", "mkdir", "nice", "sh", "sleep", "touch", "tr")
+
+
+@pytest.mark.parametrize("has_flock", [True, False], ids=["by flock", "where there is none, by Python"])
+def test_of_two_at_once_the_second_waits_for_the_first(checkout, has_flock):
+    """And then finds all done: two that install into one environment would leave half of each."""
+    machine, go, said = (checkout.folder / name for name in ("machine", "go", "said"))
+    machine.mkdir()
+    for name in PROGRAMS:
+        (machine / name).symlink_to(shutil.which(name))
+    real = {"flock": shutil.which("flock"), "python3": sys.executable} if has_flock else {"python3": sys.executable}
+    for name, program in real.items():
+        (machine / name).write_text(f'#!/bin/sh\necho "{name} $*" >>"{said}"\nexec "{program}" "$@"\n')
+        (machine / name).chmod(0o755)
+    checkout.has("uv", f'while [ ! -e "{go}" ]; do sleep 0.01; done')
+    said.write_text("")
+    at_once = [checkout.folder / "scripts" / "setup"]
+    asks = "flock 9" if has_flock else "fcntl.flock(9, "
+
+    def both_have_come():
+        words = said.read_text()
+        return 2 in {words.count(" install "), words.count(asks)}
+
+    with subprocess.Popen(at_once, env={"PATH": str(machine)}) as first:
+        while " install " not in said.read_text():
+            assert first.poll() is None
+        with subprocess.Popen(at_once, env={"PATH": str(machine)}) as second:
+            while not both_have_come():
+                assert second.poll() is None
+            go.touch()
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert said.read_text().count(" install ") == 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import math
+from typing import TYPE_CHECKING, Any, Final
 
 from soaklib.charts.legend import legend_below
 from soaklib.charts.looks import BLACK, GREY, LIGHT, VERMILLION
@@ -30,7 +31,9 @@ def run_comparison(frame: pl.DataFrame, *, ax: Axes) -> Axes:
     ----------
     frame
         As :func:`soaklib.compare` gives it: ``endpoint``, ``unit``, ``a``, ``b``, ``difference``, ``low``, ``high``,
-        ``margin``, ``state``. An endpoint that could not be compared has a row and no point.
+        ``margin``, ``state``. An endpoint that could not be compared has a row and no point; one whose margin or
+        difference cannot be drawn has a row that says why. A bound that is not known, or infinite, is an arrow out of
+        the picture.
     ax
         Where to draw.
 
@@ -48,15 +51,27 @@ def run_comparison(frame: pl.DataFrame, *, ax: Axes) -> Axes:
     band = ax.axvspan(-1.0, 1.0, color=LIGHT, linewidth=0, zorder=0)
     ax.axvline(0.0, color=BLACK, linewidth=0.6, zorder=1)
     shown: dict[str, Artist] = {"within the margin": band}
-    reach = _LEAST_REACH
+    drawn = []
     for row, line in enumerate(frame.iter_rows(named=True)):
         if line["difference"] is None:
             continue
-        middle, low, high = (line[name] / line["margin"] for name in ("difference", "low", "high"))
-        colour, marker = _STATES[line["state"]]
-        ax.plot([low, high], [row, row], color=colour, linewidth=1.2, zorder=2, gid="interval")
-        shown[line["state"]] = ax.plot(middle, row, marker, color=colour, zorder=3, gid=line["state"])[0]
-        reach = max(reach, 1.1 * abs(low), 1.1 * abs(high))
+        if (why := _undrawable(line)) is not None:
+            ax.text(
+                0.5, row, why, transform=ax.get_yaxis_transform(), horizontalalignment="center",
+                verticalalignment="center", style="italic", gid="undrawable", zorder=4,
+            )  # fmt: skip
+            continue
+        drawn.append((row, line["state"], *_in_margins(line)))
+    reach = max([_LEAST_REACH, *(1.1 * abs(end) for _, _, *ends in drawn for end in ends if math.isfinite(end))])
+    for row, state, middle, low, high in drawn:
+        colour, marker = _STATES[state]
+        ends = [max(low, -reach), min(high, reach)]
+        ax.plot(ends, [row, row], color=colour, linewidth=1.2, zorder=2, gid="interval")
+        for end, arrow in ((low, "<"), (high, ">")):
+            if math.isinf(end):
+                # within the frame, since a marker on its edge is half cut off
+                ax.plot(math.copysign(0.98 * reach, end), row, arrow, color=colour, zorder=3, gid="open")
+        shown[state] = ax.plot(middle, row, marker, color=colour, zorder=3, gid=state)[0]
     ax.set_xlim(-reach, reach)
     ax.set_yticks(range(frame.height), [_name(line) for line in frame.iter_rows(named=True)])
     ax.set_ylim(max(1, frame.height) - 0.5, -0.5)
@@ -68,6 +83,24 @@ def run_comparison(frame: pl.DataFrame, *, ax: Axes) -> Axes:
         note(ax, "nothing could be compared")
     legend_below(ax, list(shown.values()), list(shown))
     return ax
+
+
+def _undrawable(line: dict[str, Any]) -> str | None:
+    """Say why a row cannot be drawn in margins; None where it can."""
+    if not 0 < line["margin"] < math.inf:
+        return f"the margin is {line['margin']:g}: nothing can be measured in it"
+    if not math.isfinite(line["difference"]):
+        return f"the difference is {line['difference']:g}"
+    return None
+
+
+def _in_margins(line: dict[str, Any]) -> tuple[float, float, float]:
+    """Give difference and bounds in margins; a bound that is not known is as far as can be."""
+    low, high = (
+        open_end if line[name] is None or math.isnan(line[name]) else line[name] / line["margin"]
+        for name, open_end in (("low", -math.inf), ("high", math.inf))
+    )
+    return line["difference"] / line["margin"], low, high
 
 
 def _name(line: dict[str, object]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from soaklib.charts.windows import need
 from soaklib.records import State
 from soaklib.records.moments import soak_text
+from soaklib.records.units import unit_behind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,7 +141,7 @@ def verdict_table(verdicts: pl.DataFrame) -> VerdictTable:
     """
     need(verdicts, _COLUMNS, "soaklib.criteria(run)")
     rows = [
-        (state, name, _measured(measure, low, high), threshold, f"{n:,}", detail)
+        (state, name, _measured(name, measure, low, high), threshold, f"{n:,}", detail)
         for state, name, measure, low, high, threshold, n, detail in verdicts.select(_COLUMNS).iter_rows()
     ]
     order = list(_SIGNS)
@@ -169,11 +170,11 @@ def event_table(events: pl.DataFrame) -> EventTable:
     )
 
 
-def _measured(measure: float | None, low: float | None, high: float | None) -> str:
+def _measured(name: str, measure: float | None, low: float | None, high: float | None) -> str:
     if measure is None:
         return "nothing"
     interval = "" if low is None or high is None else f" ({_number(low)} to {_number(high)})"
-    return _number(measure) + interval
+    return f"{_number(measure)} {unit_behind(name, measure)}".rstrip() + interval
 
 
 def _number(value: float) -> str:

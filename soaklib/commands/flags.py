@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import NoReturn
 
-__all__ = ["Flags"]
+__all__ = ["Flags", "number_from_0", "seconds_from_0"]
 
 
 class Flags(argparse.ArgumentParser):
@@ -31,6 +33,26 @@ class Flags(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, in one line, and end with the code for bad usage."""
         self.exit(ExitCode.USAGE, f"{self.prog}: {message}; --help tells more\n")
+
+
+def seconds_from_0(text: str) -> float:
+    """Read a time in seconds: a number from 0 that is not infinite."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        msg = f"{text!r} is no time in seconds: a number from 0"
+        raise argparse.ArgumentTypeError(msg)
+    return seconds
+
+
+def number_from_0(text: str) -> int:
+    """Read a whole number from 0."""
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        msg = f"{text!r} is no whole number from 0"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:

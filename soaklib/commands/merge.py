@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from soaklib.analysis.measures.generator import missed_by_lane
 from soaklib.analysis.sources.run import open_run
-from soaklib.commands.flags import Flags
+from soaklib.commands.flags import Flags, number_from_0
 from soaklib.commands.folder import make_private
 from soaklib.commands.process import command
 from soaklib.errors import ExitCode, RunError, SoaklibError
@@ -71,7 +71,7 @@ def flags() -> Flags:
     )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="the run's folder, where lanes alone are merged")
     parser.add_argument(
-        "--lost", metavar="I", action="append", default=[], type=int,
+        "--lost", metavar="I", action="append", default=[], type=number_from_0,
         help="lane I's files are gone for good: its slots are missed; for each such lane once",
     )  # fmt: skip
     parser.add_argument("--no-judge", dest="judge", action="store_false", help="leave out the verdicts")

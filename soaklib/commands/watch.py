@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.sources.run import is_being_written, open_run
-from soaklib.commands.flags import Flags
+from soaklib.commands.flags import Flags, seconds_from_0
 from soaklib.commands.process import command, find_folder, run_on_the_fastest_loop
 from soaklib.errors import ExitCode
 from soaklib.page.server import PageServer
@@ -36,7 +36,10 @@ def flags() -> Flags:
     parser.add_argument("run", metavar="RUN", help="folder or id of a run, or 'latest'")
     parser.add_argument("--port", type=_port, default=0, metavar="P", help="port of the loopback [one that is free]")
     parser.add_argument(
-        "--until-idle", type=float, metavar="S", help="end when the run has ended and nobody looked for S seconds"
+        "--until-idle",
+        type=seconds_from_0,
+        metavar="S",
+        help="end when the run has ended and nobody looked for S seconds",
     )
     return parser
 

@@ -14,7 +14,7 @@ from soaklib.analysis.statistics.drift import drift
 from soaklib.analysis.verdicts.criteria import known_verdicts
 from soaklib.analysis.verdicts.criteria.let_through import let_through_sql
 from soaklib.analysis.verdicts.criteria.oracles import session_book
-from soaklib.analysis.verdicts.endpoints import not_judged
+from soaklib.analysis.verdicts.masks import readings_not_judged
 from soaklib.digests.frames import ALL_CALLS, memory_readings
 from soaklib.digests.process import process_readings
 from soaklib.targets.refusal_proofs import IS_REFUSED
@@ -102,7 +102,9 @@ def _memory(run: Run) -> Iterator[Measured]:
     if readings.is_empty():
         yield Measured("memory slope", "the gateway", None, unit="MiB an hour", detail="its memory was not read")
         return
-    found = drift(in_soak_time(readings), mask=not_judged(run), floor=True)  # no margin: a table asks for the slope
+    found = drift(
+        in_soak_time(readings), mask=readings_not_judged(run), floor=True
+    )  # no margin: a table asks for the slope
     low, high = found.interval or (None, None)
     outside = process_readings(run)
     by = f"from outside, {outside['processes'].max()!s} processes" if outside.height else "as it exposes it itself"

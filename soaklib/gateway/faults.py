@@ -15,6 +15,8 @@ from typing import Literal
 
 Form = Literal["count", "level", "rate", "percent", "moment", "switch"]
 
+_MOST_DIGITS = 15  # of a count: none is more, and no number of so many digits is too long to read
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -144,7 +146,7 @@ def _parse_budget(fault: Fault, text: str) -> Budget:
     from_s = _number(fault, moment) if separator else 0.0
     if count.lower() in {"all", "on", "true"}:
         return Budget(None, from_s)
-    if count.isascii() and count.isdigit():
+    if count.isascii() and count.isdigit() and len(count) <= _MOST_DIGITS:
         return Budget(int(count), from_s)
     message = (
         f"The fault {fault.name} takes N, N@SECONDS, all or all@SECONDS, such as {fault.name}=3@600, not {text!r}."

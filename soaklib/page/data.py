@@ -17,13 +17,14 @@ from soaklib.analysis.measures.latency import first_token, latency
 from soaklib.analysis.measures.marks import marks
 from soaklib.analysis.measures.rates import outcome_counts, success_rate, tool_usage
 from soaklib.analysis.measures.so_far import success_so_far
+from soaklib.analysis.statistics.intervals import TAIL_OBSERVATIONS
 from soaklib.analysis.verdicts.criteria import judged_anew, known_verdicts
 from soaklib.analysis.verdicts.sensitivity import smallest_found
 from soaklib.analysis.verdicts.sentence import ORDER, verdict_sentence, verdict_word
-from soaklib.analysis.verdicts.units import CRITERION_UNITS, POINTS
 from soaklib.records import State, Verdict
 from soaklib.records.moments import soak_text
-from soaklib.reports.wording import SENTENCE, places_for, worded, worded_interval
+from soaklib.records.units import CRITERION_UNITS, unit_behind
+from soaklib.reports.wording import SAID_WITH_VALUE, SENTENCE, places_for, worded, worded_interval
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
@@ -38,6 +39,9 @@ _MOST_EVENTS: Final = 1000
 _EVENT: Final = ("soak_s", "name", "detail")
 _MOST_CALLS: Final = 50
 _WHOLE: Final = 100.0
+_HALF: Final = 0.5
+_LEAST_WINDOWS: Final = 6
+_ALL: Final = "all tools"
 _MOST_TEXT: Final = 400
 _LENGTHS: Final = {
     "1s": 1, "5s": 5, "10s": 10, "30s": 30, "1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "6h": 21600,
@@ -121,9 +125,12 @@ def _said(row: dict[str, Any]) -> dict[str, str]:
     """Word a criterion's measure, interval and threshold: no more digits than the interval warrants."""
     unit, low, high = CRITERION_UNITS.get(row["name"], ""), row["low"], row["high"]
     said = worded(row["measure"], unit, places_for(low, high))
-    points, between = (" pp" * (unit == POINTS and value is not None) for value in (row["measure"], low))
+    behind, between = (
+        f" {unit_behind(row['name'], value)}" * (unit not in SAID_WITH_VALUE and value is not None)
+        for value in (row["measure"], low if high is None else high)
+    )
     return {
-        "said": said + points, "said_interval": worded_interval(low, high, unit) + between,
+        "said": said + behind.rstrip(), "said_interval": worded_interval(low, high, unit) + between.rstrip(),
         "threshold": worded(row["threshold"], SENTENCE),
     }  # fmt: skip
 
@@ -131,28 +138,58 @@ def _said(row: dict[str, Any]) -> dict[str, str]:
 def _latencies(run: Run, every: str) -> list[dict[str, Any]]:
     """Give a series for every tool and for all together, every measure and quantile.
 
-    One has ``at_least`` where some of its values are lower bounds: they fall among calls that were given up.
+    A value that too few calls tell is null, as figures leave it out; where most are, that quantile comes by longer
+    windows. One has ``at_least`` where some of its values are lower bounds: they fall among calls that were given up.
     """
-    frames = [
-        (by, measured(run, every=every, by=by, quantiles=QUANTILES))
-        for by in ((), ("tool",))
-        for measured in (latency, first_token)
-    ]
     series = []
-    for by, frame in frames:
-        keys = [*by, "measure", "quantile"]
-        for key, part in frame.sort("soak_s").partition_by(keys, as_dict=True, maintain_order=True).items():
-            values = dict(zip(keys, key, strict=True))
-            bounds = ("at_least",) * bool(part["at_least"].any())
-            columns = part.select("soak_s", "n", *bounds, y="latency_ms", low="low_ms", high="high_ms")
-            series.append(
-                {
-                    "tool": str(values.get("tool", "all tools") or "none"), "measure": values["measure"],
-                    "percentile": f"p{round(100 * float(values['quantile']), 3):g}",
-                    "columns": _columns(columns),
-                }
-            )  # fmt: skip
+    for by in ((), ("tool",)):
+        for measured in (latency, first_token):
+            frames = {every: measured(run, every=every, by=by, quantiles=QUANTILES)}
+            for level in _told_by_few(frames[every]):
+                if (longer := _longer(run, every, frames[every], level)) is not None:
+                    frames[every] = frames[every].filter(pl.col("quantile") != level)
+                    own = measured(run, every=longer, by=by, quantiles=(level,))
+                    frames[longer] = pl.concat([own, *([frames[longer]] if longer in frames else [])])
+            for length, frame in frames.items():
+                series += _series(frame, by, length)
+    return sorted(series, key=lambda one: (one["tool"] != _ALL, one["tool"], one["measure"], one["percentile"]))
+
+
+def _series(frame: pl.DataFrame, by: tuple[str, ...], length: str) -> list[dict[str, Any]]:
+    """Give each tool's, measure's and quantile's own columns."""
+    keys = [*by, "measure", "quantile"]
+    # one rule for the page and the figures: what a quantile is told by
+    told = frame.with_columns(
+        pl.when("sufficient").then(name) for name in ("latency_ms", "low_ms", "high_ms", "at_least")
+    ).sort("soak_s")
+    series = []
+    for key, part in told.partition_by(keys, as_dict=True, maintain_order=True).items():
+        values = dict(zip(keys, key, strict=True))
+        bounds = ("at_least",) * bool(part["at_least"].any())
+        columns = part.select("soak_s", "n", *bounds, y="latency_ms", low="low_ms", high="high_ms")
+        series.append(
+            {
+                "tool": str(values.get("tool", _ALL) or "none"), "measure": values["measure"], "window": length,
+                "percentile": f"p{round(100 * float(values['quantile']), 3):g}", "columns": _columns(columns),
+            }
+        )  # fmt: skip
     return series
+
+
+def _told_by_few(frame: pl.DataFrame) -> list[float]:
+    """Give the quantiles that fewer than half of the windows have calls enough for."""
+    told = frame.group_by("quantile").agg(pl.col("sufficient").mean())
+    return told.filter(pl.col("sufficient") < _HALF)["quantile"].sort().to_list()
+
+
+def _longer(run: Run, every: str, frame: pl.DataFrame, level: float) -> str | None:
+    """Give the shortest longer window in which most have calls enough for a quantile; None where it leaves too few."""
+    usual = frame.filter(quantile=level)["n"].median()
+    if not isinstance(usual, float):
+        return None
+    needed_s = _LENGTHS[every] * TAIL_OBSERVATIONS / (min(level, 1 - level) * usual)
+    most_s = run.info.planned_soak_s / _LEAST_WINDOWS
+    return next((name for name, length_s in _LENGTHS.items() if needed_s <= length_s <= most_s), None)
 
 
 def _split(frame: pl.DataFrame, by: str, **columns: str) -> dict[str, dict[str, list[Any]]]:

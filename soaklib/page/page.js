@@ -120,7 +120,8 @@
       return page.success.soak_s.map((s, place) => row([page.run.id, hours(s), number(page.success.n[place]), number(page.success.y[place]),
         `${number(page.success.low[place])} – ${number(page.success.high[place])}`, at.has(s) ? atLeast(p99.columns, at.get(s)) + number(p99.columns.y[at.get(s)]) : "–"], "td", [2, 3, 5]));
     });
-    table("values", ["run", "soak time", "calls", "success, %", "95 % interval", "p99, ms"], rows, [2, 3, 5]);
+    const longer = new Set(pages.flatMap(page => page.latency.filter(one => one.tool === ALL && one.percentile === "p99" && one.window !== page.run.window).map(one => one.window)));
+    table("values", ["run", "soak time", "calls", "success, %", "95 % interval", ["p99, ms", ...longer].join(" in ")], rows, [2, 3, 5]);
   }
   const names = () => [...new Set(pages.flatMap(page => page.criteria.map(one => one.name)))];
   const of = (page, name) => page.criteria.find(one => one.name === name);
@@ -200,7 +201,7 @@
       made.push({panel: "success", name: who, columns: page.success, colour: colour(place), unit: "%", band: true, on: () => true});
       for (const one of page.latency) {
         if (several && one.tool !== ALL) continue;
-        made.push({panel: "latency", name: `${several ? page.run.id : one.tool} ${one.percentile}`, columns: one.columns, unit: "ms", dash: DASHES[one.percentile],
+        made.push({panel: "latency", name: `${several ? page.run.id : one.tool} ${one.percentile}${one.window === page.run.window ? "" : ` in ${one.window}`}`, columns: one.columns, unit: "ms", dash: DASHES[one.percentile],
           colour: several ? colour(place) : toolColour(one.tool), key: one.measure, measure: one.measure,
           on: () => one.measure === $("measure").value && !off.latency.has(one.tool) && !off.percentile.has(one.percentile)});
       }
@@ -337,7 +338,8 @@
     $("success-says").textContent = known.length ? `From ${number(Math.min(...known))} to ${number(Math.max(...known))} percent in ${known.length} windows.` : "No call yet.";
     const p99 = page.latency.find(one => one.tool === ALL && one.percentile === "p99" && one.measure === $("measure").value);
     const times = (p99?.columns.y ?? []).filter(value => value !== null);
-    $("latency-says").textContent = times.length ? `The 99th percentile goes from ${number(Math.min(...times))} to ${p99.columns.at_least?.includes(true) ? "at least " : ""}${number(Math.max(...times))} milliseconds.` : "No call yet.";
+    $("latency-says").textContent = times.length ? `The 99th percentile goes from ${number(Math.min(...times))} to ${p99.columns.at_least?.includes(true) ? "at least " : ""}${number(Math.max(...times))} milliseconds.`
+      : p99 ? "Too few calls for a 99th percentile." : "No call yet.";
     const changes = page.marks.filter(mark => mark.kind === "change");
     const words = name => name.toLowerCase().replaceAll("_", " ");
     $("strip-head").textContent = `Events, a row each: ${["all others", ...eventRows().map(words).reverse()].join("; ")}`;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple, Self
@@ -93,7 +94,7 @@ def abort_rule(value: str) -> str:
     if rule is None:
         msg = 'must have the form "success_rate < 50 for 10m"'
         raise ValueError(msg)
-    if not 0 < float(rule["floor"]) <= 100 or not float(rule["length"]):  # noqa: PLR2004 - percent
+    if not 0 < float(rule["floor"]) <= 100 or not 0 < float(rule["length"]) < math.inf:  # noqa: PLR2004 - percent
         msg = 'must be of more than 0 and at most 100 percent, for some time, as in "success_rate < 50 for 10m"'
         raise ValueError(msg)
     return value.strip()

@@ -5,6 +5,7 @@ A plan is a TOML file; :data:`DEFAULT_PLAN` is the one shipped with the package.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from functools import cached_property
 from importlib.resources import files
@@ -280,6 +281,9 @@ def load_plan(path: Path | None = None, *, is_rehearsal: bool = False) -> Plan:
         if is_rehearsal and isinstance(own, dict) and "changes" in own:
             always = _listed(content.get("changes", []), "changes")
             content["changes"] = always + _listed(own["changes"], "rehearsal.changes")
+        if (place := _not_finite(content)) is not None:
+            msg = f"--plan: {name}: {place}: Input should be a finite number"
+            raise SettingsError(msg)
         plan = Plan.model_validate(content)
     except (OSError, UnicodeDecodeError) as exc:
         msg = f"--plan: cannot read {name}: {exc}"
@@ -304,6 +308,20 @@ def _listed(changes: object, place: str) -> list[object]:
     return changes
 
 
+def _not_finite(content: object) -> str | None:
+    """Give the place of a number that JSON cannot hold, as a run keeps its plan; None where there is none.
+
+    Parts of a plan refuse it by themselves, but for what they hand on: options, parameters, bodies of requests.
+    """
+    if isinstance(content, float) and not math.isfinite(content):
+        return ""
+    inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in inner:
+        if (place := _not_finite(value)) is not None:
+            return f"{key}.{place}".removesuffix(".")
+    return None
+
+
 def _shows_nothing(plan: Plan, rehearsal: object) -> str | None:
     """Say what of a plan could never show anything; None where all may.
 
@@ -312,9 +330,17 @@ def _shows_nothing(plan: Plan, rehearsal: object) -> str | None:
     for change in plan.changes:
         if change.at >= 1 or (isinstance(change, LastingChange) and not change.lasts):
             return f"the change {change.do} has no time in which anything could be seen of it"
+    starts: dict[str, float] = {}
+    for at, phase in plan.phase_starts(1.0):
+        if phase in starts:
+            other = "before all changes" if phase == BASELINE_PHASE else f"from {starts[phase]:.4g} of the duration on"
+            return (
+                f"the phase from {at:.4g} of the duration on is called {phase!r}, as the one {other}: name it otherwise"
+            )
+        starts[phase] = at
     own = rehearsal.get("changes") if isinstance(rehearsal, dict) else None  # looked at in a rehearsal alone
     told = [change for change in own if isinstance(change, dict)] if isinstance(own, list) else []
-    phases = {name for _, name in plan.phase_starts(1.0)}
+    phases = set(starts)
     phases |= {text for change in told for key in ("phase", "phase_after") if isinstance(text := change.get(key), str)}
     callers = {operation.role for operation in plan.operations}
     for limit in plan.limits:

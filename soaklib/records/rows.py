@@ -242,7 +242,7 @@ class HealthTick(NamedTuple):
     connections_lost: int | None = None
 
 
-JUDGING: Final = 6
+JUDGING: Final = 7
 """Which way of judging verdicts are given by: it rises when one of the same data may be another than before.
 
 A run keeps the number beside its verdicts, in its ``environment`` under ``judged``; 1 is that of runs which keep none.

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 from soaklib.analysis.verdicts.sentence import ORDER, verdict_sentence
 from soaklib.errors import RecordingError
 from soaklib.records import State
+from soaklib.records.units import unit_behind
 from soaklib.reports.text_table import cell
 
 if TYPE_CHECKING:
@@ -61,13 +62,19 @@ def step_summary(run_id: str, criteria: Sequence[Mapping[str, Any]]) -> str:
         "|---|---|---:|---|---:|---|---|",
     ]
     for row in sorted(criteria, key=lambda row: ORDER[State(row["state"])]):
-        interval = "-" if row["low"] is None and row["high"] is None else f"{cell(row['low'])} to {cell(row['high'])}"
+        low, high = row["low"], row["high"]
+        interval = "-" if low is None and high is None else f"{cell(low)} to {_measure(row, 'high')}"
         values = (
-            f"{_SIGNS[State(row['state'])]} {row['state']}", row["name"], cell(row["measure"]), row["threshold"],
+            f"{_SIGNS[State(row['state'])]} {row['state']}", row["name"], _measure(row, "measure"), row["threshold"],
             cell(row["n"]), interval, row["detail"],
         )  # fmt: skip
         lines.append(f"| {' | '.join(_markdown(value) for value in values)} |")
     return "\n".join(lines) + "\n\n"
+
+
+def _measure(row: Mapping[str, Any], column: str) -> str:
+    """Give a number of a criterion with its unit behind it."""
+    return f"{cell(row[column])} {unit_behind(row['name'], row[column])}".rstrip()
 
 
 def tell_pipeline(

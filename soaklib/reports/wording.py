@@ -7,7 +7,17 @@ import math
 import re
 from typing import Final, TypeAlias
 
-__all__ = ["CLOCK", "NOT_KNOWN", "PERCENTILE", "SENTENCE", "Value", "places_for", "worded", "worded_interval"]
+__all__ = [
+    "CLOCK",
+    "NOT_KNOWN",
+    "PERCENTILE",
+    "SAID_WITH_VALUE",
+    "SENTENCE",
+    "Value",
+    "places_for",
+    "worded",
+    "worded_interval",
+]
 
 CLOCK: Final = "soak time"
 """Unit of a moment of the soak, soak seconds since its start; said as H+8:00."""
@@ -20,7 +30,9 @@ SENTENCE: Final = "sentence"
 
 NOT_KNOWN: Final = "\N{EN DASH}"
 _THIN: Final = "\N{NARROW NO-BREAK SPACE}"
-_SHOWN: Final = frozenset({"%", "ms", "s", "MiB", "MiB a soak-hour", "soak s", "soak h", "files", "US dollars"})
+SAID_WITH_VALUE: Final = frozenset(
+    {"%", "ms", "s", "MiB", "MiB a soak-hour", "soak s", "soak h", "files", "US dollars"}
+)
 """Units that are said with the value; all others (calls, rows) are said by the sentence around it."""
 
 _PERCENTS: Final = frozenset({"%", "percentage points"})
@@ -98,7 +110,7 @@ def _typeset(sentence: str) -> str:
 
 
 def _with_unit(number: str, unit: str) -> str:
-    return f"{number}{_THIN}{unit}" if unit in _SHOWN and number != NOT_KNOWN else number
+    return f"{number}{_THIN}{unit}" if unit in SAID_WITH_VALUE and number != NOT_KNOWN else number
 
 
 def _number(value: float, unit: str, places: int | None = None) -> str:

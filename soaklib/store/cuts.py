@@ -15,19 +15,24 @@ from soaklib.store.quoting import text_sql
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["IS_OF_A_CUT", "may_be_cut_sql"]
+__all__ = ["GATE_NUMBER", "IS_OF_A_CUT", "IS_OF_VERSION_1", "may_be_cut_sql"]
 
 IS_OF_A_CUT: Final = "contains(event_key, 'update-policy')"
 """Whether an event is of a cut; a run without any is asked no more."""
 
-_SAID: Final = r"""
+GATE_NUMBER: Final = r"nullif(regexp_extract(event_key, '^begun:change:(\d+):', 1), '')::INTEGER"
+"""Before which of the plan's changes a gate was; NULL of any other event."""
+IS_OF_VERSION_1: Final = "(event_key is null and change is null)"
+"""Whether a gate was written by version 1, so that its line alone says what it was before; one by hand has a key."""
+
+_SAID: Final = rf"""
     select name, at_us,
            nullif(regexp_extract(event_key, '^(again:)?(begun:)?change:(\d+):update-policy', 3), '')::INTEGER
     from events
     where name <> 'HEALTH_GATE_FAILED'
       and (regexp_matches(event_key, '^(again:)?(begun:)?change:\d+:update-policy')
-           or (name = 'HEALTH_GATE_PASSED' and starts_with(detail, 'before update-policy')))
-    order by at_us, name <> 'HEALTH_GATE_PASSED'"""
+           or (name = 'HEALTH_GATE_PASSED' and {IS_OF_VERSION_1} and starts_with(detail, 'before update-policy')))
+    order by at_us, name <> 'HEALTH_GATE_PASSED'"""  # noqa: S608 - our own words
 _REFUSED: Final = (EventName.CHANGE_FAILED, EventName.CHANGE_UNSUPPORTED)
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from soaklib.errors import RunError
 from soaklib.records import SUCCESS_SQL
 from soaklib.safety.memory import database_memory
-from soaklib.store.cuts import IS_OF_A_CUT, may_be_cut_sql
+from soaklib.store.cuts import GATE_NUMBER, IS_OF_A_CUT, IS_OF_VERSION_1, may_be_cut_sql
 from soaklib.store.scratch import spill_aside
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ _JUDGED: Final = """
 # From the gate before it on a call may meet chaos, though its event comes when the gateway has answered. off_us is NULL
 # while it is on, and where nobody lived to write down that it went off. What was taken back as a runner stopped, or as
 # the next one began, that one makes once more, in an event without a key: its end is that of the last time.
-# Of a run of version 1, whose events have no columns for it, the line says what it was done to.
+# Which change a gate was before its key says. Of a run of version 1, whose gates have none and whose events have no
+# columns for it, the line says that, and what it was done to.
 _IS_ON: Final = "name in ('CHAOS_MODE_ON', 'CHANGE_MADE')"
 _IS_CHAOS: Final = f"event_key like 'change:%' and {_IS_ON}"
 # One join with the few events that bound a window: a subquery for each of its ends takes longer to plan.
@@ -114,15 +115,17 @@ _CHAOS: Final = rf"""
     ),
     bounds as (
         select at_us, detail, name = 'HEALTH_GATE_PASSED' as is_gate,
+               {GATE_NUMBER} as number, {IS_OF_VERSION_1} as is_of_version_1,
                coalesce(subject, regexp_extract(detail, 'tool=(\S+)', 1)) as subject
         from events where name in ('HEALTH_GATE_PASSED', 'CHAOS_MODE_OFF', 'CHANGE_UNDONE')
     )
-    select number, tool, mode, coalesce(max(at_us) filter (is_gate), noted_us) as on_us,
+    select windows.number, tool, mode, coalesce(max(at_us) filter (is_gate), noted_us) as on_us,
            min(at_us) filter (not is_gate) as off_us
-    from windows left join made_again using (number) left join bounds
-      on case when is_gate then detail like 'before ' || what || ':%' and at_us <= noted_us
+    from windows left join made_again on made_again.number = windows.number left join bounds
+      on case when is_gate then at_us <= noted_us and (bounds.number = windows.number
+                                   or is_of_version_1 and detail like 'before ' || what || ':%')
               else at_us >= coalesce(again_us, noted_us) and bounds.subject = windows.subject end
-    group by number, tool, mode, noted_us"""  # noqa: S608 - our own words
+    group by windows.number, tool, mode, noted_us"""  # noqa: S608 - our own words
 # What is true of few runs is asked once, so that the views of the others need not look for it in every query.
 _TOLD: Final = ("name = 'RATE_LIMITED' and data is not null", _IS_CHAOS, IS_OF_A_CUT)
 _ARE_TOLD: Final = f"select {', '.join(f'coalesce(bool_or({said}), false)' for said in _TOLD)} from events"  # noqa: S608 - our own words

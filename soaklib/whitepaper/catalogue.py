@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from soaklib.analysis.verdicts.units import CRITERION_UNITS, POINTS
+from soaklib.records.units import CRITERION_UNITS, POINTS
 from soaklib.reports.run_report import QUERIES
 from soaklib.reports.wording import CLOCK, PERCENTILE, SENTENCE
 from soaklib.whitepaper.families import Family, Stated

@@ -25,21 +25,21 @@ _VERDICTS = pl.DataFrame(
 
 
 def test_rows_say_what_was_measured_and_required():
-    """Failures stand first; measures bear their interval, whole numbers no decimals; nothing measured is said."""
+    """Failures stand first; measures bear unit and interval, whole numbers no decimals; nothing measured is said."""
     assert charts.verdict_table(_VERDICTS).rows == (
         ("fail", "<b>odd</b>", "3", "all 3", "3", "2 of 3"),
         ("insufficient", "quota cut works", "nothing", "denials after", "0", "not made"),
-        ("pass", "success rate", "99.612 (99.570 to 99.650)", ">= 97 %", "108,267", "fine"),
+        ("pass", "success rate", "99.612 % (99.570 to 99.650)", ">= 97 %", "108,267", "fine"),
     )
 
 
 @pytest.mark.parametrize(
     ("measure", "low", "told"),
     [
-        (99.99996, 99.9991, "99.99996 (99.999 to 100)"),
-        (0.0004, 0.00001, "0.0004 (0.00001 to 100)"),
-        (1e-12, 0.0, "1e-12 (0 to 100)"),
-        (-0.04, -100.0, "-0.040 (-100 to 100)"),
+        (99.99996, 99.9991, "99.99996 % (99.999 to 100)"),
+        (0.0004, 0.00001, "0.0004 % (0.00001 to 100)"),
+        (1e-12, 0.0, "1e-12 % (0 to 100)"),
+        (-0.04, -100.0, "-0.040 % (-100 to 100)"),
     ],
 )
 def test_a_measure_that_is_not_whole_is_not_told_as_whole(measure, low, told):

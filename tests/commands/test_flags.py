@@ -5,9 +5,24 @@ import subprocess
 
 import pytest
 
-from soaklib.commands import changes, collect, compare, main, notebooks, report, run, sample, schedules, verify, weekly
+from soaklib.commands import (
+    changes,
+    collect,
+    compare,
+    main,
+    merge,
+    notebooks,
+    report,
+    run,
+    sample,
+    schedules,
+    verify,
+    watch,
+    weekly,
+)  # fmt: skip
 from soaklib.commands.completion import main as completion
 from soaklib.commands.completion import whole_parser
+from soaklib.commands.flags import seconds_from_0
 from soaklib.commands.main import COMMANDS
 from soaklib.gateway import server
 
@@ -45,6 +60,29 @@ def test_a_flag_that_is_like_none_is_told_to_be_none(capsys):
     """Nothing is suggested that is not near."""
     assert run.main(["--xyzzy"]) == 2
     assert capsys.readouterr().err.strip().endswith("there is no flag --xyzzy")
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e999", "-1", "-0.5", "soon", ""])
+def test_a_time_that_is_none_is_told_in_one_line(text, capsys):
+    """A page that is to end when nobody looked for nan seconds would never end, or at once."""
+    with pytest.raises(SystemExit, match="2"):
+        watch.main(["latest", f"--until-idle={text}"])
+    told = f"soaklib watch: argument --until-idle: {text!r} is no time in seconds: a number from 0; --help tells more\n"
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0", 0.0), ("1.5", 1.5), ("1e3", 1000.0)])
+def test_a_time_in_seconds_is_read(text, seconds):
+    """With a fraction or without."""
+    assert seconds_from_0(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["-1", "1.0", "nan", 5000 * "9", "\N{SUPERSCRIPT TWO}", ""])
+def test_a_lane_that_no_fleet_has_is_told_in_one_line(text, capsys):
+    """Lanes are numbered from 0."""
+    with pytest.raises(SystemExit, match="2"):
+        merge.main(["x", f"--lost={text}"])
+    assert f"argument --lost: {text!r} is no whole number from 0; --help" in capsys.readouterr().err
 
 
 def test_what_is_missing_is_told_in_one_line(capsys):

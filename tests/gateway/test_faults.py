@@ -50,6 +50,7 @@ def test_each_form_of_a_value(text, field, value):
     [
         (["no_such=1"], "There is no fault 'no_such'. The faults are: drop_increments, duplicate_increments"),
         (["drop_increments"], "The fault drop_increments needs a value: drop_increments=3@600."),
+        (["drop_increments=" + 5000 * "9"], "takes N, N@SECONDS, all or all@SECONDS, such as drop_increments=3@600"),
         (["drop_increments=-1"], "takes N, N@SECONDS, all or all@SECONDS, such as drop_increments=3@600, not '-1'"),
         (["drop_increments=1@soon"], "takes a number of at least 0, such as 3@600, not 'soon'"),
         (["leak_mb_per_hour=much"], "takes a number of at least 0, such as 12.5, not 'much'"),

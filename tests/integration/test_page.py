@@ -155,10 +155,10 @@ def _switch(page, group, name):
 
 def test_tools_kinds_and_percentiles_are_switched_on_and_off(page):
     """A line is there or not as its switch says, and its legend with it."""
-    assert _on(page, "latency") == ["all tools p50", "all tools p99"]
+    assert _on(page, "latency") == ["all tools p50", "all tools p99 in 1h"]
     _switch(page, "percentile", "p50")
     _switch(page, "latency", "openai")
-    assert _on(page, "latency") == ["all tools p99", "openai p99"]
+    assert _on(page, "latency") == ["all tools p99 in 1h", "openai p99"]
     _switch(page, "tool", "serpapi")
     assert _on(page, "tools") == ["gmail_send", "http_fetch", "openai"]
     _switch(page, "kind", "ok")

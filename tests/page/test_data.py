@@ -48,21 +48,43 @@ def test_the_success_series_is_that_of_the_public_function(run, data):
 
 
 def test_the_latency_series_are_those_of_the_public_function(run, data):
-    """Each tool's p99 of response time is that of soaklib.latency."""
-    frame = soaklib.latency(run, every="5m", quantiles=(0.99,)).filter(tool="openai", measure="response")
-    (found,) = (
-        one["columns"]
-        for one in data["latency"]
-        if (one["tool"], one["measure"], one["percentile"]) == ("openai", "response", "p99")
-    )
+    """Each tool's median of response time is that of soaklib.latency."""
+    frame = soaklib.latency(run, every="5m", quantiles=(0.5,)).filter(tool="serpapi", measure="response")
+    assert frame["sufficient"].all()
+    found = latencies(data)["serpapi", "response", "p50"]
     assert found["y"] == pytest.approx(frame["latency_ms"].to_list(), rel=1e-5)
     assert found["n"] == frame["n"].to_list()
+
+
+def latencies(data):
+    """(tool, measure, percentile) -> its columns, each once."""
+    told = {(one["tool"], one["measure"], one["percentile"]): one["columns"] for one in data["latency"]}
+    assert len(told) == len(data["latency"])
+    return told
+
+
+def test_a_percentile_of_too_few_calls_is_left_out_as_figures_leave_it_out(run, data):
+    """Each value that is drawn is of windows that soaklib.latency calls sufficient, and each of those is drawn."""
+    for every, percentile, quantile in (("5m", "p50", 0.5), ("15m", "p90", 0.9)):
+        frame = soaklib.latency(run, every=every, quantiles=(quantile,)).filter(tool="http_fetch", measure="service")
+        drawn = [value is not None for value in latencies(data)["http_fetch", "service", percentile]["y"]]
+        assert drawn == frame["sufficient"].to_list()
+    assert set(latencies(data)["gmail_send", "service", "p99"]["y"]) == {None}
+
+
+def test_what_windows_have_too_few_calls_for_comes_by_longer_ones(run, data):
+    """Five minutes of the sample have some 150 calls, and a 99th percentile takes a thousand."""
+    lengths = {(one["tool"], one["percentile"]): one["window"] for one in data["latency"]}
+    assert [lengths["all tools", percentile] for percentile in ("p50", "p90", "p99")] == ["5m", "5m", "1h"]
+    frame = soaklib.latency(run, every="1h", by=(), quantiles=(0.99,)).filter(measure="service")
+    found = latencies(data)["all tools", "service", "p99"]
+    assert found["y"] == pytest.approx(frame["latency_ms"].to_list(), rel=1e-5)
 
 
 def test_a_percentile_among_calls_that_were_given_up_is_a_bound(tmp_path):
     """Which of a series' values are lower bounds is told, and nothing of a series that has none."""
     lost = {"kind": "timeout", "status": None, "reason": "read_timeout", "done_at_us": 30_000_000}
-    rows = [outcome(n, **(lost if n % 10 == 0 else {})) for n in range(100)]
+    rows = [outcome(n, **(lost if n % 10 == 0 else {})) for n in range(1000)]
     written_run(tmp_path, plan=load_plan(), rows=rows)
     with soaklib.open_run(tmp_path) as run:
         told = {
@@ -92,7 +114,7 @@ def test_a_measure_is_said_with_its_unit_and_no_more_digits_than_its_interval_wa
     assert said["success rate"] == ("99.66\u202f%", "99.55 to 99.75\u202f%")
     assert said["no drift in latency (median)"] == ("\u22120.04\u202fms", "\u22120.21 to 0.14\u202fms")
     assert said["full duration"] == ("24\u202fsoak h", "\u2013")
-    assert said["every slot accounted for"] == ("34,560", "\u2013")
+    assert said["every slot accounted for"] == ("34,560 slots", "\u2013")
     thresholds = {row["name"]: row["threshold"] for row in data["criteria"]}
     assert thresholds["success rate"] == "\u2265 97\u202f%"
     assert said["no drift in errors"][0] == "0 pp"

@@ -70,6 +70,23 @@ def test_planned_calls_follow_share_rate_and_time():
         ('action = "openai:chat"\nplanned', 'action = "openai:embed"\nplanned', "has none on it"),
         ("pct = 50", "pct = 500", "changes.1.chaos.pct: Input should be less than or equal to 100"),
         ("[intervals]", "[intervals", "is no TOML"),
+        ("[intervals]", "[target]\nstall_s = inf\n[intervals]", "target.stall_s: Input should be a finite number"),
+        (
+            "[roles.engager]", "[[probes]]\nparams={a=[{b=nan}]}\n[roles.engager]",
+            "probes.0.params.a.0.b: Input should be a finite number",
+        ),
+        (
+            'phase = "quota cut"', 'phase = "chaos"',
+            "the phase from 0.6667 of the duration on is called 'chaos', as the one from 0.5 of the duration on: name",
+        ),
+        (
+            'phase = "credentials rotated"', 'phase = "after chaos"',
+            "the phase from 0.5208 of the duration on is called 'after chaos', as the one from 0.3333 of the duration",
+        ),
+        (
+            'phase_after = "after chaos"', 'phase_after = "baseline"',
+            "the phase from 0.5208 of the duration on is called 'baseline', as the one before all changes: name it",
+        ),
         ('lasts = "1/48"\ntool = "openai"', 'lasts = "1/48"\ntool = "opnai"', "chaos is on 'opnai', which no"),
         ('at = "1/3"\ntool = "openai"', 'at = "1/3"\ntool = "x"', "the change rotate-credentials is on 'x', which no"),
         (

@@ -59,7 +59,13 @@ def test_another_form_is_refused_with_the_right_one(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["success_rate < 0 for 10m", "success_rate < 100.5 for 10m", "success_rate < 50 for 0m"]
+    "text",
+    [
+        "success_rate < 0 for 10m",
+        "success_rate < 100.5 for 10m",
+        "success_rate < 50 for 0m",
+        f"success_rate < 50 for {400 * '9'}m",
+    ],
 )
 def test_a_condition_that_is_never_or_always_met_is_refused(text):
     """None is below 0, each is below 101, and no stretch of no length is looked at; the edge itself is taken."""

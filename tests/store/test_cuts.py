@@ -43,6 +43,9 @@ _AGAIN = Event(80, "HEALTH_GATE_PASSED", "before update-policy: healthy", f"begu
         ([_GATE, _MADE], 40),
         ([_MADE], 60),
         ([_GATE._replace(key=None), _MADE], 40),
+        ([_GATE._replace(key="inbox:1"), _MADE], 60),
+        ([_GATE._replace(key=None, change="update-policy"), _MADE], 60),
+        ([_GATE._replace(detail="all is well"), _MADE], 40),
         ([_GATE, Event(60, "CHANGE_UNCERTAIN", "update-policy: no answer", _KEY)], 40),
         ([_GATE], 40),
         ([_GATE, _REFUSED], None),
@@ -52,7 +55,8 @@ _AGAIN = Event(80, "HEALTH_GATE_PASSED", "before update-policy: healthy", f"begu
         ([_GATE, _MADE, _AGAIN, _REFUSED._replace(at_us=90, key=f"again:begun:{_KEY}:2")], 40),
         ([_MADE._replace(key="change:99:update-policy")], None),
     ],
-    ids=["none", "made", "no gate", "version 1", "answer lost", "runner died", "refused", "unsupported", "gate failed",
+    ids=["none", "made", "no gate", "version 1", "by hand", "of no key", "in other words",
+         "answer lost", "runner died", "refused", "unsupported", "gate failed",
          "made once more", "refused once more", "of no plan"],
 )  # fmt: skip
 def test_a_call_may_be_denied_from_the_gate_before_the_cut_on(tmp_path, events, from_us):

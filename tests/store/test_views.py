@@ -112,6 +112,21 @@ def test_chaos_may_be_met_from_the_last_gate_before_it_to_the_first_end_after_it
     assert windows.fetchall() == [(3, 200, 500)]
 
 
+def test_a_gate_of_today_is_told_by_its_key_and_not_by_its_words(reader):
+    """What its line says is for people: of version 1 alone, which wrote no key, it says what the gate was before."""
+    gate, to = EventName.HEALTH_GATE_PASSED, {"change": "chaos", "subject": "serpapi"}
+    events = [
+        Event(100, gate, "in other words", "begun:change:3:chaos", **to),
+        Event(200, gate, "before chaos: ok", "inbox:1"),
+        Event(220, gate, "before chaos: ok", "begun:change:4:chaos", change="chaos", subject="openai"),
+        Event(240, gate, "before chaos: ok", None, **to),
+        Event(300, EventName.CHAOS_MODE_ON, "on", "change:3:chaos", **to),
+        Event(500, EventName.CHAOS_MODE_OFF, "off", None, **to),
+    ]
+    windows = reader([call(0, 0, 500)], [0], events).execute("select number, on_us, off_us from chaos_windows")
+    assert windows.fetchall() == [(3, 100, 500)]
+
+
 @pytest.mark.parametrize(("ends", "off_us"), [((400, 900), 900), ((900,), 900), ((400,), None)])
 def test_chaos_that_a_resumed_runner_made_once_more_ends_with_its_last_time(reader, ends, off_us):
     """Its event has no key then; that of a hand, or of another tool, is none of it, nor is that of the next chaos."""

@@ -53,11 +53,14 @@ class Readings(NamedTuple):
         Wall seconds from reading to reading, without the holes in which nobody read.
     processes
         How many there were, of which this is the one that was read for longest.
+    lane
+        Which lane of a fleet read it, of itself; None for what the one sender read, or the conductor.
     """
 
     series: pl.DataFrame
     observed_s: float
     processes: int
+    lane: int | None
 
 
 class Start(NamedTuple):
@@ -181,7 +184,7 @@ def generator_query(column: str, scale: float = 1.0) -> str:
     """Give the SQL of what the runner wrote of itself, each segment of a lane a process; as :func:`gateway_query`."""
     return f"""
         select at_us, soak_seconds(at_us) as soak_s, {column} * {scale!r} as "value",
-               (coalesce(segment, 0) + 65536 * (coalesce(health.lane, -1) + 1))::DOUBLE as process
+               (coalesce(segment, 0) + 65536 * (coalesce(health.lane, -1) + 1))::DOUBLE as process, health.lane
         from runner_health health asof left join segments
           on coalesce(health.lane, -1) = coalesce(segments.lane, -1) and at_us >= started_at_us
         order by at_us"""  # noqa: S608 - a column's name
@@ -193,15 +196,16 @@ def longest_lived(readings: pl.DataFrame) -> Readings:
     Parameters
     ----------
     readings
-        ``at_us``, ``soak_s``, ``value``, ``process``.
+        ``at_us``, ``soak_s``, ``value``, ``process``, and ``lane`` where lanes read themselves.
     """
     if readings.is_empty():
-        return Readings(in_soak_time(readings.select("soak_s", "value")), 0.0, 0)
+        return Readings(in_soak_time(readings.select("soak_s", "value")), 0.0, 0, None)
     parts = [part.sort("at_us") for part in readings.partition_by("process", maintain_order=True)]
     observed = [_observed_s(part["at_us"]) for part in parts]
     longest = max(range(len(parts)), key=observed.__getitem__)
     series = in_soak_time(parts[longest].select("soak_s", "value"))
-    return Readings(series, observed[longest], len(parts))
+    lane = parts[longest]["lane"][0] if "lane" in readings.columns else None
+    return Readings(series, observed[longest], len(parts), lane)
 
 
 def starts_seen(readings: pl.DataFrame) -> list[Start]:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
-from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.measures.metrics import in_soak_time
 from soaklib.analysis.measures.windows import OF_PARTIALS
 from soaklib.analysis.statistics.daily import covers_the_day, returns_to_its_start
 from soaklib.analysis.statistics.drift import drift
+from soaklib.analysis.verdicts.masks import calls_not_judged
 from soaklib.analysis.verdicts.reference import kept_days
 from soaklib.store.partials import has_whole_cells
 
@@ -40,7 +40,6 @@ __all__ = [
     "endpoint_series",
     "endpoint_trends",
     "generator_lag_ms",
-    "not_judged",
     "series_level",
     "window_s",
 ]
@@ -205,12 +204,6 @@ def _quantiles(run: Run, endpoint: Endpoint, quantile: float) -> pl.DataFrame:
     return pl.concat(parts).select("tool", "soak_s", "n", value=of_one)
 
 
-def not_judged(run: Run) -> pl.DataFrame:
-    """Give the planned and the invalid windows as a mask of series in soak time: drift is looked for outside them."""
-    invalid = run.sql("select start_s, end_s from invalid_windows")
-    return in_soak_time(pl.concat([planned_windows(run), invalid]))
-
-
 class EndpointTrends(NamedTuple):
     """What is drawn of an endpoint.
 
@@ -219,7 +212,8 @@ class EndpointTrends(NamedTuple):
     series
         As :func:`~soaklib.analysis.verdicts.endpoints.endpoint_series` gives it.
     trends
-        Tool -> its trend, judged as the criterion does: with its margin, without planned and invalid windows. The
+        Tool -> its trend, judged as the criterion does: with its margin, outside what
+        :func:`~soaklib.analysis.verdicts.masks.calls_not_judged` leaves out. The
         criterion allows for chance alarms of several tools on top of that.
     """
 
@@ -285,7 +279,7 @@ def endpoint_days(reference: Run, endpoint: Endpoint, judged: RunInfo) -> dict[s
         The run that is judged. Where both follow the clock, its times are those of the same time of day; of faster
         runs, those of the same soak time.
     """
-    series, mask = endpoint_series(reference, endpoint), not_judged(reference)
+    series, mask = endpoint_series(reference, endpoint), calls_not_judged(reference, window_s(reference))
     apart_s = (reference.info.started_utc - judged.started_utc).total_seconds() % _DAY_S
     shift_s = apart_s if reference.info.follows_the_clock and judged.follows_the_clock else 0.0
     margins = endpoint_margins(reference, endpoint, series)
@@ -333,7 +327,7 @@ def endpoint_trends(run: Run, endpoint: Endpoint, *, reference: Run | None = Non
         see :func:`endpoint_days`. None for the one that is kept with the run. A tool that it lacks is judged without.
     """
     series = endpoint_series(run, endpoint)
-    mask = not_judged(run)
+    mask = calls_not_judged(run, window_s(run))
     parts, margins = _by_tool(series), endpoint_margins(run, endpoint, series)
     days = days_beside(run, endpoint, parts, reference)
     trends = {

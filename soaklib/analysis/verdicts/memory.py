@@ -15,7 +15,7 @@ import numpy as np
 from soaklib.analysis.measures.meanings import series_of
 from soaklib.analysis.measures.processes import Readings, gateway_query, generator_query, longest_lived
 from soaklib.analysis.statistics.drift import drift
-from soaklib.analysis.verdicts.endpoints import not_judged
+from soaklib.analysis.verdicts.masks import readings_not_judged
 from soaklib.errors import SettingsError
 from soaklib.targets.base import Meaning
 
@@ -71,13 +71,13 @@ def gauge_trend(run: Run, readings: Readings, *, margin: float, floor: bool) -> 
     Parameters
     ----------
     run
-        The run, whose planned and invalid windows are left out.
+        The run, of which planned windows are left out, and those in which the reader was late.
     readings
         As :func:`~soaklib.analysis.measures.processes.longest_lived` gives them.
     margin, floor
         As for :func:`soaklib.analysis.statistics.drift.drift`.
     """
-    trend = drift(readings.series, margin=margin, mask=not_judged(run), floor=floor)
+    trend = drift(readings.series, margin=margin, mask=readings_not_judged(run, readings.lane), floor=floor)
     return GaugeTrend(readings.series, trend, readings.observed_s, readings.processes)
 
 

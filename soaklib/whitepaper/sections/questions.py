@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.verdicts.units import POINTS
+from soaklib.records.units import unit_behind
+from soaklib.reports.wording import SAID_WITH_VALUE
 from soaklib.whitepaper.document import Cell, Column, Stated, Table, Words
 from soaklib.whitepaper.prose import joined
 
@@ -76,8 +77,10 @@ def _name(row: Row) -> Text:
 
 def _row(writer: Writer, row: Row) -> tuple[Cell, ...]:
     measure = row.claims["measure"]
-    points = measure.unit == POINTS and measure.value is not None  # a sentence would say them itself
-    text = joined(writer.say("{row.measure}", row=row), (Words(" pp"),) * points)
+    value = measure.value if isinstance(measure.value, float) else None
+    # of a count a sentence would say it itself
+    behind = unit_behind(str(row.claims["name"].value), value) * (measure.unit not in SAID_WITH_VALUE)
+    text = joined(writer.say("{row.measure}", row=row), (Words(f" {behind}"),) * bool(behind))
     if measure.low is not None and measure.high is not None and measure.low < measure.high:
         text = joined(text, (Words(" ("),), writer.say("{row.measure:interval}", row=row), (Words(")"),))
     is_told_on_the_front = row.claims["state"].value in {"insufficient", "fail"}

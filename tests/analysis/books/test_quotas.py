@@ -122,6 +122,27 @@ def test_other_gateways_windows_are_shorter_by_the_speed_or_not(judged):
     assert (verdict.state, book.held) == ("pass", None), verdict
 
 
+@pytest.mark.parametrize(
+    ("keys", "before"),
+    [
+        (("begun:change:2:update-policy", "inbox:1"), 0),
+        ((None,), 0),
+        (("inbox:1",), 1),
+        (("begun:change:9:update-policy",), 1),
+    ],
+    ids=["and one by hand", "of version 1", "by hand alone", "of another change"],
+)  # fmt: skip
+def test_a_gate_is_told_by_its_key_what_it_is_before(judged, keys, before):
+    """From it on the cut explains a denial. What stands in its line is asked of version 1 alone, which had no keys."""
+    gates = [
+        Event((CUT_S - 90 + 60 * place) * SECOND, EventName.HEALTH_GATE_PASSED, "before update-policy: healthy", key)
+        for place, key in enumerate(keys)
+    ]
+    kept_after = fixed(0)
+    verdict, _ = judged(lambda second: kept_after(second) and second != CUT_S - 60, more=gates)
+    assert verdict.detail.startswith(f"{before} quota denials before the cut, "), verdict
+
+
 def of_two_roles():
     """Give the default plan with two roles that call one action, a quota of each, and a cut of each after the other."""
     plan = load_plan().model_dump(mode="json")

@@ -183,7 +183,7 @@ def test_no_reading_is_no_process(rehearsal):
     """Of nothing there is nothing."""
     with soaklib.open_run(rehearsal.folder) as run:
         empty = run.sql('select at_us, 0.0 as soak_s, 0.0 as "value", 0.0 as process from events where false')
-    assert longest_lived(empty)[1:] == (0.0, 0)
+    assert longest_lived(empty)[1:] == (0.0, 0, None)
 
 
 def test_chance_alarms_of_many_tools_are_allowed_for(rehearsal):

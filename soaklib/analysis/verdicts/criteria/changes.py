@@ -9,6 +9,7 @@ from soaklib.analysis.measures.token_lives import refused_tokens
 from soaklib.analysis.verdicts.criteria.wording import change_not_made, each, is_of_the_load, many, number, passed
 from soaklib.plan.changes import LastingChange, PolicyChange
 from soaklib.records import NOBODY_LIVED, EventName, State, Verdict
+from soaklib.store.cuts import GATE_NUMBER, IS_OF_VERSION_1
 
 if TYPE_CHECKING:
     from soaklib.analysis.measures.token_lives import RefusedTokens
@@ -20,12 +21,17 @@ __all__ = ["changes_made", "quota_cut_works", "tokens_rotate_unnoticed"]
 _LATE_END_WALL_S: Final = 5.0
 """Chaos that goes off so much later than planned, and than a breaker may take to recover, was not ended when due."""
 
-_CUTS: Final = r"""
-        with cuts as (
+_CUTS: Final = rf"""
+        with gates as (
+            select at_us, detail, {GATE_NUMBER} as number, {IS_OF_VERSION_1} as is_of_version_1
+            from events where name = 'HEALTH_GATE_PASSED'
+        ),
+        cuts as (
             select split_part(event_key, ':', 2)::INTEGER as number, at_us as cut_us,
                    plan->>('$.changes[' || number || '].role') as role,
-                   coalesce((select max(at_us) from events gate where name = 'HEALTH_GATE_PASSED'
-                             and detail like 'before update-policy:%' and gate.at_us <= events.at_us),
+                   coalesce((select max(gates.at_us) from gates where gates.at_us <= events.at_us
+                             and (gates.number = split_part(events.event_key, ':', 2)::INTEGER
+                                  or is_of_version_1 and gates.detail like 'before update-policy:%')),
                             at_us) as begun_us,
                    coalesce(data->>'action', regexp_extract(detail, 'action=(\S+)', 1)) as scope,
                    coalesce(data->>'limit', regexp_extract(detail, 'limit=(\d+)', 1))::BIGINT as most,
@@ -38,7 +44,7 @@ _CUTS: Final = r"""
         denials as (
             select role, tool || ':' || "action" as scope, planned_at_us, done_at_us from outcomes
             where kind = 'denied' and reason = 'quota'
-        )"""
+        )"""  # noqa: S608 - our own words
 _QUOTA_DENIALS: Final = rf"""{_CUTS}
         select number, scope, most,
                (select count(*) from denials where not exists (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import numpy as np
 import polars as pl
 
 from soaklib.analysis.measures.alignment import aligned, each_time
@@ -18,10 +17,7 @@ from soaklib.analysis.measures.processes import (
     tells_its_start,
     unplanned_starts,
 )
-from soaklib.analysis.statistics.drift import LEVEL, drift
-from soaklib.analysis.statistics.late import late_drift
-from soaklib.analysis.statistics.level import level
-from soaklib.analysis.statistics.multiplicity import adjusted
+from soaklib.analysis.verdicts.criteria.drifts import WORST_FIRST, found_of, judged_gauge, judged_tools
 from soaklib.analysis.verdicts.criteria.wording import is_asked_for, many, passed
 from soaklib.analysis.verdicts.endpoints import (
     ENDPOINTS,
@@ -30,9 +26,10 @@ from soaklib.analysis.verdicts.endpoints import (
     endpoint_query,
     endpoint_series,
     generator_lag_ms,
-    not_judged,
     series_level,
+    window_s,
 )
+from soaklib.analysis.verdicts.masks import calls_not_judged, readings_not_judged
 from soaklib.analysis.verdicts.memory import (
     LEAST_MEMORY_WALL_S,
     OBVIOUS_WALL_S,
@@ -47,8 +44,7 @@ from soaklib.targets.base import Meaning
 
 if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
-    from soaklib.analysis.statistics.drift import Drift
-    from soaklib.analysis.statistics.level import Level
+    from soaklib.analysis.verdicts.criteria.drifts import Found
     from soaklib.analysis.verdicts.endpoints import Endpoint
 
 __all__ = [
@@ -65,11 +61,6 @@ __all__ = [
 
 _LEAST_ERRORS: Final = 5
 _OPEN_FILES: Final = "process_open_fds"
-_STATES: Final = {"stable": State.PASS, "drift": State.FAIL, "inconclusive": State.INSUFFICIENT}
-_STATES_OF_LEVEL: Final = {"stable": State.PASS, "moved": State.FAIL, "inconclusive": State.INSUFFICIENT}
-_WORST_FIRST: Final = (State.FAIL, State.INSUFFICIENT, State.PASS)
-_RESAMPLES: Final = 999
-_RESAMPLES_A_TEST: Final = 100
 _MS_PER_S: Final = 1000.0
 
 
@@ -134,7 +125,10 @@ def no_drift_in_event_loop_lag(run: Run) -> Verdict:
 
 def no_spike_at_rotations(run: Run) -> Verdict:
     """Do calls fail more in the minute after a token rotation, all rotations together, than at placebo times?"""
-    name, threshold = "no error spike at rotations", f"failures within the placebo band, or below {_LEAST_ERRORS}"
+    name, threshold = (
+        "no error spike at rotations",
+        f"failures within the placebo band, or below {_LEAST_ERRORS} failures",
+    )
     query = (
         "soaklib.aligned(run, 'TOKENS_ROTATED', window_s=240, step_s=60, leave_out=soaklib.planned_windows(run))"
         "  # measure = 'failures', offset_s = 0; its selects: calls and events"
@@ -186,33 +180,11 @@ class _Gauge(NamedTuple):
     is_own: bool = False
 
 
-class _Found(NamedTuple):
-    """What was found of one series: a verdict's state, the change over it, bounds, points, a sentence, the margin."""
-
-    state: State
-    change: float | None
-    low: float | None
-    high: float | None
-    n: int
-    detail: str
-    margin: float
-
-    @property
-    def is_obvious(self) -> bool:
-        """Whether the whole interval lies beyond the margin."""
-        return self.low is not None and self.high is not None and min(abs(self.low), abs(self.high)) > self.margin
-
-    @property
-    def reach(self) -> float:
-        """The largest change that the interval leaves possible."""
-        return np.inf if self.low is None or self.high is None else max(abs(self.low), abs(self.high))
-
-
 def _of_endpoint(run: Run, endpoint: Endpoint) -> Verdict:
     """Judge an endpoint of the load: as bad as its worst tool, chance alarms of several tools allowed for (Holm)."""
     name, query = f"no drift in {endpoint.name}", endpoint_query(run, endpoint)
     threshold = _within_share(run, endpoint)
-    series, mask = endpoint_series(run, endpoint), not_judged(run)
+    series, mask = endpoint_series(run, endpoint), calls_not_judged(run, window_s(run))
     if endpoint is FIRST_TOKEN:  # a tool that streams nothing has none
         series = series.filter(pl.col("n").sum().over("tool") > 0)
     tools = series["tool"].unique(maintain_order=True).to_list()
@@ -221,21 +193,9 @@ def _of_endpoint(run: Run, endpoint: Endpoint) -> Verdict:
     parts = {tool: series.filter(tool=tool) for tool in tools}
     lag_ms = generator_lag_ms(run, endpoint)
     margins = {tool: endpoint.margin(run.thresholds, series_level(part), lag_ms) for tool, part in parts.items()}
-    resamples = max(_RESAMPLES, _RESAMPLES_A_TEST * len(tools))
     days = days_beside(run, endpoint, parts)
-    drifts = [
-        drift(part, margin=margins[tool], mask=mask, resamples=resamples, reference=days.get(tool))
-        for tool, part in parts.items()
-    ]
-    p_values = adjusted([np.nan if one.p_value is None else one.p_value for one in drifts]).tolist()
-    found = {
-        tool: _worse(
-            _found(part, one, margins[tool], p_value, len(tools)),
-            level(part, margin=margins[tool], mask=mask, tests=len(tools), reference=days.get(tool)),
-        )
-        for (tool, part), one, p_value in zip(parts.items(), drifts, p_values, strict=True)
-    }
-    state = next(state for state in _WORST_FIRST if any(one.state == state for one in found.values()))
+    found = judged_tools(parts, margins, mask=mask, days=days)
+    state = next(state for state in WORST_FIRST if any(one.state == state for one in found.values()))
     alike = [tool for tool, one in found.items() if one.state == state]
     tool = max(alike, key=lambda tool: found[tool].reach / found[tool].margin)
     worst = found[tool]
@@ -247,12 +207,12 @@ def _of_endpoint(run: Run, endpoint: Endpoint) -> Verdict:
     return Verdict(name, worst.change, threshold, worst.n, worst.low, worst.high, state, detail, query)
 
 
-def _others(judged: str, found: dict[str, _Found]) -> str:
+def _others(judged: str, found: dict[str, Found]) -> str:
     """Name the states of the tools beside the one whose numbers are shown."""
     words = {State.FAIL: "drifting", State.INSUFFICIENT: "not told", State.PASS: "stable"}
     by_state = {
         state: ", ".join(tool for tool, one in found.items() if one.state == state and tool != judged)
-        for state in _WORST_FIRST
+        for state in WORST_FIRST
     }
     said = "; ".join(f"{words[state]}: {tools}" for state, tools in by_state.items() if tools)
     return f" Also {said}." if said else ""
@@ -272,7 +232,7 @@ def _of_gauge(run: Run, gauge: _Gauge, query: str) -> Verdict:
     if readings.is_empty() and not gauge.least_wall_s:
         return Verdict(gauge.name, None, threshold, 0, None, None, State.NOT_APPLICABLE, gauge.absent, query)
     judged = longest_lived(readings)
-    series, observed_s, processes = judged
+    series, observed_s, processes, _ = judged
     of = f" of the longest of {processes} processes{_anew(run, gauge, readings)}" if processes > 1 else ""
     seen = f"{observed_s / 60:.1f} wall minutes of readings{of}"
     too_short = Verdict(
@@ -282,28 +242,17 @@ def _of_gauge(run: Run, gauge: _Gauge, query: str) -> Verdict:
     if observed_s < min(gauge.least_wall_s, OBVIOUS_WALL_S):
         return too_short
     drifts = gauge_trend(run, judged, margin=gauge.margin, floor=gauge.floor).trend
-    found = _found(series, drifts, gauge.margin)
+    found = found_of(series, drifts, gauge.margin)
     if observed_s < gauge.least_wall_s and not (found.state == State.FAIL and found.is_obvious):
         return too_short
-    found = _and_late(run, gauge, series, found)
+    mask = readings_not_judged(run, judged.lane)
+    found = judged_gauge(series, gauge.margin, drifts, mask=mask, floor=gauge.floor)
     if found.state == State.PASS and (said := untold_of_the_run(drifts, series, readings, gauge.margin, gauge.unit)):
         found = found._replace(state=State.INSUFFICIENT, detail=f"{said} {found.detail}")
     if drifts.on_floors and not gauge.is_own:
         found = _of_one_process(run, found)
     detail = f"{seen}: {found.detail}" if of else found.detail
     return Verdict(gauge.name, found.change, threshold, found.n, found.low, found.high, found.state, detail, query)
-
-
-def _and_late(run: Run, gauge: _Gauge, series: pl.DataFrame, found: _Found) -> _Found:
-    """Give the worst of a slope, a step, and the slope of what began late."""
-    mask = not_judged(run)
-    found = _worse(found, level(series, margin=gauge.margin, mask=mask, floor=gauge.floor))
-    if found.state == State.FAIL:
-        return found
-    late = late_drift(series, margin=gauge.margin, mask=mask, floor=gauge.floor)
-    if late is None:
-        return found
-    return _Found(State.FAIL, late.change, *late.interval, late.n, f"{late.detail} {found.detail}", found.margin)
 
 
 def _anew(run: Run, gauge: _Gauge, readings: pl.DataFrame) -> str:
@@ -314,7 +263,7 @@ def _anew(run: Run, gauge: _Gauge, readings: pl.DataFrame) -> str:
     return f" ({many(len(starts), 'start')} seen, {len(unplanned_starts(run, starts))} of them beside no change)"
 
 
-def _of_one_process(run: Run, found: _Found) -> _Found:
+def _of_one_process(run: Run, found: Found) -> Found:
     """Doubt floors that may be those of processes which died, where no start time tells one from the next."""
     if found.state != State.PASS or run.info.embedded or tells_its_start(run):
         return found
@@ -332,35 +281,6 @@ def _of_one_process(run: Run, found: _Found) -> _Found:
     return found._replace(state=State.INSUFFICIENT, detail=f"{said} {found.detail}")
 
 
-def _found(series: pl.DataFrame, drifts: Drift, margin: float, p_value: float | None = None, tools: int = 1) -> _Found:
-    """Turn the slope of a series into its change; `p_value` is that among several tools."""
-    hours = (series["at"][-1] - series["at"][0]).total_seconds() / 3600
-    low, high = drifts.interval or (None, None)
-    state, detail = _STATES[drifts.state], drifts.detail
-    if p_value is not None and tools > 1 and state == State.FAIL:
-        certain = p_value <= LEVEL
-        state = State.FAIL if certain else State.INSUFFICIENT
-        detail = f"{detail[:-1]}; among {tools} tools p = {p_value:.3f}{'' if certain else ', which chance may make'}."
-    if drifts.detectable is not None:
-        size = f"A change of {drifts.detectable:.3g}" if drifts.detectable else "Without any noise, any change"
-        detail = f"{detail} {size} would have been found."
-    change = None if drifts.slope_per_hour is None else drifts.slope_per_hour * hours
-    bounds = None if low is None else low * hours, None if high is None else high * hours
-    return _Found(state, change, *bounds, drifts.n, detail, margin)
-
-
-def _worse(found: _Found, moved: Level) -> _Found:
-    """Give the worse of a slope and a step: what fails late hardly turns a line."""
-    if moved.detectable:
-        found = found._replace(detail=f"{found.detail} A step of {moved.detectable:.3g} half way, too.")
-    state = _STATES_OF_LEVEL[moved.state]
-    if moved.interval is None or state == State.PASS or _WORST_FIRST.index(found.state) < _WORST_FIRST.index(state):
-        return found
-    if found.state == state:
-        return found._replace(detail=f"{found.detail} {moved.detail}")
-    return _Found(state, moved.change, *moved.interval, moved.n, f"{moved.detail} {found.detail}", found.margin)
-
-
 def _within_share(run: Run, endpoint: Endpoint) -> str:
     """Word the margin of an endpoint of each tool."""
     most = float(getattr(run.thresholds, endpoint.threshold))
@@ -368,7 +288,7 @@ def _within_share(run: Run, endpoint: Endpoint) -> str:
         return f"{_within(most, endpoint.unit)} for each tool"
     least = float(getattr(run.thresholds, endpoint.floor))
     share = run.thresholds.drift_share
-    bounds = f"{least:g} at least, {most:g} {endpoint.unit} at most"
+    bounds = f"{least:g} {endpoint.unit} at least, {most:g} {endpoint.unit} at most"
     return f"ok calls: change within {share:g} % of each tool's level over the run, {bounds}"
 
 
