@@ -71,12 +71,11 @@ def _by_requests(run: Run, query: str) -> Verdict:
     if counted is None:
         detail = "the gateway tells neither its start nor how many requests it counted"
         return Verdict(_NAME, None, _THRESHOLD, 0, None, None, State.NOT_APPLICABLE, detail, query)
-    falls, scrapes, watched_s = counted
-    if falls:
-        state = State.INSUFFICIENT
-        detail = f"its count of requests fell {many(falls, 'time')}, as that of a new process does; it tells no start"
+    if counted.falls:
+        state, fell = State.INSUFFICIENT, many(counted.falls, "time")
+        detail = f"its count of requests fell {fell}, as that of a new process does; it tells no start"
     else:
         state, detail = State.PASS, "its count of requests never fell; it tells no start"
-        if unwatched := _unwatched(run, watched_s):
+        if unwatched := _unwatched(run, counted.watched_s):
             state, detail = State.INSUFFICIENT, f"{detail}; {unwatched}"
-    return Verdict(_NAME, float(falls), _THRESHOLD, scrapes, None, None, state, detail, query)
+    return Verdict(_NAME, float(counted.falls), _THRESHOLD, counted.scrapes, None, None, state, detail, query)
