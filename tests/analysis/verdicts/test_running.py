@@ -53,6 +53,7 @@ def test_a_process_that_took_anothers_place_is_found(judged, statements, state, 
     """Unless the runner was away then; processes in turn may be replaced by design."""
     verdict = judged(*statements)
     assert (verdict.state, verdict.measure, detail in verdict.detail) == (state, measure, True), verdict
+    assert ("in turn" in verdict.detail) == ("in turn" in detail), verdict
 
 
 @pytest.mark.parametrize(
