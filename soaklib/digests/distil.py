@@ -186,11 +186,19 @@ def _without_addresses(run: Run, text: str) -> str:
     told = [run.info.target, *(value for value in run.info.settings.values() if isinstance(value, str))]
     hosts = {urlsplit(value).hostname for value in told if _URL.match(value)} - {None, *_OWN}
     for host in sorted(map(str, hosts), key=len, reverse=True):
-        name = re.escape(host)
-        # a name without a dot may be any word: it is an address behind a scheme, or before a port
-        places = rf"(?<![\w.-]){name}(?::\d+)?" if "." in host else rf"(?<=//){name}(?::\d+)?|(?<![\w.-]){name}:\d+"
-        text = re.sub(rf"(?:{places})(?![\w-]|\.\w)", _ADDRESS, text, flags=re.IGNORECASE)
+        text = re.sub(rf"(?:{_places_of(host)})(?![\w-]|\.\w)", _ADDRESS, text, flags=re.IGNORECASE)
     return text
+
+
+def _places_of(host: str) -> str:
+    """Give an expression of where a host stands, with its port; one of IPv6 has brackets there."""
+    name = re.escape(host)
+    if ":" in host:
+        return rf"\[{name}\](?::\d+)?|(?<![\w.:-]){name}(?!:)"
+    if "." in host:
+        return rf"(?<![\w.-]){name}(?::\d+)?"
+    # a name without a dot may be any word: it is an address behind a scheme, or before a port
+    return rf"(?<=//){name}(?::\d+)?|(?<![\w.-]){name}:\d+"
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

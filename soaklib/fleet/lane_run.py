@@ -118,7 +118,7 @@ def settle(
     """
     settings = job.settings_of(lane, is_sending=False)
     past = begin_or_resume(job, lane, folder)
-    pacer = Pacer(settings.rps, settings.arrivals, settings.seed, settings.total_slots)
+    pacer = Pacer.of(settings)
     first = lane.first_from(past.first_slot)
     end = settings.total_slots if until_s >= settings.duration_s else pacer.first_slot_from(until_s)
     due = range(first, end, lane.of)

@@ -120,7 +120,7 @@ class Sender:
         self.recorder = self.surroundings.recorder(self.folder, on_warning=self._warn)
         self.events = EventLog(self.folder / EVENT_LOG_NAME, self.clock, self.recorder.event, done=past.done)
         self.workload = Workload(job.plan, self.settings.seed)
-        self.pacer = Pacer(self.settings.rps, self.settings.arrivals, self.settings.seed, self.settings.total_slots)
+        self.pacer = Pacer.of(self.settings)
         self.offset = KeptOffset(job, self.clock, self.events, applied_us=self.applied_us)
         self.has_sent = False
         self._ended: list[Segment] = []

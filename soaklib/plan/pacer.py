@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
+
+if TYPE_CHECKING:
+    from soaklib.plan.settings import SoakSettings
 
 __all__ = ["Pacer"]
 
@@ -41,6 +44,11 @@ class Pacer:
     seed: int = 0
     slots: int | None = None
     _block: tuple[int, list[float]] = field(default=(-1, []), repr=False)
+
+    @classmethod
+    def of(cls, settings: SoakSettings) -> Self:
+        """Give the pacer of a soak, or of a lane of one, by its settings."""
+        return cls(settings.rps, settings.arrivals, settings.seed, settings.total_slots)
 
     def due_s(self, slot: int) -> float:
         """Give the soak second at which a slot is due."""

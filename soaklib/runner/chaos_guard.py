@@ -154,7 +154,7 @@ class ChaosGuard:
             str(url),  # as it is asked for: its host in ASCII, its path quoted
             dict(undoing.headers) if is_elsewhere else self._headers | dict(undoing.headers),
             self._ca_file, dies_with_runner, undoing.method,
-            None if undoing.body is None else undoing.body.decode(), self._journal,
+            None if undoing.body is None else undoing.body.decode(), self._journal, undoing.path,
         )  # fmt: skip
 
     def _tell(self, line: str) -> bool:

@@ -2,11 +2,12 @@
 
 ``python -m soaklib.runner.guard`` is started with the first thing that would outlive the runner. Its standard input is
 a pipe from the runner (:mod:`soaklib.runner.chaos_guard`). A line of JSON says what to ask for should that be gone:
-``url``, ``headers``, ``ca_file``, ``dies_with_runner``, where it is no DELETE ``method`` and ``body``, and ``journal``.
-``done NAME`` (see :attr:`Order.name`) takes one back, ``done`` all. The end of the pipe without ``done`` means that the
-runner is gone: the guard then takes back what is left, and whatever is answered in the meantime, it tries for ten
-minutes; but no longer than until the journal of what the run owes has it no more, or anew: a runner that has resumed
-the run has taken it back, and what that makes next is its own. Standard library only: it must start fast and not fail.
+``url``, ``headers``, ``ca_file``, ``dies_with_runner``, where it is no DELETE ``method`` and ``body``, and ``journal``
+with the ``path`` as that has it. ``done NAME`` (see :attr:`Order.name`) takes one back, ``done`` all. The end of the
+pipe without ``done`` means that the runner is gone: the guard then takes back what is left, and whatever is answered in
+the meantime, it tries for ten minutes; but no longer than until the journal of what the run owes has it no more, or
+anew: a runner that has resumed the run has taken it back, and what that makes next is its own. Standard library only:
+it must start fast and not fail.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Order(NamedTuple):
     method: str = "DELETE"
     body: str | None = None
     journal: str | None = None
+    path: str | None = None
+    """As the journal has it: the URL is quoted."""
 
     @property
     def name(self) -> str:
@@ -153,11 +156,9 @@ def _owed(journal: str | None) -> list[dict[str, object]] | None:
 
 def _debt_of(order: Order) -> dict[str, object] | None:
     """Give what a journal says of an order, as of now; None for one that it says nothing of."""
-    said = (order.method, order.body)
-    for debt in _owed(order.journal) or ():
-        if (debt.get("method"), debt.get("body")) == said and order.url.endswith(str(debt.get("path"))):
-            return debt
-    return None
+    said = order.method, order.path, order.body
+    owed = _owed(order.journal) or ()
+    return next((debt for debt in owed if (debt.get("method"), debt.get("path"), debt.get("body")) == said), None)
 
 
 def _is_another_runners(order: Order, debt: dict[str, object] | None) -> bool:

@@ -183,7 +183,7 @@ def _first_of_each(writer: RunWriter, settings: SoakSettings, plan: Plan, soak_s
     Which are due follows from the time; but one that has a row has been dealt with, also when its time, rounded to
     whole microseconds and mapped back, falls just after the last sign of life.
     """
-    pacer = Pacer(settings.rps, settings.arrivals, settings.seed, settings.total_slots)
+    pacer = Pacer.of(settings)
     [(last_slot,)] = writer.read("select coalesce(max(slot), -1) from outcomes where purpose = ?", [Purpose.LOAD])
     first_slot = min(max(pacer.first_slot_from(soak_s), last_slot + 1), settings.total_slots)
     probes = len(plan.probes)
@@ -268,7 +268,7 @@ class _Missed:
         """Give a row for every planned call that has none."""
         workload = Workload(self.plan, self.settings.seed)
         phases = Phases(self.plan.phase_starts(self.settings.duration_s), self.clock)
-        pacer = Pacer(self.settings.rps, self.settings.arrivals, self.settings.seed, self.settings.total_slots)
+        pacer = Pacer.of(self.settings)
         for slot, known in self._unfinished(Purpose.LOAD, due):
             calls, _ = workload.operation(slot)
             planned_us = self.clock.at_us(pacer.due_s(slot))

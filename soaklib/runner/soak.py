@@ -321,7 +321,7 @@ class Soak:
     def _load(self, client: Client, pool: AgentPool) -> Load:
         settings = self.job.settings
         schedule = Schedule(
-            pacer=Pacer(settings.rps, settings.arrivals, settings.seed, settings.total_slots),
+            pacer=Pacer.of(settings),
             workload=Workload(self.job.plan, settings.seed),
             soak_clock=self.soak_clock,
             phases=self.job.plan.phase_starts(settings.duration_s),

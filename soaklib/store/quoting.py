@@ -16,7 +16,7 @@ _GLOB: Final = re.compile(r"[*?\[]")
 
 
 def is_text(path: Path | str) -> bool:
-    """Say whether a path is UTF-8 text: DuckDB takes no other, and says so by an error of C++'s."""
+    """Say whether a path, or any text, is UTF-8: DuckDB takes no other, and says so by an error of C++'s."""
     try:
         str(path).encode()
     except UnicodeEncodeError:

@@ -23,10 +23,13 @@ _LINE = 100
 
 @pytest.fixture
 def pipe(monkeypatch):
-    """Give the reading end of a pipe that holds a page, and a stream to its other end."""
+    """Give the reading end of a pipe that holds a page, and a stream to its other end.
+
+    Nobody who reads from it is given up for being slow, however busy the machine is.
+    """
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    monkeypatch.setattr(streams, "_MOMENT_S", 0.02)
+    monkeypatch.setattr(streams, "_MOMENT_S", 60.0)
     with open(reading, "rb", buffering=0) as reader, open(writing, "w") as stream:  # noqa: PTH123 - descriptors
         yield reader, stream
 
@@ -40,20 +43,28 @@ def _word(text):
 
 
 def _read_to_the_end(reader, thread):
-    """Read until the thread that writes has ended."""
+    """Read until the thread that writes has ended, and what it wrote last."""
     os.set_blocking(reader.fileno(), False)
-    said = b""
-    while thread.is_alive():
+    said, is_writing = b"", True
+    while is_writing:
         thread.join(0.01)
+        is_writing = thread.is_alive()  # asked before the pipe is read: one that ended has written all by now
         with contextlib.suppress(BlockingIOError):
             said += os.read(reader.fileno(), _PIPE_BYTES)
     return said.decode()
+
+
+def _reader(reader, read):
+    """Give a thread that reads what the thread of standard error writes, and adds it to what was read."""
+    writer = sys.stderr.thread
+    return threading.Thread(target=lambda: read.append(_read_to_the_end(reader, writer)))
 
 
 @pytest.mark.parametrize("urgent", [False, True])
 def test_who_speaks_to_a_terminal_that_stands_still_is_not_held_up(pipe, monkeypatch, urgent):
     """However much is said, and at the end: what it took is whole and in order, and the stream is there again."""
     (reader, stream), console = pipe, new_console()
+    monkeypatch.setattr(streams, "_MOMENT_S", 0.02)
     monkeypatch.setattr(sys, "stderr", stream)
     with _lasting(urgent=urgent):
         thread = sys.stderr.thread
@@ -76,7 +87,7 @@ def test_a_terminal_that_is_behind_is_told_what_was_said_last_and_that_words_are
     with _lasting():
         for number in range(1000):
             _word(f"{number:0{_LINE}}")
-        thread = threading.Thread(target=lambda: read.append(_read_to_the_end(reader, sys.stderr.thread)))
+        thread = _reader(reader, read)
         thread.start()
     thread.join()
     lines = read[0].splitlines()
@@ -105,10 +116,9 @@ def test_a_reader_that_is_slow_is_waited_for_at_the_end(pipe, monkeypatch):
     """As long as it reads on, however much there is; but not once a signal asked for the end."""
     reader, stream = pipe
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr(streams, "_MOMENT_S", 5.0)
     read = []
     with _lasting():
-        thread = threading.Thread(target=lambda: read.append(_read_to_the_end(reader, sys.stderr.thread)))
+        thread = _reader(reader, read)
         _word("x" * 100_000)
         _word("the end")
         thread.start()
@@ -245,7 +255,6 @@ def test_a_stream_that_was_set_not_to_wait_is_waited_for(pipe, monkeypatch, name
     reader, stream = pipe
     os.set_blocking(stream.fileno(), False)
     monkeypatch.setattr(sys, name, stream)
-    monkeypatch.setattr(streams, "_MOMENT_S", 5.0)
     read = []
 
     def read_all():

@@ -50,6 +50,7 @@ def test_no_path_and_no_name_of_the_machine_is_kept(kept):
         ("gateway.corp.example", "at https://address/v1 (address), gateway.corp.example.org and Gateway"),
         ("10.0.3.7", "at https://address/v1 (address), 10.0.3.7.org and Gateway"),
         ("gateway", "at https://address/v1 (address), gateway.org and Gateway"),
+        ("[fd00::7]", "at https://address/v1 (address), [address].org and Gateway"),
         ("127.0.0.1", "at https://127.0.0.1:8443/v1 (127.0.0.1:8443), 127.0.0.1.org and Gateway"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 
 import soaklib.runner.guard
 from soaklib.runner.chaos_guard import ChaosGuard
-from soaklib.runner.guard import Order, clear_all
+from soaklib.runner.guard import clear_all
 from soaklib.runner.journal import Debt, UndoJournal
 from soaklib.targets.base import Wire
 
@@ -24,8 +24,10 @@ class Time:
         self.now_s += seconds
 
 
-def order_of(url, journal):
-    return Order(url, {}, None, dies_with_runner=False, journal=journal)
+def order_of(path, journal):
+    """Give the order of a runner to take something back at its gateway, ``http://g``."""
+    watching = ChaosGuard("http://g", {}, ca_file=None, dies_with_runner=False, journal=journal.path)
+    return watching._order(Wire("DELETE", path, {}, None))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_what_a_later_runner_has_taken_back_is_not_taken_back_again(
         raise ConnectionRefusedError
 
     monkeypatch.setattr(soaklib.runner.guard, "ask", ask)
-    left = clear_all([order_of("http://g/chaos", journal=str(journal.path))], now=time.now, sleep=time.sleep)
+    left = clear_all([order_of("/chaos", journal)], now=time.now, sleep=time.sleep)
     assert list(left) == ["DELETE http://g/chaos"] * is_left
     assert (len(asked) > 3) is is_left
 
@@ -70,9 +72,25 @@ def test_what_no_journal_knows_of_is_tried_whatever_becomes_of_the_journal(tmp_p
         return 503 if len(asked) < 3 else 204
 
     monkeypatch.setattr(soaklib.runner.guard, "ask", ask)
-    order = order_of("http://g/api/policies/1", journal=str(journal.path))
+    order = order_of("/api/policies/1", journal)
     assert clear_all([order], now=time.now, sleep=time.sleep) == {}
     assert len(asked) == 3
+
+
+@pytest.mark.parametrize("path", ["/faults/a b", "/faults/\N{LATIN SMALL LETTER A WITH DIAERESIS}", "http://upstream"])
+def test_what_a_later_runner_has_taken_back_is_known_however_its_path_is_sent(path, tmp_path, monkeypatch):
+    """The journal has it as the plan says it, and the request quotes it."""
+    journal, time, asked = UndoJournal(tmp_path), Time(), []
+    journal.owe(Debt("http", "x"), Wire("DELETE", path, {}, None))
+
+    def ask(order):
+        asked.append(order.url)
+        journal.settle(Debt("http", "x"))
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(soaklib.runner.guard, "ask", ask)
+    assert clear_all([order_of(path, journal)], now=time.now, sleep=time.sleep) == {}
+    assert len(asked) == 1
 
 
 def test_of_a_run_whose_folder_is_gone_everything_is_still_taken_back(tmp_path, monkeypatch):
@@ -86,7 +104,7 @@ def test_of_a_run_whose_folder_is_gone_everything_is_still_taken_back(tmp_path, 
         return 503 if len(asked) < 3 else 204
 
     monkeypatch.setattr(soaklib.runner.guard, "ask", ask)
-    assert clear_all([order_of("http://g/chaos", str(journal.path))], now=time.now, sleep=time.sleep) == {}
+    assert clear_all([order_of("/chaos", journal)], now=time.now, sleep=time.sleep) == {}
     assert len(asked) == 3
 
 

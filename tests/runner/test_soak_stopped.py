@@ -16,6 +16,22 @@ def assert_made_twice(run):
     assert told == ["CHAOS_MODE_ON", "CHAOS_MODE_OFF"] * 2
 
 
+def count_of(run, kind):
+    """Count the calls of a kind."""
+    [(n,)] = run.writer.read("select count(*) from outcomes where kind = ?", [kind])
+    return n
+
+
+def assert_killed_and_none_missed(run):
+    """Its runner is killed; resumed at a gateway that is well again it ends clean, with no call that nobody made."""
+    run.kill(everything=False)
+    run.gateway.fault = None
+    run.start()
+    run.finish()
+    assert_clean(run)
+    assert count_of(run, "missed") == 0
+
+
 def test_an_orderly_stop_leaves_nothing_to_be_missed(world):
     """Soak time stands still from where the load ended, however long open calls are waited for."""
     run = world(*FOUR_HOURS, "--drain-s", "30")
@@ -28,7 +44,7 @@ def test_an_orderly_stop_leaves_nothing_to_be_missed(world):
     run.start()
     run.finish()
     assert_clean(run)
-    assert run.writer.read("select count(*) from outcomes where kind = 'missed'") == [(0,)]
+    assert count_of(run, "missed") == 0
 
 
 def test_whatever_an_undo_raises_the_rest_of_the_clean_up_is_done(world, monkeypatch):
@@ -187,12 +203,7 @@ def test_a_runner_that_is_killed_while_it_cleans_up_has_nothing_missed(world):
     run._stop.set()
     run.live(35)
     assert run.is_alive
-    run.kill(everything=False)
-    run.gateway.fault = None
-    run.start()
-    run.finish()
-    assert_clean(run)
-    assert run.writer.read("select count(*) from outcomes where kind = 'missed'") == [(0,)]
+    assert_killed_and_none_missed(run)
 
 
 def test_a_runner_that_is_killed_as_its_machine_wakes_up_has_not_missed_the_sleep(world):
@@ -203,12 +214,7 @@ def test_a_runner_that_is_killed_as_its_machine_wakes_up_has_not_missed_the_slee
     run.gateway.fault, run.gateway.hits = "500", "DELETE /api/admin/chaos|generate-token"
     run.sleep(600)
     run.live(13)
-    run.kill(everything=False)
-    run.gateway.fault = None
-    run.start()
-    run.finish()
-    assert_clean(run)
-    assert run.writer.read("select count(*) from outcomes where kind = 'missed'") == [(0,)]
+    assert_killed_and_none_missed(run)
     assert [detail.split()[0] for _, detail, _ in run.events("LOAD_ENDED")] == ["segment=0", "segment=1"]
 
 
@@ -221,14 +227,8 @@ def test_calls_that_a_sleep_cut_off_have_their_rows_though_the_runner_is_killed_
     run.live(1.0)
     run.sleep(600)
     run.live(13)
-    run.kill(everything=False)
-    run.gateway.fault = None
-    run.start()
-    run.finish()
-    assert_clean(run)
-    kinds = dict(run.writer.read("select kind, count(*) from outcomes group by 1"))
-    assert kinds["interrupted"] > 0
-    assert "missed" not in kinds
+    assert_killed_and_none_missed(run)
+    assert count_of(run, "interrupted") > 0
 
 
 def test_calls_that_a_stop_cut_off_have_their_rows_though_the_runner_is_killed_as_it_cleans_up(world):
@@ -241,14 +241,8 @@ def test_calls_that_a_stop_cut_off_have_their_rows_though_the_runner_is_killed_a
     run._stop.set()
     run.live(5.0)
     assert run.is_alive
-    run.kill(everything=False)
-    run.gateway.fault = None
-    run.start()
-    run.finish()
-    assert_clean(run)
-    kinds = dict(run.writer.read("select kind, count(*) from outcomes group by 1"))
-    assert kinds["interrupted"] > 0
-    assert "missed" not in kinds
+    assert_killed_and_none_missed(run)
+    assert count_of(run, "interrupted") > 0
 
 
 def test_what_a_run_made_does_not_outlive_its_runner(world):

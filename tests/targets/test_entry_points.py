@@ -255,9 +255,12 @@ def test_a_kind_brings_criteria_of_its_own(soaked):
         (("", float("nan"), "t", 1, None, None, "pass", "d", "q"), "ValueError: its measure is nan"),
         (("", 1, "t", 1, None, None, "passed", "d", "q"), "ValueError: 'passed' is not a valid State"),
         (("", 1, "t", None, None, None, "pass", "d", "q"), "TypeError: 'NoneType' object cannot be interpreted as an"),
+        (("", 1, "t", 2**63, None, None, "pass", "d", "q"), "ValueError: its n is 9223372036854775808"),
+        (("", 1, "t", -1, None, None, "pass", "d", "q"), "ValueError: its n is -1"),
         (("", 1, "t", 1, None, None, "pass", None, "q"), "TypeError: its detail is no text"),
+        (("", 1, "t", 1, None, None, "pass", "\udce9", "q"), "TypeError: its detail is no text"),
     ],
-    ids=["measure", "no number", "state", "n", "detail"],
+    ids=["measure", "no number", "state", "n", "n too large", "n below none", "detail", "detail of bytes"],
 )
 def test_what_is_no_verdict_costs_its_own_answer_alone(soaked, monkeypatch, verdict, why):
     """A state or a number that is none would keep all verdicts from being told and kept."""

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["A_REAL_TIME_S", "CLOCKS_APART_S", "IN_TURN", "Lineage", "lineage_of", "take_turns"]
+__all__ = ["A_REAL_TIME_S", "IN_TURN", "Lineage", "lineage_of", "ran_beside", "take_turns"]
 
 IN_TURN: Final = "several processes answer /metrics in turn, each with counters of its own"
 """The sentence for figures and books that cannot be made for that cause."""
 
-CLOCKS_APART_S: Final = 300.0
+_CLOCKS_APART_S: Final = 300.0
 A_REAL_TIME_S: Final = 1e9  # before 2001: no time of day, so that it cannot be held against a clock
 _LEAST_RETURNS: Final = 2
 _FAR_FEWER: Final = 0.25
@@ -68,8 +68,7 @@ def lineage_of(started_s: Sequence[float | None], at_s: Sequence[float] | None =
             if last is not None:
                 epoch += 1
                 in_turn |= started < last or started in seen
-                if at_s is not None and started > A_REAL_TIME_S:
-                    in_turn |= started < at_s[number - 1] - CLOCKS_APART_S  # it ran beside the other
+                in_turn |= at_s is not None and ran_beside(started, at_s[number - 1])
             seen.add(started)
             last = started
         epochs.append(epoch)
@@ -77,6 +76,14 @@ def lineage_of(started_s: Sequence[float | None], at_s: Sequence[float] | None =
         return Lineage([0] * len(epochs), epochs, in_turn=False)
     numbers = {started: number for number, started in enumerate(dict.fromkeys(started_s)) if started is not None}
     return Lineage([None if one is None else numbers[one] for one in started_s], [0] * len(epochs), in_turn=True)
+
+
+def ran_beside(started_s: float, read_s: float) -> bool:
+    """Say whether a process began long before another one was read last, so that it took no place: Unix seconds.
+
+    A time that is none of day says nothing of that, nor one that two clocks may differ by.
+    """
+    return A_REAL_TIME_S < started_s < read_s - _CLOCKS_APART_S
 
 
 def take_turns(scrapes: Sequence[Mapping[int, float]]) -> bool:

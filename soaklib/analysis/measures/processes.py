@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
 
 __all__ = [
+    "Falls",
     "Readings",
     "Start",
     "gateway_query",
@@ -37,6 +38,8 @@ __all__ = [
 _TOGETHER_S: Final = 1.5
 """Processes that began so close are workers of one gateway, or one process whose start is computed from the time since
 boot: a clock that is corrected while it runs moves it by a second."""
+_COMES_BACK: Final = "(first_us <= lag(last_us) over it and last_us >= lag(first_us) over it)"
+"""SQL of which of them are workers: a start time that was corrected never comes back."""
 _A_HOLE: Final = 10  # steps: a longer one is time in which nobody read
 _CAME_TO_NOTHING: Final = (EventName.HEALTH_GATE_FAILED, EventName.CHANGE_FAILED, EventName.CHANGE_UNSUPPORTED)
 """What events of changes say that were not made: one that a dead gateway kept from being made killed no gateway."""
@@ -61,6 +64,24 @@ class Readings(NamedTuple):
     observed_s: float
     processes: int
     lane: int | None
+
+
+class Falls(NamedTuple):
+    """How the gateway's count of requests went, which a new process begins anew.
+
+    Attributes
+    ----------
+    falls
+        How often it was less than in the scrape before.
+    scrapes
+        How many scrapes have it.
+    watched_s
+        Soak seconds from the first of them to the last.
+    """
+
+    falls: int
+    scrapes: int
+    watched_s: float
 
 
 class Start(NamedTuple):
@@ -108,25 +129,14 @@ def gateway_query(
     return f"""
         with readings as (
             select at_us, sum("value") * {scale!r} as "value" from samples where {wanted} group by at_us
-        ), told as (
-            select at_us, round(max("value")) as said from samples where metric in ({_starts(run)}) group by at_us
-        ), spans as (
-            select said, min(at_us) as first_us, max(at_us) as last_us from told group by said
-        ), begun as (
-            select said, said - lag(said) over it > {_TOGETHER_S}
-                         or first_us <= lag(last_us) over it and last_us >= lag(first_us) over it as is_another
-            from spans window it as (order by said)
-        ), processes as (
-            select said, max(said) filter (coalesce(is_another, true)) over (order by said) as started from begun
-        ), starts as (
-            select at_us, started from told join processes using (said)
+        ), {_started(run, 'round("value")', _COMES_BACK)}
         ), earliest as (
-            select arg_min(started, at_us) as ran_from from starts having ran_from > {A_REAL_TIME_S!r}
+            select arg_min(process, at_us) as ran_from from started having ran_from > {A_REAL_TIME_S!r}
         )
         select readings.at_us, soak_seconds(readings.at_us) as soak_s, "value",
-               coalesce(started, ran_from, {otherwise}, 0)::DOUBLE as process
+               coalesce(started.process, ran_from, {otherwise}, 0)::DOUBLE as process
         from readings
-        asof left join starts on readings.at_us >= starts.at_us
+        asof left join started on readings.at_us >= started.at_us
         asof left join (from segments where lane is null) segments on readings.at_us >= segments.started_at_us
         left join earliest on ran_from <= epoch(utc(readings.at_us)) + {_TOGETHER_S}
         order by readings.at_us"""  # noqa: S608 - our own names
@@ -138,16 +148,35 @@ def starts_query(run: Run) -> str:
     Processes that began within a second are one: the workers of a gateway, or one whose start time is corrected.
     """
     return f"""
-        with told as (
-            select at_us, max("value") as started from samples where metric in ({_starts(run)}) group by at_us
-        ), begun as (
-            select started, started - lag(started) over (order by started) > {_TOGETHER_S} as is_another
-            from (select distinct started from told)
-        ), processes as (
-            select started, max(started) filter (coalesce(is_another, true)) over (order by started) as process
-            from begun
+        with {_started(run, '"value"', "false")}
         )
-        select at_us, soak_seconds(at_us) as soak_s, process from told join processes using (started) order by at_us"""  # noqa: S608 - our own names
+        select at_us, soak_seconds(at_us) as soak_s, process from started order by at_us"""  # noqa: S608 - our own names
+
+
+def _started(run: Run, said: str, another: str) -> str:
+    """Give the SQL of CTEs whose last, left open, is ``started``: ``at_us`` and ``process``, a start time, of scrapes.
+
+    Parameters
+    ----------
+    run
+        The run.
+    said
+        SQL of the start time that ``value`` is.
+    another
+        SQL of which of two that began together are two processes nevertheless; it knows, beside ``said``, ``first_us``
+        and ``last_us`` of the scrapes that tell a start time, and the window ``it`` of all in order of start times.
+    """
+    return f"""told as (
+            select at_us, max({said}) as said from samples where metric in ({_starts(run)}) group by at_us
+        ), spans as (
+            select said, min(at_us) as first_us, max(at_us) as last_us from told group by said
+        ), begun as (
+            select said, said - lag(said) over it > {_TOGETHER_S} or {another} as is_another
+            from spans window it as (order by said)
+        ), processes as (
+            select said, max(said) filter (coalesce(is_another, true)) over (order by said) as process from begun
+        ), started as (
+            select at_us, process from told join processes using (said)"""  # noqa: S608 - our own words
 
 
 def _starts(run: Run) -> str:
@@ -162,11 +191,8 @@ def tells_its_start(run: Run) -> bool:
     return bool(run.sql(query).item())
 
 
-def request_falls(run: Run) -> tuple[int, int, float] | None:
-    """Give how often the gateway's count of requests fell, as that of a new process does, in how many scrapes.
-
-    And how many soak seconds lie between the first and the last of them. None where it has none.
-    """
+def request_falls(run: Run) -> Falls | None:
+    """Count how often the gateway's count of requests fell, as that of a new process does; None where it has none."""
     told = series_of(run, Meaning.REQUESTS)
     if told is None:
         return None
@@ -177,7 +203,7 @@ def request_falls(run: Run) -> tuple[int, int, float] | None:
             select at_us, n, lag(n) over (order by at_us) as before from (
                 select at_us, sum("value") as n from samples where metric in ({names}) group by at_us))"""  # noqa: S608 - quoted
     ).row(0)
-    return (int(falls), int(scrapes), float(watched_s)) if scrapes else None
+    return Falls(int(falls), int(scrapes), float(watched_s)) if scrapes else None
 
 
 def generator_query(column: str, scale: float = 1.0) -> str:

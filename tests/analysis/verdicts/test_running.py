@@ -53,24 +53,26 @@ def test_a_process_that_took_anothers_place_is_found(judged, statements, state, 
     """Unless the runner was away then; processes in turn may be replaced by design."""
     verdict = judged(*statements)
     assert (verdict.state, verdict.measure, detail in verdict.detail) == (state, measure, True), verdict
+    assert ("in turn" in verdict.detail) == ("in turn" in detail), verdict
 
 
 @pytest.mark.parametrize(
-    ("start", "read_us", "told"),
+    ("start", "read_us", "processes", "told"),
     [
-        ("i // 20", 0, ""),  # a clock that is corrected on and on
-        ("-100", -1000, ""),  # its memory was read before its start was
-        ("300", -1000, "(1 start seen, 1 of them beside no change)"),  # and that of the one before it
-        ("60 * (i // 20)", 0, "(2 starts seen, 2 of them beside no change)"),
+        ("i // 20", 0, 1, ""),  # a clock that is corrected on and on
+        ("-100", -1000, 1, ""),  # its memory was read before its start was
+        ("i % 2", 0, 2, ""),  # workers that began together, and answer in turn
+        ("300", -1000, 2, "(1 start seen, 1 of them beside no change)"),  # and that of the one before it
+        ("60 * (i // 20)", 0, 3, "(2 starts seen, 2 of them beside no change)"),
     ],
 )
-def test_memory_is_that_of_as_many_processes(judged_sample, start, read_us, told):
+def test_memory_is_that_of_as_many_processes(judged_sample, start, read_us, processes, told):
     """One whose start time is corrected, or was not told yet, is one; of the others each has its own."""
     name = "process_resident_memory_bytes"
     memory = f"insert into samples select i * 60000000 + {read_us}, '{name}', [], 5e8 from range(60) r(i)"
     read = f"delete from samples where metric = '{name}'", started(start), memory
     verdict = judged_sample(no_drift_in_gateway_memory, *LIVE, *read)
-    assert verdict.detail.count(" processes") == bool(told), verdict
+    assert (f"of {processes} processes" in verdict.detail) == (processes > 1), verdict
     assert told in verdict.detail, verdict
 
 

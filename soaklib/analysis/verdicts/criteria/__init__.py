@@ -27,6 +27,7 @@ from soaklib.analysis.verdicts.criteria import (
 )
 from soaklib.errors import ExpositionError, SettingsError, SourceError, first_line, near_miss
 from soaklib.records import JUDGING, State, Verdict
+from soaklib.store.quoting import is_text
 from soaklib.targets import own_criteria
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ VERDICTS_SCHEMA: Final = pl.Schema(
 )  # fmt: skip
 """Columns and types of :func:`criteria`."""
 
+_MOST: Final = 2**63 - 1  # of a whole number
 _OF_ITS_KIND: Final = "criteria of its kind"
 """What stands for the criteria of a kind of gateway whose package cannot name them."""
 
@@ -149,7 +151,7 @@ def _whole(verdict: Verdict) -> Verdict:
     Raises
     ------
     TypeError, ValueError
-        Its state is none, a number is no finite one, or a text is missing.
+        Its state is none, a number is none that a column holds, or a text is missing.
     """
     measure, low, high = (
         None if value is None else float(value) for value in (verdict.measure, verdict.low, verdict.high)
@@ -158,11 +160,14 @@ def _whole(verdict: Verdict) -> Verdict:
         if value is not None and not math.isfinite(value):
             msg = f"its {what} is {value}"
             raise ValueError(msg)
+    if not 0 <= (n := index(verdict.n)) <= _MOST:
+        msg = f"its n is {n}"
+        raise ValueError(msg)
     for what in ("threshold", "detail", "query"):
-        if not isinstance(getattr(verdict, what), str):
+        if not isinstance(text := getattr(verdict, what), str) or not is_text(text):
             msg = f"its {what} is no text"
             raise TypeError(msg)
-    return verdict._replace(n=index(verdict.n), state=State(verdict.state), measure=measure, low=low, high=high)
+    return verdict._replace(n=n, state=State(verdict.state), measure=measure, low=low, high=high)
 
 
 def _not_judged(name: str, why: str) -> Verdict:

@@ -61,7 +61,8 @@ def full_duration(run: Run) -> Verdict:
 
 def every_slot_accounted_for(run: Run) -> Verdict:
     """Did every planned slot, every step of its chain and every probe end as a row, and none of them twice?"""
-    # A bit for each slot: millions of slots take megabytes, where a set of them would take gigabytes.
+    # A bit for each slot: millions of slots take megabytes, where a set of them would take gigabytes. Each group has
+    # bits of its own, on each thread: there are no more groups than chains have lengths.
     least, most = run.sql("select coalesce(min(slot), 0), coalesce(max(slot), 0) from outcomes").row(0)
     planned = round(run.info.rps * run.info.planned_soak_s)
     chains = [
@@ -70,11 +71,13 @@ def every_slot_accounted_for(run: Run) -> Verdict:
     ]
     query = f"""
         with steps(role, tool, "action", more) as (values {", ".join(chains)}),
+        chains as (
+            select role, tool, "action", min(more) as more from steps group by all having min(more) > 0
+        ),
         firsts as (
             select sum(n * more) as due from (
-                select role, tool, "action", bit_count(bitstring_agg(slot, {least}, {most})) as n from outcomes
-                where purpose = 'load' and step = 0 group by all)
-            join (select role, tool, "action", min(more) as more from steps group by all) using (role, tool, "action")
+                select more, bit_count(bitstring_agg(slot, {least}, {most})) as n from outcomes
+                join chains using (role, tool, "action") where purpose = 'load' and step = 0 group by more)
         )
         select coalesce(sum(slots) filter (purpose = 'load' and step = 0), 0)::BIGINT as slots,
                coalesce(sum(n - slots), 0)::BIGINT as duplicates,

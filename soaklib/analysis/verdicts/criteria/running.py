@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from soaklib.analysis.measures.lineage import A_REAL_TIME_S, CLOCKS_APART_S
+from soaklib.analysis.measures.lineage import ran_beside
 from soaklib.analysis.measures.processes import request_falls, starts_query, starts_seen, unplanned_starts
 from soaklib.analysis.verdicts.criteria.wording import many, number, passed
 from soaklib.records import State, Verdict
@@ -22,7 +22,7 @@ _NAME: Final = "no unplanned restart"
 _THRESHOLD: Final = "0 restarts of the gateway but beside changes"
 _LEAST_SHARE: Final = 0.5
 """Share of the time that must lie between the first and the last reading for a pass to be one."""
-_COME_S: Final = "select max(soak_seconds(planned_at_us)) from outcomes"
+_COME_S: Final = "select soak_seconds(max(planned_at_us)) from outcomes"
 
 
 def no_unplanned_restart(run: Run) -> Verdict:
@@ -53,8 +53,7 @@ def no_unplanned_restart(run: Run) -> Verdict:
 def _ran_before(run: Run, start: Start, readings: pl.DataFrame) -> bool:
     """Say whether a process ran long before the last reading of the one that it follows: beside it, unread so far."""
     last_us = int(readings.filter(pl.col("soak_s") <= start.after_s)["at_us"].max())  # type: ignore[arg-type]  # a number
-    last_s = run.info.anchor_utc.timestamp() + last_us / 1e6
-    return A_REAL_TIME_S < start.process < last_s - CLOCKS_APART_S
+    return ran_beside(start.process, run.info.anchor_utc.timestamp() + last_us / 1e6)
 
 
 def _unwatched(run: Run, watched_s: float) -> str | None:
@@ -71,12 +70,11 @@ def _by_requests(run: Run, query: str) -> Verdict:
     if counted is None:
         detail = "the gateway tells neither its start nor how many requests it counted"
         return Verdict(_NAME, None, _THRESHOLD, 0, None, None, State.NOT_APPLICABLE, detail, query)
-    falls, scrapes, watched_s = counted
-    if falls:
-        state = State.INSUFFICIENT
-        detail = f"its count of requests fell {many(falls, 'time')}, as that of a new process does; it tells no start"
+    if counted.falls:
+        state, fell = State.INSUFFICIENT, many(counted.falls, "time")
+        detail = f"its count of requests fell {fell}, as that of a new process does; it tells no start"
     else:
         state, detail = State.PASS, "its count of requests never fell; it tells no start"
-        if unwatched := _unwatched(run, watched_s):
+        if unwatched := _unwatched(run, counted.watched_s):
             state, detail = State.INSUFFICIENT, f"{detail}; {unwatched}"
-    return Verdict(_NAME, float(falls), _THRESHOLD, scrapes, None, None, state, detail, query)
+    return Verdict(_NAME, float(counted.falls), _THRESHOLD, counted.scrapes, None, None, state, detail, query)

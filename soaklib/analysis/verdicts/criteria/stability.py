@@ -271,12 +271,12 @@ def _of_one_process(run: Run, found: Found) -> Found:
     if counted is None:
         said = "The gateway tells no start time: a fall may be a collection, or a process that died."
         return found._replace(detail=f"{found.detail} {said}")
-    falls, *_ = counted
-    if not falls:
+    if not counted.falls:
         return found
+    fell = many(counted.falls, "time")
     said = (
-        f"The gateway tells no start time, and its count of requests fell {many(falls, 'time')}, as that of a new "
-        "process does: what looks like collections may be processes that died."
+        f"The gateway tells no start time, and its count of requests fell {fell}, as that of a new process does: what "
+        "looks like collections may be processes that died."
     )
     return found._replace(state=State.INSUFFICIENT, detail=f"{said} {found.detail}")
 
