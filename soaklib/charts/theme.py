@@ -106,9 +106,30 @@ class ChartFigure(Figure):
         """Give the figure as PNG, which is what a notebook shows and what is saved: it is drawn anew if it changed."""
         if self._png is None or self.stale:
             buffer = io.BytesIO()
-            self.savefig(buffer, format="png", metadata=dict(PNG_METADATA))
+            with self._laid_out():
+                self.savefig(buffer, format="png", metadata=dict(PNG_METADATA))
             self._png, self.stale = buffer.getvalue(), False  # what changes from here on says so
         return self._png
+
+    @contextmanager
+    def _laid_out(self) -> Iterator[None]:
+        """Have the figure laid out as it is saved, so that matplotlib does not draw it once more to lay it out."""
+        engine = self.get_layout_engine()
+        if engine is None or not self.axes:
+            yield
+            return
+        with theme():
+            shown_dpi, self.dpi = self.dpi, mpl.rcParams["savefig.dpi"]
+            try:
+                engine.execute(self)
+            finally:
+                self.dpi = shown_dpi
+        with mpl.rc_context({"figure.constrained_layout.use": False, "figure.autolayout": False}):
+            self.set_layout_engine(None)  # "none" would keep an engine that costs the second drawing
+        try:
+            yield
+        finally:
+            self.set_layout_engine(engine)
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
         """Show the figure in a notebook cell, sharp on fine screens."""

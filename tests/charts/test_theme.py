@@ -1,5 +1,6 @@
 """The theme, and figures of a size on paper."""
 
+import io
 import subprocess
 import sys
 
@@ -59,3 +60,38 @@ def test_a_figure_shows_itself_in_a_notebook():
     data, metadata = charts.figure(85.0, 50.8)._repr_mimebundle_()
     assert data["image/png"].startswith("iVBOR")
     assert metadata == {"image/png": {"width": 402, "height": 240}}
+
+
+def _with_a_legend():
+    figure = charts.figure()
+    upper, lower = figure.subplots(2, sharex=True)
+    upper.plot([0, 1], [9_000, 12_000], label="a name")
+    upper.set_ylabel("what is counted")
+    upper.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    lower.set_title("a title of two\nlines")
+    return figure
+
+
+def test_a_picture_is_drawn_once(monkeypatch):
+    """To lay a figure out takes no drawing of its own, and every change of it is laid out anew."""
+    figure = _with_a_legend()
+    drawn = []
+    draw = type(figure).draw
+    monkeypatch.setattr(type(figure), "draw", lambda self, renderer: drawn.append(renderer) or draw(self, renderer))
+    figure.png()
+    assert len(drawn) == 1
+    figure.axes[0].set_ylabel("what is counted\nin two lines")
+    before = figure.axes[0].get_position().x0
+    figure.png()
+    assert len(drawn) == 2
+    assert figure.axes[0].get_position().x0 > before
+
+
+def test_a_picture_is_the_one_that_matplotlib_lays_out():
+    """Laid out apart from its drawing, a figure has the bytes of matplotlib's own saving, and keeps its fineness."""
+    by_matplotlib = io.BytesIO()
+    _with_a_legend().savefig(by_matplotlib, format="png", metadata={"Software": None})
+    figure = _with_a_legend()
+    fineness = figure.dpi
+    assert figure.png() == by_matplotlib.getvalue()
+    assert figure.dpi == fineness
