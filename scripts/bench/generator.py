@@ -38,6 +38,7 @@ from soaklib.plan.workload import Workload
 from soaklib.records import Outcome
 from soaklib.runner.client import Client
 from soaklib.runner.clock import RunClock, SoakClock
+from soaklib.runner.garbage import settle_garbage
 from soaklib.runner.load import Load, Schedule
 from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
 from soaklib.runner.recorder import Recorder
@@ -135,6 +136,7 @@ async def leg(port, folder, *, rps, seconds, recording, scraped=False, lane=None
             events=Silent(), record=record, max_in_flight=2000,
         )  # fmt: skip
         streaming = asyncio.create_task(recorder.run()) if recorder else None
+        settle_garbage()  # as a soak does before its load
         before = resource.getrusage(resource.RUSAGE_SELF)
         if lane is not None:
             telling = asyncio.create_task(tell(lane, load, vitals))

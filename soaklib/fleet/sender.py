@@ -8,7 +8,6 @@ before it came, or while its machine slept, become rows of kind ``missed``: it n
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import os
 from collections import Counter
@@ -27,6 +26,7 @@ from soaklib.runner.clean_up import clean_up, hand_over_rows
 from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
 from soaklib.runner.gaps import ROWS_AT_A_TIME, missed_slots
+from soaklib.runner.garbage import settle_garbage
 from soaklib.runner.load import Load, Schedule
 from soaklib.runner.rate_limit import say_rate_limit
 from soaklib.runner.recovery import Past
@@ -56,7 +56,6 @@ _MEASURE_EVERY_S: Final = 3600.0
 _AWAKE_WITHIN_S: Final = 300.0
 _LOOK_AT_CLOCK_S: Final = 1.0
 _ON_TIME_S: Final = 1.0
-_GC_THRESHOLDS: Final = (20_000, 20, 50)  # as a soak's own load has them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,9 +177,7 @@ class Sender:
         )  # fmt: skip
         await pool.create()
         self.events.write(EventName.AGENTS_CREATED, f"{pool.agent_count} of lane {self.lane}")
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLDS)
+        settle_garbage()
         zero_us = await self._start_us(stop)
         if zero_us is None:
             return False

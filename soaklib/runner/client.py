@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiohttp
@@ -21,21 +20,22 @@ from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from soaklib.records import Kind, Reason
+from soaklib.runner.deadlines import Deadlines
+from soaklib.runner.exchange import Exchanges
 from soaklib.targets.transport import TimedConnector, open_session, read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
+    from soaklib.runner.exchange import Exchange
     from soaklib.targets.base import Reader, Reading, Wire
     from soaklib.targets.transport import Connections
 
 __all__ = ["FAILURES", "Answer", "Client", "classify_failure"]
-
-_MOST_PATHS: Final = 1024
-"""Parsed URLs that are kept; a plan has a few paths, or one for each query."""
 
 _ASKED_FOR: Final = "gzip, deflate"
 """Encodings of a body that the load asks for: not those that depend on which packages are there beside the library."""
@@ -150,6 +150,7 @@ class Client:
     ) -> None:
         self._now_us = now_us
         self._timeout_s = timeout_s
+        self._deadlines = Deadlines(timeout_s)
         self._connector = TimedConnector(
             base_url, limit=max_connections, ca_file=ca_file, most_age_s=connection_max_age_s
         )
@@ -159,7 +160,8 @@ class Client:
         self._given = frozenset(given)
         sent = {hdrs.ACCEPT_ENCODING: _ASKED_FOR} | dict(headers or {})
         self._session = open_session(self._connector, timeout_s=timeout_s, headers=sent)
-        self._url = lru_cache(_MOST_PATHS)(lambda path: URL(base_url + path))
+        self._base_url = base_url
+        self._exchanges = Exchanges(base_url, self._session, self._connector)
 
     async def __aenter__(self) -> Self:
         return self
@@ -167,6 +169,7 @@ class Client:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._deadlines.close()
         await self._session.close()
 
     def take_longest_wait_us(self) -> int:
@@ -190,55 +193,55 @@ class Client:
             How long, wall seconds, the answer may stand still once its body has begun; None for the call's own limit.
         """
         now_us = self._now_us
-        headers = wire.headers
         if self._given:
-            headers = {name: value for name, value in headers.items() if name.lower() not in self._given}
+            own = {name: value for name, value in wire.headers.items() if name.lower() not in self._given}
+            wire = wire._replace(headers=own)
         loop = asyncio.get_running_loop()
-        ends_s = loop.time() + self._timeout_s
-        limit = asyncio.timeout_at(ends_s)
-        came_s = ends_s
+        limit = self._deadlines.begin()
+        came_s = ends_s = limit.at_s
         status: int | None = None
         sent_at_us = now_us()
         try:
-            async with (
-                limit,
-                self._session.request(
-                    wire.method, self._url(wire.path), data=wire.body, headers=headers, allow_redirects=False
-                ) as response,
-            ):
-                status = response.status
-                reader.head(status, response.headers)
-                if response.headers.get(hdrs.CONTENT_ENCODING, "").lower() not in self._unpacked:
-                    response.close()
-                    return Answer(
-                        sent_at_us, now_us(), status,
-                        reader.broken_off(Kind.INVALID_RESPONSE, Reason.CONTENT_ENCODING),
-                    )  # fmt: skip
-                async for chunk in response.content.iter_any():
-                    if not reader.feed(chunk, now_us()):
-                        done_at_us = now_us()
-                        limit.reschedule(None)
-                        await _let_end(response)
+            with limit:
+                async with self._exchanges.begin(wire) or self._by_session(wire) as response:
+                    status = response.status
+                    reader.head(status, response.headers)
+                    if response.headers.get(hdrs.CONTENT_ENCODING, "").lower() not in self._unpacked:
+                        response.close()
                         return Answer(
-                            sent_at_us, done_at_us, status,
-                            reader.broken_off(Kind.INVALID_RESPONSE, Reason.BODY_TOO_LARGE),
+                            sent_at_us, now_us(), status,
+                            reader.broken_off(Kind.INVALID_RESPONSE, Reason.CONTENT_ENCODING),
                         )  # fmt: skip
-                    if stall_s is not None:
-                        came_s = loop.time()
-                        limit.reschedule(min(ends_s, came_s + stall_s))
+                    readany = response.content.readany
+                    while chunk := await readany():
+                        if not reader.feed(chunk, now_us()):
+                            done_at_us = now_us()
+                            limit.lift()
+                            await _let_end(response)
+                            return Answer(
+                                sent_at_us, done_at_us, status,
+                                reader.broken_off(Kind.INVALID_RESPONSE, Reason.BODY_TOO_LARGE),
+                            )  # fmt: skip
+                        if stall_s is not None:
+                            came_s = loop.time()
+                            limit.move(min(ends_s, came_s + stall_s))
         except (aiohttp.ClientError, OSError) as exc:  # TimeoutError is an OSError
             done_at_us = now_us()
             kind, reason = classify_failure(exc)
             # a stream may stand still for so long that the call's limit comes first
             stood_s = ends_s - came_s
             has_stalled = stall_s is not None and stood_s >= min(stall_s, _STALL_SHARE * self._timeout_s)
-            if limit.expired() and ((limit.when() or ends_s) < ends_s or has_stalled):
+            if limit.has_expired and (limit.at_s < ends_s or has_stalled):
                 kind, reason = Kind.TIMEOUT, Reason.STREAM_STALLED
             return Answer(sent_at_us, done_at_us, status, reader.broken_off(kind, reason))
         return Answer(sent_at_us, now_us(), status, reader.end())
 
+    def _by_session(self, wire: Wire) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        url = URL(self._base_url + wire.path)
+        return self._session.request(wire.method, url, data=wire.body, headers=wire.headers, allow_redirects=False)
 
-async def _let_end(response: aiohttp.ClientResponse) -> None:
+
+async def _let_end(response: aiohttp.ClientResponse | Exchange) -> None:
     """Let a body come to its end of which nothing more is wanted: only then can its connection be used again.
 
     Its answer is known: one that does not end soon, or is cut, costs the connection and nothing else.

@@ -7,7 +7,6 @@ was killed and the run resumed, or when the machine slept under a living runner.
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 from collections import Counter
 from dataclasses import replace
@@ -27,6 +26,7 @@ from soaklib.runner.clean_up import clean_up, hand_over_rows
 from soaklib.runner.clock import ClockJumpedError, SoakClock
 from soaklib.runner.events import EventLog
 from soaklib.runner.gaps import due_turns, missed_probes
+from soaklib.runner.garbage import settle_garbage
 from soaklib.runner.inbox import watch_inbox
 from soaklib.runner.job import SoakJob, SoakResult
 from soaklib.runner.journal import UndoJournal
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Soak"]
 
-_GC_THRESHOLDS: Final = (20_000, 20, 50)
 _FINAL_SNAPSHOT_WITHIN_S: Final = 20.0
 _AWAKE_WITHIN_S: Final = 300.0
 """For how long after the machine slept the gateway is waited for: the network comes back later than the processes."""
@@ -187,9 +186,7 @@ class Soak:
         await changes.prepare()
         self._tokens_asked_us = self.clock.now_us()
         await pool.rotate(within_s=job.settings.http_timeout_ms / 1000)
-        gc.collect()
-        gc.freeze()  # what is there now stays: collections in the middle of the load have less to look at,
-        gc.set_threshold(*_GC_THRESHOLDS)  # and come seldom; calls leave next to nothing in cycles
+        settle_garbage()
         return pool
 
     # -- segments

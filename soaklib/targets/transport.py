@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACCEPT_METRICS",
+    "MOST_FIELDS",
+    "MOST_FIELD_BYTES",
     "MOST_METRICS_BYTES",
     "MOST_MOVES",
     "Connections",
@@ -41,8 +43,8 @@ __all__ = [
 _KEEP_ALIVE_S: Final = 4.0  # idle connections are given up before servers do (Node's default is 5 s)
 _CONNECT_SHARE: Final = 1 / 3
 _MOST_CONNECT_S: Final = 10.0
-_MOST_FIELD_BYTES: Final = 64 << 10  # of one header of an answer: browsers and curl take as much or more
-_MOST_FIELDS: Final = 512
+MOST_FIELD_BYTES: Final = 64 << 10  # of one header of an answer: browsers and curl take as much or more
+MOST_FIELDS: Final = 512
 
 MOST_METRICS_BYTES: Final = 64 << 20
 """Those of many agents and models are large; a body without end is refused all the same."""
@@ -246,8 +248,8 @@ def open_session(
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_s, ceil_threshold=connect_s),
         headers=sent,
         trust_env=False,  # neither a proxy's address nor a password from ~/.netrc
-        max_field_size=_MOST_FIELD_BYTES,
-        max_headers=_MOST_FIELDS,
+        max_field_size=MOST_FIELD_BYTES,
+        max_headers=MOST_FIELDS,
     )
 
 
