@@ -3,7 +3,8 @@
 ``ClientSession.request`` makes a request, a payload, a writer, a task and a response for every call, though a load
 sends the same few heads again and again: that took a third of a call's CPU time. Here a head is made once, by the
 library's own request. Pool, connections, parser, and the stream of a body are the library's as they are for a session.
-What comes back, and what is raised, is what a session gives with ``allow_redirects=False``.
+What comes back, and what is raised, is what a session gives with ``allow_redirects=False``. All this is below what the
+library promises: with a release of it that was not tried, the session sends.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
     from soaklib.targets.base import Wire
     from soaklib.targets.transport import TimedConnector
 
-__all__ = ["Exchange", "Exchanges"]
+__all__ = ["IS_KNOWN", "Exchange", "Exchanges"]
+
+IS_KNOWN: Final = aiohttp.__version__.startswith("3.14.")
+"""Whether this release of the library was tried."""
 
 _MOST_HEADS: Final = 1024
 """Heads that are kept: a plan has a few for each identity, or one for each session."""
@@ -71,8 +75,9 @@ class Exchanges:
 
     def begin(self, wire: Wire) -> Exchange | None:
         """Give the exchange of a request, to be entered; None for one that only the session can send."""
-        if wire.method != hdrs.METH_POST:
-            return None  # the session sends a method that may be repeated once more where its connection was dropped
+        # the session sends a method that may be repeated once more where its connection was dropped
+        if wire.method != hdrs.METH_POST or not IS_KNOWN:
+            return None
         head = self._head(wire.path, tuple(wire.headers.items()))
         if head is None:
             return None

@@ -6,6 +6,7 @@ import pytest
 from loopback import LONG_S, OK, answers_from, now_us, send, serving
 
 from soaklib.records import Kind, Reason
+from soaklib.runner import exchange
 from soaklib.runner.client import Client
 from soaklib.targets.base import Wire
 from soaklib.targets.fourrunr.reading import AnswerReader
@@ -44,6 +45,20 @@ async def seen_of(wires, *, by_session, headers=None):
         for wire in wires:
             assert (await send(client, wire)).kind == Kind.OK
     return [(first, [(name, value) for name, value in lines if name != "host"], body) for first, lines, body in seen]
+
+
+def test_this_release_of_the_library_was_tried():
+    """All tests here hold for it: a newer one is to be let in by ``IS_KNOWN`` where they pass with it."""
+    assert exchange.IS_KNOWN
+
+
+def test_with_a_release_that_was_not_tried_the_session_sends(monkeypatch):
+    """Each call costs more then, and is the same; nothing below the session is touched."""
+    monkeypatch.setattr(exchange, "IS_KNOWN", False)
+    monkeypatch.setattr(exchange, "Exchange", None)
+    wire = Wire("POST", "/a", {"X-Team": "a"}, b"body")
+    seen = asyncio.run(seen_of([wire], by_session=False))
+    assert [(first, body) for first, _, body in seen] == [("POST /base/a HTTP/1.1", b"body")]
 
 
 @pytest.mark.parametrize(
