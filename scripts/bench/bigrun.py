@@ -27,7 +27,7 @@ from soaklib.plan.changes import ChaosChange, CredentialsChange, PolicyChange
 from soaklib.plan.model import load_plan
 from soaklib.plan.settings import SoakSettings
 from soaklib.records import RunStatus
-from soaklib.runner.events import write_event_log
+from soaklib.runner.events import EVENTS_SQL, write_event_log
 from soaklib.store.names import EVENT_LOG_NAME
 from soaklib.store.tables import DATABASE_NAME, defined_columns, tables_of
 from soaklib.store.views import Segment
@@ -97,7 +97,7 @@ class BigRun:
             )
             con.execute("checkpoint").fetchall()
         writer = RunWriter(path)
-        write_event_log(self.folder / EVENT_LOG_NAME, ANCHOR, writer)
+        write_event_log(self.folder / EVENT_LOG_NAME, ANCHOR, writer.read(EVENTS_SQL))
         completed = ANCHOR + dt.timedelta(microseconds=self.last_us)
         writer.end_run(RunStatus.COMPLETED, completed_utc=completed, duration_s=float(self.soak_s))
         writer.close()
