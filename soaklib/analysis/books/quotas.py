@@ -24,13 +24,16 @@ __all__ = ["CutQuota", "Kept", "kept"]
 
 _CLEARLY: Final = 0.9
 """A denial is early below this share of the limit: a killed runner does not know of some calls that it has sent."""
-_CALLS: Final = """
+_OF_THE_QUOTA: Final = """
+    attempts > 0 and sent_at_us is not null and role = $role and tool || ':' || "action" = $scope
+    and sent_at_us < $end_us"""
+_FIRST_SENT: Final = f"select min(sent_at_us) from outcomes where {_OF_THE_QUOTA}"  # noqa: S608 - our own words
+_CALLS: Final = f"""
     select sent_at_us as sent, coalesce(done_at_us, $never) as done, attempts, kind = 'ok' as is_ok,
            kind = 'denied' and reason = 'quota' as is_denied, kind not in ('denied', 'unauthorized') as may_count
-    from outcomes
-    where attempts > 0 and sent_at_us is not null and role = $role and tool || ':' || "action" = $scope
-          and sent_at_us < $end_us
-    order by sent_at_us"""
+    from outcomes where {_OF_THE_QUOTA} and coalesce(done_at_us, $never) > $over_us
+    order by sent_at_us"""  # noqa: S608 - our own words
+"""Without what was over before the window's length before the cut: it counts in no window under the quota."""
 _BEGUN_ANEW: Final = """
     select (select count(*) from segments where lane is null and started_at_us > $cut_us and started_at_us < $end_us)
            + (select count(*) from events where name in ('AGENTS_LOST', 'POLICIES_CREATED')
@@ -93,16 +96,19 @@ def kept(run: Run, quota: CutQuota) -> Kept:
         The quota.
     """
     end_us = NEVER if quota.end_us is None else quota.end_us
-    calls = run.sql(_CALLS, {"never": NEVER, "role": quota.role, "scope": quota.scope, "end_us": end_us})
     anew = int(run.sql(_BEGUN_ANEW, {"cut_us": quota.cut_us, "end_us": end_us}).item())
     # a gateway that is not the reference one may shorten its windows by the speed, or not: what is certain of both
     longest_us = round(quota.window_s * 1e6)
     shortest_us = round(longest_us / run.info.speed)
     if run.info.embedded:
         longest_us = shortest_us
+    widest_us = max(shortest_us, longest_us)
+    whose = {"role": quota.role, "scope": quota.scope, "end_us": end_us}
+    first_us = run.sql(_FIRST_SENT, whose).item()
+    calls = run.sql(_CALLS, whose | {"never": NEVER, "over_us": quota.cut_us - widest_us})
     after = calls.filter(calls["is_ok"] & (calls["sent"] >= quota.cut_us))
     most, may_hold, windows = _most(after, quota.limit, min(shortest_us, longest_us), anew)
-    early, fewest = _early(calls, quota, max(shortest_us, longest_us))
+    early, fewest = _early(calls, quota, widest_us, first_us)
     return Kept(after.height, most, may_hold, windows, early, fewest)
 
 
@@ -120,10 +126,11 @@ def _most(after: pl.DataFrame, limit: int, window_us: int, anew: int) -> tuple[i
     return None, None, None
 
 
-def _early(calls: pl.DataFrame, quota: CutQuota, window_us: int) -> tuple[int, int | None]:
+def _early(calls: pl.DataFrame, quota: CutQuota, window_us: int, first_us: int) -> tuple[int, int | None]:
+    """Give how many denials came early, and the least let through before one; `first_us` is when the first call was."""
     denied = calls.filter(calls["is_denied"] & (calls["sent"] >= quota.cut_us))
     if denied.height:  # what was let through before the run is not known
-        denied = denied.filter(denied["sent"] >= calls["sent"][0] + window_us)
+        denied = denied.filter(denied["sent"] >= first_us + window_us)
     counted = calls.filter(calls["may_count"])
     times = counted["attempts"].to_numpy()
     sent, done = (np.repeat(counted[name].to_numpy(), times) for name in ("sent", "done"))

@@ -88,6 +88,29 @@ def test_a_quota_of_nothing_is_over_enforced(judged):
     assert "OVER-enforced: 893 calls of openai:chat denied too early, one when 0 of the 60 had" in verdict.detail
 
 
+def spans(*these):
+    """Give calls by when they were sent and done, in seconds; a third word says that one was denied."""
+    for number, (sent_s, done_s, *denied) in enumerate(these):
+        at_us = {"planned_at_us": sent_s * SECOND, "sent_at_us": sent_s * SECOND, "done_at_us": done_s * SECOND}
+        yield outcome(number, **SCOPE | at_us | ({"kind": "denied", "reason": "quota"} if denied else {}))
+
+
+@pytest.mark.parametrize(
+    ("these", "early"),
+    [
+        ([(0, 1), (CUT_S + 100, CUT_S + 101, "denied")], 1),
+        ([(CUT_S - 60, CUT_S - 59), (CUT_S + 100, CUT_S + 101, "denied")], 0),
+        ([(0, CUT_S + 10), (CUT_S + 100, CUT_S + 101, "denied")], 0),
+        ([(0, 1), (CUT_S - HOUR_S - 9, CUT_S - HOUR_S + 200), (CUT_S + 100, CUT_S + 101, "denied")], 0),
+    ],
+    ids=["nothing in its hour", "the run began in its hour", "the first ended in it", "one ended in it"],
+)  # fmt: skip
+def test_calls_that_were_sent_before_the_windows_length_count_where_they_ended_in_it(tmp_path, these, early):
+    """By the widest reading; and from when on the calls are known is told by the run's first."""
+    with soaklib.open_run(written_run(tmp_path, plan=load_plan(), rows=list(spans(*these)), events=[CUT])) as run:
+        assert kept(run, CutQuota("enricher", "openai:chat", 1, HOUR_S, CUT_S * SECOND, None)).early == early
+
+
 def test_a_quota_that_hardly_exists_is_under_enforced(judged):
     """One denial in eight hours: no hour holds more than two windows may, but two hours do."""
     verdict, book = judged(lambda second: second != CUT_S + HOUR_S)
