@@ -138,20 +138,20 @@ def _said(row: dict[str, Any]) -> dict[str, str]:
 def _latencies(run: Run, every: str) -> list[dict[str, Any]]:
     """Give a series for every tool and for all together, every measure and quantile.
 
-    A value that too few calls tell is null, as figures leave it out; where most are, that quantile comes by longer
-    windows. One has ``at_least`` where some of its values are lower bounds: they fall among calls that were given up.
+    A value that too few calls tell is null, as figures leave it out; where most of a tool's are, that quantile of it
+    comes by longer windows. One has ``at_least`` where some of its values are lower bounds: they fall among calls that
+    were given up.
     """
     series = []
     for by in ((), ("tool",)):
         for measured in (latency, first_token):
-            frames = {every: measured(run, every=every, by=by, quantiles=QUANTILES)}
-            for level in _told_by_few(frames[every]):
-                if (longer := _longer(run, every, frames[every], level)) is not None:
-                    frames[every] = frames[every].filter(pl.col("quantile") != level)
-                    own = measured(run, every=longer, by=by, quantiles=(level,))
-                    frames[longer] = pl.concat([own, *([frames[longer]] if longer in frames else [])])
-            for length, frame in frames.items():
-                series += _series(frame, by, length)
+            usual = measured(run, every=every, by=by, quantiles=QUANTILES)
+            windows = _windows(run, every, usual, by)
+            for (length,), told in windows.partition_by("window", as_dict=True, maintain_order=True).items():
+                levels = tuple(told["quantile"].unique().sort())
+                frame = usual if length == every else measured(run, every=str(length), by=by, quantiles=levels)
+                own = frame.join(told, on=[*by, "quantile"], how="semi", nulls_equal=True)
+                series += _series(own, by, str(length))
     return sorted(series, key=lambda one: (one["tool"] != _ALL, one["tool"], one["measure"], one["percentile"]))
 
 
@@ -176,17 +176,18 @@ def _series(frame: pl.DataFrame, by: tuple[str, ...], length: str) -> list[dict[
     return series
 
 
-def _told_by_few(frame: pl.DataFrame) -> list[float]:
-    """Give the quantiles that fewer than half of the windows have calls enough for."""
-    told = frame.group_by("quantile").agg(pl.col("sufficient").mean())
-    return told.filter(pl.col("sufficient") < _HALF)["quantile"].sort().to_list()
+def _windows(run: Run, every: str, frame: pl.DataFrame, by: tuple[str, ...]) -> pl.DataFrame:
+    """Give by which windows each quantile comes: longer ones where fewer than half of a tool's have calls enough."""
+    told = frame.group_by(*by, "quantile", maintain_order=True).agg(pl.col("n").median(), pl.col("sufficient").mean())
+    lengths = [
+        every if sufficient >= _HALF else _longer(run, every, usual, level) or every
+        for level, usual, sufficient in told.select("quantile", "n", "sufficient").iter_rows()
+    ]
+    return told.select(*by, "quantile").with_columns(pl.Series("window", lengths, pl.String))
 
 
-def _longer(run: Run, every: str, frame: pl.DataFrame, level: float) -> str | None:
+def _longer(run: Run, every: str, usual: float, level: float) -> str | None:
     """Give the shortest longer window in which most have calls enough for a quantile; None where it leaves too few."""
-    usual = frame.filter(quantile=level)["n"].median()
-    if not isinstance(usual, float):
-        return None
     needed_s = _LENGTHS[every] * TAIL_OBSERVATIONS / (min(level, 1 - level) * usual)
     most_s = run.info.planned_soak_s / _LEAST_WINDOWS
     return next((name for name, length_s in _LENGTHS.items() if needed_s <= length_s <= most_s), None)

@@ -123,8 +123,8 @@ class Changes:
                 self._is_without_guard = True
                 events.write(EventName.CHANGE_FAILED, f"the guard has died, and what is on would outlive a kill: {exc}")
             return
-        if code is not None or self._is_without_guard:
-            self._is_without_guard = False
+        self._is_without_guard = False
+        if code is not None:
             events.write(EventName.CHANGE_FAILED, f"the guard had died (exit {code}): another one has its place")
 
     async def clear(self) -> None:
@@ -224,6 +224,7 @@ class Changes:
             await self._take_all_back(share)
         finally:
             if self._owed:
+                self._revive_guard()  # it may have died since it was looked for
                 self._is_handed_over = True
                 await self._context.guard.hand_over()
 

@@ -64,6 +64,7 @@ class ChaosGuard:
         self._orders: dict[str, Order] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._is_handed_over = False
+        self._died: int | None = None
 
     async def watch(self, undoing: Wire) -> None:
         """Watch over a change, beside those that are watched already; it is what to ask for to take it back.
@@ -84,18 +85,22 @@ class ChaosGuard:
             raise
 
     def revive(self) -> int | None:
-        """Start another guard where the one that is to watch has died; give how that ended, None where it lives.
+        """Start another guard where the one that is to watch has died; give how that ended, once.
+
+        Returns
+        -------
+        int | None
+            How one ended that has been replaced since this was asked last, also by :meth:`watch`; None for none.
 
         Raises
         ------
         TargetError
             No other can be started: nobody would take back what is on.
         """
-        if self._process is None or self._is_handed_over or not self._orders:
-            return None
-        if (code := self._process.poll()) is not None:
+        if self._orders and not self._is_handed_over and self._process is not None and self._process.poll() is not None:
             self._start()
-        return code
+        died, self._died = self._died, None
+        return died
 
     def _start(self) -> None:
         """Start the process, and tell it of all that is watched."""
@@ -111,6 +116,8 @@ class ChaosGuard:
         except OSError as exc:
             msg = f"the process that guards the chaos cannot be started: {exc.strerror or exc}"
             raise TargetError(msg) from exc
+        if before is not None and not self._is_handed_over:
+            self._died = before.poll()
         self._is_handed_over = False
         if before is not None and before.stdin is not None:
             before.stdin.close()

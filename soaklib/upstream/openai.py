@@ -22,6 +22,11 @@ _ID: Final = "chatcmpl-soaklib"
 _MESSAGE_ID: Final = "msg_soaklib"
 _DELTA: Final = "response.output_text.delta"
 _DIMENSIONS: Final = 8
+_NOT_ASKED_FOR: Final[dict[str, object]] = {
+    "instructions": None, "metadata": {}, "parallel_tool_calls": True, "temperature": 1.0, "tool_choice": "auto",
+    "tools": [], "top_p": 1.0,
+}  # fmt: skip
+"""What every response says again of its request, which a gateway may hold it to: as OpenAI does of one without."""
 
 
 class OpenAIWire:
@@ -144,6 +149,7 @@ def _response(conduct: Conduct, body: dict[str, object]) -> dict[str, object]:
         "output": [] if is_failed else [output],
         "error": {"code": "server_error", "message": "mock failure"} if is_failed else None,
         "incomplete_details": None,
+        **_NOT_ASKED_FOR,
     }
     if (usage := _usage(conduct, words)) is not None:
         into, out, total = usage.values()

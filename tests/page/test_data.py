@@ -81,6 +81,18 @@ def test_what_windows_have_too_few_calls_for_comes_by_longer_ones(run, data):
     assert found["y"] == pytest.approx(frame["latency_ms"].to_list(), rel=1e-5)
 
 
+def test_a_tool_of_few_calls_has_windows_of_its_own(tmp_path):
+    """What is called once where another is called nine times is drawn as well, and takes no detail from the other."""
+    engager = {"tool": "gmail_send", "action": "send"}
+    times = [dict.fromkeys(("planned_at_us", "sent_at_us", "done_at_us"), n * 1_000_000) for n in range(3600)]
+    rows = [outcome(n, **at, **(engager if n % 10 == 0 else {})) for n, at in enumerate(times)]
+    written_run(tmp_path, plan=load_plan(), rows=rows)
+    with soaklib.open_run(tmp_path) as run:
+        told = [one for one in page_data(run)["latency"] if (one["measure"], one["percentile"]) == ("service", "p90")]
+    assert {one["tool"]: one["window"] for one in told} == {"all tools": "5m", "gmail_send": "30m", "serpapi": "5m"}
+    assert all(None not in one["columns"]["y"] for one in told)
+
+
 def test_a_percentile_among_calls_that_were_given_up_is_a_bound(tmp_path):
     """Which of a series' values are lower bounds is told, and nothing of a series that has none."""
     lost = {"kind": "timeout", "status": None, "reason": "read_timeout", "done_at_us": 30_000_000}

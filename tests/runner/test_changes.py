@@ -70,6 +70,9 @@ class FakeGuard:
     async def dismiss(self, _undoing=None):
         self.watching = False
 
+    def revive(self):
+        """It never dies."""
+
     async def hand_over(self):
         self.took_over = True
 

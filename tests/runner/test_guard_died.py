@@ -18,11 +18,22 @@ from soaklib.targets.base import Wire
 WIRES = [Wire("DELETE", f"/{name}", {}, None) for name in "ab"]
 
 
+class Pipe(io.BytesIO):
+    """A pipe, of which stays what was written."""
+
+    lines = ()
+
+    def close(self):
+        if not self.closed:
+            self.lines = [json.loads(line)["url"] for line in self.getvalue().splitlines() if line[:1] == b"{"]
+        super().close()
+
+
 class Process:
     """A guard that was started: what it was told, and how it has ended."""
 
     def __init__(self, *_, **__):
-        self.stdin, self.code = io.BytesIO(), None
+        self.stdin, self.code = Pipe(), None
 
     def poll(self):
         return self.code
@@ -77,12 +88,74 @@ def test_one_that_ended_as_it_was_told_to_is_let_be(started, end):
     async def main():
         watching = guard()
         await watching.watch(WIRES[0])
-        started.processes[0].code = 0
         await getattr(watching, end)()
+        started.processes[0].code = 0
         return watching.revive()
 
     assert asyncio.run(main()) is None
     assert len(started.processes) == 1
+
+
+def test_one_that_died_unnoticed_is_replaced_before_it_is_handed_over(started):
+    """The end of a run may come sooner than the next look, and what stays on then is the guard's to take back."""
+    events = KeptEvents()
+
+    async def main():
+        watching = guard()
+        await watching.watch(WIRES[0])
+        started.processes[0].code = -9
+        plan = SimpleNamespace(changes=[])
+        await Changes(SimpleNamespace(guard=watching, events=events, journal=["owed"], plan=plan)).end_all(1.0)
+
+    asyncio.run(main())
+    assert [process.stdin.lines for process in started.processes[1:]] == [["http://g/a"]]
+    assert started.processes[1].stdin.closed
+    assert [detail for _, detail, _ in events.written] == ["the guard had died (exit -9): another one has its place"]
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_one_that_the_next_change_replaces_is_told_too(started, is_known):
+    """As it ended, whether it was noticed before that no other could be started, or not."""
+    events = KeptEvents()
+
+    async def main(_):
+        watching = guard()
+        await watching.watch(WIRES[0])
+        context = SimpleNamespace(guard=watching, events=events, journal=None, guards_what_was_made=False)
+        keeping = asyncio.create_task(Changes(context).keep_guarded())
+        started.processes[0].code = -9
+        if is_known:
+            started.answers.append(OSError(11, "no"))
+            await asyncio.sleep(3)
+        await watching.watch(WIRES[1])
+        await asyncio.sleep(3)
+        keeping.cancel()
+
+    run_virtually(main)
+    assert [detail for _, detail, _ in events.written][is_known:] == [
+        "the guard had died (exit -9): another one has its place"
+    ]
+
+
+def test_of_one_that_is_needed_no_more_no_other_is_told(started):
+    """It could not be replaced, and what was on has been taken back without it: nobody has its place."""
+    events = KeptEvents()
+
+    async def main(_):
+        watching = guard()
+        await watching.watch(WIRES[0])
+        context = SimpleNamespace(guard=watching, events=events, journal=None, guards_what_was_made=False)
+        keeping = asyncio.create_task(Changes(context).keep_guarded())
+        started.processes[0].code = -9
+        started.answers.append(OSError(11, "no"))
+        await asyncio.sleep(3)
+        await watching.dismiss(WIRES[0])
+        await asyncio.sleep(3)
+        keeping.cancel()
+
+    run_virtually(main)
+    [(_, detail, _)] = events.written
+    assert detail.startswith("the guard has died, and what is on would outlive a kill")
 
 
 def test_a_run_tells_of_a_guard_that_died_and_of_what_nobody_watches(started):

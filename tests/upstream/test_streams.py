@@ -4,6 +4,12 @@ import json
 
 from soaklib.targets.sse import EventStream
 
+REQUIRED = {
+    "id", "object", "created_at", "error", "incomplete_details", "instructions", "model", "tools", "output",
+    "parallel_tool_calls", "metadata", "tool_choice", "temperature", "top_p",
+}  # fmt: skip
+"""What OpenAI's description of its API says that every response has: a gateway that reads it strictly refuses less."""
+
 
 def test_a_responses_stream_is_what_openai_sends(drive):
     """Each event bears its type as its name and its number; the answer begins, its parts too, and all of them end."""
@@ -37,3 +43,5 @@ def test_a_responses_stream_is_what_openai_sends(drive):
     assert "usage" not in whole[0][1]["response"]
     end = failed[-1][1]["response"]
     assert (end["status"], end["error"]["code"]) == ("failed", "server_error")
+    for response in (whole[0][1]["response"], last, end):
+        assert response.keys() >= REQUIRED

@@ -44,9 +44,10 @@ def calls_not_judged(run: Run, window_s: float) -> pl.DataFrame:
 
     - in which most of the lanes were late: the machine stood still, and what it had put off came in a burst, which the
       gateway feels for longer. Where there is one sender, that is each window in which it was late;
-    - whose calls came from other lanes than those of the run's middle window, by more than 5 % of the calls: lanes may
-      be near to the gateway and far from it, and one that comes and goes would pass for a change of the gateway. A lane
-      that is late all the time is left out of all windows, and those are alike.
+    - whose calls came from other lanes than were planned in it, by more than 5 % of the calls: lanes may be near to the
+      gateway and far from it, and one that comes and goes would pass for a change of the gateway. Of each lane that
+      part counts as planned which is left of it in the run's middle window: one that is late all the time is left out
+      of all windows, and those are alike.
 
     Parameters
     ----------
@@ -79,20 +80,23 @@ def calls_not_judged(run: Run, window_s: float) -> pl.DataFrame:
 
 
 def _unlike_windows(run: Run, window_s: float) -> list[int]:
-    """Give the windows whose calls came from other lanes than is usual."""
-    shares = (
+    """Give the windows whose calls came from other lanes than is usual.
+
+    A window's calls are held against those that were planned in it, of each lane the usual part: of few calls no two
+    windows have the same lanes, also where none was late.
+    """
+    usual = (pl.col("kept") / pl.col("planned")).median().over("lane")
+    shares = pl.col("kept") / pl.col("kept").sum() - pl.col("usual") / pl.col("usual").sum()
+    apart = (
         run.sql(
             f"""
-            select floor(soak_s / {window_s!r})::BIGINT as "window", lane, count(*) as n
-            from valid_calls where purpose = 'load' group by all order by all"""  # noqa: S608 - our own number
+            select floor(soak_s / {window_s!r})::BIGINT as "window", coalesce(lane, -1) as lane,
+                   count(*) as planned, count(*) filter (is_valid) as kept
+            from judged_calls where purpose = 'load' group by all"""  # noqa: S608 - our own number
         )
-        .pivot("lane", index="window", values="n")
-        .fill_null(0)
+        .with_columns(usual=pl.col("planned") * usual)
+        .group_by("window")
+        .agg(distance=shares.abs().sum() / 2)
     )
-    lanes = pl.exclude("window")
-    shares = shares.with_columns(lanes / pl.sum_horizontal(lanes))
-    usual = shares.select(lanes.median())
-    total = usual.sum_horizontal().item()
-    apart = [(pl.col(lane) - usual[lane].item() / total).abs() for lane in usual.columns] if total else []
-    distance = pl.sum_horizontal(apart) / 2 if apart else pl.lit(0.0)
-    return shares.filter(distance > _MOST_UNLIKE)["window"].to_list()
+    # of a window without a call, or with calls of lanes alone that usually have none, nothing is known: no number
+    return apart.filter(pl.col("distance").is_finite() & (pl.col("distance") > _MOST_UNLIKE))["window"].sort().to_list()

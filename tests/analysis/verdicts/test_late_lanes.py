@@ -51,9 +51,9 @@ CALLS = """
     select slots.*, took_us + slots.sent_at_us as done_at_us,
            one.* exclude (slot, lane, planned_at_us, sent_at_us, done_at_us)
     from (
-        select slot, (slot % {lanes})::SMALLINT as lane, slot * 125000 // 90 as planned_at_us,
+        select slot, (slot % {lanes})::SMALLINT as lane, slot * 120000000 // {slots} as planned_at_us,
                planned_at_us + 10 as sent_at_us
-        from range(86400) as r(slot)
+        from range({slots}) as r(slot)
     ) as slots, one, lateral (
         select (10000 + hash(slots.slot) % 1000 + if(slots.lane = {far}, 200000, 0))::BIGINT as took_us
     )"""
@@ -69,11 +69,12 @@ LAG = """
 
 
 @contextmanager
-def fleet_day(folder, late, *, lanes=LANES, far=FAR_LANE, extra=""):
+def fleet_day(folder, late, *, lanes=LANES, far=FAR_LANE, slots=86_400, extra=""):
     """A day of a fleet in two wall minutes, a lane of which lies far from the gateway, and of which some are late."""
     written_run(folder, plan=load_plan(), rows=[outcome(1, lane=0)], speed=720.0)
     with duckdb.connect(str(folder / DATABASE_NAME)) as connection:
-        for statement in (CALLS.format(lanes=lanes, far=far), TICKS.format(lanes=lanes, late=late), LAG, extra):
+        calls = CALLS.format(lanes=lanes, far=far, slots=slots)
+        for statement in (calls, TICKS.format(lanes=lanes, late=late), LAG, extra):
             connection.execute(statement)
     with soaklib.open_run(folder) as run:
         yield run
@@ -109,6 +110,16 @@ def test_a_far_lane_that_is_late_at_the_end_is_no_drift_of_the_gateway(tmp_path)
         assert min(left_out) == pytest.approx(LAST_QUARTER_S, abs=900)
         assert len(left_out) == pytest.approx(36, abs=3)
         assert no_drift_in_latency_median(run).state != "fail"
+
+
+@pytest.mark.parametrize(
+    ("late", "least", "most"), [("lane = 1 and second = 60", 0, 3), ("lane = 1 and second > 90", 35, 37)]
+)
+def test_of_few_calls_a_window_no_more_is_left_out_than_a_late_lane_spoiled(tmp_path, late, least, most):
+    """Ten calls of three lanes never come evenly from all: that is the plan's doing, and no lane's lateness."""
+    with fleet_day(tmp_path, late, lanes=3, slots=1440, far=1) as run:
+        assert run.sql("select count(*) from invalid_windows").item() > 0
+        assert least <= len(middles(run)) <= most
 
 
 @pytest.mark.parametrize(("lanes", "late"), [(LANES, "lane is not null"), (1, "lane = 0")])
