@@ -200,7 +200,7 @@ def test_what_it_refuses_is_refused_as_a_setting(parrot):
     with pytest.raises(SettingsError, match="no target of kind 'openia': did you mean openai"):
         load_target(TargetTable(kind="openia"))
     with pytest.raises(
-        SettingsError, match="'openai': colour: there is no such key; there are admin_key, include_usage, "
+        SettingsError, match="'openai': colour: there is no such key; there are admin_key, health_path, "
     ):
         load_target(TargetTable.model_validate({"kind": "openai", "colour": "red"}))
 
