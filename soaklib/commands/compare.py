@@ -39,7 +39,7 @@ def flags() -> Flags:
     parser = Flags(
         prog="soaklib compare",
         description="Compare runs, endpoint by endpoint, outside their planned windows.",
-        epilog="Exit codes: 0 nothing differs; 1 something does; 2 bad usage, or no run.",
+        epilog="Exit codes: 0 no endpoint differs, whatever the criteria; 1 one does; 2 bad usage, or no run.",
     )
     parser.add_argument("earlier", metavar="EARLIER", help="folder, bundle or id of a run, or 'latest'")
     parser.add_argument("later", metavar="LATER", help="the run that is held against it")

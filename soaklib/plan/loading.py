@@ -99,11 +99,11 @@ def _problem(error: dict[str, Any], arguments: Sequence[str]) -> str:
     names = [str(part) for part in error["loc"] if not isinstance(part, int)]  # an int is a place in a list
     if not names:
         return message
-    field = SoakSettings.model_fields.get(names[0])
+    known, field = SoakSettings.model_fields, SoakSettings.model_fields.get(names[0])
     if field is not None and len(names) > 1:
-        field = Thresholds.model_fields.get(names[1])
+        known, field = Thresholds.model_fields, Thresholds.model_fields.get(names[1])
     if field is None:
-        return f"{'.'.join(names)}: there is no such setting"
+        return f"{'.'.join(names)}: there is no such setting{near_miss(names[-1], known)}"
     given = mask_url(error["input"]) if isinstance(error["input"], str) else error["input"]
     return f"{_as_it_was_set(names, arguments)} {given!r}: {message[0].lower()}{message[1:]} ({field.description})"
 

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from soaklib.errors import SettingsError, near_miss
 from soaklib.plan.changes import Change, LastingChange, PolicyChange
+from soaklib.plan.mistakes import told
 from soaklib.plan.oracles import RateLimit, Trials  # noqa: TC001 - pydantic looks them up
 from soaklib.plan.parts import Name, Part, Share, ToolAction
 
@@ -292,8 +293,7 @@ def load_plan(path: Path | None = None, *, is_rehearsal: bool = False) -> Plan:
         msg = f"--plan: {name} is no TOML: {exc}"
         raise SettingsError(msg) from exc
     except ValidationError as exc:
-        problems = "; ".join(_problem(error["loc"], error["msg"]) for error in exc.errors())
-        msg = f"--plan: {name}: {problems}"
+        msg = f"--plan: {name}: {told(exc.errors(), Plan)}"
         raise SettingsError(msg) from exc
     if (why := _shows_nothing(plan, own)) is not None:
         msg = f"--plan: {name}: {why}"
@@ -349,9 +349,3 @@ def _shows_nothing(plan: Plan, rehearsal: object) -> str | None:
         if limit.try_every_s is not None and limit.roles and not callers & set(limit.roles):
             return f"the edge of the limit {limit.name!r} cannot be tried: none of its roles calls anything"
     return None
-
-
-def _problem(location: tuple[int | str, ...], message: str) -> str:
-    where = ".".join(str(part) for part in location)
-    text = message.removeprefix("Value error, ")
-    return f"{where}: {text}" if where else text

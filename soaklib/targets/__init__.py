@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pydantic import ValidationError
 
-from soaklib.errors import SettingsError
+from soaklib.errors import SettingsError, near_miss
+from soaklib.plan.mistakes import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,8 +109,7 @@ def load_target(table: TargetTable) -> Target:
     try:
         made = target(options.model_validate(table.options))
     except ValidationError as exc:
-        problems = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
-        msg = f"--plan: target of kind {table.kind!r}: {problems}"
+        msg = f"--plan: target of kind {table.kind!r}: {told(exc.errors(), options)}"
         raise SettingsError(msg) from exc
     refuse_unless_whole(made, Target, table.kind)
     return made
@@ -140,5 +140,7 @@ def _class_of(kind: str) -> Callable[..., Target]:
     except (ImportError, AttributeError) as exc:
         msg = f"--plan: target of kind {kind!r} cannot be loaded: {exc}"
         raise SettingsError(msg) from exc
-    msg = f"--plan: there is no target of kind {kind!r}; there are {', '.join(known_kinds())}"
+    known = known_kinds()
+    nearest = near_miss(kind, known) or f"; there are {', '.join(known)}"
+    msg = f"--plan: there is no target of kind {kind!r}{nearest}"
     raise SettingsError(msg)

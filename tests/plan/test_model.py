@@ -60,7 +60,12 @@ def test_planned_calls_follow_share_rate_and_time():
         ('at = "1/2"', 'at = "half"', "'half' is no fraction"),
         ('do = "chaos"', 'do = "havoc"', "Input tag 'havoc' found using 'do' does not match any of the expected tags"),
         ("token_lifetime_s = 1200", "token_lifetime_s = 900", "token_lifetime_s must be longer than rotate_tokens_s"),
-        ("repeat_share", "repeat_shard", "operations.0.repeat_shard: Extra inputs are not permitted"),
+        ("repeat_share", "repeat_shard", "operations.0.repeat_shard: there is no such key: did you mean repeat_share"),
+        ("lasts =", "lastz =", "changes.1.chaos.lastz: there is no such key: did you mean lasts?"),
+        ("[intervals]", "[roles.auditor]\nscope = ['a:b']\n[intervals]", "auditor.scope: there is no such key: did"),
+        ("lasts =", "lasting_colour =", "lasting_colour: there is no such key; there are at, do, lasts, mode, pct,"),
+        ("lasts =", "# lasts =", "changes.1.chaos.lasts: it is missing"),
+        ('scopes = ["serpapi:search"]', "scopes = []", "roles.scraper.scopes: it must hold 1 at least"),
         ("scrape_s = 60", "scrape_s = inf", "intervals.scrape_s: Input should be a finite number"),
         ("every_s = 60", "every_s = inf", "probes.0.every_s: Input should be a finite number"),
         (

@@ -105,7 +105,11 @@ def test_a_bad_value_is_refused_with_its_name_and_what_to_pass(arguments, messag
         ("GATEWAY_URL", "x", "GATEWAY_URL 'x': must be a base URL"),
         ("SOAK_QUICK", "maybe", "SOAK_QUICK 'maybe': input should be a valid boolean"),
         ("SOAK_THRESHOLDS", '{"success_rate": 101}', "SOAK_THRESHOLDS 101: input should be less"),
-        ("SOAK_THRESHOLDS", '{"success": 99}', "thresholds.success: there is no such setting"),
+        (
+            "SOAK_THRESHOLDS",
+            '{"success": 99}',
+            "thresholds.success: there is no such setting: did you mean success_rate?",
+        ),
     ],
 )
 def test_a_bad_value_in_the_environment_is_told_by_its_variable(monkeypatch, variable, value, message):
@@ -182,7 +186,7 @@ def test_a_plan_file_with_an_unknown_setting_is_refused(tmp_path):
     """A misspelt setting is not passed over."""
     plan = tmp_path / "plan.toml"
     plan.write_text("[settings]\nrpps = 2\n", "utf-8")
-    with pytest.raises(SettingsError, match="rpps: there is no such setting"):
+    with pytest.raises(SettingsError, match="rpps: there is no such setting: did you mean rps"):
         load_settings(["--plan", str(plan)])
 
 

@@ -182,7 +182,7 @@ def test_what_it_refuses_is_refused_as_a_setting(parrot):
     """An option that it lacks, a call that it cannot be asked for, and a kind whose package is damaged or not there."""
     assert known_kinds()[:3] == ["4runr", "openai", "mcp"]
     assert {"parrot", "broken"} <= set(known_kinds())
-    with pytest.raises(SettingsError, match="target of kind 'parrot': greeting: Field required"):
+    with pytest.raises(SettingsError, match="target of kind 'parrot': greeting: it is missing"):
         load_target(TargetTable(kind="parrot"))
     step = load_plan().operations[0].steps[0].model_copy(update={"tool": "mute"})
     with pytest.raises(SettingsError, match="role 'scraper' calls mute, which a parrot cannot say"):
@@ -197,6 +197,12 @@ def test_what_it_refuses_is_refused_as_a_setting(parrot):
         refuse_unless_whole(object(), Admin, "parrot")
     with pytest.raises(SettingsError, match="no target of kind 'cat'; there are 4runr, openai, mcp, "):
         load_target(TargetTable(kind="cat"))
+    with pytest.raises(SettingsError, match="no target of kind 'openia': did you mean openai"):
+        load_target(TargetTable(kind="openia"))
+    with pytest.raises(
+        SettingsError, match="'openai': colour: there is no such key; there are admin_key, health_path, "
+    ):
+        load_target(TargetTable.model_validate({"kind": "openai", "colour": "red"}))
 
 
 def test_an_admin_that_is_derived_has_all_that_a_soak_asks_for():

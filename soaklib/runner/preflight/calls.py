@@ -12,7 +12,7 @@ import duckdb
 
 from soaklib.records import Expected, Kind
 from soaklib.runner.preflight.findings import Standing
-from soaklib.targets.refusal_proofs import let_through_sql
+from soaklib.targets.refusal_proofs import IS_REFUSED, let_through_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -163,8 +163,9 @@ class Caller:
 async def try_calls(caller: Caller, calls: list[Call], found: Found, *, kind: str) -> dict[str, Call]:
     """Make each call of the plan once, again where a tool failed; give for each role one that was answered well.
 
-    Whether a probe was let in depends on the `kind` of gateway.
+    Whether a probe was let in depends on the `kind` of gateway. A role that makes no load is there to be refused.
     """
+    of_the_load = {call.role for call in calls if call.expected is not Expected.DENY}
     agents: dict[str, Identity] = {}
     good: dict[str, Call] = {}
     seen: set[tuple[str, str, Expected]] = set()
@@ -181,7 +182,9 @@ async def try_calls(caller: Caller, calls: list[Call], found: Found, *, kind: st
             tried, times = await caller.call(call, agents[call.role]), times + 1
         if call.expected is Expected.DENY:
             was_let_in = _is(tried, let_through_sql(kind, bears_ids=bears_ids))
-            found.add(f"probe of {call.role}: {call.step.scope}", *_of_probe(tried, was_let_in=was_let_in))
+            is_refused = call.role not in of_the_load and _is(tried, IS_REFUSED)
+            said = _of_probe(tried, was_let_in=was_let_in, is_refused=is_refused)
+            found.add(f"probe of {call.role}: {call.step.scope}", *said)
             continue
         found.add(f"call of {call.role}: {call.step.scope}", *_of_call(tried, times))
         if tried.kind is Kind.OK:
@@ -204,9 +207,11 @@ def _of_call(tried: Tried, times: int) -> tuple[Standing, str]:
 _ORDINALS: Final = {2: "second", 3: "third"}
 
 
-def _of_probe(tried: Tried, *, was_let_in: bool) -> tuple[Standing, str]:
+def _of_probe(tried: Tried, *, was_let_in: bool, is_refused: bool) -> tuple[Standing, str]:
     if tried.kind is Kind.DENIED:
         return Standing.OK, f"denied, {tried.reason}"
+    if is_refused:
+        return Standing.OK, f"refused, {tried.reason}"
     if was_let_in:
         return Standing.PROBLEM, f"{tried}: policy let it in, which fails a soak"
     return Standing.NOTE, f"{tried}: it was neither denied nor let in"

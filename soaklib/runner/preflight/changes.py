@@ -58,7 +58,8 @@ async def try_changes(
         else:
             standing, said = Standing.OK, "made, and taken back"
         if left := await debts.pay(do):
-            standing, said = Standing.PROBLEM, f"made, and not known to be taken back: {'; '.join(left)}"
+            made = "made" if standing is Standing.OK else said
+            standing, said = Standing.PROBLEM, f"{made}, and not known to be taken back: {'; '.join(left)}"
         found.add(what, standing, said)
 
 

@@ -210,7 +210,7 @@ class Preflight:
     async def _look_at_metrics(self, admin: Admin) -> None:
         self.found.endpoints = frozenset(admin.endpoints)
         if "metrics" not in admin.endpoints:
-            self.found.add("metrics", Standing.NOT_APPLICABLE, "this kind of gateway exposes none")
+            self.found.add("metrics", Standing.NOT_APPLICABLE, "none is read: the plan names no path of them")
             return
         try:
             told = await admin.look("metrics")

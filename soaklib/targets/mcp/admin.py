@@ -55,7 +55,8 @@ class McpAdmin(IdleAdmin):
     def __init__(
         self, link: Link, options: MCPOptions, sessions: Sessions, environment: Mapping[str, str] | None = None
     ) -> None:
-        known = CONTEXTFORGE_ROUTES if options.is_contextforge else None
+        told = {} if options.is_upstream else options.routes
+        known = CONTEXTFORGE_ROUTES if options.is_contextforge else told
         super().__init__(link, routes_beside(known, is_upstream=options.is_upstream))
         self._options = options
         self._sessions = sessions
@@ -95,8 +96,8 @@ class McpAdmin(IdleAdmin):
         return Missing(self.hindered(plan), notes)
 
     async def health(self) -> Health:
-        """Ask ContextForge's /health and /ready and read what they say; another server is asked for a session."""
-        if self._options.is_contextforge:
+        """Ask where health is, and ContextForge what it says; a server that tells no path is asked for a session."""
+        if self._options.is_contextforge or self._options.health_path is not None:
             return await super().health()
         try:
             return await self._probe()

@@ -1,4 +1,4 @@
-"""What ContextForge's metrics mean; other MCP servers have none.
+"""What ContextForge's metrics mean.
 
 ``http_requests_total`` counts by status, and nearly all that fails there is a 200: neither denials nor errors can be
 told from it, and what a token or the limiter refused is in part not counted at all.
@@ -10,7 +10,7 @@ from typing import Final
 
 from soaklib.targets.base import Meaning, MetricMap, Series
 
-__all__ = ["CONTEXTFORGE_METRICS", "NO_METRICS"]
+__all__ = ["CONTEXTFORGE_METRICS"]
 
 CONTEXTFORGE_METRICS: Final = MetricMap(
     path="/metrics/prometheus",
@@ -22,5 +22,3 @@ CONTEXTFORGE_METRICS: Final = MetricMap(
         Meaning.START: Series("process_start_time_seconds"),
     },
 )
-
-NO_METRICS: Final = MetricMap(path=None)

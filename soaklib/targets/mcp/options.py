@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from soaklib.targets.own_paths import PathsOptions
 
 __all__ = ["REVISIONS", "Era", "Login", "MCPOptions", "SessionPolicy"]
 
@@ -42,7 +44,7 @@ class Login(BaseModel):
     password_env: Variable
 
 
-class MCPOptions(BaseModel):
+class MCPOptions(PathsOptions):
     """How an MCP server is spoken to.
 
     Attributes
@@ -83,7 +85,7 @@ class MCPOptions(BaseModel):
         How long, wall seconds, a stream of events may stand still; None for the call's own limit alone.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    known_by: ClassVar[str] = "is_contextforge"
 
     path: Path = "/mcp"
     era: Era = Era.SESSIONS
@@ -91,12 +93,12 @@ class MCPOptions(BaseModel):
     sessions: SessionPolicy = SessionPolicy.AGENT
     calls_a_session: int = Field(100, ge=1)
     close: bool = True
-    tokens: dict[str, tuple[Variable, ...]] = {}
+    tokens: dict[str, tuple[Variable, ...]] = Field({})
     token: Variable | None = None
     make_tokens: bool = False
     login: Login | None = None
     admin_token: Variable | None = None
-    permissions: dict[str, tuple[str, ...]] = {}
+    permissions: dict[str, tuple[str, ...]] = Field({})
     server_id: str | None = None
     is_contextforge: bool = False
     is_upstream: bool = False

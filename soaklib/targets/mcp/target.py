@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from soaklib.records import Reason
 from soaklib.targets.mcp.admin import McpAdmin
-from soaklib.targets.mcp.meanings import CONTEXTFORGE_METRICS, NO_METRICS
+from soaklib.targets.mcp.meanings import CONTEXTFORGE_METRICS
 from soaklib.targets.mcp.options import Era, MCPOptions
 from soaklib.targets.mcp.readers import MCPReader
 from soaklib.targets.mcp.sessions import Sessions
@@ -47,7 +47,7 @@ class McpTarget:
         self._options = options or MCPOptions()
         self._ids = count(1)
         self._sessions = Sessions(self._options)
-        ours = UPSTREAM_METRICS if self._options.is_upstream else NO_METRICS
+        ours = UPSTREAM_METRICS if self._options.is_upstream else self._options.metric_map
         self.metrics: MetricMap = CONTEXTFORGE_METRICS if self._options.is_contextforge else ours
 
     def compile(self, step: Step, role: str) -> Template:

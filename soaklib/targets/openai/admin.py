@@ -64,7 +64,8 @@ class OpenAIAdmin(IdleAdmin):
     """
 
     def __init__(self, link: Link, options: OpenAIOptions, environment: Mapping[str, str] | None = None) -> None:
-        known = _LITELLM_ROUTES if options.is_litellm else None
+        told = {} if options.is_upstream else options.routes
+        known = _LITELLM_ROUTES if options.is_litellm else told
         super().__init__(link, routes_beside(known, is_upstream=options.is_upstream))
         self._options = options
         self._secrets = Secrets(options.keys, None if options.make_keys else options.key, environment)
@@ -92,8 +93,8 @@ class OpenAIAdmin(IdleAdmin):
         return Missing(self.hindered(plan), await self._notes(plan))
 
     async def health(self) -> Health:
-        """Ask whether it is alive and ready; an endpoint that is not LiteLLM is asked for its models."""
-        if self._options.is_litellm:
+        """Ask whether it is alive and ready; an endpoint that tells no path is asked for its models."""
+        if self._options.is_litellm or self._options.health_path is not None:
             return await super().health()
         path = f"{self._options.prefix}/models"
         try:
@@ -215,7 +216,7 @@ class OpenAIAdmin(IdleAdmin):
         return None if admin_key is None else self._secrets.of(admin_key)
 
     def is_well(self, endpoint: str, reply: Reply) -> bool:
-        """Read what LiteLLM's readiness says."""
+        """Read what LiteLLM's readiness says; of others their status is their word."""
         return endpoint != "ready" or reply.json().get("status") in _WELL
 
     async def _notes(self, plan: Plan) -> list[str]:

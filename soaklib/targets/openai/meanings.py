@@ -1,4 +1,4 @@
-"""What LiteLLM's metrics mean; an endpoint without metrics has none.
+"""What LiteLLM's metrics mean.
 
 Counters there end in ``_total`` twice where their name did already. What its name says and its value does not is left
 out: there is no count of retries, ``litellm_deployment_state`` has a series that stays 2 for ever after a recovery,
@@ -14,7 +14,7 @@ from typing import Final
 
 from soaklib.targets.base import Meaning, MetricMap, Series
 
-__all__ = ["LITELLM_METRICS", "NO_METRICS"]
+__all__ = ["LITELLM_METRICS"]
 
 _FAILED: Final = "litellm_proxy_failed_requests_metric_total"
 
@@ -39,5 +39,3 @@ LITELLM_METRICS: Final = MetricMap(
     model_label="requested_model",
     key_label="hashed_api_key",
 )
-
-NO_METRICS: Final = MetricMap(path=None)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from soaklib.targets.own_paths import PathsOptions
 
 __all__ = ["OpenAIOptions"]
 
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
-class OpenAIOptions(BaseModel):
-    """How an endpoint of OpenAI's wire is spoken to.
+class OpenAIOptions(PathsOptions):
+    """How an endpoint of OpenAI's wire is spoken to; beside it the paths that any gateway may have.
 
     Attributes
     ----------
@@ -42,14 +44,14 @@ class OpenAIOptions(BaseModel):
         How long, wall seconds, a stream may stand still; None for the call's own limit alone.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    known_by: ClassVar[str] = "is_litellm"
 
     prefix: str = Field("/v1", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
-    keys: dict[str, tuple[Variable, ...]] = {}
+    keys: dict[str, tuple[Variable, ...]] = Field({})
     key: Variable | None = None
     make_keys: bool = False
     admin_key: Variable | None = None
-    key_limits: dict[str, int | float | tuple[str, ...]] = {}
+    key_limits: dict[str, int | float | tuple[str, ...]] = Field({})
     is_litellm: bool = False
     is_upstream: bool = False
     include_usage: bool = True

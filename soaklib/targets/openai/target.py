@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from soaklib.records import Reason
 from soaklib.targets.openai.admin import OpenAIAdmin
-from soaklib.targets.openai.meanings import LITELLM_METRICS, NO_METRICS
+from soaklib.targets.openai.meanings import LITELLM_METRICS
 from soaklib.targets.openai.options import OpenAIOptions
 from soaklib.targets.openai.templates import OpenAITemplate, compile_step
 from soaklib.targets.own_upstream import UPSTREAM_METRICS
@@ -37,7 +37,7 @@ class OpenAITarget:
 
     def __init__(self, options: OpenAIOptions | None = None) -> None:
         self._options = options or OpenAIOptions()
-        ours = UPSTREAM_METRICS if self._options.is_upstream else NO_METRICS
+        ours = UPSTREAM_METRICS if self._options.is_upstream else self._options.metric_map
         self.metrics: MetricMap = LITELLM_METRICS if self._options.is_litellm else ours
 
     def compile(self, step: Step, role: str) -> Template:

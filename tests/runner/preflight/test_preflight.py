@@ -227,6 +227,16 @@ def test_a_change_that_would_fail_at_its_hour_fails_now(check, route, fault, wha
     assert checked.is_as_before
 
 
+def test_a_change_that_was_refused_is_not_called_made_when_its_end_is_refused_too(check):
+    """Both answers are told: what hinders the one may hinder the other, as a token that may not."""
+    checked = check()
+    checked.gateway.fault, checked.gateway.hits = "500", "/api/admin/chaos"
+    _, detail = checked.found()["change chaos: openai"]
+    made, _, left = detail.partition(", and not known to be taken back: ")
+    assert made.startswith("it cannot be made: POST /api/admin/chaos/tool was answered with 500")
+    assert left.startswith("DELETE /api/admin/chaos/tool/openai was answered with 500")
+
+
 def test_a_change_without_a_route_is_not_applicable_and_is_not_tried(check):
     """The check of the routes has said so already."""
     checked = check()
@@ -242,7 +252,7 @@ def test_what_cannot_be_taken_back_is_a_problem_left_to_the_guard_and_to_the_nex
     checked.gateway.fault, checked.gateway.hits = "500", "DELETE /api/admin/chaos"
     standing, detail = checked.found()["change chaos: openai"]
     assert (standing, checked.gateway.chaos) == (Standing.PROBLEM, {"openai"})
-    assert "not known to be taken back: DELETE /api/admin/chaos/tool/openai was answered with 500" in detail
+    assert "made, and not known to be taken back: DELETE /api/admin/chaos/tool/openai was answered with 500" in detail
     assert checked.world.guard.took_over
     first, checked.gateway.fault = checked.check.check_id, None
     said = checked.found()["what an earlier check left"]
@@ -322,6 +332,22 @@ def test_a_probe_that_policy_lets_in_is_a_problem(check, answer, standing, said)
     checked.gateway.answer = answered
     found = checked.found()["probe of scraper: gmail_send:send"]
     assert (found[0], said in found[1]) == (standing, True)
+
+
+@pytest.mark.parametrize(
+    ("role", "standing", "said"),
+    [("gone", Standing.OK, "refused, token_invalid"), ("scraper", Standing.NOTE, "neither denied nor let in")],
+)
+def test_a_role_without_load_is_there_to_be_refused(check, role, standing, said):
+    """Its probe is refused by a 401, as the soak counts it; one of a role that calls has then told nothing."""
+    checked = check()
+    plan = checked.world.plan
+    probes = tuple(probe.model_copy(update={"role": role}) for probe in plan.probes)
+    roles = plan.roles | {"gone": plan.roles["scraper"]}
+    checked.world.plan = plan.model_copy(update={"roles": roles, "probes": probes})
+    checked.gateway.answer = lambda *_: (401, Kind.UNAUTHORIZED, Reason.TOKEN_INVALID)
+    found, detail = checked.found()[f"probe of {role}: gmail_send:send"]
+    assert (found, said in detail) == (standing, True)
 
 
 @pytest.mark.parametrize(

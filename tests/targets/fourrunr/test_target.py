@@ -35,5 +35,5 @@ def test_a_request_is_the_call_as_json_with_token_and_number_filled_in(token):
 def test_the_default_plan_is_for_it_and_an_option_that_it_has_not_is_refused():
     """Its table is empty."""
     assert load_target(PLAN.target).kind == "4runr"
-    with pytest.raises(SettingsError, match="target of kind '4runr': colour: Extra inputs"):
+    with pytest.raises(SettingsError, match="target of kind '4runr': colour: there is no such key"):
         load_target(TargetTable.model_validate({"kind": "4runr", "colour": "red"}))
