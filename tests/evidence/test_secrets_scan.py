@@ -144,6 +144,18 @@ def test_columns_are_looked_at_by_value(tmp_path, suffix):
     assert Finding(where.format("s"), "a JSON web token") in findings
 
 
+@pytest.mark.parametrize(("text", "what"), [*SECRETS, ("tr0ub4dor and more", "a secret of this environment")])
+def test_a_column_hides_none_of_them_among_other_values(tmp_path, text, what):
+    """Also one that is known and has no word of any rule; what its neighbours hold is no matter."""
+    path = tmp_path / "x.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create table rows as select $1 || 'x' as t from range(9) union all select $2", ["id_", text]
+        )
+        connection.execute(f"copy rows to '{path}' (compression zstd)").fetchall()
+    assert Finding('x.parquet, column "t"', what) in find_secrets(path, "x.parquet", ["tr0ub4dor and more"])
+
+
 def test_a_known_secret_is_found_whatever_its_form(tmp_path):
     """One of the environment is looked for as it is; a short one is found anywhere and left out."""
     path = tmp_path / "log.txt"
