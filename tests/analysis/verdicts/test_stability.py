@@ -10,6 +10,7 @@ from soaklib.analysis.measures.metrics import in_soak_time
 from soaklib.analysis.measures.processes import longest_lived
 from soaklib.analysis.statistics.drift import drift
 from soaklib.analysis.verdicts.criteria import stability
+from soaklib.analysis.verdicts.criteria.drifts import found_of
 from soaklib.analysis.verdicts.endpoints import ENDPOINTS, endpoint_series
 from soaklib.targets.base import Meaning, MetricMap, Series
 
@@ -192,8 +193,8 @@ def test_chance_alarms_of_many_tools_are_allowed_for(rehearsal):
         part = endpoint_series(run, ENDPOINTS[0]).filter(tool="serpapi")
     found = drift(part, margin=1e-6)
     drifting = found.__class__(**{**vars(found), "state": "drift", "detail": "Drifts by it."})
-    assert stability._found(part, drifting, 1e-6, 0.04, 4).state == "fail"
-    told = stability._found(part, drifting, 1e-6, 0.12, 4)
+    assert found_of(part, drifting, 1e-6, 0.04, 4).state == "fail"
+    told = found_of(part, drifting, 1e-6, 0.12, 4)
     assert (told.state, "which chance may make" in told.detail) == ("insufficient", True)
     assert math.isfinite(told.reach)
 
