@@ -111,7 +111,12 @@ def test_a_merge_says_which_share_is_missing(struck, capsys):
     share = f"{missed} of the {_SLOTS // 2} slots of lane 1 ({100 * missed / (_SLOTS // 2):.1f} %)"
     assert 0 < missed < _SLOTS // 2
     assert struck.verdicts["every slot accounted for"]["detail"].endswith(f"; missed: {share}")
+    [(lost,)] = rows_of(  # from the last that was written on: one before it that was under way has its row by itself
+        struck.folder,
+        "select count(*) filter (slot > seen) from (select slot, max(slot) filter (kind <> 'missed') over () as seen"
+        " from outcomes where purpose = 'load' and step = 0 and lane = 1)",
+    )
     [(gap,)] = rows_of(struck.folder, "select detail from events where name = 'LANE_GAP'")
-    assert gap.startswith(f"lane 1/2: {missed} slots missed up to H+1.000, {100 * missed / (_SLOTS // 2):.1f} % of its")
+    assert gap.startswith(f"lane 1/2: {lost} slots missed up to H+1.000, {100 * lost / (_SLOTS // 2):.1f} % of its")
     assert merge(["--no-judge", str(struck.folder)]) == 0
     assert capsys.readouterr().err == f"soaklib: missed: {share}\n"
