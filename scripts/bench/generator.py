@@ -46,6 +46,7 @@ from soaklib.runner.garbage import settle_garbage
 from soaklib.runner.load import Load, Schedule
 from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
 from soaklib.runner.recorder import Recorder
+from soaklib.runner.timeslice import ask_for_short_slices
 from soaklib.runner.vitals import Vitals
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
@@ -86,6 +87,12 @@ async def tell(lane, load, vitals):
         await asyncio.sleep(1)  # what is measured is real time
         sender = SimpleNamespace(vitals=vitals, lane=lane, has_sent=False, slots_passed=load.next_slot)
         LaneReport.of(sender).line()
+
+
+def cpu_seconds(whose):
+    """Give the CPU seconds of this process or of its children, of those that are over."""
+    usage = resource.getrusage(whose)
+    return usage.ru_utime + usage.ru_stime
 
 
 async def leg(port, folder, *, rps, seconds, recording, scraped=False, lane=None):
@@ -142,21 +149,21 @@ async def leg(port, folder, *, rps, seconds, recording, scraped=False, lane=None
             events=Silent(), record=record, max_in_flight=2000,
         )  # fmt: skip
         streaming = asyncio.create_task(recorder.run()) if recorder else None
-        settle_garbage()  # as a soak does before its load
-        before = resource.getrusage(resource.RUSAGE_SELF)
+        settle_garbage()  # as a soak does before its load; and so does the next
+        ask_for_short_slices()
+        before_s = cpu_seconds(resource.RUSAGE_SELF)
         if lane is not None:
             telling = asyncio.create_task(tell(lane, load, vitals))
             stack.callback(telling.cancel)
         await load.send_slots(number or 0)
         await load.drain(10)
-        after = resource.getrusage(resource.RUSAGE_SELF)
+        cpu_s = cpu_seconds(resource.RUSAGE_SELF) - before_s
     recorder_cpu_s = 0.0
     if recorder:
         streaming.cancel()
         times = psutil.Process(recorder._process.pid).cpu_times()  # noqa: SLF001 - a benchmark may look inside
         recorder_cpu_s = times.user + times.system
         await recorder.close()
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return lags, kinds, cpu_s, recorder_cpu_s
 
 
@@ -165,12 +172,11 @@ def peer_leg(port, *, rps, seconds):
     words = ["hey", "-z", f"{seconds:g}s", "-c", str(PEER_WORKERS), "-q", f"{rps / PEER_WORKERS:g}", "-o", "csv"]
     words += ["-m", "POST", "-T", "application/json", "-H", f"Authorization: Bearer {'TOKEN' * 60}", "-d", PEER_BODY]
     with tempfile.TemporaryFile("w+") as table:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before_s = cpu_seconds(resource.RUSAGE_CHILDREN)
         subprocess.run([*words, f"http://127.0.0.1:{port}/"], stdout=table, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s = cpu_seconds(resource.RUSAGE_CHILDREN) - before_s
         table.seek(0)
         calls = sum(1 for _ in table) - 1  # the table's head
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     print(f"{'hey':<18} {calls / seconds:8.0f} calls/s  {cpu_s / calls * 1e6:6.1f} us/call")
     return cpu_s / calls
 
