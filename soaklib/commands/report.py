@@ -30,6 +30,7 @@ from soaklib.page.html import PAGE_NAME, write_page
 from soaklib.plan.given import refuse_no_file
 from soaklib.reports.pipeline import tell_pipeline
 from soaklib.store.lock import RunLock
+from soaklib.store.partials import sharing_partials
 from soaklib.store.shipped import NOTEBOOKS, shipped
 from soaklib.whitepaper.build import build_whitepaper, check_claims, made_claims
 from soaklib.whitepaper.claims import CLAIMS_NAME
@@ -105,7 +106,7 @@ def build_report(
         parameters["other_id"] = str(against.resolve())
     executed = folder / EXECUTED_FOLDER
     beside = _Beside(folder, renew=renew, step=step)
-    with KernelServer() as server:  # which imports meanwhile
+    with sharing_partials(), KernelServer() as server:  # which imports meanwhile
         if not renew and (folder / CLAIMS_NAME).exists():
             beside.claim()  # before anything is touched: they may not follow any more
         try:
