@@ -23,7 +23,7 @@ from soaklib.commands.forked import KernelServer
 from soaklib.commands.kernels import execute_all
 from soaklib.commands.process import command, find_folder
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
-from soaklib.evidence.judging import judge_folder
+from soaklib.evidence.judging import judge_folder, judged_before
 from soaklib.evidence.reference import keep_reference
 from soaklib.page.data import board
 from soaklib.page.html import PAGE_NAME, write_page
@@ -150,7 +150,9 @@ class _Beside:
 
     def claim(self) -> None:
         self._step(CLAIMS_NAME)
-        self.ledger = made_claims(self._folder, renew=self._renew)
+        with open_run(self._folder) as run:
+            verdicts = judged_before(run)  # by whoever soaks and reports in one go
+        self.ledger = made_claims(self._folder, renew=self._renew, verdicts=verdicts)
         self._is_claimed = True
 
     def make(self) -> None:
