@@ -1,11 +1,13 @@
 """How much one runner can send and record, and what recording and being scraped cost: ratios within one run.
 
-    .venv/bin/python scripts/bench/generator.py [--rps 4000] [--seconds 60]
+    .venv/bin/python scripts/bench/generator.py [--rps 4000] [--seconds 60] [--peer]
     .venv/bin/python scripts/bench/generator.py --lanes 4 [--rounds 5]
 
 Four legs against the same fast local server on the other core: without recording, with it, with it and its own metrics
 scraped every second, without again. Printed are schedule lag, CPU a call (runner and recorder), the share of CPU time
-that recording and scraping add, and bytes a row.
+that recording and scraping add, and bytes a row. With `--peer` there is a leg of hey (Debian package hey), which sends
+as many calls a second and writes each to a table of CSV: what a call takes of the processor there, in the same run. Its
+calls have no planned time, so that it has no schedule lag to be compared.
 
 With `--lanes` the legs are those of one runner and of one lane of so many, each at the same calls a second, in turn:
 single, lane, lane, single, round after round. Printed is what a call of a lane takes of the processor against one of a
@@ -15,8 +17,10 @@ single runner, round by round: other work on the machine, and its clock rate, ar
 import argparse
 import asyncio
 import datetime as dt
+import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -42,6 +46,7 @@ from soaklib.runner.garbage import settle_garbage
 from soaklib.runner.load import Load, Schedule
 from soaklib.runner.metrics_server import MetricsServer, listen_for_scrapes
 from soaklib.runner.recorder import Recorder
+from soaklib.runner.timeslice import ask_for_short_slices
 from soaklib.runner.vitals import Vitals
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.views import Segment
@@ -66,6 +71,8 @@ class Silent:
         del name, detail, key
 
 
+PEER_WORKERS = 100
+PEER_BODY = json.dumps({"tool": "openai", "action": "chat", "input": {"prompt": "word " * 12}})
 SCRAPE_EVERY_SECOND = """
 import sys, time, urllib.request
 while True:
@@ -80,6 +87,12 @@ async def tell(lane, load, vitals):
         await asyncio.sleep(1)  # what is measured is real time
         sender = SimpleNamespace(vitals=vitals, lane=lane, has_sent=False, slots_passed=load.next_slot)
         LaneReport.of(sender).line()
+
+
+def cpu_seconds(whose):
+    """Give the CPU seconds of this process or of its children, of those that are over."""
+    usage = resource.getrusage(whose)
+    return usage.ru_utime + usage.ru_stime
 
 
 async def leg(port, folder, *, rps, seconds, recording, scraped=False, lane=None):
@@ -136,22 +149,36 @@ async def leg(port, folder, *, rps, seconds, recording, scraped=False, lane=None
             events=Silent(), record=record, max_in_flight=2000,
         )  # fmt: skip
         streaming = asyncio.create_task(recorder.run()) if recorder else None
-        settle_garbage()  # as a soak does before its load
-        before = resource.getrusage(resource.RUSAGE_SELF)
+        settle_garbage()  # as a soak does before its load; and so does the next
+        ask_for_short_slices()
+        before_s = cpu_seconds(resource.RUSAGE_SELF)
         if lane is not None:
             telling = asyncio.create_task(tell(lane, load, vitals))
             stack.callback(telling.cancel)
         await load.send_slots(number or 0)
         await load.drain(10)
-        after = resource.getrusage(resource.RUSAGE_SELF)
+        cpu_s = cpu_seconds(resource.RUSAGE_SELF) - before_s
     recorder_cpu_s = 0.0
     if recorder:
         streaming.cancel()
         times = psutil.Process(recorder._process.pid).cpu_times()  # noqa: SLF001 - a benchmark may look inside
         recorder_cpu_s = times.user + times.system
         await recorder.close()
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return lags, kinds, cpu_s, recorder_cpu_s
+
+
+def peer_leg(port, *, rps, seconds):
+    """Let hey send for a while; print it as a leg, and give its CPU seconds a call."""
+    words = ["hey", "-z", f"{seconds:g}s", "-c", str(PEER_WORKERS), "-q", f"{rps / PEER_WORKERS:g}", "-o", "csv"]
+    words += ["-m", "POST", "-T", "application/json", "-H", f"Authorization: Bearer {'TOKEN' * 60}", "-d", PEER_BODY]
+    with tempfile.TemporaryFile("w+") as table:
+        before_s = cpu_seconds(resource.RUSAGE_CHILDREN)
+        subprocess.run([*words, f"http://127.0.0.1:{port}/"], stdout=table, check=True)
+        cpu_s = cpu_seconds(resource.RUSAGE_CHILDREN) - before_s
+        table.seek(0)
+        calls = sum(1 for _ in table) - 1  # the table's head
+    print(f"{'hey':<18} {calls / seconds:8.0f} calls/s  {cpu_s / calls * 1e6:6.1f} us/call")
+    return cpu_s / calls
 
 
 def compare(port, options):
@@ -192,7 +219,10 @@ def main():
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--lanes", type=int, help="compare a lane of so many with a single runner")
     parser.add_argument("--rounds", type=int, default=5, help="of --lanes")
+    parser.add_argument("--peer", action="store_true", help="with a leg of hey")
     options = parser.parse_args()
+    if options.peer and shutil.which("hey") is None:
+        parser.error("no hey here: install the Debian package hey")
     server = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("fast_server.py"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -223,6 +253,9 @@ def main():
             f"{100 * (costs['and scraped'] / costs['with recording'] - 1):.1f} % more; {size / rows:.1f} bytes a row "
             f"of {rows}"
         )
+        if options.peer:
+            cost = peer_leg(port, rps=options.rps, seconds=options.seconds)
+            print(f"a recorded call takes {costs['with recording'] / cost:.2f} times what one of hey takes")
     finally:
         server.stdin.close()
         server.wait(10)

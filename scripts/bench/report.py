@@ -5,8 +5,8 @@
 The report is made on a copy of the run that only links to its data, so that the run's folder stays as it is; `--keep`
 says where the copy is instead of deleting it. Memory is that of this process and its kernels together, looked at five
 times a second; pages that forked kernels share are counted in each. CPU seconds are those of all together: on a machine
-that is busy with something else they say more than the wall's. What is to be held: 864,000 slots in 90 s, 86 million
-rows in 5 minutes and 6 GB.
+that is busy with something else they say more than the wall's. What is to be held: 864,000 slots in 30 s, 86 million
+rows in 150 s and 3 GB.
 `scripts/bench/bigrun.py` makes runs of these sizes.
 """
 

@@ -23,13 +23,14 @@ from soaklib.commands.forked import KernelServer
 from soaklib.commands.kernels import execute_all
 from soaklib.commands.process import command, find_folder
 from soaklib.errors import ExitCode, RecordingError, SettingsError, SoaklibError
-from soaklib.evidence.judging import judge_folder
+from soaklib.evidence.judging import judge_folder, judged_before
 from soaklib.evidence.reference import keep_reference
 from soaklib.page.data import board
 from soaklib.page.html import PAGE_NAME, write_page
 from soaklib.plan.given import refuse_no_file
 from soaklib.reports.pipeline import tell_pipeline
 from soaklib.store.lock import RunLock
+from soaklib.store.partials import sharing_partials
 from soaklib.store.shipped import NOTEBOOKS, shipped
 from soaklib.whitepaper.build import build_whitepaper, check_claims, made_claims
 from soaklib.whitepaper.claims import CLAIMS_NAME
@@ -105,7 +106,7 @@ def build_report(
         parameters["other_id"] = str(against.resolve())
     executed = folder / EXECUTED_FOLDER
     beside = _Beside(folder, renew=renew, step=step)
-    with KernelServer() as server:  # which imports meanwhile
+    with sharing_partials(), KernelServer() as server:  # which imports meanwhile
         if not renew and (folder / CLAIMS_NAME).exists():
             beside.claim()  # before anything is touched: they may not follow any more
         try:
@@ -149,7 +150,9 @@ class _Beside:
 
     def claim(self) -> None:
         self._step(CLAIMS_NAME)
-        self.ledger = made_claims(self._folder, renew=self._renew)
+        with open_run(self._folder) as run:
+            verdicts = judged_before(run)  # by whoever soaks and reports in one go
+        self.ledger = made_claims(self._folder, renew=self._renew, verdicts=verdicts)
         self._is_claimed = True
 
     def make(self) -> None:

@@ -41,6 +41,7 @@ from soaklib.analysis.sources.run import open_foreign_run, open_run
 from soaklib.errors import RunError, SourceError
 from soaklib.evidence.dump import DUMP_NAME
 from soaklib.evidence.dump_reading import count_dump
+from soaklib.evidence.judging import verdicts_on
 from soaklib.evidence.manifest import (
     MANIFEST_TEXT_NAME,
     MANIFESTS,
@@ -171,13 +172,14 @@ def _run(folder: Path, manifest: BundleManifest, reference: Path | None) -> tupl
         return [Problem(VerifyCode.SCHEMA, text)], []
     try:
         with open_foreign_run(folder) as run:
-            unfounded, remarks = unfounded_results(run, manifest)
+            verdicts = verdicts_on(run)
+            unfounded, remarks = unfounded_results(run, manifest, verdicts)
             if reference is not None and (why := not_of_reference(run, reference)) is not None:
                 unfounded.append(why)
             elif run.info.reference is not None:
                 remarks.append(f"latency and errors were judged against the day of {run.info.reference.run_id}")
             is_same_version = software().source_sha256 == manifest.collected_with.source_sha256
-            unfounded += unfounded_claims(run, is_same_version=is_same_version)
+            unfounded += unfounded_claims(run, verdicts, is_same_version=is_same_version)
         problems = [Problem(VerifyCode.RESULT, text) for text in unfounded]
         if (folder / SEAL_FOLDER).is_dir():
             problems += [Problem(VerifyCode.SEAL, text) for text in broken_seals(folder)]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
     from soaklib.records import Verdict
 
-__all__ = ["exit_code", "judge_folder", "settle", "verdicts_on"]
+__all__ = ["exit_code", "judge_folder", "judged_before", "settle", "verdicts_on"]
 
 _MOST_REMEMBERED: Final = 8
 _RUN_WITHOUT_JUDGING: Final = (
@@ -51,6 +51,11 @@ def verdicts_on(run: Run) -> list[Verdict]:
             del _remembered[next(iter(_remembered))]
         _remembered[content] = judge(run)
     return list(_remembered[content])
+
+
+def judged_before(run: Run) -> list[Verdict] | None:
+    """Give a run's verdicts if this process has judged the same content; None, at once, where it has judged nothing."""
+    return list(known) if _remembered and (known := _remembered.get(_content(run))) is not None else None
 
 
 def _content(run: Run) -> str:

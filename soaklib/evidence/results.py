@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.verdicts.summary import summary
 from soaklib.errors import SoaklibError
-from soaklib.evidence.judging import verdicts_on
 from soaklib.evidence.manifest import PartState, facts_of_run
 from soaklib.evidence.parts import due_parts
 from soaklib.evidence.provenance import gateway_facts, software
@@ -36,7 +35,7 @@ _WORDED: Final = ("detail", "query")
 """What another version of soaklib may say in other words."""
 
 
-def unfounded_results(run: Run, manifest: BundleManifest) -> tuple[list[str], list[str]]:
+def unfounded_results(run: Run, manifest: BundleManifest, verdicts: Sequence[Verdict]) -> tuple[list[str], list[str]]:
     """Find what a bundle says that does not follow from its data.
 
     Parameters
@@ -45,6 +44,8 @@ def unfounded_results(run: Run, manifest: BundleManifest) -> tuple[list[str], li
         The bundle's run.
     manifest
         The bundle's manifest, which says what version of soaklib judged it.
+    verdicts
+        Those that the run was judged to have just now.
 
     Returns
     -------
@@ -58,7 +59,6 @@ def unfounded_results(run: Run, manifest: BundleManifest) -> tuple[list[str], li
     RunError
         The run cannot be read.
     """
-    verdicts = verdicts_on(run)
     here, there = software(), manifest.collected_with
     is_same = here.source_sha256 == there.source_sha256
     hint = "" if is_same else f" (it was judged by another soaklib: {_name(there)}; this is {_name(here)})"

@@ -31,6 +31,7 @@ from soaklib.runner.load import Load, Schedule
 from soaklib.runner.rate_limit import say_rate_limit
 from soaklib.runner.recovery import Past
 from soaklib.runner.side_by_side import heeding, run_side_by_side
+from soaklib.runner.timeslice import ask_for_short_slices
 from soaklib.runner.tokens import AgentPool
 from soaklib.runner.vitals import Vitals
 from soaklib.store.names import EVENT_LOG_NAME
@@ -178,6 +179,7 @@ class Sender:
         await pool.create()
         self.events.write(EventName.AGENTS_CREATED, f"{pool.agent_count} of lane {self.lane}")
         settle_garbage()
+        ask_for_short_slices()
         zero_us = await self._start_us(stop)
         if zero_us is None:
             return False

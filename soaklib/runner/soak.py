@@ -38,6 +38,7 @@ from soaklib.runner.scraper import Scraper
 from soaklib.runner.side_by_side import End, heeding, run_side_by_side
 from soaklib.runner.surroundings import Surroundings
 from soaklib.runner.timeline import Timeline
+from soaklib.runner.timeslice import ask_for_short_slices
 from soaklib.runner.tokens import AgentPool
 from soaklib.runner.trials import IdentityTrials
 from soaklib.runner.vitals import Vitals
@@ -187,6 +188,7 @@ class Soak:
         self._tokens_asked_us = self.clock.now_us()
         await pool.rotate(within_s=job.settings.http_timeout_ms / 1000)
         settle_garbage()
+        ask_for_short_slices()
         return pool
 
     # -- segments

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Columns", "FileState", "column_names", "columns_of", "log_of", "not_data", "seal_off", "unlike"]
+__all__ = [
+    "Columns",
+    "FileState",
+    "column_names",
+    "columns_of",
+    "is_kept_inside",
+    "log_of",
+    "not_data",
+    "seal_off",
+    "unlike",
+]
 
 Columns = list[tuple[Any, ...]]
 """What a database says of its columns: table, name, type, whether it may be NULL, default, whether it is generated."""
@@ -50,6 +60,11 @@ def seal_off(connection: duckdb.DuckDBPyConnection) -> None:
     """Let a connection load no further extension, from the disk or from the network."""
     connection.execute("set autoinstall_known_extensions = false").fetchall()
     connection.execute("set autoload_known_extensions = false").fetchall()
+
+
+def is_kept_inside(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Say whether its queries reach no file outside the folders that it was allowed, as those of a foreign run."""
+    return connection.execute("select current_setting('enable_external_access')").fetchone() == (False,)
 
 
 class FileState(NamedTuple):

@@ -9,7 +9,7 @@ import duckdb
 
 from soaklib.errors import BusyError, RunError, SchemaError
 from soaklib.store.faults import LOCKED, first_line
-from soaklib.store.foreign import FileState, column_names, columns_of, seal_off, unlike
+from soaklib.store.foreign import FileState, column_names, columns_of, is_kept_inside, seal_off, unlike
 from soaklib.store.quoting import file_pattern, name_sql, refuse_no_text, text_sql
 from soaklib.store.scratch import scratch_folder, spill_aside, spill_name
 from soaklib.store.tables import SCHEMA_VERSION, added_between, defined_columns, tables_of
@@ -119,7 +119,7 @@ def _reading_errors(path: Path) -> Iterator[None]:
 
 def _keep_inside(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Let queries reach no file outside a folder and this process's own, and no network, from now on."""
-    if connection.execute("select current_setting('enable_external_access')").fetchone() == (False,):
+    if is_kept_inside(connection):
         return  # another reader of this process has done so
     # a folder is allowed by its name as written, which for a pattern that means only itself is another
     inside = {str(way) for place in (folder, scratch_folder()) for way in (place, file_pattern(place))}

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from soaklib.analysis.sources.run import open_run
+from soaklib.analysis.verdicts.criteria import verdict_frame
 from soaklib.errors import RunError, SettingsError
 from soaklib.records import FIGURES_FOLDER
 from soaklib.store.whole import whole_file
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from soaklib.analysis.sources.run import Run
+    from soaklib.records import Verdict
     from soaklib.whitepaper.claims import Claim
     from soaklib.whitepaper.ledger import BrokenClaim
 
@@ -35,7 +37,7 @@ __all__ = ["build_whitepaper", "check_claims", "claims_of", "made_claims"]
 _RENEW = "pass --renew to state what the run says now"
 
 
-def made_claims(folder: Path, *, renew: bool = False) -> Ledger:
+def made_claims(folder: Path, *, renew: bool = False, verdicts: Sequence[Verdict] | None = None) -> Ledger:
     """Make the claims of a run, and hold those that are recorded to them; no file is touched.
 
     Parameters
@@ -44,6 +46,8 @@ def made_claims(folder: Path, *, renew: bool = False) -> Ledger:
         The run's folder.
     renew
         Whether recorded claims do not matter: the run itself has changed.
+    verdicts
+        Those of the run, where it was judged already; None to judge it.
 
     Raises
     ------
@@ -54,7 +58,7 @@ def made_claims(folder: Path, *, renew: bool = False) -> Ledger:
     """
     recorded = None if renew else read_claims(folder)
     with open_run(folder) as run:
-        ledger = Ledger(run)
+        ledger = Ledger(run, verdicts=None if verdicts is None else verdict_frame(verdicts))
     if recorded is not None:
         if broken := list(broken_claims(recorded, ledger)):
             others = f", and {len(broken) - 1} others do not follow either" if len(broken) > 1 else ""

@@ -64,6 +64,8 @@ class Ledger:
         The run.
     families
         What to ask; the whole catalogue if None.
+    verdicts
+        What ``soaklib.criteria(run)`` gives, where that is known; None to judge the run.
     started
         Called with the name, the 0-based place and the number of families before each is asked.
     """
@@ -73,12 +75,15 @@ class Ledger:
         run: Run,
         families: Sequence[Family] | None = None,
         *,
+        verdicts: pl.DataFrame | None = None,
         started: Callable[[str, int, int], None] | None = None,
     ) -> None:
         self.claims: dict[str, Claim] = {}
         self._rows: dict[str, list[Row]] = {}
         asked = CATALOGUE if families is None else families
         library = Remembered(soaklib)
+        if verdicts is not None:
+            library.remember(verdicts, "criteria", run)
         frames: dict[str, pl.DataFrame] = {}
         for place, family in enumerate(asked):
             if started is not None:
@@ -124,6 +129,10 @@ class Remembered:
     def __init__(self, module: ModuleType, memory: dict[str, object] | None = None) -> None:
         self._module, self._memory = module, {} if memory is None else memory
 
+    def remember(self, result: object, name: str, *args: object) -> None:
+        """Let a function give this when it is called with these arguments."""
+        self._memory[_key(name, args, {})] = result
+
     def __getattr__(self, name: str) -> object:
         found = getattr(self._module, name)
         if isinstance(found, ModuleType):
@@ -134,12 +143,16 @@ class Remembered:
             told = [*args, *settings.values()]
             if not all(isinstance(value, (*_LITERALS, Run)) for value in told):
                 return found(*args, **settings)  # a frame: it has no name to be remembered by
-            key = f"{name}{args!r}{settings!r}"
+            key = _key(name, args, settings)
             if key not in self._memory:
                 self._memory[key] = found(*args, **settings)
             return self._memory[key]
 
         return remembering
+
+
+def _key(name: str, args: tuple[object, ...], settings: Mapping[str, object]) -> str:
+    return f"{name}{args!r}{settings!r}"
 
 
 def evaluate(run: Run, query: str, library: Remembered | None = None) -> pl.DataFrame:

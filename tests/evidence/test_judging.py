@@ -80,6 +80,18 @@ def test_other_content_is_judged_anew(folder, judged, statement):
     assert len(judged) == 2
 
 
+def test_what_was_judged_before_is_known_for_the_same_content_alone(folder, judged):
+    """Whoever goes on with a run that this process has judged asks for it; nothing is judged for that."""
+    with soaklib.open_run(folder) as run:
+        assert judging.judged_before(run) is None
+        verdicts = judging.verdicts_on(run)
+        assert judging.judged_before(run) == verdicts
+    changed(folder, "update run set hours = 2")
+    with soaklib.open_run(folder) as run:
+        assert judging.judged_before(run) is None
+    assert len(judged) == 1
+
+
 def test_another_request_log_is_other_content(folder, judged):
     """The books rest on it."""
     first = verdicts_on(folder)

@@ -1,12 +1,10 @@
 """The weekly soak, started as its examples say: by cron's line, by the service's command, by the workflow's steps.
 
-Cron is Debian's own, on the Saturday before six. Systemd and GitHub's runner are played by what each documents of
-itself: systemd runs the words of ExecStart in WorkingDirectory with the unit's Environment; the runner writes each step
-to a file and runs `bash -e` on it, with the environment of job and step, and passes on what a step writes to
-GITHUB_OUTPUT.
+Cron is Debian's own, on the Saturday before six; so is systemd, whose timer makes up for a Saturday that was slept
+through. GitHub's runner is played by what it documents of itself: it writes each step to a file and runs `bash -e` on
+it, with the environment of job and step, and passes on what a step writes to GITHUB_OUTPUT.
 """
 
-import configparser
 import re
 import shlex
 import shutil
@@ -17,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from debian_cron import mailed
+from real_systemd import run_by_timer
 from running_gateway import running_gateway
 
 import soaklib
@@ -41,14 +40,14 @@ def gateway():
 @pytest.fixture
 def house(tmp_path):
     """Make a checkout that is set up: the script, the folder of data, and this environment."""
-    where = tmp_path / "opt"
+    where = tmp_path / "opt" / "soaklib"
     (where / "scripts").mkdir(parents=True)
     (where / "data").mkdir()
     shutil.copy(SCRIPTS / "weekly", where / "scripts")
     (where / "scripts" / "setup").write_text("#!/bin/sh\n")
     (where / "scripts" / "setup").chmod(0o755)
     (where / ".venv").symlink_to(sys.prefix, target_is_directory=True)
-    (tmp_path / "home").mkdir()
+    (where.parent / "home").mkdir()
     return where
 
 
@@ -68,18 +67,18 @@ def cron(house, gateway):
 
 
 def systemd(house, gateway):
-    """Do as systemd does when the timer elapses."""
-    parser = configparser.RawConfigParser(strict=False, delimiters=("=",), comment_prefixes=("#",))
-    parser.optionxform = str
-    text = (SCRIPTS / "soak-weekly.service").read_text().replace("/opt/soaklib", str(house))
-    parser.read_string(text)
-    said = [line.removeprefix("Environment=") for line in text.splitlines() if line.startswith("Environment=")]
-    variables = dict(word.split("=", 1) for line in said for word in shlex.split(line))
-    state = house.parent / "state"  # StateDirectory=
-    environment = {name: value.replace("/var/lib/soaklib", str(state)) for name, value in variables.items()}
-    environment |= {"PATH": "/usr/local/bin:/usr/bin:/bin", "GATEWAY_URL": gateway} | SHORT
-    environment["SOAK_OUT"] = str(house / "runs")
-    return _run(shlex.split(parser["Service"]["ExecStart"]), environment, parser["Service"]["WorkingDirectory"])
+    """Let systemd start it by the timer, with all that the unit forbids it; drop-ins say when, and what is where."""
+    units = {f"soak-weekly.{kind}": (SCRIPTS / f"soak-weekly.{kind}").read_text() for kind in ("service", "timer")}
+    units["soak-weekly.timer.d/now.conf"] = "[Timer]\nRandomizedDelaySec=0\nAccuracySec=1us\n"
+    hidden = f"ProtectHome=tmpfs\nBindReadOnlyPaths={sys.prefix} {sys.base_prefix} {SCRIPTS.parent}\n"
+    variables = SHORT | {"GATEWAY_URL": gateway}
+    said = "".join(f"Environment={name}={shlex.quote(value)}\n" for name, value in variables.items())
+    units["soak-weekly.service.d/here.conf"] = f"[Service]\n{hidden}{said}"
+    ended = run_by_timer("soak-weekly", units, opt=house.parent, folder=house.parents[1], within_s=ENOUGH_S)
+    runs = house.parents[1] / "lib" / "private" / "soaklib" / "runs"  # StateDirectory= of a DynamicUser=
+    (house / "runs").symlink_to(runs)
+    ended.stdout = ended.stdout.replace("/var/lib/soaklib/runs", str(house / "runs"))
+    return ended
 
 
 def github(house, gateway):

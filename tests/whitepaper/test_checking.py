@@ -8,6 +8,8 @@ import pytest
 
 import soaklib
 from soaklib.analysis.sources.run import find_run
+from soaklib.analysis.verdicts.criteria import judge
+from soaklib.records import State
 from soaklib.whitepaper.build import build_whitepaper
 from soaklib.whitepaper.checking import unfounded_claims
 from soaklib.whitepaper.claims import read_claims, written
@@ -32,18 +34,23 @@ def folder(built, tmp_path):
 @pytest.fixture
 def found(sample_ledger, monkeypatch):
     """What is found in a folder whose run is the sample's, of which the claims are known."""
-    monkeypatch.setattr("soaklib.whitepaper.checking.Ledger", lambda _: sample_ledger)
+    monkeypatch.setattr("soaklib.whitepaper.checking.Ledger", lambda _, **__: sample_ledger)
     return _found
 
 
-def _found(folder, *, is_same_version=True):
+def _found(folder, *, is_same_version=True, verdicts=()):
     with soaklib.open_run(folder) as run:
-        return list(unfounded_claims(run, is_same_version=is_same_version))
+        return list(unfounded_claims(run, verdicts, is_same_version=is_same_version))
 
 
 def test_an_untouched_paper_follows(built):
-    """Nothing is found in a paper as it was built, with every query asked again."""
-    assert _found(built) == []
+    """Nothing is found in a paper as it was built, with every query asked again; a verdict that is another is."""
+    with soaklib.open_run(built) as run:
+        first, *others = judge(run)
+    assert _found(built, verdicts=[first, *others]) == []
+    other = first._replace(state=State.FAIL, detail="it was not")
+    found = _found(built, verdicts=[other, *others])
+    assert any(f"criteria[{first.name}].state" in text for text in found)
 
 
 def test_a_bundle_without_a_paper_has_nothing_to_find(copy_sample):

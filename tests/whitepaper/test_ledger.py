@@ -187,15 +187,16 @@ def test_every_query_can_be_asked_by_hand(writer, sample_ledger, asked_again):
         assert_frame_equal(frame, asked_again[query])
 
 
-def test_a_run_is_judged_once_for_all_claims(monkeypatch, asked_again):
-    """It takes a third of the time that the claims of a day take; what is plain SQL judges nothing."""
+@pytest.mark.parametrize(("verdicts", "times"), [(None, 1), ([], 0)])
+def test_a_run_is_judged_once_for_all_claims_or_not_where_it_was_already(monkeypatch, asked_again, verdicts, times):
+    """It takes half of the time that the claims of a day take; what is plain SQL judges nothing."""
     plain = {query: frame for query, frame in asked_again.items() if not query.startswith("soaklib.")}
     monkeypatch.setattr(ledger, "evaluate", lambda run, query, library: _known(plain, run, query, library))
     judged = []
     noting = {name: partial(_noting, judged, name) for name in criteria.CRITERIA}
     monkeypatch.setattr(criteria, "CRITERIA", noting)
-    made_claims(Path(__file__).parents[2] / "data" / "sample", renew=True)
-    assert judged == list(noting)
+    made_claims(Path(__file__).parents[2] / "data" / "sample", renew=True, verdicts=verdicts)
+    assert judged == list(noting) * times
 
 
 def _noting(judged, name, _run):

@@ -9,6 +9,7 @@ import duckdb
 
 from soaklib.errors import RunError, SettingsError, near_miss
 from soaklib.store.faults import first_line
+from soaklib.store.foreign import is_kept_inside
 from soaklib.store.quoting import text_sql
 from soaklib.store.scratch import scratch_folder
 from soaklib.store.whole import whole_file
@@ -50,7 +51,7 @@ def export(connection: duckdb.DuckDBPyConnection, folder: Path, fmt: str) -> lis
     queries = _QUERIES | ({"samples": _SAMPLES_CSV} if fmt == "csv" else {})
     folder.mkdir(parents=True, exist_ok=True)
     # what somebody else handed over may write nowhere but here
-    is_sealed = connection.execute("select current_setting('enable_external_access')").fetchone() == (False,)
+    is_sealed = is_kept_inside(connection)
     written = []
     for name, query in queries.items():
         path = folder / f"{name}.{fmt}"

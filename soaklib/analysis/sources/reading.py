@@ -24,6 +24,7 @@ from soaklib.records import RunStatus, Verdict
 from soaklib.records.moments import soak_s_of, soak_text
 from soaklib.store.partials import PARTIALS, make_partials
 from soaklib.store.quoting import name_sql
+from soaklib.store.tables import DATABASE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -154,7 +155,7 @@ class Run:
         """
         try:
             if PARTIALS in query:
-                make_partials(self._connection)
+                make_partials(self._connection, whole=self._settled())
             with lent(self._connection, tables or {}):
                 return frame_of(self._connection.sql(query, params=params))
         except duckdb.Error as exc:
@@ -175,6 +176,10 @@ class Run:
             self._answered, self._answers = self._connection, {}
         self._answers[asked] = answer
         return answer.clone()
+
+    def _settled(self) -> Path | None:
+        """Give the run's file, if this shows all of it and nobody writes it any more."""
+        return self.folder / DATABASE_NAME
 
     def outcomes(self, columns: Sequence[str] | None = None, where: str | None = None) -> pl.DataFrame:
         """Give planned calls, one a row, in order of their planned time.
@@ -356,6 +361,9 @@ class Stretch(Run):
         """Run SQL over what lies within the stretch; see :meth:`Run.sql`."""
         self.refresh()
         return super().sql(query, params, tables=tables)
+
+    def _settled(self) -> None:
+        return
 
     def refresh(self) -> None:
         """See what the run shows now."""

@@ -69,6 +69,9 @@ class LiveRun(Run):
             self._look_again()  # what was published went away: the run has ended since the last look, or was moved
             return super().sql(query, params, tables=tables)
 
+    def _settled(self) -> None:
+        return
+
     def refresh(self) -> None:
         """See what there is now, if the last look is longer ago than :data:`FRESH_S`."""
         if time.monotonic() - self._looked_s > FRESH_S:

@@ -31,11 +31,11 @@ from soaklib.store.quoting import is_text
 from soaklib.targets import own_criteria
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from soaklib.analysis.sources.run import Run
 
-__all__ = ["CRITERIA", "VERDICTS_SCHEMA", "criteria", "judge", "judged_anew", "known_verdicts"]
+__all__ = ["CRITERIA", "VERDICTS_SCHEMA", "criteria", "judge", "judged_anew", "known_verdicts", "verdict_frame"]
 
 VERDICTS_SCHEMA: Final = pl.Schema(
     {
@@ -111,7 +111,12 @@ def criteria(run: Run, *names: str) -> pl.DataFrame:
     SettingsError
         There is no criterion of such a name, or it is a stretch of a run.
     """
-    return pl.DataFrame([tuple(verdict) for verdict in judge(run, *names)], schema=VERDICTS_SCHEMA, orient="row")
+    return verdict_frame(judge(run, *names))
+
+
+def verdict_frame(verdicts: Iterable[Verdict]) -> pl.DataFrame:
+    """Give verdicts as :func:`criteria` does."""
+    return pl.DataFrame([tuple(verdict) for verdict in verdicts], schema=VERDICTS_SCHEMA, orient="row")
 
 
 def judge(run: Run, *names: str) -> list[Verdict]:
