@@ -14,6 +14,9 @@ from virtual_time import run_virtually
 from soaklib.errors import TargetError
 from soaklib.runner.changes import Changes
 from soaklib.runner.chaos_guard import ChaosGuard
+from soaklib.runner.journal import UndoJournal
+from soaklib.runner.preflight.debts import Debts
+from soaklib.runner.preflight.findings import Found
 from soaklib.targets.base import Wire
 
 WIRES = [Wire("DELETE", f"/{name}", {}, None) for name in "ab"]
@@ -123,6 +126,38 @@ def test_one_that_died_unnoticed_is_replaced_before_it_is_handed_over(started):
     assert [process.stdin.lines for process in started.processes[1:]] == [["http://g/a"]]
     assert started.processes[1].stdin.closed
     assert [detail for _, detail, _ in events.written] == ["the guard had died (exit -9): another one has its place"]
+
+
+@pytest.mark.parametrize(
+    ("cannot", "told", "said"),
+    [
+        (None, [["http://g/a"]], ("note", "the guard had died (exit -9): another one has its place")),
+        (
+            OSError(11, "no"),
+            [],
+            ("problem", "the guard has died, and nobody takes back what stays on: the process that"),
+        ),
+    ],
+    ids=["replaced", "alone"],
+)
+def test_a_preflight_too_replaces_one_before_it_hands_over(started, tmp_path, cannot, told, said):
+    """What it could not take back is on still, and its end comes as soon as a run's."""
+    found = Found()
+    watching = guard()
+
+    async def main():
+        debts = Debts(UndoJournal(tmp_path), watching, send=None)
+        await debts.owe("chaos", "openai", WIRES[0])
+        started.processes[0].code = -9
+        started.answers.append(cannot)
+        await debts.hand_over(found)
+
+    asyncio.run(main())
+    assert [process.stdin.lines for process in started.processes[1:]] == told
+    assert all(process.stdin.closed for process in started.processes)
+    [(what, standing, detail, _)] = found.findings
+    assert (what, standing) == ("clean-up", said[0])
+    assert detail.startswith(said[1])
 
 
 @pytest.mark.parametrize("is_known", [False, True])
