@@ -20,11 +20,11 @@ def http(status_line, body=b"", content_type=b"application/json", extra=b""):
 
 
 async def read_request(reader):
-    """Read one request; its head stays at the reader."""
+    """Read one request; its head and its body stay at the reader."""
     head = await reader.readuntil(b"\r\n\r\n")
     reader.head = head.decode()  # for a handler that looks at it
     length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-    await reader.readexactly(length)
+    reader.body = await reader.readexactly(length)
 
 
 LONG_S = 60.0
@@ -49,25 +49,30 @@ async def serving(serve):
         await asyncio.gather(*served)
 
 
+def answering(handler):
+    """Give what serves a connection: each request by `handler`, until it says "close" or its client has gone."""
+
+    async def serve(reader, writer):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
+            said = None
+            while said != "close":
+                await read_request(reader)
+                said = await handler(reader, writer)
+
+    return serve
+
+
 async def answers_from(handler, *, timeout_s=LONG_S, sends=1, **client):
     """Give the answers of some calls to a server that answers by `handler`, and how many requests it saw."""
     requests = 0
 
-    async def serve(reader, writer):
+    async def counted(reader, writer):
         nonlocal requests
-        try:
-            while True:
-                await read_request(reader)
-                requests += 1
-                if await handler(reader, writer) == "close":
-                    return
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
-        finally:
-            writer.close()
+        requests += 1
+        return await handler(reader, writer)
 
     async with (
-        serving(serve) as url,
+        serving(answering(counted)) as url,
         Client(url, now_us=now_us, timeout_s=timeout_s, max_connections=4, **client) as sender,
     ):
         answers = [await send(sender) for _ in range(sends)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from soaklib.analysis.sources.kept_log import keep_request_log
 from soaklib.analysis.sources.run import open_run
+from soaklib.analysis.verdicts.summary import refused_probes
 from soaklib.commands.process import Stopped, keeping_stops
 from soaklib.commands.terminal import say
 from soaklib.commands.verdict_table import show_verdicts
@@ -114,7 +115,9 @@ def _draw_and_pack(job: SoakJob, log_url: str | None, console: Console) -> tuple
         judged = judge_folder(job.folder)
     if judged is not None:
         with costing(lacking("table of verdicts")):
-            show_verdicts(*judged, console)
+            with open_run(job.folder) as run:
+                refused = refused_probes(run)
+            show_verdicts(*judged, console, refused_probes=refused)
         with costing(lacking("word to the pipeline")):
             criteria = [verdict._asdict() for verdict in judged[0]]
             tell_pipeline(job.run_id, criteria, junit=job.settings.junit, strict=job.settings.strict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from soaklib.analysis.measures.generator import missed_by_lane
 from soaklib.analysis.sources.run import open_run
@@ -16,6 +16,7 @@ from soaklib.evidence.judging import exit_code, judge_folder
 from soaklib.fleet.job import JOB_NAME, LANES_FOLDER, LaneJob
 from soaklib.fleet.launch import homes_of, settle_what_is_lost, settle_without_conductor
 from soaklib.fleet.merge import conductor_database, merge
+from soaklib.fleet.offset import IN_WORDS_KEY
 from soaklib.store.lock import RunLock
 from soaklib.store.tables import DATABASE_NAME
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["flags", "main"]
+
+_IN_WORDS: Final = f"select detail from events where ends_with(event_key, ':{IN_WORDS_KEY}')"  # noqa: S608 - our own word
 
 
 @command
@@ -35,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with RunLock(home):  # neither while its conductor lives, nor twice at a time
             _merge(home, lanes, frozenset(options.lost))
             with open_run(home) as run:
+                for told in run.sql(_IN_WORDS)["detail"]:
+                    print(f"soaklib: {told}", file=sys.stderr)
                 if missed := missed_by_lane(run):
                     print(f"soaklib: {missed}", file=sys.stderr)
             code = exit_code(judge_folder(home)[0], strict=False) if options.judge else ExitCode.OK

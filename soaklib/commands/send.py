@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from soaklib.commands.flags import Flags
 from soaklib.commands.folder import make_private
 from soaklib.commands.process import command, run_on_the_fastest_loop, stopping_signals
-from soaklib.errors import ExitCode, SettingsError, SoaklibError
+from soaklib.errors import ExitCode, SettingsError, SoaklibError, first_line
 from soaklib.fleet.job import BEFORE_START, LaneJob, lane_folder
 from soaklib.fleet.lane_run import applied_before, begin_or_resume, catch_up, end_lane
 from soaklib.fleet.lanes import Lane
@@ -155,7 +156,7 @@ def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
     applied_us = applied_before(folder)
     stopped_by: list[int] = []
 
-    async def sending() -> SenderResult:
+    async def sending() -> tuple[SenderResult, BaseException | None]:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -180,13 +181,21 @@ def _send(job: LaneJob, lane: Lane, folder: Path) -> int:
             finally:
                 reporting.cancel()
                 await asyncio.wait({reporting})
-            _tell(LaneReport.of(sender, error=result.error).line())
-        return result
+            untold = None if reporting.cancelled() else reporting.exception()
+            if untold is None:
+                _tell(LaneReport.of(sender, error=result.error).line())
+        return result, untold
 
-    result = run_on_the_fastest_loop(sending())
+    result, untold = run_on_the_fastest_loop(sending())
     end_lane(folder, result)
     if result.error is not None:
         raise result.error
+    if isinstance(untold, MemoryError):
+        raise untold
+    if untold is not None:
+        traceback.print_exception(untold)
+        msg = f"lane {lane} no longer told how it does, by a defect: {first_line(untold)}; all that it sent is on disk"
+        raise SoaklibError(msg) from untold
     if result.status is RunStatus.COMPLETED:
         return ExitCode.OK
     return 128 + (stopped_by[0] if stopped_by else signal.SIGTERM)

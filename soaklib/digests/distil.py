@@ -184,10 +184,19 @@ def _claims(run: Run) -> str:
 def _without_addresses(run: Run, text: str) -> str:
     """Give a text without the addresses that the run was told of: of its gateway, a database, a scheduler."""
     told = [run.info.target, *(value for value in run.info.settings.values() if isinstance(value, str))]
-    hosts = {urlsplit(value).hostname for value in told if _URL.match(value)} - {None, *_OWN}
+    hosts = {_host_of(value) for value in told if _URL.match(value)} - {None, *_OWN}
     for host in sorted(map(str, hosts), key=len, reverse=True):
         text = re.sub(rf"(?:{_places_of(host)})(?![\w-]|\.\w)", _ADDRESS, text, flags=re.IGNORECASE)
     return text
+
+
+def _host_of(url: str) -> str | None:
+    """Give the host of a URL; of one that is none all that stands in its place."""
+    place = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]
+    try:
+        return urlsplit(f"//{place}").hostname
+    except ValueError:  # a bracket that is not closed, or around what is no address
+        return place
 
 
 def _places_of(host: str) -> str:

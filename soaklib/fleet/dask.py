@@ -44,17 +44,27 @@ def desk_host(scheduler: str) -> str:
     SettingsError
         The scheduler's address is none.
     """
-    parts = urlsplit(scheduler)
-    if not parts.hostname or not parts.port:
-        msg = f"--scheduler {scheduler}: must have the form tcp://HOST:PORT"
-        raise SettingsError(msg)
+    host, port = _host_and_port(scheduler)
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((parts.hostname, parts.port))  # sends nothing: it only chooses the way
+            probe.connect((host, port))  # sends nothing: it only chooses the way
             return str(probe.getsockname()[0])
     except OSError as exc:
         msg = f"--scheduler {scheduler}: there is no way to it: {exc.strerror}"
         raise SettingsError(msg) from exc
+
+
+def _host_and_port(scheduler: str) -> tuple[str, int]:
+    """Take a scheduler's address apart; raise `SettingsError` where it is none."""
+    try:
+        parts = urlsplit(scheduler)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # a bracket that is not closed, a port that is no number or beyond 65535
+        host = port = None
+    if not host or not port:
+        msg = f"--scheduler {scheduler}: must have the form tcp://HOST:PORT"
+        raise SettingsError(msg)
+    return host, port
 
 
 def refuse_unfit(scheduler: str) -> None:
@@ -73,9 +83,8 @@ def refuse_unfit(scheduler: str) -> None:
             await places.connected()
 
     desk_host(scheduler)
-    parts = urlsplit(scheduler)
     try:  # Dask asks one that is not there again and again for half a minute
-        socket.create_connection((parts.hostname, parts.port), _ANSWERS_WITHIN_S).close()
+        socket.create_connection(_host_and_port(scheduler), _ANSWERS_WITHIN_S).close()
     except OSError as exc:
         msg = f"--scheduler {scheduler} does not answer: {exc.strerror or exc}"
         raise TargetError(msg) from exc

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from soaklib.errors import RecordingError, RunError, first_line
-from soaklib.fleet.desk import MOST_BOUND_US
 from soaklib.fleet.job import LANES_FOLDER
 from soaklib.fleet.lane_run import lane_of
+from soaklib.fleet.offset import IN_WORDS_KEY, kept_offsets, offset_sql
 from soaklib.records import EventName, RunStatus
 from soaklib.runner.events import EVENTS_SQL, write_event_log
 from soaklib.safety.memory import database_memory
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from soaklib.fleet.lanes import Lane
 
-__all__ = ["CONDUCTOR_NAME", "Source", "conductor_database", "merge", "offset_sql", "read_source", "unmerge"]
+__all__ = ["CONDUCTOR_NAME", "Source", "conductor_database", "merge", "read_source", "unmerge"]
 
 CONDUCTOR_NAME: Final = "conductor.duckdb"
 _PART_NAME: Final = f".{DATABASE_NAME}.part"
@@ -54,8 +54,6 @@ _TIMES: Final = frozenset(
         "ended_at_us",
     }
 )  # fmt: skip
-_DRIFT: Final = 0.0005  # as fast as clocks are slewed, and no quartz is that bad
-_STEP_US: Final = 1_000_000
 _OF_LANES: Final = ("segments", "outcomes", "events", "runner_health")
 _ORDER: Final = {
     "segments": "started_at_us, lane", "outcomes": "planned_at_us, slot, step", "events": "at_us", "samples": "at_us",
@@ -81,6 +79,8 @@ class Source:
         What must be the same in all files of a run.
     offsets
         (time, offset) in microseconds by the lane's clock, in order, as they are applied.
+    in_words_us
+        When the first was told that stands in the file in words alone, and is not applied; None where there is none.
     """
 
     path: Path
@@ -91,6 +91,7 @@ class Source:
     environment: dict[str, Any]
     identity: tuple[Any, ...]
     offsets: tuple[tuple[int, int], ...]
+    in_words_us: int | None
 
 
 def conductor_database(folder: Path) -> Path:
@@ -127,11 +128,7 @@ def read_source(path: Path) -> Source:
         row = connection.execute(
             "select run_id, epoch_us(anchor_utc), status, environment, speed, rps, hours, seed, plan from run"
         ).fetchone()
-        measured = connection.execute(
-            """select at_us, (data->>'applied_us')::BIGINT from events
-               where name = $name and (data->>'bound_us')::BIGINT <= $most order by at_us""",
-            {"name": EventName.CLOCK_OFFSET.value, "most": MOST_BOUND_US},
-        ).fetchall()
+        offsets, in_words_us = kept_offsets(connection)
     finally:
         connection.close()
     if row is None:
@@ -141,25 +138,9 @@ def read_source(path: Path) -> Source:
     return Source(
         path=path, lane=lane_of(environment), run_id=run_id, anchor_us=anchor_us, status=status,
         environment=json.loads(environment),
-        identity=(run_id, anchor_us, *identity[:-1], json.loads(identity[-1])), offsets=tuple(measured),
+        identity=(run_id, anchor_us, *identity[:-1], json.loads(identity[-1])), offsets=offsets,
+        in_words_us=in_words_us,
     )  # fmt: skip
-
-
-def offset_sql(offsets: Sequence[tuple[int, int]]) -> str:
-    """Give SQL for how far a lane's clock was ahead at its own time ``us``.
-
-    It is linear between two measurements, or a step at the later one where no drift makes so much of a difference.
-    """
-    if not any(offset for _, offset in offsets):
-        return "0"
-    branches = [f"when us <= {offsets[0][0]} then {offsets[0][1]}"]
-    for (from_us, before), (to_us, after) in pairwise(offsets):
-        if abs(after - before) > _STEP_US + _DRIFT * (to_us - from_us):
-            branches.append(f"when us < {to_us} then {before}")
-        elif to_us > from_us:
-            slope = (after - before) / (to_us - from_us)
-            branches.append(f"when us <= {to_us} then {before} + round((us - {from_us}) * {slope!r})::BIGINT")
-    return f"(case {' '.join(branches)} else {offsets[-1][1]} end)"
 
 
 def merge(folder: Path, lanes: Sequence[Path]) -> Path:
@@ -297,11 +278,28 @@ def _insert(
             columns = [*_columns(table, number, source), f'{number} as "file"', 'rowid as "row"']
             part = f"select {', '.join(columns)} from s{number}.{table}"  # noqa: S608 - our own names
             parts.append(part if planned is None else f"{part} where {_planned_in(number, source, *planned)}")
+        if table == "events" and source.lane is not None and source.in_words_us is not None:
+            parts.append(_in_words(number, source.lane, source.in_words_us, is_corrected=bool(source.offsets)))
     if parts:
         connection.execute(
             f'insert into {table} select * exclude ("file", "row") from ({" union all ".join(parts)})'  # noqa: S608 - our own names and numbers
             f' order by {_ORDER[table]}, "file", "row"'
         ).fetchall()
+
+
+def _in_words(number: int, lane: Lane, at_us: int, *, is_corrected: bool) -> str:
+    """Give SQL for an event that says which offsets of a lane are not applied."""
+    its = "corrected by its other measurements" if is_corrected else "its own clock's"
+    told = (
+        f"lane={lane.number} how far its clock was ahead stands in its file in words alone, as earlier builds wrote "
+        f"it: its times are {its}"
+    )
+    said = {
+        "at_us": f"{at_us} - ahead{number}({at_us})", "name": text_sql(EventName.CLOCK_OFFSET_UNKNOWN),
+        "detail": text_sql(told), "event_key": text_sql(f"lane{lane.number}:{IN_WORDS_KEY}"),
+    }  # fmt: skip
+    columns = (f"{said.get(name, 'null')} as {name}" for name, _ in defined_columns(TABLES["events"]))
+    return f'select {", ".join(columns)}, {number} as "file", -1 as "row"'
 
 
 def _planned_in(number: int, source: Source, from_us: int, to_us: int) -> str:

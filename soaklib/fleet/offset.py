@@ -1,19 +1,29 @@
-"""How far a lane's clock is ahead of the conductor's: measured, written down, and kept between two looks."""
+"""How far a lane's clock is ahead of the conductor's: measured, written down, kept between two looks, read again."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
 
 from soaklib.errors import TargetError
 from soaklib.fleet.desk import MOST_BOUND_US, ClockOffset, measure_offset
 from soaklib.records import EventName
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import duckdb
+
     from soaklib.fleet.job import LaneJob
     from soaklib.runner.clock import ClockJumpedError, RunClock
     from soaklib.runner.events import EventLog
 
-__all__ = ["KeptOffset"]
+__all__ = ["IN_WORDS_KEY", "KeptOffset", "kept_offsets", "offset_sql"]
+
+IN_WORDS_KEY: Final = "offset in words"
+"""What the event of a merged run is known by that says which offsets were not applied, behind its lane."""
+_DRIFT: Final = 0.0005  # as fast as clocks are slewed, and no quartz is that bad
+_STEP_US: Final = 1_000_000
 
 
 class KeptOffset:
@@ -100,3 +110,41 @@ class KeptOffset:
         if measured.bound_us <= MOST_BOUND_US:
             self.applied_us = measured.applied_us(self.applied_us)
         self._events.write(EventName.CLOCK_OFFSET, data=measured.told(self.applied_us))
+
+
+def kept_offsets(connection: duckdb.DuckDBPyConnection) -> tuple[tuple[tuple[int, int], ...], int | None]:
+    """Give the offsets in a lane's file, and when it told the first of those that cannot be read: None for none.
+
+    Earlier builds wrote them in words, and not as data.
+
+    Returns
+    -------
+    tuple
+        (time, offset) in microseconds by the lane's clock, in order, and the time of the first in words alone.
+    """
+    measured = connection.execute(
+        """select at_us, (data->>'applied_us')::BIGINT from events
+           where name = $name and (data->>'bound_us')::BIGINT <= $most order by at_us""",
+        {"name": EventName.CLOCK_OFFSET.value, "most": MOST_BOUND_US},
+    ).fetchall()
+    [(in_words_us,)] = connection.execute(
+        "select min(at_us) from events where name = $name and data is null", {"name": EventName.CLOCK_OFFSET.value}
+    ).fetchall()
+    return tuple(measured), in_words_us
+
+
+def offset_sql(offsets: Sequence[tuple[int, int]]) -> str:
+    """Give SQL for how far a lane's clock was ahead at its own time ``us``.
+
+    It is linear between two measurements, or a step at the later one where no drift makes so much of a difference.
+    """
+    if not any(offset for _, offset in offsets):
+        return "0"
+    branches = [f"when us <= {offsets[0][0]} then {offsets[0][1]}"]
+    for (from_us, before), (to_us, after) in pairwise(offsets):
+        if abs(after - before) > _STEP_US + _DRIFT * (to_us - from_us):
+            branches.append(f"when us < {to_us} then {before}")
+        elif to_us > from_us:
+            slope = (after - before) / (to_us - from_us)
+            branches.append(f"when us <= {to_us} then {before} + round((us - {from_us}) * {slope!r})::BIGINT")
+    return f"(case {' '.join(branches)} else {offsets[-1][1]} end)"

@@ -1,6 +1,7 @@
 """The command line of the gateway, read into one frozen value that is checked before anything runs."""
 
 import argparse
+import contextlib
 import difflib
 import ipaddress
 import os
@@ -92,11 +93,12 @@ def is_loopback(host: str) -> bool:
 
 
 def _check_database_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme == "sqlite" and not parts.netloc and parts.path.strip("/"):
-        return
-    if parts.scheme in {"postgresql", "postgres"}:
-        return
+    with contextlib.suppress(ValueError):  # a bracket that is not closed
+        parts = urlsplit(url)
+        if parts.scheme == "sqlite" and not parts.netloc and parts.path.strip("/"):
+            return
+        if parts.scheme in {"postgresql", "postgres"}:
+            return
     message = "The database URL is sqlite:///PATH, sqlite:////ABSOLUTE/PATH or postgresql://USER@HOST/NAME."
     raise SettingsError(message)
 

@@ -322,11 +322,28 @@ def _not_finite(content: object) -> str | None:
     return None
 
 
+def _unseen_name(plan: Plan) -> str | None:
+    """Give the place of a name of which nothing would be seen in a figure or a table; None where there is none."""
+    named = [("name", plan.name)]
+    for number, change in enumerate(plan.changes):
+        named.append((f"changes.{number}.{change.do}.phase", change.phase))
+        if isinstance(change, LastingChange):
+            named.append((f"changes.{number}.{change.do}.phase_after", change.phase_after))
+    named += [(f"limits.{number}.name", limit.name) for number, limit in enumerate(plan.limits)]
+    return next((place for place, name in named if not any(map(_is_seen, name))), None)
+
+
+def _is_seen(letter: str) -> bool:
+    return letter.isprintable() and not letter.isspace()
+
+
 def _shows_nothing(plan: Plan, rehearsal: object) -> str | None:
     """Say what of a plan could never show anything; None where all may.
 
     A run that was begun with such a plan is still read: so these are no conditions of a plan.
     """
+    if (place := _unseen_name(plan)) is not None:
+        return f"{place}: it must be a name that can be seen"
     for change in plan.changes:
         if change.at >= 1 or (isinstance(change, LastingChange) and not change.lasts):
             return f"the change {change.do} has no time in which anything could be seen of it"

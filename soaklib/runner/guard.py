@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import json
 import re
+import shlex
 import signal
 import socket
 import sys
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from soaklib.safety.reaching import USER_AGENT, tls_context
+from soaklib.safety.redaction import MASK, mask_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -37,6 +39,7 @@ _FIRST_PAUSE_S: Final = 0.5
 _MOST_PAUSE_S: Final = 15.0
 _TRY_WITHIN_S: Final = 10.0
 _MOST_HEAD_BYTES: Final = 64 << 10
+_PLAIN_HEADERS: Final = frozenset({"accept", "content-type"})  # any other may hold a secret
 _FINAL_STATUS: Final = re.compile(
     rb"(?:HTTP/1\.[01] 1\d\d[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n)*HTTP/1\.[01] ([2-5]\d\d)\b[^\n]*\n"
 )
@@ -127,8 +130,8 @@ def read_orders(lines: Iterable[str]) -> list[Order]:
 
 def clear_all(
     orders: list[Order], *, now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
-) -> dict[str, str]:
-    """Try until everything is cleared, with growing pauses; give what is not after ten minutes, request to reason."""
+) -> list[tuple[Order, str]]:
+    """Try until everything is cleared, with growing pauses; give what is not after ten minutes, and why."""
     pause_s, gives_up_at_s = _FIRST_PAUSE_S, now() + _GIVES_UP_AFTER_S
     debts = {order.name: _debt_of(order) for order in orders}
     while True:
@@ -137,7 +140,7 @@ def clear_all(
         # a gateway of the runner's own is gone with it, and its chaos as well: there it is enough to have tried
         left = [(order, problem) for order, problem in tried if problem is not None and not order.dies_with_runner]
         if not left or now() + pause_s > gives_up_at_s:
-            return {f"{order.method} {order.url}": problem for order, problem in left}
+            return left
         sleep(pause_s)
         orders, pause_s = [order for order, _ in left], min(pause_s * 2, _MOST_PAUSE_S)
 
@@ -177,14 +180,27 @@ def _problem(order: Order) -> str | None:
     return None if 200 <= status < 300 or status == 404 else f"answered with {status}"  # noqa: PLR2004 - HTTP's classes
 
 
+def _by_hand(order: Order) -> str:
+    """Give the request as a person can send it, straight to the gateway; what its headers hold is masked."""
+    words = ["curl", "--noproxy", "*", "--globoff", "-X", order.method, mask_url(order.url)]
+    for name, value in order.headers.items():
+        words += ["-H", f"{name}: {value if name.lower() in _PLAIN_HEADERS else MASK}"]
+    if order.body is not None:
+        words += ["--data-raw", order.body]
+    if order.ca_file is not None:
+        words += ["--cacert", order.ca_file]
+    is_masked = any(MASK in word for word in words)
+    return shlex.join(words) + (f", and with your own values in place of {MASK}" if is_masked else "")
+
+
 def main() -> int:
     """Wait for the runner's end and clear up after it; 0 when nothing is left on."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     left = clear_all(read_orders(sys.stdin))
     with contextlib.suppress(OSError):  # the terminal may be gone with the runner
-        for request, problem in left.items():
-            sys.stderr.write(f"soaklib: it may not be taken back ({problem}); do so with: curl -X {request}\n")
+        for order, problem in left:
+            sys.stderr.write(f"soaklib: it may not be taken back ({problem}); do so with: {_by_hand(order)}\n")
     return 1 if left else 0
 
 

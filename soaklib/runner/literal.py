@@ -26,6 +26,7 @@ from soaklib.errors import SettingsError
 from soaklib.plan.changes import Change, HttpChange, UpstreamChange
 from soaklib.safety.foreign_text import plain_text
 from soaklib.safety.reaching import refuse_bad_header
+from soaklib.safety.redaction import mask_url
 from soaklib.targets.admin import AdminError, Made
 from soaklib.targets.base import Wire
 from soaklib.targets.transport import TimedConnector, open_session, read_bounded, why_no_answer
@@ -168,7 +169,7 @@ async def upstream_counts(plan: Plan, timeout_s: float) -> dict[str, JsonValue] 
     """Ask the mock upstream that a plan knows of what it counted; None where there is none, or no such answer."""
     told = [change.control for change in plan.changes if isinstance(change, UpstreamChange) and change.control]
     control = next(iter(told), None) or os.environ.get(CONTROL_VARIABLE)
-    if control is None:
+    if control is None or not _is_url(control):
         return None
     url = f"{control.rstrip('/')}/counts"
     try:
@@ -188,7 +189,19 @@ def _control(change: UpstreamChange) -> str:
     if control is None:
         msg = f"--plan: the change {change.name} has no `control`: say there, or in {CONTROL_VARIABLE}, where it is"
         raise SettingsError(msg)
+    if not _is_url(control):
+        where = f"its `control` {control}" if change.control else f"{CONTROL_VARIABLE} {mask_url(control)}"
+        msg = f"--plan: the change {change.name}: {where} is no URL such as http://127.0.0.1:4010/control"
+        raise SettingsError(msg)
     return control
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = URL(text)
+    except ValueError:  # a bracket that is not closed, a port that is no number or beyond 65535
+        return False
+    return url.scheme in {"http", "https"} and bool(url.host)
 
 
 def _unanswered(wire: Wire, why: str) -> AdminError:

@@ -33,6 +33,31 @@ def test_a_machine_that_was_too_slow_is_said_to_be(state, is_said):
     assert ("rehearse at a lower --speed" in shown(("measurement valid", state))) is is_said
 
 
+@pytest.mark.parametrize(
+    ("refused", "said"),
+    [
+        (0, "30 failed (30.000 %)"),
+        (1, "1 probe refused as it must be, 29 failed (29.000 %)"),
+        (29, "29 probes refused as they must be, 1 failed (1.000 %)"),
+    ],
+)
+def test_a_probe_that_is_refused_as_it_must_be_has_not_failed(refused, said):
+    """Whether by policy or for its token; the summary counts by kind."""
+    written = StringIO()
+    summed_up = SUMMED_UP | {"totals": {"total": 100, "ok": 60, "denied": 10, "fail": 30}, "denial_rate": 10.0}
+    show_verdicts([], summed_up, Console(file=written, width=200), refused_probes=refused)
+    last = written.getvalue().splitlines()[-1]
+    assert last == f"100 planned calls: 60 ok, 10 denied, {said}; success rate 99.000 %, denial rate 10.000 %"
+
+
+def test_of_no_call_no_share_has_failed():
+    """There is nothing to divide by."""
+    written = StringIO()
+    summed_up = SUMMED_UP | {"totals": {"total": 0, "ok": 0, "denied": 0, "fail": 0}}
+    show_verdicts([], summed_up, Console(file=written, width=200), refused_probes=0)
+    assert "0 planned calls: 0 ok, 0 denied, 0 failed; " in written.getvalue()
+
+
 def test_what_a_gateway_says_in_a_verdict_is_no_markup():
     """Names, details and the run's own name are shown as they are."""
     written = StringIO()

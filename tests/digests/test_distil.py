@@ -66,6 +66,26 @@ def test_no_address_of_a_gateway_is_kept(run_folder, tmp_path, host, kept):
     assert pl.read_parquet(folder / "verdicts.parquet").filter(name="healthy")["detail"].to_list() == [kept]
 
 
+@pytest.mark.parametrize(
+    ("database", "said", "kept"),
+    [
+        (
+            "postgresql://soak:a[b@db.corp.example:5432/log",
+            "at db.corp.example, db.corp.example.org",
+            "at address, db.corp.example.org",
+        ),
+        ("postgresql://[::db/log", "at [::db and db", "at address and db"),
+    ],
+)
+def test_an_address_that_is_no_url_is_not_kept_either(run_folder, tmp_path, database, said, kept):
+    """A password may hold a bracket, and a run's settings may say anything."""
+    _changed(run_folder, f'update run set settings = json_merge_patch(settings, \'{{"database_url": "{database}"}}\')')
+    (run_folder / "claims.json").write_text(json.dumps([{"name": "run.database", "value": said}]))
+    folder = soaklib.digest(run_folder, tmp_path / "digest", name="thin")
+    [claim] = json.loads(gzip.decompress((folder / "claims.json.gz").read_bytes()))
+    assert claim["value"] == kept
+
+
 def refusal_of(run_folder, tmp_path):
     """Give why a run is not kept; nothing is left behind."""
     with pytest.raises(RunError) as caught:

@@ -11,7 +11,8 @@ from soaklib.errors import RunError
 from soaklib.fleet.job import lane_folder
 from soaklib.fleet.lane_run import begin_or_resume, settle
 from soaklib.fleet.lanes import Lane
-from soaklib.fleet.merge import conductor_database, merge, offset_sql, unmerge
+from soaklib.fleet.merge import conductor_database, merge, unmerge
+from soaklib.fleet.offset import offset_sql
 from soaklib.records import Event, EventName, Kind, Outcome, RunStatus
 from soaklib.runner.recovery import Past
 from soaklib.store.lock import RunLock

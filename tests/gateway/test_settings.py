@@ -38,6 +38,7 @@ def test_real_quirks_bring_the_real_limit():
         (["--host", "example.org"], "listen on 127.0.0.1"),
         (["--database-url", "mysql://x/y"], "The database URL is sqlite:///PATH"),
         (["--database-url", "sqlite://"], "The database URL is sqlite:///PATH"),
+        (["--database-url", "postgresql://[::1/log"], "The database URL is sqlite:///PATH"),
         (["--spee", "2"], "there is no flag --spee: did you mean --speed?"),
     ],
 )

@@ -102,6 +102,10 @@ def test_planned_calls_follow_share_rate_and_time():
         ('tool = "serpapi"', 'tool = "serp/api"', "operations.0.steps.0.tool: String should match pattern"),
         ('lasts = "1/48"', "lasts = 0", "the change chaos has no time in which anything could be seen of it"),
         ('at = "2/3"', "at = 1", "the change update-policy has no time in which anything could be seen of it"),
+        ('phase = "chaos"', 'phase = " "', "changes.1.chaos.phase: it must be a name that can be seen"),
+        ('phase_after = "after chaos"', 'phase_after = "\\t\\u200b"', "changes.1.chaos.phase_after: it must be a name"),
+        ('name = "24-hour soak"', 'name = ""', "name: it must be a name that can be seen"),
+        ("[intervals]", '[[limits]]\ncalls = 5\nname = " "\n[intervals]', "limits.0.name: it must be a name"),
         (
             "[intervals]", '[[limits]]\ncalls = 5\nphase = "quota-cut"\n[intervals]',
             "the limit 'requests' is in force in 'quota-cut', no phase: did you mean quota cut?",

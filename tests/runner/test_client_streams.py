@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
-from loopback import LONG_S, OK, http, now_us, read_request, send, serving
+from loopback import LONG_S, OK, answering, http, now_us, read_request, send, serving
 
 from soaklib.records import Kind, Reason
 from soaklib.runner.client import Client, classify_failure
@@ -128,13 +128,13 @@ def test_a_stream_that_ends_after_its_last_word_leaves_its_connection():
     async def main():
         holds = [False, False, True, False]
 
-        async def serve(reader, writer):
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
-                while True:
-                    await read_request(reader)
-                    await _streams(b"one", b"done", then="stall" if holds.pop(0) else "end")(reader, writer)
+        async def handler(reader, writer):
+            await _streams(b"one", b"done", then="stall" if holds.pop(0) else "end")(reader, writer)
 
-        async with serving(serve) as url, Client(url, now_us=now_us, timeout_s=LONG_S, max_connections=1) as client:
+        async with (
+            serving(answering(handler)) as url,
+            Client(url, now_us=now_us, timeout_s=LONG_S, max_connections=1) as client,
+        ):
             opened = []
             for _ in range(4):
                 answer = await send(client, Wire("POST", "/s", {}, b"{}"), _UntilDone())
@@ -156,16 +156,15 @@ def test_connections_are_counted_as_they_come_and_are_lost():
     async def main():
         closes = [False, False, True, False]
 
-        async def serve(reader, writer):
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
-                while True:
-                    await read_request(reader)
-                    writer.write(http(b"200 OK", OK).replace(b"connection: close\r\n", b""))
-                    await writer.drain()
-                    if closes.pop(0):
-                        break
+        async def handler(_reader, writer):
+            writer.write(http(b"200 OK", OK).replace(b"connection: close\r\n", b""))
+            await writer.drain()
+            return "close" if closes.pop(0) else None
 
-        async with serving(serve) as url, Client(url, now_us=now_us, timeout_s=LONG_S, max_connections=4) as client:
+        async with (
+            serving(answering(handler)) as url,
+            Client(url, now_us=now_us, timeout_s=LONG_S, max_connections=4) as client,
+        ):
             counted = []
             for is_closed in [*closes]:
                 await send(client)
@@ -189,18 +188,16 @@ def test_a_connection_past_its_age_is_replaced_and_is_not_called_lost(most_age_s
         time_s = loop.time
         loop.time = lambda: time_s() + ahead_s
 
-        async def serve(reader, writer):
+        async def handler(_reader, writer):
             nonlocal ahead_s
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
-                while True:
-                    await read_request(reader)
-                    ahead_s += 6.0
-                    writer.write(http(b"200 OK", OK).replace(b"connection: close\r\n", b""))
-                    await writer.drain()
+            ahead_s += 6.0
+            writer.write(http(b"200 OK", OK).replace(b"connection: close\r\n", b""))
+            await writer.drain()
 
-        async with serving(serve) as url, Client(
-            url, now_us=now_us, timeout_s=LONG_S, max_connections=4, connection_max_age_s=most_age_s
-        ) as client:  # fmt: skip
+        async with (
+            serving(answering(handler)) as url,
+            Client(url, now_us=now_us, timeout_s=LONG_S, max_connections=4, connection_max_age_s=most_age_s) as client,
+        ):
             for _ in range(3):
                 await send(client)
             await asyncio.sleep(0)  # what is closed is told of with the loop's next turn

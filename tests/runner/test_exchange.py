@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from loopback import LONG_S, OK, answers_from, now_us, send, serving
+from loopback import LONG_S, OK, answering, answers_from, now_us, send, serving
 
 from soaklib.records import Kind, Reason
 from soaklib.runner import exchange
@@ -14,30 +14,18 @@ from soaklib.targets.fourrunr.reading import AnswerReader
 KEPT = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(OK), OK)
 
 
-async def read_whole(reader):
-    """Read one request; give its first line, its headers in the order of their names, and its body."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    first, *lines = head.decode().strip().split("\r\n")
-    headers = sorted((name.lower(), value) for name, value in (line.split(": ", 1) for line in lines))
-    return first, headers, await reader.readexactly(int(dict(headers)["content-length"]))
-
-
 async def seen_of(wires, *, by_session, headers=None):
     """Give the requests that a server sees of some calls, sent by a session or by exchanges."""
     seen = []
 
-    async def serve(reader, writer):
-        try:
-            while True:
-                seen.append(await read_whole(reader))
-                writer.write(KEPT)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
-        finally:
-            writer.close()
+    async def handler(reader, writer):
+        first, *lines = reader.head.strip().split("\r\n")
+        headers = sorted((name.lower(), value) for name, value in (line.split(": ", 1) for line in lines))
+        seen.append((first, headers, reader.body))
+        writer.write(KEPT)
 
     async with (
-        serving(serve) as url,
+        serving(answering(handler)) as url,
         Client(f"{url}/base", now_us=now_us, timeout_s=LONG_S, max_connections=1, headers=headers) as client,
     ):
         if by_session:

@@ -1,6 +1,7 @@
 """A guard that dies while something is on: it is noticed, told, and another one has its place. Without a process."""
 
 import asyncio
+import contextlib
 import io
 import json
 import subprocess
@@ -13,6 +14,9 @@ from virtual_time import run_virtually
 from soaklib.errors import TargetError
 from soaklib.runner.changes import Changes
 from soaklib.runner.chaos_guard import ChaosGuard
+from soaklib.runner.journal import UndoJournal
+from soaklib.runner.preflight.debts import Debts
+from soaklib.runner.preflight.findings import Found
 from soaklib.targets.base import Wire
 
 WIRES = [Wire("DELETE", f"/{name}", {}, None) for name in "ab"]
@@ -64,6 +68,17 @@ def guard():
     return ChaosGuard("http://g", {}, ca_file=None, dies_with_runner=False)
 
 
+@contextlib.asynccontextmanager
+async def looked_after(events):
+    """Give a guard that watches a change, and whom a run looks after."""
+    watching = guard()
+    await watching.watch(WIRES[0])
+    context = SimpleNamespace(guard=watching, events=events, journal=None, guards_what_was_made=False)
+    keeping = asyncio.create_task(Changes(context).keep_guarded())
+    yield watching
+    keeping.cancel()
+
+
 def test_one_that_died_is_started_again_with_everything_it_watched(started):
     """Once, and what it is told of later goes to the new one."""
 
@@ -113,23 +128,51 @@ def test_one_that_died_unnoticed_is_replaced_before_it_is_handed_over(started):
     assert [detail for _, detail, _ in events.written] == ["the guard had died (exit -9): another one has its place"]
 
 
+@pytest.mark.parametrize(
+    ("cannot", "told", "said"),
+    [
+        (None, [["http://g/a"]], ("note", "the guard had died (exit -9): another one has its place")),
+        (
+            OSError(11, "no"),
+            [],
+            ("problem", "the guard has died, and nobody takes back what stays on: the process that"),
+        ),
+    ],
+    ids=["replaced", "alone"],
+)
+def test_a_preflight_too_replaces_one_before_it_hands_over(started, tmp_path, cannot, told, said):
+    """What it could not take back is on still, and its end comes as soon as a run's."""
+    found = Found()
+    watching = guard()
+
+    async def main():
+        debts = Debts(UndoJournal(tmp_path), watching, send=None)
+        await debts.owe("chaos", "openai", WIRES[0])
+        started.processes[0].code = -9
+        started.answers.append(cannot)
+        await debts.hand_over(found)
+
+    asyncio.run(main())
+    assert [process.stdin.lines for process in started.processes[1:]] == told
+    assert all(process.stdin.closed for process in started.processes)
+    [(what, standing, detail, _)] = found.findings
+    assert (what, standing) == ("clean-up", said[0])
+    assert detail.startswith(said[1])
+
+
 @pytest.mark.parametrize("is_known", [False, True])
 def test_one_that_the_next_change_replaces_is_told_too(started, is_known):
     """As it ended, whether it was noticed before that no other could be started, or not."""
     events = KeptEvents()
 
     async def main(_):
-        watching = guard()
-        await watching.watch(WIRES[0])
-        context = SimpleNamespace(guard=watching, events=events, journal=None, guards_what_was_made=False)
-        keeping = asyncio.create_task(Changes(context).keep_guarded())
-        started.processes[0].code = -9
-        if is_known:
-            started.answers.append(OSError(11, "no"))
+        async with looked_after(events) as watching:
+            started.processes[0].code = -9
+            if is_known:
+                started.answers.append(OSError(11, "no"))
+                await asyncio.sleep(3)
+            await watching.watch(WIRES[1])
             await asyncio.sleep(3)
-        await watching.watch(WIRES[1])
-        await asyncio.sleep(3)
-        keeping.cancel()
 
     run_virtually(main)
     assert [detail for _, detail, _ in events.written][is_known:] == [
@@ -142,16 +185,12 @@ def test_of_one_that_is_needed_no_more_no_other_is_told(started):
     events = KeptEvents()
 
     async def main(_):
-        watching = guard()
-        await watching.watch(WIRES[0])
-        context = SimpleNamespace(guard=watching, events=events, journal=None, guards_what_was_made=False)
-        keeping = asyncio.create_task(Changes(context).keep_guarded())
-        started.processes[0].code = -9
-        started.answers.append(OSError(11, "no"))
-        await asyncio.sleep(3)
-        await watching.dismiss(WIRES[0])
-        await asyncio.sleep(3)
-        keeping.cancel()
+        async with looked_after(events) as watching:
+            started.processes[0].code = -9
+            started.answers.append(OSError(11, "no"))
+            await asyncio.sleep(3)
+            await watching.dismiss(WIRES[0])
+            await asyncio.sleep(3)
 
     run_virtually(main)
     [(_, detail, _)] = events.written
@@ -163,21 +202,17 @@ def test_a_run_tells_of_a_guard_that_died_and_of_what_nobody_watches(started):
     events = KeptEvents()
 
     async def main(loop):
-        watching = guard()
-        await watching.watch(WIRES[0])
-        context = SimpleNamespace(guard=watching, events=events, journal=None, guards_what_was_made=False)
-        keeping = asyncio.create_task(Changes(context).keep_guarded())
-        await asyncio.sleep(3)
-        assert events.written == []
-        started.processes[0].code = -9
-        began_s = loop.time()
-        await asyncio.sleep(2.5)
-        told_within_s = loop.time() - began_s
-        first = list(events.written)
-        started.processes[1].code = 1
-        started.answers += [OSError(11, "Resource temporarily unavailable")] * 3
-        await asyncio.sleep(20)
-        keeping.cancel()
+        async with looked_after(events):
+            await asyncio.sleep(3)
+            assert events.written == []
+            started.processes[0].code = -9
+            began_s = loop.time()
+            await asyncio.sleep(2.5)
+            told_within_s = loop.time() - began_s
+            first = list(events.written)
+            started.processes[1].code = 1
+            started.answers += [OSError(11, "Resource temporarily unavailable")] * 3
+            await asyncio.sleep(20)
         return first, told_within_s
 
     first, within_s = run_virtually(main)

@@ -15,7 +15,7 @@ from soaklib.plan.changes import HttpChange, UpstreamChange
 from soaklib.plan.model import Plan, load_plan
 from soaklib.runner.changes import ChangeContext, Changes
 from soaklib.runner.journal import Debt, UndoJournal
-from soaklib.runner.literal import CONTROL_VARIABLE, LiteralChanges
+from soaklib.runner.literal import CONTROL_VARIABLE, LiteralChanges, upstream_counts
 from soaklib.runner.preflight.debts import Debts
 from soaklib.runner.recovery import Past
 from soaklib.targets.admin import AdminError, Health, Link
@@ -234,6 +234,20 @@ def test_what_cannot_be_sent_is_refused_before_anything_is(monkeypatch):
     monkeypatch.delenv(CONTROL_VARIABLE, raising=False)
     with pytest.raises(SettingsError, match="upstream-500 has no `control`"):
         literal.refuse_what_cannot_be_sent(UPSTREAM)
+
+
+@pytest.mark.parametrize("control", ["http://[::1", "http://127.0.0.1:no", "http://127.0.0.1:70000/control"])
+@pytest.mark.parametrize("is_of_plan", [True, False])
+def test_a_control_route_that_is_no_url_is_refused_and_not_asked(monkeypatch, control, is_of_plan):
+    """By the place where it stands: the plan, or the variable; a count is never had of it."""
+    monkeypatch.setenv("SOAK_UPSTREAM_CONTROL", control)
+    change = UPSTREAM.model_copy(update={"control": control if is_of_plan else None})
+    where = "its `control`" if is_of_plan else "SOAK_UPSTREAM_CONTROL"
+    with pytest.raises(SettingsError, match=f"the change upstream-500: {where} ") as refused:
+        LiteralChanges(None).refuse_what_cannot_be_sent(change)
+    assert f"{control} is no URL" in str(refused.value)
+    plan = load_plan().model_copy(update={"changes": (change,)})
+    assert asyncio.run(upstream_counts(plan, 1.0)) is None
 
 
 def test_a_header_that_cannot_be_sent_is_refused_before_anything_is(monkeypatch):

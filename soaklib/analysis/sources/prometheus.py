@@ -230,8 +230,12 @@ def _connected(
         retrying,
     )
 
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:  # a bracket that is not closed
+        is_url = False
+    if not is_url:
         message = "the URL of the Prometheus server has no scheme and host: pass one such as http://127.0.0.1:9090"
         raise SettingsError(message)
     if ca_file is not None and not Path(ca_file).is_file():

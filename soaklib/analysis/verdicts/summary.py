@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from soaklib.analysis.verdicts.criteria.let_through import refused_probe_sql
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from soaklib.analysis.sources.run import Run
     from soaklib.records import Verdict
 
-__all__ = ["summary"]
+__all__ = ["refused_probes", "summary"]
 
 
 def summary(run: Run, verdicts: Iterable[Verdict]) -> dict[str, Any]:
@@ -63,6 +65,12 @@ def summary(run: Run, verdicts: Iterable[Verdict]) -> dict[str, Any]:
         "status": info.status,
         "verdicts": [verdict._asdict() for verdict in verdicts],
     }
+
+
+def refused_probes(run: Run) -> int:
+    """Count the probes that are among ``fail`` by their kind, and were refused as they must be: for their tokens."""
+    query = f"purpose = 'probe' and kind <> 'denied' and {refused_probe_sql(run)}"
+    return int(run.sql(f"select count(*) from outcomes where {query}").item())  # noqa: S608 - our own conditions
 
 
 def _percent(part: int, whole: int) -> float | None:

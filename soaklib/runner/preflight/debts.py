@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from soaklib.errors import RecordingError, SoaklibError
+from soaklib.errors import RecordingError, SoaklibError, TargetError
 from soaklib.runner.journal import Debt, UndoJournal
+from soaklib.runner.preflight.findings import Standing
 from soaklib.safety.own_runs import state_folder
 from soaklib.store.lock import RunLock, is_owned
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from soaklib.runner.chaos_guard import ChaosGuard
+    from soaklib.runner.preflight.findings import Found
     from soaklib.targets.base import Wire
 
 __all__ = ["Debts", "Left", "journal_folder", "left_behind", "own_journal"]
@@ -163,7 +165,16 @@ class Debts:
             if debt.do == do and undoing not in still:
                 await self.forget(debt)
 
-    async def hand_over(self) -> None:
-        """Leave what is owed still to the guard, and to the journal."""
-        if self._owed:
-            await self._guard.hand_over()
+    async def hand_over(self, found: Found) -> None:
+        """Leave what is owed still to the guard, and to the journal; another one has the place of a guard that died."""
+        if not self._owed:
+            return
+        try:
+            died = self._guard.revive()
+        except TargetError as exc:
+            said = f"the guard has died, and nobody takes back what stays on: {exc}"
+            found.add("clean-up", Standing.PROBLEM, said)
+        else:
+            if died is not None:
+                found.add("clean-up", Standing.NOTE, f"the guard had died (exit {died}): another one has its place")
+        await self._guard.hand_over()

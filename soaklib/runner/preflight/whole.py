@@ -136,7 +136,7 @@ class Preflight:
                     await self._take_back(caller, debts)
             except (TargetError, TimeoutError) as exc:
                 self.found.add("clean-up", Standing.PROBLEM, f"not known to be finished: {exc or 'it took too long'}")
-            await debts.hand_over()
+            await debts.hand_over(self.found)
 
     async def _take_back(self, caller: Caller, debts: Debts) -> None:
         """Take back what is on, let the agents go, remove what let them in; what was removed is owed no more.

@@ -206,6 +206,7 @@ def test_unreachable():
         ({"step": ""}, "no length of time"),
         ({"url": "127.0.0.1:9090"}, "no scheme and host"),
         ({"url": "file:///etc/passwd"}, "no scheme and host"),
+        ({"url": "http://[::1"}, "no scheme and host"),
     ],
 )
 def test_bad_arguments(change, sentence):

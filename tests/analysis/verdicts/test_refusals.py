@@ -6,6 +6,7 @@ from stored_rows import outcome, written_run
 import soaklib
 from soaklib.analysis.verdicts.criteria.oracles import identities_refused
 from soaklib.analysis.verdicts.criteria.traffic import no_false_allow
+from soaklib.analysis.verdicts.summary import refused_probes
 from soaklib.plan.model import TargetTable, load_plan
 from soaklib.plan.oracles import Trials
 
@@ -92,6 +93,26 @@ def test_where_nothing_else_was_answered_nothing_is_known(judged, case):
     """Neither a pass nor a failure."""
     target, answer = case
     assert {verdict.state for verdict in judged(target, [answer] * PROBES)} == {"insufficient"}
+
+
+def test_a_probe_that_is_refused_for_its_token_is_told_from_one_that_failed(tmp_path):
+    """By the same rule as the criterion: of a role that makes load a token that is refused is no answer of policy."""
+    answers = [
+        ("stranger", REFUSED),
+        ("stranger", REFUSED),
+        ("scraper", REFUSED),
+        ("stranger", {"kind": "denied", "reason": "scope", "status": 403}),
+        ("stranger", {"kind": "unauthorized", "reason": "session_lost", "status": 404}),
+        ("stranger", {"kind": "timeout", "reason": "read_timeout", "status": None}),
+    ]
+    rows = [
+        outcome(number, purpose=purpose, expected="deny", role=role, **answer)
+        for purpose in ("trial", "probe")
+        for number, (role, answer) in enumerate(answers)
+    ]
+    with soaklib.open_run(written_run(tmp_path, plan=load_plan(), rows=rows)) as run:
+        assert refused_probes(run) == 2
+        assert no_false_allow(run).detail.startswith("6 probes sent, 3 denied, ")
 
 
 @pytest.mark.parametrize("case", LET_THROUGH, ids=said)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from soaklib.analysis.measures.marks import planned_windows
 from soaklib.analysis.statistics.strata import stratified_rate
-from soaklib.analysis.verdicts.criteria.let_through import let_through_sql
+from soaklib.analysis.verdicts.criteria.let_through import let_through_sql, refused_probe_sql
 from soaklib.analysis.verdicts.criteria.wording import (
     is_asked_for,
     is_of_the_load,
@@ -18,7 +18,6 @@ from soaklib.analysis.verdicts.criteria.wording import (
 )
 from soaklib.plan.changes import PolicyChange
 from soaklib.records import State, Verdict
-from soaklib.targets.refusal_proofs import IS_REFUSED
 
 if TYPE_CHECKING:
     import polars as pl
@@ -197,7 +196,7 @@ def no_false_allow(run: Run) -> Verdict:
     query = (
         "select count(*) filter (attempts > 0) as sent, "  # noqa: S608 - our own condition
         f"count(*) filter (attempts > 0 and {let_through_sql(run)}) as let_through, "
-        f"count(*) filter ({IS_REFUSED} and (kind = 'denied' or not {is_of_the_load(run)})) as denied "
+        f"count(*) filter ({refused_probe_sql(run)}) as denied "
         "from outcomes where purpose = 'probe'"
     )
     sent, let_through, denied = run.sql(query).row(0)
