@@ -98,7 +98,7 @@ def breaker_activity(
     _draw_states(upper, states, tools)
     if recoveries is not None:
         need(recoveries, ("tool", "ended_s", "recovered_s"), "soaklib.recoveries(run)")
-        _draw_recoveries(upper, recoveries, tools)
+        _draw_recoveries(upper, recoveries, states, tools)
     areas = _draw_counts(lower, fast_fails, grid)
     seen = {name: look for name, look in STATE_LOOKS.items() if name in set(states["state"])}
     handles = [*(_patch(look) for look in seen.values()), *areas.values()]
@@ -135,15 +135,21 @@ def _draw_states(ax: Axes, states: pl.DataFrame, tools: list[str]) -> None:
         note(ax, "no breaker state was scraped")
 
 
-def _draw_recoveries(ax: Axes, recoveries: pl.DataFrame, tools: list[str]) -> None:
+def _draw_recoveries(ax: Axes, recoveries: pl.DataFrame, states: pl.DataFrame, tools: list[str]) -> None:
+    """Draw how long each tool took to answer again; the words stand behind the open breaker that it falls into."""
     for tool, ended_s, recovered_s in recoveries.select("tool", "ended_s", "recovered_s").iter_rows():
         if tool not in tools or recovered_s <= ended_s:  # of a tool that was well at once there is nothing to tell
             continue
         row = tools.index(tool)
         low, high = ended_s / SECONDS_PER_HOUR, recovered_s / SECONDS_PER_HOUR
         ax.hlines(row, low, high, color=GREEN, linewidth=1.6, zorder=3, gid="recovery")
+        covers = (
+            end_s for start_s, end_s, state in _stretches(states.filter(tool=tool))
+            if state != "closed" and start_s <= recovered_s <= end_s
+        )  # fmt: skip
+        free = max(covers, default=recovered_s) / SECONDS_PER_HOUR
         ax.annotate(
-            f"ok after {recovered_s - ended_s:.0f} soak s", (high, row), xytext=(3, 0), textcoords="offset points",
+            f"ok after {recovered_s - ended_s:.0f} soak s", (free, row), xytext=(3, 0), textcoords="offset points",
             verticalalignment="center", fontsize=_LABEL_POINTS, zorder=4, gid="recovery",
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
         )  # fmt: skip

@@ -117,6 +117,15 @@ def test_the_time_to_recover_is_drawn(figure):
     assert [text.get_text() for text in upper.texts] == ["ok after 90 soak s"]
 
 
+def test_the_words_of_a_recovery_leave_the_open_breaker_to_be_seen(figure):
+    """They stand where it has closed again, and right behind the recovery where it was closed by then."""
+    recoveries = pl.DataFrame({"tool": ["openai"] * 2, "ended_s": [150.0, 700.0], "recovered_s": [210.0, 730.0]})
+    states = _states(list(range(0, 1000, 100)), ["closed", "open", "open", "open", *["closed"] * 6])
+    charts.breaker_activity(states, _FAST_FAILS, figure=figure, recoveries=recoveries)
+    words = [text for text in figure.axes[0].texts if text.get_gid() == "recovery"]
+    assert [round(text.xy[0] * 3600) for text in words] == [350, 730]
+
+
 def test_of_a_tool_that_was_well_at_once_no_recovery_is_told(figure):
     """Where no call failed after chaos there is neither a line nor a label."""
     recoveries = pl.DataFrame({"tool": ["openai"], "ended_s": [300.0], "recovered_s": [300.0], "failed": [0]})
