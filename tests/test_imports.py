@@ -23,6 +23,14 @@ def test_importing_soaklib_is_cheap_and_loads_nothing_heavy():
     assert float(cpu_s) < 0.5
 
 
+@pytest.mark.slow
+def test_a_sender_loads_nothing_that_only_readers_need():
+    """There is one for each lane of a fleet: it has no frames."""
+    script = "import soaklib.commands.send, sys; print([name for name in ('polars', 'numpy') if name in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout == "[]\n"
+
+
 def test_every_public_name_is_there():
     """Each name of __all__ resolves, is documented, and is offered by dir()."""
     assert dir(soaklib) == sorted(soaklib.__all__)

@@ -22,7 +22,6 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from scipy.stats import binom
 
 from soaklib.analysis.measures.windows import PARTS
 from soaklib.analysis.statistics.blocks import alikeness, stationary_indices
@@ -57,6 +56,8 @@ class Limit:
 
     def broken(self, hits: int, trials: int, *, chance: bool = False) -> bool:
         """Say whether the share of hits is beyond the limit; with `chance`, by more than one run in a hundred would."""
+        from scipy.stats import binom  # noqa: PLC0415 - a second, for who only lists studies, too
+
         if not chance:
             return hits > self.share * trials if self.side == "at most" else hits < self.share * trials
         if self.side == "at most":

@@ -22,7 +22,6 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from scipy.signal import lfilter
 
 from soaklib.analysis.statistics.drift import drift
 from soaklib.analysis.statistics.level import level
@@ -84,6 +83,8 @@ class Case:
 
 def arma(rng: Rng, ar: tuple[float, ...], ma: tuple[float, ...] = ()) -> np.ndarray:
     """Make normal noise with these coefficients, scaled to a spread of 1."""
+    from scipy.signal import lfilter  # noqa: PLC0415 - a second, for who only lists cases, too
+
     out = lfilter([1.0, *ma], [1.0, *(-one for one in ar)], rng.standard_normal(POINTS + _WARM))[_WARM:]
     return out / out.std()
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 import duckdb
 
-from soaklib.analysis.sources.run import find_run
 from soaklib.commands.streams import lasting_streams
 from soaklib.errors import ExitCode, RunError, SoaklibError, first_line
 
@@ -209,6 +208,8 @@ def find_folder(path_or_id: str) -> Path:
     RunError
         There is none, or it is a bundle: what is written beside its unpacked copy would be lost.
     """
+    from soaklib.analysis.sources.run import find_run  # noqa: PLC0415 - it brings polars, which a sender has no need of
+
     if Path(path_or_id).is_file() and path_or_id.endswith(".tar.gz"):
         msg = f"{path_or_id} is a bundle, to which nothing is added: unpack it, and pass the folder"
         raise RunError(msg)

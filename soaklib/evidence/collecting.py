@@ -21,10 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from soaklib.analysis.sources.run import open_run
 from soaklib.errors import RecordingError, RunError, SoaklibError
 from soaklib.evidence.dump import DUMP_NAME, take_snapshot
-from soaklib.evidence.judging import settle
+from soaklib.evidence.judging import settled
 from soaklib.evidence.live_copy import copy_live_run
 from soaklib.evidence.manifest import (
     MANIFESTS,
@@ -135,8 +134,7 @@ def collected(folder: Path, wanted: Wanted) -> tuple[Path, BundleManifest]:
     with ExitStack() as stack:
         try:
             stage = _stage(folder, stack)
-            settle(stage)
-            with open_run(stage) as run:
+            with settled(stage) as run:
                 manifest = _Evidence(stage, run, wanted).make()
                 mtime_s = _last_moment_s(run)
             write_manifest(stage, manifest)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from soaklib.analysis.sources.kept_log import REQUEST_LOG_NAME
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from soaklib.analysis.sources.run import Run
     from soaklib.records import Verdict
 
-__all__ = ["exit_code", "judge_folder", "judged_before", "settle", "verdicts_on"]
+__all__ = ["exit_code", "judge_folder", "judged_before", "settle", "settled", "verdicts_on"]
 
 _MOST_REMEMBERED: Final = 8
 _RUN_WITHOUT_JUDGING: Final = (
@@ -97,7 +98,17 @@ def judge_folder(folder: Path) -> tuple[list[Verdict], dict[str, Any]]:
 
 
 def settle(folder: Path) -> None:
+    """See to a run as :func:`settled` does, for who reads no more of it."""
+    settled(folder).close()
+
+
+def settled(folder: Path) -> Run:
     """Fold a dead recorder's log into the database, and judge the run if its verdicts are not those of its data.
+
+    Returns
+    -------
+    Run
+        The run, open as it is then.
 
     Raises
     ------
@@ -109,11 +120,14 @@ def settle(folder: Path) -> None:
     database = folder / DATABASE_NAME
     if database.with_name(f"{DATABASE_NAME}.wal").exists():
         RunWriter(database).close()
-    with open_run(folder) as run:
+    with ExitStack() as stack:
+        run = stack.enter_context(open_run(folder))
         follows = run.verdicts().rows() == [tuple(verdict) for verdict in verdicts_on(run)]
-        follows = follows and run.info.judged_by == JUDGING
-    if not follows or not (folder / SUMMARY_NAME).is_file():
-        judge_folder(folder)
+        if follows and run.info.judged_by == JUDGING and (folder / SUMMARY_NAME).is_file():
+            stack.pop_all()
+            return run
+    judge_folder(folder)
+    return open_run(folder)
 
 
 def exit_code(verdicts: Iterable[Verdict], *, strict: bool) -> ExitCode:

@@ -3,7 +3,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from scipy.stats import binom
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "bench" / "holdout.py"
 TRIALS, RESAMPLES = 40, 99
@@ -25,6 +24,8 @@ HOLDOUT = _load()
 @pytest.mark.parametrize("case", HOLDOUT.CASES, ids=[case.name for case in HOLDOUT.CASES])
 def test_each_kind_of_series_keeps_its_limit(case):
     """False alarms and power on many kinds of series keep their limits as far as so few trials can tell."""
+    from scipy.stats import binom  # noqa: PLC0415 - a second of each worker that collects it
+
     trials = max(TRIALS, case.least_trials)
     hits = round(case.kept(case.run(trials, RESAMPLES)) * trials)
     if case.judged == "quiet":

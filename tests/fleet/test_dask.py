@@ -192,7 +192,7 @@ def _wait_for_lane(out, lane):
 
 def test_a_scheduler_that_runs_tasks_again_is_refused(tmp_path):
     """A scheduler with Dask's own habits is refused, and the words say how to start it."""
-    with _cluster(tmp_path, {}, workers=1) as (address, *_):
+    with _cluster(tmp_path, {}, workers=0) as (address, *_):
         process = _start(tmp_path, "--scheduler", address)
         said, _ = process.communicate(timeout=150)
     assert process.returncode == 2

@@ -10,6 +10,7 @@ from stored_rows import MANIFEST
 from soaklib.errors import RunError, SchemaError
 from soaklib.store.foreign import not_data
 from soaklib.store.reader import open_read_only
+from soaklib.store.schema import foreign_schema
 from soaklib.store.tables import DATABASE_NAME
 from soaklib.store.writer import RunWriter
 
@@ -65,6 +66,23 @@ def test_a_file_that_nobody_touched_is_not_looked_through_again(known, looks):
     open_read_only(copied).close()
     open_read_only(copied).close()
     assert len(looks) == 1
+
+
+def test_what_a_check_has_found_to_be_a_runs_is_not_looked_through_again(known, looks):
+    """Unless it was changed since, or what was checked is what another reader has open, not the file."""
+    copied = known.with_name("copied.duckdb")
+    shutil.copyfile(known, copied)
+    assert foreign_schema(copied) == []
+    open_read_only(copied).close()
+    assert not looks
+    other = known.with_name("other.duckdb")
+    shutil.copyfile(copied, other)
+    _put_into(other)
+    first = open_read_only(copied)
+    other.replace(copied)
+    assert foreign_schema(copied) == []
+    first.close()
+    _refused(copied)
 
 
 @pytest.mark.parametrize("is_glance", [False, True])

@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import sys
+from functools import cache
+from hashlib import sha256
 
 import duckdb
 import pytest
@@ -11,6 +13,8 @@ import pytest
 from soaklib.analysis.sources.run import find_run
 from soaklib.commands.report import main
 from soaklib.errors import RunError, SettingsError
+from soaklib.store.foreign import FileState
+from soaklib.whitepaper import ledger
 from soaklib.whitepaper.build import build_whitepaper, check_claims, made_claims
 from soaklib.whitepaper.claims import read_claims
 from soaklib.whitepaper.ledger import ClaimError
@@ -32,9 +36,9 @@ def made(tmp_path_factory):
         '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
     )
     (folder / "figures" / "success-rate.json").write_text('{"name": "success-rate", "caption": ""}')
-    ledger = made_claims(folder)
-    build_whitepaper(folder, ledger)
-    return folder, ledger
+    claims = made_claims(folder)
+    build_whitepaper(folder, claims)
+    return folder, claims
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +53,40 @@ def folder(built, tmp_path):
     return shutil.copytree(built, tmp_path / "run")
 
 
-def _change_a_row(folder):
-    with duckdb.connect(str(folder / "run.duckdb")) as connection:
+@pytest.fixture(scope="module")
+def changed(made, tmp_path_factory):
+    """The database of it with one row changed."""
+    database = tmp_path_factory.mktemp("changed") / "run.duckdb"
+    shutil.copy(made[0] / "run.duckdb", database)
+    with duckdb.connect(str(database)) as connection:
         connection.execute(_ONE_ROW).fetchall()
+    return database
+
+
+@pytest.fixture(scope="module")
+def answers():
+    """What queries of the paper gave, by what they were asked of."""
+    return {}
+
+
+@cache
+def _digest(_state, folder):
+    """Tell a database's content, looked at once for as long as nothing touches it."""
+    return sha256((folder / "run.duckdb").read_bytes()).digest()
+
+
+@pytest.fixture
+def asked_once(answers, monkeypatch):
+    """Ask databases of the same bytes each query once for all tests: they ask what comes of the answers."""
+    evaluate = ledger.evaluate
+
+    def remembered(run, query, library):
+        asked = _digest(FileState.of(run.folder / "run.duckdb"), run.folder), query
+        if asked not in answers:
+            answers[asked] = evaluate(run, query, library)
+        return answers[asked].clone()
+
+    monkeypatch.setattr(ledger, "evaluate", remembered)
 
 
 def _content(folder):
@@ -88,9 +123,10 @@ def test_captions_come_from_claims(built):
     assert told["caption"] in re.sub(r"<[^>]+>", "", (built / "whitepaper.html").read_text())
 
 
-def test_a_claim_that_no_longer_follows_ends_the_report(folder, capsys, oks):
+@pytest.mark.usefixtures("asked_once")
+def test_a_claim_that_no_longer_follows_ends_the_report(folder, changed, capsys, oks):
     """With one row changed, the report ends with code 1 and one sentence, and no file is touched, until --renew."""
-    _change_a_row(folder)
+    shutil.copy(changed, folder)
     before = _content(folder)
     assert main([str(folder)]) == 1
     told = capsys.readouterr().err
@@ -98,18 +134,19 @@ def test_a_claim_that_no_longer_follows_ends_the_report(folder, capsys, oks):
     assert "pass --renew to state what the run says now" in told
     assert _content(folder) == before
     assert not (folder / "notebooks").exists()
-    ledger = made_claims(folder, renew=True)
-    build_whitepaper(folder, ledger)
+    renewed = made_claims(folder, renew=True)
+    build_whitepaper(folder, renewed)
     assert {claim.name: claim.value for claim in read_claims(folder)}["totals.ok"] == oks - 1
-    assert made_claims(folder).claims == ledger.claims
+    assert made_claims(folder).claims == renewed.claims
 
 
-def test_claims_can_be_checked_alone(folder, capsys, oks):
+@pytest.mark.usefixtures("asked_once")
+def test_claims_can_be_checked_alone(folder, changed, capsys, oks):
     """--check-claims writes nothing; it says that all follow, or which do not, one a line."""
     before = _content(folder)
     assert main([str(folder), "--check-claims"]) == 0
     assert re.fullmatch(r"all \d+ claims follow from the run\n", capsys.readouterr().out)
-    _change_a_row(folder)
+    shutil.copy(changed, folder)
     assert main([str(folder), "--check-claims"]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert f"soaklib.report: the claim totals.ok was {oks} and its query now gives {oks - 1}" in lines

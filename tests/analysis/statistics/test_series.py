@@ -4,7 +4,6 @@ import numpy as np
 import polars as pl
 import pytest
 from dayseries import START, STEP, day, window
-from scipy.stats import rankdata
 
 from soaklib.analysis.statistics.series import epoch_us, gridded, ranks
 from soaklib.errors import SettingsError
@@ -125,5 +124,7 @@ def test_a_naive_moment_is_refused():
 
 def test_equal_values_share_the_mean_of_their_ranks():
     """Ranks are those of scipy.stats.rankdata, ties and infinite values among them."""
+    from scipy.stats import rankdata  # noqa: PLC0415 - a second of each worker that collects it
+
     value = np.array([3.0, 1.0, 3.0, -np.inf, 2.0, 3.0, np.inf, 1.0])
     np.testing.assert_array_equal(ranks(value), rankdata(value))
