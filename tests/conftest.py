@@ -39,12 +39,16 @@ _GUARD = ProcessGuard()
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Import no module that has none of the tests that are asked for: each worker would, and most have one sort."""
+    """Import no module that has none of the tests that are asked for: each worker would, and most have one sort.
+
+    Nor what is beside them in a folder in which no module has any.
+    """
     unwanted = {"slow": Sort.FAST, "not slow": Sort.SLOW}.get(config.option.markexpr)
-    is_unwanted = (
-        unwanted is not None and collection_path.name.startswith("test_") and sort_of(collection_path) is unwanted
-    )
-    return is_unwanted or None  # None lets others say
+    if unwanted is None:
+        return None  # which lets others say
+    modules = sorted(collection_path.rglob("test_*.py")) if collection_path.is_dir() else [collection_path]
+    modules = [path for path in modules if path.name.startswith("test_")]
+    return (modules != [] and all(sort_of(path) is unwanted for path in modules)) or None
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is asked

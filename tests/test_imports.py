@@ -31,6 +31,17 @@ def test_a_sender_loads_nothing_that_only_readers_need():
     assert ended.stdout == "[]\n"
 
 
+@pytest.mark.slow
+def test_charts_load_no_pyplot_and_no_database():
+    """Importing the charts brings neither pyplot nor anything that queries."""
+    code = (
+        "import sys, soaklib.charts; "
+        "print([m for m in ('matplotlib.pyplot', 'duckdb', 'pandas', 'scipy', 'aiohttp') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
 def test_every_public_name_is_there():
     """Each name of __all__ resolves, is documented, and is offered by dir()."""
     assert dir(soaklib) == sorted(soaklib.__all__)

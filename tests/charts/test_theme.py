@@ -1,8 +1,6 @@
 """The theme, and figures of a size on paper."""
 
 import io
-import subprocess
-import sys
 
 import matplotlib as mpl
 import pytest
@@ -42,17 +40,6 @@ def test_a_dollar_in_a_name_is_a_dollar():
         ax.set_ylabel(name)
         figure.png()
     assert not ax.title.get_parse_math()
-
-
-@pytest.mark.slow
-def test_charts_load_no_pyplot_and_no_database():
-    """Importing the charts brings neither pyplot nor anything that queries."""
-    code = (
-        "import sys, soaklib.charts; "
-        "print([m for m in ('matplotlib.pyplot', 'duckdb', 'pandas', 'scipy', 'aiohttp') if m in sys.modules])"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[]"
 
 
 def test_a_figure_shows_itself_in_a_notebook():

@@ -14,7 +14,6 @@ import urllib.parse
 import urllib.request
 from contextlib import contextmanager
 
-import matplotlib as mpl
 import psutil
 
 STARTUP_S = 60.0
@@ -117,6 +116,8 @@ def lab_server(root, private, outside):
         "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         *(["--allow-root"] if os.geteuid() == 0 else []),
     ]  # fmt: skip
+    from matplotlib import get_cachedir  # noqa: PLC0415 - half a second of each worker that collects it
+
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -130,7 +131,7 @@ def lab_server(root, private, outside):
         "JUPYTER_CONFIG_DIR": str(private / "config"),
         "JUPYTER_RUNTIME_DIR": str(runtime),
         "JUPYTER_TOKEN": token,
-        "MPLCONFIGDIR": mpl.get_cachedir(),  # a new home would have its list of fonts made anew
+        "MPLCONFIGDIR": get_cachedir(),  # a new home would have its list of fonts made anew
         "NO_PROXY": "127.0.0.1,localhost",
     }
     with (private / "jupyterlab.log").open("wb") as log:

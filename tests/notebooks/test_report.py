@@ -12,7 +12,6 @@ import pytest
 import zmq
 
 import soaklib
-from soaklib.charts.saving import frame_digest
 from soaklib.commands import forked, kernels, report
 from soaklib.commands.report import build_report, find_notebooks, main
 from soaklib.errors import SettingsError, SoaklibError
@@ -103,6 +102,8 @@ def test_conclusions_follow_from_the_numbers(reported):
 
 def test_every_sidecar_can_be_traced(reported, soak_hour):
     """The query in each sidecar, evaluated on the run, gives the frame that was drawn: rows and content."""
+    from soaklib.charts.saving import frame_digest  # noqa: PLC0415 - half a second of each worker that collects it
+
     folder = reported[0]
     sidecars = sorted((folder / "figures").glob("*.json"))
     assert sidecars
