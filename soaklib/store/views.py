@@ -129,7 +129,7 @@ _CHAOS: Final = rf"""
 # What is true of few runs is asked once, so that the views of the others need not look for it in every query.
 _TOLD: Final = ("name = 'RATE_LIMITED' and data is not null", _IS_CHAOS, IS_OF_A_CUT)
 _ARE_TOLD: Final = f"select {', '.join(f'coalesce(bool_or({said}), false)' for said in _TOLD)} from events"  # noqa: S608 - our own words
-READER_MEMORY_BYTES: Final = 1 << 30
+READER_MEMORY_BYTES: Final = 640 << 20
 """How much memory DuckDB may take for the queries of a reader; what needs more goes by way of the disk. More would be
 filled with pages of the file, which the system keeps anyway."""
 
