@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from soaklib.commands.forked import KERNEL_LIMIT_S, managers
 from soaklib.errors import SettingsError, SoaklibError
 from soaklib.safety.memory import usable_memory_bytes
-from soaklib.store.views import READER_MEMORY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["execute", "execute_all"]
 
 _CELL_LIMIT_S: Final = 1800
+_KERNEL_MEMORY_BYTES: Final = 2 << 30
+"""What a reader may take, what Python holds, and 8 bytes a call of some 100 million calls."""
 _SOCKET_PATH_BYTES: Final = 107  # the longest that the kernel of the system takes
 _MOST_PLACE_BYTES: Final = _SOCKET_PATH_BYTES - len("/soaklib-12345678/kernel-ipc-5")
 _SHORT_PLACES: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - a private folder is made there
@@ -105,8 +106,8 @@ def execute_all(
 
 
 def _side_by_side() -> int:
-    """Give how many kernels may run at once: one a core, as long as each can have what a reader of a run may take."""
-    return max(1, min(os.cpu_count() or 1, usable_memory_bytes() // (2 * READER_MEMORY_BYTES)))
+    """Give how many kernels may run at once: one a core, as long as each can have what the largest runs take."""
+    return max(1, min(os.cpu_count() or 1, usable_memory_bytes() // _KERNEL_MEMORY_BYTES))
 
 
 def _close_loop() -> None:
